@@ -1,0 +1,52 @@
+/**
+ * The one error a user is meant to read: what is wrong, where, and what to do next.
+ * Everything else that is thrown is a bug of ours and keeps its stack.
+ */
+
+export interface ErrorDetails {
+  /** Where it was found: a file, a line, a flag, a row. */
+  readonly where?: string;
+  /** The next step for the reader. */
+  readonly hint?: string;
+  /** Exit code of the process if nobody catches it; 2 is bad usage or bad input. */
+  readonly exitCode?: number;
+  readonly cause?: unknown;
+}
+
+/**
+ * A fault of the input, told in three parts.
+ *
+ * @example
+ * throw new SightlineError('E_IMAGE_MISSING', 'image not found', { where: 'train.jsonl:3', hint: 'check the "images" column' });
+ */
+export class SightlineError extends Error {
+  override readonly name = 'SightlineError';
+  readonly where: string | undefined;
+  readonly hint: string | undefined;
+  readonly exitCode: number;
+
+  constructor(
+    /** Stable machine-readable code, `E_` and capitals. */
+    readonly code: string,
+    message: string,
+    details: ErrorDetails = {},
+  ) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.where = details.where;
+    this.hint = details.hint;
+    this.exitCode = details.exitCode ?? 2;
+  }
+}
+
+/** The lines shown to a user: no stack, no code of ours. */
+export function formatError(error: SightlineError): string {
+  const lines = [`error: ${error.message}`];
+  if (error.where !== undefined) lines.push(`  at: ${error.where}`);
+  if (error.hint !== undefined) lines.push(`  fix: ${error.hint}`);
+  return lines.join('\n');
+}
+
+/** Text of anything that was thrown. */
+export function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}
