@@ -1,0 +1,99 @@
+/**
+ * Reads a JSON object from a file somebody else wrote: size-capped, UTF-8, one clear message when it is neither.
+ * Knows nothing of what the object means.
+ */
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
+import { messageOf, SightlineError } from '../errors.ts';
+
+export type JsonObject = Record<string, unknown>;
+
+/** Larger than any config or shard index in the wild (the index of a 235B model has 3 MB). */
+const DEFAULT_LIMIT = 64 * 1024 * 1024;
+
+/**
+ * The JSON object in a file.
+ *
+ * Errors: E_FILE_MISSING, E_FILE_UNREADABLE, E_JSON_INVALID, each with the path.
+ */
+export function readJsonFile(path: string, limit = DEFAULT_LIMIT): JsonObject {
+  return parseJsonObject(readRegularFile(path, limit), path);
+}
+
+/** The same, or null when there is no such file. */
+export function readJsonFileIfPresent(path: string, limit = DEFAULT_LIMIT): JsonObject | null {
+  try {
+    return readJsonFile(path, limit);
+  } catch (error) {
+    if (error instanceof SightlineError && error.code === 'E_FILE_MISSING') return null;
+    throw error;
+  }
+}
+
+/** Bytes -> object; `where` names the origin in errors. */
+export function parseJsonObject(bytes: Uint8Array, where: string): JsonObject {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (cause) {
+    throw new SightlineError('E_JSON_INVALID', `not valid JSON: ${messageOf(cause)}`, {
+      where,
+      hint: 'the file may be cut off or damaged; fetch it again',
+      cause,
+    });
+  }
+  if (!isJsonObject(value)) {
+    throw new SightlineError('E_JSON_INVALID', `expected a JSON object, found ${describe(value)}`, { where });
+  }
+  return value;
+}
+
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** A value as an error message shows it: short, on one line, with its kind. */
+export function describe(value: unknown): string {
+  if (value === undefined) return 'nothing';
+  if (value === null) return 'null';
+  const kind = Array.isArray(value) ? 'an array' : typeof value === 'object' ? 'an object' : `the ${typeof value}`;
+  const text = JSON.stringify(value) ?? String(value);
+  return `${kind} ${text.length > 60 ? `${text.slice(0, 57)}...` : text}`;
+}
+
+/**
+ * Opens a regular file for reading. Non-blocking, so that a FIFO in a checkpoint folder cannot hang the process.
+ */
+export function openRegularFile(path: string): { fd: number; size: number } {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (cause) {
+    const missing = cause instanceof Error && 'code' in cause && (cause.code === 'ENOENT' || cause.code === 'ENOTDIR');
+    if (missing) {
+      throw new SightlineError('E_FILE_MISSING', 'file not found', { where: path, hint: 'check the path', cause });
+    }
+    throw new SightlineError('E_FILE_UNREADABLE', `cannot be read: ${messageOf(cause)}`, { where: path, cause });
+  }
+  const stat = fstatSync(fd);
+  if (!stat.isFile()) {
+    closeSync(fd);
+    throw new SightlineError('E_FILE_UNREADABLE', 'not a regular file', { where: path });
+  }
+  return { fd, size: stat.size };
+}
+
+// --- internal ---
+
+function readRegularFile(path: string, limit: number): Uint8Array {
+  const { fd, size } = openRegularFile(path);
+  try {
+    if (size > limit) {
+      throw new SightlineError('E_FILE_UNREADABLE', `file has ${size} bytes, at most ${limit} are read`, {
+        where: path,
+      });
+    }
+    return readFileSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * Writes a demo data set: data.jsonl, images/NNNNN.png and prompt.txt in a folder of its own.
+ * Knows files, not what rows mean; the folder appears whole or not at all.
+ */
+import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { SightlineError } from '../errors.ts';
+import { drawItems, encodePng } from './draw.ts';
+import { SYSTEM_PROMPT } from './questions.ts';
+import { demoSample, type Kind } from './rows.ts';
+
+export interface DatasetOptions {
+  readonly kind: Kind;
+  readonly rows: number;
+  readonly seed: number;
+  /** Must not exist or be empty. */
+  readonly outputDir: string;
+}
+
+/** Files of a data set, absolute. */
+export interface Dataset {
+  readonly data: string;
+  readonly prompt: string;
+}
+
+/** PNGs encoded at a time: enough to keep sharp's threads busy. */
+const BATCH = 32;
+
+/**
+ * Draws and writes `rows` rows. Equal options give equal bytes.
+ *
+ * @throws SightlineError E_OUTPUT_EXISTS if the folder holds anything already.
+ */
+export async function generateDataset(options: DatasetOptions): Promise<Dataset> {
+  const { kind, rows, seed } = options;
+  const outputDir = resolve(options.outputDir);
+  await writeFolder(outputDir, async (dir) => {
+    await mkdir(join(dir, 'images'));
+    const lines: string[] = [];
+    for (let begin = 0; begin < rows; begin += BATCH) {
+      const samples = Array.from({ length: Math.min(BATCH, rows - begin) }, (_, i) => demoSample(kind, seed, begin + i));
+      await Promise.all(
+        samples.map(async ({ row, items, pixels }) =>
+          writeFile(join(dir, row.images[0]!), await encodePng(drawItems(pixels, items))),
+        ),
+      );
+      lines.push(...samples.map(({ row }) => `${JSON.stringify(row)}\n`));
+    }
+    await writeFile(join(dir, 'data.jsonl'), lines.join(''));
+    await writeFile(join(dir, 'prompt.txt'), SYSTEM_PROMPT);
+  });
+  return { data: join(outputDir, 'data.jsonl'), prompt: join(outputDir, 'prompt.txt') };
+}
+
+/** Fills a folder beside `target` and renames it when `fill` is done, so that an interrupted run leaves no half of it. */
+export async function writeFolder(target: string, fill: (dir: string) => Promise<void>): Promise<void> {
+  if (existsSync(target) && (await readdir(target)).length > 0) {
+    throw new SightlineError('E_OUTPUT_EXISTS', 'the output folder is not empty', {
+      where: target,
+      hint: 'name another folder, or remove this one',
+    });
+  }
+  const partial = join(dirname(target), `.partial-${randomUUID()}`);
+  await mkdir(partial, { recursive: true });
+  try {
+    await fill(partial);
+    await rename(partial, target);
+  } catch (error) {
+    await rm(partial, { recursive: true, force: true });
+    throw error;
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * Collects the ONNX nodes of one graph and hands out names; resolves symbolic sizes from the inputs that carry them.
+ * Knows ONNX node syntax, not bytes and not what the ops mean.
+ */
+import type { Dim, Shape } from './shape.ts';
+import { termsOf } from './shape.ts';
+import type { DType } from './value.ts';
+
+export type Attribute = number | string | readonly number[] | { readonly float: number };
+
+export interface OnnxNode {
+  readonly opType: string;
+  readonly domain: string;
+  readonly inputs: readonly string[];
+  readonly output: string;
+  readonly attributes: Readonly<Record<string, Attribute>>;
+}
+
+export interface OnnxConstant {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly dims: readonly number[];
+  readonly values: readonly number[];
+}
+
+export interface Emitter {
+  /** Adds a node and returns its output's name. `domain` '' is standard ONNX, 'com.microsoft' ONNX Runtime's own. */
+  node(
+    opType: string,
+    inputs: readonly string[],
+    attributes?: Readonly<Record<string, Attribute>>,
+    domain?: string,
+  ): string;
+  constant(dtype: DType, dims: readonly number[], values: readonly number[]): string;
+  /** int64 vector of the run-time sizes of a shape. */
+  shapeVector(shape: Shape): string;
+  readonly nodes: readonly OnnxNode[];
+  readonly constants: readonly OnnxConstant[];
+}
+
+/** @param carriers the graph's inputs, in which every symbolic size must stand alone as some dimension */
+export function createEmitter(carriers: readonly { name: string; shape: Shape }[]): Emitter {
+  const nodes: OnnxNode[] = [];
+  const constants = new Map<string, OnnxConstant>();
+  const sizes = new Map<string, string>();
+
+  const node: Emitter['node'] = (opType, inputs, attributes = {}, domain = '') => {
+    const output = `v${nodes.length}`;
+    nodes.push({ opType, domain, inputs, output, attributes });
+    return output;
+  };
+
+  const constant: Emitter['constant'] = (dtype, dims, values) => {
+    const key = `${dtype}[${dims.join(',')}]${values.join(',')}`;
+    const known = constants.get(key);
+    if (known !== undefined) return known.name;
+    const name = `c${constants.size}`;
+    constants.set(key, { name, dtype, dims, values });
+    return name;
+  };
+
+  /** int64 [1]: the run-time size of a named dimension. */
+  const sizeOf = (name: string): string => {
+    const known = sizes.get(name);
+    if (known !== undefined) return known;
+    for (const carrier of carriers) {
+      const axis = carrier.shape.indexOf(name);
+      if (axis < 0) continue;
+      const size = node('Shape', [carrier.name], { start: axis, end: axis + 1 });
+      sizes.set(name, size);
+      return size;
+    }
+    throw new Error(`internal: no input of the graph carries the size '${name}' as a dimension of its own`);
+  };
+
+  const dimVector = (dim: Dim): string => {
+    const terms = termsOf(dim).map(({ factor, names }) => {
+      const factors = names.map(sizeOf);
+      if (factor !== 1 || factors.length === 0) factors.push(constant('int64', [1], [factor]));
+      return factors.reduce((a, b) => node('Mul', [a, b]));
+    });
+    if (terms.length === 0) return constant('int64', [1], [0]);
+    return terms.reduce((a, b) => node('Add', [a, b]));
+  };
+
+  const shapeVector: Emitter['shapeVector'] = (shape) => {
+    if (shape.every((dim) => typeof dim === 'number')) return constant('int64', [shape.length], shape as number[]);
+    return node('Concat', shape.map(dimVector), { axis: 0 });
+  };
+
+  return {
+    node,
+    constant,
+    shapeVector,
+    nodes,
+    get constants() {
+      return [...constants.values()];
+    },
+  };
+}

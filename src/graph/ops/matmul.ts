@@ -1,0 +1,96 @@
+/**
+ * Matrix products: batched `matmul`, and `gemm` for [rows, features] against weights as checkpoints store them.
+ * Transposes are flags of the kernel (no copies are made), so every gradient is again one product.
+ */
+import { broadcastShapes, showShape, type Shape } from '../shape.ts';
+import type { Value } from '../value.ts';
+import { makeNode, requireFloat } from './define.ts';
+
+export interface MatmulOptions {
+  /** Use the transpose of a's (b's) last two axes. */
+  readonly transA?: boolean;
+  readonly transB?: boolean;
+  /** Factor of the product. */
+  readonly alpha?: number;
+}
+
+/** alpha · op(a) op(b) over the last two axes; leading axes broadcast. */
+export function matmul(a: Value, b: Value, { transA = false, transB = false, alpha = 1 }: MatmulOptions = {}): Value {
+  requireFloat('matmul', a, b);
+  const [m, k] = lastTwo(a, transA);
+  const [inner, n] = lastTwo(b, transB);
+  if (k !== inner) {
+    throw new Error(`matmul: inner sizes differ, ${showShape(a.shape)}${transA ? 'ᵀ' : ''} x ${showShape(b.shape)}${transB ? 'ᵀ' : ''}`);
+  }
+  const batch = broadcastShapes(a.shape.slice(0, -2), b.shape.slice(0, -2), 'matmul');
+  return makeNode({
+    op: 'matmul',
+    inputs: [a, b],
+    shape: [...batch, m!, n!],
+    emit: (emitter, names) =>
+      emitter.node(
+        'FusedMatMul',
+        names,
+        { transA: Number(transA), transB: Number(transB), alpha: { float: alpha } },
+        'com.microsoft',
+      ),
+    vjp: (dy) => [
+      () =>
+        transA
+          ? matmul(b, dy, { transA: transB, transB: true, alpha }) // (dy op(b)ᵀ)ᵀ
+          : matmul(dy, b, { transB: !transB, alpha }),
+      () =>
+        transB
+          ? matmul(dy, a, { transA: true, transB: transA, alpha }) // (op(a)ᵀ dy)ᵀ
+          : matmul(a, dy, { transA: !transA, alpha }),
+    ],
+  });
+}
+
+export interface GemmOptions {
+  readonly transA?: boolean;
+  readonly transB?: boolean;
+  /** Added to the product: a bias row [n], or an accumulator [m, n]. */
+  readonly plus?: Value;
+}
+
+/** op(a) op(b) + plus, for matrices. `gemm(x, w, { transB: true, plus: b })` is torch's Linear: w is [out, in]. */
+export function gemm(a: Value, b: Value, options: GemmOptions = {}): Value {
+  const { transA = false, transB = false, plus } = options;
+  requireFloat('gemm', a, b, ...(plus === undefined ? [] : [plus]));
+  const [m, k] = lastTwo(a, transA);
+  const [inner, n] = lastTwo(b, transB);
+  if (a.shape.length !== 2 || b.shape.length !== 2 || k !== inner) {
+    throw new Error(`gemm: expected matching matrices, got ${showShape(a.shape)}${transA ? 'ᵀ' : ''} x ${showShape(b.shape)}${transB ? 'ᵀ' : ''}`);
+  }
+  const shape: Shape = [m!, n!];
+  if (plus !== undefined) broadcastShapes(plus.shape, shape, 'gemm');
+  return makeNode({
+    op: 'gemm',
+    inputs: plus === undefined ? [a, b] : [a, b, plus],
+    shape,
+    emit: (emitter, names) => emitter.node('Gemm', names, { transA: Number(transA), transB: Number(transB) }),
+    vjp: (dy) => [
+      () => (transA ? gemm(b, dy, { transA: transB, transB: true }) : gemm(dy, b, { transB: !transB })),
+      () => (transB ? gemm(dy, a, { transA: true, transB: transA }) : gemm(a, dy, { transA: !transA })),
+      () => dy,
+    ],
+  });
+}
+
+/**
+ * accumulator + product, in one kernel where `product` is a plain gemm; how weight gradients add up over micro-batches.
+ */
+export function accumulate(accumulator: Value, product: Value): Value | null {
+  if (product.op !== 'gemm' || product.inputs.length !== 2) return null;
+  const node = { ...product, inputs: [...product.inputs, accumulator] };
+  return node;
+}
+
+// --- internal ---
+
+function lastTwo({ shape }: Value, transposed: boolean): Shape {
+  if (shape.length < 2) throw new Error(`matmul: expected at least 2 axes, got ${showShape(shape)}`);
+  const matrix = shape.slice(-2);
+  return transposed ? matrix.reverse() : matrix;
+}

@@ -1,0 +1,37 @@
+/**
+ * Root-mean-square normalisation (Zhang & Sennrich 2019), as one kernel forward and a handful of passes backward.
+ */
+import type { Value } from '../value.ts';
+import { makeNode, requireFloat } from './define.ts';
+import { add, div, mul, sqrt, square, sub } from './elementwise.ts';
+import { mean } from './reduce.ts';
+
+/** x / sqrt(mean(x²) + epsilon) · weight over the last axis: x [n, h], weight [h]. */
+export function rmsNorm(x: Value, weight: Value, epsilon: number): Value {
+  requireFloat('rmsNorm', x, weight);
+  // With r = 1 / sqrt(mean(x²) + ε) and x̂ = x r:  dx = r (dx̂ - x̂ mean(dx̂ x̂)),  dx̂ = dy · weight.
+  const normalised = (): { xHat: Value; r: Value } => {
+    const r = div(1, sqrt(add(mean(square(x), [-1], true), epsilon)));
+    return { xHat: mul(x, r), r };
+  };
+  let shared: { xHat: Value; r: Value } | undefined;
+  const once = (): { xHat: Value; r: Value } => {
+    shared ??= normalised();
+    return shared;
+  };
+  return makeNode({
+    op: 'rmsNorm',
+    inputs: [x, weight],
+    shape: x.shape,
+    emit: (emitter, names) =>
+      emitter.node('SimplifiedLayerNormalization', names, { axis: -1, epsilon: { float: epsilon }, stash_type: 1 }),
+    vjp: (dy) => [
+      () => {
+        const { xHat, r } = once();
+        const dHat = mul(dy, weight);
+        return mul(r, sub(dHat, mul(xHat, mean(mul(dHat, xHat), [-1], true))));
+      },
+      () => mul(dy, once().xHat),
+    ],
+  });
+}

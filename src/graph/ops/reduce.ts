@@ -1,0 +1,93 @@
+/**
+ * Sums, means and extrema over axes; softmax and log-sum-exp over the last one.
+ */
+import type { Emitter } from '../emitter.ts';
+import { type Dim, normaliseAxis, type Shape } from '../shape.ts';
+import { type NotDifferentiable, none, type Value, type VjpRule } from '../value.ts';
+import { makeNode, requireFloat } from './define.ts';
+import { exp, mul, sub } from './elementwise.ts';
+import { expand, reshape } from './movement.ts';
+
+/** Sum over axes; `keepDims` leaves them as 1. */
+export function sum(x: Value, axes: readonly number[], keepDims = false): Value {
+  return reduce('sum', 'ReduceSum', x, axes, keepDims, (dy) => [() => spread(dy, x, axes)]);
+}
+
+export function mean(x: Value, axes: readonly number[], keepDims = false): Value {
+  return reduce('mean', 'ReduceMean', x, axes, keepDims, (dy) => {
+    const count = axes.reduce((product, axis) => {
+      const dim = x.shape[normaliseAxis(axis, x.shape.length, 'mean')]!;
+      if (typeof dim !== 'number') throw new Error(`mean: gradient over a symbolic axis '${dim}' is not supported`);
+      return product * dim;
+    }, 1);
+    return [() => mul(spread(dy, x, axes), 1 / count)];
+  });
+}
+
+/** Largest element over axes. */
+export function reduceMax(x: Value, axes: readonly number[], keepDims = false): Value {
+  return reduce('reduceMax', 'ReduceMax', x, axes, keepDims, none('used for shifts and picks that cancel or are discrete'));
+}
+
+/** log Σ exp over the last axis, kept as 1. */
+export function logSumExp(x: Value): Value {
+  return reduce('logSumExp', 'ReduceLogSumExp', x, [-1], true, (dy, y) => [() => mul(dy, exp(sub(x, y)))]);
+}
+
+/** softmax over the last axis. */
+export function softmax(x: Value): Value {
+  requireFloat('softmax', x);
+  return makeNode({
+    op: 'softmax',
+    inputs: [x],
+    shape: x.shape,
+    emit: (emitter, names) => emitter.node('Softmax', names, { axis: -1 }),
+    vjp: (dy, y) => [() => mul(y, sub(dy, sum(mul(dy, y), [-1], true)))],
+  });
+}
+
+/** Running sum along the last axis. */
+export function cumulativeSum(x: Value): Value {
+  requireFloat('cumulativeSum', x);
+  const axis = x.shape.length - 1;
+  return makeNode({
+    op: 'cumulativeSum',
+    inputs: [x],
+    shape: x.shape,
+    emit: (emitter, [name]) => emitter.node('CumSum', [name!, emitter.constant('int32', [], [axis])]),
+    vjp: none('only sampling uses it'),
+  });
+}
+
+// --- internal ---
+
+function reduce(
+  op: string,
+  opType: string,
+  x: Value,
+  axes: readonly number[],
+  keepDims: boolean,
+  vjp: VjpRule | NotDifferentiable,
+): Value {
+  requireFloat(op, x);
+  const indices = axes.map((axis) => normaliseAxis(axis, x.shape.length, op));
+  const shape: Shape = x.shape.flatMap((dim, i): Dim[] => {
+    if (!indices.includes(i)) return [dim];
+    return keepDims ? [1] : [];
+  });
+  const emit = (emitter: Emitter, names: readonly string[]): string => {
+    const axesVector = emitter.constant('int64', [indices.length], indices);
+    return emitter.node(opType, [names[0]!, axesVector], { keepdims: keepDims ? 1 : 0 });
+  };
+  return makeNode({ op, inputs: [x], shape, emit, vjp });
+}
+
+/** The cotangent of a reduction, spread over the axes it summed. */
+function spread(dy: Value, x: Value, axes: readonly number[]): Value {
+  const indices = axes.map((axis) => normaliseAxis(axis, x.shape.length, 'sum'));
+  const kept = reshape(
+    dy,
+    x.shape.map((dim, i) => (indices.includes(i) ? 1 : dim)),
+  );
+  return expand(kept, x.shape);
+}

@@ -1,0 +1,37 @@
+/**
+ * Rotary position embedding (Su et al. 2021), the "rotate half" form, with an angle table per row.
+ */
+import { mulDims } from '../shape.ts';
+import type { Value } from '../value.ts';
+import { makeNode, requireFloat } from './define.ts';
+import { neg } from './elementwise.ts';
+
+/**
+ * Turns each head's pairs (x_i, x_{i + d/2}) by the row's angles.
+ *
+ * @param x [n, heads * d], heads side by side
+ * @param cos, sin [n, d / 2]
+ */
+export function rotary(x: Value, cos: Value, sin: Value, heads: number): Value {
+  requireFloat('rotary', x, cos, sin);
+  const width = x.shape[1];
+  const half = cos.shape[1]!;
+  if (x.shape.length !== 2 || mulDims(2 * heads, half) !== width) {
+    throw new Error(`rotary: ${heads} heads of twice ${half} do not make rows of ${width}`);
+  }
+  return makeNode({
+    op: 'rotary',
+    inputs: [x, cos, sin],
+    shape: x.shape,
+    emit: (emitter, [rows, cosName, sinName]) => {
+      // ONNX Runtime's kernel looks angles up by position id; row i's own angles are row i of the table.
+      const batched = emitter.node('Unsqueeze', [rows!, emitter.constant('int64', [1], [0])]);
+      const start = emitter.constant('int64', [1], [0]);
+      const turned = emitter.node('RotaryEmbedding', [batched, start, cosName!, sinName!], { num_heads: heads }, 'com.microsoft');
+      return emitter.node('Squeeze', [turned, emitter.constant('int64', [1], [0])]);
+    },
+    // A turn is orthogonal: its transpose turns back.
+    vjp: (dy) => [() => rotary(dy, cos, neg(sin), heads), null, null],
+  });
+}
+

@@ -1,0 +1,30 @@
+/**
+ * The per-token KL estimate between the policy and its reference ("k3"), with its derivative.
+ * Knows two log-probabilities of one sampled token, nothing of masks or coefficients.
+ *
+ * Source: Schulman 2020, "Approximating KL divergence" (k3 = r - log r - 1 with r = p_ref / p); Shao et al. 2024, eq. 4.
+ * Leaves the paper: the clamps of ms-swift rlhf_trainers/grpo_trainer.py (verl has the same). TRL has none and overflows
+ * when the policy gives a token a vanishing probability. Within the clamps, that is for a log-ratio between about -11
+ * and 2.61, both agree.
+ */
+
+/** The log-ratio ref - policy is held within plus and minus this before the exponential. */
+export const LOG_RATIO_LIMIT = 20;
+/** The estimate itself is held below this (it is never negative). */
+export const KL_LIMIT = 10;
+
+export interface TokenKl {
+  /** exp(d) - d - 1 with d = ref - policy, clamped; at least 0. */
+  readonly value: number;
+  /** Derivative by the policy's log-probability: 1 - exp(d); 0 where a clamp is active. */
+  readonly gradient: number;
+}
+
+/** k3 of one token from the policy's and the reference's log-probability. */
+export function tokenKl(logp: number, refLogp: number): TokenKl {
+  const logRatio = refLogp - logp;
+  const held = Math.min(Math.max(logRatio, -LOG_RATIO_LIMIT), LOG_RATIO_LIMIT);
+  const value = Math.exp(held) - held - 1;
+  if (value > KL_LIMIT) return { value: KL_LIMIT, gradient: 0 };
+  return { value, gradient: held === logRatio ? 1 - Math.exp(held) : 0 };
+}

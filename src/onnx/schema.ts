@@ -1,0 +1,71 @@
+/**
+ * The part of ONNX's protobuf schema that sightline writes: message fields and their numbers.
+ * Source: onnx/onnx.proto of ONNX 1.19, https://github.com/onnx/onnx.
+ */
+import protobuf from 'protobufjs';
+
+const repeated = (type: string, id: number) => ({ rule: 'repeated', type, id });
+const one = (type: string, id: number) => ({ type, id });
+
+const root = protobuf.Root.fromJSON({
+  nested: {
+    ModelProto: {
+      fields: {
+        irVersion: one('int64', 1),
+        producerName: one('string', 2),
+        graph: one('GraphProto', 7),
+        opsetImport: repeated('OperatorSetIdProto', 8),
+      },
+    },
+    OperatorSetIdProto: { fields: { domain: one('string', 1), version: one('int64', 2) } },
+    GraphProto: {
+      fields: {
+        node: repeated('NodeProto', 1),
+        name: one('string', 2),
+        initializer: repeated('TensorProto', 5),
+        input: repeated('ValueInfoProto', 11),
+        output: repeated('ValueInfoProto', 12),
+      },
+    },
+    NodeProto: {
+      fields: {
+        input: repeated('string', 1),
+        output: repeated('string', 2),
+        name: one('string', 3),
+        opType: one('string', 4),
+        attribute: repeated('AttributeProto', 5),
+        domain: one('string', 7),
+      },
+    },
+    AttributeProto: {
+      fields: {
+        name: one('string', 1),
+        f: one('float', 2),
+        i: one('int64', 3),
+        s: one('bytes', 4),
+        ints: repeated('int64', 8),
+        type: one('int32', 20),
+      },
+    },
+    TensorProto: {
+      fields: {
+        dims: repeated('int64', 1),
+        dataType: one('int32', 2),
+        name: one('string', 8),
+        rawData: one('bytes', 9),
+      },
+    },
+    ValueInfoProto: { fields: { name: one('string', 1), type: one('TypeProto', 2) } },
+    TypeProto: { fields: { tensorType: one('TensorTypeProto', 1) } },
+    TensorTypeProto: { fields: { elemType: one('int32', 1), shape: one('TensorShapeProto', 2) } },
+    TensorShapeProto: { fields: { dim: repeated('DimensionProto', 1) } },
+    DimensionProto: { fields: { dimValue: one('int64', 1), dimParam: one('string', 2) } },
+  },
+});
+
+export const ModelProto = root.lookupType('ModelProto');
+
+/** AttributeProto.AttributeType */
+export const attributeType = { float: 1, int: 2, string: 3, ints: 7 } as const;
+/** TensorProto.DataType */
+export const dataType = { float32: 1, int32: 6, int64: 7, bool: 9 } as const;

@@ -1,0 +1,54 @@
+/**
+ * A tensor at run time: a typed array and its sizes. A view of a bigger buffer is a subarray of it; nothing is copied.
+ */
+
+export interface FloatTensor {
+  readonly dtype: 'float32';
+  readonly data: Float32Array;
+  readonly dims: readonly number[];
+}
+
+export interface IntTensor {
+  readonly dtype: 'int32';
+  readonly data: Int32Array;
+  readonly dims: readonly number[];
+}
+
+export type Tensor = FloatTensor | IntTensor;
+
+export function floats(data: Float32Array, dims: readonly number[]): FloatTensor {
+  checkSize(data.length, dims);
+  return { dtype: 'float32', data, dims };
+}
+
+export function ints(data: Int32Array, dims: readonly number[]): IntTensor {
+  checkSize(data.length, dims);
+  return { dtype: 'int32', data, dims };
+}
+
+export function zeros(...dims: number[]): FloatTensor {
+  return floats(new Float32Array(sizeOf(dims)), dims);
+}
+
+/** Rows [start, end) of a tensor's first axis, sharing its buffer. */
+export function rows(tensor: FloatTensor, start: number, end: number): FloatTensor {
+  const [count, ...rest] = tensor.dims as [number, ...number[]];
+  if (start < 0 || end > count || start > end) {
+    throw new Error(`internal: rows ${start}..${end} of a tensor with ${count} rows`);
+  }
+  const width = sizeOf(rest);
+  return floats(tensor.data.subarray(start * width, end * width), [end - start, ...rest]);
+}
+
+/** The same elements under other sizes. */
+export function view(tensor: FloatTensor, ...dims: number[]): FloatTensor {
+  return floats(tensor.data, dims);
+}
+
+export const sizeOf = (dims: readonly number[]): number => dims.reduce((product, dim) => product * dim, 1);
+
+// --- internal ---
+
+function checkSize(length: number, dims: readonly number[]): void {
+  if (sizeOf(dims) !== length) throw new Error(`internal: ${length} elements for dims [${dims}]`);
+}
