@@ -16,8 +16,9 @@ export const SPLIT_PATTERN =
 
 /** The same for JavaScript: Node 20 has no `(?i:)`, so the cases are spelt out. */
 const SPLIT = new RegExp(
-  SPLIT_PATTERN.replace(/\(\?i:(.*?)\)/, (_, group: string) =>
-    `(?:${group.replace(/[a-z]/g, (letter) => `[${letter}${letter.toUpperCase()}]`)})`,
+  SPLIT_PATTERN.replace(
+    /\(\?i:(.*?)\)/,
+    (_, group: string) => `(?:${group.replace(/[a-z]/g, (letter) => `[${letter}${letter.toUpperCase()}]`)})`,
   ),
   'gu',
 );

@@ -2,10 +2,9 @@
  * Writes a demo data set: data.jsonl, images/NNNNN.png and prompt.txt in a folder of its own.
  * Knows files, not what rows mean; the folder appears whole or not at all.
  */
-import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { SightlineError } from '../errors.ts';
 import { drawItems, encodePng } from './draw.ts';
 import { SYSTEM_PROMPT } from './questions.ts';
@@ -40,7 +39,9 @@ export async function generateDataset(options: DatasetOptions): Promise<Dataset>
     await mkdir(join(dir, 'images'));
     const lines: string[] = [];
     for (let begin = 0; begin < rows; begin += BATCH) {
-      const samples = Array.from({ length: Math.min(BATCH, rows - begin) }, (_, i) => demoSample(kind, seed, begin + i));
+      const samples = Array.from({ length: Math.min(BATCH, rows - begin) }, (_, i) =>
+        demoSample(kind, seed, begin + i),
+      );
       await Promise.all(
         samples.map(async ({ row, items, pixels }) =>
           writeFile(join(dir, row.images[0]!), await encodePng(drawItems(pixels, items))),
@@ -54,15 +55,22 @@ export async function generateDataset(options: DatasetOptions): Promise<Dataset>
   return { data: join(outputDir, 'data.jsonl'), prompt: join(outputDir, 'prompt.txt') };
 }
 
-/** Fills a folder beside `target` and renames it when `fill` is done, so that an interrupted run leaves no half of it. */
-export async function writeFolder(target: string, fill: (dir: string) => Promise<void>): Promise<void> {
+// --- internal ---
+
+/**
+ * Fills a folder beside `target` and renames it when `fill` is done, so that an interrupted run leaves no half data set.
+ * Unlike a checkpoint, thousands of pictures that can be drawn again are not worth an fsync each.
+ */
+async function writeFolder(target: string, fill: (dir: string) => Promise<void>): Promise<void> {
   if (existsSync(target) && (await readdir(target)).length > 0) {
     throw new SightlineError('E_OUTPUT_EXISTS', 'the output folder is not empty', {
       where: target,
       hint: 'name another folder, or remove this one',
     });
   }
-  const partial = join(dirname(target), `.partial-${randomUUID()}`);
+  // A fixed name: what a killed run left there is replaced by the next one.
+  const partial = join(dirname(target), `.${basename(target)}.partial`);
+  await rm(partial, { recursive: true, force: true });
   await mkdir(partial, { recursive: true });
   try {
     await fill(partial);

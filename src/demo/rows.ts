@@ -3,8 +3,27 @@
  * Knows the proportions and the ms-swift row format, not pixels or files.
  */
 import { createRandom, type Random } from '../util/random.ts';
-import { auxiliaryQuestion, colourQuestion, type Question, reply, type Style, solution, type Task } from './questions.ts';
-import { COLOURS, type Colour, type Item, PLACES, PRIOR, type Place, pick, SHAPES, type Shape, sampleItems } from './shapes.ts';
+import {
+  auxiliaryQuestion,
+  colourQuestion,
+  type Question,
+  reply,
+  type Style,
+  solution,
+  type Task,
+} from './questions.ts';
+import {
+  COLOURS,
+  type Colour,
+  type Item,
+  PLACES,
+  type Place,
+  PRIOR,
+  pick,
+  SHAPES,
+  type Shape,
+  sampleItems,
+} from './shapes.ts';
 
 export const KINDS = ['sft', 'grpo', 'eval'] as const;
 export type Kind = (typeof KINDS)[number];

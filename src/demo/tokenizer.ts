@@ -3,10 +3,10 @@
  * Knows special tokens, the chat template and pixel limits, not weights.
  */
 import { writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
+import { writeFolderAtomically } from '../checkpoint/atomic_folder.ts';
 import { SightlineError } from '../errors.ts';
 import { type Bpe, SPLIT_PATTERN, trainBpe } from './bpe.ts';
-import { writeFolder } from './dataset.ts';
 import { SYSTEM_PROMPT } from './questions.ts';
 import { demoSample } from './rows.ts';
 
@@ -72,13 +72,13 @@ export const CHAT_TEMPLATE = `{%- set media = namespace(images=0, videos=0) -%}
 `;
 
 /**
- * Trains the tokenizer on generated rows and writes tokenizer.json, tokenizer_config.json, chat_template.json,
- * preprocessor_config.json and generation_config.json. Equal seeds give equal bytes.
+ * Trains the tokenizer on generated rows and writes tokenizer.json, tokenizer_config.json, chat_template.json and
+ * preprocessor_config.json. Equal seeds give equal bytes.
  *
- * @throws SightlineError E_OUTPUT_EXISTS if the folder holds anything already.
+ * @throws SightlineError E_OUTPUT_EXISTS if the folder exists.
  */
 export async function writeTokenizer(options: { readonly seed: number; readonly outputDir: string }): Promise<void> {
-  await writeFolder(resolve(options.outputDir), async (dir) => {
+  await writeFolderAtomically(options.outputDir, async (dir) => {
     for (const [name, content] of Object.entries(tokenizerFiles(options.seed))) {
       await writeFile(join(dir, name), `${JSON.stringify(content, null, 2)}\n`);
     }
@@ -92,7 +92,6 @@ export function tokenizerFiles(seed: number): Record<string, unknown> {
     'tokenizer_config.json': tokenizerConfig(),
     'chat_template.json': { chat_template: CHAT_TEMPLATE },
     'preprocessor_config.json': preprocessorConfig(),
-    'generation_config.json': generationConfig(),
   };
 }
 
@@ -188,14 +187,5 @@ function preprocessorConfig(): unknown {
     image_std: [0.26862954, 0.26130258, 0.27577711],
     image_processor_type: 'Qwen2VLImageProcessor',
     processor_class: 'Qwen2_5_VLProcessor',
-  };
-}
-
-function generationConfig(): unknown {
-  return {
-    bos_token_id: specialId('<|endoftext|>'),
-    pad_token_id: specialId('<|endoftext|>'),
-    eos_token_id: [specialId('<|im_end|>'), specialId('<|endoftext|>')],
-    do_sample: false,
   };
 }

@@ -45,7 +45,7 @@ export function createEmitter(carriers: readonly { name: string; shape: Shape }[
   const sizes = new Map<string, string>();
 
   const node: Emitter['node'] = (opType, inputs, attributes = {}, domain = '') => {
-    const output = `v${nodes.length}`;
+    const output = `v:${nodes.length}`; // the colon keeps these apart from what callers name 'v0'
     nodes.push({ opType, domain, inputs, output, attributes });
     return output;
   };
@@ -54,7 +54,7 @@ export function createEmitter(carriers: readonly { name: string; shape: Shape }[
     const key = `${dtype}[${dims.join(',')}]${values.join(',')}`;
     const known = constants.get(key);
     if (known !== undefined) return known.name;
-    const name = `c${constants.size}`;
+    const name = `c:${constants.size}`;
     constants.set(key, { name, dtype, dims, values });
     return name;
   };

@@ -34,37 +34,48 @@ export function lower(graph: Graph): LoweredGraph {
   const order = topological(Object.values(graph.outputs), new Set(names.keys()));
   const used = new Set(order);
   const inputs = Object.entries(graph.inputs).map(([name, value]) => port(name, value));
-  const emitter = createEmitter(inputs);
-  const inputNames = new Set(Object.keys(graph.inputs));
+  // Sizes are read from inputs that are fed anyway, where one carries them.
+  const carriers = [...inputs].sort((a, b) => rank(used, graph, a) - rank(used, graph, b));
+  const emitter = createEmitter(carriers);
   for (const value of order) {
     if (names.has(value)) continue;
-    names.set(
-      value,
-      value.rule.emit(
-        emitter,
-        value.inputs.map((source) => names.get(source)!),
-      ),
-    );
+    const sources = value.inputs.map((source) => names.get(source)!);
+    names.set(value, value.rule.emit(emitter, sources));
   }
-  for (const [name, value] of Object.entries(graph.outputs)) {
-    // An own node per output: one value may have two names, and an input may be an output.
-    (emitter.nodes as OnnxNode[]).push({
-      opType: 'Identity',
-      domain: '',
-      inputs: [names.get(value)!],
-      output: name,
-      attributes: {},
-    });
-    if (inputNames.has(name)) throw new Error(`internal: graph ${graph.name}: '${name}' is an input and an output`);
-  }
-  const fed = new Set(emitter.nodes.flatMap((node) => node.inputs));
+  const nodes = nameOutputs(graph, emitter.nodes, names);
+  const fed = new Set(nodes.flatMap((node) => node.inputs));
   return {
     name: graph.name,
-    inputs: inputs.filter(({ name }) => fed.has(name) || used.has(graph.inputs[name]!)),
+    inputs: inputs.filter(({ name }) => fed.has(name)),
     outputs: Object.entries(graph.outputs).map(([name, value]) => port(name, value)),
-    nodes: emitter.nodes,
+    nodes,
     constants: emitter.constants,
   };
 }
 
+// --- internal ---
+
 const port = (name: string, { dtype, shape }: Value): Port => ({ name, dtype, shape });
+
+const rank = (used: ReadonlySet<Value>, graph: Graph, { name }: Port): number =>
+  used.has(graph.inputs[name]!) ? 0 : 1;
+
+/** Gives the nodes that make outputs the outputs' names. A value with a second name, or an input, is copied. */
+function nameOutputs(graph: Graph, nodes: readonly OnnxNode[], names: ReadonlyMap<Value, string>): OnnxNode[] {
+  const renamed = new Map<string, string>();
+  const copies: OnnxNode[] = [];
+  const made = new Set(nodes.map(({ output }) => output));
+  for (const [name, value] of Object.entries(graph.outputs)) {
+    if (Object.hasOwn(graph.inputs, name))
+      throw new Error(`internal: graph ${graph.name}: '${name}' is an input and an output`);
+    const source = names.get(value)!;
+    if (made.has(source) && !renamed.has(source)) renamed.set(source, name);
+    else copies.push({ opType: 'Identity', domain: '', inputs: [source], output: name, attributes: {} });
+  }
+  const rename = (name: string): string => renamed.get(name) ?? name;
+  return [...nodes, ...copies].map((node) => ({
+    ...node,
+    inputs: node.inputs.map(rename),
+    output: rename(node.output),
+  }));
+}

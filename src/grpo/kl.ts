@@ -8,7 +8,7 @@
  * and 2.61, both agree.
  */
 
-/** The log-ratio ref - policy is held within plus and minus this before the exponential. */
+/** The log-ratio ref - policy is held within plus and minus this before the exponential, which then cannot overflow. */
 export const LOG_RATIO_LIMIT = 20;
 /** The estimate itself is held below this (it is never negative). */
 export const KL_LIMIT = 10;
@@ -22,9 +22,9 @@ export interface TokenKl {
 
 /** k3 of one token from the policy's and the reference's log-probability. */
 export function tokenKl(logp: number, refLogp: number): TokenKl {
-  const logRatio = refLogp - logp;
-  const held = Math.min(Math.max(logRatio, -LOG_RATIO_LIMIT), LOG_RATIO_LIMIT);
-  const value = Math.exp(held) - held - 1;
-  if (value > KL_LIMIT) return { value: KL_LIMIT, gradient: 0 };
-  return { value, gradient: held === logRatio ? 1 - Math.exp(held) : 0 };
+  const logRatio = Math.min(Math.max(refLogp - logp, -LOG_RATIO_LIMIT), LOG_RATIO_LIMIT);
+  const ratio = Math.exp(logRatio);
+  const value = ratio - logRatio - 1;
+  // A log-ratio at its limit has a value beyond KL_LIMIT, so its gradient is 0 as well.
+  return value > KL_LIMIT ? { value: KL_LIMIT, gradient: 0 } : { value, gradient: 1 - ratio };
 }

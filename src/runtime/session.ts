@@ -23,7 +23,11 @@ export interface Executable {
    * Runs once. `into` maps outputs to the tensors whose buffers receive them (an input's own buffer is allowed:
    * that is how accumulators add up in place); outputs not named there come back in fresh memory.
    */
-  run<Name extends string>(feeds: Feeds, into?: Readonly<Record<string, Tensor>>, want?: readonly Name[]): Promise<Record<Name, Tensor>>;
+  run<Name extends string>(
+    feeds: Feeds,
+    into?: Readonly<Record<string, Tensor>>,
+    want?: readonly Name[],
+  ): Promise<Record<Name, Tensor>>;
   release(): Promise<void>;
 }
 

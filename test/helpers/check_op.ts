@@ -34,7 +34,13 @@ export interface OpCase {
 }
 
 /** Runs the op and compares; returns the largest errors, for printing. */
-export async function checkOp({ args, build, reference, tolerance = {}, step = 1e-2 }: OpCase): Promise<{ value: number; gradient: number }> {
+export async function checkOp({
+  args,
+  build,
+  reference,
+  tolerance = {},
+  step = 1e-2,
+}: OpCase): Promise<{ value: number; gradient: number }> {
   const random = createRandom(17);
   const data = args.map(({ dims, data: given, low = -2, high = 2 }) =>
     given === undefined ? Array.from({ length: sizeOf(dims) }, () => low + (high - low) * random.next()) : [...given],
@@ -45,8 +51,9 @@ export async function checkOp({ args, build, reference, tolerance = {}, step = 1
   const forward = await compile({ name: 'forward', inputs: names, outputs: { y } });
   const feeds = (columns: readonly (readonly number[])[]): Record<string, Tensor> =>
     Object.fromEntries(args.map(({ dims, dtype }, i) => [`x${i}`, tensor(dims, columns[i]!, dtype)]));
-  const evaluate = async (columns: readonly (readonly number[])[]): Promise<{ data: ArrayLike<number>; dims: readonly number[] }> =>
-    (await forward.run(feeds(columns), {}, ['y'])).y!;
+  const evaluate = async (
+    columns: readonly (readonly number[])[],
+  ): Promise<{ data: ArrayLike<number>; dims: readonly number[] }> => (await forward.run(feeds(columns), {}, ['y'])).y!;
 
   const out = await evaluate(data);
   let valueError = 0;
@@ -58,7 +65,10 @@ export async function checkOp({ args, build, reference, tolerance = {}, step = 1
   const wanted = args.flatMap(({ constant, dtype }, i) => (constant || (dtype ?? 'float32') !== 'float32' ? [] : [i]));
   if (wanted.length === 0) return { value: valueError, gradient: 0 };
   const dy = input('dy', y.shape);
-  const pulled = gradients([{ value: y, cotangent: dy }], wanted.map((i) => values[i]!));
+  const pulled = gradients(
+    [{ value: y, cotangent: dy }],
+    wanted.map((i) => values[i]!),
+  );
   const outputs = Object.fromEntries(pulled.flatMap((value, k) => (value === null ? [] : [[`g${wanted[k]}`, value]])));
   const backward = await compile({ name: 'backward', inputs: { ...names, dy }, outputs });
   const cotangent = Array.from({ length: out.data.length }, () => random.normal());

@@ -27,7 +27,11 @@ export const neg = unary('neg', 'Neg', ({ dy }) => neg(dy));
 export const exp = unary('exp', 'Exp', ({ dy, y }) => mul(dy, y));
 export const log = unary('log', 'Log', ({ dy, x }) => div(dy, x));
 export const sqrt = unary('sqrt', 'Sqrt', ({ dy, y }) => div(dy, mul(2, y)));
-export const square = unary('square', (e, x) => e.node('Mul', [x, x]), ({ dy, x }) => mul(dy, mul(2, x)));
+export const square = unary(
+  'square',
+  (e, x) => e.node('Mul', [x, x]),
+  ({ dy, x }) => mul(dy, mul(2, x)),
+);
 export const tanh = unary('tanh', 'Tanh', ({ dy, y }) => mul(dy, sub(1, square(y))));
 /** 1 / (1 + e^-x) */
 export const sigmoid = unary('sigmoid', 'Sigmoid', ({ dy, y }) => mul(dy, mul(y, sub(1, y))));

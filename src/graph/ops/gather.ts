@@ -44,9 +44,13 @@ export function takeFromRows(x: Value, index: Value): Value {
     inputs: [x, index],
     shape: [n, 1],
     emit: (emitter, [rows, picked]) =>
-      emitter.node('GatherElements', [rows!, emitter.node('Unsqueeze', [picked!, emitter.constant('int64', [1], [1])])], {
-        axis: 1,
-      }),
+      emitter.node(
+        'GatherElements',
+        [rows!, emitter.node('Unsqueeze', [picked!, emitter.constant('int64', [1], [1])])],
+        {
+          axis: 1,
+        },
+      ),
     vjp: (dy) => [() => scatterIntoRows(dy, index, x), null],
   });
 }
@@ -55,7 +59,13 @@ export function takeFromRows(x: Value, index: Value): Value {
 
 /** zeros like x, with row i of dy added to row index[i]. */
 function scatterAddRows(dy: Value, index: Value, x: Value): Value {
-  const zeros = expand(reshape(scalar(0), x.shape.map(() => 1)), x.shape);
+  const zeros = expand(
+    reshape(
+      scalar(0),
+      x.shape.map(() => 1),
+    ),
+    x.shape,
+  );
   return makeNode({
     op: 'scatterAddRows',
     inputs: [zeros, index, dy],

@@ -2,9 +2,10 @@
  * Matrix products: batched `matmul`, and `gemm` for [rows, features] against weights as checkpoints store them.
  * Transposes are flags of the kernel (no copies are made), so every gradient is again one product.
  */
-import { broadcastShapes, showShape, type Shape } from '../shape.ts';
+import { broadcastShapes, type Shape, showShape } from '../shape.ts';
 import type { Value } from '../value.ts';
 import { makeNode, requireFloat } from './define.ts';
+import { add } from './elementwise.ts';
 
 export interface MatmulOptions {
   /** Use the transpose of a's (b's) last two axes. */
@@ -20,7 +21,9 @@ export function matmul(a: Value, b: Value, { transA = false, transB = false, alp
   const [m, k] = lastTwo(a, transA);
   const [inner, n] = lastTwo(b, transB);
   if (k !== inner) {
-    throw new Error(`matmul: inner sizes differ, ${showShape(a.shape)}${transA ? 'ᵀ' : ''} x ${showShape(b.shape)}${transB ? 'ᵀ' : ''}`);
+    throw new Error(
+      `matmul: inner sizes differ, ${showShape(a.shape)}${transA ? 'ᵀ' : ''} x ${showShape(b.shape)}${transB ? 'ᵀ' : ''}`,
+    );
   }
   const batch = broadcastShapes(a.shape.slice(0, -2), b.shape.slice(0, -2), 'matmul');
   return makeNode({
@@ -61,7 +64,9 @@ export function gemm(a: Value, b: Value, options: GemmOptions = {}): Value {
   const [m, k] = lastTwo(a, transA);
   const [inner, n] = lastTwo(b, transB);
   if (a.shape.length !== 2 || b.shape.length !== 2 || k !== inner) {
-    throw new Error(`gemm: expected matching matrices, got ${showShape(a.shape)}${transA ? 'ᵀ' : ''} x ${showShape(b.shape)}${transB ? 'ᵀ' : ''}`);
+    throw new Error(
+      `gemm: expected matching matrices, got ${showShape(a.shape)}${transA ? 'ᵀ' : ''} x ${showShape(b.shape)}${transB ? 'ᵀ' : ''}`,
+    );
   }
   const shape: Shape = [m!, n!];
   if (plus !== undefined) broadcastShapes(plus.shape, shape, 'gemm');
@@ -78,13 +83,12 @@ export function gemm(a: Value, b: Value, options: GemmOptions = {}): Value {
   });
 }
 
-/**
- * accumulator + product, in one kernel where `product` is a plain gemm; how weight gradients add up over micro-batches.
- */
-export function accumulate(accumulator: Value, product: Value): Value | null {
-  if (product.op !== 'gemm' || product.inputs.length !== 2) return null;
-  const node = { ...product, inputs: [...product.inputs, accumulator] };
-  return node;
+/** accumulator + gradient; one kernel where the gradient is a plain gemm, as weight gradients of linear layers are. */
+export function accumulate(accumulator: Value, gradient: Value): Value {
+  const [a, b, plus] = gradient.inputs;
+  if (gradient.op !== 'gemm' || a === undefined || b === undefined || plus !== undefined)
+    return add(accumulator, gradient);
+  return { ...gradient, inputs: [a, b, accumulator] };
 }
 
 // --- internal ---

@@ -1,7 +1,17 @@
 /**
  * Moving and viewing elements without changing them: reshape, transpose, expand, slice, concat.
  */
-import { addDims, broadcastShapes, type Dim, mulDims, normaliseAxis, type Shape, sameShape, showShape, subDims } from '../shape.ts';
+import {
+  addDims,
+  broadcastShapes,
+  type Dim,
+  mulDims,
+  normaliseAxis,
+  type Shape,
+  sameShape,
+  showShape,
+  subDims,
+} from '../shape.ts';
 import type { Value } from '../value.ts';
 import { makeNode } from './define.ts';
 
@@ -21,7 +31,11 @@ export function reshape(x: Value, shape: Shape): Value {
       // One unknown size can be left to the runtime (-1); more have to be computed from the inputs.
       const target =
         symbolic.length === 1
-          ? emitter.constant('int64', [shape.length], shape.map((dim) => (typeof dim === 'string' ? -1 : dim)))
+          ? emitter.constant(
+              'int64',
+              [shape.length],
+              shape.map((dim) => (typeof dim === 'string' ? -1 : dim)),
+            )
           : emitter.shapeVector(shape);
       return emitter.node('Reshape', [name!, target]);
     },
@@ -116,4 +130,3 @@ export function concat(values: readonly Value[], axis: number): Value {
     vjp: (dy) => values.map((_, i) => () => slice(dy, index, i === 0 ? 0 : ends[i - 1]!, ends[i]!)),
   });
 }
-

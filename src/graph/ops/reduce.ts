@@ -26,7 +26,14 @@ export function mean(x: Value, axes: readonly number[], keepDims = false): Value
 
 /** Largest element over axes. */
 export function reduceMax(x: Value, axes: readonly number[], keepDims = false): Value {
-  return reduce('reduceMax', 'ReduceMax', x, axes, keepDims, none('used for shifts and picks that cancel or are discrete'));
+  return reduce(
+    'reduceMax',
+    'ReduceMax',
+    x,
+    axes,
+    keepDims,
+    none('used for shifts and picks that cancel or are discrete'),
+  );
 }
 
 /** log Σ exp over the last axis, kept as 1. */

@@ -27,11 +27,15 @@ export function rotary(x: Value, cos: Value, sin: Value, heads: number): Value {
       // ONNX Runtime's kernel looks angles up by position id; row i's own angles are row i of the table.
       const batched = emitter.node('Unsqueeze', [rows!, emitter.constant('int64', [1], [0])]);
       const start = emitter.constant('int64', [1], [0]);
-      const turned = emitter.node('RotaryEmbedding', [batched, start, cosName!, sinName!], { num_heads: heads }, 'com.microsoft');
+      const turned = emitter.node(
+        'RotaryEmbedding',
+        [batched, start, cosName!, sinName!],
+        { num_heads: heads },
+        'com.microsoft',
+      );
       return emitter.node('Squeeze', [turned, emitter.constant('int64', [1], [0])]);
     },
     // A turn is orthogonal: its transpose turns back.
     vjp: (dy) => [() => rotary(dy, cos, neg(sin), heads), null, null],
   });
 }
-

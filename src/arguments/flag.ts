@@ -1,0 +1,149 @@
+/**
+ * What a flag is: plain data from which parsing, --help, args.json, types and messages are all made.
+ * Knows no particular flag and loads no library, so that --help stays quick.
+ */
+
+/** The headings of --help, in their order. */
+export const GROUPS = [
+  'Model',
+  'Data',
+  'GRPO',
+  'Sampling',
+  'Rewards',
+  'Attention',
+  'Optimiser',
+  'Length of the run',
+  'Evaluation',
+  'Output',
+  'Other',
+] as const;
+export type Group = (typeof GROUPS)[number];
+
+/** What one value of a flag may be. */
+export type Shape =
+  | {
+      readonly kind: 'number';
+      readonly integer?: boolean;
+      readonly min?: number;
+      readonly max?: number;
+      /** Exclusive bounds. */
+      readonly above?: number;
+      readonly below?: number;
+    }
+  | { readonly kind: 'boolean' }
+  | { readonly kind: 'text'; readonly empty?: boolean }
+  | {
+      readonly kind: 'choice';
+      readonly choices: readonly string[];
+      /** Other spellings, and why a spelling known elsewhere is not offered here. */
+      readonly spellings?: Readonly<Record<string, string>>;
+      readonly absent?: Readonly<Record<string, string>>;
+    };
+
+interface Common {
+  readonly group: Group;
+  /** One or two sentences for --help, ending with a full stop. */
+  readonly help: string;
+  /** Unit of the value: tokens, steps, pixels, … */
+  readonly unit?: string;
+  /** What is shown for the value in --help. */
+  readonly metavar?: string;
+  /** What happens when it is left out, where the default is null. */
+  readonly unset?: string;
+  /** Environment variable read when neither the command line nor the config file gives a value. */
+  readonly env?: string;
+  /** Other flag names that mean the same. */
+  readonly aliases?: readonly string[];
+}
+
+/** One flag; `T` is the type of its value. */
+export interface Flag<T> extends Common {
+  readonly shape: Shape;
+  /** Takes one value, or a list of them. */
+  readonly many: boolean;
+  /** Undefined: the flag must be given. Null: see `unset`. */
+  readonly default: T | undefined;
+}
+
+export type Flags = Readonly<Record<string, Flag<unknown>>>;
+
+/** snake_case flag name to the camelCase name its value has in TypeScript. */
+export type CamelCase<S extends string> = S extends `${infer Head}_${infer Tail}`
+  ? `${Head}${Capitalize<CamelCase<Tail>>}`
+  : S;
+
+/** The values of a set of flags, by camelCase name. */
+export type Values<F extends Flags> = {
+  readonly [K in keyof F & string as CamelCase<K>]: F[K] extends Flag<infer T> ? T : never;
+};
+
+export function camelCase(name: string): string {
+  return name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+}
+
+// --- constructors: the default's type decides whether the value may be null ---
+
+type Range = Omit<Extract<Shape, { kind: 'number' }>, 'kind'>;
+
+export function number<D extends number | null>(options: Common & Range & { default: D }): Flag<number | D> {
+  const { integer, min, max, above, below, ...common } = options;
+  return { metavar: 'NUMBER', ...common, shape: { kind: 'number', integer, min, max, above, below }, many: false };
+}
+
+export function integer<D extends number | null>(options: Common & Range & { default: D }): Flag<number | D> {
+  return number({ metavar: 'N', ...options, integer: true });
+}
+
+export function numberList<D extends readonly number[] | null>(
+  options: Common & { default: D },
+): Flag<readonly number[] | D> {
+  return { metavar: 'NUMBER', ...options, shape: { kind: 'number' }, many: true };
+}
+
+/** `--flag`, `--flag true` or `--flag false`, as ms-swift writes them. */
+export function boolean(options: Common & { default: boolean }): Flag<boolean> {
+  return { metavar: 'true|false', ...options, shape: { kind: 'boolean' }, many: false };
+}
+
+export function text<D extends string | null>(
+  options: Common & { default: D /** Whether '' is a value. */; empty?: boolean },
+): Flag<string | D> {
+  const { empty, ...common } = options;
+  return { metavar: 'TEXT', ...common, shape: { kind: 'text', empty }, many: false };
+}
+
+export function requiredText(options: Common): Flag<string> {
+  return { metavar: 'TEXT', ...options, shape: { kind: 'text' }, many: false, default: undefined };
+}
+
+export function textList(options: Common & { default: readonly string[] | undefined }): Flag<readonly string[]> {
+  return { metavar: 'TEXT', ...options, shape: { kind: 'text' }, many: true };
+}
+
+type ChoiceOptions = Common & Pick<Extract<Shape, { kind: 'choice' }>, 'spellings' | 'absent'>;
+
+export function choice<const C extends string, D extends C | null>(
+  choices: readonly C[],
+  options: ChoiceOptions & { default: D },
+): Flag<C | D> {
+  const { spellings, absent, ...common } = options;
+  return {
+    metavar: choices.join('|'),
+    ...common,
+    shape: { kind: 'choice', choices, spellings, absent },
+    many: false,
+  };
+}
+
+export function choiceList<const C extends string>(
+  choices: readonly C[],
+  options: ChoiceOptions & { default: readonly C[] },
+): Flag<readonly C[]> {
+  const { spellings, absent, ...common } = options;
+  return {
+    metavar: choices.join('|'),
+    ...common,
+    shape: { kind: 'choice', choices, spellings, absent },
+    many: true,
+  };
+}

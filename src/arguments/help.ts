@@ -1,0 +1,74 @@
+/**
+ * --help, made from the flags alone: grouped, with unit and default on every line. Loads no library.
+ */
+import type { CommandSpec } from './command.ts';
+import { type Flag, GROUPS } from './flag.ts';
+
+const NAME_WIDTH = 34;
+const INDENT = 2;
+
+/** The help text of a command, wrapped at `width` columns. */
+export function helpText(spec: CommandSpec, width = 100): string {
+  const sections = GROUPS.map((group) => {
+    const lines = Object.entries(spec.flags)
+      .filter(([, flag]) => flag.group === group)
+      .map(([name, flag]) => flagLines(name, flag, width));
+    return lines.length === 0 ? '' : [`${group}:`, ...lines].join('\n');
+  });
+  return [
+    `${spec.name}: ${spec.summary}`,
+    `Usage: ${spec.usage}`,
+    ...sections,
+    list('Examples', spec.examples),
+    ...spec.notes.map((note) => wrap(note, width).join('\n')),
+    wrap(FOOTER, width).join('\n'),
+  ]
+    .filter((section) => section !== '')
+    .join('\n\n')
+    .concat('\n');
+}
+
+// --- internal ---
+
+const FOOTER =
+  'Flags of ms-swift that have no meaning here either have no effect (a note says so) or stop the run with what to use instead.';
+
+function list(title: string, lines: readonly string[]): string {
+  return lines.length === 0 ? '' : [`${title}:`, ...lines.map((line) => `  ${line}`)].join('\n');
+}
+
+function flagLines(name: string, flag: Flag<unknown>, width: number): string {
+  const head = `${' '.repeat(INDENT)}--${name} ${flag.shape.kind === 'boolean' ? `[${flag.metavar}]` : flag.metavar}`;
+  const body = wrap(`${flag.help} (${remarks(flag).join('; ')})`, Math.max(30, width - NAME_WIDTH));
+  const pad = ' '.repeat(NAME_WIDTH);
+  if (head.length < NAME_WIDTH)
+    return [head.padEnd(NAME_WIDTH) + body[0], ...body.slice(1).map((l) => pad + l)].join('\n');
+  return [head, ...body.map((line) => pad + line)].join('\n');
+}
+
+/** Unit, default, environment variable and other names, as far as there are. */
+function remarks(flag: Flag<unknown>): string[] {
+  const parts = [flag.default === undefined ? 'required' : `default: ${defaultText(flag)}`];
+  if (flag.unit !== undefined) parts.unshift(flag.unit);
+  if (flag.env !== undefined) parts.push(`environment: ${flag.env}`);
+  if (flag.aliases !== undefined) parts.push(`also ${flag.aliases.map((alias) => `--${alias}`).join(', ')}`);
+  return parts;
+}
+
+function defaultText(flag: Flag<unknown>): string {
+  if (flag.default === null) return flag.unset ?? 'none';
+  if (Array.isArray(flag.default)) return flag.default.length === 0 ? 'none' : flag.default.join(' ');
+  return String(flag.default);
+}
+
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(' ')) {
+    if (line !== '' && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = word;
+    } else line = line === '' ? word : `${line} ${word}`;
+  }
+  return [...lines, line];
+}

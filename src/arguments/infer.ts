@@ -1,0 +1,57 @@
+/**
+ * The flags of `sightline infer`: ask a checkpoint about images, once or in a conversation.
+ */
+import type { CommandSpec } from './command.ts';
+import { integer, number, text, textList } from './flag.ts';
+import { commonFlags, modelFlags, systemFlags } from './shared_flags.ts';
+
+export const inferFlags = {
+  ...modelFlags,
+  image: textList({
+    group: 'Data',
+    default: [],
+    metavar: 'FILE...',
+    aliases: ['images'],
+    help: 'Images of the first question, put before its text where it has no <image> tags.',
+  }),
+  prompt: text({
+    group: 'Data',
+    default: null,
+    unset: 'a conversation on the terminal',
+    aliases: ['query'],
+    help: 'The question; the answer goes to standard output.',
+  }),
+  ...systemFlags,
+  max_new_tokens: integer({ group: 'Sampling', default: 512, min: 1, unit: 'tokens', help: 'Longest answer.' }),
+  temperature: number({
+    group: 'Sampling',
+    default: 0,
+    min: 0,
+    help: 'Sampling temperature; 0 takes the most likely token every time.',
+  }),
+  top_p: number({
+    group: 'Sampling',
+    default: 1,
+    above: 0,
+    max: 1,
+    help: 'Sample from the smallest set of tokens with this probability.',
+  }),
+  top_k: integer({
+    group: 'Sampling',
+    default: -1,
+    min: -1,
+    unit: 'tokens',
+    help: 'Sample from this many most likely tokens; -1 and 0 mean all.',
+  }),
+  seed: integer({ group: 'Sampling', default: 42, min: 0, help: 'Seed of sampling.' }),
+  ...commonFlags,
+} as const;
+
+export const inferCommand: CommandSpec<typeof inferFlags> = {
+  name: 'infer',
+  summary: 'chat with a checkpoint about an image',
+  usage: 'sightline infer --model DIR [--image FILE...] [--prompt TEXT] [flags]',
+  flags: inferFlags,
+  examples: ['sightline infer --model ./checkpoint --image photo.png --prompt "What is in the picture?"'],
+  notes: [],
+};

@@ -1,0 +1,166 @@
+/**
+ * Command line, config file, environment and defaults to checked values, collecting every fault on the way.
+ * Knows what a flag is, but no flag by name except --config and --ignore_unsupported.
+ */
+import { nearestName } from '../util/nearest_name.ts';
+import type { CommandSpec } from './command.ts';
+import { readConfigFile } from './config_file.ts';
+import { Faults } from './faults.ts';
+import { camelCase, type Flag, type Flags, type Values } from './flag.ts';
+import { asksForNothing, type PeerFlag, peerFlag, peerFlagNames } from './peers.ts';
+import { checkValue, readWord } from './value.ts';
+import { type CommandLine, splitWords } from './words.ts';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+export interface Parsed<F extends Flags> {
+  /** A value for every flag; where a flag has a fault, its default, or nothing ('' or an empty list). */
+  readonly values: Values<F>;
+  /** Flags that were given a value, by the command line, the config file or the environment. */
+  readonly given: ReadonlySet<string>;
+  /** Sentences for the reader: flags without effect, flags given twice. */
+  readonly notices: readonly string[];
+  /** Not thrown yet, so that checks across flags can add theirs. */
+  readonly faults: Faults;
+}
+
+/**
+ * Reads the words after the command's name. Precedence: command line, config file, environment, default.
+ *
+ * Errors: only those of the config file itself; all else is collected in `faults`.
+ */
+export function parseArguments<F extends Flags>(
+  spec: CommandSpec<F>,
+  argv: readonly string[],
+  env: Environment,
+): Parsed<F> {
+  const faults = new Faults();
+  const notices: string[] = [];
+  const names = flagNames(spec.flags);
+  const line = splitWords(argv);
+  const given = new Map<string, unknown>();
+
+  const configPath = configOf(line, faults);
+  if (configPath !== null) {
+    const fromFile = new Map<string, unknown>();
+    for (const [name, value] of readConfigFile(configPath)) {
+      if (names.has(name) || name in spec.flags) {
+        if (value !== null) fromFile.set(names.get(name)!, value);
+      } else refuse(name, wordsOf(value), ` (in ${configPath})`);
+    }
+    take(fromFile, ` (in ${configPath})`);
+  }
+
+  const fromLine = new Map<string, unknown>();
+  for (const { name, words, times } of line.flags.values()) {
+    const known = names.get(name);
+    if (times > 1) notices.push(`--${name} is given ${times} times; the last one counts`);
+    if (known === undefined) refuse(name, words, '');
+    else {
+      const read = readWords(known, words);
+      if (read !== undefined) fromLine.set(known, read);
+    }
+  }
+  take(fromLine, '');
+
+  const values: Record<string, unknown> = {};
+  for (const [name, flag] of Object.entries(spec.flags)) {
+    if (!given.has(name)) fromEnvironment(name, flag);
+    if (!given.has(name) && flag.default === undefined)
+      faults.check([name], false, 'no value is given', example(name, flag));
+    values[camelCase(name)] = given.has(name) ? given.get(name) : defaultOf(flag);
+  }
+  return { values: values as Values<F>, given: new Set(given.keys()), notices, faults };
+
+  /** JSON values of known flags, checked; later sources replace earlier ones. */
+  function take(source: ReadonlyMap<string, unknown>, where: string): void {
+    for (const [name, value] of source) {
+      const checked = checkValue(value, spec.flags[name]!);
+      if (checked.ok) given.set(name, checked.value);
+      else faults.add(`--${name}`, checked.message + where);
+    }
+  }
+
+  /** The words after a known flag as a JSON value, or undefined after noting a fault. */
+  function readWords(name: string, words: readonly string[]): unknown {
+    const flag = spec.flags[name]!;
+    if (flag.shape.kind === 'boolean' && words.length === 0) return true;
+    if (words.length === 0) {
+      faults.add(`--${name}`, 'the flag has no value after it', example(name, flag));
+      return undefined;
+    }
+    if (flag.many) return words.map((word) => readWord(word, flag.shape));
+    if (words.length > 1) {
+      const shown = words.map((word) => JSON.stringify(word)).join(' ');
+      faults.add(`--${name}`, `the flag takes one value, got ${words.length}: ${shown}`, 'quote a value with blanks');
+      return undefined;
+    }
+    return readWord(words[0]!, flag.shape);
+  }
+
+  function fromEnvironment(name: string, flag: Flag<unknown>): void {
+    const word = flag.env === undefined ? undefined : env[flag.env];
+    if (word === undefined || word === '' || faults.has(name)) return;
+    take(
+      new Map([[name, flag.many ? word.split(/\s+/) : readWord(word, flag.shape)]]),
+      ` (environment variable ${flag.env})`,
+    );
+  }
+
+  /** A name that is no flag of this command. */
+  function refuse(name: string, words: readonly string[], where: string): void {
+    const peer = peerFlag(name);
+    if (peer === null) {
+      const near = nearestName(name, [...names.keys(), ...peerFlagNames()]);
+      const fix = near === null ? undefined : `did you mean --${near}?`;
+      faults.add(`--${name}`, `sightline ${spec.name} has no flag of this name${where}`, fix);
+    } else notePeer(name, words, peer, where);
+  }
+
+  function notePeer(name: string, words: readonly string[], peer: PeerFlag, where: string): void {
+    if (asksForNothing(name, words)) return;
+    if (peer.verdict === 'ignored') notices.push(`--${name} has no effect: ${peer.text}`);
+    else if (ignoresUnsupported(line)) notices.push(`--${name} is ignored (--ignore_unsupported true): ${peer.text}`);
+    else faults.add(`--${name}`, `ms-swift's flag is not supported here${where}`, peer.text);
+  }
+}
+
+// --- internal ---
+
+/** Every spelling of every flag, with the name it is declared under. */
+function flagNames(flags: Flags): Map<string, string> {
+  const names = new Map<string, string>();
+  for (const [name, flag] of Object.entries(flags)) {
+    for (const spelling of [name, ...(flag.aliases ?? [])]) names.set(spelling, name);
+  }
+  return names;
+}
+
+function configOf(line: CommandLine, faults: Faults): string | null {
+  const [first, ...rest] = line.operands;
+  for (const word of first === undefined || first.startsWith('-') ? line.operands : rest) {
+    faults.add(word, 'a word that belongs to no flag', 'flags begin with --; one config file may come first');
+  }
+  const flag = line.flags.get('config')?.words[0];
+  if (flag !== undefined) return flag;
+  return first === undefined || first.startsWith('-') ? null : first;
+}
+
+function ignoresUnsupported(line: CommandLine): boolean {
+  const flag = line.flags.get('ignore_unsupported');
+  return flag !== undefined && flag.words[0] !== 'false';
+}
+
+function wordsOf(value: unknown): string[] {
+  const list: unknown[] = Array.isArray(value) ? value : [value];
+  return list.length === 0 ? [''] : list.map((item) => (typeof item === 'string' ? item : JSON.stringify(item)));
+}
+
+function defaultOf(flag: Flag<unknown>): unknown {
+  if (flag.default !== undefined) return flag.default;
+  return flag.many ? [] : '';
+}
+
+function example(name: string, flag: Flag<unknown>): string {
+  return `write --${name} ${flag.metavar}`;
+}

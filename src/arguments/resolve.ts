@@ -1,0 +1,263 @@
+/**
+ * The one place where values that were left out get theirs, as ms-swift resolves its `None`s, and where flags are
+ * checked against each other. Results are what the trainer sees and what args.json keeps.
+ */
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { messageOf } from '../errors.ts';
+import type { Faults } from './faults.ts';
+import type { Values } from './flag.ts';
+import type { inferFlags } from './infer.ts';
+import type { rlhfFlags } from './rlhf.ts';
+import type { scoreFlags } from './score.ts';
+import type { sftFlags } from './sft.ts';
+
+type Resolved<V, R> = Omit<V, keyof R> & Readonly<R>;
+type AttnImpl = 'eager' | 'sdpa' | 'flash_attention_2';
+type Strategy = 'no' | 'steps' | 'epoch';
+
+/** Arguments of `sightline rlhf`, complete: null is left only where it means "none". */
+export type RlhfArguments = Resolved<
+  Values<typeof rlhfFlags>,
+  {
+    attnImpl: AttnImpl;
+    learningRate: number;
+    beta: number;
+    epsilonHigh: number;
+    scaleRewards: 'group' | 'batch' | 'none';
+    rewardWeights: readonly number[];
+    /** Completions sampled at once; generationBatchSize = perDeviceTrainBatchSize * stepsPerGeneration. */
+    generationBatchSize: number;
+    stepsPerGeneration: number;
+    perDeviceEvalBatchSize: number;
+    numGenerationsEval: number;
+    numCompletionsToPrint: number;
+    evalStrategy: Strategy;
+    evalSteps: number;
+  }
+>;
+
+/** Arguments of `sightline sft`, complete. */
+export type SftArguments = Resolved<
+  Values<typeof sftFlags>,
+  {
+    attnImpl: AttnImpl;
+    learningRate: number;
+    gradientAccumulationSteps: number;
+    perDeviceEvalBatchSize: number;
+    evalStrategy: Strategy;
+    evalSteps: number;
+  }
+>;
+
+/** Arguments of `sightline infer`, complete. A null prompt means a conversation. */
+export type InferArguments = Resolved<Values<typeof inferFlags>, { attnImpl: AttnImpl }>;
+
+/** Arguments of `sightline score`, complete. */
+export type ScoreArguments = Resolved<Values<typeof scoreFlags>, { attnImpl: AttnImpl }>;
+
+export function resolveRlhf(values: Values<typeof rlhfFlags>, faults: Faults): RlhfArguments {
+  checkTraining(values, faults);
+  checkFiles('external_plugins', values.externalPlugins, faults);
+  faults.check(
+    ['reward_weights', 'reward_funcs'],
+    values.rewardWeights === null || values.rewardWeights.length === values.rewardFuncs.length,
+    `${values.rewardWeights?.length} weights for ${values.rewardFuncs.length} rewards (${values.rewardFuncs.join(', ')})`,
+    'give one weight per reward, in the same order',
+  );
+  faults.check(
+    ['reward_funcs'],
+    new Set(values.rewardFuncs).size === values.rewardFuncs.length,
+    `a reward is named twice: ${values.rewardFuncs.join(', ')}`,
+    'name it once and raise its weight',
+  );
+  faults.check(
+    ['report_to'],
+    !values.reportTo.includes('none') || values.reportTo.length === 1,
+    `none stands beside other names: ${values.reportTo.join(' ')}`,
+  );
+  const { generationBatchSize, stepsPerGeneration } = resolveGeneration(values, faults);
+  return {
+    ...values,
+    ...resolveTraining(values, faults),
+    beta: values.beta ?? 0.04,
+    epsilonHigh: values.epsilonHigh ?? values.epsilon,
+    scaleRewards: values.scaleRewards ?? 'group',
+    rewardWeights: values.rewardWeights ?? values.rewardFuncs.map(() => 1),
+    generationBatchSize,
+    stepsPerGeneration,
+    numGenerationsEval: values.numGenerationsEval ?? values.numGenerations,
+    numCompletionsToPrint: values.numCompletionsToPrint ?? values.numGenerations,
+  };
+}
+
+export function resolveSft(values: Values<typeof sftFlags>, faults: Faults): SftArguments {
+  checkTraining(values, faults);
+  return {
+    ...values,
+    ...resolveTraining(values, faults),
+    gradientAccumulationSteps: values.gradientAccumulationSteps ?? Math.ceil(16 / values.perDeviceTrainBatchSize),
+  };
+}
+
+export function resolveInfer(values: Values<typeof inferFlags>, faults: Faults): InferArguments {
+  checkFolder('model', values.model, faults);
+  checkPixels(values, faults);
+  checkFiles('image', values.image, faults);
+  return { ...values, attnImpl: values.attnImpl ?? 'sdpa', system: resolveSystem(values.system, faults) };
+}
+
+export function resolveScore(values: Values<typeof scoreFlags>, faults: Faults): ScoreArguments {
+  checkFolder('model', values.model, faults);
+  checkPixels(values, faults);
+  checkFiles('dataset', values.dataset, faults);
+  faults.check(
+    ['output', 'dataset'],
+    !values.dataset.includes(values.output),
+    `the file is also a --dataset: ${values.output}`,
+    'write to another file',
+  );
+  faults.check(['output'], !isFolder(values.output), `is a folder: ${values.output}`, 'name a file');
+  return { ...values, attnImpl: values.attnImpl ?? 'sdpa', system: resolveSystem(values.system, faults) };
+}
+
+// --- internal ---
+
+type TrainingValues = Values<typeof rlhfFlags> | Values<typeof sftFlags>;
+
+function resolveTraining(values: TrainingValues, faults: Faults) {
+  const evaluates = values.valDataset.length > 0 || values.splitDatasetRatio > 0;
+  return {
+    attnImpl: values.attnImpl ?? ('sdpa' as const),
+    learningRate: values.learningRate ?? 1e-5,
+    system: resolveSystem(values.system, faults),
+    perDeviceEvalBatchSize: values.perDeviceEvalBatchSize ?? values.perDeviceTrainBatchSize,
+    evalStrategy: evaluates ? (values.evalStrategy ?? values.saveStrategy) : ('no' as const),
+    evalSteps: values.evalSteps ?? values.saveSteps,
+  };
+}
+
+function checkTraining(values: TrainingValues, faults: Faults): void {
+  checkFolder('model', values.model, faults);
+  checkPixels(values, faults);
+  checkFiles('dataset', values.dataset, faults);
+  checkFiles('val_dataset', values.valDataset, faults);
+  checkOutput(values.outputDir, faults);
+  faults.check(
+    ['warmup_steps', 'warmup_ratio'],
+    values.warmupSteps === 0 || values.warmupRatio === 0,
+    `given together with --warmup_ratio ${values.warmupRatio}`,
+    'keep one of the two',
+  );
+  faults.check(
+    ['max_steps'],
+    values.maxSteps !== 0,
+    'no step to do: 0',
+    'leave it out to train for --num_train_epochs',
+  );
+  faults.check(
+    ['eval_strategy', 'val_dataset', 'split_dataset_ratio'],
+    values.evalStrategy === null ||
+      values.evalStrategy === 'no' ||
+      values.valDataset.length > 0 ||
+      values.splitDatasetRatio > 0,
+    `there are no rows to evaluate: ${values.evalStrategy}`,
+    'give --val_dataset or --split_dataset_ratio',
+  );
+  faults.check(
+    ['freeze_llm', 'freeze_vit', 'freeze_aligner'],
+    !(values.freezeLlm && values.freezeVit && values.freezeAligner),
+    'nothing is left to train: decoder, vision tower and merger are all frozen',
+    'set one of --freeze_llm, --freeze_vit, --freeze_aligner to false',
+  );
+}
+
+/** As TRL's GRPOConfig: either size gives the other, and the batch must hold whole groups. */
+function resolveGeneration(values: Values<typeof rlhfFlags>, faults: Faults) {
+  const perDevice = values.perDeviceTrainBatchSize;
+  const stepsPerGeneration =
+    values.stepsPerGeneration ??
+    (values.generationBatchSize === null ? values.gradientAccumulationSteps : values.generationBatchSize / perDevice);
+  const generationBatchSize = values.generationBatchSize ?? perDevice * stepsPerGeneration;
+  const flags = [
+    'generation_batch_size',
+    'per_device_train_batch_size',
+    'steps_per_generation',
+    'gradient_accumulation_steps',
+    'num_generations',
+  ] as const;
+  if (values.generationBatchSize !== null && values.stepsPerGeneration !== null) {
+    faults.check(
+      ['generation_batch_size', ...flags],
+      generationBatchSize === perDevice * stepsPerGeneration,
+      `${generationBatchSize} is not --per_device_train_batch_size ${perDevice} x --steps_per_generation ${stepsPerGeneration}`,
+      'give one of the two flags',
+    );
+  }
+  faults.check(
+    ['generation_batch_size', ...flags],
+    Number.isInteger(stepsPerGeneration),
+    `${generationBatchSize} is not a multiple of --per_device_train_batch_size ${perDevice}`,
+  );
+  const groups = values.numGenerations;
+  faults.check(
+    ['num_generations', ...flags],
+    generationBatchSize % groups === 0,
+    `${generationBatchSize} completions are sampled at once (--per_device_train_batch_size ${perDevice} x --steps_per_generation ${stepsPerGeneration}), which is no multiple of ${groups}`,
+    `for one prompt at a time, set --per_device_train_batch_size ${groups}`,
+  );
+  return { generationBatchSize, stepsPerGeneration };
+}
+
+/** A .txt name is a file that must exist; any other text may name one. `\n` typed as two characters is a line break. */
+function resolveSystem(system: string | null, faults: Faults): string | null {
+  if (system === null) return null;
+  const named = system.endsWith('.txt') && !system.includes('\n');
+  if (!named && !(system.length < 1024 && isFile(system))) return system.replaceAll('\\n', '\n');
+  try {
+    return readFileSync(system, 'utf8');
+  } catch (error) {
+    faults.add('--system', `the file cannot be read: ${system} (${messageOf(error)})`, 'check the path');
+    return null;
+  }
+}
+
+function checkPixels(values: { minPixels: number | null; maxPixels: number | null }, faults: Faults): void {
+  const { minPixels, maxPixels } = values;
+  faults.check(
+    ['min_pixels', 'max_pixels'],
+    minPixels === null || maxPixels === null || minPixels <= maxPixels,
+    `${minPixels} is more than --max_pixels ${maxPixels}`,
+  );
+}
+
+function checkFolder(flag: string, path: string, faults: Faults): void {
+  const message = isFile(path) ? `is a file, not a folder: ${path}` : `no such folder: ${path}`;
+  faults.check([flag], isFolder(path), message, 'check the path; checkpoints are not downloaded');
+}
+
+function checkFiles(flag: string, paths: readonly string[], faults: Faults): void {
+  for (const path of paths) {
+    if (isFile(path)) continue;
+    faults.check([flag], false, isFolder(path) ? `is a folder: ${path}` : `no such file: ${path}`, 'check the path');
+  }
+}
+
+function checkOutput(path: string, faults: Faults): void {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+  const control = /[\u0000-\u001f\u007f]/.test(path);
+  faults.check(['output_dir'], !control, `has a line break or control character: ${JSON.stringify(path)}`);
+  faults.check(
+    ['output_dir'],
+    !isFile(path),
+    `is a file, not a folder: ${path}`,
+    'name a folder, or one that does not exist yet',
+  );
+}
+
+function isFile(path: string): boolean {
+  return existsSync(path) && statSync(path).isFile();
+}
+
+function isFolder(path: string): boolean {
+  return existsSync(path) && statSync(path).isDirectory();
+}

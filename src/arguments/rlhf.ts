@@ -1,0 +1,230 @@
+/**
+ * The flags of `sightline rlhf`: those of `swift rlhf --rlhf_type grpo`, with its names and defaults.
+ */
+import type { CommandSpec } from './command.ts';
+import { boolean, choice, integer, number, numberList, textList } from './flag.ts';
+import {
+  commonFlags,
+  evaluationFlags,
+  lengthFlags,
+  modelFlags,
+  optimiserFlags,
+  outputFlags,
+  trainDataFlags,
+  tuningFlags,
+} from './shared_flags.ts';
+
+const OTHER_ALGORITHMS = 'only GRPO is built here; use --rlhf_type grpo';
+
+export const rlhfFlags = {
+  ...modelFlags,
+  ...tuningFlags,
+  ...trainDataFlags,
+  rlhf_type: choice(['grpo'], {
+    group: 'GRPO',
+    default: 'grpo',
+    absent: { dpo: OTHER_ALGORITHMS, kto: OTHER_ALGORITHMS, ppo: OTHER_ALGORITHMS, gkd: OTHER_ALGORITHMS },
+    help: 'The algorithm. The default of ms-swift is dpo.',
+  }),
+  num_generations: integer({
+    group: 'GRPO',
+    default: 8,
+    min: 2,
+    unit: 'completions',
+    help: 'Completions per prompt: the group G in which advantages are computed.',
+  }),
+  per_device_train_batch_size: integer({
+    group: 'GRPO',
+    default: 1,
+    min: 1,
+    unit: 'completions',
+    help: 'Completions per backward pass.',
+  }),
+  gradient_accumulation_steps: integer({
+    group: 'GRPO',
+    default: 1,
+    min: 1,
+    unit: 'backward passes',
+    help: 'Backward passes per optimiser step.',
+  }),
+  generation_batch_size: integer({
+    group: 'GRPO',
+    default: null,
+    unset: '--per_device_train_batch_size x --steps_per_generation',
+    min: 1,
+    unit: 'completions',
+    help: 'Completions sampled at once, a multiple of --num_generations.',
+  }),
+  steps_per_generation: integer({
+    group: 'GRPO',
+    default: null,
+    unset: '--gradient_accumulation_steps',
+    min: 1,
+    unit: 'backward passes',
+    help: 'Backward passes fed from one sampling; more than --gradient_accumulation_steps means off-policy steps.',
+  }),
+  num_iterations: integer({
+    group: 'GRPO',
+    default: 1,
+    min: 1,
+    unit: 'passes',
+    help: 'How often each sampled batch is used (mu in the GRPO paper).',
+  }),
+  loss_type: choice(['grpo', 'bnpo', 'dr_grpo', 'dapo'], {
+    group: 'GRPO',
+    default: 'grpo',
+    help: 'How token losses are averaged: per sequence, per batch, by --max_completion_length, or over all tokens of the generation.',
+  }),
+  importance_sampling_level: choice(['token', 'sequence'], {
+    group: 'GRPO',
+    default: 'token',
+    absent: { sequence_token: 'not built; sequence has the same ratio value' },
+    help: 'Importance ratio per token, or one per sequence (GSPO).',
+  }),
+  epsilon: number({
+    group: 'GRPO',
+    default: 0.2,
+    min: 0,
+    help: 'The importance ratio is clipped below 1 - epsilon.',
+  }),
+  epsilon_high: number({
+    group: 'GRPO',
+    default: null,
+    unset: '--epsilon',
+    min: 0,
+    help: 'The importance ratio is clipped above 1 + epsilon_high.',
+  }),
+  delta: number({
+    group: 'GRPO',
+    default: null,
+    unset: 'none',
+    above: 0,
+    help: 'Two-sided clipping: upper bound of the ratio for either sign of the advantage.',
+  }),
+  beta: number({
+    group: 'GRPO',
+    default: null,
+    unset: '0.04',
+    min: 0,
+    help: 'Weight of the KL divergence (k3) to the model at the start; 0 keeps no reference model.',
+  }),
+  advantage_estimator: choice(['grpo'], {
+    group: 'GRPO',
+    default: 'grpo',
+    absent: { rloo: 'not built yet', reinforce_plus_plus: 'not built yet' },
+    help: 'Baseline of the advantage: the group mean.',
+  }),
+  scale_rewards: choice(['group', 'batch', 'none'], {
+    group: 'GRPO',
+    default: null,
+    unset: 'group',
+    absent: { gdpo: 'not built yet' },
+    help: 'Standard deviation by which advantages are divided: that of the group, of the batch, or none.',
+  }),
+  max_completion_length: integer({
+    group: 'Sampling',
+    default: 512,
+    min: 1,
+    unit: 'tokens',
+    help: 'Longest completion.',
+  }),
+  temperature: number({ group: 'Sampling', default: 0.9, above: 0, help: 'Sampling temperature.' }),
+  top_p: number({
+    group: 'Sampling',
+    default: 1,
+    above: 0,
+    max: 1,
+    help: 'Sample from the smallest set of tokens with this probability.',
+  }),
+  top_k: integer({
+    group: 'Sampling',
+    default: -1,
+    min: -1,
+    unit: 'tokens',
+    help: 'Sample from this many most likely tokens; -1 and 0 mean all.',
+  }),
+  reward_funcs: textList({
+    group: 'Rewards',
+    default: undefined,
+    metavar: 'NAME...',
+    help: 'Rewards by registered name, built in (accuracy, format) or from --external_plugins (ddapo_attention, …).',
+  }),
+  reward_weights: numberList({
+    group: 'Rewards',
+    default: null,
+    unset: '1 each',
+    metavar: 'NUMBER...',
+    help: 'One weight per reward, in the order of --reward_funcs.',
+  }),
+  external_plugins: textList({
+    group: 'Rewards',
+    default: [],
+    metavar: 'FILE...',
+    help: 'TypeScript or JavaScript files that register rewards. They are run as code; their SHA-256 goes into args.json.',
+  }),
+  attn_probe: choice(['eager', 'fused', 'auto'], {
+    group: 'Attention',
+    default: 'auto',
+    help: 'How attention rewards get their numbers: a separate eager forward, sums out of the forward that the loss needs, or both at the first call, compared, then the cheaper one.',
+  }),
+  ddapo_reward_center: boolean({
+    group: 'Attention',
+    default: false,
+    env: 'DDAPO_REWARD_CENTER',
+    help: 'ddapo_attention gives -(TDR - 1) instead of -TDR, the text-dominance ratio.',
+  }),
+  ddapo_group_norm: boolean({
+    group: 'Attention',
+    default: false,
+    env: 'DDAPO_GROUP_NORM',
+    help: 'ddapo_attention gives -(TDR - mean) / std of the group. Its logged mean is then 0 in every group by construction; watch attention/tdr_mean.',
+  }),
+  ...optimiserFlags,
+  ...lengthFlags,
+  ...evaluationFlags,
+  per_device_eval_batch_size: integer({
+    group: 'Evaluation',
+    default: null,
+    unset: '--per_device_train_batch_size',
+    min: 1,
+    unit: 'completions',
+    help: 'Completions scored at once in evaluation.',
+  }),
+  num_generations_eval: integer({
+    group: 'Evaluation',
+    default: null,
+    unset: '--num_generations',
+    min: 1,
+    unit: 'completions',
+    help: 'Completions per prompt in evaluation.',
+  }),
+  ...outputFlags,
+  log_completions: boolean({
+    group: 'Output',
+    default: false,
+    help: 'Write completions.jsonl and print some completions with their rewards at every log record.',
+  }),
+  num_completions_to_print: integer({
+    group: 'Output',
+    default: null,
+    unset: '--num_generations',
+    min: 0,
+    unit: 'completions',
+    help: 'How many completions are printed at every log record; completions.jsonl has all.',
+  }),
+  ...commonFlags,
+} as const;
+
+export const rlhfCommand: CommandSpec<typeof rlhfFlags> = {
+  name: 'rlhf',
+  summary: 'train a vision-language model with GRPO, attention rewards included',
+  usage: 'sightline rlhf [CONFIG.json] --model DIR --dataset FILE... --reward_funcs NAME... [flags]',
+  flags: rlhfFlags,
+  examples: [
+    'sightline rlhf --rlhf_type grpo --model ./checkpoint --dataset train.jsonl --reward_funcs accuracy format --per_device_train_batch_size 8',
+    'sightline rlhf output/v0-20260101-120000/args.json --learning_rate 2e-6',
+  ],
+  notes: [
+    'One sampling serves per_device_train_batch_size x steps_per_generation completions, and that product must be a multiple of num_generations.',
+  ],
+};

@@ -1,0 +1,51 @@
+/**
+ * The flags of `sightline score`: per-token log-probabilities and attention ratios of given completions.
+ */
+import type { CommandSpec } from './command.ts';
+import { choice, integer, number, requiredText, textList } from './flag.ts';
+import { commonFlags, modelFlags, systemFlags } from './shared_flags.ts';
+
+export const scoreFlags = {
+  ...modelFlags,
+  dataset: textList({
+    group: 'Data',
+    default: undefined,
+    metavar: 'FILE...',
+    help: 'JSONL files; each row ends with an assistant message or has a `completion_ids` column.',
+  }),
+  ...systemFlags,
+  per_device_eval_batch_size: integer({
+    group: 'Data',
+    default: 1,
+    min: 1,
+    unit: 'rows',
+    aliases: ['batch_size'],
+    help: 'Rows scored at once.',
+  }),
+  temperature: number({
+    group: 'Sampling',
+    default: 1,
+    above: 0,
+    help: 'Logits are divided by it before log-probabilities and entropies.',
+  }),
+  attn_probe: choice(['eager', 'fused', 'auto'], {
+    group: 'Attention',
+    default: 'auto',
+    help: 'How attention is measured: an eager forward, sums out of the fused forward, or both at the first row, compared, then the cheaper one.',
+  }),
+  output: requiredText({
+    group: 'Output',
+    metavar: 'FILE',
+    help: 'JSONL file to write, one row per row: prompt_ids, completion_ids, logps, entropies, tdr, rho_vis, rho_text, n_vis, n_text.',
+  }),
+  ...commonFlags,
+} as const;
+
+export const scoreCommand: CommandSpec<typeof scoreFlags> = {
+  name: 'score',
+  summary: 'log-probabilities, entropies and attention ratios of given completions',
+  usage: 'sightline score --model DIR --dataset IN.jsonl --output OUT.jsonl [flags]',
+  flags: scoreFlags,
+  examples: ['sightline score --model ./checkpoint --dataset answers.jsonl --output scores.jsonl'],
+  notes: [],
+};

@@ -1,0 +1,287 @@
+/**
+ * Flags that several commands share, in sets; names and defaults are those of ms-swift 4.6.
+ * Where a default differs, its help line says so. Knows no command.
+ */
+import { boolean, choice, choiceList, integer, number, requiredText, text, textList } from './flag.ts';
+
+export const modelFlags = {
+  model: requiredText({
+    group: 'Model',
+    metavar: 'DIR',
+    help: 'Folder of a Hugging Face checkpoint of the Qwen2.5-VL architecture: config.json, *.safetensors, tokenizer.',
+  }),
+  attn_impl: choice(['eager', 'sdpa', 'flash_attention_2'], {
+    group: 'Model',
+    default: null,
+    unset: 'sdpa',
+    spellings: { flash_attn: 'flash_attention_2' },
+    aliases: ['attn_implementation'],
+    help: 'Attention of the forwards. eager returns its weights; sdpa and flash_attention_2 return none, and flash_attention_2 needs memory linear in the length.',
+  }),
+  min_pixels: integer({
+    group: 'Model',
+    default: null,
+    unset: "the checkpoint's limit",
+    min: 1,
+    unit: 'pixels per image',
+    env: 'MIN_PIXELS',
+    help: 'Smaller images are enlarged to this.',
+  }),
+  max_pixels: integer({
+    group: 'Model',
+    default: null,
+    unset: "the checkpoint's limit",
+    min: 1,
+    unit: 'pixels per image',
+    env: 'MAX_PIXELS',
+    help: 'Larger images are reduced to this.',
+  }),
+} as const;
+
+export const systemFlags = {
+  system: text({
+    group: 'Data',
+    default: null,
+    unset: "the chat template's own",
+    empty: true,
+    metavar: 'TEXT|FILE',
+    help: 'System prompt, as text or as a .txt file, for rows that bring none.',
+  }),
+} as const;
+
+export const trainDataFlags = {
+  dataset: textList({
+    group: 'Data',
+    default: undefined,
+    metavar: 'FILE...',
+    help: 'JSONL files with `messages`, `images` and any further columns, which the rewards get.',
+  }),
+  val_dataset: textList({
+    group: 'Data',
+    default: [],
+    metavar: 'FILE...',
+    help: 'JSONL files for evaluation.',
+  }),
+  split_dataset_ratio: number({
+    group: 'Data',
+    default: 0,
+    min: 0,
+    below: 1,
+    unit: 'fraction of rows',
+    help: 'Set this part of --dataset aside for evaluation when there is no --val_dataset.',
+  }),
+  dataset_shuffle: boolean({ group: 'Data', default: true, help: 'Shuffle the training rows.' }),
+  data_seed: integer({ group: 'Data', default: 42, min: 0, help: 'Seed of the shuffle and of the split.' }),
+  ...systemFlags,
+  max_length: integer({
+    group: 'Data',
+    default: null,
+    unset: 'what the model can hold',
+    min: 1,
+    unit: 'tokens',
+    help: 'Longest sequence that goes in, image tokens included: the prompt in rlhf, prompt and answer in sft.',
+  }),
+  truncation_strategy: choice(['raise', 'delete'], {
+    group: 'Data',
+    default: 'raise',
+    absent: {
+      left: 'cutting a prompt can cut an image in two; delete leaves such rows out',
+      right: 'cutting a prompt can cut an image in two; delete leaves such rows out',
+      split: 'rows are not split here; delete leaves long rows out',
+    },
+    help: 'What a row longer than --max_length does: end the run with its line number, or be left out and counted. ms-swift cuts on the left.',
+  }),
+  strict: boolean({
+    group: 'Data',
+    default: true,
+    help: 'End the run at a row that cannot be read; false leaves such rows out and counts them. The default of ms-swift is false.',
+  }),
+} as const;
+
+export const tuningFlags = {
+  tuner_type: choice(['full'], {
+    group: 'Model',
+    default: 'full',
+    aliases: ['train_type'],
+    absent: { lora: 'LoRA comes with a later version; full trains every parameter that is not frozen' },
+    help: 'What is trained: all parameters that are not frozen. The default of ms-swift is lora.',
+  }),
+  freeze_llm: boolean({ group: 'Model', default: false, help: 'Keep the text decoder as it is.' }),
+  freeze_vit: boolean({ group: 'Model', default: true, help: 'Keep the vision tower as it is.' }),
+  freeze_aligner: boolean({
+    group: 'Model',
+    default: true,
+    help: 'Keep the merger between vision tower and decoder as it is.',
+  }),
+  gradient_checkpointing: boolean({
+    group: 'Optimiser',
+    default: true,
+    help: 'Recompute each block in the backward pass instead of keeping its intermediate values: less memory, more time.',
+  }),
+} as const;
+
+export const optimiserFlags = {
+  learning_rate: number({
+    group: 'Optimiser',
+    default: null,
+    unset: '1e-5',
+    min: 0,
+    help: 'Peak learning rate.',
+  }),
+  weight_decay: number({
+    group: 'Optimiser',
+    default: 0.1,
+    min: 0,
+    help: 'Decoupled weight decay of AdamW; biases and norms have none.',
+  }),
+  adam_beta1: number({ group: 'Optimiser', default: 0.9, min: 0, below: 1, help: 'Decay of the first moment.' }),
+  adam_beta2: number({ group: 'Optimiser', default: 0.95, min: 0, below: 1, help: 'Decay of the second moment.' }),
+  adam_epsilon: number({
+    group: 'Optimiser',
+    default: 1e-8,
+    above: 0,
+    help: "Term that keeps AdamW's quotient finite.",
+  }),
+  max_grad_norm: number({
+    group: 'Optimiser',
+    default: 1,
+    min: 0,
+    help: 'Gradients with a larger norm are scaled down to it; 0 leaves them alone.',
+  }),
+  lr_scheduler_type: choice(['cosine', 'linear', 'constant'], {
+    group: 'Optimiser',
+    default: 'cosine',
+    spellings: { constant_with_warmup: 'constant' },
+    help: 'How the learning rate falls after the warm-up.',
+  }),
+  warmup_ratio: number({
+    group: 'Optimiser',
+    default: 0,
+    min: 0,
+    below: 1,
+    unit: 'fraction of steps',
+    help: 'Warm-up as a part of all steps; not together with --warmup_steps.',
+  }),
+  warmup_steps: integer({
+    group: 'Optimiser',
+    default: 0,
+    min: 0,
+    unit: 'steps',
+    help: 'Steps in which the learning rate rises from 0.',
+  }),
+} as const;
+
+export const lengthFlags = {
+  num_train_epochs: number({
+    group: 'Length of the run',
+    default: 3,
+    above: 0,
+    unit: 'epochs',
+    help: 'Passes over the training rows.',
+  }),
+  max_steps: integer({
+    group: 'Length of the run',
+    default: -1,
+    min: -1,
+    unit: 'steps',
+    help: 'Optimiser steps; above 0 it takes the place of --num_train_epochs.',
+  }),
+  seed: integer({
+    group: 'Length of the run',
+    default: 42,
+    min: 0,
+    help: 'Seed of sampling and of everything random that is not data order.',
+  }),
+} as const;
+
+export const evaluationFlags = {
+  eval_strategy: choice(['no', 'steps', 'epoch'], {
+    group: 'Evaluation',
+    default: null,
+    unset: 'that of --save_strategy, no without evaluation rows',
+    help: 'When the evaluation rows are run.',
+  }),
+  eval_steps: integer({
+    group: 'Evaluation',
+    default: null,
+    unset: 'that of --save_steps',
+    min: 1,
+    unit: 'steps',
+    help: 'Distance of two evaluations with --eval_strategy steps.',
+  }),
+  eval_on_start: boolean({ group: 'Evaluation', default: false, help: 'Evaluate once before the first step.' }),
+} as const;
+
+export const outputFlags = {
+  output_dir: text({
+    group: 'Output',
+    default: 'output',
+    metavar: 'DIR',
+    help: 'Where the run folder is made.',
+  }),
+  add_version: boolean({
+    group: 'Output',
+    default: true,
+    help: 'Make a new folder vN-YYYYMMDD-HHMMSS in --output_dir; false writes into --output_dir itself.',
+  }),
+  logging_steps: integer({
+    group: 'Output',
+    default: 5,
+    min: 1,
+    unit: 'steps',
+    help: 'Distance of two log records; metrics are averaged in between.',
+  }),
+  logging_first_step: boolean({ group: 'Output', default: true, help: 'Log the first step as well.' }),
+  report_to: choiceList(['tensorboard', 'none'], {
+    group: 'Output',
+    default: ['tensorboard'],
+    absent: {
+      wandb: 'nothing is sent over the network; tensorboard writes event files into runs/',
+      swanlab: 'nothing is sent over the network; tensorboard writes event files into runs/',
+      all: 'name tensorboard',
+    },
+    help: 'TensorBoard event files in runs/, or none. logging.jsonl is always written.',
+  }),
+  save_strategy: choice(['no', 'steps', 'epoch'], {
+    group: 'Output',
+    default: 'steps',
+    help: 'When a checkpoint is saved; steps and epoch also save after the last step.',
+  }),
+  save_steps: integer({
+    group: 'Output',
+    default: 500,
+    min: 1,
+    unit: 'steps',
+    help: 'Distance of two checkpoints with --save_strategy steps.',
+  }),
+  save_total_limit: integer({
+    group: 'Output',
+    default: null,
+    unset: 'all are kept',
+    min: 1,
+    unit: 'checkpoints',
+    help: 'Older checkpoints beyond this number are deleted.',
+  }),
+  save_only_model: boolean({
+    group: 'Output',
+    default: false,
+    help: 'Leave the optimiser state out of the checkpoints.',
+  }),
+} as const;
+
+/** Of every command. */
+export const commonFlags = {
+  config: text({
+    group: 'Other',
+    default: null,
+    unset: 'none',
+    metavar: 'FILE.json',
+    help: "Arguments by flag name, also an earlier run's args.json; flags on the command line come first. May stand without --config as the first word.",
+  }),
+  ignore_unsupported: boolean({
+    group: 'Other',
+    default: false,
+    help: 'Print a note instead of stopping at flags of ms-swift that have no counterpart here.',
+  }),
+  debug: boolean({ group: 'Other', default: false, help: 'Show the stack of an error.' }),
+} as const;

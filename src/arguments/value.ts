@@ -1,0 +1,93 @@
+/**
+ * One value of a flag: from a word of the command line to a JSON value, and from a JSON value to a checked one.
+ * The only file that knows how a shape becomes a zod type. Loaded when arguments are parsed, not for --help.
+ */
+import { z } from 'zod';
+import type { Flag, Shape } from './flag.ts';
+
+type Kind = Shape['kind'];
+type ShapeOf<K extends Kind> = Extract<Shape, { kind: K }>;
+
+/** A word of the command line as the JSON value it stands for; a word that fits no reading stays text and fails. */
+export function readWord(word: string, shape: Shape): unknown {
+  if (shape.kind === 'number') {
+    const value = word.trim() === '' ? Number.NaN : Number(word);
+    return Number.isNaN(value) ? word : value;
+  }
+  if (shape.kind === 'boolean') return BOOLEANS.get(word.toLowerCase()) ?? word;
+  return word;
+}
+
+export type Checked = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly message: string };
+
+/** A JSON value checked against a flag; a single value is taken for a list of one. */
+export function checkValue(value: unknown, flag: Flag<unknown>): Checked {
+  if (value === null && flag.default === null) return { ok: true, value: null };
+  const list = flag.many && !Array.isArray(value) ? [value] : value;
+  const spelled = flag.many ? (list as unknown[]).map((item) => respell(item, flag.shape)) : respell(list, flag.shape);
+  const one = build(flag.shape);
+  const result = (flag.many ? z.array(one) : one).safeParse(spelled);
+  if (result.success) return { ok: true, value: result.data };
+  const culprit = Array.isArray(spelled) ? spelled[result.error.issues[0]?.path[0] as number] : spelled;
+  return { ok: false, message: complaint(culprit, flag.shape) };
+}
+
+/** What a value has to be, in words. */
+export function expectation(shape: Shape): string {
+  switch (shape.kind) {
+    case 'number': {
+      const noun = shape.integer ? 'a whole number' : 'a number';
+      const { min, max, above, below } = shape;
+      if (min !== undefined && max !== undefined) return `${noun} from ${min} to ${max}`;
+      const low = min !== undefined ? `of at least ${min}` : above !== undefined ? `above ${above}` : '';
+      const high = max !== undefined ? `of at most ${max}` : below !== undefined ? `below ${below}` : '';
+      return [noun, [low, high].filter((part) => part !== '').join(' and ')].filter((part) => part !== '').join(' ');
+    }
+    case 'boolean':
+      return 'true or false';
+    case 'text':
+      return shape.empty ? 'a text' : 'a text that is not empty';
+    case 'choice':
+      return shape.choices.length === 1 ? `${shape.choices[0]}` : `one of ${shape.choices.join(', ')}`;
+  }
+}
+
+// --- internal ---
+
+const BOOLEANS = new Map([
+  ['true', true],
+  ['1', true],
+  ['yes', true],
+  ['false', false],
+  ['0', false],
+  ['no', false],
+]);
+
+const builders: { [K in Kind]: (shape: ShapeOf<K>) => z.ZodType } = {
+  number: ({ integer, min, max, above, below }) => {
+    let type = integer ? z.int() : z.number();
+    if (min !== undefined) type = type.min(min);
+    if (max !== undefined) type = type.max(max);
+    if (above !== undefined) type = type.gt(above);
+    if (below !== undefined) type = type.lt(below);
+    return type;
+  },
+  boolean: () => z.boolean(),
+  text: ({ empty }) => (empty ? z.string() : z.string().min(1)),
+  choice: ({ choices }) => z.enum(choices as [string, ...string[]]),
+};
+
+function build(shape: Shape): z.ZodType {
+  return (builders[shape.kind] as (shape: Shape) => z.ZodType)(shape);
+}
+
+function respell(value: unknown, shape: Shape): unknown {
+  if (shape.kind !== 'choice' || typeof value !== 'string') return value;
+  return shape.spellings?.[value] ?? value;
+}
+
+function complaint(value: unknown, shape: Shape): string {
+  const why = shape.kind === 'choice' && typeof value === 'string' ? shape.absent?.[value] : undefined;
+  const shown = value === undefined ? 'nothing' : JSON.stringify(value);
+  return `expected ${expectation(shape)}, got ${shown}${why === undefined ? '' : `: ${why}`}`;
+}

@@ -1,0 +1,182 @@
+/**
+ * The text-dominance ratio (TDR) of one completion: how much attention its tokens give to a text column of the prompt,
+ * over how much they give to a visual one. Knows token columns and attention numbers; knows no images, texts or rewards.
+ *
+ * Definition (DDAPO reward of the ms-swift fork): rows are the completion's own positions, columns the prompt without its
+ * system block, V its image and video pads, T the rest, last K layers, mean over heads:
+ *   attn_prompt = attn_t[prompt] / (sum(attn_t[prompt]) + eps)
+ *   rho_vis  = mean_t(mean_layers(sum over V of attn_prompt)) / |V|,  rho_text the same over T
+ *   TDR = rho_text / (rho_vis + eps)
+ */
+import { SightlineError } from '../errors.ts';
+
+/** Layers that take part: the last ones, or all if the model has fewer. */
+export const TDR_LAYERS = 8;
+export const TDR_EPS = 1e-6;
+
+/** One layer's attention weights after softmax, row-major, as `output_attentions` returns them. */
+export interface AttentionTensor {
+  readonly data: Float32Array;
+  /** (B, H, S, S): query row, then key column. */
+  readonly dims: readonly [number, number, number, number];
+}
+
+/** Mean over heads of the raw attention each completion row gives to all visual and to all text columns. */
+export interface AttentionMasses {
+  /** Per layer, first layer first: (T). */
+  readonly visual: readonly Float32Array[];
+  readonly text: readonly Float32Array[];
+}
+
+/** The columns and rows TDR looks at, as positions in prompt + completion. */
+export interface TdrSpans {
+  readonly visual: Int32Array;
+  readonly text: Int32Array;
+  /** First completion position: the length of the prompt. */
+  readonly firstRow: number;
+  /** Completion tokens, T. */
+  readonly rows: number;
+}
+
+export interface Tdr {
+  readonly tdr: number;
+  readonly rhoVis: number;
+  readonly rhoText: number;
+  readonly nVis: number;
+  readonly nText: number;
+  /** Per completion token: attn_vis_t / |V| and attn_text_t / |T|; their means are rhoVis and rhoText. (T) */
+  readonly perTokenVis: Float64Array;
+  readonly perTokenText: Float64Array;
+}
+
+/** TDR has no value here, and why. */
+export interface TdrUndefined {
+  readonly undefined: string;
+}
+
+export type TdrResult = Tdr | TdrUndefined;
+
+export function isTdr(result: TdrResult): result is Tdr {
+  return 'tdr' in result;
+}
+
+/**
+ * Splits a prompt's columns into visual and text ones, leaving out the system block.
+ *
+ * @param promptIds prompt tokens with image pads expanded
+ * @param systemPrefix tokens of the system block at the start of the prompt
+ * @param rows completion tokens
+ * @param visualIds ids of image and video pad tokens
+ */
+export function tdrSpans(
+  promptIds: ArrayLike<number>,
+  systemPrefix: number,
+  rows: number,
+  visualIds: readonly number[],
+): TdrSpans {
+  const visual: number[] = [];
+  const text: number[] = [];
+  for (let column = systemPrefix; column < promptIds.length; column++) {
+    (visualIds.includes(promptIds[column]!) ? visual : text).push(column);
+  }
+  return { visual: Int32Array.from(visual), text: Int32Array.from(text), firstRow: promptIds.length, rows };
+}
+
+/** Why TDR cannot have a value for these spans, whatever the attention is; null if it can. */
+export function undefinedReason(spans: Pick<TdrSpans, 'rows'> & { nVis: number; nText: number }): string | null {
+  if (spans.rows === 0) return 'empty completion';
+  if (spans.nVis === 0) return 'no visual tokens';
+  if (spans.nText === 0) return 'no text tokens';
+  return null;
+}
+
+/**
+ * TDR from full attention weights.
+ *
+ * @param attentions every layer's (B, H, S, S)
+ * @param batchRow which of the B sequences
+ * @throws SightlineError E_ATTENTION_SHAPE if a tensor does not cover prompt + completion
+ */
+export function tdrFromAttentions(attentions: readonly AttentionTensor[], spans: TdrSpans, batchRow = 0): TdrResult {
+  const reason = undefinedReason({ rows: spans.rows, nVis: spans.visual.length, nText: spans.text.length });
+  if (reason !== null) return { undefined: reason };
+  const layers = attentions.slice(-TDR_LAYERS);
+  return tdrFromMasses(
+    {
+      visual: layers.map((layer) => headMeanMass(layer, spans, spans.visual, batchRow)),
+      text: layers.map((layer) => headMeanMass(layer, spans, spans.text, batchRow)),
+    },
+    spans.visual.length,
+    spans.text.length,
+  );
+}
+
+/**
+ * TDR from attention masses, the form the fused probe yields. The prompt's own sum is the two masses together, because
+ * every prompt column outside the system block is either visual or text.
+ *
+ * @param masses per layer; if there are more than `TDR_LAYERS`, the last ones count
+ */
+export function tdrFromMasses(masses: MassSequences, nVis: number, nText: number): TdrResult {
+  const visual = masses.visual.slice(-TDR_LAYERS);
+  const text = masses.text.slice(-TDR_LAYERS);
+  const rows = visual[0]?.length ?? 0;
+  if (visual.length !== text.length || [...visual, ...text].some((layer) => layer.length !== rows)) {
+    throw new SightlineError('E_ATTENTION_SHAPE', 'attention masses of the layers differ in length', {
+      hint: 'visual and text need one row per completion token for the same layers',
+    });
+  }
+  if (visual.length === 0) return { undefined: 'no attention layers' };
+  const reason = undefinedReason({ rows, nVis, nText });
+  if (reason !== null) return { undefined: reason };
+
+  const perTokenVis = new Float64Array(rows);
+  const perTokenText = new Float64Array(rows);
+  let rhoVis = 0;
+  let rhoText = 0;
+  for (let t = 0; t < rows; t++) {
+    for (let layer = 0; layer < visual.length; layer++) {
+      const v = visual[layer]![t]!;
+      const x = text[layer]![t]!;
+      const total = v + x + TDR_EPS;
+      perTokenVis[t]! += v / total / visual.length / nVis;
+      perTokenText[t]! += x / total / visual.length / nText;
+    }
+    rhoVis += perTokenVis[t]! / rows;
+    rhoText += perTokenText[t]! / rows;
+  }
+  const tdr = rhoText / (rhoVis + TDR_EPS);
+  if (!Number.isFinite(tdr)) return { undefined: 'attention is not finite' };
+  return { tdr, rhoVis, rhoText, nVis, nText, perTokenVis, perTokenText };
+}
+
+// --- internal ---
+
+/** Masses in either precision: float32 from a kernel, float64 when summed here. */
+interface MassSequences {
+  readonly visual: readonly (Float32Array | Float64Array)[];
+  readonly text: readonly (Float32Array | Float64Array)[];
+}
+
+/** Attention of each completion row on the given columns, summed over columns, mean over heads. (T) */
+function headMeanMass(layer: AttentionTensor, spans: TdrSpans, columns: Int32Array, batchRow: number): Float64Array {
+  const [batch, heads, queries, keys] = layer.dims;
+  const need = spans.firstRow + spans.rows;
+  if (batchRow >= batch || queries < need || keys < need || layer.data.length !== batch * heads * queries * keys) {
+    throw new SightlineError(
+      'E_ATTENTION_SHAPE',
+      `attention weights have shape (${layer.dims.join(', ')}) with ${layer.data.length} numbers, but the sequence has ${need} tokens`,
+      { hint: 'attentions must be (B, H, S, S) over prompt + completion' },
+    );
+  }
+  const mass = new Float64Array(spans.rows);
+  for (let head = 0; head < heads; head++) {
+    for (let t = 0; t < spans.rows; t++) {
+      const row = ((batchRow * heads + head) * queries + spans.firstRow + t) * keys;
+      let sum = 0;
+      for (let i = 0; i < columns.length; i++) sum += layer.data[row + columns[i]!]!;
+      mass[t]! += sum / heads;
+    }
+  }
+  return mass;
+}

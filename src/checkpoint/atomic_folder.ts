@@ -1,0 +1,133 @@
+/**
+ * Writes a folder so that its name only ever stands for the whole of it: built beside, fsynced, renamed.
+ * Knows nothing of what is inside.
+ */
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { messageOf, SightlineError } from '../errors.ts';
+
+export interface AtomicFolderOptions {
+  /** Replace a folder of that name; without it, one that exists is an error. */
+  readonly overwrite?: boolean;
+}
+
+/**
+ * Calls `fill` with an empty folder beside `dir`, makes its files durable, and renames it to `dir`. If anything fails, the folder
+ * beside is removed and `dir` is as it was.
+ *
+ * Errors: E_OUTPUT_EXISTS, E_SAVE_FAILED (disk full, no permission, ... with the path).
+ */
+export async function writeFolderAtomically(
+  dir: string,
+  fill: (folder: string) => Promise<void>,
+  { overwrite = false }: AtomicFolderOptions = {},
+): Promise<void> {
+  const target = resolve(dir);
+  const exists = (): boolean => existsSync(target);
+  if (exists() && !overwrite) throw alreadyThere(target);
+  const parent = dirname(target);
+  const tag = `${process.pid}-${randomBytes(4).toString('hex')}`;
+  const partial = join(parent, `.${basename(target)}.partial-${tag}`);
+  try {
+    await mkdir(parent, { recursive: true });
+    await removeLeftovers(target);
+    await mkdir(partial);
+    await fill(partial);
+    await syncTree(partial);
+    if (exists()) {
+      if (!overwrite) throw alreadyThere(target);
+      // A folder with entries cannot be renamed over. Between the two renames the name stands for nothing, never for a half.
+      const old = join(parent, `.${basename(target)}.partial-${tag}-replaced`);
+      await rename(target, old);
+      await rename(partial, target);
+      await rm(old, { recursive: true, force: true });
+    } else {
+      await rename(partial, target);
+    }
+    await syncPath(parent);
+  } catch (error) {
+    await rm(partial, { recursive: true, force: true }).catch(() => undefined);
+    throw explained(error, target);
+  }
+}
+
+// --- internal ---
+
+/** Folders that a killed process left beside this target. */
+async function removeLeftovers(target: string): Promise<void> {
+  const prefix = `.${basename(target)}.partial-`;
+  for (const name of await readdir(dirname(target))) {
+    if (!name.startsWith(prefix)) continue;
+    if (isAlive(Number.parseInt(name.slice(prefix.length), 10))) continue;
+    await rm(join(dirname(target), name), { recursive: true, force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  if (!Number.isInteger(pid) || pid <= 0) return false;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+  }
+}
+
+async function syncTree(folder: string): Promise<void> {
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) await syncTree(path);
+    else await syncPath(path);
+  }
+  await syncPath(folder);
+}
+
+async function syncPath(path: string): Promise<void> {
+  // Windows cannot open a folder to sync it; there the rename is as durable as the file system makes it.
+  const handle = await open(path, 'r').catch((error: unknown) => {
+    if (process.platform === 'win32') return null;
+    throw error;
+  });
+  try {
+    await handle?.sync();
+  } catch (error) {
+    if (process.platform !== 'win32') throw error;
+  } finally {
+    await handle?.close();
+  }
+}
+
+function alreadyThere(target: string): SightlineError {
+  return new SightlineError('E_OUTPUT_EXISTS', 'the folder to write exists already', {
+    where: target,
+    hint: 'choose another folder, or remove this one',
+  });
+}
+
+/** System errors a user can do something about, told as such. */
+function explained(error: unknown, target: string): unknown {
+  if (!(error instanceof Error) || !('code' in error) || error instanceof SightlineError) return error;
+  const hints: Readonly<Record<string, string>> = {
+    ENOSPC: 'the disk is full: free space or choose another folder',
+    EDQUOT: 'the disk quota is used up: free space or choose another folder',
+    EFBIG: 'the file system allows no file of this size: use smaller shards',
+    EACCES: 'no permission to write there: choose another folder',
+    EPERM: 'no permission to write there: choose another folder',
+    EROFS: 'the file system is read-only: choose another folder',
+    ENOTDIR: 'a part of the path is a file',
+    EEXIST: 'a part of the path is a file',
+    EMFILE: 'too many open files: raise the limit (ulimit -n)',
+    EIO: 'the disk reports an error',
+    ENOENT: 'the folder was removed while it was being written',
+  };
+  const hint = hints[String(error.code)];
+  if (hint === undefined) return error;
+  return new SightlineError('E_SAVE_FAILED', `could not be saved: ${messageOf(error)}`, {
+    where: target,
+    hint,
+    exitCode: 1,
+    cause: error,
+  });
+}

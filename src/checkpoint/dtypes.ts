@@ -1,0 +1,117 @@
+/**
+ * float32 <-> float16 and bfloat16, bit by bit over typed arrays, rounding to nearest, ties to even.
+ * Little-endian hosts only, as every platform ONNX Runtime ships for; knows nothing of files.
+ */
+
+/** The dtypes weights may have, in safetensors spelling. */
+export type WeightDtype = 'F32' | 'F16' | 'BF16';
+
+/** The same as config.json and the command line spell them. */
+export type DtypeName = 'float32' | 'float16' | 'bfloat16';
+
+export const BYTES_PER_WEIGHT: Readonly<Record<WeightDtype, number>> = { F32: 4, F16: 2, BF16: 2 };
+
+export const DTYPE_OF_NAME: Readonly<Record<DtypeName, WeightDtype>> = {
+  float32: 'F32',
+  float16: 'F16',
+  bfloat16: 'BF16',
+};
+
+export const NAME_OF_DTYPE: Readonly<Record<WeightDtype, DtypeName>> = {
+  F32: 'float32',
+  F16: 'float16',
+  BF16: 'bfloat16',
+};
+
+/**
+ * Stored values -> float32, exactly.
+ *
+ * @param bits as many 16-bit words as `target` has elements (32-bit words for F32)
+ */
+export function widen(dtype: WeightDtype, bits: Uint16Array | Uint32Array, target: Float32Array): void {
+  if (bits.length !== target.length)
+    throw new Error(`internal: widen ${bits.length} words into ${target.length} floats`);
+  const out = bitsOf(target);
+  if (dtype === 'F32') out.set(bits);
+  else if (dtype === 'BF16') for (let i = 0; i < out.length; i++) out[i] = bits[i]! << 16;
+  else {
+    const table = halfTable();
+    for (let i = 0; i < out.length; i++) out[i] = table[bits[i]!]!;
+  }
+}
+
+/** float32 -> stored words, nearest even; out-of-range values become infinite, NaN stays NaN. */
+export function narrow(dtype: WeightDtype, source: Float32Array, target: Uint16Array | Uint32Array): void {
+  if (source.length !== target.length) {
+    throw new Error(`internal: narrow ${source.length} floats into ${target.length} words`);
+  }
+  const bits = bitsOf(source);
+  if (dtype === 'F32') target.set(bits);
+  else if (dtype === 'BF16') for (let i = 0; i < bits.length; i++) target[i] = bfloat16Bits(bits[i]!);
+  else for (let i = 0; i < bits.length; i++) target[i] = float16Bits(bits[i]!);
+}
+
+/** Position of the first NaN or infinity among stored words, or -1. */
+export function firstNonFinite(dtype: WeightDtype, words: Uint16Array | Uint32Array): number {
+  const exponent = dtype === 'F32' ? 0x7f800000 : dtype === 'BF16' ? 0x7f80 : 0x7c00;
+  for (let i = 0; i < words.length; i++) if ((words[i]! & exponent) === exponent) return i;
+  return -1;
+}
+
+/** An array of the words a dtype is stored in. */
+export function allocateWords(dtype: WeightDtype, count: number): Uint16Array<ArrayBuffer> | Uint32Array<ArrayBuffer> {
+  return dtype === 'F32' ? new Uint32Array(count) : new Uint16Array(count);
+}
+
+/** The bytes of a typed array, without a copy. */
+export function bytesOf(array: Uint16Array | Uint32Array | Float32Array): Uint8Array {
+  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+}
+
+// --- internal ---
+
+function bitsOf(array: Float32Array): Uint32Array {
+  return new Uint32Array(array.buffer, array.byteOffset, array.length);
+}
+
+/** bfloat16 is the upper half of a float32; adding 0x7fff, or 0x8000 when the kept half is odd, rounds to even. */
+function bfloat16Bits(bits: number): number {
+  if ((bits & 0x7fffffff) > 0x7f800000) return (bits >>> 16) | 0x40; // a NaN whose payload lies in the lower half
+  return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
+}
+
+const magic = new Float32Array(1);
+const magicBits = new Uint32Array(magic.buffer);
+
+function float16Bits(bits: number): number {
+  const sign = (bits >>> 16) & 0x8000;
+  const abs = bits & 0x7fffffff;
+  if (abs > 0x7f800000) return sign | 0x7e00 | ((abs >>> 13) & 0x3ff);
+  if (abs >= 0x47800000) return sign | 0x7c00; // 65536 and above
+  if (abs < 0x38800000) {
+    // Below 2^-14 the half is subnormal with steps of 2^-24, the spacing of floats at 0.5: adding 0.5 rounds for us.
+    magicBits[0] = abs;
+    magic[0] = magic[0]! + 0.5;
+    return sign | (magicBits[0]! - 0x3f000000);
+  }
+  // Exponent bias 127 -> 15; a carry out of the mantissa goes to the exponent, and from 65504 to infinity, as it should.
+  return sign | ((abs - 0x38000000 + 0xfff + ((abs >>> 13) & 1)) >>> 13);
+}
+
+let halves: Uint32Array | undefined;
+
+/** float32 bits of every half. */
+function halfTable(): Uint32Array {
+  if (halves !== undefined) return halves;
+  const table = new Float32Array(1 << 16);
+  for (let h = 0; h < 1 << 15; h++) {
+    const exponent = h >>> 10;
+    const mantissa = h & 0x3ff;
+    if (exponent === 0) table[h] = mantissa * 2 ** -24;
+    else if (exponent < 31) table[h] = (1 + mantissa / 1024) * 2 ** (exponent - 15);
+  }
+  halves = bitsOf(table);
+  for (let h = 0x7c00; h < 0x8000; h++) halves[h] = 0x7f800000 | ((h & 0x3ff) << 13);
+  for (let h = 0; h < 1 << 15; h++) halves[h | 0x8000] = halves[h]! | 0x80000000;
+  return halves;
+}

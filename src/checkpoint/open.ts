@@ -1,0 +1,189 @@
+/**
+ * Opens a checkpoint folder: model.safetensors, or the shards that model.safetensors.index.json names.
+ * Checks that files and index agree; which tensors a model needs is the model's business.
+ */
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { SightlineError } from '../errors.ts';
+import { describe, isJsonObject, readJsonFile } from './json_file.ts';
+import { canonicalName } from './names.ts';
+import { isWeightDtype, openSafetensors, type SafetensorsFile } from './safetensors.ts';
+
+export interface StoredTensor {
+  /** Canonical name, as in the published layout. */
+  readonly name: string;
+  readonly storedName: string;
+  readonly dtype: 'F32' | 'F16' | 'BF16';
+  readonly shape: readonly number[];
+  /** Path of the shard. */
+  readonly file: string;
+  /** First byte in the file, and one past the last. */
+  readonly begin: number;
+  readonly end: number;
+}
+
+export interface Checkpoint {
+  readonly dir: string;
+  /** By canonical name, in the order of the files' data. */
+  readonly tensors: ReadonlyMap<string, StoredTensor>;
+  /** A tensor widened to float32; reads the disk now, keeps nothing. */
+  read(name: string): Float32Array<ArrayBuffer>;
+  /** Widens `target.length` elements from element `from` on into `target`. */
+  readInto(name: string, target: Float32Array, from?: number): void;
+  /** Bytes as stored. */
+  readRaw(name: string): Uint8Array<ArrayBuffer>;
+  close(): void;
+}
+
+export const SINGLE_FILE = 'model.safetensors';
+export const INDEX_FILE = 'model.safetensors.index.json';
+
+/**
+ * Opens a checkpoint; reads headers only. Like transformers, takes model.safetensors where both forms are there.
+ *
+ * Errors: E_CHECKPOINT_MISSING, E_CHECKPOINT_INVALID, E_SHARD_MISSING, E_SAFETENSORS_INVALID, E_TENSOR_DTYPE; each names the
+ * file and, where one is at fault, the tensor.
+ */
+export function openCheckpoint(dir: string): Checkpoint {
+  const files: SafetensorsFile[] = [];
+  try {
+    if (existsSync(join(dir, SINGLE_FILE))) files.push(openSafetensors(join(dir, SINGLE_FILE)));
+    else openShards(dir, files);
+    return checkpointOver(dir, files);
+  } catch (error) {
+    for (const file of files) file.close();
+    throw error;
+  }
+}
+
+// --- internal ---
+
+/** Opens every shard of the index into `files`, so that the caller can close them whatever happens. */
+function openShards(dir: string, files: SafetensorsFile[]): void {
+  const indexPath = join(dir, INDEX_FILE);
+  if (!existsSync(indexPath)) throw missing(dir);
+  const weightMap = readWeightMap(indexPath);
+  for (const shard of [...new Set(weightMap.values())].sort()) {
+    const path = join(dir, shard);
+    if (!existsSync(path)) {
+      throw new SightlineError('E_SHARD_MISSING', `shard ${shard} is missing`, {
+        where: indexPath,
+        hint: `the index names it; fetch it again into ${dir}`,
+      });
+    }
+    files.push(openSafetensors(path));
+  }
+  const byName = new Map(files.map((file) => [file.path, file]));
+  for (const [tensor, shard] of weightMap) {
+    if (byName.get(join(dir, shard))?.entries.has(tensor)) continue;
+    throw new SightlineError(
+      'E_CHECKPOINT_INVALID',
+      `tensor "${tensor}" is not in shard ${shard}, where the index has it`,
+      {
+        where: indexPath,
+        hint: 'index and shards belong to different checkpoints, or one is damaged; fetch them again',
+      },
+    );
+  }
+}
+
+/** weight_map of an index: tensor -> file name, refusing names that lead out of the folder. */
+function readWeightMap(indexPath: string): Map<string, string> {
+  const weightMap = readJsonFile(indexPath).weight_map;
+  if (!isJsonObject(weightMap)) {
+    const found = `field weight_map is ${describe(weightMap)}, expected an object`;
+    throw new SightlineError('E_CHECKPOINT_INVALID', found, { where: indexPath });
+  }
+  const map = new Map<string, string>();
+  for (const [tensor, shard] of Object.entries(weightMap)) {
+    if (typeof shard !== 'string' || !PLAIN_FILE_NAME.test(shard)) {
+      throw new SightlineError('E_CHECKPOINT_INVALID', `tensor "${tensor}": shard is ${describe(shard)}`, {
+        where: indexPath,
+        hint: 'expected the plain name of a .safetensors file in the same folder',
+      });
+    }
+    map.set(tensor, shard);
+  }
+  if (map.size === 0) throw new SightlineError('E_CHECKPOINT_INVALID', 'weight_map is empty', { where: indexPath });
+  return map;
+}
+
+/** No separator of any platform, no drive, no leading dot. */
+const PLAIN_FILE_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.+=@ -]*\.safetensors$/;
+
+function checkpointOver(dir: string, files: readonly SafetensorsFile[]): Checkpoint {
+  const tensors = new Map<string, StoredTensor>();
+  const fileOf = new Map<string, SafetensorsFile>();
+  for (const file of files) {
+    for (const { name: storedName, dtype, shape, begin, end } of file.entries.values()) {
+      const name = canonicalName(storedName);
+      const other = tensors.get(name);
+      if (other !== undefined) {
+        const named = other.storedName === storedName ? '' : ` (there as "${other.storedName}")`;
+        throw new SightlineError('E_CHECKPOINT_INVALID', `tensor "${storedName}" is also in ${other.file}${named}`, {
+          where: file.path,
+          hint: 'a tensor may be stored once; fetch the checkpoint again',
+        });
+      }
+      if (!isWeightDtype(dtype)) {
+        throw new SightlineError('E_TENSOR_DTYPE', `tensor "${storedName}" has dtype ${dtype}`, {
+          where: file.path,
+          hint: 'weights must be F32, F16 or BF16; quantised checkpoints cannot be used',
+        });
+      }
+      tensors.set(name, { name, storedName, dtype, shape, file: file.path, begin, end });
+      fileOf.set(name, file);
+    }
+  }
+  const find = (name: string): [SafetensorsFile, string] => {
+    const tensor = tensors.get(name);
+    const file = fileOf.get(name);
+    if (tensor !== undefined && file !== undefined) return [file, tensor.storedName];
+    throw new SightlineError('E_TENSOR_MISSING', `tensor "${name}" is missing`, {
+      where: dir,
+      hint: 'config.json and the weights belong to different checkpoints, or a file is damaged',
+    });
+  };
+  return {
+    dir,
+    tensors,
+    read: (name) => {
+      const [file, storedName] = find(name);
+      return file.read(storedName);
+    },
+    readInto: (name, target, from = 0) => {
+      const [file, storedName] = find(name);
+      file.readWeights(storedName, target, from);
+    },
+    readRaw: (name) => {
+      const [file, storedName] = find(name);
+      return file.readRaw(storedName);
+    },
+    close: () => {
+      for (const file of files) file.close();
+    },
+  };
+}
+
+function missing(dir: string): SightlineError {
+  if (!existsSync(dir)) {
+    return new SightlineError('E_CHECKPOINT_MISSING', 'checkpoint folder not found', {
+      where: dir,
+      hint: 'give the path of a local folder; nothing is downloaded',
+    });
+  }
+  if (!statSync(dir).isDirectory()) {
+    return new SightlineError('E_CHECKPOINT_MISSING', 'not a folder', {
+      where: dir,
+      hint: 'give the checkpoint folder',
+    });
+  }
+  const pickled = readdirSync(dir).find((name) => /\.(bin|pt|pth|gguf)$/.test(name));
+  return new SightlineError('E_CHECKPOINT_MISSING', `neither ${SINGLE_FILE} nor ${INDEX_FILE} in the folder`, {
+    where: dir,
+    hint:
+      pickled === undefined
+        ? 'give the folder that holds config.json and the weights'
+        : `${pickled} cannot be read; save the model as safetensors`,
+  });
+}

@@ -1,0 +1,205 @@
+/**
+ * Reads and writes one safetensors file by offset: the header at once, tensors when asked for, never the whole file.
+ * Knows nothing of shards, models or tensor names.
+ */
+import { closeSync, readSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { SightlineError } from '../errors.ts';
+import { allocateWords, bytesOf, type WeightDtype, widen } from './dtypes.ts';
+import { openRegularFile } from './json_file.ts';
+import {
+  buildHeader,
+  DTYPE_BITS,
+  headerLength,
+  LENGTH_BYTES,
+  parseHeader,
+  type SafetensorsDtype,
+  type SafetensorsEntry,
+} from './safetensors_header.ts';
+
+export interface SafetensorsFile {
+  readonly path: string;
+  readonly entries: ReadonlyMap<string, SafetensorsEntry>;
+  readonly metadata: ReadonlyMap<string, string>;
+  /** Bytes of a tensor as stored. */
+  readRaw(name: string): Uint8Array<ArrayBuffer>;
+  /** Weights (F32, F16, BF16) widened to float32. */
+  read(name: string): Float32Array<ArrayBuffer>;
+  /** An I32 tensor, or an I64 tensor whose values fit. */
+  readIntegers(name: string): Int32Array<ArrayBuffer>;
+  /** Widens `target.length` weights from element `from` on. */
+  readWeights(name: string, target: Float32Array, from?: number): void;
+  close(): void;
+}
+
+/**
+ * Opens a file and checks its header.
+ *
+ * Errors: E_FILE_MISSING, E_FILE_UNREADABLE, E_SAFETENSORS_INVALID.
+ */
+export function openSafetensors(path: string): SafetensorsFile {
+  const { fd, size } = openRegularFile(path);
+  try {
+    const prefix = new Uint8Array(Math.min(size, LENGTH_BYTES));
+    pread(fd, prefix, 0, path);
+    const header = new Uint8Array(headerLength(prefix, size, path));
+    pread(fd, header, LENGTH_BYTES, path);
+    const { entries, metadata } = parseHeader(header, size, path);
+    return fileOver(path, fd, entries, metadata);
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+export interface TensorToWrite {
+  readonly name: string;
+  readonly dtype: SafetensorsDtype;
+  readonly shape: readonly number[];
+  /** The data in order, in pieces of any size; a piece may be reused once the next is asked for. */
+  chunks(): Iterable<Uint8Array>;
+}
+
+/**
+ * Writes a file tensor by tensor and fsyncs it. Wider dtypes go first, so that every tensor is aligned.
+ * Fails with the system's error when the disk does, leaving what was written.
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: readonly TensorToWrite[],
+  metadata: Readonly<Record<string, string>> = { format: 'pt' },
+): Promise<void> {
+  const ordered = tensors.toSorted((a, b) => DTYPE_BITS[b.dtype] - DTYPE_BITS[a.dtype]);
+  const { bytes, entries } = buildHeader(ordered, metadata);
+  const handle = await open(path, 'wx');
+  try {
+    await writeAll(handle, bytes);
+    for (const tensor of ordered) {
+      const { begin, end } = entries.get(tensor.name)!;
+      let written = 0;
+      for (const chunk of tensor.chunks()) {
+        await writeAll(handle, chunk);
+        written += chunk.byteLength;
+      }
+      if (written !== end - begin) {
+        throw new Error(`internal: tensor ${tensor.name} gave ${written} bytes, expected ${end - begin}`);
+      }
+    }
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Elements converted at a time where a whole tensor need not be held. */
+export const CHUNK_ELEMENTS = 1 << 20;
+
+/** Number of elements of a shape; 1 for a scalar. */
+export function elementCount(shape: readonly number[]): number {
+  return shape.reduce((product, dim) => product * dim, 1);
+}
+
+/** Whether weights of this dtype can be read as float32 here. */
+export function isWeightDtype(dtype: SafetensorsDtype): dtype is WeightDtype {
+  return dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
+}
+
+/** Fills `target` from a position of a file, in as many reads as it takes. */
+export function pread(fd: number, target: Uint8Array, position: number, where: string): void {
+  // One read call moves at most 2^31 - 1 bytes.
+  const most = 1 << 30;
+  for (let done = 0; done < target.length; ) {
+    const count = readSync(fd, target, done, Math.min(most, target.length - done), position + done);
+    if (count === 0) {
+      throw new SightlineError('E_FILE_UNREADABLE', `file ends at byte ${position + done}, expected more`, {
+        where,
+        hint: 'it was changed or cut off while it was being read',
+      });
+    }
+    done += count;
+  }
+}
+
+// --- internal ---
+
+function fileOver(
+  path: string,
+  fd: number,
+  entries: SafetensorsFile['entries'],
+  metadata: SafetensorsFile['metadata'],
+): SafetensorsFile {
+  let open = true;
+  const entryOf = (name: string): SafetensorsEntry => {
+    if (!open) throw new Error(`internal: ${path} is closed`);
+    const entry = entries.get(name);
+    if (entry !== undefined) return entry;
+    throw new SightlineError('E_TENSOR_MISSING', `no tensor "${name}" in the file`, { where: path });
+  };
+  const readRaw = (name: string): Uint8Array<ArrayBuffer> => {
+    const { begin, end } = entryOf(name);
+    const bytes = new Uint8Array(end - begin);
+    pread(fd, bytes, begin, path);
+    return bytes;
+  };
+  const readWeights = (name: string, target: Float32Array, from = 0): void => {
+    const entry = entryOf(name);
+    if (!isWeightDtype(entry.dtype)) throw wrongDtype(entry, 'weights must be F32, F16 or BF16', path);
+    const count = elementCount(entry.shape);
+    if (from < 0 || from + target.length > count) {
+      throw new Error(`internal: elements ${from} to ${from + target.length} of ${name}, which has ${count}`);
+    }
+    widenRange(fd, entry.dtype, entry.begin, from, target, path);
+  };
+  return {
+    path,
+    entries,
+    metadata,
+    readRaw,
+    readWeights,
+    read: (name) => {
+      const target = new Float32Array(elementCount(entryOf(name).shape));
+      readWeights(name, target);
+      return target;
+    },
+    readIntegers: (name) => integersOf(entryOf(name), readRaw(name), path),
+    close: () => {
+      if (open) closeSync(fd);
+      open = false;
+    },
+  };
+}
+
+/** Reads `target.length` elements of a tensor that starts at byte `begin`, chunk by chunk. */
+function widenRange(fd: number, dtype: WeightDtype, begin: number, from: number, target: Float32Array, path: string) {
+  if (dtype === 'F32') {
+    pread(fd, bytesOf(target), begin + from * 4, path);
+    return;
+  }
+  const words = allocateWords(dtype, Math.min(CHUNK_ELEMENTS, target.length));
+  for (let done = 0; done < target.length; done += words.length) {
+    const part = words.subarray(0, Math.min(words.length, target.length - done));
+    pread(fd, bytesOf(part), begin + (from + done) * part.BYTES_PER_ELEMENT, path);
+    widen(dtype, part, target.subarray(done, done + part.length));
+  }
+}
+
+function integersOf(entry: SafetensorsEntry, bytes: Uint8Array<ArrayBuffer>, path: string): Int32Array<ArrayBuffer> {
+  if (entry.dtype === 'I32') return new Int32Array(bytes.buffer);
+  if (entry.dtype !== 'I64') throw wrongDtype(entry, 'integers must be I32 or I64', path);
+  return Int32Array.from(new BigInt64Array(bytes.buffer), (value) => {
+    if (BigInt.asIntN(32, value) !== value) throw wrongDtype(entry, `${value} does not fit 32 bits`, path);
+    return Number(value);
+  });
+}
+
+function wrongDtype(entry: SafetensorsEntry, hint: string, path: string): SightlineError {
+  const message = `tensor "${entry.name}" has dtype ${entry.dtype}, which cannot be used here`;
+  return new SightlineError('E_TENSOR_DTYPE', message, { where: path, hint });
+}
+
+async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await handle.write(bytes, done, Math.min(1 << 30, bytes.length - done));
+    done += bytesWritten;
+  }
+}

@@ -1,0 +1,99 @@
+/**
+ * Saves weights as a checkpoint folder that loads wherever its source did: same files, same tensor names, atomically.
+ * Streams tensor by tensor; knows nothing of the model but what the source holds.
+ */
+import { SightlineError } from '../errors.ts';
+import { writeFolderAtomically } from './atomic_folder.ts';
+import {
+  allocateWords,
+  bytesOf,
+  DTYPE_OF_NAME,
+  type DtypeName,
+  firstNonFinite,
+  narrow,
+  type WeightDtype,
+} from './dtypes.ts';
+import { copyConfig, copyFiles, isHeadTied, TOKENIZER_FILES } from './model_files.ts';
+import type { Checkpoint, StoredTensor } from './open.ts';
+import { CHUNK_ELEMENTS, elementCount, type TensorToWrite } from './safetensors.ts';
+import { writeShards } from './write_shards.ts';
+
+export interface SaveOptions {
+  /** Gives names, shapes, the files around the weights, and every tensor that `weights` does not. */
+  readonly source: Checkpoint;
+  /** New value of a tensor by canonical name, or undefined to keep the source's. */
+  readonly weights?: (name: string) => Float32Array | undefined;
+  /** Default: every tensor as in the source. */
+  readonly dtype?: DtypeName;
+  /** Data bytes a shard may have before the next one is begun (default 5 GB). */
+  readonly maxShardBytes?: number;
+  /** Replace a folder of that name. */
+  readonly overwrite?: boolean;
+  /** Puts more files into the folder before it gets its name: training state, args.json. */
+  readonly extra?: (folder: string) => Promise<void>;
+}
+
+/**
+ * Writes `dir` whole or not at all. A head that is tied to the embedding is not stored.
+ *
+ * Errors: E_WEIGHT_NOT_FINITE, and those of writeFolderAtomically.
+ */
+export async function saveCheckpoint(dir: string, options: SaveOptions): Promise<void> {
+  const { source, dtype, maxShardBytes, extra, overwrite } = options;
+  const tied = isHeadTied(source.dir);
+  const stored = [...source.tensors.values()].filter(({ name }) => !(tied && name === 'lm_head.weight'));
+  const tensors = stored.map((tensor) => tensorToWrite(tensor, options));
+  await writeFolderAtomically(
+    dir,
+    async (folder) => {
+      await copyConfig(source.dir, folder, dtype);
+      await copyFiles(source.dir, folder, [...TOKENIZER_FILES, 'generation_config.json']);
+      await writeShards(folder, tensors, maxShardBytes);
+      await extra?.(folder);
+    },
+    { overwrite },
+  );
+}
+
+// --- internal ---
+
+function tensorToWrite(stored: StoredTensor, { source, weights, dtype: wanted }: SaveOptions): TensorToWrite {
+  const { name, storedName, shape } = stored;
+  const dtype = wanted === undefined ? stored.dtype : DTYPE_OF_NAME[wanted];
+  const count = elementCount(shape);
+  return {
+    name: storedName,
+    dtype,
+    shape,
+    *chunks() {
+      const value = weights?.(name);
+      if (value !== undefined && value.length !== count) {
+        throw new Error(`internal: ${name} has ${value.length} values, shape [${shape}] wants ${count}`);
+      }
+      const words = allocateWords(dtype, Math.min(CHUNK_ELEMENTS, count));
+      const read = value === undefined ? new Float32Array(words.length) : null;
+      for (let done = 0; done < count; done += words.length) {
+        const length = Math.min(words.length, count - done);
+        const floats = read?.subarray(0, length) ?? value!.subarray(done, done + length);
+        if (read !== null) source.readInto(name, floats, done);
+        const part = words.subarray(0, length);
+        narrow(dtype, floats, part);
+        requireFinite(name, dtype, floats, part);
+        yield bytesOf(part);
+      }
+    },
+  };
+}
+
+/** A weight that is not a number must not reach the disk, where it would look like a good checkpoint. */
+function requireFinite(name: string, dtype: WeightDtype, values: Float32Array, words: Uint16Array | Uint32Array): void {
+  const at = firstNonFinite(dtype, words);
+  if (at < 0) return;
+  const value = values[at]!;
+  throw new SightlineError('E_WEIGHT_NOT_FINITE', `tensor "${name}" holds ${value}, which ${dtype} cannot store`, {
+    hint: Number.isFinite(value)
+      ? 'save as bfloat16 or float32'
+      : 'training has diverged; go back to an earlier checkpoint',
+    exitCode: 1,
+  });
+}

@@ -1,0 +1,127 @@
+/**
+ * `sightline demo ...`: makes the parts of the embedded demo, and sums up its comparison of arms.
+ * Knows options and what to print; the work is done in src/demo.
+ */
+import { Command, type CommanderError } from 'commander';
+import { SightlineError } from '../errors.ts';
+
+/**
+ * The `demo` command with its subcommands. Wrong usage is thrown as SightlineError E_USAGE.
+ *
+ * @example program.addCommand(demoCommand());
+ */
+export function demoCommand(): Command {
+  const demo = new Command('demo')
+    .description('make the data, the tokenizer and the checkpoint of the embedded demo')
+    .configureOutput({ outputError: () => undefined })
+    .exitOverride(asUsageError);
+  addData(demo);
+  addTokenizer(demo);
+  addCheckpoint(demo);
+  addPack(demo);
+  addSummarise(demo);
+  return demo;
+}
+
+// --- internal ---
+
+// What does the work is loaded when it is asked for: --help of the other commands must not wait for it.
+
+function addData(demo: Command): void {
+  demo
+    .command('data')
+    .description('draw pictures and write their questions: DIR/data.jsonl, DIR/images, DIR/prompt.txt')
+    .requiredOption('--output_dir <DIR>', 'folder to write; must be empty or absent')
+    .requiredOption('--kind <sft|grpo|eval>', 'with replies and the planted prior (sft), or balanced and without')
+    .requiredOption('--rows <N>', 'rows to write', integer('--rows', 1))
+    .option('--seed <N>', 'equal seeds give equal bytes', integer('--seed', 0), 0)
+    .action(
+      async ({ output_dir, kind, rows, seed }: { output_dir: string; kind: string; rows: number; seed: number }) => {
+        const [{ KINDS }, { generateDataset }] = await Promise.all([
+          import('../demo/rows.ts'),
+          import('../demo/dataset.ts'),
+        ]);
+        const known = KINDS.find((name) => name === kind);
+        if (known === undefined) throw usage('--kind', `one of ${KINDS.join(', ')}`, kind);
+        const { data } = await generateDataset({ kind: known, rows, seed, outputDir: output_dir });
+        console.log(`wrote ${rows} rows: ${data}`);
+      },
+    );
+}
+
+interface SeededOptions {
+  output_dir: string;
+  seed: number;
+}
+
+function addTokenizer(demo: Command): void {
+  demo
+    .command('tokenizer')
+    .description('train the tokenizer on generated rows; write it with chat template and processor files')
+    .requiredOption('--output_dir <DIR>', 'folder to write; must not exist')
+    .option('--seed <N>', 'seed of the rows', integer('--seed', 0), 0)
+    .action(async ({ output_dir, seed }: SeededOptions) => {
+      const { writeTokenizer } = await import('../demo/tokenizer.ts');
+      await writeTokenizer({ seed, outputDir: output_dir });
+      console.log(`wrote ${output_dir}`);
+    });
+}
+
+function addCheckpoint(demo: Command): void {
+  demo
+    .command('checkpoint')
+    .description('write the untrained checkpoint: random weights, tokenizer included')
+    .requiredOption('--output_dir <DIR>', 'folder to write; must not exist')
+    .option('--seed <N>', 'seed of weights and tokenizer', integer('--seed', 0), 0)
+    .action(async ({ output_dir, seed }: SeededOptions) => {
+      const { writeInitialCheckpoint } = await import('../demo/checkpoint.ts');
+      await writeInitialCheckpoint({ seed, outputDir: output_dir });
+      console.log(`wrote ${output_dir}`);
+    });
+}
+
+function addPack(demo: Command): void {
+  demo
+    .command('pack')
+    .description('copy a trained checkpoint as bfloat16, without training state')
+    .requiredOption('--model <DIR>', 'checkpoint to copy')
+    .requiredOption('--output_dir <DIR>', 'folder to write; must not exist')
+    .action(async ({ model, output_dir }: { model: string; output_dir: string }) => {
+      const { packCheckpoint } = await import('../demo/checkpoint.ts');
+      await packCheckpoint(model, output_dir);
+      console.log(`wrote ${output_dir}`);
+    });
+}
+
+function addSummarise(demo: Command): void {
+  demo
+    .command('summarise')
+    .description('print the tables of a comparison from DIR/ARM/seed-N/logging.jsonl')
+    .requiredOption('--runs <DIR>', 'folder of the arms')
+    .requiredOption('--arms <NAME...>', 'arms in the order of the table')
+    .action(async ({ runs, arms }: { runs: string; arms: string[] }) => {
+      const { readArms, summariseArms } = await import('../demo/arms.ts');
+      process.stdout.write(summariseArms(await readArms(runs, arms)));
+    });
+}
+
+/** A whole number of at least `least`. */
+function integer(flag: string, least: number): (word: string) => number {
+  return (word) => {
+    const value = Number(word);
+    if (word.trim() === '' || !Number.isSafeInteger(value) || value < least) {
+      throw usage(flag, `a whole number of at least ${least}`, word);
+    }
+    return value;
+  };
+}
+
+function usage(flag: string, expected: string, got: string): SightlineError {
+  return new SightlineError('E_USAGE', `${flag}: expected ${expected}, got "${got}"`, { hint: 'see --help' });
+}
+
+/** Commander's own complaints in the form of ours; its help ends the process as usual. */
+function asUsageError(error: CommanderError): void {
+  if (error.exitCode === 0) process.exit(0);
+  throw new SightlineError('E_USAGE', error.message.replace(/^error: /, ''), { hint: 'see --help', cause: error });
+}

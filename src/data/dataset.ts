@@ -1,0 +1,200 @@
+/**
+ * JSONL datasets: checked once from end to end, then read row by row from disk.
+ * Knows files and faults, not training; holds positions of rows in memory, never the rows.
+ */
+import { closeSync, openSync, readSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { messageOf, SightlineError } from '../errors.ts';
+import { checkImageSource } from './image_source.ts';
+import { type Line, openDataFile, readLines } from './lines.ts';
+import { parseRow, type Row } from './row.ts';
+
+export interface DatasetOptions {
+  /** Stop at the first faulty row (default), or drop and count faulty rows (`--strict false`). */
+  readonly strict?: boolean;
+  /** Look whether every image file is there; default true. Reads no pixels. */
+  readonly checkImages?: boolean;
+  /** Folder that relative image paths start from; default the dataset file's own. */
+  readonly imageRoot?: string | undefined;
+}
+
+export interface DroppedRow {
+  readonly where: string;
+  readonly code: string;
+  readonly message: string;
+}
+
+export interface Dataset {
+  readonly length: number;
+  /** Rows left out under `strict: false`: how many, and the first 100 with reasons. */
+  readonly droppedCount: number;
+  readonly dropped: readonly DroppedRow[];
+  /** Reads and parses one row; its images are still unread. Error: E_DATASET_CHANGED if the file is no longer the one checked. */
+  row(index: number): Row;
+  close(): void;
+}
+
+/**
+ * Opens files (`path` or `path#n` for the first n rows), one after the other, and checks every row.
+ * Errors: E_DATASET_MISSING, E_DATASET_UNREADABLE, E_DATASET_FORMAT, E_DATASET_LINE, E_DATASET_EMPTY, those of `parseRow`.
+ */
+export async function openDataset(specs: readonly string[], options: DatasetOptions = {}): Promise<Dataset> {
+  const files: { path: string; base: string; fd: number | null }[] = [];
+  const places = { file: [] as number[], begin: [] as number[], size: [] as number[], line: [] as number[] };
+  const dropped: DroppedRow[] = [];
+  let droppedCount = 0;
+  const onDrop = (row: DroppedRow): void => {
+    droppedCount++;
+    if (dropped.length < KEPT_REASONS) dropped.push(row);
+  };
+  for (const spec of specs) {
+    const { path } = parseSpec(spec);
+    files.push({ path, base: options.imageRoot ?? dirname(resolve(path)), fd: null });
+    for await (const { line } of scan(spec, { ...options, onDrop })) {
+      places.file.push(files.length - 1);
+      places.begin.push(line.begin);
+      places.size.push(line.bytes.length);
+      places.line.push(line.number);
+    }
+  }
+  const length = places.file.length;
+  if (length === 0) throw empty(specs, dropped, droppedCount);
+
+  return {
+    length,
+    droppedCount,
+    dropped,
+    row: (index) => {
+      if (!Number.isInteger(index) || index < 0 || index >= length) {
+        throw new Error(`internal: row ${index} of a dataset with ${length} rows`);
+      }
+      const file = files[places.file[index]!]!;
+      file.fd ??= openSync(file.path, 'r');
+      const bytes = Buffer.alloc(places.size[index]!);
+      const read = readSync(file.fd, bytes, 0, bytes.length, places.begin[index]!);
+      const where = `${file.path}:${places.line[index]}`;
+      try {
+        return parseRow(parseJson(bytes.subarray(0, read), where), { index, where, base: file.base });
+      } catch (cause) {
+        throw new SightlineError('E_DATASET_CHANGED', `the row was fine when the run began: ${messageOf(cause)}`, {
+          where,
+          hint: 'the file was changed meanwhile; start again',
+          cause,
+        });
+      }
+    },
+    close: () => {
+      for (const file of files) {
+        if (file.fd !== null) closeSync(file.fd);
+        file.fd = null;
+      }
+    },
+  };
+}
+
+/**
+ * The rows of one file as they come, for a single pass; memory is bounded by the longest line. Indices count the rows kept.
+ * Errors as `openDataset`, except that a file without rows is no error.
+ */
+export async function* readRows(
+  spec: string,
+  options: DatasetOptions & { readonly onDrop?: (row: DroppedRow) => void } = {},
+): AsyncGenerator<Row> {
+  for await (const { row } of scan(spec, options)) yield row;
+}
+
+// --- internal ---
+
+/** Reasons kept for dropped rows; the rest is only counted. */
+const KEPT_REASONS = 100;
+const OTHER_FORMATS = /\.(parquet|csv|tsv|arrow|xlsx?|zip|gz|zst|tar)$/i;
+
+async function* scan(
+  spec: string,
+  {
+    strict = true,
+    checkImages = true,
+    imageRoot,
+    onDrop,
+  }: DatasetOptions & { readonly onDrop?: (row: DroppedRow) => void },
+): AsyncGenerator<{ row: Row; line: Line }> {
+  const { path, limit } = parseSpec(spec);
+  if (OTHER_FORMATS.test(path)) {
+    throw new SightlineError('E_DATASET_FORMAT', `dataset is not JSONL: ${path}`, {
+      hint: 'write it as JSONL, one JSON object a line',
+    });
+  }
+  const base = imageRoot ?? dirname(resolve(path));
+  const handle = await openDataFile(path);
+  let index = 0;
+  try {
+    for await (const line of readLines(handle, path)) {
+      if (index >= limit) return;
+      const where = `${path}:${line.number}`;
+      if (line.number === 1) refuseArray(line, path);
+      try {
+        const row = parseRow(parseJson(line.bytes, where), { index, where, base });
+        if (checkImages) for (const image of row.images) await checkImageSource(image);
+        index++;
+        yield { row, line };
+      } catch (error) {
+        if (strict || !(error instanceof SightlineError)) throw error;
+        onDrop?.({ where, code: error.code, message: error.message });
+      }
+    }
+  } finally {
+    await handle.close();
+  }
+}
+
+/** `path#n`: the first n rows. */
+function parseSpec(spec: string): { path: string; limit: number } {
+  const match = /^(.+)#(\d+)$/s.exec(spec);
+  if (match === null) return { path: spec, limit: Number.POSITIVE_INFINITY };
+  const limit = Number(match[2]);
+  if (limit === 0) throw new SightlineError('E_DATASET_EMPTY', `${spec} asks for 0 rows`, { hint: 'give #1 or more' });
+  return { path: match[1]!, limit };
+}
+
+function parseJson(bytes: Uint8Array, where: string): unknown {
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (cause) {
+    throw new SightlineError('E_DATASET_LINE', 'the line is not valid UTF-8', {
+      where,
+      hint: 'save the file as UTF-8',
+      cause,
+    });
+  }
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const bare = /[:[,]\s*-?(NaN|Infinity)\b/.test(text);
+    throw new SightlineError('E_DATASET_LINE', `the line is not valid JSON: ${messageOf(cause)}`, {
+      where,
+      hint: bare ? 'JSON has no NaN and no Infinity; write null' : 'one JSON object a line; the line may be cut off',
+      cause,
+    });
+  }
+}
+
+function refuseArray(line: Line, path: string): void {
+  const first = Buffer.from(line.bytes.subarray(0, 64)).toString('latin1').trimStart();
+  if (!first.startsWith('[')) return;
+  throw new SightlineError('E_DATASET_FORMAT', 'dataset is a JSON array, expected JSONL: one JSON object a line', {
+    where: `${path}:${line.number}`,
+    hint: "convert it: jq -c '.[]' data.json > data.jsonl",
+  });
+}
+
+function empty(specs: readonly string[], dropped: readonly DroppedRow[], count: number): SightlineError {
+  const first = dropped[0];
+  return new SightlineError(
+    'E_DATASET_EMPTY',
+    first === undefined
+      ? 'the dataset has no rows'
+      : `all ${count} rows were dropped, the first one because: ${first.message}`,
+    { where: first?.where ?? specs.join(', '), hint: 'check the file' },
+  );
+}

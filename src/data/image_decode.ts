@@ -1,0 +1,125 @@
+/**
+ * Encoded image bytes -> 8-bit RGB, the pixels that PIL's `Image.open(...).convert('RGB')` gives.
+ * Knows formats and colour models, not sources, sizes or models. The only importer of sharp, which decodes and nothing else.
+ */
+import type { Sharp } from 'sharp';
+import { messageOf, SightlineError } from '../errors.ts';
+import type { RgbImage } from '../models/qwen2_5_vl/image_resize.ts';
+
+/** Decoded pixels allowed. Above a 50-megapixel phone camera, below what a small compressed file can do to memory. */
+export const MAX_DECODED_PIXELS = 64_000_000;
+
+/**
+ * Decodes PNG, JPEG, WebP and GIF (first frame). As in PIL: EXIF rotation and colour profiles are not applied, alpha is
+ * dropped without compositing, 16-bit colour keeps its high byte, 16-bit grey is clipped at 255, CMYK is 255 - min(255, ink).
+ * Transparent pixels of a GIF are the one difference: they come out black, not in the palette's colour.
+ *
+ * @param name what errors call the image
+ * Errors: E_IMAGE_FORMAT, E_IMAGE_TOO_LARGE, E_IMAGE_CORRUPT.
+ */
+export async function decodeImage(
+  bytes: Uint8Array,
+  { name, where, maxPixels = MAX_DECODED_PIXELS }: { name: string; where: string; maxPixels?: number },
+): Promise<RgbImage> {
+  if (formatOf(bytes) === null) {
+    throw new SightlineError('E_IMAGE_FORMAT', `image has an unknown format: ${name} begins with ${opening(bytes)}`, {
+      where,
+      hint: 'PNG, JPEG, WebP and GIF can be read; convert the file',
+    });
+  }
+  const { default: sharp } = await import('sharp');
+  // A profile or an odd chunk is no reason to refuse a file that PIL reads; missing or wrong data is.
+  const open = (): Sharp => sharp(bytes, { failOn: 'error', ignoreIcc: true, limitInputPixels: false, pages: 1 });
+  const corrupt = (cause: unknown): SightlineError =>
+    new SightlineError('E_IMAGE_CORRUPT', `image is damaged: ${name}: ${firstLine(messageOf(cause))}`, {
+      where,
+      hint: 'replace or remove this image',
+      cause,
+    });
+  const { width, height, channels, depth, space } = await open()
+    .metadata()
+    .catch((cause: unknown) => {
+      throw corrupt(cause);
+    });
+  if (width * height > maxPixels) {
+    throw new SightlineError(
+      'E_IMAGE_TOO_LARGE',
+      `image ${name} has ${width} x ${height} pixels, at most ${maxPixels} are decoded`,
+      {
+        where,
+        hint: 'shrink the image; the model sees at most MAX_PIXELS of it anyway',
+      },
+    );
+  }
+  const deep = depth === 'ushort';
+  const model = space === 'cmyk' ? 'cmyk' : deep ? (channels < 3 ? 'grey16' : 'rgb16') : 'srgb';
+  const { data, info } = await open()
+    .pipelineColourspace(model)
+    .toColourspace(model)
+    .raw({ depth: deep ? 'ushort' : 'uchar' })
+    .toBuffer({ resolveWithObject: true })
+    .catch((cause: unknown) => {
+      throw corrupt(cause);
+    });
+  const samples = deep ? new Uint16Array(data.buffer, data.byteOffset, data.byteLength / 2) : data;
+  const convert = model === 'cmyk' ? cmyk : model === 'grey16' && channels === 1 ? clippedGrey : deep ? highByte : same;
+  return { width: info.width, height: info.height, data: convert(samples, info.width * info.height, info.channels) };
+}
+
+// --- internal ---
+
+type Samples = Uint8Array | Uint16Array; // [pixels, channels]
+
+function formatOf(bytes: Uint8Array): 'png' | 'jpeg' | 'webp' | 'gif' | null {
+  const latin = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 12)).toString('latin1');
+  if (latin.startsWith('\x89PNG\r\n\x1a\n')) return 'png';
+  if (latin.startsWith('\xff\xd8\xff')) return 'jpeg';
+  if (latin.startsWith('RIFF') && latin.slice(8, 12) === 'WEBP') return 'webp';
+  if (/^GIF8[79]a/.test(latin)) return 'gif';
+  return null;
+}
+
+function same(samples: Samples, pixels: number, channels: number): Uint8Array {
+  return pick(samples, pixels, channels, (value) => value);
+}
+
+function highByte(samples: Samples, pixels: number, channels: number): Uint8Array {
+  return pick(samples, pixels, channels, (value) => value >> 8);
+}
+
+/** PIL's mode I;16 -> RGB clips instead of scaling (src/libImaging/Convert.c), so most 16-bit grey images turn white. */
+function clippedGrey(samples: Samples, pixels: number, channels: number): Uint8Array {
+  return pick(samples, pixels, channels, (value) => Math.min(value, 255));
+}
+
+function pick(samples: Samples, pixels: number, channels: number, map: (value: number) => number): Uint8Array {
+  const rgb = new Uint8Array(pixels * 3);
+  const [green, blue] = channels < 3 ? [0, 0] : [1, 2];
+  for (let i = 0, from = 0; i < rgb.length; i += 3, from += channels) {
+    rgb[i] = map(samples[from]!);
+    rgb[i + 1] = map(samples[from + green]!);
+    rgb[i + 2] = map(samples[from + blue]!);
+  }
+  return rgb;
+}
+
+/** C, M, Y, K -> RGB with PIL's rounded division by 255 (cmyk2rgb in src/libImaging/Convert.c). */
+function cmyk(samples: Samples, pixels: number, channels: number): Uint8Array {
+  const rgb = new Uint8Array(pixels * 3);
+  for (let i = 0; i < pixels; i++) {
+    const light = 255 - samples[i * channels + 3]!;
+    for (let c = 0; c < 3; c++) {
+      const product = samples[i * channels + c]! * light + 128;
+      rgb[i * 3 + c] = Math.max(0, light - (((product >> 8) + product) >> 8));
+    }
+  }
+  return rgb;
+}
+
+function opening(bytes: Uint8Array): string {
+  return bytes.length === 0 ? 'nothing (it is empty)' : `bytes ${Buffer.from(bytes.subarray(0, 8)).toString('hex')}`;
+}
+
+function firstLine(text: string): string {
+  return text.split('\n')[0] ?? text;
+}

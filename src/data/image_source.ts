@@ -1,0 +1,215 @@
+/**
+ * Where an image of a dataset row comes from, and how its bytes are read without ever hanging.
+ * Knows paths, base64 and data URIs, not image formats.
+ */
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { isAbsolute, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { messageOf, SightlineError } from '../errors.ts';
+
+/** An image not read yet. `where` names the row for errors. */
+export type ImageSource =
+  | { readonly kind: 'path'; readonly path: string; readonly where: string }
+  | { readonly kind: 'base64'; readonly base64: string; readonly where: string }
+  | { readonly kind: 'bytes'; readonly bytes: Uint8Array; readonly where: string };
+
+/** Encoded files above this are refused before they are read. */
+export const MAX_IMAGE_BYTES = 256 * 1024 * 1024;
+
+/**
+ * A value of an `images` column -> a source. As in ms-swift: a path, a data URI, a base64 string, or an object
+ * `{ path }`, `{ bytes }` (base64 string, byte list or Buffer's JSON) or `{ url }` of such a string.
+ *
+ * @param base folder that relative paths start from
+ * Errors: E_IMAGE_SOURCE, E_IMAGE_URL (nothing is downloaded at run time).
+ */
+export function parseImageSource(value: unknown, base: string, where: string): ImageSource {
+  if (typeof value === 'string') return fromString(value, base, where);
+  if (value instanceof Uint8Array) return { kind: 'bytes', bytes: value, where };
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    const bytes = 'bytes' in value ? value.bytes : undefined;
+    if (bytes !== undefined && bytes !== null) return fromBytes(bytes, where);
+    for (const key of ['path', 'url', 'image', 'image_url'] as const) {
+      const inner: unknown = key in value ? Reflect.get(value, key) : undefined;
+      // OpenAI's content parts nest once more: {"image_url": {"url": ...}}.
+      if (inner !== undefined && inner !== null) return parseImageSource(inner, base, where);
+    }
+  }
+  throw new SightlineError(
+    'E_IMAGE_SOURCE',
+    `an image is ${shown(value)}, expected a path, base64, a data URI or {path|bytes}`,
+    {
+      where,
+      hint: 'check the "images" column of this row',
+    },
+  );
+}
+
+/** The encoded bytes (a PNG, a JPEG, ...) of a source. Errors: E_IMAGE_MISSING, E_IMAGE_UNREADABLE, E_IMAGE_SOURCE. */
+export async function readImageBytes(source: ImageSource): Promise<Uint8Array> {
+  if (source.kind === 'bytes') return source.bytes;
+  if (source.kind === 'base64') return decodeBase64(source.base64, source.where);
+  return readFile(source.path, source.where);
+}
+
+/**
+ * Makes sure that a source can be opened, without reading it: for a look over the whole dataset before a run starts.
+ * Errors as `readImageBytes`.
+ */
+export async function checkImageSource(source: ImageSource): Promise<void> {
+  if (source.kind !== 'path') return;
+  const { handle } = await openRegular(source.path, source.where);
+  await handle.close();
+}
+
+/** What an error calls the source. */
+export function nameOfSource(source: ImageSource): string {
+  return source.kind === 'path' ? source.path : `an image given as ${source.kind}`;
+}
+
+// --- internal ---
+
+const DATA_URI = /^data:[^,]*,/i;
+const BASE64 = /^[A-Za-z0-9+/_-]*={0,2}$/;
+/** No file name has 4096 bytes on the systems Node runs on, and no picture fits in fewer base64 characters than this. */
+const LONGEST_PATH = 4096;
+const SHORTEST_BASE64 = 48;
+/** How the accepted formats begin in base64: PNG, JPEG, GIF, RIFF (WebP). */
+const BASE64_MAGIC = /^(iVBORw0KGgo|\/9j\/|R0lGOD|UklGR)/;
+
+function fromString(value: string, base: string, where: string): ImageSource {
+  if (DATA_URI.test(value)) {
+    const comma = value.indexOf(',');
+    if (!/;base64$/i.test(value.slice(0, comma))) {
+      throw new SightlineError('E_IMAGE_SOURCE', 'a data URI is not base64-encoded', {
+        where,
+        hint: 'use data:image/png;base64,...',
+      });
+    }
+    return { kind: 'base64', base64: value.slice(comma + 1), where };
+  }
+  if (/^(https?|ftp|s3|oss|gs|hf):\/\//i.test(value)) {
+    throw new SightlineError('E_IMAGE_URL', `an image is the URL ${shown(value)}; nothing is downloaded at run time`, {
+      where,
+      hint: 'download the images and give paths relative to the dataset file',
+    });
+  }
+  if (/^file:\/\//i.test(value)) return { kind: 'path', path: fromFileUrl(value, where), where };
+  if (looksLikeBase64(value)) return { kind: 'base64', base64: value, where };
+  if (value === '' || value.includes('\0') || value.length > LONGEST_PATH) {
+    throw new SightlineError('E_IMAGE_SOURCE', `an image path is ${value === '' ? 'empty' : shown(value)}`, { where });
+  }
+  return { kind: 'path', path: isAbsolute(value) ? value : resolve(base, value), where };
+}
+
+function fromFileUrl(value: string, where: string): string {
+  try {
+    return fileURLToPath(value);
+  } catch (cause) {
+    throw new SightlineError('E_IMAGE_SOURCE', `not a usable file URL: ${shown(value)}`, { where, cause });
+  }
+}
+
+/** A long string without a file's dot, or one that begins as an image does. */
+function looksLikeBase64(value: string): boolean {
+  if (value.length < SHORTEST_BASE64) return false;
+  if (BASE64_MAGIC.test(value)) return true;
+  return value.length > LONGEST_PATH && BASE64.test(value.slice(0, 256));
+}
+
+function fromBytes(bytes: unknown, where: string): ImageSource {
+  if (typeof bytes === 'string') return { kind: 'base64', base64: bytes, where };
+  if (bytes instanceof Uint8Array) return { kind: 'bytes', bytes, where };
+  const list: unknown = typeof bytes === 'object' && bytes !== null && 'data' in bytes ? bytes.data : bytes;
+  if (Array.isArray(list) && list.every((byte) => Number.isInteger(byte) && byte >= 0 && byte <= 255)) {
+    return { kind: 'bytes', bytes: Uint8Array.from(list), where };
+  }
+  throw new SightlineError(
+    'E_IMAGE_SOURCE',
+    `the "bytes" of an image are ${shown(bytes)}, expected base64 or a list of bytes`,
+    {
+      where,
+    },
+  );
+}
+
+function decodeBase64(text: string, where: string): Uint8Array {
+  const clean = text.replace(/\s+/g, '');
+  if (!BASE64.test(clean)) {
+    throw new SightlineError('E_IMAGE_SOURCE', 'an image given as base64 holds other characters', {
+      where,
+      hint: 'encode the file with standard base64, without line prefixes',
+    });
+  }
+  if (clean.length > MAX_IMAGE_BYTES * (4 / 3)) throw tooLarge(`an image given as base64`, clean.length * 0.75, where);
+  return Buffer.from(clean, 'base64');
+}
+
+async function readFile(path: string, where: string): Promise<Uint8Array> {
+  const { handle, size } = await openRegular(path, where);
+  try {
+    const bytes = Buffer.alloc(size);
+    let filled = 0;
+    while (filled < size) {
+      const { bytesRead } = await handle.read(bytes, filled, size - filled, filled);
+      if (bytesRead === 0) break;
+      filled += bytesRead;
+    }
+    return bytes.subarray(0, filled);
+  } catch (cause) {
+    throw unreadable(path, messageOf(cause), where, cause);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Opened without blocking, so a FIFO answers at once; then only regular files pass. */
+async function openRegular(path: string, where: string) {
+  const handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)).catch((cause: unknown) => {
+    const code = cause instanceof Error && 'code' in cause ? cause.code : '';
+    if (code === 'ENOENT' || code === 'ENOTDIR') {
+      throw new SightlineError('E_IMAGE_MISSING', `image not found: ${path}`, {
+        where,
+        hint: 'relative paths start from the folder of the dataset file',
+        cause,
+      });
+    }
+    throw unreadable(path, messageOf(cause), where, cause);
+  });
+  try {
+    const stat = await handle.stat();
+    if (!stat.isFile())
+      throw unreadable(path, stat.isDirectory() ? 'it is a folder' : 'it is not a regular file', where);
+    if (stat.size === 0) throw unreadable(path, 'the file is empty', where);
+    if (stat.size > MAX_IMAGE_BYTES) throw tooLarge(path, stat.size, where);
+    return { handle, size: stat.size };
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+function unreadable(path: string, why: string, where: string, cause?: unknown): SightlineError {
+  return new SightlineError('E_IMAGE_UNREADABLE', `image cannot be read: ${path}: ${why}`, {
+    where,
+    hint: 'replace or remove this image',
+    cause,
+  });
+}
+
+function tooLarge(name: string, bytes: number, where: string): SightlineError {
+  return new SightlineError(
+    'E_IMAGE_TOO_LARGE',
+    `${name} has ${Math.round(bytes)} bytes, at most ${MAX_IMAGE_BYTES} are read`,
+    {
+      where,
+      hint: 'shrink the image; the model sees at most MAX_PIXELS of it anyway',
+    },
+  );
+}
+
+function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}

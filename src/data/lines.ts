@@ -1,0 +1,96 @@
+/**
+ * A text file, line by line with byte positions, in memory bounded by the longest line.
+ * Knows bytes and UTF-8, not JSON.
+ */
+import { constants } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { messageOf, SightlineError } from '../errors.ts';
+
+export interface Line {
+  /** From 1, blank lines counted. */
+  readonly number: number;
+  /** Byte position in the file; a byte order mark and the line's end are left out. */
+  readonly begin: number;
+  readonly bytes: Uint8Array;
+}
+
+/** A line longer than this is refused. */
+export const MAX_LINE_BYTES = 128 * 1024 * 1024;
+
+/**
+ * Opens a dataset file. Non-blocking and regular files only, so that a FIFO cannot hang the process.
+ * Errors: E_DATASET_MISSING, E_DATASET_UNREADABLE.
+ */
+export async function openDataFile(path: string): Promise<FileHandle> {
+  const handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)).catch((cause: unknown) => {
+    const missing = cause instanceof Error && 'code' in cause && (cause.code === 'ENOENT' || cause.code === 'ENOTDIR');
+    if (missing) {
+      throw new SightlineError('E_DATASET_MISSING', `dataset not found: ${path}`, {
+        hint: 'give the path of a JSONL file; datasets are not downloaded by name',
+        cause,
+      });
+    }
+    throw new SightlineError('E_DATASET_UNREADABLE', `dataset cannot be read: ${messageOf(cause)}`, {
+      where: path,
+      cause,
+    });
+  });
+  const stat = await handle.stat();
+  if (stat.isFile()) return handle;
+  await handle.close();
+  const kind = stat.isDirectory() ? 'a folder' : 'not a regular file';
+  throw new SightlineError('E_DATASET_UNREADABLE', `dataset is ${kind}: ${path}`, {
+    hint: 'give the path of a JSONL file',
+  });
+}
+
+/** The lines of an open file; blank ones are skipped. Error: E_DATASET_LINE for one that is too long. */
+export async function* readLines(handle: FileHandle, path: string): AsyncGenerator<Line> {
+  const chunk = new Uint8Array(1 << 20);
+  let number = 0;
+  let begin = 0; // of the line being read
+  let position = 0; // of the next chunk
+  let pieces: Uint8Array[] = [];
+  const take = (last: Uint8Array): Line | null => {
+    number++;
+    const whole = pieces.length === 0 ? last : Buffer.concat([...pieces, last]);
+    pieces = [];
+    const bom = number === 1 && whole[0] === 0xef && whole[1] === 0xbb && whole[2] === 0xbf ? 3 : 0;
+    const end = whole.at(-1) === CARRIAGE_RETURN ? whole.length - 1 : whole.length;
+    const line = { number, begin: begin + bom, bytes: whole.slice(bom, Math.max(bom, end)) };
+    begin += whole.length + 1;
+    return line.bytes.every(isBlank) ? null : line;
+  };
+  for (;;) {
+    const { bytesRead } = await handle.read(chunk, 0, chunk.length, position);
+    if (bytesRead === 0) break;
+    position += bytesRead;
+    const read = chunk.subarray(0, bytesRead);
+    let from = 0;
+    for (let at = read.indexOf(NEWLINE); at !== -1; at = read.indexOf(NEWLINE, from)) {
+      const line = take(read.subarray(from, at));
+      from = at + 1;
+      if (line !== null) yield line;
+    }
+    if (from < bytesRead) pieces.push(read.slice(from));
+    if (position - begin > MAX_LINE_BYTES) {
+      throw new SightlineError('E_DATASET_LINE', `line has more than ${MAX_LINE_BYTES} bytes`, {
+        where: `${path}:${number + 1}`,
+        hint: 'keep images in files instead of in the line; one JSON object a line',
+      });
+    }
+  }
+  if (begin < position) {
+    const line = take(new Uint8Array(0));
+    if (line !== null) yield line;
+  }
+}
+
+// --- internal ---
+
+const NEWLINE = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
+
+function isBlank(byte: number): boolean {
+  return byte === 0x20 || byte === 0x09 || byte === CARRIAGE_RETURN;
+}

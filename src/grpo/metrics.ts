@@ -1,0 +1,164 @@
+/**
+ * The logged numbers of a GRPO step under the names of ms-swift and TRL, as plain records.
+ * Knows sums and lists; when a record is written, and where, is the listeners' business.
+ *
+ * Names and meanings: ms-swift rlhf_trainers/grpo_trainer.py, rl_core/advantage.py (`compute_reward_metrics`), TRL
+ * trainer/grpo_trainer.py. Leaves them in one point: means over tokens are over the whole optimizer step, not means of
+ * micro-batch means, so that the numbers do not depend on how the step was split.
+ */
+import type { GroupAdvantages, RewardValue } from './advantages.ts';
+import type { FloatArray, LossSums } from './loss.ts';
+import { mean, present, sampleStd } from './statistics.ts';
+
+/** One row of numbers. A number that does not exist (no value to average) has no key. */
+export type Metrics = Record<string, number>;
+
+/** A reward function's values over a rollout. */
+export interface NamedRewards {
+  /** Class name of the reward, as logged. */
+  readonly name: string;
+  /** One per completion. [N] */
+  readonly values: readonly RewardValue[];
+}
+
+/**
+ * `reward`, `reward_std`, `frac_reward_zero_std`, and per function `rewards/{name}/mean|std`.
+ *
+ * A function without any value has no mean and std (as ms-swift 4.6.0). Where some values are null their share is
+ * logged as `rewards/{name}/null_frac` (a name of our own).
+ *
+ * @param rewards combined rewards [N]
+ * @param groups what groupAdvantages made of them
+ */
+export function rewardMetrics(
+  rewards: readonly RewardValue[],
+  groups: GroupAdvantages,
+  functions: readonly NamedRewards[],
+): Metrics {
+  const metrics: Metrics = {};
+  const reward = mean(present(rewards));
+  if (reward !== null) {
+    metrics.reward = reward;
+    metrics.reward_std = groups.rewardStd;
+  }
+  metrics.frac_reward_zero_std = groups.fracZeroStd;
+  for (const { name, values } of functions) {
+    const valid = present(values);
+    const average = mean(valid);
+    if (average !== null) {
+      metrics[`rewards/${name}/mean`] = average;
+      metrics[`rewards/${name}/std`] = sampleStd(valid);
+    }
+    if (valid.length < values.length) {
+      metrics[`rewards/${name}/null_frac`] = (values.length - valid.length) / values.length;
+    }
+  }
+  return metrics;
+}
+
+/**
+ * `completions/mean_length|min_length|max_length|clipped_ratio`, and TRL's lengths of the terminated ones (0 when
+ * every completion was cut off, as there).
+ *
+ * @param lengths completion tokens, the end token included. [N]
+ * @param truncated whether the length limit, and not an end token, ended the completion. [N]
+ */
+export function completionMetrics(lengths: readonly number[], truncated: readonly boolean[]): Metrics {
+  if (lengths.length === 0 || lengths.length !== truncated.length) {
+    throw new Error(`internal: ${lengths.length} completion lengths with ${truncated.length} truncation flags`);
+  }
+  const terminated = lengths.filter((_, i) => !truncated[i]);
+  const ended = terminated.length === 0 ? [0] : terminated;
+  return {
+    'completions/mean_length': mean(lengths)!,
+    'completions/min_length': least(lengths),
+    'completions/max_length': greatest(lengths),
+    'completions/clipped_ratio': truncated.filter(Boolean).length / lengths.length,
+    'completions/mean_terminated_length': mean(ended)!,
+    'completions/min_terminated_length': least(ended),
+    'completions/max_terminated_length': greatest(ended),
+  };
+}
+
+/**
+ * `kl` (only with a reference) and `clip_ratio/*` of one optimizer step.
+ *
+ * The means are over all tokens of the step (sequences, at the sequence level). `low_min` and `high_max` are the
+ * extremes over its micro-batches; ms-swift takes them over processes, so on one process they repeat the means there.
+ *
+ * @param parts the sums of the step's micro-batches
+ */
+export function lossMetrics(parts: readonly LossSums[]): Metrics {
+  const metrics: Metrics = {};
+  const counted = parts.filter((part) => part.ratios > 0);
+  if (counted.length === 0) return metrics;
+  const total = (pick: (part: LossSums) => number): number => counted.reduce((sum, part) => sum + pick(part), 0);
+  if (counted.every((part) => part.kl !== null)) metrics.kl = total((part) => part.kl!) / total((part) => part.tokens);
+
+  const ratios = total((part) => part.ratios);
+  const low = total((part) => part.lowClipped);
+  const high = total((part) => part.highClipped);
+  metrics['clip_ratio/low_mean'] = low / ratios;
+  metrics['clip_ratio/low_min'] = least(counted.map((part) => part.lowClipped / part.ratios));
+  metrics['clip_ratio/high_mean'] = high / ratios;
+  metrics['clip_ratio/high_max'] = greatest(counted.map((part) => part.highClipped / part.ratios));
+  // A ratio is clipped low for negative and high for positive advantages, so no ratio is counted twice.
+  metrics['clip_ratio/region_mean'] = (low + high) / ratios;
+  return metrics;
+}
+
+/**
+ * `entropy`, the mean over tokens (TRL), and `entropy/mean|max|min` over the sequences' means (ms-swift with
+ * `log_entropy`). Empty when no token counts.
+ *
+ * @param entropies of the policy at each completion token. [N][T_i]
+ * @param mask 0 leaves a token out; null counts all. [N][T_i]
+ */
+export function entropyMetrics(entropies: readonly FloatArray[], mask: readonly Uint8Array[] | null): Metrics {
+  let sum = 0;
+  let tokens = 0;
+  const sequenceMeans: number[] = [];
+  for (const [i, row] of entropies.entries()) {
+    let rowSum = 0;
+    let rowTokens = 0;
+    for (let t = 0; t < row.length; t++) {
+      if (mask !== null && mask[i]![t] === 0) continue;
+      rowSum += row[t]!;
+      rowTokens += 1;
+    }
+    if (rowTokens > 0) sequenceMeans.push(rowSum / rowTokens);
+    sum += rowSum;
+    tokens += rowTokens;
+  }
+  if (tokens === 0) return {};
+  return {
+    entropy: sum / tokens,
+    'entropy/mean': mean(sequenceMeans)!,
+    'entropy/max': greatest(sequenceMeans),
+    'entropy/min': least(sequenceMeans),
+  };
+}
+
+/** One record for several steps (`logging_steps`): each name averaged over the records that have it. */
+export function averageMetrics(records: readonly Metrics[]): Metrics {
+  const lists = new Map<string, number[]>();
+  for (const record of records) {
+    for (const [name, value] of Object.entries(record)) {
+      const list = lists.get(name);
+      if (list === undefined) lists.set(name, [value]);
+      else list.push(value);
+    }
+  }
+  return Object.fromEntries([...lists].map(([name, values]) => [name, mean(values)!]));
+}
+
+// --- internal ---
+
+/** Math.min(...list) overflows the stack on long lists. */
+function least(values: readonly number[]): number {
+  return values.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
+}
+
+function greatest(values: readonly number[]): number {
+  return values.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+}

@@ -1,0 +1,51 @@
+/**
+ * Binds a module's parameter names to a layer's tensors: values to feed, accumulators to feed and to write to.
+ */
+import type { Shape } from '../../graph/shape.ts';
+import type { CompiledModule } from '../../runtime/compiled_module.ts';
+import { type FloatTensor, view } from '../../runtime/tensor.ts';
+import type { Parameters } from './parameters.ts';
+
+/** Canonical name of a module's parameter, e.g. `w => 'model.layers.3.' + w`. */
+export type NameOf = (param: string) => string;
+
+export function weightsOf(
+  { module }: CompiledModule,
+  parameters: Parameters,
+  nameOf: NameOf,
+): Record<string, FloatTensor> {
+  return Object.fromEntries(
+    Object.entries(module.params).map(([param, shape]) => [
+      param,
+      view(parameters.value(nameOf(param)), ...sizes(shape)),
+    ]),
+  );
+}
+
+/** Feeds `acc.<param>` and targets `grad.<param>` of the trained parameters: the same buffers, so they add up in place. */
+export function accumulatorsOf(
+  { module }: CompiledModule,
+  parameters: Parameters,
+  nameOf: NameOf,
+): { feeds: Record<string, FloatTensor>; into: Record<string, FloatTensor> } {
+  const feeds: Record<string, FloatTensor> = {};
+  const into: Record<string, FloatTensor> = {};
+  for (const [param, shape] of Object.entries(module.params)) {
+    const name = nameOf(param);
+    if (!parameters.isTrained(name)) continue;
+    const gradient = view(parameters.gradient(name), ...sizes(shape));
+    feeds[`acc.${param}`] = gradient;
+    into[`grad.${param}`] = gradient;
+  }
+  return { feeds, into };
+}
+
+// --- internal ---
+
+/** A parameter's sizes as the module sees it; a convolution's weight is a matrix there. */
+function sizes(shape: Shape): number[] {
+  return shape.map((dim) => {
+    if (typeof dim === 'string') throw new Error(`internal: a parameter of symbolic size '${dim}'`);
+    return dim;
+  });
+}

@@ -1,0 +1,253 @@
+/**
+ * Pixels -> the patches the vision tower reads: target size, resampling, normalisation, patch order.
+ * Follows transformers' Qwen2VLImageProcessor; knows no files of images, no image formats and no text.
+ */
+import { join } from 'node:path';
+import { describe, isJsonObject, type JsonObject, readJsonFileIfPresent } from '../../checkpoint/json_file.ts';
+import { SightlineError } from '../../errors.ts';
+import type { VisionConfig } from './config.ts';
+import { type RgbImage, resizeBicubic } from './image_resize.ts';
+
+export interface ImageProcessorConfig {
+  /** Limits on width * height after resizing. */
+  readonly minPixels: number;
+  readonly maxPixels: number;
+  readonly patchSize: number;
+  readonly temporalPatchSize: number;
+  readonly mergeSize: number;
+  readonly rescaleFactor: number;
+  /** Per channel R, G, B, of pixels in [0, 1]. */
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+}
+
+export interface ImageLimits {
+  readonly minPixels?: number | undefined;
+  readonly maxPixels?: number | undefined;
+}
+
+/** (time, height, width) of an image, in patches. */
+export type Grid = readonly [number, number, number];
+
+/** Longest side over shortest; beyond it the reference refuses too. */
+const MAX_ASPECT_RATIO = 200;
+
+/**
+ * The image processor of a checkpoint folder: processor_config.json (transformers 5) or preprocessor_config.json, else
+ * the defaults of Qwen2VLImageProcessor. `limits` replace the checkpoint's.
+ *
+ * Errors: E_PROCESSOR_INVALID, E_PROCESSOR_UNSUPPORTED, E_PIXEL_LIMITS.
+ */
+export function readImageProcessorConfig(dir: string, limits: ImageLimits = {}): ImageProcessorConfig {
+  const nestedPath = join(dir, 'processor_config.json');
+  const nested = readJsonFileIfPresent(nestedPath)?.image_processor;
+  if (isJsonObject(nested)) return parseImageProcessorConfig(nested, nestedPath, limits);
+  const flatPath = join(dir, 'preprocessor_config.json');
+  return parseImageProcessorConfig(readJsonFileIfPresent(flatPath) ?? {}, flatPath, limits);
+}
+
+/** The same from a parsed object. `min_pixels`/`max_pixels` win over `size`, as in the reference. */
+export function parseImageProcessorConfig(
+  json: JsonObject,
+  where: string,
+  limits: ImageLimits = {},
+): ImageProcessorConfig {
+  const size = isJsonObject(json.size) ? json.size : {};
+  const positive = (name: string, value: unknown, fallback: number): number => {
+    if (value === undefined || value === null) return fallback;
+    if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value;
+    throw invalid(name, value, 'a number above 0', where);
+  };
+  const triple = (name: string, fallback: readonly number[]): readonly number[] => {
+    const value = json[name];
+    if (value === undefined || value === null) return fallback;
+    const isTriple =
+      Array.isArray(value) && value.length === 3 && value.every((x) => typeof x === 'number' && Number.isFinite(x));
+    if (!isTriple || (name === 'image_std' && value.includes(0))) throw invalid(name, value, 'three numbers', where);
+    return value;
+  };
+  for (const step of ['do_resize', 'do_rescale', 'do_normalize', 'do_convert_rgb']) {
+    if (json[step] === false) throw unsupported(step, json[step], 'true', where);
+  }
+  if (json.resample !== undefined && json.resample !== null && json.resample !== 3) {
+    throw unsupported('resample', json.resample, '3 (bicubic)', where);
+  }
+  const config: ImageProcessorConfig = {
+    minPixels: limits.minPixels ?? positive('min_pixels', json.min_pixels ?? size.shortest_edge, 56 * 56),
+    maxPixels: limits.maxPixels ?? positive('max_pixels', json.max_pixels ?? size.longest_edge, 28 * 28 * 1280),
+    patchSize: positive('patch_size', json.patch_size, 14),
+    temporalPatchSize: positive('temporal_patch_size', json.temporal_patch_size, 2),
+    mergeSize: positive('merge_size', json.merge_size, 2),
+    rescaleFactor: positive('rescale_factor', json.rescale_factor, 1 / 255),
+    mean: triple('image_mean', [0.48145466, 0.4578275, 0.40821073]),
+    std: triple('image_std', [0.26862954, 0.26130258, 0.27577711]),
+  };
+  checkLimits(config, limits, where);
+  return config;
+}
+
+/** Refuses a processor whose patches are not the ones the vision tower was built for. Error: E_PROCESSOR_INVALID. */
+export function checkAgainstVision(config: ImageProcessorConfig, vision: VisionConfig, where: string): void {
+  const pairs = [
+    ['patch_size', config.patchSize, vision.patchSize],
+    ['temporal_patch_size', config.temporalPatchSize, vision.temporalPatchSize],
+    ['merge_size', config.mergeSize, vision.spatialMergeSize],
+    ['channels', 3, vision.inChannels],
+  ] as const;
+  for (const [name, here, there] of pairs) {
+    if (here !== there) {
+      throw new SightlineError(
+        'E_PROCESSOR_INVALID',
+        `${name} is ${here} in the image processor, ${there} in config.json`,
+        {
+          where,
+          hint: 'the files come from different checkpoints; fetch the folder again',
+        },
+      );
+    }
+  }
+}
+
+/**
+ * The size an image is resized to: both sides multiples of `factor`, area within the limits, aspect kept as far as that
+ * goes. transformers' `smart_resize`, with Python's rounding (half to even). Error: E_IMAGE_ASPECT.
+ */
+export function smartResize(
+  height: number,
+  width: number,
+  { factor, minPixels, maxPixels }: { factor: number; minPixels: number; maxPixels: number },
+  where = 'image',
+): { height: number; width: number } {
+  const ratio = Math.max(height, width) / Math.min(height, width);
+  if (!(ratio <= MAX_ASPECT_RATIO)) {
+    throw new SightlineError(
+      'E_IMAGE_ASPECT',
+      `image is ${width} x ${height}: an aspect ratio of ${ratio.toFixed(0)}, at most ${MAX_ASPECT_RATIO} is allowed`,
+      {
+        where,
+        hint: 'crop or split the image',
+      },
+    );
+  }
+  let h = roundHalfEven(height / factor) * factor;
+  let w = roundHalfEven(width / factor) * factor;
+  if (h * w > maxPixels) {
+    const beta = Math.sqrt((height * width) / maxPixels);
+    h = Math.max(factor, Math.floor(height / beta / factor) * factor);
+    w = Math.max(factor, Math.floor(width / beta / factor) * factor);
+  } else if (h * w < minPixels) {
+    const beta = Math.sqrt(minPixels / (height * width));
+    h = Math.ceil((height * beta) / factor) * factor;
+    w = Math.ceil((width * beta) / factor) * factor;
+  }
+  return { height: h, width: w };
+}
+
+/**
+ * One image -> its patches.
+ *
+ * @returns pixelValues (gridT * gridH * gridW, 3 * temporalPatch * patch * patch), row-major. Rows go by merged block,
+ *   then by patch inside the block; columns by channel, time, y, x. The image is repeated over time.
+ * Error: E_IMAGE_ASPECT.
+ */
+export function processImage(
+  image: RgbImage,
+  config: ImageProcessorConfig,
+  where = 'image',
+): { pixelValues: Float32Array; gridThw: Grid } {
+  const { patchSize, mergeSize, temporalPatchSize, minPixels, maxPixels } = config;
+  const size = smartResize(image.height, image.width, { factor: patchSize * mergeSize, minPixels, maxPixels }, where);
+  const resized = resizeBicubic(image, size.width, size.height);
+  const [gridH, gridW] = [size.height / patchSize, size.width / patchSize];
+  const table = normaliseTable(config);
+  const plane = patchSize * patchSize;
+  const pixelValues = new Float32Array(gridH * gridW * 3 * temporalPatchSize * plane);
+  let to = 0;
+  for (let blockY = 0; blockY < gridH; blockY += mergeSize) {
+    for (let blockX = 0; blockX < gridW; blockX += mergeSize) {
+      for (let i = 0; i < mergeSize * mergeSize; i++) {
+        const top = (blockY + Math.floor(i / mergeSize)) * patchSize;
+        const left = (blockX + (i % mergeSize)) * patchSize;
+        for (let channel = 0; channel < 3; channel++) {
+          const start = to;
+          for (let y = top; y < top + patchSize; y++) {
+            let from = (y * size.width + left) * 3 + channel;
+            for (let x = 0; x < patchSize; x++, from += 3)
+              pixelValues[to++] = table[channel * 256 + resized.data[from]!]!;
+          }
+          for (let t = 1; t < temporalPatchSize; t++, to += plane) pixelValues.copyWithin(to, start, start + plane);
+        }
+      }
+    }
+  }
+  return { pixelValues, gridThw: [1, gridH, gridW] };
+}
+
+// --- internal ---
+
+/**
+ * Normalised value of every (channel, byte). The reference fuses rescaling into mean and std and works in float32, step
+ * by step; rounding at the same places gives the same bits.
+ */
+function normaliseTable({ mean, std, rescaleFactor }: ImageProcessorConfig): Float32Array {
+  const table = new Float32Array(3 * 256);
+  const scale = Math.fround(1 / rescaleFactor);
+  for (let channel = 0; channel < 3; channel++) {
+    const center = Math.fround(Math.fround(mean[channel]!) * scale);
+    const spread = Math.fround(Math.fround(std[channel]!) * scale);
+    for (let value = 0; value < 256; value++) table[channel * 256 + value] = Math.fround(value - center) / spread;
+  }
+  return table;
+}
+
+/** Python's round(): ties go to the even neighbour. */
+function roundHalfEven(value: number): number {
+  const floor = Math.floor(value);
+  const rest = value - floor;
+  return rest < 0.5 || (rest === 0.5 && floor % 2 === 0) ? floor : floor + 1;
+}
+
+function checkLimits(config: ImageProcessorConfig, limits: ImageLimits, where: string): void {
+  const { minPixels, maxPixels, patchSize, mergeSize } = config;
+  const given = limits.minPixels !== undefined || limits.maxPixels !== undefined;
+  const place = given ? 'MIN_PIXELS / MAX_PIXELS' : where;
+  for (const [name, value] of [
+    ['min_pixels', minPixels],
+    ['max_pixels', maxPixels],
+  ] as const) {
+    if (!Number.isInteger(value) || value < 1) {
+      throw new SightlineError('E_PIXEL_LIMITS', `${name} is ${value}, expected a whole number of pixels above 0`, {
+        where: place,
+      });
+    }
+  }
+  if (minPixels > maxPixels) {
+    throw new SightlineError('E_PIXEL_LIMITS', `min_pixels (${minPixels}) is above max_pixels (${maxPixels})`, {
+      where: place,
+      hint: 'set both, or set the other one too',
+    });
+  }
+  const smallest = (patchSize * mergeSize) ** 2;
+  if (maxPixels < smallest) {
+    throw new SightlineError(
+      'E_PIXEL_LIMITS',
+      `max_pixels is ${maxPixels}, less than one visual token (${smallest} pixels)`,
+      { where: place },
+    );
+  }
+}
+
+function invalid(name: string, value: unknown, expected: string, where: string): SightlineError {
+  return new SightlineError('E_PROCESSOR_INVALID', `field ${name} is ${describe(value)}, expected ${expected}`, {
+    where,
+    hint: 'compare with the file the model was published with',
+  });
+}
+
+function unsupported(name: string, value: unknown, expected: string, where: string): SightlineError {
+  return new SightlineError(
+    'E_PROCESSOR_UNSUPPORTED',
+    `field ${name} is ${describe(value)}, only ${expected} is supported`,
+    { where },
+  );
+}

@@ -1,0 +1,327 @@
+/**
+ * Qwen2.5-VL as one object: scores groups of completions with everything backward needs, and runs the plain forward
+ * that rewards call. The attention implementation is read from `config` at every call.
+ */
+import type { AttentionTensor } from '../../attention/tdr.ts';
+import { SightlineError } from '../../errors.ts';
+import { compileModule } from '../../runtime/compiled_module.ts';
+import type { RuntimeOptions } from '../../runtime/session.ts';
+import { type FloatTensor, floats, rows, zeros } from '../../runtime/tensor.ts';
+import { createWorkspace } from '../../runtime/workspace.ts';
+import { createExclusive } from '../../util/exclusive.ts';
+import type { ForwardOutput, ModelConfigAttributes, ModelKwargs, PolicyModel } from '../types.ts';
+import { weightsOf } from './bindings.ts';
+import type { Qwen2_5_VLConfig } from './config.ts';
+import { embed, embedBackward, type VisualInputs } from './embeddings.ts';
+import { createImageFeatures, type EncodedImage, type HashedImage, type ImageFeatures } from './image_features.ts';
+import { hashOf } from './image_hash.ts';
+import { type GroupToPack, type PackedBatch, type PromptPositions, packGroups } from './packed.ts';
+import type { Parameters } from './parameters.ts';
+import { ropeIndex } from './positions.ts';
+import { createScoringHead, headName, type Predictions, predictionsOf } from './scoring.ts';
+import { logitsHead } from './text.ts';
+import type { AttentionImplementation, Probe } from './text_attention.ts';
+import { createTextDecoder, type DecoderTape, type TextDecoder } from './text_decoder.ts';
+import { createVisionTower, type VisionTower } from './vision_tower.ts';
+
+/** A prompt with its images, and completions sampled from it. */
+export interface Group {
+  readonly promptIds: Int32Array;
+  readonly images: readonly HashedImage[];
+  readonly completions: readonly (Int32Array | readonly number[])[];
+  /** Positions of the prompt; absent: the multimodal rotary positions its images give it. */
+  readonly positions?: PromptPositions;
+}
+
+export interface ScoreOptions {
+  readonly temperature: number;
+  /** Keep what `backward` needs. */
+  readonly keep: boolean;
+  /** Attention masses of completion rows on spans of prompt columns, in these layers. */
+  readonly probe?: Probe & { readonly layers: readonly number[] };
+}
+
+export interface ScoredCompletion {
+  /** [tokens]: log-probability of each token, and the entropy of the distribution it was drawn from. */
+  readonly logps: Float32Array;
+  readonly entropies: Float32Array;
+  /** Layer -> [tokens, spans]: attention mass of the token's own row; empty without a probe. */
+  readonly masses: ReadonlyMap<number, Float32Array>;
+}
+
+export interface Scored {
+  /** Per group, per completion. */
+  readonly completions: readonly (readonly ScoredCompletion[])[];
+  readonly tape: ModelTape | null;
+}
+
+/** What backward needs; valid until the model scores again with `keep`. */
+export interface ModelTape {
+  /** Counts the tapes of a model: their buffers are the same ones. */
+  readonly generation: number;
+  readonly batch: PackedBatch;
+  readonly predictions: Predictions;
+  readonly temperature: number;
+  readonly hidden: FloatTensor;
+  readonly decoder: DecoderTape;
+  readonly visual: VisualInputs;
+  readonly images: ReadonlyMap<string, EncodedImage>;
+}
+
+export interface Qwen2_5_VLModel extends PolicyModel {
+  readonly sizes: Qwen2_5_VLConfig;
+  readonly parameters: Parameters;
+  readonly images: ImageFeatures;
+  readonly vision: VisionTower;
+  readonly decoder: TextDecoder;
+  /** One forward over groups: each prompt once, its completions behind it. */
+  score(groups: readonly Group[], options: ScoreOptions): Promise<Scored>;
+  /** Adds the gradients of Σ dLogps · logps to the trained parameters' accumulators. dLogps: all tokens in packed order. */
+  backward(tape: ModelTape, dLogps: Float32Array): Promise<void>;
+  /** Attention implementation in force. */
+  implementation(): AttentionImplementation;
+  /** Bytes of reused buffers. */
+  workspaceBytes(): number;
+  release(): Promise<void>;
+}
+
+export interface ModelOptions {
+  readonly attnImpl: AttentionImplementation;
+  readonly gradientCheckpointing: boolean;
+  readonly runtime?: RuntimeOptions;
+}
+
+const IMPLEMENTATIONS: readonly AttentionImplementation[] = ['eager', 'sdpa', 'flash_attention_2'];
+
+export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, options: ModelOptions): Qwen2_5_VLModel {
+  const workspace = createWorkspace();
+  const { runtime } = options;
+  const decoder = createTextDecoder(sizes.text, parameters, workspace, runtime);
+  const vision = createVisionTower(sizes.vision, parameters, workspace, runtime);
+  const towerIsTrained = parameters.trained.some((name) => name.startsWith('visual.'));
+  const images = createImageFeatures(vision, towerIsTrained);
+  const scoring = createScoringHead(sizes.text, parameters, workspace, runtime);
+  const logits = compileModule(logitsHead(sizes.text), {}, runtime);
+  const table = (): FloatTensor => parameters.value('model.embed_tokens.weight');
+  const config = configAttributes(sizes.raw, options.attnImpl);
+  const exclusive = createExclusive();
+  let generation = 0;
+  let checkpointing = options.gradientCheckpointing;
+
+  const embeddings = async (groups: readonly Group[], batch: PackedBatch, keep: boolean) => {
+    const encoded = await images.encode(
+      groups.flatMap((group) => group.images),
+      keep,
+    );
+    const visual: VisualInputs = {
+      imagesOfGroup: groups.map((group) => group.images.map(({ hash }) => hash)),
+      tokens: new Map([...encoded].map(([hash, { tokens }]) => [hash, tokens])),
+    };
+    const x = workspace.get(keep ? 'taped embeddings' : 'embeddings', batch.rows, sizes.text.hiddenSize);
+    embed(batch, table(), visual, sizes.imageTokenId, x);
+    return { x, visual, encoded };
+  };
+
+  const model: Qwen2_5_VLModel = {
+    config,
+    sizes,
+    parameters,
+    images,
+    vision,
+    decoder,
+    get is_gradient_checkpointing() {
+      return checkpointing;
+    },
+    gradient_checkpointing_disable() {
+      checkpointing = false;
+    },
+    gradient_checkpointing_enable() {
+      checkpointing = true;
+    },
+    implementation: () => implementationOf(config),
+    workspaceBytes: () => workspace.bytes + images.bytes,
+
+    score: (groups, scoreOptions) => exclusive(() => score(groups, scoreOptions)),
+    backward: (tape, dLogps) => exclusive(() => backward(tape, dLogps)),
+    forward: (kwargs) => exclusive(() => plainForward(kwargs)),
+
+    async release() {
+      await Promise.all([decoder, vision, scoring, logits].map((part) => part.release()));
+    },
+  };
+
+  async function score(groups: readonly Group[], { temperature, keep, probe }: ScoreOptions): Promise<Scored> {
+    const batch = packGroups(groups.map((group) => withPositions(group, sizes)));
+    const { x, visual, encoded } = await embeddings(groups, batch, keep);
+    const kept = keep ? (checkpointing ? 'inputs' : 'residuals') : false;
+    const implementation = implementationOf(config);
+    const { hidden, masses, tape } = await decoder.forward(batch, x, { implementation, keep: kept, probe });
+    const predictions = predictionsOf(batch);
+    const { logps, entropies } = await scoring.forward(hidden, predictions, temperature);
+    let token = 0;
+    const completions = batch.groups.map((group) =>
+      group.completions.map(({ length }): ScoredCompletion => {
+        const [start, end] = [token, token + length];
+        token = end;
+        return {
+          logps: logps.subarray(start, end),
+          entropies: entropies.subarray(start, end),
+          masses: new Map([...masses].map(([layer, mass]) => [layer, rows(mass, start, end).data])),
+        };
+      }),
+    );
+    if (tape === null) return { completions, tape: null };
+    generation++;
+    const modelTape = { generation, batch, predictions, temperature, hidden, decoder: tape, visual, images: encoded };
+    return { completions, tape: modelTape };
+  }
+
+  async function backward(modelTape: ModelTape, dLogps: Float32Array): Promise<void> {
+    const { batch, predictions, temperature, hidden, decoder: tape, visual, images: encoded } = modelTape;
+    if (modelTape.generation !== generation)
+      throw new Error('internal: backward on a tape that a later score has overwritten');
+    const dHidden = await scoring.backward(hidden, predictions, temperature, dLogps);
+    const dEmbeddings = await decoder.backward(tape, dHidden);
+    const dTokens = new Map(
+      [...encoded].flatMap(([hash, image]) => (image.tape === null ? [] : [[hash, zeros(...image.tokens.dims)]])),
+    );
+    const tableName = 'model.embed_tokens.weight';
+    const dTable = parameters.isTrained(tableName) ? parameters.gradient(tableName) : null;
+    embedBackward(batch, dEmbeddings, visual, sizes.imageTokenId, dTable, dTokens);
+    for (const [hash, d] of dTokens) await vision.backward(encoded.get(hash)!.tape!, d);
+  }
+
+  /** The forward as transformers has it: whole sequences in, logits out, weights if asked for and if there are any. */
+  async function plainForward(kwargs: ModelKwargs): Promise<ForwardOutput> {
+    const sequences = unpadded(kwargs);
+    const groups = imagesOfSequences(kwargs, sequences, sizes).map(
+      (sequenceImages, i): Group => ({
+        promptIds: sequences[i]!,
+        images: sequenceImages,
+        completions: [],
+      }),
+    );
+    const batch = packGroups(groups.map((group) => withPositions(group, sizes)));
+    const { x } = await embeddings(groups, batch, false);
+    const implementation = implementationOf(config);
+    const wantsWeights = kwargs.output_attentions === true && implementation === 'eager';
+    const attentions: AttentionTensor[] = [];
+    const [batchSize, length] = [sequences.length, sequences[0]?.length ?? 0];
+    const { numAttentionHeads: heads, vocabSize } = sizes.text;
+    const { hidden } = await decoder.forward(batch, x, {
+      implementation,
+      keep: false,
+      onWeights: wantsWeights
+        ? (_, weights) => {
+            const data = new Float32Array(batchSize * heads * length * length);
+            weights.forEach((weight, b) => data.set(weight.data, b * heads * length * length));
+            attentions.push({ data, dims: [batchSize, heads, length, length] });
+          }
+        : undefined,
+    });
+    const kept = kwargs.logits_to_keep ? Math.min(kwargs.logits_to_keep, length) : length;
+    const result = zeros(batchSize, kept, vocabSize);
+    for (const [b, { prompt }] of batch.groups.entries()) {
+      await logits.forward(
+        {
+          ...weightsOf(logits, parameters, headName(sizes.text)),
+          hidden: rows(hidden, prompt.start + length - kept, prompt.start + length),
+        },
+        { logits: floats(result.data.subarray(b * kept * vocabSize, (b + 1) * kept * vocabSize), [kept, vocabSize]) },
+      );
+    }
+    return { logits: result, attentions: wantsWeights ? attentions : null };
+  }
+
+  return model;
+}
+
+/** The group as the packer wants it: positions of its prompt worked out from its images. */
+export function withPositions(
+  { promptIds, images, completions, positions }: Group,
+  sizes: Qwen2_5_VLConfig,
+): GroupToPack {
+  const grids = images.map(({ gridThw }) => gridThw);
+  return { promptIds, promptPositions: positions ?? ropeIndex(promptIds, grids, sizes), completions };
+}
+
+// --- internal ---
+
+/** config.json as an object that can be switched; the attention attributes stand where transformers keeps them. */
+function configAttributes(raw: Record<string, unknown>, attnImpl: AttentionImplementation): ModelConfigAttributes {
+  const config: ModelConfigAttributes = structuredClone(raw);
+  config._attn_implementation = attnImpl;
+  if (typeof config.text_config === 'object' && config.text_config !== null) {
+    config.text_config._attn_implementation = attnImpl;
+  }
+  return config;
+}
+
+/** The text model's own config decides where there is one, as in transformers. */
+function implementationOf(config: ModelConfigAttributes): AttentionImplementation {
+  const name = (config.text_config ?? config)._attn_implementation;
+  const known = IMPLEMENTATIONS.find((implementation) => implementation === name);
+  if (known === undefined) {
+    throw new SightlineError('E_ATTN_IMPLEMENTATION', `attention implementation '${String(name)}' is not known`, {
+      where: 'model.config._attn_implementation',
+      hint: `use one of ${IMPLEMENTATIONS.join(', ')}`,
+    });
+  }
+  return known;
+}
+
+function unpadded({ input_ids: ids, attention_mask: mask }: ModelKwargs): Int32Array[] {
+  const length = ids[0]?.length ?? 0;
+  ids.forEach((row, b) => {
+    const padded = mask?.[b]?.includes(0) ?? false;
+    if (row.length !== length || padded || length === 0) {
+      throw new SightlineError(
+        'E_FORWARD_INPUT',
+        `input_ids row ${b} is ${padded ? 'padded' : `of length ${row.length}`}`,
+        {
+          hint: `pass rows of one length > 0 (row 0 has ${length}) without padding; call forward once per length`,
+        },
+      );
+    }
+  });
+  return [...ids];
+}
+
+/** Deals the batch's images out to its rows, by the image pads each row holds. */
+function imagesOfSequences(
+  kwargs: ModelKwargs,
+  sequences: readonly Int32Array[],
+  sizes: Qwen2_5_VLConfig,
+): HashedImage[][] {
+  const pixels = kwargs.pixel_values ?? [];
+  const grids = kwargs.image_grid_thw ?? [];
+  if (pixels.length !== grids.length) {
+    throw new SightlineError('E_FORWARD_INPUT', `${pixels.length} pixel_values for ${grids.length} image_grid_thw`, {
+      hint: 'pass one of each per image',
+    });
+  }
+  const unit = sizes.vision.spatialMergeSize ** 2;
+  let next = 0;
+  const dealt = sequences.map((ids) => {
+    let pads = ids.reduce((count, id) => count + (id === sizes.imageTokenId ? 1 : 0), 0);
+    const images: HashedImage[] = [];
+    while (pads > 0 && next < pixels.length) {
+      const gridThw = grids[next]!;
+      const pixelValues = pixels[next]!;
+      pads -= (gridThw[0] * gridThw[1] * gridThw[2]) / unit;
+      images.push({ pixelValues, gridThw, hash: hashOf(pixelValues, gridThw) });
+      next++;
+    }
+    return { images, pads };
+  });
+  if (next !== pixels.length || dealt.some(({ pads }) => pads !== 0)) {
+    throw new SightlineError(
+      'E_FORWARD_INPUT',
+      `the image pads in input_ids do not match the ${pixels.length} images given`,
+      {
+        hint: 'each image takes t * h * w / 4 image pads',
+      },
+    );
+  }
+  return dealt.map(({ images }) => images);
+}

@@ -1,0 +1,128 @@
+/**
+ * Log-probabilities and entropies of completion tokens from hidden rows, and their gradient.
+ * Runs in chunks of rows, so that logits for all positions never exist at once.
+ */
+import { type CompiledModule, compileModule } from '../../runtime/compiled_module.ts';
+import type { RuntimeOptions } from '../../runtime/session.ts';
+import { type FloatTensor, floats, ints, rows, type Tensor } from '../../runtime/tensor.ts';
+import type { Workspace } from '../../runtime/workspace.ts';
+import { accumulatorsOf, type NameOf, weightsOf } from './bindings.ts';
+import type { TextConfig } from './config.ts';
+import type { PackedBatch } from './packed.ts';
+import type { Parameters } from './parameters.ts';
+import { scoringHead } from './text.ts';
+
+/** Which hidden row predicts which token: row i of the list predicts target i. */
+export interface Predictions {
+  readonly hiddenRows: Int32Array;
+  readonly targets: Int32Array;
+}
+
+export interface ScoringHead {
+  /** logps and entropies [predictions], of softmax(logits / temperature). */
+  forward(
+    hidden: FloatTensor,
+    predictions: Predictions,
+    temperature: number,
+  ): Promise<{ logps: Float32Array; entropies: Float32Array }>;
+  /** Cotangent of `hidden` given those of the log-probabilities; adds the head's weight gradients. */
+  backward(
+    hidden: FloatTensor,
+    predictions: Predictions,
+    temperature: number,
+    dLogps: Float32Array,
+  ): Promise<FloatTensor>;
+  release(): Promise<void>;
+}
+
+/** Logits of one chunk stay below this many bytes. */
+const CHUNK_BYTES = 32 * 2 ** 20;
+
+/** The completion tokens of a packed batch in order: token t is predicted by the row before it. */
+export function predictionsOf(batch: PackedBatch): Predictions {
+  const hiddenRows: number[] = [];
+  const targets: number[] = [];
+  for (const { prompt, completions } of batch.groups) {
+    for (const { start, length } of completions) {
+      for (let t = 0; t < length; t++) {
+        hiddenRows.push(t === 0 ? prompt.start + prompt.length - 1 : start + t - 1);
+        targets.push(batch.ids[start + t]!);
+      }
+    }
+  }
+  return { hiddenRows: Int32Array.from(hiddenRows), targets: Int32Array.from(targets) };
+}
+
+export function createScoringHead(
+  config: TextConfig,
+  parameters: Parameters,
+  workspace: Workspace,
+  runtime: RuntimeOptions = {},
+): ScoringHead {
+  const { hiddenSize: h, vocabSize } = config;
+  const nameOf = headName(config);
+  const trainable = (param: string): boolean => parameters.isTrained(nameOf(param));
+  const head: CompiledModule = compileModule(scoringHead(config), { trainable, from: ['logp'] }, runtime);
+  const chunkRows = Math.max(1, Math.min(1024, Math.floor(CHUNK_BYTES / 4 / vocabSize)));
+
+  function* chunks(hidden: FloatTensor, { hiddenRows, targets }: Predictions, temperature: number) {
+    const inverseTemperature = floats(Float32Array.of(1 / temperature), []);
+    for (let start = 0; start < targets.length; start += chunkRows) {
+      const end = Math.min(start + chunkRows, targets.length);
+      const picked = workspace.get('head.rows', end - start, h);
+      for (let i = start; i < end; i++) {
+        const row = hiddenRows[i]!;
+        picked.data.set(hidden.data.subarray(row * h, (row + 1) * h), (i - start) * h);
+      }
+      const feeds: Record<string, Tensor> = {
+        ...weightsOf(head, parameters, nameOf),
+        hidden: picked,
+        target: ints(targets.subarray(start, end), [end - start]),
+        inverseTemperature,
+      };
+      yield { start, end, feeds };
+    }
+  }
+
+  return {
+    async forward(hidden, predictions, temperature) {
+      const count = predictions.targets.length;
+      const logps = floats(new Float32Array(count), [count, 1]);
+      const entropies = floats(new Float32Array(count), [count, 1]);
+      for (const { start, end, feeds } of chunks(hidden, predictions, temperature)) {
+        await head.forward(feeds, { logp: rows(logps, start, end), entropy: rows(entropies, start, end) });
+      }
+      return { logps: logps.data, entropies: entropies.data };
+    },
+
+    async backward(hidden, predictions, temperature, dLogps) {
+      const dHidden = workspace.get('head.d.hidden', ...hidden.dims);
+      dHidden.data.fill(0);
+      const gradients = accumulatorsOf(head, parameters, nameOf);
+      for (const { start, end, feeds } of chunks(hidden, predictions, temperature)) {
+        const dRows = workspace.get('head.d.rows', end - start, h);
+        const dLogp = floats(dLogps.subarray(start, end), [end - start, 1]);
+        await head.backward(
+          { ...feeds, 'd.logp': dLogp, ...gradients.feeds },
+          { 'd.hidden': dRows, ...gradients.into },
+        );
+        for (let i = start; i < end; i++) {
+          const row = predictions.hiddenRows[i]! * h;
+          const from = (i - start) * h;
+          for (let j = 0; j < h; j++) dHidden.data[row + j]! += dRows.data[from + j]!;
+        }
+      }
+      return dHidden;
+    },
+
+    release: () => head.release(),
+  };
+}
+
+/** Where the head's tensors lie: a tied head is the embedding table. */
+export const headName =
+  ({ tieWordEmbeddings }: TextConfig): NameOf =>
+  (param) => {
+    if (param !== 'head') return `model.${param}`;
+    return tieWordEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight';
+  };

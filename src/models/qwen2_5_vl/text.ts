@@ -1,0 +1,103 @@
+/**
+ * The text decoder of Qwen2.5-VL as symbolic modules: what enters attention, what follows it, and the head.
+ * A block is split at attention, so that the implementation of attention is a choice at call time.
+ */
+
+import type { Module } from '../../graph/module.ts';
+import { add, exp, mul, sub } from '../../graph/ops/elementwise.ts';
+import { takeFromRows } from '../../graph/ops/gather.ts';
+import { rmsNorm } from '../../graph/ops/norm.ts';
+import { logSumExp, sum } from '../../graph/ops/reduce.ts';
+import { rotary } from '../../graph/ops/rotary.ts';
+import { type Linear, linear } from '../../nn/linear.ts';
+import { gatedMlp } from '../../nn/mlp.ts';
+import type { TextConfig } from './config.ts';
+
+/** Rows of the packed batch. */
+const N = 'N';
+
+/** x -> rotated queries and keys, and values: x [N, hidden] -> q [N, heads * d], k and v [N, kvHeads * d]. */
+export function attentionInput(config: TextConfig, apply: Linear = linear): Module {
+  const { hiddenSize: h, numAttentionHeads, numKeyValueHeads, headDim, rmsNormEps } = config;
+  const [q, kv] = [numAttentionHeads * headDim, numKeyValueHeads * headDim];
+  return {
+    name: 'text attention input',
+    params: {
+      'input_layernorm.weight': [h],
+      'self_attn.q_proj.weight': [q, h],
+      'self_attn.q_proj.bias': [q],
+      'self_attn.k_proj.weight': [kv, h],
+      'self_attn.k_proj.bias': [kv],
+      'self_attn.v_proj.weight': [kv, h],
+      'self_attn.v_proj.bias': [kv],
+    },
+    inputs: { x: [N, h] },
+    constants: { cos: { shape: [N, headDim / 2] }, sin: { shape: [N, headDim / 2] } },
+    build: (w) => {
+      const normed = rmsNorm(w.x!, w['input_layernorm.weight']!, rmsNormEps);
+      const project = (name: string) =>
+        apply(normed, w[`self_attn.${name}_proj.weight`]!, w[`self_attn.${name}_proj.bias`]!);
+      return {
+        q: rotary(project('q'), w.cos!, w.sin!, numAttentionHeads),
+        k: rotary(project('k'), w.cos!, w.sin!, numKeyValueHeads),
+        v: project('v'),
+      };
+    },
+  };
+}
+
+/** Attention's result o [N, heads * d] back into the stream x [N, hidden], then the feed-forward layer. */
+export function attentionOutput(config: TextConfig, apply: Linear = linear): Module {
+  const { hiddenSize: h, intermediateSize, numAttentionHeads, headDim, rmsNormEps } = config;
+  return {
+    name: 'text attention output',
+    params: {
+      'self_attn.o_proj.weight': [h, numAttentionHeads * headDim],
+      'post_attention_layernorm.weight': [h],
+      'mlp.gate_proj.weight': [intermediateSize, h],
+      'mlp.up_proj.weight': [intermediateSize, h],
+      'mlp.down_proj.weight': [h, intermediateSize],
+    },
+    inputs: { x: [N, h], o: [N, numAttentionHeads * headDim] },
+    constants: {},
+    build: (w) => {
+      const attended = add(w.x!, apply(w.o!, w['self_attn.o_proj.weight']!));
+      const normed = rmsNorm(attended, w['post_attention_layernorm.weight']!, rmsNormEps);
+      const mlp = { gate: w['mlp.gate_proj.weight']!, up: w['mlp.up_proj.weight']!, down: w['mlp.down_proj.weight']! };
+      return { y: add(attended, gatedMlp(normed, mlp, apply)) };
+    },
+  };
+}
+
+/**
+ * Log-probability of one target per row, and the entropy of the row's distribution.
+ * hidden [N, h], target int32 [N], inverseTemperature [] -> logp [N, 1], entropy [N, 1].
+ */
+export function scoringHead(config: TextConfig): Module {
+  const { hiddenSize: h, vocabSize, rmsNormEps } = config;
+  return {
+    name: 'scoring head',
+    params: { 'norm.weight': [h], head: [vocabSize, h] },
+    inputs: { hidden: [N, h] },
+    constants: { target: { shape: [N], dtype: 'int32' }, inverseTemperature: { shape: [] } },
+    build: (w) => {
+      const normed = rmsNorm(w.hidden!, w['norm.weight']!, rmsNormEps);
+      const logits = mul(linear(normed, w.head!), w.inverseTemperature!);
+      const normaliser = logSumExp(logits); // [N, 1]
+      const entropy = sub(normaliser, sum(mul(exp(sub(logits, normaliser)), logits), [-1], true)); // -Σ p log p
+      return { logp: sub(takeFromRows(logits, w.target!), normaliser), entropy };
+    },
+  };
+}
+
+/** hidden [N, h] -> logits [N, vocab]. */
+export function logitsHead(config: TextConfig): Module {
+  const { hiddenSize: h, vocabSize, rmsNormEps } = config;
+  return {
+    name: 'logits head',
+    params: { 'norm.weight': [h], head: [vocabSize, h] },
+    inputs: { hidden: [N, h] },
+    constants: {},
+    build: (w) => ({ logits: linear(rmsNorm(w.hidden!, w['norm.weight']!, rmsNormEps), w.head!) }),
+  };
+}

@@ -1,0 +1,309 @@
+/**
+ * Runs attention over a packed batch with the implementation asked for, forward and backward.
+ * `eager` and `sdpa` take each group in two products; `flash_attention_2` goes tile by tile, memory linear in length.
+ */
+import type { Heads } from '../../nn/attention.ts';
+import { causalAttention, sharedPromptAttention, tiledAttention } from '../../nn/attention_modules.ts';
+import { type CompiledModule, compileModule } from '../../runtime/compiled_module.ts';
+import type { RuntimeOptions } from '../../runtime/session.ts';
+import { type FloatTensor, floats, ints, rows, type Tensor } from '../../runtime/tensor.ts';
+import { longestCompletion, type PackedBatch, type PackedGroup } from './packed.ts';
+
+export type AttentionImplementation = 'eager' | 'sdpa' | 'flash_attention_2';
+
+export interface Projections {
+  /** [N, heads * d], [N, kvHeads * d], [N, kvHeads * d] */
+  readonly q: FloatTensor;
+  readonly k: FloatTensor;
+  readonly v: FloatTensor;
+}
+
+/** Spans of prompt columns whose attention mass is measured, per group: indicator[column * spans + span] is 1 or 0. */
+export interface Probe {
+  readonly spans: number;
+  readonly indicators: readonly Float32Array[];
+}
+
+export interface AttendOptions {
+  readonly implementation: AttentionImplementation;
+  /** Masses [C, spans] of all completion rows in packed order are written here. */
+  readonly probe?: { readonly probe: Probe; readonly masses: FloatTensor };
+}
+
+export interface TextAttention {
+  /** Writes attention's result for every row into `o` [N, heads * d]. */
+  forward(batch: PackedBatch, projections: Projections, o: FloatTensor, options: AttendOptions): Promise<void>;
+  /** The same for a batch of prompts only, and the weights [heads, S, S] of each: what `output_attentions` asks for. */
+  forwardWithWeights(batch: PackedBatch, projections: Projections, o: FloatTensor): Promise<FloatTensor[]>;
+  /** Writes cotangents of q, k, v given that of o. */
+  backward(
+    batch: PackedBatch,
+    projections: Projections,
+    dO: FloatTensor,
+    into: Projections,
+    implementation: AttentionImplementation,
+  ): Promise<void>;
+  release(): Promise<void>;
+}
+
+/** Rows of one flash tile. */
+const TILE = 256;
+
+export function createTextAttention(heads: Heads, runtime: RuntimeOptions = {}): TextAttention {
+  const modules = new Map<string, CompiledModule>();
+  const once = (key: string, make: () => CompiledModule): CompiledModule => {
+    const known = modules.get(key) ?? make();
+    modules.set(key, known);
+    return known;
+  };
+  const causal = () => once('causal', () => compileModule(causalAttention(heads), {}, runtime));
+  const weighted = () => once('weighted', () => compileModule(causalAttention(heads, { weights: true }), {}, runtime));
+  const shared = (spans: number) =>
+    once(`shared ${spans}`, () =>
+      compileModule(
+        sharedPromptAttention(heads, { spans }),
+        { from: ['out'], accumulateInputs: ['kPrefix', 'vPrefix'] },
+        runtime,
+      ),
+    );
+  const tiled = (spans: number) =>
+    once(`tiled ${spans}`, () =>
+      compileModule(
+        tiledAttention(heads, { spans }),
+        { from: ['out'], accumulateInputs: ['k', 'v', 'kPrefix', 'vPrefix'] },
+        runtime,
+      ),
+    );
+  const empty = floats(new Float32Array(0), [0, heads.kvHeads * heads.headDim]);
+
+  return {
+    async forward(batch, { q, k, v }, o, { implementation, probe }) {
+      let completionRow = 0;
+      for (const [g, group] of batch.groups.entries()) {
+        const measured =
+          probe === undefined || group.completions.length === 0
+            ? undefined
+            : {
+                spans: probe.probe.spans,
+                indicator: probe.probe.indicators[g]!,
+                masses: rows(probe.masses, completionRow, completionRow + group.completionRows.length),
+              };
+        if (implementation === 'flash_attention_2') {
+          for (const tile of tilesOf(group)) {
+            const masses = tile.prefix === null ? undefined : measured;
+            const local = tile.rows.start - group.completionRows.start;
+            await tiled(masses?.spans ?? 0).forward(
+              { ...tileFeeds(tile, { q, k, v }, empty), ...tileIndicator(tile, masses) },
+              {
+                out: cut(o, tile.rows),
+                ...(masses === undefined ? {} : { masses: rows(masses.masses, local, local + tile.rows.length) }),
+              },
+            );
+          }
+        } else {
+          const prompt = group.prompt;
+          await causal().forward(causalFeeds(prompt, { q, k, v }), { out: cut(o, prompt) });
+          if (group.completionRows.length > 0) {
+            await shared(measured?.spans ?? 0).forward(
+              { ...sharedFeeds(group, { q, k, v }), ...sharedIndicator(group, measured) },
+              { out: cut(o, group.completionRows), ...(measured === undefined ? {} : { masses: measured.masses }) },
+            );
+          }
+        }
+        completionRow += group.completionRows.length;
+      }
+    },
+
+    async forwardWithWeights(batch, projections, o) {
+      const weights: FloatTensor[] = [];
+      for (const { prompt } of batch.groups) {
+        const result = await weighted().forward(causalFeeds(prompt, projections), { out: cut(o, prompt) });
+        weights.push(result.weights!);
+      }
+      return weights;
+    },
+
+    async backward(batch, projections, dO, into, implementation) {
+      if (implementation === 'flash_attention_2') {
+        into.k.data.fill(0);
+        into.v.data.fill(0);
+      }
+      for (const group of batch.groups) {
+        if (implementation === 'flash_attention_2') {
+          for (const tile of tilesOf(group)) {
+            const dK = cut(into.k, tile.columns);
+            const dV = cut(into.v, tile.columns);
+            const dKPrefix = tile.prefix === null ? empty : cut(into.k, tile.prefix);
+            const dVPrefix = tile.prefix === null ? empty : cut(into.v, tile.prefix);
+            await tiled(0).backward(
+              {
+                ...tileFeeds(tile, projections, empty),
+                'd.out': cut(dO, tile.rows),
+                'acc.k': dK,
+                'acc.v': dV,
+                'acc.kPrefix': dKPrefix,
+                'acc.vPrefix': dVPrefix,
+              },
+              {
+                'd.q': cut(into.q, tile.rows),
+                'grad.k': dK,
+                'grad.v': dV,
+                'grad.kPrefix': dKPrefix,
+                'grad.vPrefix': dVPrefix,
+              },
+            );
+          }
+          continue;
+        }
+        const { prompt, completionRows } = group;
+        const dKPrompt = cut(into.k, prompt);
+        const dVPrompt = cut(into.v, prompt);
+        await causal().backward(
+          { ...causalFeeds(prompt, projections), 'd.out': cut(dO, prompt) },
+          { 'd.q': cut(into.q, prompt), 'd.k': dKPrompt, 'd.v': dVPrompt },
+        );
+        if (completionRows.length === 0) continue;
+        await shared(0).backward(
+          {
+            ...sharedFeeds(group, projections),
+            'd.out': cut(dO, completionRows),
+            'acc.kPrefix': dKPrompt,
+            'acc.vPrefix': dVPrompt,
+          },
+          {
+            'd.q': cut(into.q, completionRows),
+            'd.k': cut(into.k, completionRows),
+            'd.v': cut(into.v, completionRows),
+            'grad.kPrefix': dKPrompt,
+            'grad.vPrefix': dVPrompt,
+          },
+        );
+      }
+    },
+
+    async release() {
+      for (const module of modules.values()) await module.release();
+      modules.clear();
+    },
+  };
+}
+
+// --- internal ---
+
+interface SpanLike {
+  readonly start: number;
+  readonly length: number;
+}
+
+interface Measured {
+  readonly spans: number;
+  readonly indicator: Float32Array;
+  readonly masses: FloatTensor;
+}
+
+const cut = (tensor: FloatTensor, { start, length }: SpanLike): FloatTensor => rows(tensor, start, start + length);
+
+const counting = (length: number, from = 0): Int32Array => Int32Array.from({ length }, (_, i) => from + i);
+
+const vector = (data: Int32Array): Tensor => ints(data, [data.length]);
+
+/** Positions of columns: -1 for a prefix that every row sees, then 0, 1, 2, … */
+function columnPositions(prefix: number, own: number): Tensor {
+  const positions = new Int32Array(prefix + own).fill(-1, 0, prefix);
+  for (let i = 0; i < own; i++) positions[prefix + i] = i;
+  return vector(positions);
+}
+
+function causalFeeds(prompt: SpanLike, { q, k, v }: Projections): Record<string, Tensor> {
+  const positions = vector(counting(prompt.length));
+  return {
+    q: cut(q, prompt),
+    k: cut(k, prompt),
+    v: cut(v, prompt),
+    rowPositions: positions,
+    columnPositions: positions,
+  };
+}
+
+function sharedFeeds(group: PackedGroup, { q, k, v }: Projections): Record<string, Tensor> {
+  const { prompt, completions, completionRows } = group;
+  const longest = longestCompletion(group);
+  // Gaps of the rectangle hold row 0: computed, and read by nobody.
+  const filled = new Float32Array(completions.length * longest);
+  const index = new Int32Array(completions.length * longest);
+  const inverse = new Int32Array(completionRows.length);
+  completions.forEach(({ start, length }, i) => {
+    for (let t = 0; t < length; t++) {
+      index[i * longest + t] = start - completionRows.start + t;
+      filled[i * longest + t] = 1;
+      inverse[start - completionRows.start + t] = i * longest + t;
+    }
+  });
+  return {
+    q: cut(q, completionRows),
+    k: cut(k, completionRows),
+    v: cut(v, completionRows),
+    kPrefix: cut(k, prompt),
+    vPrefix: cut(v, prompt),
+    index: ints(index, [completions.length, longest]),
+    filled: floats(filled, [completions.length, longest]),
+    inverse: vector(inverse),
+    rowPositions: vector(counting(longest)),
+    columnPositions: columnPositions(prompt.length, longest),
+  };
+}
+
+function sharedIndicator(group: PackedGroup, measured: Measured | undefined): Record<string, Tensor> {
+  if (measured === undefined) return {};
+  const columns = group.prompt.length + longestCompletion(group);
+  return { indicator: indicatorTensor(measured, columns) };
+}
+
+/** The prompt's indicator, with zeros for the completion's own columns. */
+function indicatorTensor({ spans, indicator }: Measured, columns: number): FloatTensor {
+  const data = new Float32Array(columns * spans);
+  data.set(indicator);
+  return floats(data, [columns, spans]);
+}
+
+interface Tile {
+  /** Query rows of this tile, in the packed batch. */
+  readonly rows: SpanLike;
+  /** Rows of the same sequence up to the tile's end: its columns. */
+  readonly columns: SpanLike;
+  readonly prefix: SpanLike | null;
+}
+
+function tilesOf(group: PackedGroup): Tile[] {
+  const split = (sequence: SpanLike, prefix: SpanLike | null): Tile[] => {
+    const tiles: Tile[] = [];
+    for (let from = 0; from < sequence.length; from += TILE) {
+      const length = Math.min(TILE, sequence.length - from);
+      const columns = { start: sequence.start, length: from + length };
+      tiles.push({ rows: { start: sequence.start + from, length }, columns, prefix });
+    }
+    return tiles;
+  };
+  return [...split(group.prompt, null), ...group.completions.flatMap((completion) => split(completion, group.prompt))];
+}
+
+function tileFeeds(
+  { rows: span, columns, prefix }: Tile,
+  { q, k, v }: Projections,
+  empty: FloatTensor,
+): Record<string, Tensor> {
+  return {
+    q: cut(q, span),
+    k: cut(k, columns),
+    v: cut(v, columns),
+    kPrefix: prefix === null ? empty : cut(k, prefix),
+    vPrefix: prefix === null ? empty : cut(v, prefix),
+    rowPositions: vector(counting(span.length, span.start - columns.start)),
+    columnPositions: columnPositions(prefix?.length ?? 0, columns.length),
+  };
+}
+
+function tileIndicator({ columns, prefix }: Tile, measured: Measured | undefined): Record<string, Tensor> {
+  if (measured === undefined) return {};
+  return { indicator: indicatorTensor(measured, (prefix?.length ?? 0) + columns.length) };
+}

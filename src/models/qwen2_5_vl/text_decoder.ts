@@ -1,0 +1,183 @@
+/**
+ * Runs the text decoder layer by layer over a packed batch, forward and backward.
+ * Every layer runs the same compiled modules with its own weights; knows rows, not where their embeddings come from.
+ */
+import { angleTable, inverseFrequencies } from '../../nn/rope.ts';
+import { type CompiledModule, compileModule, type Tensors } from '../../runtime/compiled_module.ts';
+import type { RuntimeOptions } from '../../runtime/session.ts';
+import { type FloatTensor, floats } from '../../runtime/tensor.ts';
+import type { Workspace } from '../../runtime/workspace.ts';
+import { accumulatorsOf, type NameOf, weightsOf } from './bindings.ts';
+import type { TextConfig } from './config.ts';
+import type { PackedBatch } from './packed.ts';
+import type { Parameters } from './parameters.ts';
+import { attentionInput, attentionOutput } from './text.ts';
+import { type AttentionImplementation, createTextAttention, type Probe, type Projections } from './text_attention.ts';
+
+export interface DecoderOptions {
+  readonly implementation: AttentionImplementation;
+  /** Keep what backward needs: false for scoring; 'inputs' recomputes within a layer, 'residuals' does not. */
+  readonly keep: false | 'inputs' | 'residuals';
+  /** Measure attention masses of completion rows in these layers. */
+  readonly probe?: Probe & { readonly layers: readonly number[] };
+  /** Called with each layer's attention weights [heads, S, S] of every sequence; eager only, prompts only. */
+  readonly onWeights?: (layer: number, weights: readonly FloatTensor[]) => void;
+}
+
+/** What a forward leaves for backward. */
+export interface DecoderTape {
+  readonly batch: PackedBatch;
+  readonly implementation: AttentionImplementation;
+  readonly angles: { readonly cos: FloatTensor; readonly sin: FloatTensor };
+  readonly layers: readonly LayerTape[];
+}
+
+export interface LayerTape {
+  /** Input of the block [N, hidden] and attention's result [N, heads * d]. */
+  readonly x: FloatTensor;
+  readonly o: FloatTensor;
+  readonly saved: null | { readonly projections: Projections; readonly input: Tensors; readonly output: Tensors };
+}
+
+export interface DecoderResult {
+  /** Output of the last block, before the final norm: [N, hidden] */
+  readonly hidden: FloatTensor;
+  /** Layer -> masses [C, spans] of the completion rows, in packed order. */
+  readonly masses: ReadonlyMap<number, FloatTensor>;
+  readonly tape: DecoderTape | null;
+}
+
+export interface TextDecoder {
+  /** @param embeddings [N, hidden]; its buffer is read, not kept beyond backward */
+  forward(batch: PackedBatch, embeddings: FloatTensor, options: DecoderOptions): Promise<DecoderResult>;
+  /** Adds weight gradients to their accumulators; returns the cotangent of the embeddings, in `dHidden`'s buffer. */
+  backward(tape: DecoderTape, dHidden: FloatTensor): Promise<FloatTensor>;
+  release(): Promise<void>;
+}
+
+export function createTextDecoder(
+  config: TextConfig,
+  parameters: Parameters,
+  workspace: Workspace,
+  runtime: RuntimeOptions = {},
+): TextDecoder {
+  const { numHiddenLayers, hiddenSize, numAttentionHeads, numKeyValueHeads, headDim } = config;
+  const trainable = (param: string): boolean => parameters.isTrained(layerName(0)(param));
+  const before = compileModule(attentionInput(config), { trainable }, runtime);
+  const after = compileModule(attentionOutput(config), { trainable }, runtime);
+  const attention = createTextAttention({ heads: numAttentionHeads, kvHeads: numKeyValueHeads, headDim }, runtime);
+  const projectionsOf = (rowCount: number, tag: string): Projections => ({
+    q: workspace.get(`${tag}.q`, rowCount, numAttentionHeads * headDim),
+    k: workspace.get(`${tag}.k`, rowCount, numKeyValueHeads * headDim),
+    v: workspace.get(`${tag}.v`, rowCount, numKeyValueHeads * headDim),
+  });
+
+  return {
+    async forward(batch, embeddings, { implementation, keep, probe, onWeights }) {
+      const { rows } = batch;
+      const angles = textAngles(config, batch);
+      const completionRows = batch.groups.reduce((sum, group) => sum + group.completionRows.length, 0);
+      const masses = new Map<number, FloatTensor>();
+      const layers: LayerTape[] = [];
+      let x = embeddings;
+      for (let layer = 0; layer < numHiddenLayers; layer++) {
+        const tag = keep === false ? 'text' : `text.${layer}`;
+        const projections = projectionsOf(rows, keep === 'residuals' ? tag : 'text');
+        const o = workspace.get(`${tag}.o`, rows, numAttentionHeads * headDim);
+        // Two buffers in turn when nothing is kept: a block never reads and writes the same one.
+        const y = workspace.get(keep === false ? `text.x.${layer % 2}` : `text.${layer}.y`, rows, hiddenSize);
+        const inputFeeds = { ...weightsOf(before, parameters, layerName(layer)), ...angles, x };
+        const run = keep === 'residuals' ? 'forwardSaving' : 'forward';
+        const inputs = await runModule(before, run, inputFeeds, { ...projections });
+        if (onWeights !== undefined) {
+          onWeights(layer, await attention.forwardWithWeights(batch, projections, o));
+        } else {
+          let measured: { probe: Probe; masses: FloatTensor } | undefined;
+          if (probe?.layers.includes(layer)) {
+            measured = {
+              probe,
+              masses: floats(new Float32Array(completionRows * probe.spans), [completionRows, probe.spans]),
+            };
+            masses.set(layer, measured.masses);
+          }
+          await attention.forward(batch, projections, o, { implementation, probe: measured });
+        }
+        const outputs = await runModule(after, run, { ...weightsOf(after, parameters, layerName(layer)), x, o }, { y });
+        const saved = keep === 'residuals' ? { projections, input: inputs, output: outputs } : null;
+        layers.push({ x, o, saved });
+        x = y;
+      }
+      return { hidden: x, masses, tape: keep === false ? null : { batch, implementation, angles, layers } };
+    },
+
+    async backward({ batch, implementation, angles, layers }, dHidden) {
+      const { rows } = batch;
+      let dy = dHidden;
+      const d = projectionsOf(rows, 'text.d');
+      const dO = workspace.get('text.d.o', rows, numAttentionHeads * headDim);
+      for (let layer = numHiddenLayers - 1; layer >= 0; layer--) {
+        const { x, o, saved } = layers[layer]!;
+        const outputGradients = accumulatorsOf(after, parameters, layerName(layer));
+        const dx = workspace.get(`text.d.x.${layer % 2}`, rows, hiddenSize);
+        await after.backward(
+          { ...weightsOf(after, parameters, layerName(layer)), x, o, 'd.y': dy, ...outputGradients.feeds },
+          { 'd.x': dx, 'd.o': dO, ...outputGradients.into },
+          saved?.output,
+        );
+        const inputFeeds = { ...weightsOf(before, parameters, layerName(layer)), ...angles, x };
+        const projections = saved?.projections ?? projectionsOf(rows, 'text');
+        if (saved === null) await before.forward(inputFeeds, { ...projections });
+        await attention.backward(batch, projections, dO, d, implementation);
+        const inputGradients = accumulatorsOf(before, parameters, layerName(layer));
+        const dxInput = workspace.get('text.d.xInput', rows, hiddenSize);
+        await before.backward(
+          { ...inputFeeds, 'd.q': d.q, 'd.k': d.k, 'd.v': d.v, ...inputGradients.feeds },
+          { 'd.x': dxInput, ...inputGradients.into },
+          saved?.input,
+        );
+        addInto(dx.data, dxInput.data);
+        dy = dx;
+      }
+      return dy;
+    },
+
+    async release() {
+      await Promise.all([before.release(), after.release(), attention.release()]);
+    },
+  };
+}
+
+/** Angles of the multimodal rotary embedding: pair i turns by the axis (time, height, width) its section belongs to. */
+export function textAngles(
+  { ropeTheta, headDim, mropeSection }: TextConfig,
+  { rows, positions }: Pick<PackedBatch, 'rows' | 'positions'>,
+): { cos: FloatTensor; sin: FloatTensor } {
+  const axisOf = mropeSection.flatMap((count, axis) => new Array<number>(count).fill(axis));
+  const frequencies = inverseFrequencies(ropeTheta, headDim, headDim / 2);
+  const { cos, sin, half } = angleTable(rows, frequencies, (row, i) => positions[axisOf[i]! * rows + row]!);
+  return { cos: floats(cos, [rows, half]), sin: floats(sin, [rows, half]) };
+}
+
+/** a += b */
+export function addInto(a: Float32Array, b: Float32Array): void {
+  for (let i = 0; i < a.length; i++) a[i]! += b[i]!;
+}
+
+// --- internal ---
+
+const layerName =
+  (layer: number): NameOf =>
+  (param) =>
+    `model.layers.${layer}.${param}`;
+
+/** Runs a module's forward and returns the residuals it saved, if it was asked to. */
+async function runModule(
+  module: CompiledModule,
+  run: 'forward' | 'forwardSaving',
+  feeds: Record<string, FloatTensor>,
+  into: Record<string, FloatTensor>,
+): Promise<Tensors> {
+  if (run === 'forwardSaving') return (await module.forwardSaving(feeds, into)).residuals;
+  await module.forward(feeds, into);
+  return {};
+}

@@ -1,0 +1,187 @@
+/**
+ * Runs the vision tower over one image: pixel patches to visual tokens, forward and backward.
+ */
+import { windowAttention } from '../../nn/attention_modules.ts';
+import { compileModule } from '../../runtime/compiled_module.ts';
+import type { RuntimeOptions } from '../../runtime/session.ts';
+import { type FloatTensor, floats, ints, rows, view } from '../../runtime/tensor.ts';
+import type { Workspace } from '../../runtime/workspace.ts';
+import { accumulatorsOf, type NameOf, weightsOf } from './bindings.ts';
+import type { VisionConfig } from './config.ts';
+import type { Parameters } from './parameters.ts';
+import { addInto } from './text_decoder.ts';
+import { merger, patchEmbedding, patchWidth, visionAttentionInput, visionAttentionOutput } from './vision.ts';
+import { type VisionLayout, visionLayout, type WindowRun } from './vision_layout.ts';
+
+export interface ImagePatches {
+  /** [patches, channels * frames * patch * patch] */
+  readonly pixelValues: Float32Array;
+  /** Frames, rows, columns, in patches. */
+  readonly gridThw: readonly [number, number, number];
+}
+
+/** What a forward leaves for backward; owns its memory, since many images are alive at once. */
+export interface VisionTape {
+  readonly image: ImagePatches;
+  readonly layout: VisionLayout;
+  readonly layers: readonly { readonly x: FloatTensor; readonly o: FloatTensor }[];
+  readonly last: FloatTensor;
+}
+
+export interface VisionTower {
+  /** Visual tokens [tokens, outHidden] of one image, in reading order, in memory of their own. */
+  forward(image: ImagePatches, keep: boolean): Promise<{ tokens: FloatTensor; tape: VisionTape | null }>;
+  /** Adds weight gradients, given the cotangent of the tokens. */
+  backward(tape: VisionTape, dTokens: FloatTensor): Promise<void>;
+  release(): Promise<void>;
+}
+
+export function createVisionTower(
+  config: VisionConfig,
+  parameters: Parameters,
+  workspace: Workspace,
+  runtime: RuntimeOptions = {},
+): VisionTower {
+  const { hiddenSize: h, numHeads, depth, outHiddenSize, spatialMergeSize, fullattBlockIndexes } = config;
+  const unit = spatialMergeSize ** 2;
+  const isTrained = (nameOf: NameOf) => (param: string) => parameters.isTrained(nameOf(param));
+  const embed = compileModule(patchEmbedding(config), { trainable: isTrained(towerName) }, runtime);
+  const before = compileModule(visionAttentionInput(config), { trainable: isTrained(blockName(0)) }, runtime);
+  const after = compileModule(visionAttentionOutput(config), { trainable: isTrained(blockName(0)) }, runtime);
+  const merge = compileModule(merger(config), { trainable: isTrained(towerName) }, runtime);
+  const attend = compileModule(
+    windowAttention({ heads: numHeads, kvHeads: numHeads, headDim: h / numHeads }),
+    {},
+    runtime,
+  );
+  const towerIsTrained = parameters.isTrained(blockName(0)('norm1.weight'));
+
+  const runsOf = (layout: VisionLayout, block: number): readonly WindowRun[] =>
+    fullattBlockIndexes.includes(block) ? layout.frameRuns : layout.windowRuns;
+  const windowsOf = (tensor: FloatTensor, { start, windows, size }: WindowRun): FloatTensor =>
+    view(rows(tensor, start, start + windows * size), windows, size, h);
+  const buffers = (tag: string, patches: number) => ({
+    q: workspace.get(`vision.${tag}q`, patches, h),
+    k: workspace.get(`vision.${tag}k`, patches, h),
+    v: workspace.get(`vision.${tag}v`, patches, h),
+  });
+
+  return {
+    async forward(image, keep) {
+      const layout = visionLayout(config, image.gridThw);
+      const { patches } = layout;
+      const buffer = (name: string, ...dims: number[]): FloatTensor =>
+        keep ? floats(new Float32Array(dims.reduce((a, b) => a * b)), dims) : workspace.get(`vision.${name}`, ...dims);
+      let x = buffer('x.0', patches, h);
+      await embed.forward({ ...weightsOf(embed, parameters, towerName), ...pixelFeeds(image, layout, config) }, { x });
+      const layers: { x: FloatTensor; o: FloatTensor }[] = [];
+      for (let block = 0; block < depth; block++) {
+        const projections = buffers('', patches);
+        await before.forward({ ...weightsOf(before, parameters, blockName(block)), ...layout.angles, x }, projections);
+        const o = buffer('o', patches, h);
+        for (const run of runsOf(layout, block)) {
+          const { q, k, v } = projections;
+          await attend.forward(
+            { q: windowsOf(q, run), k: windowsOf(k, run), v: windowsOf(v, run) },
+            { out: windowsOf(o, run) },
+          );
+        }
+        const y = buffer(`x.${(block + 1) % 2}`, patches, h);
+        await after.forward({ ...weightsOf(after, parameters, blockName(block)), x, o }, { y });
+        layers.push({ x, o });
+        x = y;
+      }
+      const merged = await merge.forward({
+        ...weightsOf(merge, parameters, towerName),
+        x: view(x, patches / unit, unit, h),
+      });
+      const tokens = floats(new Float32Array((patches / unit) * outHiddenSize), [patches / unit, outHiddenSize]);
+      layout.tokens.forEach((token, i) => {
+        tokens.data.set(
+          merged.tokens!.data.subarray(i * outHiddenSize, (i + 1) * outHiddenSize),
+          token * outHiddenSize,
+        );
+      });
+      return { tokens, tape: keep ? { image, layout, layers, last: x } : null };
+    },
+
+    async backward({ image, layout, layers, last }, dTokens) {
+      const { patches } = layout;
+      const dMerged = workspace.get('vision.d.merged', patches / unit, outHiddenSize);
+      layout.tokens.forEach((token, i) => {
+        dMerged.data.set(dTokens.data.subarray(token * outHiddenSize, (token + 1) * outHiddenSize), i * outHiddenSize);
+      });
+      const mergeGradients = accumulatorsOf(merge, parameters, towerName);
+      let dy = workspace.get('vision.d.last', patches, h);
+      await merge.backward(
+        {
+          ...weightsOf(merge, parameters, towerName),
+          x: view(last, patches / unit, unit, h),
+          'd.tokens': dMerged,
+          ...mergeGradients.feeds,
+        },
+        { 'd.x': view(dy, patches / unit, unit, h), ...mergeGradients.into },
+      );
+      if (!towerIsTrained) return;
+      const dO = workspace.get('vision.d.o', patches, h);
+      for (let block = depth - 1; block >= 0; block--) {
+        const { x, o } = layers[block]!;
+        const dx = workspace.get(`vision.d.x.${block % 2}`, patches, h);
+        const outputGradients = accumulatorsOf(after, parameters, blockName(block));
+        await after.backward(
+          { ...weightsOf(after, parameters, blockName(block)), x, o, 'd.y': dy, ...outputGradients.feeds },
+          { 'd.x': dx, 'd.o': dO, ...outputGradients.into },
+        );
+        const feeds = { ...weightsOf(before, parameters, blockName(block)), ...layout.angles, x };
+        const { q, k, v } = buffers('', patches);
+        await before.forward(feeds, { q, k, v });
+        const d = buffers('d.', patches);
+        for (const run of runsOf(layout, block)) {
+          await attend.backward(
+            { q: windowsOf(q, run), k: windowsOf(k, run), v: windowsOf(v, run), 'd.out': windowsOf(dO, run) },
+            { 'd.q': windowsOf(d.q, run), 'd.k': windowsOf(d.k, run), 'd.v': windowsOf(d.v, run) },
+          );
+        }
+        const inputGradients = accumulatorsOf(before, parameters, blockName(block));
+        const dxInput = workspace.get('vision.d.xInput', patches, h);
+        await before.backward(
+          { ...feeds, 'd.q': d.q, 'd.k': d.k, 'd.v': d.v, ...inputGradients.feeds },
+          { 'd.x': dxInput, ...inputGradients.into },
+        );
+        addInto(dx.data, dxInput.data);
+        dy = dx;
+      }
+      const embedGradients = accumulatorsOf(embed, parameters, towerName);
+      await embed.backward(
+        {
+          ...weightsOf(embed, parameters, towerName),
+          ...pixelFeeds(image, layout, config),
+          'd.x': dy,
+          ...embedGradients.feeds,
+        },
+        embedGradients.into,
+      );
+    },
+
+    async release() {
+      await Promise.all([embed, before, after, merge, attend].map((module) => module.release()));
+    },
+  };
+}
+
+// --- internal ---
+
+const towerName: NameOf = (param) => `visual.${param}`;
+
+const blockName =
+  (block: number): NameOf =>
+  (param) =>
+    `visual.blocks.${block}.${param}`;
+
+function pixelFeeds({ pixelValues }: ImagePatches, { patches, order, inverse }: VisionLayout, config: VisionConfig) {
+  return {
+    pixels: floats(pixelValues, [patches, patchWidth(config)]),
+    order: ints(order, [patches]),
+    inverse: ints(inverse, [patches]),
+  };
+}

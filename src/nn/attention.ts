@@ -1,0 +1,99 @@
+/**
+ * Scaled dot-product attention with grouped key/value heads, and attention mass on spans of columns beside it.
+ * Knows rows, columns and masks; not where they come from (vision windows, prompts, completions, decode steps).
+ */
+import { add, lessOrEqual, where } from '../graph/ops/elementwise.ts';
+import { matmul } from '../graph/ops/matmul.ts';
+import { concat, expand, reshape, slice, transpose } from '../graph/ops/movement.ts';
+import { mean, softmax } from '../graph/ops/reduce.ts';
+import { addDims, type Dim, mulDims } from '../graph/shape.ts';
+import type { Value } from '../graph/value.ts';
+
+export interface Heads {
+  /** Query heads. */
+  readonly heads: number;
+  /** Key/value heads; each serves heads / kvHeads query heads. */
+  readonly kvHeads: number;
+  readonly headDim: number;
+}
+
+export interface AttentionInputs {
+  /** [batch, rows, heads * headDim] */
+  readonly q: Value;
+  /** [batch, columns, kvHeads * headDim] */
+  readonly k: Value;
+  readonly v: Value;
+  /** Which columns a row may see, bool [rows, columns]; absent: all. */
+  readonly mask?: Value;
+  /** Spans to measure, one column each: [columns, spans], 1 where a column belongs to the span. */
+  readonly indicator?: Value;
+}
+
+export interface AttentionOutputs {
+  /** [batch, rows, heads * headDim] */
+  readonly out: Value;
+  /** softmax(QKᵀ/√d): [batch, heads, rows, columns] */
+  readonly weights: Value;
+  /** Attention mass on each span, mean over heads: [batch, rows, spans]; null without an indicator. */
+  readonly masses: Value | null;
+}
+
+/**
+ * softmax(Q Kᵀ / √d) V (Vaswani et al. 2017), and in the same product softmax(Q Kᵀ / √d) [V | indicator]: the mass a
+ * row puts on each span comes out of the kernel that mixes the values, without the weights being kept.
+ */
+export function attention(
+  { q, k, v, mask, indicator }: AttentionInputs,
+  { heads, kvHeads, headDim }: Heads,
+): AttentionOutputs {
+  const [batch, rows] = q.shape as [Dim, Dim];
+  const columns = k.shape[1]!;
+  const repeat = heads / kvHeads;
+  // Query heads that share a key head become more rows of one product: [B, KV, repeat * T, d].
+  const grouped = reshape(transpose(reshape(q, [batch, rows, kvHeads, repeat, headDim]), [0, 2, 3, 1, 4]), [
+    batch,
+    kvHeads,
+    mulDims(repeat, rows),
+    headDim,
+  ]);
+  const keys = splitHeads(k, kvHeads, headDim); // [B, KV, S, d]
+  const values = splitHeads(v, kvHeads, headDim);
+
+  const scores = matmul(grouped, keys, { transB: true, alpha: 1 / Math.sqrt(headDim) }); // [B, KV, repeat * T, S]
+  const split = reshape(scores, [batch, kvHeads, repeat, rows, columns]);
+  const seen = mask === undefined ? split : add(split, where(mask, 0, Number.NEGATIVE_INFINITY));
+  const weights = softmax(seen); // [B, KV, repeat, T, S]
+  const flat = reshape(weights, [batch, kvHeads, mulDims(repeat, rows), columns]);
+
+  const join = (x: Value, width: Dim): Value =>
+    transpose(reshape(x, [batch, kvHeads, repeat, rows, width]), [0, 3, 1, 2, 4]); // [B, T, KV, repeat, width]
+  const allWeights = reshape(weights, [batch, heads, rows, columns]);
+  const flatten = (x: Value): Value => reshape(x, [batch, rows, heads * headDim]);
+  if (indicator === undefined) {
+    return { out: flatten(join(matmul(flat, values), headDim)), weights: allWeights, masses: null };
+  }
+  const spans = indicator.shape[1]!;
+  const marks = expand(reshape(indicator, [1, 1, columns, spans]), [batch, kvHeads, columns, spans]);
+  const mixed = join(matmul(flat, concat([values, marks], -1)), addDims(headDim, spans));
+  return {
+    out: flatten(slice(mixed, -1, 0, headDim)),
+    weights: allWeights,
+    masses: mean(slice(mixed, -1, headDim, addDims(headDim, spans)), [2, 3]),
+  };
+}
+
+/** Causal mask by position: bool [rows, columns], true where column position <= row position (both int32 vectors). */
+export function causalMask(rowPositions: Value, columnPositions: Value): Value {
+  return lessOrEqual(
+    reshape(columnPositions, [1, columnPositions.shape[0]!]),
+    reshape(rowPositions, [rowPositions.shape[0]!, 1]),
+  );
+}
+
+// --- internal ---
+
+/** [B, S, heads * d] -> [B, heads, S, d] */
+function splitHeads(x: Value, heads: number, headDim: number): Value {
+  const [batch, columns] = x.shape as [Dim, Dim];
+  return transpose(reshape(x, [batch, columns, heads, headDim]), [0, 2, 1, 3]);
+}

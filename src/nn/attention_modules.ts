@@ -1,0 +1,168 @@
+/**
+ * Attention as modules over packed rows: causal segments, completions behind a shared prompt, tiles, and windows.
+ * Rows of a batch lie one after another; no module sees padding except completions of unequal length.
+ */
+import type { Constant, Module } from '../graph/module.ts';
+import { mul } from '../graph/ops/elementwise.ts';
+import { permuteRows } from '../graph/ops/gather.ts';
+import { concat, expand, reshape } from '../graph/ops/movement.ts';
+import type { Value } from '../graph/value.ts';
+import { type AttentionOutputs, attention, causalMask, type Heads } from './attention.ts';
+
+export interface AttentionModuleOptions {
+  /** Return the weights [heads, rows, columns] as well. */
+  readonly weights?: boolean;
+  /** Measure the attention mass on this many spans. */
+  readonly spans?: number;
+}
+
+/** One causal sequence: q [T, ·] against k, v [S, ·]; a row sees the columns whose position is not after its own. */
+export function causalAttention(heads: Heads, { weights = false, spans = 0 }: AttentionModuleOptions = {}): Module {
+  const { queryWidth, keyWidth } = widths(heads);
+  return {
+    name: 'causal attention',
+    params: {},
+    inputs: { q: ['T', queryWidth], k: ['S', keyWidth], v: ['S', keyWidth] },
+    constants: {
+      rowPositions: { shape: ['T'], dtype: 'int32' },
+      columnPositions: { shape: ['S'], dtype: 'int32' },
+      ...indicatorConstant(spans, 'S'),
+    },
+    build: (x) => {
+      const result = attention(
+        {
+          q: batchOfOne(x.q!),
+          k: batchOfOne(x.k!),
+          v: batchOfOne(x.v!),
+          mask: causalMask(x.rowPositions!, x.columnPositions!),
+          indicator: x.indicator,
+        },
+        heads,
+      );
+      return outputs(result, ['T'], { weights, columns: 'S', heads });
+    },
+  };
+}
+
+/**
+ * Completions of one prompt: every completion attends to the prompt and to itself, and the prompt lies there once.
+ * q, k, v [C, ·] are the completions' rows, one after another; index int32 [G, L] puts them into a rectangle (a gap holds
+ * any row), filled float [G, L] is 0 in gaps, so that no cotangent comes from there, and inverse int32 [C] takes the rows
+ * out. Prompt columns have position -1, so every row sees them.
+ */
+export function sharedPromptAttention(heads: Heads, { spans = 0 }: AttentionModuleOptions = {}): Module {
+  const { queryWidth, keyWidth } = widths(heads);
+  return {
+    name: 'shared prompt attention',
+    params: {},
+    inputs: {
+      q: ['C', queryWidth],
+      k: ['C', keyWidth],
+      v: ['C', keyWidth],
+      kPrefix: ['P', keyWidth],
+      vPrefix: ['P', keyWidth],
+    },
+    constants: {
+      index: { shape: ['G', 'L'], dtype: 'int32' },
+      filled: { shape: ['G', 'L'] },
+      inverse: { shape: ['C'], dtype: 'int32' },
+      rowPositions: { shape: ['L'], dtype: 'int32' },
+      columnPositions: { shape: ['L+P'], dtype: 'int32' },
+      ...indicatorConstant(spans, 'L+P'),
+    },
+    build: (x) => {
+      const flatIndex = reshape(x.index!, ['G*L']);
+      const spread = (rows: Value, width: number): Value =>
+        reshape(permuteRows(rows, flatIndex, x.inverse!), ['G', 'L', width]);
+      const behind = (prefix: Value, rows: Value): Value =>
+        concat([expand(reshape(prefix, [1, 'P', keyWidth]), ['G', 'P', keyWidth]), spread(rows, keyWidth)], 1);
+      const result = attention(
+        {
+          q: spread(x.q!, queryWidth),
+          k: behind(x.kPrefix!, x.k!),
+          v: behind(x.vPrefix!, x.v!),
+          mask: causalMask(x.rowPositions!, x.columnPositions!),
+          indicator: x.indicator,
+        },
+        heads,
+      );
+      const pack = (padded: Value, width: number): Value =>
+        permuteRows(reshape(padded, ['G*L', width]), x.inverse!, flatIndex);
+      return {
+        out: pack(mul(result.out, reshape(x.filled!, ['G', 'L', 1])), queryWidth),
+        ...(result.masses === null ? {} : { masses: pack(result.masses, spans) }),
+      };
+    },
+  };
+}
+
+/**
+ * A tile of rows behind a prefix: q [T, ·] against kPrefix [P, ·] (seen whole) and k [S, ·] (seen causally).
+ * Looping over tiles keeps one T x (P + S) score matrix alive at a time: memory linear in the sequence.
+ */
+export function tiledAttention(heads: Heads, { spans = 0 }: AttentionModuleOptions = {}): Module {
+  const { queryWidth, keyWidth } = widths(heads);
+  return {
+    name: 'tiled attention',
+    params: {},
+    inputs: {
+      q: ['T', queryWidth],
+      k: ['S', keyWidth],
+      v: ['S', keyWidth],
+      kPrefix: ['P', keyWidth],
+      vPrefix: ['P', keyWidth],
+    },
+    constants: {
+      rowPositions: { shape: ['T'], dtype: 'int32' },
+      columnPositions: { shape: ['P+S'], dtype: 'int32' },
+      ...indicatorConstant(spans, 'P+S'),
+    },
+    build: (x) => {
+      const result = attention(
+        {
+          q: batchOfOne(x.q!),
+          k: batchOfOne(concat([x.kPrefix!, x.k!], 0)),
+          v: batchOfOne(concat([x.vPrefix!, x.v!], 0)),
+          mask: causalMask(x.rowPositions!, x.columnPositions!),
+          indicator: x.indicator,
+        },
+        heads,
+      );
+      return outputs(result, ['T'], { weights: false, columns: 'P+S', heads });
+    },
+  };
+}
+
+/** Windows of equal size, each attending to itself only: q, k, v [W, S, ·] -> out [W, S, ·]. */
+export function windowAttention(heads: Heads): Module {
+  const { queryWidth, keyWidth } = widths(heads);
+  return {
+    name: 'window attention',
+    params: {},
+    inputs: { q: ['W', 'S', queryWidth], k: ['W', 'S', keyWidth], v: ['W', 'S', keyWidth] },
+    constants: {},
+    build: (x) => ({ out: attention({ q: x.q!, k: x.k!, v: x.v! }, heads).out }),
+  };
+}
+
+// --- internal ---
+
+const widths = ({ heads, kvHeads, headDim }: Heads) => ({ queryWidth: heads * headDim, keyWidth: kvHeads * headDim });
+
+const indicatorConstant = (spans: number, columns: string): Record<string, Constant> =>
+  spans === 0 ? {} : { indicator: { shape: [columns, spans] } };
+
+const batchOfOne = (x: Value): Value => reshape(x, [1, ...x.shape]);
+
+function outputs(
+  { out, weights, masses }: AttentionOutputs,
+  rows: readonly [string],
+  wanted: { weights: boolean; columns: string; heads: Heads },
+): Record<string, Value> {
+  const { heads, headDim } = wanted.heads;
+  return {
+    out: reshape(out, [...rows, heads * headDim]),
+    ...(wanted.weights ? { weights: reshape(weights, [heads, ...rows, wanted.columns]) } : {}),
+    ...(masses === null ? {} : { masses: reshape(masses, [...rows, masses.shape.at(-1)!]) }),
+  };
+}

@@ -1,0 +1,21 @@
+/**
+ * The gated feed-forward layer SwiGLU (Shazeer 2020): down(silu(gate x) · up x).
+ */
+import { mul, silu } from '../graph/ops/elementwise.ts';
+import type { Value } from '../graph/value.ts';
+import type { Linear } from './linear.ts';
+
+export interface GatedMlp {
+  readonly gate: Value;
+  readonly up: Value;
+  readonly down: Value;
+  readonly gateBias?: Value;
+  readonly upBias?: Value;
+  readonly downBias?: Value;
+}
+
+/** x [n, h] -> [n, h] through [n, intermediate] */
+export function gatedMlp(x: Value, w: GatedMlp, apply: Linear): Value {
+  const gated = mul(silu(apply(x, w.gate, w.gateBias)), apply(x, w.up, w.upBias));
+  return apply(gated, w.down, w.downBias);
+}

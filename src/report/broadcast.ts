@@ -1,0 +1,33 @@
+/**
+ * Hands events to listeners, one after the other. A listener that fails is reported, never thrown: a full disk or a
+ * closed terminal must not cost a run.
+ */
+import { messageOf } from '../errors.ts';
+import type { Listener, TrainEvent } from '../train/events.ts';
+
+export interface Broadcast {
+  emit(event: TrainEvent): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** `complain` is called at a listener's first failure, and again after it had worked in between. */
+export function broadcast(listeners: readonly Listener[], complain: (text: string) => void): Broadcast {
+  const failing = new Set<Listener>();
+  const guard = async (listener: Listener, act: () => void | Promise<void>) => {
+    try {
+      await act();
+      failing.delete(listener);
+    } catch (error) {
+      if (!failing.has(listener)) complain(`a part of the log could not be written, the run goes on: ${messageOf(error)}`);
+      failing.add(listener);
+    }
+  };
+  return {
+    async emit(event) {
+      for (const listener of listeners) await guard(listener, () => listener.onEvent(event));
+    },
+    async close() {
+      for (const listener of listeners) await guard(listener, () => listener.close?.());
+    },
+  };
+}

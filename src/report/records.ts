@@ -1,0 +1,95 @@
+/**
+ * logging.jsonl and completions.jsonl, with the keys and shapes of ms-swift, so that scripts written for it read them.
+ * Append-only, one write per record.
+ */
+import { join } from 'node:path';
+import type { CompletionsEvent, EndEvent, EvalEvent, Json, Listener, LogEvent, TrainEvent } from '../train/events.ts';
+import { AppendFile } from '../util/append_file.ts';
+import { createStopwatch, type Stopwatch } from './stopwatch.ts';
+
+type Line = Record<string, Json>;
+
+/**
+ * Writes logging.jsonl: a record per log and evaluation, and at the end one with the checkpoints and the whole history.
+ * The file is made with the run's start.
+ */
+export function loggingJsonl(folder: string, stopwatch: Stopwatch = createStopwatch()): Listener {
+  const file = lazyFile(folder, 'logging.jsonl');
+  const history: Line[] = [];
+  return {
+    onEvent(event: TrainEvent) {
+      stopwatch.onEvent(event);
+      if (event.type === 'log' || event.type === 'eval') {
+        const values = metricsOf(event);
+        history.push({ ...values, step: event.step });
+        file.append({ ...values, ...stopwatch.columns(event.step, event.maxSteps) });
+      }
+      if (event.type === 'end') file.append(lastRecord(event, history, stopwatch));
+    },
+    close: () => file.close(),
+  };
+}
+
+/** Writes completions.jsonl: a table of columns per log, as ms-swift does; the file is made with the first one. */
+export function completionsJsonl(folder: string): Listener {
+  const file = lazyFile(folder, 'completions.jsonl');
+  return {
+    onEvent(event: TrainEvent) {
+      if (event.type === 'completions' && event.rows.length > 0) file.append(columnTable(event));
+    },
+    close: () => file.close(),
+  };
+}
+
+/** The rows as columns: step, prompt, completion, each reward, advantages, each further column. */
+export function columnTable({ step, rows }: CompletionsEvent): Record<string, Json[]> {
+  const rewardNames = [...new Set(rows.flatMap((row) => Object.keys(row.rewards)))];
+  const extraNames = [...new Set(rows.flatMap((row) => Object.keys(row.extras)))];
+  return {
+    step: rows.map(() => String(step)),
+    prompt: rows.map((row) => row.prompt),
+    completion: rows.map((row) => row.completion),
+    ...Object.fromEntries(rewardNames.map((name) => [name, rows.map((row) => row.rewards[name] ?? null)])),
+    advantages: rows.map((row) => row.advantage),
+    ...Object.fromEntries(extraNames.map((name) => [name, rows.map((row) => row.extras[name] ?? null)])),
+  };
+}
+
+// --- internal ---
+
+/** Metrics of a log or an evaluation (`eval_` in front), numbers rounded to 8 decimals, with the epoch. */
+function metricsOf(event: LogEvent | EvalEvent): Line {
+  const prefix = event.type === 'eval' ? 'eval_' : '';
+  const named = Object.entries(event.metrics).map(([name, value]) => [prefix + name, round(value)]);
+  return { ...Object.fromEntries(named), epoch: round(event.epoch) };
+}
+
+function lastRecord(event: EndEvent, history: readonly Line[], stopwatch: Stopwatch): Line {
+  return {
+    train_runtime: round(stopwatch.elapsed()),
+    status: event.status,
+    last_model_checkpoint: event.lastCheckpoint,
+    best_model_checkpoint: event.bestCheckpoint,
+    best_metric: event.bestMetric,
+    global_step: event.step,
+    log_history: history,
+    memory: stopwatch.memory(),
+    seconds: event.seconds,
+  };
+}
+
+/** Numbers as ms-swift rounds them; JSON has no NaN or infinity, so those are written as words and stay visible. */
+function round(value: number): Json {
+  return Number.isFinite(value) ? Number(value.toFixed(8)) : String(value);
+}
+
+function lazyFile(folder: string, name: string) {
+  let file: AppendFile | null = null;
+  return {
+    append(record: Line): void {
+      file ??= new AppendFile(join(folder, name));
+      file.append(`${JSON.stringify(record)}\n`);
+    },
+    close: () => file?.close(),
+  };
+}

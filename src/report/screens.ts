@@ -1,0 +1,145 @@
+/**
+ * What a run shows of itself: start screen, log line, completions, summary. Events in, lines of text out.
+ */
+import type { CompletionRow, EndEvent, Json, LogEvent, Metrics, StartEvent } from '../train/events.ts';
+import { formatDuration } from '../util/duration.ts';
+import type { Stopwatch } from './stopwatch.ts';
+import { alignColumns, cleanText, cutText, formatCount, formatNumber } from './text.ts';
+
+/** Before the first step: model, data, what is not at its default, where things go. */
+export function startScreen(event: StartEvent): string[] {
+  const { model, data } = event;
+  const share = model.parameters === 0 ? 0 : (100 * model.trainable) / model.parameters;
+  const dropped = Object.entries(data.dropped).filter(([, count]) => count > 0);
+  const changed = Object.entries(event.changed).map(([name, value]) => `${name} ${showJson(value)}`);
+  return [
+    `model    ${model.dir}`,
+    `         ${model.architecture}, ${formatCount(model.parameters)} parameters, ${formatCount(model.trainable)} trained (${share.toFixed(1)}%)`,
+    `data     ${data.rows} rows${data.evalRows > 0 ? `, ${data.evalRows} for evaluation` : ''}${
+      dropped.length === 0 ? '' : `; left out: ${dropped.map(([reason, count]) => `${count} (${reason})`).join(', ')}`
+    }`,
+    ...(changed.length === 0 ? [] : [`given    ${changed.join(', ')}`]),
+    `output   ${event.outputDir}`,
+    `steps    ${event.step === 0 ? '' : `${event.step} done, up to `}${event.maxSteps}`,
+  ];
+}
+
+/** One log record as one line. */
+export function logLine(event: LogEvent, stopwatch: Stopwatch): string {
+  const columns = stopwatch.columns(event.step, event.maxSteps);
+  return [
+    `step ${columns['global_step/max_steps']}`,
+    `epoch ${event.epoch.toFixed(2)}`,
+    ...mainNumbers(event.metrics),
+    `${formatNumber(Number(columns['train_speed(s/it)']))} s/it`,
+    `${columns['memory(GiB)']} GiB`,
+    `elapsed ${columns.elapsed_time}`,
+    `remaining ${columns.remaining_time}`,
+  ].join(' | ');
+}
+
+/** The numbers one looks at first, as `name value`. */
+export function mainNumbers(metrics: Metrics): string[] {
+  const numbers: string[] = [];
+  const add = (label: string, name: string) => {
+    const value = metrics[name];
+    if (value !== undefined) numbers.push(`${label} ${formatNumber(value)}`);
+  };
+  add('loss', 'loss');
+  if (metrics.reward !== undefined) {
+    const spread = metrics.reward_std === undefined ? '' : ` ± ${formatNumber(metrics.reward_std)}`;
+    numbers.push(`reward ${formatNumber(metrics.reward)}${spread}`);
+  }
+  for (const name of Object.keys(metrics)) {
+    const reward = /^rewards\/(.+)\/mean$/.exec(name)?.[1];
+    if (reward !== undefined) add(reward, name);
+  }
+  add('tdr', 'attention/tdr_mean');
+  add('kl', 'kl');
+  add('length', 'completions/mean_length');
+  add('token_acc', 'token_acc');
+  add('grad_norm', 'grad_norm');
+  add('lr', 'learning_rate');
+  return numbers;
+}
+
+/** Some completions, each prompt once, with every score of every completion. */
+export function completionScreen(step: number, rows: readonly CompletionRow[], count: number): string[] {
+  const shown = rows.slice(0, count);
+  if (shown.length === 0) return [];
+  const lines = [`completions at step ${step} (${shown.length} of ${rows.length})`];
+  let prompt: string | null = null;
+  for (const row of shown) {
+    if (row.prompt !== prompt) {
+      prompt = row.prompt;
+      lines.push(`  prompt: ${oneLine(prompt)}`);
+    }
+    const rewards = Object.entries(row.rewards).map(([name, value]) => `${name} ${value === null ? 'null' : formatNumber(value)}`);
+    const extras = Object.entries(row.extras).map(([name, value]) => `${name} ${cutText(showJson(value), 40)}`);
+    lines.push(`  > ${oneLine(row.completion)}`);
+    lines.push(`    ${[`advantage ${formatNumber(row.advantage)}`, ...rewards, ...extras].join(' | ')}`);
+  }
+  return lines;
+}
+
+/** After the last step: before and after, where the time went, where things are, what to do next. */
+export function endScreen(event: EndEvent, totalSeconds: number): string[] {
+  const parts = Object.entries(event.seconds).map(([name, seconds]) => `${name} ${formatDuration(seconds)}`);
+  const verb = event.status === 'completed' ? 'done' : 'stopped';
+  const time = formatDuration(totalSeconds) + (parts.length === 0 ? '' : ` (${parts.join(', ')})`);
+  const lines = [`${verb}: ${event.step} of ${event.maxSteps} steps in ${time}`];
+  lines.push(...comparison('logged', 'first', 'last', event.firstLog, event.lastLog));
+  lines.push(...comparison('evaluation', 'before', 'after', event.evalBefore, event.evalAfter));
+  lines.push(`output      ${event.outputDir}`);
+  if (event.lastCheckpoint === null) return [...lines, 'checkpoint  none was saved'];
+  lines.push(`checkpoint  ${event.lastCheckpoint}`);
+  if (event.bestCheckpoint !== null && event.bestMetric !== null) {
+    lines.push(`best        ${event.bestCheckpoint} (${formatNumber(event.bestMetric)})`);
+  }
+  return [
+    ...lines,
+    'next',
+    `  sightline infer --model ${event.lastCheckpoint} --image FILE`,
+    `  sightline score --model ${event.lastCheckpoint} --dataset FILE.jsonl --output scores.jsonl`,
+    `  tensorboard --logdir ${event.outputDir}/runs`,
+  ];
+}
+
+// --- internal ---
+
+const LONGEST_TEXT = 400;
+
+function oneLine(text: string): string {
+  return cutText(cleanText(text).replaceAll('\n', ' ⏎ '), LONGEST_TEXT);
+}
+
+function showJson(value: Json): string {
+  if (typeof value === 'number') return formatNumber(value);
+  if (Array.isArray(value)) return value.map((item: Json) => showJson(item)).join(' ');
+  return cutText(cleanText(typeof value === 'string' ? value.replaceAll('\n', ' ') : JSON.stringify(value)), 80);
+}
+
+/** Two columns of metrics, for names that both (or the only one) have. */
+function comparison(title: string, one: string, two: string, before: Metrics | null, after: Metrics | null): string[] {
+  if (after === null) return [];
+  const names = Object.keys(after).filter((name) => WORTH_COMPARING.some((pattern) => pattern.test(name)));
+  const show = (metrics: Metrics | null, name: string) => {
+    const value = metrics?.[name];
+    return value === undefined ? '-' : formatNumber(value);
+  };
+  if (names.length === 0) return [];
+  return alignColumns([[title, one, two], ...names.map((name) => [name, show(before, name), show(after, name)])], '');
+}
+
+const WORTH_COMPARING = [
+  /^reward$/,
+  /^reward_std$/,
+  /^rewards\/.+\/mean$/,
+  /^loss$/,
+  /^(token_)?acc(uracy)?$/,
+  /^attention\/tdr_mean$/,
+  /^attention\/corr/,
+  /^completions\/mean_length$/,
+  /^kl$/,
+  /^entropy\/mean$/,
+];

@@ -1,0 +1,52 @@
+/**
+ * Text for a terminal: numbers, cleaning and cutting. Knows no event.
+ */
+
+/** At most four significant digits, without needless zeros. */
+export function formatNumber(value: number): string {
+  if (!Number.isFinite(value)) return String(value);
+  if (Number.isInteger(value)) return String(value);
+  const size = Math.abs(value);
+  return size < 1e-3 || size >= 1e6 ? value.toExponential(2) : String(Number(value.toPrecision(4)));
+}
+
+/** 1234567 as 1.23 M. */
+export function formatCount(value: number): string {
+  for (const [unit, size] of [
+    ['G', 1e9],
+    ['M', 1e6],
+    ['k', 1e3],
+  ] as const) {
+    if (value >= size) return `${Number((value / size).toPrecision(3))} ${unit}`;
+  }
+  return String(value);
+}
+
+/**
+ * The text without anything a terminal would obey: control characters (escape sequences with them), and the Unicode
+ * marks that turn the direction of writing. Line breaks stay.
+ */
+export function cleanText(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+  return text.replace(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, '\ufffd');
+}
+
+/** The text cut to `length` characters, with … where something was taken. */
+export function cutText(text: string, length: number): string {
+  const characters = [...text];
+  return characters.length <= length ? text : `${characters.slice(0, Math.max(0, length - 1)).join('')}…`;
+}
+
+/** Rows of cells with aligned columns, the first column left, the others right. */
+export function alignColumns(rows: readonly (readonly string[])[], indent = '  '): string[] {
+  const widths = rows.reduce<number[]>((all, row) => {
+    row.forEach((cell, column) => {
+      all[column] = Math.max(all[column] ?? 0, cell.length);
+    });
+    return all;
+  }, []);
+  return rows.map((row) => {
+    const cells = row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!)));
+    return indent + cells.join('  ').trimEnd();
+  });
+}

@@ -1,0 +1,105 @@
+/**
+ * What a reward is: a class whose `call` turns completions and their dataset columns into one number each (ms-swift's ORM).
+ * Knows the arguments a reward may use; knows neither how they are made nor what a reward does with them.
+ */
+import type { AttentionMasses } from '../attention/tdr.ts';
+import type { ModelKwargs, PolicyModel } from '../models/types.ts';
+
+export type { AttentionMasses } from '../attention/tdr.ts';
+
+/**
+ * One value per completion. `null` (or undefined) means "does not apply": the sample is left out of this reward's
+ * statistics and of the group's baseline. It is not 0, which is a verdict.
+ */
+export type RewardValues = readonly (number | null | undefined)[];
+
+/** A reward, as one object per run. */
+export interface ORM {
+  /**
+   * @param completions decoded text, one per sample; the samples of a prompt are consecutive, `num_generations` of them
+   * @param kwargs every column of the dataset, and what `RewardKwargs` names, as arrays in the same order
+   */
+  call(completions: readonly string[], kwargs: RewardKwargs): RewardValues | Promise<RewardValues>;
+}
+
+/** Things the trainer only prepares if a reward says it needs them. */
+export type RewardNeed = 'attention';
+
+/** The class put into `orms`. Its class name is the metric name: `rewards/<name>/mean`. */
+export interface OrmConstructor {
+  new (args: RewardArgs): ORM;
+  readonly name: string;
+  readonly needs?: readonly RewardNeed[];
+}
+
+/** The run's arguments by flag name, and over them this reward's own options. */
+export interface RewardArgs {
+  readonly [flag: string]: unknown;
+}
+
+export interface TrainerState {
+  readonly global_step: number;
+  readonly max_steps: number;
+  readonly [key: string]: unknown;
+}
+
+/** A sample's picture as the model takes it. */
+export interface RewardImage {
+  /** (t*h*w, channels * temporal patch * patch * patch). */
+  readonly pixelValues: Float32Array;
+  /** t, h, w in patches. */
+  readonly gridThw: readonly [number, number, number];
+}
+
+/** Entered before a forward and left after it, on success and on error. */
+export interface ForwardContext {
+  enter(): void | Promise<void>;
+  exit(): void | Promise<void>;
+}
+
+/** What a reward may ask of the template. */
+export interface RewardTemplate {
+  /** The surroundings a forward of this template's inputs needs (ms-swift's name). */
+  forward_context(model: PolicyModel, inputs: ModelKwargs): ForwardContext;
+}
+
+/** Where a reward says something to the reader of the run; lines reach the console and the log. */
+export interface RewardLogger {
+  debug(line: string): void;
+  info(line: string): void;
+  warn(line: string): void;
+}
+
+/** Where the attention of `needs: ['attention']` rewards comes from. */
+export type AttnProbe = 'eager' | 'fused' | 'auto';
+
+/**
+ * Second argument of `call`. B samples; every array has B entries. Columns of the dataset (`solution`, ...) come under
+ * their own names; a column that a row lacks is undefined at that row.
+ */
+export interface RewardKwargs {
+  readonly [column: string]: unknown;
+  readonly trainer_state: TrainerState;
+  readonly num_generations: number;
+  /** Prompt tokens with image pads expanded. */
+  readonly prompt_ids: readonly ArrayLike<number>[];
+  /** The ids that were sampled, with the end token if there is one; never re-encoded text. */
+  readonly completion_ids: readonly ArrayLike<number>[];
+  readonly messages: readonly unknown[];
+  readonly images: readonly (readonly RewardImage[])[];
+  /** Tokens of the system block at the start of each prompt. */
+  readonly system_prefix: readonly number[];
+  readonly image_token_id: number;
+  readonly video_token_id: number;
+  /** The policy, possibly inside wrappers: see `unwrapModel`. */
+  readonly model: PolicyModel;
+  readonly template: RewardTemplate;
+  readonly attn_probe: AttnProbe;
+  /** What the fused probe measured in the training forward; null where it did not run. */
+  readonly attention_masses: readonly (AttentionMasses | null)[] | null;
+  readonly logger: RewardLogger;
+  /** Adds a number to this step's metrics. */
+  log_metric(name: string, value: number): void;
+  /** Adds a column to completions.jsonl, one value per sample. */
+  log_extra(column: string, values: readonly unknown[]): void;
+}

@@ -1,0 +1,110 @@
+/**
+ * Asks whether an answer equals the reference: plain cases at once, the others in a process with a deadline and a memory cap.
+ * Knows how to survive the algebra library; knows no algebra.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { SightlineError } from '../../errors.ts';
+import type { MathVerdict } from './compare.ts';
+import { quickEqual } from './quick.ts';
+
+/** `timeout`: no verdict within the deadline or the memory cap. */
+export type MathCheck = MathVerdict | 'timeout';
+
+/** Wall time for one pair. */
+const deadlineMs = 2_000;
+const startMs = 60_000;
+const memoryMb = 256;
+
+/**
+ * Compares two normalised answers (`normalizeMath`, `extractMath`). Expressions that hang or fill memory end the maths
+ * process, not the run; the next pair gets a new one. It is a process and not a worker thread because a thread that runs
+ * out of heap takes the whole process with it, whatever its resourceLimits. One serves all rewards, one pair at a time.
+ */
+export function checkMath(reference: string, answer: string, limits = { deadlineMs }): Promise<MathCheck> {
+  const quick = quickEqual(reference, answer);
+  if (quick !== undefined) return Promise.resolve(quick ? 'equal' : 'different');
+  const turn = queue.then(() => ask(reference, answer, limits.deadlineMs));
+  queue = turn.catch(() => undefined);
+  return turn;
+}
+
+/** Ends the maths process, if one runs. The next check starts another. */
+export function closeMathProcess(): void {
+  current?.kill('SIGKILL');
+  current = undefined;
+}
+
+// --- internal ---
+
+let current: ChildProcess | undefined;
+let queue: Promise<unknown> = Promise.resolve();
+
+async function ask(reference: string, answer: string, limitMs: number): Promise<MathCheck> {
+  current ??= await start();
+  const asked = current;
+  holdRun(asked, true);
+  const reply = nextMessage(asked, limitMs);
+  asked.send({ reference, answer }, () => undefined); // a failed send shows as the exit that nextMessage waits for
+  const verdict = await reply;
+  if (verdict === undefined) {
+    asked.kill('SIGKILL');
+    if (current === asked) current = undefined;
+    return 'timeout';
+  }
+  holdRun(asked, false);
+  return verdict as MathVerdict;
+}
+
+async function start(): Promise<ChildProcess> {
+  const fromSource = import.meta.url.endsWith('.ts');
+  const entry = fileURLToPath(new URL(fromSource ? './worker.ts' : './worker.js', import.meta.url));
+  // From TypeScript sources (tests, development) it needs the same loader as plugins do.
+  const program = fromSource
+    ? ['-e', `require(${quoted(createRequire(import.meta.url).resolve('jiti'))}).createJiti(${quoted(entry)}, { fsCache: false }).import(${quoted(entry)})`]
+    : [entry];
+  const child = spawn(process.execPath, [`--max-old-space-size=${memoryMb}`, ...program], {
+    // The library prints its doubts; they are no part of a run's output. It needs nothing from the environment.
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    env: { SystemRoot: process.env.SystemRoot },
+  });
+  if ((await nextMessage(child, startMs)) === undefined) {
+    child.kill('SIGKILL');
+    throw new SightlineError('E_MATH_PROCESS', 'the process that compares mathematical answers did not start', {
+      where: entry,
+      hint: `check that ${process.execPath} can start another process, and that @cortex-js/compute-engine is installed`,
+      exitCode: 1,
+    });
+  }
+  return child;
+}
+
+/** Whether this process must stay for the child: only while an answer is due. */
+function holdRun(child: ChildProcess, hold: boolean): void {
+  if (hold) {
+    child.ref();
+    child.channel?.ref();
+  } else {
+    child.unref();
+    child.channel?.unref();
+  }
+}
+
+/** The next message; undefined if the child dies or the time is up first. */
+function nextMessage(child: ChildProcess, limitMs: number): Promise<unknown> {
+  return new Promise((resolve) => {
+    const done = (message: unknown) => {
+      clearTimeout(timer);
+      child.off('message', done).off('error', lost).off('exit', lost);
+      resolve(message);
+    };
+    const lost = () => done(undefined);
+    const timer = setTimeout(lost, limitMs);
+    child.on('message', done).on('error', lost).on('exit', lost);
+  });
+}
+
+function quoted(text: string): string {
+  return JSON.stringify(text);
+}

@@ -1,0 +1,118 @@
+/**
+ * The table of rewards by the name used in `--reward_funcs`, and making them.
+ * Knows names and classes; knows nothing of completions or of how plugins are loaded.
+ */
+import { SightlineError } from '../errors.ts';
+import { MathAccuracy } from './accuracy/index.ts';
+import type { ORM, OrmConstructor, RewardArgs, RewardNeed } from './contract.ts';
+import { Format } from './format/index.ts';
+import { MultiModalAccuracyORM } from './r1v_accuracy/index.ts';
+
+/** Rewards by name. A plugin registers by assignment: `orms['my_reward'] = MyReward`. */
+export const orms: Record<string, OrmConstructor> = Object.assign(Object.create(null), {
+  accuracy: MathAccuracy,
+  format: Format,
+  external_r1v_acc: MultiModalAccuracyORM,
+});
+
+/** Plugin file that registered a reward, by name; the built-in ones are absent. */
+export const ormFiles = new Map<string, string>();
+
+/** A reward of this run. */
+export interface Reward {
+  /** As in `--reward_funcs`; also its column in completions.jsonl. */
+  readonly name: string;
+  /** Class name, as in `rewards/<label>/mean`. */
+  readonly label: string;
+  readonly orm: ORM;
+  readonly weight: number;
+  readonly needs: readonly RewardNeed[];
+  /** Plugin file, if it comes from one. */
+  readonly file: string | undefined;
+}
+
+/**
+ * Makes the rewards of a run.
+ *
+ * @param args the run's arguments by flag name; handed to every constructor
+ * @param weights one each, or undefined for all 1
+ * @param options per reward name, laid over `args` for that reward
+ * @throws SightlineError E_REWARD_UNKNOWN, E_REWARD_WEIGHTS, E_REWARD_CLASS
+ */
+export function createRewards(
+  names: readonly string[],
+  args: RewardArgs = {},
+  weights?: readonly number[],
+  options: Readonly<Record<string, RewardArgs>> = {},
+): Reward[] {
+  if (weights !== undefined && weights.length !== names.length) {
+    throw new SightlineError(
+      'E_REWARD_WEIGHTS',
+      `${weights.length} reward weights for ${names.length} rewards (${names.join(' ')})`,
+      { where: '--reward_weights', hint: 'give one weight per reward, in the order of --reward_funcs' },
+    );
+  }
+  const bad = weights?.find((weight) => !Number.isFinite(weight));
+  if (bad !== undefined) {
+    throw new SightlineError('E_REWARD_WEIGHTS', `reward weight ${bad} is not a finite number`, {
+      where: '--reward_weights',
+    });
+  }
+  const stray = Object.keys(options).find((name) => !names.includes(name));
+  if (stray !== undefined) {
+    throw new SightlineError('E_REWARD_UNKNOWN', `options for reward "${stray}", which is not in --reward_funcs`, {
+      hint: `rewards of this run: ${names.join(', ')}`,
+    });
+  }
+  return names.map((name, i) => createReward(name, { ...args, ...options[name] }, weights?.[i] ?? 1));
+}
+
+// --- internal ---
+
+function createReward(name: string, args: RewardArgs, weight: number): Reward {
+  const Orm = orms[name];
+  const file = ormFiles.get(name);
+  if (Orm === undefined) {
+    const known = Object.keys(orms).sort();
+    const near = nearest(name, known);
+    throw new SightlineError('E_REWARD_UNKNOWN', `no reward is registered as "${name}"`, {
+      where: '--reward_funcs',
+      hint: `${near === undefined ? '' : `did you mean "${near}"? `}known: ${known.join(', ')}; others come from --external_plugins FILE.ts with orms['${name}'] = ...`,
+    });
+  }
+  if (typeof Orm !== 'function' || typeof Orm.prototype?.call !== 'function') {
+    throw new SightlineError('E_REWARD_CLASS', `orms['${name}'] is not a class with a method call(completions, kwargs)`, {
+      where: file,
+      hint: `write: class MyReward { call(completions, kwargs) { return completions.map(() => 0); } }  orms['${name}'] = MyReward;`,
+    });
+  }
+  return { name, label: Orm.name || name, orm: new Orm(args), weight, needs: Orm.needs ?? [], file };
+}
+
+/** The known name with the fewest edits, if it is near enough to be a slip. */
+function nearest(name: string, known: readonly string[]): string | undefined {
+  let best: string | undefined;
+  let least = Math.max(2, Math.ceil(name.length / 3)) + 1;
+  for (const candidate of known) {
+    const edits = editDistance(name, candidate);
+    if (edits < least) {
+      least = edits;
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+/** Levenshtein distance. */
+function editDistance(a: string, b: string): number {
+  let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const same = a[i - 1] === b[j - 1] ? 0 : 1;
+      row.push(Math.min(previous[j]! + 1, row[j - 1]! + 1, previous[j - 1]! + same));
+    }
+    previous = row;
+  }
+  return previous[b.length]!;
+}

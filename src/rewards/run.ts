@@ -1,0 +1,99 @@
+/**
+ * Runs the rewards of a run on one batch of completions, checks what they return and adds it up by weight.
+ * Knows the contract, not what any reward measures.
+ */
+import { messageOf, SightlineError } from '../errors.ts';
+import type { RewardKwargs, RewardValues } from './contract.ts';
+import { placeIn } from './place.ts';
+import type { Reward } from './registry.ts';
+
+export interface RewardColumn {
+  readonly name: string;
+  readonly label: string;
+  readonly weight: number;
+  /** One per completion; null where the reward does not apply. */
+  readonly values: (number | null)[];
+}
+
+export interface RewardOutcome {
+  readonly columns: RewardColumn[];
+  /** Weighted sum over the rewards that apply; null where none does. */
+  readonly totals: (number | null)[];
+}
+
+/**
+ * All rewards of a batch. Asynchronous ones run together.
+ *
+ * @throws SightlineError E_REWARD_THREW, E_REWARD_RETURN: naming the reward, the value, the sample and the plugin file
+ */
+export async function runRewards(
+  rewards: readonly Reward[],
+  completions: readonly string[],
+  kwargs: RewardKwargs,
+): Promise<RewardOutcome> {
+  // allSettled, not all: after one fault the others must have ended before the run does, or they would go on in its ruins.
+  const settled = await Promise.allSettled(rewards.map((reward) => runReward(reward, completions, kwargs)));
+  const columns = settled.map((result) => {
+    if (result.status === 'rejected') throw result.reason;
+    return result.value;
+  });
+  return { columns, totals: weightedTotals(columns, completions.length) };
+}
+
+/** Sum of weight * value over the columns that have a value; null where no column has one. */
+export function weightedTotals(columns: readonly RewardColumn[], samples: number): (number | null)[] {
+  return Array.from({ length: samples }, (_, i) => {
+    let total: number | null = null;
+    for (const { values, weight } of columns) {
+      const value = values[i];
+      if (value !== null && value !== undefined) total = (total ?? 0) + weight * value;
+    }
+    return total;
+  });
+}
+
+// --- internal ---
+
+async function runReward(reward: Reward, completions: readonly string[], kwargs: RewardKwargs): Promise<RewardColumn> {
+  let returned: RewardValues;
+  try {
+    // Copies, so that a reward that edits its input cannot change another one's.
+    returned = await reward.orm.call([...completions], { ...kwargs });
+  } catch (error) {
+    if (error instanceof SightlineError) throw error;
+    throw new SightlineError('E_REWARD_THREW', `reward "${reward.name}" threw: ${messageOf(error)}`, {
+      where: reward.file === undefined ? undefined : placeIn(error, reward.file),
+      hint: 'return null for a sample the reward cannot judge',
+      cause: error,
+    });
+  }
+  return { name: reward.name, label: reward.label, weight: reward.weight, values: checked(reward, returned, completions.length) };
+}
+
+function checked(reward: Reward, returned: unknown, samples: number): (number | null)[] {
+  const fault = (message: string, hint: string) =>
+    new SightlineError('E_REWARD_RETURN', `reward "${reward.name}" returned ${message}`, { where: reward.file, hint });
+  if (!Array.isArray(returned)) {
+    throw fault(`${show(returned)} instead of an array`, `call(completions, kwargs) must return ${samples} numbers`);
+  }
+  if (returned.length !== samples) {
+    throw fault(
+      `${returned.length} values for ${samples} completions`,
+      'return one number or null per completion, in their order',
+    );
+  }
+  // Array.from, because map would skip the holes of a sparse array.
+  return Array.from(returned, (value: unknown, i) => {
+    if (value === null || value === undefined) return null;
+    if (typeof value !== 'number' || !Number.isFinite(value)) {
+      throw fault(`${show(value)} for sample ${i}`, 'a value is a finite number, or null if the reward does not apply');
+    }
+    return value;
+  });
+}
+
+function show(value: unknown): string {
+  if (typeof value === 'string') return `the string ${JSON.stringify(value.slice(0, 60))}`;
+  if (typeof value === 'object' && value !== null) return `an object (${value.constructor?.name ?? 'Object'})`;
+  return String(value);
+}

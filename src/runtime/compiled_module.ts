@@ -1,0 +1,64 @@
+/**
+ * A module's graphs, compiled when first used: forward, forward that saves residuals, and the two backwards.
+ */
+
+import type { Graph } from '../graph/graph.ts';
+import { type BackwardOptions, buildModule, type Module, type ModuleGraphs } from '../graph/module.ts';
+import { compile, type Executable, type Feeds, type RuntimeOptions } from './session.ts';
+import type { FloatTensor, Tensor } from './tensor.ts';
+
+export type Tensors = Readonly<Record<string, FloatTensor>>;
+
+export interface CompiledModule {
+  readonly module: Module;
+  /** Outputs of the module; `into` gives buffers to write them to. */
+  forward(feeds: Feeds, into?: Feeds): Promise<Record<string, FloatTensor>>;
+  /** The same, and what backward would otherwise recompute. */
+  forwardSaving(feeds: Feeds, into?: Feeds): Promise<{ outputs: Record<string, FloatTensor>; residuals: Tensors }>;
+  /** `d.<input>` and `grad.<param>`; recomputes the forward unless residuals are given. */
+  backward(feeds: Feeds, into?: Feeds, residuals?: Tensors): Promise<Record<string, FloatTensor>>;
+  release(): Promise<void>;
+}
+
+export function compileModule(
+  module: Module,
+  backward: BackwardOptions = {},
+  runtime: RuntimeOptions = {},
+): CompiledModule {
+  let graphs: ModuleGraphs | undefined;
+  const compiled = new Map<string, Promise<Executable>>();
+  const executable = (which: Exclude<keyof ModuleGraphs, 'residuals'>): Promise<Executable> => {
+    graphs ??= buildModule(module, backward);
+    const graph: Graph = graphs[which];
+    const known = compiled.get(which) ?? compile(graph, runtime);
+    compiled.set(which, known);
+    return known;
+  };
+  const run = async (which: Exclude<keyof ModuleGraphs, 'residuals'>, feeds: Feeds, into: Feeds = {}) =>
+    onlyFloats(await (await executable(which)).run(feeds, into));
+  return {
+    module,
+    forward: (feeds, into) => run('forward', feeds, into),
+    async forwardSaving(feeds, into) {
+      const all = await run('forwardSaving', feeds, into);
+      const residuals = Object.fromEntries(graphs!.residuals.map((name) => [name, all[name]!]));
+      for (const name of graphs!.residuals) delete all[name];
+      return { outputs: all, residuals };
+    },
+    backward: (feeds, into, residuals) =>
+      residuals === undefined ? run('backward', feeds, into) : run('backwardSaved', { ...feeds, ...residuals }, into),
+    async release() {
+      for (const session of compiled.values()) await (await session).release();
+      compiled.clear();
+    },
+  };
+}
+
+// --- internal ---
+
+function onlyFloats(tensors: Record<string, Tensor>): Record<string, FloatTensor> {
+  for (const [name, tensor] of Object.entries(tensors)) {
+    if (tensor.dtype !== 'float32') throw new Error(`internal: output '${name}' is ${tensor.dtype}, expected float32`);
+  }
+  return tensors as Record<string, FloatTensor>;
+}

@@ -1,0 +1,275 @@
+/**
+ * A conversation with images -> what the model reads: ids with image pads expanded, patches, the system block's length.
+ * Puts tokenizer, chat template and image processor together; knows nothing of models' weights, rewards or files of rows.
+ */
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { isJsonObject, readJsonFileIfPresent } from '../checkpoint/json_file.ts';
+import { decodeImage } from '../data/image_decode.ts';
+import { type ImageSource, nameOfSource, readImageBytes } from '../data/image_source.ts';
+import { countImages, type Message, ROLES } from '../data/messages.ts';
+import { SightlineError } from '../errors.ts';
+import type { Qwen2_5_VLConfig } from '../models/qwen2_5_vl/config.ts';
+import {
+  checkAgainstVision,
+  type Grid,
+  type ImageLimits,
+  processImage,
+  readImageProcessorConfig,
+} from '../models/qwen2_5_vl/image_processing.ts';
+import { visualTokens } from '../models/qwen2_5_vl/positions.ts';
+import { type ChatTemplate, type RenderLimits, readChatTemplate } from './chat_template.ts';
+import { createGuard, type Guard } from './guard.ts';
+import { createImageCache, type ProcessedImage } from './image_cache.ts';
+import { concat, type DecodeOptions, readTokenizer, type StreamDecoder, type Tokenizer } from './tokenizer.ts';
+
+export type { ContentPart, Message } from '../data/messages.ts';
+export type { ProcessedImage } from './image_cache.ts';
+
+export interface EncodedPrompt {
+  /** As rendered by the chat template, image pads not expanded. */
+  readonly text: string;
+  /** Image pads expanded to one per visual token. */
+  readonly ids: Int32Array;
+  /** In the order of their pads. */
+  readonly images: readonly ProcessedImage[];
+  /** Tokens of the system block, through its `<|im_end|>` and line break; 0 without one. */
+  readonly systemPrefix: number;
+}
+
+export interface EncodeOptions {
+  /** End with the opening of an assistant turn; default true. */
+  readonly addGenerationPrompt?: boolean;
+  /** The row, for errors. */
+  readonly where?: string;
+}
+
+export interface Template {
+  readonly tokenizer: Tokenizer;
+  /** Ends an assistant turn. */
+  readonly endOfTurnId: number;
+  /** Image, video and vision tokens: what must never be sampled. Ascending. */
+  readonly visionTokenIds: readonly number[];
+  /**
+   * Errors: E_IMAGE_COUNT, E_PROMPT_TOO_LONG, E_MESSAGES_INVALID, those of the chat template, of the image sources and of
+   * the image processor.
+   */
+  encode(messages: readonly Message[], images: readonly ImageSource[], options?: EncodeOptions): Promise<EncodedPrompt>;
+  /** An answer's ids, for teacher forcing: its text as ordinary text, then `endOfTurnId`. */
+  encodeCompletion(text: string): Int32Array;
+  decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
+  streamDecoder(options?: DecodeOptions): StreamDecoder;
+  close(): Promise<void>;
+}
+
+export interface TemplateOptions extends ImageLimits {
+  /** System prompt for conversations that have none of their own (in ms-swift too, a row's own wins). */
+  readonly system?: string | undefined;
+  /** Prompt tokens allowed; default the model's max_position_embeddings. */
+  readonly maxLength?: number | undefined;
+  /** Bytes of processed images kept; default 256 MB. */
+  readonly imageCacheBytes?: number | undefined;
+  readonly renderLimits?: RenderLimits | undefined;
+}
+
+/** The template of a checkpoint folder. Errors: those of the three files' readers. */
+export async function openTemplate(
+  dir: string,
+  config: Qwen2_5_VLConfig,
+  options: TemplateOptions = {},
+): Promise<Template> {
+  const tokenizer = readTokenizer(dir);
+  const chat = readChatTemplate(dir, options.renderLimits);
+  const processor = readImageProcessorConfig(dir, options);
+  checkAgainstVision(processor, config.vision, dir);
+  const cache = createImageCache(options.imageCacheBytes ?? 256 * 1024 * 1024);
+  const maxLength = options.maxLength ?? config.text.maxPositionEmbeddings;
+  const names = specialNames(tokenizer, config, dir);
+  const variables = specialVariables(dir);
+  const processing = JSON.stringify(processor);
+
+  const load = async (source: ImageSource): Promise<ProcessedImage> => {
+    const bytes = await readImageBytes(source);
+    const hash = createHash('sha256').update(processing).update(bytes).digest('hex');
+    return cache.get(hash, async () => {
+      const name = nameOfSource(source);
+      const pixels = await decodeImage(bytes, { name, where: source.where });
+      return { ...processImage(pixels, processor, source.where), hash };
+    });
+  };
+
+  const encode: Template['encode'] = async (messages, sources, { addGenerationPrompt = true, where } = {}) => {
+    checkMessages(messages, where);
+    const conversation = withSystem(messages, options.system);
+    const places = countImages(conversation);
+    if (places !== sources.length) throw wrongCount(places, sources.length, where);
+    const guard = createGuard([...tokenizer.special.keys()], textsOf(conversation), chat.source);
+    const rendered = await chat.render({
+      ...variables,
+      messages: protect(conversation, guard),
+      add_generation_prompt: addGenerationPrompt,
+    });
+    checkPads(rendered, names, sources.length, chat);
+    const images = await Promise.all(sources.map(load));
+    const pads = images.map(({ gridThw }) => visualTokens(gridThw, config.vision.spatialMergeSize));
+    const ids = expand(tokenizer.encodeTrusted(rendered, guard.restore), config.imageTokenId, pads);
+    if (ids.length > maxLength) throw tooLong(ids.length, maxLength, pads, where);
+    const system = systemBlock(rendered);
+    const systemIds = expand(tokenizer.encodeTrusted(system, guard.restore), config.imageTokenId, pads);
+    return { text: guard.restore(rendered), ids, images, systemPrefix: systemIds.length };
+  };
+
+  return {
+    tokenizer,
+    endOfTurnId: names.endOfTurnId,
+    visionTokenIds: names.visionTokenIds,
+    encode,
+    encodeCompletion: (text) => concat([tokenizer.encodeText(text), Int32Array.of(names.endOfTurnId)]),
+    decode: tokenizer.decode,
+    streamDecoder: tokenizer.streamDecoder,
+    close: () => chat.close(),
+  };
+}
+
+/** Grids of a prompt's images, as positions and the vision tower want them. */
+export function gridsOf({ images }: Pick<EncodedPrompt, 'images'>): Grid[] {
+  return images.map(({ gridThw }) => gridThw);
+}
+
+// --- internal ---
+
+const TURN_START = '<|im_start|>';
+const TURN_END = '<|im_end|>';
+
+interface SpecialNames {
+  readonly imagePad: string;
+  readonly videoPad: string | undefined;
+  readonly endOfTurnId: number;
+  readonly visionTokenIds: readonly number[];
+}
+
+function specialNames({ special }: Tokenizer, config: Qwen2_5_VLConfig, where: string): SpecialNames {
+  const nameOf = new Map([...special].map(([name, id]) => [id, name]));
+  const imagePad = nameOf.get(config.imageTokenId);
+  const endOfTurnId = special.get(TURN_END);
+  if (imagePad === undefined || endOfTurnId === undefined) {
+    const missing = imagePad === undefined ? `with image_token_id ${config.imageTokenId}` : TURN_END;
+    throw new SightlineError('E_TOKENIZER_INVALID', `the tokenizer has no special token ${missing}`, {
+      where: join(where, 'tokenizer.json'),
+      hint: 'tokenizer and config.json come from different checkpoints; fetch the folder again',
+    });
+  }
+  const { imageTokenId, videoTokenId, visionStartTokenId, visionEndTokenId } = config;
+  const named = [...special].filter(([name]) => /^<\|(vision|image|video)_\w+\|>$/.test(name)).map(([, id]) => id);
+  const vision = new Set([imageTokenId, videoTokenId, visionStartTokenId, visionEndTokenId, ...named]);
+  return {
+    imagePad,
+    videoPad: nameOf.get(videoTokenId),
+    endOfTurnId,
+    visionTokenIds: [...vision].sort((a, b) => a - b),
+  };
+}
+
+/** Names such as `bos_token` that templates may use, as transformers passes them. */
+function specialVariables(dir: string): Record<string, string> {
+  const config = readJsonFileIfPresent(join(dir, 'tokenizer_config.json')) ?? {};
+  const entries = ['bos_token', 'eos_token', 'pad_token', 'unk_token'].flatMap((name): [string, string][] => {
+    const value = config[name];
+    const text = isJsonObject(value) ? value.content : value;
+    return typeof text === 'string' ? [[name, text]] : [];
+  });
+  return Object.fromEntries(entries);
+}
+
+/** A role goes into the text beside control tokens, so only known ones pass. */
+function checkMessages(messages: readonly Message[], where: string | undefined): void {
+  if (messages.length === 0) {
+    throw new SightlineError('E_MESSAGES_INVALID', 'the conversation has no messages', { where });
+  }
+  const unknown = messages.find(({ role }) => !ROLES.includes(role));
+  if (unknown !== undefined) {
+    throw new SightlineError(
+      'E_MESSAGES_INVALID',
+      `role is ${JSON.stringify(unknown.role)}, expected ${ROLES.join(', ')}`,
+      {
+        where,
+      },
+    );
+  }
+}
+
+function withSystem(messages: readonly Message[], system: string | undefined): readonly Message[] {
+  if (system === undefined || messages[0]?.role === 'system') return messages;
+  return [{ role: 'system', content: system }, ...messages];
+}
+
+function textsOf(messages: readonly Message[]): string[] {
+  return messages.flatMap(({ content }) =>
+    typeof content === 'string' ? [content] : content.flatMap((part) => (part.type === 'text' ? [part.text] : [])),
+  );
+}
+
+/** Only roles, texts and places reach the template: no paths, no bytes. */
+function protect(messages: readonly Message[], guard: Guard): unknown[] {
+  return messages.map(({ role, content }) => ({
+    role,
+    content:
+      typeof content === 'string'
+        ? guard.protect(content)
+        : content.map((part) =>
+            part.type === 'text' ? { type: 'text', text: guard.protect(part.text) } : { type: 'image' },
+          ),
+  }));
+}
+
+/** The rendered text up to and with the end of a leading system block; empty without one. */
+function systemBlock(rendered: string): string {
+  if (!rendered.startsWith(`${TURN_START}system`)) return '';
+  const end = rendered.indexOf(`${TURN_END}\n`);
+  return end === -1 ? '' : rendered.slice(0, end + TURN_END.length + 1);
+}
+
+/** Every image pad becomes as many as its image has visual tokens. */
+function expand(ids: Int32Array, imageTokenId: number, pads: readonly number[]): Int32Array {
+  let image = 0;
+  const parts: Int32Array[] = [];
+  let from = 0;
+  for (let at = ids.indexOf(imageTokenId); at !== -1; at = ids.indexOf(imageTokenId, at + 1)) {
+    parts.push(ids.subarray(from, at), new Int32Array(pads[image++]!).fill(imageTokenId));
+    from = at + 1;
+  }
+  return concat([...parts, ids.subarray(from)]);
+}
+
+function checkPads(rendered: string, names: SpecialNames, images: number, chat: ChatTemplate): void {
+  const pads = rendered.split(names.imagePad).length - 1;
+  const videos = names.videoPad === undefined ? 0 : rendered.split(names.videoPad).length - 1;
+  if (pads === images && videos === 0) return;
+  throw new SightlineError(
+    'E_TEMPLATE_INVALID',
+    `the chat template wrote ${pads} image and ${videos} video pads for ${images} images`,
+    {
+      where: chat.where,
+      hint: 'use the template the model was published with',
+    },
+  );
+}
+
+function wrongCount(places: number, images: number, where: string | undefined): SightlineError {
+  return new SightlineError('E_IMAGE_COUNT', `${places} places for images (<image> tags), but ${images} images`, {
+    where,
+    hint: 'put one <image> into the text for each image',
+  });
+}
+
+function tooLong(length: number, limit: number, pads: readonly number[], where: string | undefined): SightlineError {
+  const visual = pads.reduce((sum, count) => sum + count, 0);
+  return new SightlineError(
+    'E_PROMPT_TOO_LONG',
+    `the prompt has ${length} tokens (${visual} of them visual), at most ${limit} are allowed`,
+    {
+      where,
+      hint: visual > length / 2 ? 'lower MAX_PIXELS, or raise the limit' : 'shorten the text, or raise the limit',
+    },
+  );
+}

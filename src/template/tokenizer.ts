@@ -1,0 +1,201 @@
+/**
+ * Text <-> token ids with the checkpoint's own tokenizer, where only the caller decides which text may be a control token.
+ * Knows nothing of conversations and images. The only importer of @huggingface/tokenizers.
+ */
+import { join } from 'node:path';
+import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
+import { isJsonObject, type JsonObject, readJsonFile, readJsonFileIfPresent } from '../checkpoint/json_file.ts';
+import { messageOf, SightlineError } from '../errors.ts';
+import { byteTable } from './byte_level.ts';
+
+export interface DecodeOptions {
+  /** Leave control tokens out; default false. */
+  readonly skipSpecialTokens?: boolean;
+}
+
+/** Decodes tokens as they come; a character split over tokens appears once it is whole. */
+export interface StreamDecoder {
+  push(id: number): string;
+  /** What is left; an unfinished character becomes U+FFFD. */
+  end(): string;
+}
+
+export interface Tokenizer {
+  /** Control tokens (`special` added tokens) and their ids. */
+  readonly special: ReadonlyMap<string, number>;
+  /** Ids of a text in which no control token is recognised, whatever it spells. */
+  encodeText(text: string): Int32Array;
+  /**
+   * Ids of a text in which every control token is recognised: only for text no user wrote. `restore` maps the ordinary
+   * pieces between control tokens before they are encoded.
+   */
+  encodeTrusted(text: string, restore?: (piece: string) => string): Int32Array;
+  /** Text of ids; bytes that are no UTF-8 become U+FFFD. Ids without a token (padding rows of the embedding) are left out. */
+  decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
+  streamDecoder(options?: DecodeOptions): StreamDecoder;
+}
+
+/**
+ * Reads tokenizer.json and tokenizer_config.json of a checkpoint folder.
+ * Errors: E_FILE_MISSING, E_JSON_INVALID, E_TOKENIZER_INVALID, E_TOKENIZER_UNSUPPORTED.
+ */
+export function readTokenizer(dir: string): Tokenizer {
+  const path = join(dir, 'tokenizer.json');
+  const config = readJsonFileIfPresent(join(dir, 'tokenizer_config.json')) ?? {};
+  return createTokenizer(readJsonFile(path), config, path);
+}
+
+/** The same from parsed files. */
+export function createTokenizer(json: JsonObject, config: JsonObject, where: string): Tokenizer {
+  const added = addedTokens(json, config, where);
+  const special = new Map(added.filter((token) => token.special).map(({ content, id }) => [content, id]));
+  const plain = createPlain(json, config, added, where);
+  const bytes = byteTable(json, where);
+  const controlIds = new Set(special.values());
+  const contentOf = new Map(added.map(({ content, id }) => [id, content]));
+  const pattern = specialPattern([...special.keys()]);
+
+  const encodeText = (text: string): Int32Array => {
+    if (text === '') return new Int32Array(0);
+    const { ids } = plain.encode(text, { add_special_tokens: false });
+    for (const id of ids) {
+      if (!Number.isInteger(id) || controlIds.has(id)) throw invalid(`ordinary text was given the id ${id}`, where);
+    }
+    return Int32Array.from(ids);
+  };
+
+  /** UTF-8 bytes of one token. */
+  const bytesOf = (id: number, skip: boolean): Uint8Array => {
+    if (skip && controlIds.has(id)) return EMPTY;
+    const content = contentOf.get(id);
+    if (content !== undefined) return Buffer.from(content, 'utf8');
+    const token = plain.id_to_token(id);
+    return token === undefined ? EMPTY : bytes(token);
+  };
+
+  const streamDecoder = ({ skipSpecialTokens = false }: DecodeOptions = {}): StreamDecoder => {
+    const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+    return {
+      push: (id) => decoder.decode(bytesOf(id, skipSpecialTokens), { stream: true }),
+      end: () => decoder.decode(),
+    };
+  };
+
+  return {
+    special,
+    encodeText,
+    encodeTrusted: (text, restore = (piece) => piece) =>
+      concat(
+        text.split(pattern).map((piece) => {
+          const id = special.get(piece);
+          return id === undefined ? encodeText(restore(piece)) : Int32Array.of(id);
+        }),
+      ),
+    decode: (ids, options) => {
+      const stream = streamDecoder(options);
+      let text = '';
+      for (let i = 0; i < ids.length; i++) text += stream.push(ids[i]!);
+      return text + stream.end();
+    },
+    streamDecoder,
+  };
+}
+
+/** One array of several. */
+export function concat(parts: readonly Int32Array[]): Int32Array {
+  const result = new Int32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    result.set(part, at);
+    at += part.length;
+  }
+  return result;
+}
+
+// --- internal ---
+
+const EMPTY = new Uint8Array(0);
+
+interface AddedToken {
+  readonly id: number;
+  readonly content: string;
+  readonly special: boolean;
+}
+
+/** Added tokens of tokenizer.json, and those that only tokenizer_config.json has, as transformers merges them. */
+function addedTokens(json: JsonObject, config: JsonObject, where: string): AddedToken[] {
+  const listed = Array.isArray(json.added_tokens) ? json.added_tokens : [];
+  const decoder = isJsonObject(config.added_tokens_decoder) ? config.added_tokens_decoder : {};
+  const entries = [
+    ...listed,
+    ...Object.entries(decoder).map(([id, token]) => (isJsonObject(token) ? { ...token, id: Number(id) } : token)),
+  ];
+  const named = new Set(
+    [config.additional_special_tokens, config.extra_special_tokens].flatMap((list) =>
+      Array.isArray(list) ? list : [],
+    ),
+  );
+  const byId = new Map<number, AddedToken>();
+  for (const entry of entries) {
+    if (
+      !isJsonObject(entry) ||
+      typeof entry.id !== 'number' ||
+      !Number.isInteger(entry.id) ||
+      typeof entry.content !== 'string'
+    ) {
+      throw invalid(`an added token is ${JSON.stringify(entry)?.slice(0, 80)}, expected an id and a content`, where);
+    }
+    if (entry.content === '') throw invalid(`added token ${entry.id} is empty`, where);
+    const special = entry.special === true || named.has(entry.content);
+    // Flags that make a token swallow the blanks around it: none of this family has them, and they would break ids silently.
+    if (
+      special &&
+      (entry.lstrip === true || entry.rstrip === true || entry.single_word === true || entry.normalized === true)
+    ) {
+      throw new SightlineError(
+        'E_TOKENIZER_UNSUPPORTED',
+        `special token ${entry.content} has lstrip, rstrip, single_word or normalized set`,
+        {
+          where,
+          hint: 'use the tokenizer files of a Qwen2.5-VL checkpoint',
+        },
+      );
+    }
+    if (!byId.has(entry.id)) byId.set(entry.id, { id: entry.id, content: entry.content, special });
+  }
+  return [...byId.values()];
+}
+
+/**
+ * The library's tokenizer without the control tokens, so that no text can become one. Added tokens that are not special
+ * (`<tool_call>` and the like) stay: they are ordinary words of the vocabulary.
+ */
+function createPlain(
+  json: JsonObject,
+  config: JsonObject,
+  added: readonly AddedToken[],
+  where: string,
+): HuggingFaceTokenizer {
+  const specialIds = new Set(added.filter((token) => token.special).map(({ id }) => id));
+  const listed = Array.isArray(json.added_tokens) ? json.added_tokens : [];
+  const ordinary = listed.filter((token: { id: number }) => !specialIds.has(token.id));
+  try {
+    return new HuggingFaceTokenizer({ ...json, added_tokens: ordinary }, config);
+  } catch (cause) {
+    throw invalid(messageOf(cause), where, cause);
+  }
+}
+
+/** Matches any control token, the longest first; the group keeps them in `split`. */
+function specialPattern(contents: string[]): RegExp {
+  const sorted = contents.sort((a, b) => b.length - a.length);
+  return new RegExp(`(${sorted.map((text) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('|') || '(?!)'})`);
+}
+
+function invalid(message: string, where: string, cause?: unknown): SightlineError {
+  return new SightlineError('E_TOKENIZER_INVALID', `tokenizer cannot be used: ${message}`, {
+    where,
+    hint: 'compare with the tokenizer.json the model was published with',
+    cause,
+  });
+}

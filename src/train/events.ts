@@ -1,0 +1,147 @@
+/**
+ * What a training run says about itself: plain, serialisable events, and the interface of those who listen.
+ * Knows nothing of files, terminals or dashboards; the loop emits and never asks who hears it.
+ */
+
+/** A value that survives JSON. */
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+
+/** Metrics by name, in the field's snake_case names (`reward`, `rewards/DDAPOAttentionORM/mean`, `grad_norm`, …). */
+export type Metrics = Readonly<Record<string, number>>;
+
+/** Sizes a reader wants before the first step. */
+export interface ModelSummary {
+  readonly dir: string;
+  readonly architecture: string;
+  /** Number of parameters, and how many of them are trained. */
+  readonly parameters: number;
+  readonly trainable: number;
+}
+
+export interface DataSummary {
+  /** Rows kept for training. */
+  readonly rows: number;
+  /** Rows kept for evaluation; 0 without one. */
+  readonly evalRows: number;
+  /** Rows left out, by reason. */
+  readonly dropped: Readonly<Record<string, number>>;
+}
+
+/** Model and data are loaded; the first step comes next. */
+export interface StartEvent {
+  readonly type: 'start';
+  readonly command: string;
+  /** Resolved arguments whose value is not the default, by flag name. */
+  readonly changed: Readonly<Record<string, Json>>;
+  readonly model: ModelSummary;
+  readonly data: DataSummary;
+  readonly outputDir: string;
+  /** Steps already done (0, or where a resumed run goes on) and the step the run ends at. */
+  readonly step: number;
+  readonly maxSteps: number;
+}
+
+/** One optimiser step is done. Comes at every step, for progress displays; records are made of `log`. */
+export interface ProgressEvent {
+  readonly type: 'progress';
+  readonly step: number;
+  readonly maxSteps: number;
+  readonly epoch: number;
+}
+
+/** Metrics averaged over the steps since the last log (every `logging_steps`). */
+export interface LogEvent {
+  readonly type: 'log';
+  readonly step: number;
+  readonly maxSteps: number;
+  /** Passes over the data so far, with its fraction. */
+  readonly epoch: number;
+  readonly metrics: Metrics;
+}
+
+/** One completion as it was sampled and judged. */
+export interface CompletionRow {
+  /** Rendered prompt text, image placeholders included. */
+  readonly prompt: string;
+  readonly completion: string;
+  /** Score by reward name; `null`: the reward does not apply or could not be computed. */
+  readonly rewards: Readonly<Record<string, number | null>>;
+  readonly advantage: number;
+  /** Further columns: `tdr`, `entropy`, `length`, … */
+  readonly extras: Readonly<Record<string, Json>>;
+}
+
+/** The completions since the last log (only with `log_completions`). */
+export interface CompletionsEvent {
+  readonly type: 'completions';
+  readonly step: number;
+  readonly rows: readonly CompletionRow[];
+}
+
+/** A sentence for the reader; `debug` lines carry their own prefix. */
+export interface NoticeEvent {
+  readonly type: 'notice';
+  readonly level: 'debug' | 'info' | 'warn';
+  readonly text: string;
+}
+
+/** A checkpoint is complete on disk. */
+export interface CheckpointEvent {
+  readonly type: 'checkpoint';
+  readonly step: number;
+  readonly dir: string;
+}
+
+/** An evaluation is done; names without the `eval_` prefix. */
+export interface EvalEvent {
+  readonly type: 'eval';
+  readonly step: number;
+  readonly maxSteps: number;
+  readonly epoch: number;
+  readonly metrics: Metrics;
+}
+
+/** The run is over, completely or because it was asked to stop. */
+export interface EndEvent {
+  readonly type: 'end';
+  readonly status: 'completed' | 'interrupted';
+  readonly step: number;
+  readonly maxSteps: number;
+  /** First and last logged metrics, and the evaluations before the first and after the last step. */
+  readonly firstLog: Metrics | null;
+  readonly lastLog: Metrics | null;
+  readonly evalBefore: Metrics | null;
+  readonly evalAfter: Metrics | null;
+  readonly outputDir: string;
+  /** Wall time in seconds by part (`rollout`, `reward`, `update`, `save`, …). */
+  readonly seconds: Readonly<Record<string, number>>;
+  readonly lastCheckpoint: string | null;
+  readonly bestCheckpoint: string | null;
+  readonly bestMetric: number | null;
+}
+
+export type TrainEvent =
+  | StartEvent
+  | ProgressEvent
+  | LogEvent
+  | CompletionsEvent
+  | NoticeEvent
+  | CheckpointEvent
+  | EvalEvent
+  | EndEvent;
+
+/** Someone who wants to know: a file, a terminal, a dashboard. */
+export interface Listener {
+  onEvent(event: TrainEvent): void | Promise<void>;
+  /** Called once when no more events come, also after a failed run. */
+  close?(): void | Promise<void>;
+}
+
+/** How a run is told where to write, when to stop and whom to tell. */
+export interface RunContext {
+  /** Aborted by SIGINT or SIGTERM: finish or drop the step, save, emit `end`, return. */
+  readonly signal: AbortSignal;
+  readonly emit: (event: TrainEvent) => void | Promise<void>;
+  /** Existing, empty folder of this run (`output/vN-<timestamp>`). */
+  readonly outputDir: string;
+}

@@ -1,0 +1,22 @@
+/**
+ * Writes a whole file or nothing: beside its place first, flushed to disk, then renamed over it.
+ */
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+
+/** Replaces or makes the file. Throws the system's error and leaves what was there before. */
+export function writeFileAtomically(path: string, content: string | Uint8Array): void {
+  const beside = `${path}.${process.pid}.tmp`;
+  try {
+    const fd = openSync(beside, 'w');
+    try {
+      writeFileSync(fd, content);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(beside, path);
+  } catch (error) {
+    rmSync(beside, { force: true });
+    throw error;
+  }
+}

@@ -1,0 +1,175 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { openCheckpoint } from '../../src/checkpoint/open.ts';
+import { goldenCheckpoints } from '../helpers/golden.ts';
+import { floatsFile, folderOf, refusal, safetensorsBytes, scratch, shown } from './scratch.ts';
+
+const index = (weightMap: unknown): string => JSON.stringify({ metadata: {}, weight_map: weightMap });
+const INDEX = 'model.safetensors.index.json';
+
+describe.each(goldenCheckpoints())('golden checkpoint $name', ({ model }) => {
+  /** Every tensor by a plain reading of the files: JSON.parse, whole file, arithmetic by definition. */
+  function plainReading(): Map<string, { dtype: string; shape: number[]; values: Float32Array }> {
+    const tensors = new Map<string, { dtype: string; shape: number[]; values: Float32Array }>();
+    const dir = openCheckpoint(model);
+    const files = new Set([...dir.tensors.values()].map(({ file }) => file));
+    dir.close();
+    for (const file of files) {
+      const bytes = readFileSync(file);
+      const length = Number(bytes.readBigUInt64LE(0));
+      const header: Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }> = JSON.parse(
+        bytes.toString('utf8', 8, 8 + length),
+      );
+      for (const [name, { dtype, shape, data_offsets: offsets }] of Object.entries(header)) {
+        if (name === '__metadata__') continue;
+        const data = bytes.subarray(8 + length + offsets[0], 8 + length + offsets[1]);
+        const width = dtype === 'BF16' ? 2 : 4;
+        const values = Float32Array.from({ length: data.length / width }, (_, i) => {
+          if (dtype === 'F32') return data.readFloatLE(4 * i);
+          const word = Buffer.from([0, 0, data[2 * i]!, data[2 * i + 1]!]);
+          return word.readFloatLE(0);
+        });
+        tensors.set(name, { dtype, shape, values });
+      }
+    }
+    return tensors;
+  }
+
+  test('every tensor: name, dtype, shape, values', () => {
+    const plain = plainReading();
+    const checkpoint = openCheckpoint(model);
+    expect([...checkpoint.tensors.keys()].sort()).toEqual([...plain.keys()].sort());
+    for (const [name, stored] of checkpoint.tensors) {
+      const expected = plain.get(name)!;
+      expect({ name, dtype: stored.dtype, shape: stored.shape }).toEqual({
+        name,
+        dtype: expected.dtype,
+        shape: expected.shape,
+      });
+      const values = checkpoint.read(name);
+      expect(Buffer.compare(Buffer.from(values.buffer), Buffer.from(expected.values.buffer)), name).toBe(0);
+      expect(checkpoint.readRaw(name).length).toBe(stored.end - stored.begin);
+    }
+    checkpoint.close();
+  });
+});
+
+describe('names', () => {
+  test('the nested layout is translated, and read under its canonical names', () => {
+    const dir = folderOf({
+      'model.safetensors': floatsFile({
+        'model.language_model.layers.0.mlp.up_proj.weight': [1],
+        'model.visual.merger.ln_q.weight': [1],
+        'lm_head.weight': [1],
+      }),
+    });
+    const checkpoint = openCheckpoint(dir);
+    expect([...checkpoint.tensors.values()].map(({ name, storedName }) => [name, storedName])).toEqual([
+      ['model.layers.0.mlp.up_proj.weight', 'model.language_model.layers.0.mlp.up_proj.weight'],
+      ['visual.merger.ln_q.weight', 'model.visual.merger.ln_q.weight'],
+      ['lm_head.weight', 'lm_head.weight'],
+    ]);
+    expect([...checkpoint.read('visual.merger.ln_q.weight')]).toEqual([2]);
+    const part = new Float32Array(1);
+    checkpoint.readInto('lm_head.weight', part);
+    expect([...part]).toEqual([3]);
+    checkpoint.close();
+  });
+
+  test('one tensor under two spellings is refused', async () => {
+    const dir = folderOf({ 'model.safetensors': floatsFile({ 'visual.x': [1], 'model.visual.x': [1] }) });
+    expect(shown(await refusal(() => openCheckpoint(dir)))).toMatch(
+      /"model\.visual\.x" is also in .*there as "visual\.x"/,
+    );
+  });
+
+  test('a tensor that is not there', async () => {
+    const checkpoint = openCheckpoint(folderOf({ 'model.safetensors': floatsFile({ a: [1] }) }));
+    expect(shown(await refusal(() => checkpoint.read('b')))).toMatch(/E_TENSOR_MISSING.*"b" is missing/);
+    checkpoint.close();
+  });
+});
+
+describe('a folder without a checkpoint', () => {
+  test('no folder, a file, no weights, weights of another kind', async () => {
+    const at = async (dir: string): Promise<string> => shown(await refusal(() => openCheckpoint(dir)));
+    expect(await at(join(scratch(), 'no'))).toMatch(/E_CHECKPOINT_MISSING.*folder not found/);
+    expect(await at(join(folderOf({ file: '' }), 'file'))).toMatch(/not a folder/);
+    expect(await at(scratch())).toMatch(/neither model\.safetensors nor/);
+    expect(await at(folderOf({ 'pytorch_model.bin': '' }))).toMatch(/pytorch_model\.bin cannot be read/);
+  });
+
+  test('integer weights are refused by name', async () => {
+    const bytes = safetensorsBytes('{"q":{"dtype":"I8","shape":[1],"data_offsets":[0,1]}}', 1);
+    const error = await refusal(() => openCheckpoint(folderOf({ 'model.safetensors': bytes })));
+    expect(shown(error)).toMatch(/E_TENSOR_DTYPE.*"q" has dtype I8.*model\.safetensors/);
+  });
+});
+
+describe('sharded index', () => {
+  const a = floatsFile({ a: [1] });
+  const b = floatsFile({ b: [2] });
+  const open = (weightMap: unknown, files: Record<string, Uint8Array> = { 'a.safetensors': a, 'b.safetensors': b }) =>
+    openCheckpoint(folderOf({ ...files, [INDEX]: index(weightMap) }));
+
+  test('two shards', () => {
+    const checkpoint = open({ b: 'b.safetensors', a: 'a.safetensors' });
+    expect([...checkpoint.read('a'), ...checkpoint.read('b')]).toEqual([1, 1, 2]);
+    checkpoint.close();
+  });
+
+  test('a single file comes first, as in transformers', () => {
+    const dir = folderOf({ 'model.safetensors': a, [INDEX]: index({ b: 'missing.safetensors' }) });
+    const checkpoint = openCheckpoint(dir);
+    expect([...checkpoint.tensors.keys()]).toEqual(['a']);
+    checkpoint.close();
+  });
+
+  test.each([
+    '../x.safetensors',
+    '/etc/x.safetensors',
+    'C:\\x.safetensors',
+    'sub/x.safetensors',
+    '..\\x.safetensors',
+    '..',
+    '.safetensors',
+    'a.bin',
+    'a\u0000.safetensors',
+    '',
+    7,
+    null,
+    ['a.safetensors'],
+  ])('shard name %j is refused', async (shard) => {
+    const error = await refusal(() => open({ a: shard }));
+    expect(error.code).toBe('E_CHECKPOINT_INVALID');
+    expect(error.where).toMatch(/index\.json$/);
+    expect(error.message).toMatch(/tensor "a"/);
+  });
+
+  test('missing, truncated and contradictory shards are named', async () => {
+    const at = async (...args: Parameters<typeof open>): Promise<string> => shown(await refusal(() => open(...args)));
+    expect(await at({ a: 'a.safetensors', c: 'c.safetensors' })).toMatch(/E_SHARD_MISSING.*c\.safetensors is missing/);
+    expect(await at({ a: 'a.safetensors' }, { 'a.safetensors': a.subarray(0, a.length - 1) })).toMatch(
+      /cut off.*a\.safetensors/,
+    );
+    expect(await at({ a: 'a.safetensors', c: 'b.safetensors' })).toMatch(/tensor "c" is not in shard b\.safetensors/);
+    const twice = { 'a.safetensors': a, 'b.safetensors': floatsFile({ a: [1], b: [2] }) };
+    expect(await at({ a: 'a.safetensors', b: 'b.safetensors' }, twice)).toMatch(
+      /tensor "a" is also in .*a\.safetensors.*b\.safetensors/,
+    );
+  });
+
+  test('an index that is none', async () => {
+    for (const [text, expected] of [
+      ['{"weight_map":', /not valid JSON/],
+      ['[]', /expected a JSON object/],
+      ['{}', /weight_map is nothing/],
+      ['{"weight_map":[]}', /weight_map is an array/],
+      ['{"weight_map":{}}', /weight_map is empty/],
+      ['{"weight_map":{"__proto__":"x.safetensors"}}', /x\.safetensors is missing/],
+    ] as const) {
+      expect(shown(await refusal(() => openCheckpoint(folderOf({ [INDEX]: text }))))).toMatch(expected);
+    }
+  });
+});

@@ -1,0 +1,171 @@
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { decodeImage } from '../../../src/data/image_decode.ts';
+import { SightlineError } from '../../../src/errors.ts';
+import {
+  parseImageProcessorConfig,
+  processImage,
+  readImageProcessorConfig,
+  smartResize,
+} from '../../../src/models/qwen2_5_vl/image_processing.ts';
+import { type RgbImage, resizeBicubic } from '../../../src/models/qwen2_5_vl/image_resize.ts';
+import { goldenCheckpoints } from '../../helpers/golden.ts';
+import { goldenCases, goldenTensor, imageNames } from '../../template/golden_cases.ts';
+
+for (const checkpoint of goldenCheckpoints()) {
+  describe(`golden ${checkpoint.name}`, () => {
+    const config = readImageProcessorConfig(checkpoint.model);
+    for (const golden of goldenCases(checkpoint).filter((c) => c.image_grid_thw !== null)) {
+      test(`${golden.name}: grid and pixel values`, async () => {
+        const expected = goldenTensor(checkpoint, `${golden.name}.pixel_values`);
+        const width = expected.shape[1]!;
+        const rows: Float32Array[] = [];
+        const grids: unknown[] = [];
+        for (const name of imageNames(golden)) {
+          const bytes = readFileSync(join(checkpoint.golden, 'images', name));
+          const { pixelValues, gridThw } = processImage(await decodeImage(bytes, { name, where: 'test' }), config);
+          grids.push(gridThw);
+          for (let i = 0; i < pixelValues.length; i += width) rows.push(pixelValues.subarray(i, i + width));
+        }
+        expect(grids).toEqual(golden.image_grid_thw);
+        // The largest picture's tensor keeps every 8th row only.
+        const step = golden.name === 'downscaled' ? 8 : 1;
+        const actual = rows.filter((_, i) => i % step === 0).flatMap((row) => [...row]);
+        expect(actual.length).toBe(expected.data.length);
+        let [worst, sum] = [0, 0];
+        for (let i = 0; i < actual.length; i++) {
+          const difference = Math.abs(actual[i]! - expected.data[i]!);
+          worst = Math.max(worst, difference);
+          sum += difference;
+        }
+        console.log(
+          `${checkpoint.name} ${golden.name}: pixel values: largest error ${worst}, mean ${sum / actual.length}`,
+        );
+        // 2/255 of mean difference before normalisation would do; the resampler is the same, so nothing should differ.
+        expect(worst).toBeLessThan(1e-6);
+      });
+    }
+  });
+}
+
+describe('smartResize', () => {
+  const limits = { factor: 28, minPixels: 3136, maxPixels: 50176 };
+
+  // Values of transformers' formula in Python: smart_resize(height, width, 28, 3136, 50176).
+  test.each([
+    [112, 140, 112, 140],
+    [101, 157, 112, 168],
+    [70, 70, 56, 56], // 2.5 rounds to 2, not 3
+    [42, 98, 56, 112], // 1.5 rounds to 2, 3.5 to 4
+    [30, 40, 56, 84],
+    [220, 300, 168, 252],
+    [1, 1, 56, 56],
+    [10, 1500, 28, 700],
+  ])('%i x %i', (height, width, wantedHeight, wantedWidth) => {
+    expect(smartResize(height, width, limits)).toEqual({ height: wantedHeight, width: wantedWidth });
+  });
+
+  test('an aspect ratio above 200 is refused, 200 is not', () => {
+    expect(smartResize(10, 2000, limits).height).toBe(28);
+    expect(() => smartResize(1, 10000, limits, 'a.jsonl:7')).toThrow(
+      expect.objectContaining({ code: 'E_IMAGE_ASPECT', where: 'a.jsonl:7' }),
+    );
+  });
+});
+
+describe('resizeBicubic', () => {
+  const filled = (width: number, height: number, value: (x: number, y: number, c: number) => number): RgbImage => {
+    const data = new Uint8Array(width * height * 3);
+    for (let i = 0; i < data.length; i++) data[i] = value(Math.floor(i / 3) % width, Math.floor(i / 3 / width), i % 3);
+    return { width, height, data };
+  };
+
+  test('a flat picture stays flat at any size', () => {
+    const flat = filled(37, 23, (_x, _y, c) => [0, 128, 255][c]!);
+    for (const [width, height] of [
+      [28, 28],
+      [112, 56],
+      [5, 90],
+    ] as const) {
+      const { data } = resizeBicubic(flat, width, height);
+      expect(data.length).toBe(width * height * 3);
+      expect(data.every((value, i) => value === [0, 128, 255][i % 3])).toBe(true);
+    }
+  });
+
+  test('the same size is the same picture', () => {
+    const picture = filled(9, 7, (x, y, c) => (x * 31 + y * 17 + c * 5) % 256);
+    expect(resizeBicubic(picture, 9, 7).data).toEqual(picture.data);
+  });
+
+  test('overshoot is clipped, not wrapped', () => {
+    const edge = filled(20, 4, (x) => (x < 10 ? 0 : 255));
+    const row = [...resizeBicubic(edge, 60, 4).data.subarray(0, 180)].filter((_, i) => i % 3 === 0);
+    expect(row.slice(0, 20).every((v) => v <= 20)).toBe(true);
+    expect(row.slice(40).every((v) => v >= 235)).toBe(true);
+  });
+});
+
+describe('patch order', () => {
+  test('rows go by merged block, columns by channel, time, y, x', () => {
+    const config = parseImageProcessorConfig({ image_mean: [0, 0, 0], image_std: [1, 1, 1] }, 'test');
+    // 56 x 84 needs no resizing; a pixel's value names its patch (red), its row (green) and column (blue) in it.
+    const [width, height] = [84, 56];
+    const data = new Uint8Array(width * height * 3);
+    for (let y = 0; y < height; y++) {
+      for (let x = 0; x < width; x++) {
+        const at = (y * width + x) * 3;
+        data[at] = Math.floor(y / 14) * 6 + Math.floor(x / 14);
+        data[at + 1] = y % 14;
+        data[at + 2] = x % 14;
+      }
+    }
+    const { pixelValues, gridThw } = processImage({ width, height, data }, config);
+    expect(gridThw).toEqual([1, 4, 6]);
+    expect(pixelValues.length).toBe(24 * 1176);
+    const value = (row: number, channel: number, time: number, y: number, x: number): number =>
+      Math.round(pixelValues[row * 1176 + ((channel * 2 + time) * 14 + y) * 14 + x]! * 255);
+    const patches = Array.from({ length: 24 }, (_, row) => value(row, 0, 0, 3, 5));
+    expect(patches).toEqual([0, 1, 6, 7, 2, 3, 8, 9, 4, 5, 10, 11, 12, 13, 18, 19, 14, 15, 20, 21, 16, 17, 22, 23]);
+    for (const time of [0, 1]) expect([value(9, 1, time, 3, 5), value(9, 2, time, 3, 5)]).toEqual([3, 5]);
+  });
+});
+
+describe('image processor files', () => {
+  const folder = (files: Record<string, unknown>): string => {
+    const dir = mkdtempSync(join(tmpdir(), 'processor-'));
+    for (const [name, json] of Object.entries(files)) writeFileSync(join(dir, name), JSON.stringify(json));
+    return dir;
+  };
+
+  test('limits: size, min_pixels and options, the last one wins', () => {
+    const size = { shortest_edge: 3136, longest_edge: 50176 };
+    const nested = folder({ 'processor_config.json': { image_processor: { size } } });
+    expect(readImageProcessorConfig(nested)).toMatchObject({ minPixels: 3136, maxPixels: 50176 });
+    const flat = folder({ 'preprocessor_config.json': { size, min_pixels: 784, max_pixels: 7840 } });
+    expect(readImageProcessorConfig(flat)).toMatchObject({ minPixels: 784, maxPixels: 7840 });
+    expect(readImageProcessorConfig(flat, { maxPixels: 1568 })).toMatchObject({ minPixels: 784, maxPixels: 1568 });
+    expect(readImageProcessorConfig(folder({}))).toMatchObject({ minPixels: 3136, maxPixels: 1003520 });
+  });
+
+  test.each([
+    [{ min_pixels: 100000, max_pixels: 784 }, 'E_PIXEL_LIMITS'],
+    [{ max_pixels: 100, min_pixels: 1 }, 'E_PIXEL_LIMITS'],
+    [{ min_pixels: 'many' }, 'E_PROCESSOR_INVALID'],
+    [{ image_mean: [1, 2] }, 'E_PROCESSOR_INVALID'],
+    [{ image_std: [1, 0, 1] }, 'E_PROCESSOR_INVALID'],
+    [{ resample: 2 }, 'E_PROCESSOR_UNSUPPORTED'],
+    [{ do_normalize: false }, 'E_PROCESSOR_UNSUPPORTED'],
+  ])('%j -> %s', (json, code) => {
+    let thrown: unknown;
+    try {
+      parseImageProcessorConfig(json, 'preprocessor_config.json');
+    } catch (error) {
+      thrown = error;
+    }
+    expect(thrown).toBeInstanceOf(SightlineError);
+    expect(thrown).toMatchObject({ code });
+  });
+});

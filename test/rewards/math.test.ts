@@ -1,0 +1,156 @@
+import { afterAll, describe, expect, test } from 'vitest';
+import { checkMath, closeMathProcess } from '../../src/rewards/math/check.ts';
+import { answerTag, extractMath } from '../../src/rewards/math/extract.ts';
+import { normalizeMath } from '../../src/rewards/math/normalize.ts';
+import { closeNumbers, quickEqual, splitList } from '../../src/rewards/math/quick.ts';
+
+afterAll(closeMathProcess);
+
+async function verdict(reference: string, answer: string): Promise<string> {
+  const gold = normalizeMath(reference);
+  const given = normalizeMath(answer);
+  if (gold === null) return 'reference';
+  if (given === null) return 'answer';
+  return checkMath(gold, given);
+}
+
+describe('normalizeMath', () => {
+  test.each([
+    ['$x = \\dfrac{1}{2}\\text{ cm}$', '\\frac{1}{2}'],
+    ['\\tfrac12', '\\frac12'],
+    ['12,345', '12345'],
+    ['12{,}345', '12345'],
+    ['(1, 2)', '(1, 2)'],
+    ['1,234,567.5', '1234567.5'],
+    ['5 cm', '5'],
+    ['5cm', '5'],
+    ['5 m', '5'],
+    ['12\\pi square units', '12\\pi'],
+    ['7 apples.', '7'],
+    ['5xy', '5xy'],
+    ['5x', '5x'],
+    ['ab + b^2', 'ab + b^2'],
+    ['2 sin x', '2 \\sin x'],
+    ['$\\$40$', '40'],
+    ['50%', '50\\%'],
+    ['50 percent', '50\\%'],
+    ['30^\\circ', '30'],
+    ['90°', '90'],
+    ['\\sin 30^\\circ', '\\sin 30^\\circ'],
+    ['3 + 4 = 7', '7'],
+    ['2x + 3 = 7', '2x + 3 = 7'],
+    ['sqrt(2)/2', '\\sqrt{2}/2'],
+    ['\\left( 1, 2 \\right)', '( 1, 2 )'],
+    ['−3', '-3'],
+    ['2π', '2\\pi'],
+    ['A', 'A'],
+  ])('%s -> %s', (text, plain) => expect(normalizeMath(text)).toBe(plain));
+
+  test.each(['', 'red', 'top left', 'I see a red circle', 'Most circles are red.', '漢字', 'red 2 blue', 'no 2', 'and/or', '?'])(
+    '%s is no maths',
+    (text) => expect(normalizeMath(text)).toBeNull(),
+  );
+});
+
+describe('extractMath', () => {
+  test.each([
+    ['so \\boxed{\\frac{1}{2}} it is, not \\boxed{3}', '3'],
+    ['\\boxed{\\frac{a}{b}}', '\\frac{a}{b}'],
+    ['we get $x=5$ and then $y = 7$.', '7'],
+    ['it costs $5 and $6 in all', '6'],
+    ['#### 42', '42'],
+    ['The answer is 4.', '4'],
+    ['Answer: 12,000 dollars', '12000'],
+    ['I count 3 circles and 4 squares', '4'],
+    ['about 1/3', '1/3'],
+    ['nothing here', null],
+  ])('%s -> %s', (text, found) => expect(extractMath(text, { anyNumber: true })).toBe(found));
+
+  test('takes bare numbers only where asked', () => {
+    expect(extractMath('I count 3 circles', {})).toBeNull();
+    expect(extractMath('it is 5', { latexOnly: true, anyNumber: true })).toBeNull();
+    expect(extractMath('it is $5$', { latexOnly: true })).toBe('5');
+  });
+
+  test('answerTag takes the first block, over lines', () => {
+    expect(answerTag('<answer>\n red </answer><answer>blue</answer>')).toBe('red');
+    expect(answerTag('red')).toBeNull();
+  });
+});
+
+describe('checkMath', () => {
+  test.each([
+    ['1/2', '0.5', 'equal'],
+    ['\\dfrac{1}{2}', '\\frac12', 'equal'],
+    ['\\sqrt{8}', '2\\sqrt{2}', 'equal'],
+    ['(x+1)^2', 'x^2+2x+1', 'equal'],
+    ['(x+1)^2', 'x^2+2x-1', 'different'],
+    ['|x|', 'x', 'different'],
+    ['x', 'y', 'different'],
+    ['2\\pi', '6.283185', 'equal'],
+    ['2\\pi', '6.28', 'different'],
+    ['\\frac{1}{3}', '0.333333', 'equal'],
+    ['0.0000001', '0', 'different'],
+    ['12,345', '12345', 'equal'],
+    ['x=5', '5', 'equal'],
+    ['5', 'x = 5', 'equal'],
+    ['50%', '0.5', 'equal'],
+    ['50', '50%', 'equal'],
+    ['50%', '5', 'different'],
+    ['(1, 2)', '(1,2)', 'equal'],
+    ['(1, 2)', '(2,1)', 'different'],
+    ['[0, 1)', '[0,1)', 'equal'],
+    ['[0, 1)', '(0,1)', 'different'],
+    ['\\{1, 2\\}', '\\{2,1\\}', 'equal'],
+    ['1, 2', '2, 1', 'equal'],
+    ['\\sin 30^\\circ', '\\frac{1}{2}', 'equal'],
+    ['30^\\circ', '30', 'equal'],
+    ['-\\infty', '-\\infty', 'equal'],
+    ['1\\frac{1}{2}', '1.5', 'equal'],
+    ['\\sum_{k=1}^{10} k', '55', 'equal'],
+    ['\\sum_{k=1}^{3} k x', '6x', 'equal'],
+    ['\\int_0^1 x dx', '0.5', 'reference'],
+    ['\\binom{4}{2}', '6', 'reference'],
+    ['7', '3x+', 'answer'],
+    ['7', '1/0', 'answer'],
+    ['\\frac{3}{', '7', 'reference'],
+    ['red', '7', 'reference'],
+    ['7', 'red', 'answer'],
+  ])('%s against %s: %s', async (reference, answer, expected) => {
+    expect(await verdict(reference, answer)).toBe(expected);
+  });
+
+  test('a symbol seen as a function in one pair is a number again in the next', async () => {
+    expect(await checkMath('d(x)+1', '2')).toBe('different');
+    expect(await checkMath('d + 1', '1 + d')).toBe('equal');
+  });
+
+  test('an expression that hangs costs its deadline, and the next one is answered', async () => {
+    const hung = checkMath('7', '\\sum_{k=1}^{100000000} k', { deadlineMs: 300 });
+    const next = checkMath('\\sqrt{8}', '2\\sqrt{2}');
+    expect(await hung).toBe('timeout');
+    expect(await next).toBe('equal');
+  });
+});
+
+describe('quick path', () => {
+  test('decides numbers and equal texts, leaves the rest', () => {
+    expect(quickEqual('x + 1', 'x+1')).toBe(true);
+    expect(quickEqual('-\\frac{1}{4}', '-0.25')).toBe(true);
+    expect(quickEqual('3', '4')).toBe(false);
+    expect(quickEqual('1/0', '4')).toBeUndefined();
+    expect(quickEqual('x', '4')).toBeUndefined();
+  });
+
+  test('closeNumbers: six decimals, but three digits of small values', () => {
+    expect(closeNumbers(1_000_000, 1_000_001)).toBe(false);
+    expect(closeNumbers(1e-7, 2e-7)).toBe(false);
+    expect(closeNumbers(0, 0)).toBe(true);
+  });
+
+  test('splitList tells one bracket from two', () => {
+    expect(splitList('(1)(2)').items).toEqual(['(1)(2)']);
+    expect(splitList('(1, (2, 3))').items).toEqual(['1', '(2, 3)']);
+    expect(splitList('\\{5\\}')).toEqual({ open: '\\{', close: '\\}', ordered: false, items: ['5'] });
+  });
+});

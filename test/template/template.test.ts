@@ -1,0 +1,41 @@
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import type { ImageSource } from '../../src/data/image_source.ts';
+import { readConfig } from '../../src/models/qwen2_5_vl/config.ts';
+import { ropeIndex } from '../../src/models/qwen2_5_vl/positions.ts';
+import { promptSpans } from '../../src/template/spans.ts';
+import { gridsOf, openTemplate } from '../../src/template/template.ts';
+import { goldenCheckpoints } from '../helpers/golden.ts';
+import { goldenCases, goldenTensor, imageNames } from './golden_cases.ts';
+
+for (const checkpoint of goldenCheckpoints()) {
+  describe(`golden ${checkpoint.name}`, async () => {
+    const config = await readConfig(checkpoint.model);
+    const template = await openTemplate(checkpoint.model, config);
+    for (const golden of goldenCases(checkpoint)) {
+      test(`${golden.name}: text, ids, grids, positions, system prefix, spans`, async () => {
+        const images = imageNames(golden).map(
+          (name): ImageSource => ({ kind: 'path', path: join(checkpoint.golden, 'images', name), where: golden.name }),
+        );
+        const encoded = await template.encode(golden.messages, images);
+        expect(encoded.text).toBe(golden.text);
+        expect([...encoded.ids]).toEqual(golden.prompt_ids);
+        expect(gridsOf(encoded)).toEqual(golden.image_grid_thw ?? []);
+        expect(encoded.systemPrefix).toBe(golden.system_prefix_tokens);
+
+        const full = Int32Array.from([...golden.prompt_ids, ...golden.completion_ids]);
+        const { positions, delta } = ropeIndex(full, gridsOf(encoded), config);
+        expect([...positions]).toEqual([...goldenTensor(checkpoint, `${golden.name}.position_ids`).data]);
+        expect(delta).toBe(golden.rope_delta);
+        expect(ropeIndex(encoded.ids, gridsOf(encoded), config).delta).toBe(golden.rope_delta);
+
+        const spans = promptSpans(encoded.ids, encoded.systemPrefix, config);
+        if (golden.tdr !== null) {
+          expect(spans.visual.length).toBe(golden.tdr.n_vis);
+          expect(spans.text.length).toBe(golden.tdr.n_text);
+        }
+        expect(new Set(spans.imageOf).size).toBe(images.length);
+      });
+    }
+  });
+}
