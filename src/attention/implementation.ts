@@ -111,9 +111,13 @@ export function unwrapModel<M extends BareModel>(
   const seen = new Set<unknown>();
   for (;;) {
     if (seen.has(model)) {
-      throw new SightlineError('E_MODEL_WRAPPER', 'the policy is wrapped in a cycle: unwrapping it comes back to itself', {
-        hint: 'check .module, .base_model.model and unwrap_model() of the model handed to the reward',
-      });
+      throw new SightlineError(
+        'E_MODEL_WRAPPER',
+        'the policy is wrapped in a cycle: unwrapping it comes back to itself',
+        {
+          hint: 'check .module, .base_model.model and unwrap_model() of the model handed to the reward',
+        },
+      );
     }
     seen.add(model);
     const inner = innerModel(model);

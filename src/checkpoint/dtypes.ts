@@ -9,18 +9,10 @@ export type WeightDtype = 'F32' | 'F16' | 'BF16';
 /** The same as config.json and the command line spell them. */
 export type DtypeName = 'float32' | 'float16' | 'bfloat16';
 
-export const BYTES_PER_WEIGHT: Readonly<Record<WeightDtype, number>> = { F32: 4, F16: 2, BF16: 2 };
-
 export const DTYPE_OF_NAME: Readonly<Record<DtypeName, WeightDtype>> = {
   float32: 'F32',
   float16: 'F16',
   bfloat16: 'BF16',
-};
-
-export const NAME_OF_DTYPE: Readonly<Record<WeightDtype, DtypeName>> = {
-  F32: 'float32',
-  F16: 'float16',
-  BF16: 'bfloat16',
 };
 
 /**

@@ -1,6 +1,6 @@
 /**
  * Encoded image bytes -> 8-bit RGB, the pixels that PIL's `Image.open(...).convert('RGB')` gives.
- * Knows formats and colour models, not sources, sizes or models. The only importer of sharp, which decodes and nothing else.
+ * Knows formats and colour models, not sources, sizes or models. sharp decodes here and does nothing else.
  */
 import type { Sharp } from 'sharp';
 import { messageOf, SightlineError } from '../errors.ts';

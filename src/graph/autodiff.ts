@@ -39,7 +39,7 @@ export function gradients(
   }
   for (const value of order.reverse()) {
     const dy = cotangents.get(value);
-    if (dy === undefined || value.inputs.length === 0 || !needed.has(value) || wrt.includes(value)) continue;
+    if (dy === undefined || !value.inputs.some((source) => needed.has(source))) continue;
     const { vjp } = value.rule;
     if (typeof vjp !== 'function') {
       throw new Error(`no gradient through '${value.op}': ${vjp.none}`);

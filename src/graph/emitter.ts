@@ -12,7 +12,8 @@ export interface OnnxNode {
   readonly opType: string;
   readonly domain: string;
   readonly inputs: readonly string[];
-  readonly output: string;
+  /** Names of the results; nearly always one. */
+  readonly outputs: readonly string[];
   readonly attributes: Readonly<Record<string, Attribute>>;
 }
 
@@ -24,12 +25,13 @@ export interface OnnxConstant {
 }
 
 export interface Emitter {
-  /** Adds a node and returns its output's name. `domain` '' is standard ONNX, 'com.microsoft' ONNX Runtime's own. */
+  /** Adds a node and returns the name of its first output; the further ones are `<name>.1`, …. `domain` '' is standard ONNX, 'com.microsoft' ONNX Runtime's own. */
   node(
     opType: string,
     inputs: readonly string[],
     attributes?: Readonly<Record<string, Attribute>>,
     domain?: string,
+    outputs?: number,
   ): string;
   constant(dtype: DType, dims: readonly number[], values: readonly number[]): string;
   /** int64 vector of the run-time sizes of a shape. */
@@ -44,9 +46,10 @@ export function createEmitter(carriers: readonly { name: string; shape: Shape }[
   const constants = new Map<string, OnnxConstant>();
   const sizes = new Map<string, string>();
 
-  const node: Emitter['node'] = (opType, inputs, attributes = {}, domain = '') => {
+  const node: Emitter['node'] = (opType, inputs, attributes = {}, domain = '', outputs = 1) => {
     const output = `v:${nodes.length}`; // the colon keeps these apart from what callers name 'v0'
-    nodes.push({ opType, domain, inputs, output, attributes });
+    const further = Array.from({ length: outputs - 1 }, (_, i) => `${output}.${i + 1}`);
+    nodes.push({ opType, domain, inputs, outputs: [output, ...further], attributes });
     return output;
   };
 

@@ -64,18 +64,18 @@ const rank = (used: ReadonlySet<Value>, graph: Graph, { name }: Port): number =>
 function nameOutputs(graph: Graph, nodes: readonly OnnxNode[], names: ReadonlyMap<Value, string>): OnnxNode[] {
   const renamed = new Map<string, string>();
   const copies: OnnxNode[] = [];
-  const made = new Set(nodes.map(({ output }) => output));
+  const made = new Set(nodes.flatMap(({ outputs }) => outputs));
   for (const [name, value] of Object.entries(graph.outputs)) {
     if (Object.hasOwn(graph.inputs, name))
       throw new Error(`internal: graph ${graph.name}: '${name}' is an input and an output`);
     const source = names.get(value)!;
     if (made.has(source) && !renamed.has(source)) renamed.set(source, name);
-    else copies.push({ opType: 'Identity', domain: '', inputs: [source], output: name, attributes: {} });
+    else copies.push({ opType: 'Identity', domain: '', inputs: [source], outputs: [name], attributes: {} });
   }
   const rename = (name: string): string => renamed.get(name) ?? name;
   return [...nodes, ...copies].map((node) => ({
     ...node,
     inputs: node.inputs.map(rename),
-    output: rename(node.output),
+    outputs: node.outputs.map(rename),
   }));
 }

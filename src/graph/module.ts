@@ -52,28 +52,76 @@ export interface ModuleGraphs {
   readonly residuals: readonly string[];
 }
 
-/** Builds a module's graphs; sizes stay symbolic. */
+/** Builds a module's graphs; sizes stay symbolic. Gradients are worked out when a backward graph is first asked for. */
 export function buildModule(module: Module, options: BackwardOptions = {}): ModuleGraphs {
   const params = mapValues(module.params, (shape, name) => input(name, shape));
   const inputs = mapValues(module.inputs, (shape, name) => input(name, shape));
   const constants = mapValues(module.constants, ({ shape, dtype }, name) => input(name, shape, dtype));
-  const leaves = { ...params, ...inputs, ...constants };
-  const outputs = module.build(leaves);
+  const leaves = { params, inputs, all: { ...params, ...inputs, ...constants } };
+  const outputs = module.build(leaves.all);
+  let differentiated: Differentiated | undefined;
+  const differentiate = (): Differentiated => {
+    differentiated ??= differentiateModule(module, leaves, outputs, options);
+    return differentiated;
+  };
+  return {
+    forward: { name: module.name, inputs: leaves.all, outputs },
+    get forwardSaving() {
+      const saved = differentiate().residuals;
+      return { name: `${module.name} (saving)`, inputs: leaves.all, outputs: { ...outputs, ...saved } };
+    },
+    get backward() {
+      const { feeds, results } = differentiate();
+      return { name: `${module.name} backward`, inputs: feeds, outputs: results };
+    },
+    get backwardSaved() {
+      const { feeds, results, residuals } = differentiate();
+      return { name: `${module.name} backward (saved)`, inputs: { ...feeds, ...residuals }, outputs: results };
+    },
+    get residuals() {
+      return Object.keys(differentiate().residuals);
+    },
+  };
+}
 
+// --- internal ---
+
+type Values = Readonly<Record<string, Value>>;
+
+interface Leaves {
+  readonly params: Values;
+  readonly inputs: Values;
+  readonly all: Values;
+}
+
+interface Differentiated {
+  /** Leaves, cotangents of the outputs, accumulators. */
+  readonly feeds: Values;
+  readonly results: Values;
+  /** Forward values that backward reads. */
+  readonly residuals: Values;
+}
+
+function differentiateModule(
+  module: Module,
+  leaves: Leaves,
+  outputs: Values,
+  options: BackwardOptions,
+): Differentiated {
   const from = options.from ?? Object.keys(outputs);
-  const to = options.to ?? Object.keys(inputs);
-  const trained = Object.keys(params).filter((name) => options.trainable?.(name) ?? true);
+  const to = options.to ?? Object.keys(leaves.inputs);
+  const trained = Object.keys(leaves.params).filter((name) => options.trainable?.(name) ?? true);
   const accumulated = [...trained, ...(options.accumulateInputs ?? [])];
   const plain = to.filter((name) => !accumulated.includes(name));
   const cotangents = Object.fromEntries(from.map((name) => [`d.${name}`, input(`d.${name}`, outputs[name]!.shape)]));
   const accumulators = Object.fromEntries(
-    accumulated.map((name) => [`acc.${name}`, input(`acc.${name}`, leaves[name]!.shape)]),
+    accumulated.map((name) => [`acc.${name}`, input(`acc.${name}`, leaves.all[name]!.shape)]),
   );
 
   const wrt = [...plain, ...accumulated];
   const pulled = gradients(
     from.map((name) => ({ value: outputs[name]!, cotangent: cotangents[`d.${name}`]! })),
-    wrt.map((name) => leaves[name]!),
+    wrt.map((name) => leaves.all[name]!),
   );
   const results: Record<string, Value> = {};
   wrt.forEach((name, i) => {
@@ -83,19 +131,10 @@ export function buildModule(module: Module, options: BackwardOptions = {}): Modu
     else results[`grad.${name}`] = accumulate(accumulators[`acc.${name}`]!, gradient);
   });
 
-  const saved = residualsOf(Object.values(outputs), Object.values(results), new Set(Object.values(leaves)));
+  const saved = residualsOf(Object.values(outputs), Object.values(results), new Set(Object.values(leaves.all)));
   const residuals = Object.fromEntries(saved.map((value, i) => [`r${i}`, value]));
-  const feeds = { ...leaves, ...cotangents, ...accumulators };
-  return {
-    forward: { name: module.name, inputs: leaves, outputs },
-    forwardSaving: { name: `${module.name} (saving)`, inputs: leaves, outputs: { ...outputs, ...residuals } },
-    backward: { name: `${module.name} backward`, inputs: feeds, outputs: results },
-    backwardSaved: { name: `${module.name} backward (saved)`, inputs: { ...feeds, ...residuals }, outputs: results },
-    residuals: Object.keys(residuals),
-  };
+  return { feeds: { ...leaves.all, ...cotangents, ...accumulators }, results, residuals };
 }
-
-// --- internal ---
 
 /** Forward values that a backward node reads and that are not leaves: what must live until backward. */
 function residualsOf(outputs: readonly Value[], results: readonly Value[], leaves: ReadonlySet<Value>): Value[] {

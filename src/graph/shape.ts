@@ -6,6 +6,11 @@
 export type Dim = number | string;
 export type Shape = readonly Dim[];
 
+/** A shape with every dimension in the one spelling that comparisons rely on: "L*G" is "G*L". */
+export function canonicalShape(shape: Shape): Shape {
+  return shape.map((dim) => addDims(dim));
+}
+
 /** Sum of dimensions. */
 export function addDims(...dims: Dim[]): Dim {
   return print(dims.map(parse).reduce(addPolynomials, new Map()));

@@ -3,7 +3,7 @@
  * Knows neither ONNX Runtime nor models; what a node does stands with its op.
  */
 import type { Emitter } from './emitter.ts';
-import type { Shape } from './shape.ts';
+import { canonicalShape, type Shape } from './shape.ts';
 
 export type DType = 'float32' | 'int32' | 'int64' | 'bool';
 
@@ -41,7 +41,7 @@ export function input(name: string, shape: Shape, dtype: DType = 'float32'): Val
   const emit = (): string => {
     throw new Error(`internal: input '${name}' is used by a graph that does not declare it`);
   };
-  return { op: `input ${name}`, inputs: [], dtype, shape, rule: { emit, vjp: () => [] } };
+  return { op: `input ${name}`, inputs: [], dtype, shape: canonicalShape(shape), rule: { emit, vjp: () => [] } };
 }
 
 /** A scalar constant. */

@@ -3,6 +3,7 @@
  */
 import type { Attribute, OnnxConstant, OnnxNode } from '../graph/emitter.ts';
 import type { LoweredGraph, Port } from '../graph/graph.ts';
+import type { DType } from '../graph/value.ts';
 import { attributeType, dataType, ModelProto } from './schema.ts';
 
 const IR_VERSION = 10;
@@ -29,16 +30,19 @@ export function writeModel(graph: LoweredGraph): Uint8Array {
 
 // --- internal ---
 
-const writeNode = ({ opType, domain, inputs, output, attributes }: OnnxNode) => ({
+const writeNode = ({ opType, domain, inputs, outputs, attributes }: OnnxNode) => ({
   input: inputs,
-  output: [output],
-  name: output,
+  output: outputs,
+  name: outputs[0],
   opType,
   domain,
-  attribute: Object.entries(attributes).map(([name, value]) => ({ name, ...writeAttribute(value) })),
+  attribute: Object.entries(attributes).map(([name, value]) => ({ name, ...writeAttribute(name, value) })),
 });
 
-function writeAttribute(value: Attribute) {
+function writeAttribute(name: string, value: Attribute) {
+  if (typeof value === 'number' && !Number.isInteger(value)) {
+    throw new Error(`internal: attribute ${name} is ${value}: write { float: ${value} }`);
+  }
   if (typeof value === 'number') return { type: attributeType.int, i: value };
   if (typeof value === 'string') return { type: attributeType.string, s: Buffer.from(value) };
   if ('float' in value) return { type: attributeType.float, f: value.float };
@@ -46,14 +50,16 @@ function writeAttribute(value: Attribute) {
 }
 
 function writeConstant({ name, dtype, dims, values }: OnnxConstant) {
-  const typed =
-    dtype === 'float32'
-      ? Float32Array.from(values)
-      : dtype === 'int64'
-        ? BigInt64Array.from(values, BigInt)
-        : Int32Array.from(values);
-  return { name, dims, dataType: dataType[dtype], rawData: new Uint8Array(typed.buffer) };
+  return { name, dims, dataType: dataType[dtype], rawData: new Uint8Array(pack[dtype](values).buffer) };
 }
+
+/** Elements as they lie in a tensor's raw data. */
+const pack: Record<DType, (values: readonly number[]) => Float32Array | Int32Array | BigInt64Array | Uint8Array> = {
+  float32: (values) => Float32Array.from(values),
+  int32: (values) => Int32Array.from(values),
+  int64: (values) => BigInt64Array.from(values, BigInt),
+  bool: (values) => Uint8Array.from(values),
+};
 
 const writePort = ({ name, dtype, shape }: Port) => ({
   name,

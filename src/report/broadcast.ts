@@ -18,7 +18,8 @@ export function broadcast(listeners: readonly Listener[], complain: (text: strin
       await act();
       failing.delete(listener);
     } catch (error) {
-      if (!failing.has(listener)) complain(`a part of the log could not be written, the run goes on: ${messageOf(error)}`);
+      if (!failing.has(listener))
+        complain(`a part of the log could not be written, the run goes on: ${messageOf(error)}`);
       failing.add(listener);
     }
   };

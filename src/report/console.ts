@@ -26,7 +26,7 @@ export interface ConsoleOptions {
 /** Shows the run on `out`. Control codes are written only to a terminal outside CI, colours only without NO_COLOR. */
 export function consoleReport(out: Terminal, options: ConsoleOptions): Listener {
   const live = out.isTTY === true && !isSet(options.env.CI) && options.env.TERM !== 'dumb';
-  const colour = live && !isSet(options.env.NO_COLOR);
+  const colour = live && (options.env.NO_COLOR ?? '') === '';
   const stopwatch = options.stopwatch ?? createStopwatch();
   let bar = '';
   let latest: Metrics = {};

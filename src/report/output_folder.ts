@@ -3,7 +3,7 @@
  * Knows names and files, not what is logged into them.
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { messageOf, SightlineError } from '../errors.ts';
 import type { Json } from '../train/events.ts';
@@ -45,7 +45,12 @@ export function createOutputFolder(parent: string, addVersion: boolean, now = ne
  * Writes args.json: every resolved argument by flag name, and under `_sightline` where it comes from: command, version,
  * and the SHA-256 of every plugin file, for plugins are code.
  */
-export function writeArgsJson(folder: string, command: string, args: Readonly<Record<string, Json>>, plugins: readonly string[]): void {
+export function writeArgsJson(
+  folder: string,
+  command: string,
+  args: Readonly<Record<string, Json>>,
+  plugins: readonly string[],
+): void {
   const provenance = {
     command,
     version: packageVersion(),
@@ -82,7 +87,7 @@ function makeExclusively(path: string): boolean {
 
 function removeEmpty(folders: readonly string[]): void {
   for (const folder of folders) {
-    if (readdirSync(folder).length > 0) return;
+    if (!existsSync(folder) || readdirSync(folder).length > 0) return;
     rmdirSync(folder);
   }
 }

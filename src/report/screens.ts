@@ -74,7 +74,9 @@ export function completionScreen(step: number, rows: readonly CompletionRow[], c
       prompt = row.prompt;
       lines.push(`  prompt: ${oneLine(prompt)}`);
     }
-    const rewards = Object.entries(row.rewards).map(([name, value]) => `${name} ${value === null ? 'null' : formatNumber(value)}`);
+    const rewards = Object.entries(row.rewards).map(
+      ([name, value]) => `${name} ${value === null ? 'null' : formatNumber(value)}`,
+    );
     const extras = Object.entries(row.extras).map(([name, value]) => `${name} ${cutText(showJson(value), 40)}`);
     lines.push(`  > ${oneLine(row.completion)}`);
     lines.push(`    ${[`advantage ${formatNumber(row.advantage)}`, ...rewards, ...extras].join(' | ')}`);

@@ -18,9 +18,13 @@ export function textColumn(
 ): (string | null)[] {
   const values = kwargs[column];
   if (!Array.isArray(values) || values.length !== samples) {
-    throw new SightlineError('E_REWARD_COLUMN', `reward "${reward}" needs the column "${column}", which the dataset lacks`, {
-      hint: `add "${column}" to every row of the dataset`,
-    });
+    throw new SightlineError(
+      'E_REWARD_COLUMN',
+      `reward "${reward}" needs the column "${column}", which the dataset lacks`,
+      {
+        hint: `add "${column}" to every row of the dataset`,
+      },
+    );
   }
   return Array.from(values, (value: unknown, i) => {
     if (value === null || value === undefined) return null;

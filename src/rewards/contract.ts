@@ -93,6 +93,8 @@ export interface RewardKwargs {
   readonly video_token_id: number;
   /** The policy, possibly inside wrappers: see `unwrapModel`. */
   readonly model: PolicyModel;
+  /** Set by trainers that wrap the policy for their own ends and know how to undo it. */
+  readonly accelerator?: { unwrap_model(model: unknown): unknown };
   readonly template: RewardTemplate;
   readonly attn_probe: AttnProbe;
   /** What the fused probe measured in the training forward; null where it did not run. */

@@ -78,7 +78,10 @@ function pluginError(error: unknown, file: string): SightlineError {
   const where = placeIn(error, file);
   const parse = /^ParseError:\s*(.*?)\s*$/.exec(message); // the loader's way of naming a SyntaxError
   if (parse || (error instanceof Error && error.name === 'SyntaxError')) {
-    return new SightlineError('E_PLUGIN_SYNTAX', `plugin does not parse: ${parse?.[1] ?? message}`, { where, cause: error });
+    return new SightlineError('E_PLUGIN_SYNTAX', `plugin does not parse: ${parse?.[1] ?? message}`, {
+      where,
+      cause: error,
+    });
   }
   return new SightlineError('E_PLUGIN_THREW', `plugin threw while loading: ${message}`, {
     where,

@@ -81,10 +81,14 @@ function createReward(name: string, args: RewardArgs, weight: number): Reward {
     });
   }
   if (typeof Orm !== 'function' || typeof Orm.prototype?.call !== 'function') {
-    throw new SightlineError('E_REWARD_CLASS', `orms['${name}'] is not a class with a method call(completions, kwargs)`, {
-      where: file,
-      hint: `write: class MyReward { call(completions, kwargs) { return completions.map(() => 0); } }  orms['${name}'] = MyReward;`,
-    });
+    throw new SightlineError(
+      'E_REWARD_CLASS',
+      `orms['${name}'] is not a class with a method call(completions, kwargs)`,
+      {
+        where: file,
+        hint: `write: class MyReward { call(completions, kwargs) { return completions.map(() => 0); } }  orms['${name}'] = MyReward;`,
+      },
+    );
   }
   return { name, label: Orm.name || name, orm: new Orm(args), weight, needs: Orm.needs ?? [], file };
 }

@@ -67,7 +67,12 @@ async function runReward(reward: Reward, completions: readonly string[], kwargs:
       cause: error,
     });
   }
-  return { name: reward.name, label: reward.label, weight: reward.weight, values: checked(reward, returned, completions.length) };
+  return {
+    name: reward.name,
+    label: reward.label,
+    weight: reward.weight,
+    values: checked(reward, returned, completions.length),
+  };
 }
 
 function checked(reward: Reward, returned: unknown, samples: number): (number | null)[] {

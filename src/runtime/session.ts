@@ -3,6 +3,7 @@
  * Inputs are passed without a copy; outputs are written straight into buffers the caller gives.
  */
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
+import { messageOf } from '../errors.ts';
 import { type Graph, type LoweredGraph, lower, type Port } from '../graph/graph.ts';
 import { writeModel } from '../onnx/write.ts';
 import { floats, ints, type Tensor } from './tensor.ts';
@@ -55,7 +56,9 @@ export async function compile(graph: Graph, options: RuntimeOptions = {}): Promi
         const target = into[name];
         fetches[name] = target === undefined ? null : toOrt(ort, target);
       }
-      const results = await session.run(ortFeeds, fetches);
+      const results = await session.run(ortFeeds, fetches).catch((error: unknown) => {
+        throw new Error(`internal: graph ${graph.name}: ${messageOf(error)}`, { cause: error });
+      });
       const outputs: Record<string, Tensor> = {};
       for (const name of Object.keys(fetches)) outputs[name] = into[name] ?? fromOrt(results[name]!);
       return outputs as Record<Name, Tensor>;

@@ -144,4 +144,6 @@ export interface RunContext {
   readonly emit: (event: TrainEvent) => void | Promise<void>;
   /** Existing, empty folder of this run (`output/vN-<timestamp>`). */
   readonly outputDir: string;
+  /** Arguments that are not at their default, for the `start` event. */
+  readonly changed: Readonly<Record<string, Json>>;
 }

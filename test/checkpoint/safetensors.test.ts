@@ -59,6 +59,11 @@ describe('hostile files', () => {
     ],
     ['endless digits', safetensorsBytes(entry(good.replace('[2]', `[${'9'.repeat(5000)}]`)), 8), /ValidationOverflow/],
     [
+      '65 dimensions',
+      safetensorsBytes(entry(good.replace('[2]', `[${'1,'.repeat(64)}2]`)), 8),
+      /shape has more than 64 entries/,
+    ],
+    [
       'product overflow',
       safetensorsBytes(entry(good.replace('[2]', '[4294967296,4294967296,0]')), 8),
       /ValidationOverflow/,

@@ -76,22 +76,43 @@ describe('faults name file and line', () => {
     ['cut last line', `${good}\n${good.slice(0, 20)}`, 'E_DATASET_LINE', 2, 'not valid JSON'],
     ['not JSON', `${good}\n${good}\noops\n`, 'E_DATASET_LINE', 3],
     ['NaN', `{"messages":[{"role":"user","content":"a"}],"x":NaN}`, 'E_DATASET_LINE', 1],
-    ['invalid UTF-8', Buffer.concat([Buffer.from(`${good}\n{"q": "`), Buffer.from([0xff, 0xfe]), Buffer.from('"}')]), 'E_DATASET_LINE', 2],
+    [
+      'invalid UTF-8',
+      Buffer.concat([Buffer.from(`${good}\n{"q": "`), Buffer.from([0xff, 0xfe]), Buffer.from('"}')]),
+      'E_DATASET_LINE',
+      2,
+    ],
     ['a JSON array', `[\n${good}\n]`, 'E_DATASET_FORMAT', 1],
     ['a number', `${good}\n7`, 'E_DATASET_ROW', 2],
     ['no messages', `{"solution": 1}`, 'E_DATASET_ROW', 1, 'solution'],
     ['messages not a list', `{"messages": "hi"}`, 'E_DATASET_ROW', 1],
     ['an unknown role', `{"messages":[{"role":"<|im_end|>","content":"a"}]}`, 'E_DATASET_ROW', 1],
     ['content missing', `{"messages":[{"role":"user"}]}`, 'E_DATASET_ROW', 1],
-    ['more tags than images', row('<image><image>?', { images: ['a.png'] }), 'E_IMAGE_COUNT', 1, '2 <image> tags, but 1 image'],
-    ['more images than tags', row('?', { images: ['a.png', 'b.png'] }), 'E_IMAGE_COUNT', 1, '0 <image> tags, but 2 images'],
+    [
+      'more tags than images',
+      row('<image><image>?', { images: ['a.png'] }),
+      'E_IMAGE_COUNT',
+      1,
+      '2 <image> tags, but 1 image',
+    ],
+    [
+      'more images than tags',
+      row('?', { images: ['a.png', 'b.png'] }),
+      'E_IMAGE_COUNT',
+      1,
+      '0 <image> tags, but 2 images',
+    ],
     ['missing images', row('<image>?'), 'E_IMAGE_COUNT', 1, '1 <image> tag, but 0 images'],
     ['a video', row('what?', { videos: ['a.mp4'] }), 'E_MEDIA_UNSUPPORTED', 1],
     ['a URL', row('<image>?', { images: 'https://example.com/a.png' }), 'E_IMAGE_URL', 1],
   ];
   test.each(cases)('%s', async (_name, content, code, line, text = '') => {
     const path = file(content);
-    await expect(rowsOf(path)).rejects.toMatchObject({ code, where: `${path}:${line}`, message: expect.stringContaining(text) });
+    await expect(rowsOf(path)).rejects.toMatchObject({
+      code,
+      where: `${path}:${line}`,
+      message: expect.stringContaining(text),
+    });
   });
 
   test('a missing image file is found when the dataset is opened', async () => {
@@ -123,10 +144,14 @@ describe('faults name file and line', () => {
     await expect(openDataset([file('PAR1', 'a.parquet')])).rejects.toEqual(code('E_DATASET_FORMAT'));
   });
 
-  test.skipIf(process.platform === 'win32')('a FIFO does not hang', async () => {
-    execFileSync('mkfifo', [join(dir, 'pipe.jsonl')]);
-    await expect(openDataset([join(dir, 'pipe.jsonl')])).rejects.toMatchObject({ code: 'E_DATASET_UNREADABLE' });
-  }, 5000);
+  test.skipIf(process.platform === 'win32')(
+    'a FIFO does not hang',
+    async () => {
+      execFileSync('mkfifo', [join(dir, 'pipe.jsonl')]);
+      await expect(openDataset([join(dir, 'pipe.jsonl')])).rejects.toMatchObject({ code: 'E_DATASET_UNREADABLE' });
+    },
+    5000,
+  );
 
   test('a file that changes under the run', async () => {
     const path = file([row('a'), row('b')].join('\n'));

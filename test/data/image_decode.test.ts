@@ -38,7 +38,10 @@ describe('hostile images get one clear error', () => {
   });
 
   test('a bomb is refused by its header, before decoding', async () => {
-    const bomb = await sharp({ create: { width: 9000, height: 9000, channels: 3, background: '#000' }, limitInputPixels: false })
+    const bomb = await sharp({
+      create: { width: 9000, height: 9000, channels: 3, background: '#000' },
+      limitInputPixels: false,
+    })
       .png({ compressionLevel: 1 })
       .toBuffer();
     await expect(decodeImage(bomb, at)).rejects.toMatchObject({ code: 'E_IMAGE_TOO_LARGE' });

@@ -75,9 +75,13 @@ describe('bad sources name the row', () => {
     await expect(readImageBytes(source)).rejects.toMatchObject({ code: 'E_IMAGE_SOURCE', where });
   });
 
-  test.skipIf(process.platform === 'win32')('a FIFO does not hang', async () => {
-    execFileSync('mkfifo', [join(dir, 'pipe.png')]);
-    const source = parseImageSource('pipe.png', dir, where);
-    await expect(readImageBytes(source)).rejects.toMatchObject({ code: 'E_IMAGE_UNREADABLE', where });
-  }, 5000);
+  test.skipIf(process.platform === 'win32')(
+    'a FIFO does not hang',
+    async () => {
+      execFileSync('mkfifo', [join(dir, 'pipe.png')]);
+      const source = parseImageSource('pipe.png', dir, where);
+      await expect(readImageBytes(source)).rejects.toMatchObject({ code: 'E_IMAGE_UNREADABLE', where });
+    },
+    5000,
+  );
 });

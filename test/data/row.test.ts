@@ -7,7 +7,11 @@ const at = { index: 0, where: 'rows.jsonl:1', base: '/data' };
 describe('shapes of a row', () => {
   test('messages with tags; images are relative to the file', () => {
     const row = parseRow(
-      { messages: [{ role: 'user', content: 'A <image> and <image>?' }], images: ['a.png', { path: '/b.png' }], solution: '1' },
+      {
+        messages: [{ role: 'user', content: 'A <image> and <image>?' }],
+        images: ['a.png', { path: '/b.png' }],
+        solution: '1',
+      },
       at,
     );
     expect(row.messages).toEqual([
@@ -49,7 +53,10 @@ describe('shapes of a row', () => {
   });
 
   test('query, system, history, response', () => {
-    const row = parseRow({ system: 'S', query: '<image>Q', response: 'R', history: [['q', 'r']], images: 'a.png', solution: 3 }, at);
+    const row = parseRow(
+      { system: 'S', query: '<image>Q', response: 'R', history: [['q', 'r']], images: 'a.png', solution: 3 },
+      at,
+    );
     expect(row.messages).toEqual([
       { role: 'system', content: 'S' },
       { role: 'user', content: 'q' },
@@ -67,7 +74,16 @@ describe('shapes of a row', () => {
   });
 
   test('conversations with from and value; a system column comes first', () => {
-    const row = parseRow({ system: 'S', conversations: [{ from: 'human', value: 'Q' }, { from: 'gpt', value: 'R' }] }, at);
+    const row = parseRow(
+      {
+        system: 'S',
+        conversations: [
+          { from: 'human', value: 'Q' },
+          { from: 'gpt', value: 'R' },
+        ],
+      },
+      at,
+    );
     expect(row.messages.map(({ role }) => role)).toEqual(['system', 'user', 'assistant']);
   });
 

@@ -145,9 +145,12 @@ export async function processedImages(
 }
 
 /**
- * The groups of grpo.json, one per prompt. TRL up to 0.29.1 calls transformers 5 without the token types that its
- * multimodal positions need, so that reference ran on plain text positions: the groups carry whichever positions
- * reproduce the reference's own log-probabilities, and the caller's checks hold the rest of the arithmetic to account.
+ * The groups of grpo.json, one per prompt, on the positions that reference ran on.
+ *
+ * golden.py passes the token types that transformers 5 needs for multimodal positions only if TRL's method names such an
+ * argument; it asks the method's decorator, which names none, so in that file's GRPO part the model fell back to plain
+ * text positions (cases.json, made by the model alone, has multimodal ones). A golden folder made otherwise may have
+ * multimodal positions: its own current log-probabilities say which, and every later check holds on those positions.
  */
 export async function goldenGroups(checkpoint: GoldenCheckpoint, grpo: GoldenGrpo): Promise<Group[]> {
   const tensors = readTensors(join(checkpoint.golden, 'tensors.safetensors'));

@@ -46,10 +46,18 @@ describe('normalizeMath', () => {
     ['A', 'A'],
   ])('%s -> %s', (text, plain) => expect(normalizeMath(text)).toBe(plain));
 
-  test.each(['', 'red', 'top left', 'I see a red circle', 'Most circles are red.', '漢字', 'red 2 blue', 'no 2', 'and/or', '?'])(
-    '%s is no maths',
-    (text) => expect(normalizeMath(text)).toBeNull(),
-  );
+  test.each([
+    '',
+    'red',
+    'top left',
+    'I see a red circle',
+    'Most circles are red.',
+    '漢字',
+    'red 2 blue',
+    'no 2',
+    'and/or',
+    '?',
+  ])('%s is no maths', (text) => expect(normalizeMath(text)).toBeNull());
 });
 
 describe('extractMath', () => {

@@ -60,15 +60,17 @@ export const gelu = unary(
 export const lessOrEqual = comparison('lessOrEqual', 'LessOrEqual');
 export const equal = comparison('equal', 'Equal');
 
-/** condition ? a : b, broadcasting all three. */
+/** condition ? a : b, broadcasting all three; a and b float32 or both int32. */
 export function where(condition: Value, yes: Value | number, no: Value | number): Value {
   const [a, b] = [asValue(yes), asValue(no)];
   if (condition.dtype !== 'bool') throw new Error(`where: expected a bool condition, got ${condition.dtype}`);
+  if (a.dtype !== b.dtype) throw new Error(`where: element types differ, ${a.dtype} and ${b.dtype}`);
   const shape = broadcastShapes(condition.shape, broadcastShapes(a.shape, b.shape, 'where'), 'where');
   return makeNode({
     op: 'where',
     inputs: [condition, a, b],
     shape,
+    dtype: a.dtype,
     emit: (emitter, names) => emitter.node('Where', names),
     vjp: (dy) => [null, () => where(condition, dy, 0), () => where(condition, 0, dy)],
   });
@@ -76,12 +78,25 @@ export function where(condition: Value, yes: Value | number, no: Value | number)
 
 /** Converts to float32; no gradient flows to integers and booleans. */
 export function toFloat(x: Value): Value {
+  if (x.dtype === 'float32') return x;
   return makeNode({
     op: 'toFloat',
     inputs: [x],
     shape: x.shape,
     emit: (emitter, names) => emitter.node('Cast', names, { to: 1 }),
     vjp: none('its input is not a real number'),
+  });
+}
+
+/** Converts float32 that holds whole numbers to int32, for indices. */
+export function toInt(x: Value): Value {
+  return makeNode({
+    op: 'toInt',
+    inputs: [x],
+    shape: x.shape,
+    dtype: 'int32',
+    emit: (emitter, names) => emitter.node('Cast', names, { to: 6 }),
+    vjp: none('an index does not move smoothly'),
   });
 }
 

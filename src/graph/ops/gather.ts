@@ -1,7 +1,7 @@
 /**
  * Picking rows and elements by index, and putting them back.
  */
-import type { Dim } from '../shape.ts';
+import { showShape } from '../shape.ts';
 import { none, scalar, type Value } from '../value.ts';
 import { makeNode, requireFloat } from './define.ts';
 import { expand, reshape } from './movement.ts';
@@ -14,6 +14,13 @@ import { expand, reshape } from './movement.ts';
  */
 export function permuteRows(x: Value, index: Value, inverse: Value): Value {
   requireFloat('permuteRows', x);
+  requireIndex('permuteRows', index);
+  requireIndex('permuteRows', inverse);
+  if (inverse.shape[0] !== x.shape[0]) {
+    throw new Error(
+      `permuteRows: inverse ${showShape(inverse.shape)} has not one place per row of ${showShape(x.shape)}`,
+    );
+  }
   return makeNode({
     op: 'permuteRows',
     inputs: [x, index, inverse],
@@ -26,6 +33,7 @@ export function permuteRows(x: Value, index: Value, inverse: Value): Value {
 /** Rows of x [n, ...] by index [m] (int32); a row may be taken often, its cotangents add up. */
 export function takeRows(x: Value, index: Value): Value {
   requireFloat('takeRows', x);
+  requireIndex('takeRows', index);
   return makeNode({
     op: 'takeRows',
     inputs: [x, index],
@@ -38,58 +46,62 @@ export function takeRows(x: Value, index: Value): Value {
 /** Element index[i] of each row i: x [n, v], index [n] (int32) -> [n, 1]. */
 export function takeFromRows(x: Value, index: Value): Value {
   requireFloat('takeFromRows', x);
-  const n: Dim = x.shape[0]!;
+  requireIndex('takeFromRows', index);
+  if (x.shape.length !== 2 || index.shape[0] !== x.shape[0]) {
+    throw new Error(
+      `takeFromRows: expected a matrix and one index per row, got ${showShape(x.shape)} and ${showShape(index.shape)}`,
+    );
+  }
   return makeNode({
     op: 'takeFromRows',
     inputs: [x, index],
-    shape: [n, 1],
-    emit: (emitter, [rows, picked]) =>
-      emitter.node(
-        'GatherElements',
-        [rows!, emitter.node('Unsqueeze', [picked!, emitter.constant('int64', [1], [1])])],
-        {
-          axis: 1,
-        },
-      ),
+    shape: [x.shape[0]!, 1],
+    emit: (emitter, [rows, picked]) => {
+      const column = emitter.node('Unsqueeze', [picked!, emitter.constant('int64', [1], [1])]);
+      return emitter.node('GatherElements', [rows!, column], { axis: 1 });
+    },
     vjp: (dy) => [() => scatterIntoRows(dy, index, x), null],
   });
 }
 
 // --- internal ---
 
-/** zeros like x, with row i of dy added to row index[i]. */
+/**
+ * zeros like x, with row i of dy added to row index[i]. Element by element: ONNX Runtime's ScatterND adds rows from
+ * several threads at once and loses some where an index repeats.
+ */
 function scatterAddRows(dy: Value, index: Value, x: Value): Value {
-  const zeros = expand(
-    reshape(
-      scalar(0),
-      x.shape.map(() => 1),
-    ),
-    x.shape,
-  );
+  const column = reshape(index, [index.shape[0]!, ...x.shape.slice(1).map(() => 1)]);
   return makeNode({
     op: 'scatterAddRows',
-    inputs: [zeros, index, dy],
+    inputs: [zerosLike(x), expand(column, dy.shape), dy],
     shape: x.shape,
-    emit: (emitter, [into, rows, updates]) => {
-      const column = emitter.node('Unsqueeze', [rows!, emitter.constant('int64', [1], [1])]);
-      const wide = emitter.node('Cast', [column], { to: 7 }); // ScatterND takes int64 only
-      return emitter.node('ScatterND', [into!, wide, updates!], { reduction: 'add' });
-    },
+    emit: (emitter, names) => emitter.node('ScatterElements', names, { axis: 0, reduction: 'add' }),
     vjp: none('only gradients use it'),
   });
 }
 
 /** zeros like x [n, v], with dy [n, 1] put at column index[i] of row i. */
 function scatterIntoRows(dy: Value, index: Value, x: Value): Value {
-  const zeros = expand(reshape(scalar(0), [1, 1]), x.shape);
   return makeNode({
     op: 'scatterIntoRows',
-    inputs: [zeros, index, dy],
+    inputs: [zerosLike(x), reshape(index, dy.shape), dy],
     shape: x.shape,
-    emit: (emitter, [into, picked, updates]) => {
-      const column = emitter.node('Unsqueeze', [picked!, emitter.constant('int64', [1], [1])]);
-      return emitter.node('ScatterElements', [into!, column, updates!], { axis: 1 });
-    },
+    emit: (emitter, names) => emitter.node('ScatterElements', names, { axis: 1 }),
     vjp: none('only gradients use it'),
   });
+}
+
+function zerosLike(x: Value): Value {
+  const zero = reshape(
+    scalar(0),
+    x.shape.map(() => 1),
+  );
+  return expand(zero, x.shape);
+}
+
+function requireIndex(op: string, index: Value): void {
+  if (index.dtype !== 'int32' || index.shape.length !== 1) {
+    throw new Error(`${op}: expected int32 indices of one axis, got ${index.dtype} ${showShape(index.shape)}`);
+  }
 }

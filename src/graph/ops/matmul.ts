@@ -2,7 +2,7 @@
  * Matrix products: batched `matmul`, and `gemm` for [rows, features] against weights as checkpoints store them.
  * Transposes are flags of the kernel (no copies are made), so every gradient is again one product.
  */
-import { broadcastShapes, type Shape, showShape } from '../shape.ts';
+import { broadcastShapes, type Shape, sameShape, showShape } from '../shape.ts';
 import type { Value } from '../value.ts';
 import { makeNode, requireFloat } from './define.ts';
 import { add } from './elementwise.ts';
@@ -69,7 +69,9 @@ export function gemm(a: Value, b: Value, options: GemmOptions = {}): Value {
     );
   }
   const shape: Shape = [m!, n!];
-  if (plus !== undefined) broadcastShapes(plus.shape, shape, 'gemm');
+  if (plus !== undefined && !sameShape(broadcastShapes(plus.shape, shape, 'gemm'), shape)) {
+    throw new Error(`gemm: cannot add ${showShape(plus.shape)} to a product of ${showShape(shape)}`);
+  }
   return makeNode({
     op: 'gemm',
     inputs: plus === undefined ? [a, b] : [a, b, plus],

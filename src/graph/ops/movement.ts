@@ -4,6 +4,7 @@
 import {
   addDims,
   broadcastShapes,
+  canonicalShape,
   type Dim,
   mulDims,
   normaliseAxis,
@@ -16,7 +17,8 @@ import type { Value } from '../value.ts';
 import { makeNode } from './define.ts';
 
 /** The same elements in order under another shape. */
-export function reshape(x: Value, shape: Shape): Value {
+export function reshape(x: Value, sizes: Shape): Value {
+  const shape = canonicalShape(sizes);
   if (sameShape(x.shape, shape)) return x;
   if (mulDims(...x.shape) !== mulDims(...shape)) {
     throw new Error(`reshape: ${showShape(x.shape)} has not as many elements as ${showShape(shape)}`);
@@ -37,7 +39,8 @@ export function reshape(x: Value, shape: Shape): Value {
               shape.map((dim) => (typeof dim === 'string' ? -1 : dim)),
             )
           : emitter.shapeVector(shape);
-      return emitter.node('Reshape', [name!, target]);
+      // Without allowzero, a size that is 0 at run time would mean "as in x".
+      return emitter.node('Reshape', [name!, target], { allowzero: symbolic.length === 1 ? 0 : 1 });
     },
     vjp: (dy) => [() => reshape(dy, x.shape)],
   });
@@ -60,7 +63,8 @@ export function transpose(x: Value, permutation: readonly number[]): Value {
 }
 
 /** Repeats axes of size 1 up to `shape`. */
-export function expand(x: Value, shape: Shape): Value {
+export function expand(x: Value, sizes: Shape): Value {
+  const shape = canonicalShape(sizes);
   if (sameShape(x.shape, shape)) return x;
   if (!sameShape(broadcastShapes(x.shape, shape, 'expand'), shape)) {
     throw new Error(`expand: ${showShape(x.shape)} does not spread to ${showShape(shape)}`);
@@ -75,9 +79,12 @@ export function expand(x: Value, shape: Shape): Value {
   });
 }
 
-/** Elements [start, end) of one axis. */
+/** Elements [start, end) of one axis; both count from its beginning. */
 export function slice(x: Value, axis: number, start: Dim, end: Dim): Value {
   const index = normaliseAxis(axis, x.shape.length, 'slice');
+  if ([start, subDims(end, start), subDims(x.shape[index]!, end)].some(isNegative)) {
+    throw new Error(`slice: ${start}..${end} does not lie within axis ${axis} of ${showShape(x.shape)}`);
+  }
   return makeNode({
     op: 'slice',
     inputs: [x],
@@ -98,6 +105,7 @@ export function slice(x: Value, axis: number, start: Dim, end: Dim): Value {
 export function pad(x: Value, axis: number, before: Dim, after: Dim): Value {
   const rank = x.shape.length;
   const index = normaliseAxis(axis, rank, 'pad');
+  if ([before, after].some(isNegative)) throw new Error(`pad: ${before} and ${after} must not be negative`);
   const amount = (size: Dim): Dim[] => x.shape.map((_, i) => (i === index ? size : 0));
   const end = addDims(before, x.shape[index]!);
   return makeNode({
@@ -115,7 +123,8 @@ export function concat(values: readonly Value[], axis: number): Value {
   const [first] = values;
   if (first === undefined) throw new Error('concat: expected at least one value');
   const index = normaliseAxis(axis, first.shape.length, 'concat');
-  for (const { shape } of values) {
+  for (const { shape, dtype } of values) {
+    if (dtype !== first.dtype) throw new Error(`concat: element types differ, ${first.dtype} and ${dtype}`);
     if (!sameShape(shape.toSpliced(index, 1), first.shape.toSpliced(index, 1))) {
       throw new Error(`concat: ${showShape(shape)} does not join ${showShape(first.shape)} along axis ${axis}`);
     }
@@ -130,3 +139,8 @@ export function concat(values: readonly Value[], axis: number): Value {
     vjp: (dy) => values.map((_, i) => () => slice(dy, index, i === 0 ? 0 : ends[i - 1]!, ends[i]!)),
   });
 }
+
+// --- internal ---
+
+/** True where a size is known to be below 0; sizes with names in them are taken on trust. */
+const isNegative = (dim: Dim): boolean => typeof dim === 'number' && dim < 0;

@@ -1,6 +1,7 @@
 /**
  * Root-mean-square normalisation (Zhang & Sennrich 2019), as one kernel forward and a handful of passes backward.
  */
+import { showShape } from '../shape.ts';
 import type { Value } from '../value.ts';
 import { makeNode, requireFloat } from './define.ts';
 import { add, div, mul, sqrt, square, sub } from './elementwise.ts';
@@ -9,6 +10,9 @@ import { mean } from './reduce.ts';
 /** x / sqrt(mean(x²) + epsilon) · weight over the last axis: x [n, h], weight [h]. */
 export function rmsNorm(x: Value, weight: Value, epsilon: number): Value {
   requireFloat('rmsNorm', x, weight);
+  if (weight.shape.length !== 1 || weight.shape[0] !== x.shape.at(-1)) {
+    throw new Error(`rmsNorm: weight ${showShape(weight.shape)} does not fit the last axis of ${showShape(x.shape)}`);
+  }
   // With r = 1 / sqrt(mean(x²) + ε) and x̂ = x r:  dx = r (dx̂ - x̂ mean(dx̂ x̂)),  dx̂ = dy · weight.
   const normalised = (): { xHat: Value; r: Value } => {
     const r = div(1, sqrt(add(mean(square(x), [-1], true), epsilon)));

@@ -78,6 +78,9 @@ function reduce(
 ): Value {
   requireFloat(op, x);
   const indices = axes.map((axis) => normaliseAxis(axis, x.shape.length, op));
+  // ONNX reads no axes as all axes.
+  if (indices.length === 0) throw new Error(`${op}: expected at least one axis`);
+  if (new Set(indices).size < indices.length) throw new Error(`${op}: axes [${axes}] name an axis twice`);
   const shape: Shape = x.shape.flatMap((dim, i): Dim[] => {
     if (!indices.includes(i)) return [dim];
     return keepDims ? [1] : [];

@@ -1,7 +1,7 @@
 /**
  * Rotary position embedding (Su et al. 2021), the "rotate half" form, with an angle table per row.
  */
-import { mulDims } from '../shape.ts';
+import { mulDims, sameShape, showShape } from '../shape.ts';
 import type { Value } from '../value.ts';
 import { makeNode, requireFloat } from './define.ts';
 import { neg } from './elementwise.ts';
@@ -14,9 +14,14 @@ import { neg } from './elementwise.ts';
  */
 export function rotary(x: Value, cos: Value, sin: Value, heads: number): Value {
   requireFloat('rotary', x, cos, sin);
-  const width = x.shape[1];
-  const half = cos.shape[1]!;
-  if (x.shape.length !== 2 || mulDims(2 * heads, half) !== width) {
+  const [n, width] = x.shape;
+  const [angles, half] = cos.shape;
+  if (x.shape.length !== 2 || cos.shape.length !== 2 || !sameShape(cos.shape, sin.shape) || angles !== n) {
+    throw new Error(
+      `rotary: expected rows and their angles, got ${[x, cos, sin].map(({ shape }) => showShape(shape)).join(', ')}`,
+    );
+  }
+  if (mulDims(2 * heads, half!) !== width) {
     throw new Error(`rotary: ${heads} heads of twice ${half} do not make rows of ${width}`);
   }
   return makeNode({

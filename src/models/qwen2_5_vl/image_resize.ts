@@ -93,7 +93,7 @@ function fractionBits(weights: Float64Array): number {
 }
 
 function clip(value: number): number {
-  return value < 0 ? 0 : value > 255 ? 255 : value;
+  return Math.max(0, Math.min(value, 255));
 }
 
 function horizontal(image: RgbImage, width: number, { starts, counts, weights, taps, bits }: FixedPlan): RgbImage {

@@ -78,11 +78,25 @@ export interface Qwen2_5_VLModel extends PolicyModel {
   score(groups: readonly Group[], options: ScoreOptions): Promise<Scored>;
   /** Adds the gradients of Σ dLogps · logps to the trained parameters' accumulators. dLogps: all tokens in packed order. */
   backward(tape: ModelTape, dLogps: Float32Array): Promise<void>;
+  /**
+   * Runs prompts only: calls back with each layer's keys and values of each prompt, [prompt, kvHeads * d] views that are
+   * overwritten by the next layer.
+   */
+  prefill(prompts: readonly Omit<Group, 'completions'>[], onKeysAndValues: OnKeysAndValues): Promise<Prefilled>;
   /** Attention implementation in force. */
   implementation(): AttentionImplementation;
   /** Bytes of reused buffers. */
   workspaceBytes(): number;
   release(): Promise<void>;
+}
+
+export type OnKeysAndValues = (group: number, k: FloatTensor, v: FloatTensor) => void;
+
+export interface Prefilled {
+  /** [prompts, hidden]: the row that predicts each prompt's first new token. */
+  readonly lastHidden: FloatTensor;
+  /** Position of that token, the same on all three axes. */
+  readonly nextPositions: readonly number[];
 }
 
 export interface ModelOptions {
@@ -144,6 +158,7 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
     score: (groups, scoreOptions) => exclusive(() => score(groups, scoreOptions)),
     backward: (tape, dLogps) => exclusive(() => backward(tape, dLogps)),
     forward: (kwargs) => exclusive(() => plainForward(kwargs)),
+    prefill: (prompts, onKeysAndValues) => exclusive(() => prefill(prompts, onKeysAndValues)),
 
     async release() {
       await Promise.all([decoder, vision, scoring, logits].map((part) => part.release()));
@@ -191,6 +206,34 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
     for (const [hash, d] of dTokens) await vision.backward(encoded.get(hash)!.tape!, d);
   }
 
+  async function prefill(
+    prompts: readonly Omit<Group, 'completions'>[],
+    onKeysAndValues: OnKeysAndValues,
+  ): Promise<Prefilled> {
+    const groups = prompts.map((prompt): Group => ({ ...prompt, completions: [] }));
+    const packed = groups.map((group) => withPositions(group, sizes));
+    const batch = packGroups(packed);
+    const { x } = await embeddings(groups, batch, false);
+    const { hidden } = await decoder.forward(batch, x, {
+      implementation: implementationOf(config),
+      keep: false,
+      onProjections: (_, { k, v }) => {
+        for (const [g, { prompt }] of batch.groups.entries()) {
+          const [start, end] = [prompt.start, prompt.start + prompt.length];
+          onKeysAndValues(g, rows(k, start, end), rows(v, start, end));
+        }
+      },
+    });
+    const h = sizes.text.hiddenSize;
+    const lastHidden = zeros(prompts.length, h);
+    for (const [g, { prompt }] of batch.groups.entries()) {
+      const last = prompt.start + prompt.length - 1;
+      lastHidden.data.set(hidden.data.subarray(last * h, (last + 1) * h), g * h);
+    }
+    const nextPositions = packed.map(({ promptIds, promptPositions }) => promptIds.length + promptPositions.delta);
+    return { lastHidden, nextPositions };
+  }
+
   /** The forward as transformers has it: whole sequences in, logits out, weights if asked for and if there are any. */
   async function plainForward(kwargs: ModelKwargs): Promise<ForwardOutput> {
     const sequences = unpadded(kwargs);
@@ -214,7 +257,7 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
       onWeights: wantsWeights
         ? (_, weights) => {
             const data = new Float32Array(batchSize * heads * length * length);
-            weights.forEach((weight, b) => data.set(weight.data, b * heads * length * length));
+            for (const [b, weight] of weights.entries()) data.set(weight.data, b * heads * length * length);
             attentions.push({ data, dims: [batchSize, heads, length, length] });
           }
         : undefined,

@@ -20,6 +20,8 @@ export interface DecoderOptions {
   readonly keep: false | 'inputs' | 'residuals';
   /** Measure attention masses of completion rows in these layers. */
   readonly probe?: Probe & { readonly layers: readonly number[] };
+  /** Called with each layer's projections of all rows; overwritten by the next layer unless residuals are kept. */
+  readonly onProjections?: (layer: number, projections: Projections) => void;
   /** Called with each layer's attention weights [heads, S, S] of every sequence; eager only, prompts only. */
   readonly onWeights?: (layer: number, weights: readonly FloatTensor[]) => void;
 }
@@ -73,7 +75,7 @@ export function createTextDecoder(
   });
 
   return {
-    async forward(batch, embeddings, { implementation, keep, probe, onWeights }) {
+    async forward(batch, embeddings, { implementation, keep, probe, onWeights, onProjections }) {
       const { rows } = batch;
       const angles = textAngles(config, batch);
       const completionRows = batch.groups.reduce((sum, group) => sum + group.completionRows.length, 0);
@@ -89,6 +91,7 @@ export function createTextDecoder(
         const inputFeeds = { ...weightsOf(before, parameters, layerName(layer)), ...angles, x };
         const run = keep === 'residuals' ? 'forwardSaving' : 'forward';
         const inputs = await runModule(before, run, inputFeeds, { ...projections });
+        onProjections?.(layer, projections);
         if (onWeights !== undefined) {
           onWeights(layer, await attention.forwardWithWeights(batch, projections, o));
         } else {

@@ -62,7 +62,10 @@ async function start(): Promise<ChildProcess> {
   const entry = fileURLToPath(new URL(fromSource ? './worker.ts' : './worker.js', import.meta.url));
   // From TypeScript sources (tests, development) it needs the same loader as plugins do.
   const program = fromSource
-    ? ['-e', `require(${quoted(createRequire(import.meta.url).resolve('jiti'))}).createJiti(${quoted(entry)}, { fsCache: false }).import(${quoted(entry)})`]
+    ? [
+        '-e',
+        `require(${quoted(createRequire(import.meta.url).resolve('jiti'))}).createJiti(${quoted(entry)}, { fsCache: false }).import(${quoted(entry)})`,
+      ]
     : [entry];
   const child = spawn(process.execPath, [`--max-old-space-size=${memoryMb}`, ...program], {
     // The library prints its doubts; they are no part of a run's output. It needs nothing from the environment.

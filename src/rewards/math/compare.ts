@@ -104,7 +104,9 @@ function same(a: Expression, b: Expression): boolean {
   const unknowns = [...new Set([...freeNames(a), ...freeNames(b)])].sort();
   let compared = 0;
   for (const values of unknowns.length === 0 ? trials.slice(0, 1) : trials) {
-    const point = Object.fromEntries(unknowns.map((name, i) => [name, values[i % values.length]! + Math.floor(i / values.length)]));
+    const point = Object.fromEntries(
+      unknowns.map((name, i) => [name, values[i % values.length]! + Math.floor(i / values.length)]),
+    );
     const x = a.subs(point).N();
     const y = b.subs(point).N();
     if (![x.re, x.im, y.re, y.im].every(Number.isFinite)) continue;

@@ -19,7 +19,10 @@ export function extractMath(text: string, options: { latexOnly?: boolean; anyNum
   const boxed = lastBoxed(text);
   if (boxed !== null) return normalizeMath(boxed);
   // A dollar that touches no formula on its inner side is money: "$5 and $6".
-  const latex = lastOf(text, /\$\$([\s\S]+?)\$\$|\$(?!\s)([^$]+)(?<!\s)\$(?!\d)|\\\(([\s\S]+?)\\\)|\\\[([\s\S]+?)\\\]/g);
+  const latex = lastOf(
+    text,
+    /\$\$([\s\S]+?)\$\$|\$(?!\s)([^$]+)(?<!\s)\$(?!\d)|\\\(([\s\S]+?)\\\)|\\\[([\s\S]+?)\\\]/g,
+  );
   if (latex !== null) return latex;
   if (options.latexOnly) return null;
   const whole = normalizeMath(text);

@@ -49,10 +49,16 @@ export function normalizeMath(text: string): string | null {
   for (const [pattern, plain] of characters) s = s.replace(pattern, plain);
   for (const [pattern, plain] of commands) s = s.replace(pattern, plain);
   s = s.replace(/^\s*(?:\\\(|\\\[|\$\$?)|(?:\\\)|\\\]|\$\$?)\s*$/g, '');
-  s = s.replace(/\\?[$€£]/g, '').replace(/\s+/g, ' ').trim();
+  s = s
+    .replace(/\\?[$€£]/g, '')
+    .replace(/\s+/g, ' ')
+    .trim();
   s = s.replace(/[.,;:]+$/, '').trim();
   s = rightSide(s);
-  s = s.replace(/\bpercent\b/i, '\\%').replace(/(?<!\\)%/g, '\\%').replace(/\s+\\%/g, '\\%');
+  s = s
+    .replace(/\bpercent\b/i, '\\%')
+    .replace(/(?<!\\)%/g, '\\%')
+    .replace(/\s+\\%/g, '\\%');
   if (!/\\(?:sin|cos|tan|cot|sec|csc)/.test(s)) s = s.replace(/\^\\circ/g, '');
   s = withoutUnits(s);
   s = s.replace(new RegExp(`(?<![\\\\a-zA-Z])(${functions})(?![a-zA-Z])`, 'g'), '\\$1 ');
@@ -91,7 +97,9 @@ function withoutUnits(s: string): string {
 
 /** `12,345` -> `12345`, but not inside brackets, where a comma separates. */
 function withoutThousands(s: string): string {
-  return /[([]|\\\{/.test(s) ? s : s.replace(/(?<![\d,])\d{1,3}(?:,\d{3})+(?![\d,])/g, (number) => number.replaceAll(',', ''));
+  return /[([]|\\\{/.test(s)
+    ? s
+    : s.replace(/(?<![\d,])\d{1,3}(?:,\d{3})+(?![\d,])/g, (number) => number.replaceAll(',', ''));
 }
 
 function looksLikeMath(s: string): boolean {

@@ -1,0 +1,44 @@
+/**
+ * The list of commands. A new one is one more entry; what does the work is loaded when it is asked for, so that --help
+ * of every command stays quick.
+ */
+import type { CommandSpec } from '../arguments/command.ts';
+import { helpText } from '../arguments/help.ts';
+import { inferCommand } from '../arguments/infer.ts';
+import { rlhfCommand } from '../arguments/rlhf.ts';
+import { scoreCommand } from '../arguments/score.ts';
+import { sftCommand } from '../arguments/sft.ts';
+import type { Io } from './io.ts';
+
+export interface CliCommand {
+  readonly name: string;
+  /** One line for `sightline --help`. */
+  readonly summary: string;
+  /** Text of --help; a command without it reads --help itself. */
+  readonly help?: () => string;
+  /** Runs with the words after the command's name. */
+  run(words: readonly string[], io: Io): Promise<void>;
+}
+
+export const commands: readonly CliCommand[] = [
+  command(rlhfCommand, async (words, io) => (await import('./rlhf.ts')).rlhf(words, io)),
+  command(sftCommand, async (words, io) => (await import('./sft.ts')).sft(words, io)),
+  command(inferCommand, async (words, io) => (await import('./infer.ts')).infer(words, io)),
+  command(scoreCommand, async (words, io) => (await import('./score.ts')).score(words, io)),
+  {
+    name: 'demo',
+    summary: 'make the data, the tokenizer and the checkpoint of the embedded demo',
+    run: async (words) => {
+      const { demoCommand } = await import('./demo.ts');
+      await demoCommand()
+        .name('sightline demo')
+        .parseAsync([...words], { from: 'user' });
+    },
+  },
+];
+
+// --- internal ---
+
+function command(spec: CommandSpec, run: CliCommand['run']): CliCommand {
+  return { name: spec.name, summary: spec.summary, help: () => helpText(spec), run };
+}

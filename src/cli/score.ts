@@ -1,0 +1,14 @@
+/**
+ * `sightline score`: arguments to the scoring of a dataset.
+ */
+import { readScoreArguments } from '../arguments/arguments.ts';
+import { consoleReport } from '../report/console.ts';
+import type { Io } from './io.ts';
+
+export async function score(words: readonly string[], io: Io): Promise<void> {
+  const { args, notices } = readScoreArguments(words, io.env);
+  const { onEvent } = consoleReport(io.stderr, { title: 'sightline score', completionsToPrint: 0, env: io.env });
+  for (const text of notices) await onEvent({ type: 'notice', level: 'info', text: `note: ${text}` });
+  const { runScore } = await import('../train/score.ts');
+  await runScore(args, { signal: io.signal, emit: onEvent });
+}

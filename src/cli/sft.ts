@@ -1,0 +1,15 @@
+/**
+ * `sightline sft`: arguments to trainer.
+ */
+import { readSftArguments } from '../arguments/arguments.ts';
+import type { Io } from './io.ts';
+import { trainingRun } from './training_run.ts';
+
+export async function sft(words: readonly string[], io: Io): Promise<void> {
+  const { args, ...read } = readSftArguments(words, io.env);
+  const settings = { ...args, logCompletions: false, completionsToPrint: 0, plugins: [] };
+  await trainingRun('sft', read, settings, io, async (run) => {
+    const { runSft } = await import('../train/sft.ts');
+    await runSft(args, run);
+  });
+}

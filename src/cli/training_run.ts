@@ -1,0 +1,62 @@
+/**
+ * What every training command does around its trainer: the run's folder, those who listen, and tidying up.
+ * Knows no algorithm.
+ */
+import type { ReadArguments } from '../arguments/arguments.ts';
+import { broadcast } from '../report/broadcast.ts';
+import { consoleReport } from '../report/console.ts';
+import { createOutputFolder, writeArgsJson } from '../report/output_folder.ts';
+import { completionsJsonl, loggingJsonl } from '../report/records.ts';
+import { tensorboard } from '../report/tensorboard.ts';
+import type { Listener, RunContext } from '../train/events.ts';
+import { packageVersion } from '../util/version.ts';
+import type { Io } from './io.ts';
+
+/** The arguments that the surroundings of a run need. */
+export interface TrainingSettings {
+  readonly outputDir: string;
+  readonly addVersion: boolean;
+  readonly reportTo: readonly ('tensorboard' | 'none')[];
+  readonly logCompletions: boolean;
+  readonly completionsToPrint: number;
+  /** Files that are run as code. */
+  readonly plugins: readonly string[];
+}
+
+/**
+ * Makes the folder, runs `train` with its listeners, closes them. A run that fails before its first event leaves
+ * no folder behind.
+ */
+export async function trainingRun(
+  command: string,
+  read: Omit<ReadArguments<unknown>, 'args'>,
+  settings: TrainingSettings,
+  io: Io,
+  train: (run: RunContext) => Promise<void>,
+): Promise<void> {
+  const folder = createOutputFolder(settings.outputDir, settings.addVersion);
+  const terminal = consoleReport(io.stdout, {
+    title: `sightline ${packageVersion()} ${command}`,
+    completionsToPrint: settings.completionsToPrint,
+    env: io.env,
+  });
+  const listeners: Listener[] = [
+    {
+      onEvent: (event) => {
+        if (event.type === 'start') writeArgsJson(folder.path, command, read.json, settings.plugins);
+      },
+    },
+    loggingJsonl(folder.path),
+    ...(settings.logCompletions ? [completionsJsonl(folder.path)] : []),
+    ...(settings.reportTo.includes('tensorboard') ? [tensorboard(folder.path)] : []),
+    terminal,
+  ];
+  const { emit, close } = broadcast(listeners, (text) => io.stderr.write(`warning: ${text}\n`));
+  try {
+    for (const text of read.notices) await emit({ type: 'notice', level: 'info', text: `note: ${text}` });
+    await train({ signal: io.signal, emit, outputDir: folder.path, changed: read.changed });
+  } finally {
+    await close();
+    folder.discard();
+  }
+}

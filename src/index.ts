@@ -1,0 +1,45 @@
+/**
+ * Public API of sightline: what reward plugins and programs import.
+ * Re-exports only.
+ */
+export {
+  AttnImpl,
+  type AttnImplKey,
+  attentionConfigs,
+  type ConfigAttributes,
+  switchAttention,
+  unwrapModel,
+  withEagerAttention,
+} from './attention/implementation.ts';
+export {
+  type AttentionMasses,
+  type AttentionTensor,
+  isTdr,
+  TDR_EPS,
+  TDR_LAYERS,
+  type Tdr,
+  type TdrResult,
+  type TdrSpans,
+  type TdrUndefined,
+  tdrFromAttentions,
+  tdrFromMasses,
+  tdrSpans,
+  undefinedReason,
+} from './attention/tdr.ts';
+export { SightlineError } from './errors.ts';
+export type { ForwardOutput, ModelConfigAttributes, ModelKwargs, PolicyModel } from './models/types.ts';
+export type {
+  AttnProbe,
+  ForwardContext,
+  ORM,
+  OrmConstructor,
+  RewardArgs,
+  RewardImage,
+  RewardKwargs,
+  RewardLogger,
+  RewardNeed,
+  RewardTemplate,
+  RewardValues,
+  TrainerState,
+} from './rewards/contract.ts';
+export { orms } from './rewards/registry.ts';

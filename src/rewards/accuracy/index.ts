@@ -1,0 +1,49 @@
+/**
+ * Reward `accuracy`: 1 if the completion's answer equals the `solution` column as mathematics, else 0.
+ * Knows where answers stand and whom to ask; knows no algebra.
+ */
+import { textColumn } from '../columns.ts';
+import type { ORM, RewardKwargs } from '../contract.ts';
+import { checkMath } from '../math/check.ts';
+import { answerTag, extractMath } from '../math/extract.ts';
+
+/**
+ * ms-swift's `MathAccuracy` (swift/rewards/orm.py), with another algebra library; logged as `rewards/MathAccuracy/mean`.
+ *
+ * The answer is what stands in `<answer>`, else the last `\boxed{}` or LaTeX formula; the reference likewise, or all of it.
+ * Without an answer, or with one that does not parse or takes too long to compare, the completion gets 0: it is not shown
+ * to be right. A *reference* that is no mathematics judges nobody: null, where ms-swift gives 0 to the same end.
+ */
+export class MathAccuracy implements ORM {
+  private warned = false;
+
+  async call(completions: readonly string[], kwargs: RewardKwargs): Promise<(number | null)[]> {
+    const solutions = textColumn(kwargs, 'solution', completions.length, 'accuracy');
+    return Promise.all(
+      completions.map(async (completion, i) => {
+        const solution = solutions[i];
+        if (solution === null || solution === undefined) return null;
+        const reference = extractMath(answerTag(solution) ?? solution);
+        if (reference === null) return this.unusable(solution, kwargs);
+        const tagged = answerTag(completion);
+        const answer =
+          tagged === null ? extractMath(completion, { latexOnly: true }) : extractMath(tagged, { anyNumber: true });
+        if (answer === null) return 0;
+        const verdict = await checkMath(reference, answer);
+        if (verdict === 'reference') return this.unusable(solution, kwargs);
+        return verdict === 'equal' ? 1 : 0;
+      }),
+    );
+  }
+
+  /** The reference is no mathematics. */
+  private unusable(solution: string, kwargs: RewardKwargs): null {
+    if (!this.warned) {
+      this.warned = true;
+      kwargs.logger.warn(
+        `accuracy: the solution ${JSON.stringify(solution.slice(0, 60))} is no mathematics that can be compared; such samples get no value. For answers in words use external_r1v_acc.`,
+      );
+    }
+    return null;
+  }
+}

@@ -1,0 +1,35 @@
+/**
+ * Reward `external_r1v_acc`: 1 if the completion's answer equals the `solution` column, as mathematics or else as text.
+ * Knows the order of the two ways; knows no algebra.
+ */
+import { textColumn } from '../columns.ts';
+import type { ORM, RewardKwargs } from '../contract.ts';
+import { checkMath } from '../math/check.ts';
+import { answerTag, extractMath } from '../math/extract.ts';
+
+/**
+ * ms-swift's `MultiModalAccuracyORM` (examples/train/grpo/plugin/plugin.py), logged as `rewards/MultiModalAccuracyORM/mean`.
+ * Symbolic mathematics first; if that does not say "equal", the contents of `<answer>`, or all of the text where there is
+ * no such block, must agree character by character but for blanks at the ends.
+ *
+ * Two things are stricter or wider than there: what counts is the `<answer>` block if there is one (not the last number
+ * anywhere in the text, which a completion can plant), and the block may span lines.
+ */
+export class MultiModalAccuracyORM implements ORM {
+  async call(completions: readonly string[], kwargs: RewardKwargs): Promise<(number | null)[]> {
+    const solutions = textColumn(kwargs, 'solution', completions.length, 'external_r1v_acc');
+    return Promise.all(
+      completions.map(async (completion, i) => {
+        const solution = solutions[i];
+        if (solution === null || solution === undefined) return null;
+        const expected = answerTag(solution) ?? solution.trim();
+        const given = answerTag(completion) ?? completion.trim();
+        if (given === expected) return 1; // equal texts are equal mathematics
+        const reference = extractMath(expected);
+        const answer = reference === null ? null : extractMath(given, { anyNumber: true });
+        if (reference === null || answer === null) return 0;
+        return (await checkMath(reference, answer)) === 'equal' ? 1 : 0;
+      }),
+    );
+  }
+}

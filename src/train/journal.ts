@@ -1,0 +1,88 @@
+/**
+ * What a run remembers of what it has told: first and last record, evaluations, the whole history, seconds by part.
+ * Sits between a loop and its listeners; knows no algorithm.
+ */
+import type { EndEvent, Json, Metrics, RunContext, TrainEvent } from './events.ts';
+
+export interface Journal {
+  /** Passes an event on and remembers it. */
+  emit(event: TrainEvent): Promise<void>;
+  notice(level: 'info' | 'warn', text: string): Promise<void>;
+  /** Runs a part of the step and adds its wall time to that part. */
+  time<T>(part: string, run: () => T | Promise<T>): Promise<T>;
+  /** Every record so far, as a checkpoint's `log_history` has them. */
+  history(): readonly Json[];
+  /** Metrics of an evaluation at this very step; null if there was none. */
+  evaluationAt(step: number): Metrics | null;
+  /** The part of the `end` event that is memory. */
+  summary(): Pick<EndEvent, 'firstLog' | 'lastLog' | 'evalBefore' | 'evalAfter' | 'seconds'>;
+}
+
+export function createJournal({ emit: tell }: Pick<RunContext, 'emit'>): Journal {
+  const history: Json[] = [];
+  const seconds: Record<string, number> = {};
+  let firstLog: Metrics | null = null;
+  let lastLog: Metrics | null = null;
+  let evalBefore: Metrics | null = null;
+  let lastEvaluation: { step: number; metrics: Metrics } | null = null;
+
+  const emit = async (event: TrainEvent): Promise<void> => {
+    if (event.type === 'log') {
+      firstLog ??= event.metrics;
+      lastLog = event.metrics;
+      history.push({ ...event.metrics, epoch: event.epoch, step: event.step });
+    }
+    if (event.type === 'eval') {
+      if (event.step === 0) evalBefore = event.metrics;
+      lastEvaluation = { step: event.step, metrics: event.metrics };
+      const named = Object.entries(event.metrics).map(([name, value]) => [`eval_${name}`, value]);
+      history.push({ ...Object.fromEntries(named), epoch: event.epoch, step: event.step });
+    }
+    await tell(event);
+  };
+
+  return {
+    emit,
+    notice: (level, text) => emit({ type: 'notice', level, text }),
+    async time(part, run) {
+      const start = performance.now();
+      try {
+        return await run();
+      } finally {
+        seconds[part] = (seconds[part] ?? 0) + (performance.now() - start) / 1000;
+      }
+    },
+    history: () => history,
+    evaluationAt: (step) => (lastEvaluation?.step === step ? lastEvaluation.metrics : null),
+    summary: () => ({
+      firstLog,
+      lastLog,
+      evalBefore,
+      evalAfter: lastEvaluation !== null && lastEvaluation.step > 0 ? lastEvaluation.metrics : null,
+      seconds,
+    }),
+  };
+}
+
+/** Means of what was added since they were last taken; a name counts only the records that have it. */
+export interface Averages {
+  add(metrics: Metrics): void;
+  take(): Record<string, number>;
+}
+
+export function createAverages(): Averages {
+  const sums = new Map<string, { sum: number; count: number }>();
+  return {
+    add(metrics) {
+      for (const [name, value] of Object.entries(metrics)) {
+        const { sum, count } = sums.get(name) ?? { sum: 0, count: 0 };
+        sums.set(name, { sum: sum + value, count: count + 1 });
+      }
+    },
+    take() {
+      const means = Object.fromEntries([...sums].map(([name, { sum, count }]) => [name, sum / count]));
+      sums.clear();
+      return means;
+    },
+  };
+}

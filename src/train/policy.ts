@@ -1,0 +1,137 @@
+/**
+ * Opens a checkpoint folder as a policy: checked weights, the model over them, and the template that feeds it.
+ * Knows which parts are trained; nothing of rewards, losses or the loop.
+ */
+import { type Checkpoint, openCheckpoint } from '../checkpoint/open.ts';
+import { readConfig } from '../models/qwen2_5_vl/config.ts';
+import type { Qwen2_5_VLConfig } from '../models/qwen2_5_vl/config.ts';
+import { createModel, type Qwen2_5_VLModel } from '../models/qwen2_5_vl/model.ts';
+import { loadParameters, type ModelPart, type Parameters, partOf } from '../models/qwen2_5_vl/parameters.ts';
+import type { AttentionImplementation } from '../models/qwen2_5_vl/text_attention.ts';
+import { validateShapes } from '../models/qwen2_5_vl/weights.ts';
+import type { RuntimeOptions } from '../runtime/session.ts';
+import { openTemplate, type Template, type TemplateOptions } from '../template/template.ts';
+import type { ModelSummary } from './events.ts';
+
+/** Parts that stay as they are. */
+export type Freeze = Readonly<Record<ModelPart, boolean>>;
+
+/** As ms-swift has it: the decoder is trained, the vision tower and its merger are not. */
+export const DEFAULT_FREEZE: Freeze = { llm: false, vit: true, aligner: true };
+
+export interface PolicyOptions {
+  /** Checkpoint folder. */
+  readonly model: string;
+  readonly attnImpl: AttentionImplementation;
+  /** Whether weights change: no for inference and for a reference model, whatever `freeze` says. */
+  readonly trainable: boolean;
+  readonly gradientCheckpointing?: boolean;
+  readonly freeze?: Freeze;
+  readonly template?: TemplateOptions;
+  readonly runtime?: RuntimeOptions;
+}
+
+export interface Policy {
+  readonly config: Qwen2_5_VLConfig;
+  readonly model: Qwen2_5_VLModel;
+  readonly parameters: Parameters;
+  readonly template: Template;
+  readonly summary: ModelSummary;
+  /** The folder it came from, open for as long as the policy is: what a saved checkpoint is modelled on. */
+  readonly source: Checkpoint;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens, checks, loads. Whatever is wrong with config, tensors, tokenizer or processor is told before weights are read.
+ *
+ * Errors: those of openCheckpoint, readConfig, validateShapes and openTemplate.
+ */
+export async function openPolicy(options: PolicyOptions): Promise<Policy> {
+  const { model: dir, attnImpl, trainable, gradientCheckpointing = true, freeze = DEFAULT_FREEZE, runtime } = options;
+  const source = openCheckpoint(dir);
+  try {
+    const config = await readConfig(dir);
+    const { extra } = validateShapes(source, config);
+    const template = await openTemplate(dir, config, options.template);
+    const parameters = loadParameters(
+      { ...source, tensors: without(source.tensors, extra) },
+      (name) => trainable && !freeze[partOf(name)],
+    );
+    const model = createModel(config, parameters, { attnImpl, gradientCheckpointing, runtime });
+    return {
+      config,
+      model,
+      parameters,
+      template,
+      source,
+      summary: summaryOf(dir, config, parameters),
+      async close() {
+        source.close();
+        await Promise.all([template.close(), model.release()]);
+      },
+    };
+  } catch (error) {
+    source.close();
+    throw error;
+  }
+}
+
+/** What the commands' flags say about a policy; a null flag leaves the choice to the checkpoint. */
+export interface PolicyArguments {
+  readonly model: string;
+  readonly attnImpl: AttentionImplementation;
+  readonly minPixels: number | null;
+  readonly maxPixels: number | null;
+  readonly system: string | null;
+  readonly maxLength?: number | null;
+  readonly gradientCheckpointing?: boolean;
+  readonly freezeLlm?: boolean;
+  readonly freezeVit?: boolean;
+  readonly freezeAligner?: boolean;
+}
+
+/** The options of a command's policy, from its arguments. */
+export function policyOptions(args: PolicyArguments, trainable: boolean): PolicyOptions {
+  return {
+    model: args.model,
+    attnImpl: args.attnImpl,
+    trainable,
+    gradientCheckpointing: args.gradientCheckpointing,
+    freeze: {
+      llm: args.freezeLlm ?? DEFAULT_FREEZE.llm,
+      vit: args.freezeVit ?? DEFAULT_FREEZE.vit,
+      aligner: args.freezeAligner ?? DEFAULT_FREEZE.aligner,
+    },
+    template: {
+      minPixels: args.minPixels ?? undefined,
+      maxPixels: args.maxPixels ?? undefined,
+      system: args.system ?? undefined,
+      maxLength: args.maxLength ?? undefined,
+    },
+  };
+}
+
+// --- internal ---
+
+/** Tensors the model has no use for, such as the stored copy of a tied head, are neither loaded nor trained. */
+function without<T>(tensors: ReadonlyMap<string, T>, names: readonly string[]): Map<string, T> {
+  const left = new Map(tensors);
+  for (const name of names) left.delete(name);
+  return left;
+}
+
+function summaryOf(dir: string, config: Qwen2_5_VLConfig, parameters: Parameters): ModelSummary {
+  const { architectures } = config.raw;
+  const named: unknown = Array.isArray(architectures) ? architectures[0] : undefined;
+  return {
+    dir,
+    architecture: typeof named === 'string' ? named : 'Qwen2_5_VLForConditionalGeneration',
+    parameters: countOf(parameters, parameters.names),
+    trainable: countOf(parameters, parameters.trained),
+  };
+}
+
+function countOf(parameters: Parameters, names: readonly string[]): number {
+  return names.reduce((sum, name) => sum + parameters.value(name).data.length, 0);
+}

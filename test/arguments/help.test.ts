@@ -1,0 +1,100 @@
+import { describe, expect, test } from 'vitest';
+import { peerFlag, peerFlagNames } from '../../src/arguments/peers.ts';
+import { helpText } from '../../src/arguments/help.ts';
+import { inferCommand } from '../../src/arguments/infer.ts';
+import { rlhfCommand } from '../../src/arguments/rlhf.ts';
+import { scoreCommand } from '../../src/arguments/score.ts';
+import { sftCommand } from '../../src/arguments/sft.ts';
+import { checkValue } from '../../src/arguments/value.ts';
+
+const commands = [rlhfCommand, sftCommand, inferCommand, scoreCommand];
+
+describe.each(commands.map((spec) => [spec.name, spec] as const))('%s', (_, spec) => {
+  test.each(Object.entries(spec.flags))('--%s is documented', (name, flag) => {
+    expect(name).toMatch(/^[a-z][a-z0-9_]*$/);
+    expect(flag.help).toMatch(/^[A-Za-z].{9,}[^.]\.$/);
+    if (flag.default === null) expect(flag.unset).toBeTruthy();
+    else if (flag.default !== undefined) expect(checkValue(flag.default, flag)).toEqual({ ok: true, value: flag.default });
+    const lines = helpText(spec, 10_000).replace(/\n {30,}/g, ' ').split('\n');
+    const entries = lines.filter((line) => line.startsWith(`  --${name} `));
+    expect(entries).toHaveLength(1);
+    expect(entries[0]).toMatch(/\((.+; )?(required|default: .+)\)$/);
+  });
+
+  test('no flag is also listed as one of ms-swift only', () => {
+    expect(Object.keys(spec.flags).filter((name) => peerFlagNames().includes(name))).toEqual([]);
+  });
+
+  test('no line is wider than asked', () => {
+    const unwrapped = new Set([...spec.examples.map((line) => `  ${line}`), `Usage: ${spec.usage}`]);
+    const wide = helpText(spec, 100).split('\n').filter((line) => line.length > 100 && !unwrapped.has(line));
+    expect(wide).toEqual([]);
+  });
+});
+
+test('peer flags say something a reader can use', () => {
+  for (const name of peerFlagNames()) expect(peerFlag(name)?.text.length).toBeGreaterThan(10);
+  expect(peerFlag('vllm_anything')?.verdict).toBe('refused');
+  expect(peerFlag('num_generations')).toBeNull();
+});
+
+test('score --help', () => {
+  expect(helpText(scoreCommand, 100)).toMatchInlineSnapshot(`
+    "score: log-probabilities, entropies and attention ratios of given completions
+
+    Usage: sightline score --model DIR --dataset IN.jsonl --output OUT.jsonl [flags]
+
+    Model:
+      --model DIR                     Folder of a Hugging Face checkpoint of the Qwen2.5-VL
+                                      architecture: config.json, *.safetensors, tokenizer. (required)
+      --attn_impl eager|sdpa|flash_attention_2
+                                      Attention of the forwards. eager returns its weights; sdpa and
+                                      flash_attention_2 return none, and flash_attention_2 needs memory
+                                      linear in the length. (default: sdpa; also --attn_implementation)
+      --min_pixels N                  Smaller images are enlarged to this. (pixels per image; default:
+                                      the checkpoint's limit; environment: MIN_PIXELS)
+      --max_pixels N                  Larger images are reduced to this. (pixels per image; default: the
+                                      checkpoint's limit; environment: MAX_PIXELS)
+
+    Data:
+      --dataset FILE...               JSONL files; each row ends with an assistant message or has a
+                                      \`completion_ids\` column. (required)
+      --system TEXT|FILE              System prompt, as text or as a .txt file, for rows that bring
+                                      none. (default: the chat template's own)
+      --per_device_eval_batch_size N  Rows scored at once. (rows; default: 1; also --batch_size)
+
+    Sampling:
+      --temperature NUMBER            Logits are divided by it before log-probabilities and entropies.
+                                      (default: 1)
+
+    Attention:
+      --attn_probe eager|fused|auto   How attention is measured: an eager forward, sums out of the fused
+                                      forward, or both at the first row, compared, then the cheaper one.
+                                      (default: auto)
+
+    Output:
+      --output FILE                   JSONL file to write, one row per row: prompt_ids, completion_ids,
+                                      logps, entropies, tdr, rho_vis, rho_text, n_vis, n_text.
+                                      (required)
+
+    Other:
+      --config FILE.json              Arguments by flag name, also an earlier run's args.json; flags on
+                                      the command line come first. May stand without --config as the
+                                      first word. (default: none)
+      --ignore_unsupported [true|false]
+                                      Print a note instead of stopping at flags of ms-swift that have no
+                                      counterpart here. (default: false)
+      --debug [true|false]            Show the stack of an error. (default: false)
+
+    Examples:
+      sightline score --model ./checkpoint --dataset answers.jsonl --output scores.jsonl
+
+    Flags of ms-swift that have no meaning here either have no effect (a note says so) or stop the run
+    with what to use instead.
+    "
+  `);
+});
+
+test('rlhf --help', () => {
+  expect(helpText(rlhfCommand, 100)).toMatchSnapshot();
+});

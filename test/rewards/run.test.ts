@@ -1,0 +1,172 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import { formatError, SightlineError } from '../../src/errors.ts';
+import type { ORM, OrmConstructor, RewardArgs, RewardValues } from '../../src/rewards/contract.ts';
+import { createRewards, orms } from '../../src/rewards/registry.ts';
+import { runRewards } from '../../src/rewards/run.ts';
+import { rewardKwargs } from '../helpers/reward_kwargs.ts';
+
+const added: string[] = [];
+afterEach(() => {
+  for (const name of added.splice(0)) delete orms[name];
+});
+
+/** Registers a reward whose call is the given function. */
+function register(name: string, call: (completions: readonly string[]) => unknown): OrmConstructor {
+  class Made implements ORM {
+    call(completions: readonly string[]) {
+      return call(completions) as RewardValues; // what a plugin returns is not checked by types at run time
+    }
+  }
+  orms[name] = Made;
+  added.push(name);
+  return Made;
+}
+
+const texts = ['a', 'b', 'c'];
+const run = (names: string[], weights?: number[]) =>
+  runRewards(createRewards(names, {}, weights), texts, rewardKwargs(3, null));
+
+describe('runRewards', () => {
+  test('weights the rewards that apply; a sample where none does has no total', async () => {
+    register('one', () => [1, null, undefined]);
+    register('two', async () => [0.5, 2, null]);
+    const { columns, totals } = await run(['one', 'two'], [3, 2]);
+    expect(columns.map(({ name, label, values }) => [name, label, values])).toEqual([
+      ['one', 'Made', [1, null, null]],
+      ['two', 'Made', [0.5, 2, null]],
+    ]);
+    expect(totals).toEqual([4, 4, null]);
+  });
+
+  test('a null beside a value is not a 0 that counts', async () => {
+    register('one', () => [null, 0, 1]);
+    expect((await run(['one'])).totals).toEqual([null, 0, 1]);
+  });
+
+  test('asynchronous rewards run together', async () => {
+    const order: string[] = [];
+    register('slow', async () => {
+      order.push('slow starts');
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      order.push('slow ends');
+      return [1, 1, 1];
+    });
+    register('quick', async () => {
+      order.push('quick');
+      return [1, 1, 1];
+    });
+    await run(['slow', 'quick']);
+    expect(order).toEqual(['slow starts', 'quick', 'slow ends']);
+  });
+
+  test('a reward that edits its input does not reach the next one', async () => {
+    register('vandal', (completions) => (completions as string[]).splice(0).map(() => 1));
+    register('reader', (completions) => completions.map((text) => text.length));
+    expect((await run(['vandal', 'reader'])).totals).toEqual([2, 2, 2]);
+  });
+
+  test.each([
+    [
+      'throws',
+      () => {
+        throw new Error('no such key');
+      },
+      /reward "bad" threw: no such key/,
+    ],
+    [
+      'rejects',
+      async () => {
+        throw new Error('offline');
+      },
+      /reward "bad" threw: offline/,
+    ],
+    [
+      'throws a string',
+      () => {
+        throw 'oops';
+      },
+      /reward "bad" threw: oops/,
+    ],
+    ['returns too few', () => [1, 2], /"bad" returned 2 values for 3 completions/],
+    ['returns NaN', () => [1, Number.NaN, 1], /"bad" returned NaN for sample 1/],
+    ['returns infinity', () => [1, 1, Number.POSITIVE_INFINITY], /"bad" returned Infinity for sample 2/],
+    ['returns a string', () => [1, 1, '1'], /"bad" returned the string "1" for sample 2/],
+    ['returns a boolean', () => [true, 1, 1], /"bad" returned true for sample 0/],
+    ['returns a list in the list', () => [1, [1], 1], /"bad" returned an object \(Array\) for sample 1/],
+    ['returns one number', () => 1, /"bad" returned 1 instead of an array/],
+    ['returns nothing', () => undefined, /"bad" returned undefined instead of an array/],
+  ])('a reward that %s gives one clear message', async (_, call, message) => {
+    register('bad', call);
+    const error: unknown = await run(['bad']).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(SightlineError);
+    const told = error as SightlineError;
+    expect(told.exitCode).toBe(2);
+    expect(formatError(told)).toMatch(message);
+    expect(formatError(told)).toMatch(/fix: /);
+    expect(formatError(told)).not.toMatch(/at .*\.ts:\d+:\d+\)/);
+  });
+
+  test('holes of a sparse array are null', async () => {
+    register('sparse', () => {
+      const values: number[] = new Array(3);
+      values[0] = 1;
+      return values;
+    });
+    expect((await run(['sparse'])).totals).toEqual([1, null, null]);
+  });
+});
+
+describe('createRewards', () => {
+  test('an unknown name comes with the nearest and with the list', () => {
+    expect(() => createRewards(['fromat'])).toThrow(/no reward is registered as "fromat"/);
+    const error = grab(() => createRewards(['fromat']));
+    expect(error.hint).toMatch(/did you mean "format"\? known: accuracy, external_r1v_acc, format/);
+    expect(grab(() => createRewards(['zzzzzzzz'])).hint).toMatch(/^known: /);
+  });
+
+  test('names of Object are not rewards', () => {
+    for (const name of ['constructor', '__proto__', 'toString'])
+      expect(() => createRewards([name])).toThrow(/no reward/);
+  });
+
+  test('weights: one each, finite', () => {
+    expect(() => createRewards(['format'], {}, [1, 2])).toThrow(/2 reward weights for 1 rewards/);
+    expect(() => createRewards(['format'], {}, [Number.NaN])).toThrow(/NaN is not a finite number/);
+    expect(createRewards(['format', 'accuracy']).map(({ weight }) => weight)).toEqual([1, 1]);
+  });
+
+  test('arguments and options reach the constructor, needs and class name the run', () => {
+    const got: RewardArgs[] = [];
+    orms.probe = class Probe implements ORM {
+      static readonly needs = ['attention'] as const;
+      constructor(args: RewardArgs) {
+        got.push(args);
+      }
+      call() {
+        return [];
+      }
+    };
+    added.push('probe');
+    const [reward] = createRewards(['probe'], { seed: 1, beta: 0 }, [2], { probe: { beta: 3 } });
+    expect(got).toEqual([{ seed: 1, beta: 3 }]);
+    expect(reward).toMatchObject({ name: 'probe', label: 'Probe', needs: ['attention'], weight: 2 });
+    expect(() => createRewards(['probe'], {}, [1], { format: {} })).toThrow(/not in --reward_funcs/);
+  });
+
+  test('what is no class with call is refused by name', () => {
+    for (const bad of [(() => [1]) as unknown, class {}, { call: () => [1] }]) {
+      orms.bad = bad as OrmConstructor;
+      added.push('bad');
+      expect(() => createRewards(['bad'])).toThrow(/orms\['bad'\] is not a class with a method call/);
+    }
+  });
+});
+
+function grab(run: () => unknown): SightlineError {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof SightlineError) return error;
+  }
+  throw new Error('no SightlineError was thrown');
+}
