@@ -32,6 +32,7 @@ export type Shape =
     }
   | { readonly kind: 'boolean' }
   | { readonly kind: 'text'; readonly empty?: boolean }
+  | { readonly kind: 'object' }
   | {
       readonly kind: 'choice';
       readonly choices: readonly string[];
@@ -110,6 +111,11 @@ export function text<D extends string | null>(
 ): Flag<string | D> {
   const { empty, ...common } = options;
   return { metavar: 'TEXT', ...common, shape: { kind: 'text', empty }, many: false };
+}
+
+/** A JSON object, written on the command line as JSON text. */
+export function jsonObject(options: Common & { default: null }): Flag<Readonly<Record<string, unknown>> | null> {
+  return { metavar: 'JSON', ...options, shape: { kind: 'object' }, many: false };
 }
 
 export function requiredText(options: Common): Flag<string> {

@@ -211,7 +211,6 @@ const REFUSED: Record<string, readonly string[]> = {
     'advantage_reweight',
     'max_turns',
     'early_stop_interval',
-    'lr_scheduler_kwargs',
     'loss_scale',
     'callbacks',
     'norm_bbox',

@@ -30,6 +30,7 @@ export type RlhfArguments = Resolved<
     stepsPerGeneration: number;
     perDeviceEvalBatchSize: number;
     numGenerationsEval: number;
+    evalTemperature: number;
     numCompletionsToPrint: number;
     evalStrategy: Strategy;
     evalSteps: number;
@@ -86,6 +87,7 @@ export function resolveRlhf(values: Values<typeof rlhfFlags>, faults: Faults): R
     generationBatchSize,
     stepsPerGeneration,
     numGenerationsEval: values.numGenerationsEval ?? values.numGenerations,
+    evalTemperature: values.evalTemperature ?? values.temperature,
     numCompletionsToPrint: values.numCompletionsToPrint ?? values.numGenerations,
   };
 }
@@ -109,10 +111,10 @@ export function resolveInfer(values: Values<typeof inferFlags>, faults: Faults):
 export function resolveScore(values: Values<typeof scoreFlags>, faults: Faults): ScoreArguments {
   checkFolder('model', values.model, faults);
   checkPixels(values, faults);
-  checkFiles('dataset', values.dataset, faults);
+  checkFiles('dataset', values.dataset.map(withoutRowCount), faults);
   faults.check(
     ['output', 'dataset'],
-    !values.dataset.includes(values.output),
+    !values.dataset.map(withoutRowCount).includes(values.output),
     `the file is also a --dataset: ${values.output}`,
     'write to another file',
   );
@@ -139,8 +141,8 @@ function resolveTraining(values: TrainingValues, faults: Faults) {
 function checkTraining(values: TrainingValues, faults: Faults): void {
   checkFolder('model', values.model, faults);
   checkPixels(values, faults);
-  checkFiles('dataset', values.dataset, faults);
-  checkFiles('val_dataset', values.valDataset, faults);
+  checkFiles('dataset', values.dataset.map(withoutRowCount), faults);
+  checkFiles('val_dataset', values.valDataset.map(withoutRowCount), faults);
   checkOutput(values.outputDir, faults);
   faults.check(
     ['warmup_steps', 'warmup_ratio'],
@@ -240,6 +242,11 @@ function checkFiles(flag: string, paths: readonly string[], faults: Faults): voi
     if (isFile(path)) continue;
     faults.check([flag], false, isFolder(path) ? `is a folder: ${path}` : `no such file: ${path}`, 'check the path');
   }
+}
+
+/** `train.jsonl#500`, the first 500 rows of a file, as the file. */
+function withoutRowCount(spec: string): string {
+  return spec.replace(/#\d+$/, '');
 }
 
 function checkOutput(path: string, faults: Faults): void {

@@ -198,6 +198,13 @@ export const rlhfFlags = {
     unit: 'completions',
     help: 'Completions per prompt in evaluation.',
   }),
+  eval_temperature: number({
+    group: 'Evaluation',
+    default: null,
+    unset: '--temperature',
+    min: 0,
+    help: 'Sampling temperature in evaluation; 0 takes the most likely token.',
+  }),
   ...outputFlags,
   log_completions: boolean({
     group: 'Output',

@@ -2,7 +2,8 @@
  * Flags that several commands share, in sets; names and defaults are those of ms-swift 4.6.
  * Where a default differs, its help line says so. Knows no command.
  */
-import { boolean, choice, choiceList, integer, number, requiredText, text, textList } from './flag.ts';
+import { lrSchedulerTypes } from '../optim/schedule.ts';
+import { boolean, choice, choiceList, integer, jsonObject, number, requiredText, text, textList } from './flag.ts';
 
 export const modelFlags = {
   model: requiredText({
@@ -54,7 +55,7 @@ export const trainDataFlags = {
     group: 'Data',
     default: undefined,
     metavar: 'FILE...',
-    help: 'JSONL files with `messages`, `images` and any further columns, which the rewards get.',
+    help: 'JSONL files with `messages`, `images` and any further columns, which rewards get; FILE#N takes the first N rows.',
   }),
   val_dataset: textList({
     group: 'Data',
@@ -148,11 +149,16 @@ export const optimiserFlags = {
     min: 0,
     help: 'Gradients with a larger norm are scaled down to it; 0 leaves them alone.',
   }),
-  lr_scheduler_type: choice(['cosine', 'linear', 'constant'], {
+  lr_scheduler_type: choice(lrSchedulerTypes, {
     group: 'Optimiser',
     default: 'cosine',
-    spellings: { constant_with_warmup: 'constant' },
-    help: 'How the learning rate falls after the warm-up.',
+    help: 'How the learning rate falls after the warm-up; constant has none.',
+  }),
+  lr_scheduler_kwargs: jsonObject({
+    group: 'Optimiser',
+    default: null,
+    unset: 'none',
+    help: 'Settings of the schedule: {"min_lr_rate": 0.1} or {"min_lr": 1e-7} for cosine_with_min_lr, {"num_cycles": 0.5} for the cosines.',
   }),
   warmup_ratio: number({
     group: 'Optimiser',

@@ -15,6 +15,7 @@ export function readWord(word: string, shape: Shape): unknown {
     return Number.isNaN(value) ? word : value;
   }
   if (shape.kind === 'boolean') return BOOLEANS.get(word.toLowerCase()) ?? word;
+  if (shape.kind === 'object') return parsedOr(word);
   return word;
 }
 
@@ -47,6 +48,8 @@ export function expectation(shape: Shape): string {
       return 'true or false';
     case 'text':
       return shape.empty ? 'a text' : 'a text that is not empty';
+    case 'object':
+      return 'a JSON object';
     case 'choice':
       return shape.choices.length === 1 ? `${shape.choices[0]}` : `one of ${shape.choices.join(', ')}`;
   }
@@ -74,8 +77,17 @@ const builders: { [K in Kind]: (shape: ShapeOf<K>) => z.ZodType } = {
   },
   boolean: () => z.boolean(),
   text: ({ empty }) => (empty ? z.string() : z.string().min(1)),
+  object: () => z.record(z.string(), z.unknown()),
   choice: ({ choices }) => z.enum(choices as [string, ...string[]]),
 };
+
+function parsedOr(word: string): unknown {
+  try {
+    return JSON.parse(word);
+  } catch {
+    return word;
+  }
+}
 
 function build(shape: Shape): z.ZodType {
   return (builders[shape.kind] as (shape: Shape) => z.ZodType)(shape);

@@ -2,7 +2,7 @@
  * Attention masses on the visual and the text columns of prompts: what to ask a fused forward for, and TDR from its answer.
  * Knows token columns and numbers, not the model that yields them, and no rewards.
  */
-import { TDR_LAYERS, type TdrResult, type TdrSpans, tdrFromMasses, tdrSpans } from './tdr.ts';
+import { isTdr, TDR_LAYERS, type TdrResult, type TdrSpans, tdrFromMasses, tdrSpans } from './tdr.ts';
 
 /** A prompt whose columns are measured. */
 export interface ProbedPrompt {
@@ -25,11 +25,7 @@ export interface TdrProbe {
  *
  * @param visualIds ids of image and video pad tokens
  */
-export function tdrProbe(
-  prompts: readonly ProbedPrompt[],
-  visualIds: readonly number[],
-  numLayers: number,
-): TdrProbe {
+export function tdrProbe(prompts: readonly ProbedPrompt[], visualIds: readonly number[], numLayers: number): TdrProbe {
   const first = Math.max(0, numLayers - TDR_LAYERS);
   return {
     spans: 2,
@@ -59,4 +55,13 @@ export function tdrOfScored(
   const span = (which: 0 | 1): Float32Array[] =>
     layers.map((masses) => Float32Array.from({ length: masses.length / 2 }, (_, t) => masses[2 * t + which]!));
   return tdrFromMasses({ visual: span(0), text: span(1) }, spans.visual.length, spans.text.length);
+}
+
+/** Largest relative difference of TDR between an eager forward and the fused probe that passes for rounding. */
+export const PROBE_TOLERANCE = 1e-3;
+
+/** How far the fused probe is from the eager forward, relative to it; infinite where only one of them has a value. */
+export function probeDifference(eager: TdrResult, fused: TdrResult): number {
+  if (!isTdr(eager) || !isTdr(fused)) return isTdr(eager) === isTdr(fused) ? 0 : Number.POSITIVE_INFINITY;
+  return Math.abs(fused.tdr - eager.tdr) / Math.abs(eager.tdr);
 }

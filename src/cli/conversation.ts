@@ -3,19 +3,8 @@
  */
 import { createInterface } from 'node:readline/promises';
 import { formatError, SightlineError } from '../errors.ts';
+import type { Chat } from '../train/infer.ts';
 import type { Io } from './io.ts';
-
-/** Someone who answers and remembers what was said. */
-export interface Chat {
-  /**
-   * Adds a question with its images (paths) to the conversation and answers it; `onText` gets the answer as it grows.
-   * A question that cannot be taken (a broken image) throws a SightlineError and leaves the conversation as it was.
-   */
-  ask(question: string, images: readonly string[], onText: (piece: string) => void): Promise<string>;
-  /** Forgets the conversation. */
-  clear(): void;
-  close(): void;
-}
 
 /** Talks until `/exit`, the end of the input, or an interrupt. */
 export async function converse(chat: Chat, firstImages: readonly string[], io: Io): Promise<void> {

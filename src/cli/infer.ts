@@ -17,6 +17,6 @@ export async function infer(words: readonly string[], io: Io): Promise<void> {
       io.stdout.write('\n');
     }
   } finally {
-    chat.close();
+    await chat.close();
   }
 }

@@ -35,9 +35,11 @@ export async function trainingRun(
   train: (run: RunContext) => Promise<void>,
 ): Promise<void> {
   const folder = createOutputFolder(settings.outputDir, settings.addVersion);
+  const eventFiles = settings.reportTo.includes('tensorboard');
   const terminal = consoleReport(io.stdout, {
     title: `sightline ${packageVersion()} ${command}`,
     completionsToPrint: settings.completionsToPrint,
+    eventFiles,
     env: io.env,
   });
   const listeners: Listener[] = [
@@ -48,7 +50,7 @@ export async function trainingRun(
     },
     loggingJsonl(folder.path),
     ...(settings.logCompletions ? [completionsJsonl(folder.path)] : []),
-    ...(settings.reportTo.includes('tensorboard') ? [tensorboard(folder.path)] : []),
+    ...(eventFiles ? [tensorboard(folder.path)] : []),
     terminal,
   ];
   const { emit, close } = broadcast(listeners, (text) => io.stderr.write(`warning: ${text}\n`));

@@ -31,14 +31,20 @@ export interface GroupAdvantages {
 /**
  * The weighted sum of several reward functions, per completion.
  *
- * A null of one function is left out of that completion's sum; a completion for which every function is null has no
- * reward: null. So a completion with a partial null is compared with its group as if the missing part were 0: right
- * for "this function does not apply here", but it favours the completion when that function's values are negative.
+ * A function that is null for a whole group does not apply there and is left out of the group's sums. A completion that
+ * alone lacks a value its group has cannot be compared with the group: its sum is null, as it is where no function has
+ * a value. TRL and ms-swift leave the missing part out of that completion's sum instead (a nansum), which favours the
+ * completion whenever the function's values are negative, as -TDR is.
  *
  * @param values per function, one value per completion. [functions][N]
  * @param weights one per function
+ * @param numGenerations completions of a group, consecutive
  */
-export function combineRewards(values: readonly (readonly RewardValue[])[], weights: readonly number[]): RewardValue[] {
+export function combineRewards(
+  values: readonly (readonly RewardValue[])[],
+  weights: readonly number[],
+  numGenerations: number,
+): RewardValue[] {
   if (values.length !== weights.length || values.length === 0) {
     throw new Error(`internal: ${values.length} reward functions with ${weights.length} weights`);
   }
@@ -46,11 +52,17 @@ export function combineRewards(values: readonly (readonly RewardValue[])[], weig
   for (const column of values) {
     if (column.length !== count) throw new Error(`internal: reward columns of ${count} and ${column.length} values`);
   }
+  const applies = values.map((column) =>
+    groupsOf(column, numGenerations).map((group) => group.some((value) => value !== null)),
+  );
   return Array.from({ length: count }, (_, i) => {
+    const group = Math.floor(i / numGenerations);
     let sum: RewardValue = null;
     for (const [k, column] of values.entries()) {
+      if (!applies[k]![group]) continue;
       const value = column[i]!;
-      if (value !== null) sum = (sum ?? 0) + weights[k]! * value;
+      if (value === null) return null;
+      sum = (sum ?? 0) + weights[k]! * value;
     }
     return sum;
   });

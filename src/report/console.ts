@@ -18,6 +18,8 @@ export interface ConsoleOptions {
   readonly title: string;
   /** How many completions are printed per `completions` event. */
   readonly completionsToPrint: number;
+  /** Whether TensorBoard files are written beside. */
+  readonly eventFiles: boolean;
   /** Read for CI and NO_COLOR. */
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly stopwatch?: Stopwatch;
@@ -72,7 +74,7 @@ export function consoleReport(out: Terminal, options: ConsoleOptions): Listener 
           break;
         case 'end':
           draw('');
-          print(['', ...endScreen(event, stopwatch.elapsed())]);
+          print(['', ...endScreen(event, stopwatch.elapsed(), options.eventFiles)]);
           break;
       }
     },

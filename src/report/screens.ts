@@ -1,8 +1,9 @@
 /**
  * What a run shows of itself: start screen, log line, completions, summary. Events in, lines of text out.
  */
+import { join } from 'node:path';
 import type { CompletionRow, EndEvent, Json, LogEvent, Metrics, StartEvent } from '../train/events.ts';
-import { formatDuration } from '../util/duration.ts';
+import { formatShortDuration } from '../util/duration.ts';
 import type { Stopwatch } from './stopwatch.ts';
 import { alignColumns, cleanText, cutText, formatCount, formatNumber } from './text.ts';
 
@@ -84,11 +85,14 @@ export function completionScreen(step: number, rows: readonly CompletionRow[], c
   return lines;
 }
 
-/** After the last step: before and after, where the time went, where things are, what to do next. */
-export function endScreen(event: EndEvent, totalSeconds: number): string[] {
-  const parts = Object.entries(event.seconds).map(([name, seconds]) => `${name} ${formatDuration(seconds)}`);
+/**
+ * After the last step: before and after, where the time went, where things are, what to do next.
+ * `eventFiles`: whether there is something for TensorBoard to open.
+ */
+export function endScreen(event: EndEvent, totalSeconds: number, eventFiles: boolean): string[] {
+  const parts = Object.entries(event.seconds).map(([name, seconds]) => `${name} ${formatShortDuration(seconds)}`);
   const verb = event.status === 'completed' ? 'done' : 'stopped';
-  const time = formatDuration(totalSeconds) + (parts.length === 0 ? '' : ` (${parts.join(', ')})`);
+  const time = formatShortDuration(totalSeconds) + (parts.length === 0 ? '' : ` (${parts.join(', ')})`);
   const lines = [`${verb}: ${event.step} of ${event.maxSteps} steps in ${time}`];
   lines.push(...comparison('logged', 'first', 'last', event.firstLog, event.lastLog));
   lines.push(...comparison('evaluation', 'before', 'after', event.evalBefore, event.evalAfter));
@@ -98,12 +102,13 @@ export function endScreen(event: EndEvent, totalSeconds: number): string[] {
   if (event.bestCheckpoint !== null && event.bestMetric !== null) {
     lines.push(`best        ${event.bestCheckpoint} (${formatNumber(event.bestMetric)})`);
   }
+  const model = shellWord(event.lastCheckpoint);
   return [
     ...lines,
     'next',
-    `  sightline infer --model ${event.lastCheckpoint} --image FILE`,
-    `  sightline score --model ${event.lastCheckpoint} --dataset FILE.jsonl --output scores.jsonl`,
-    `  tensorboard --logdir ${event.outputDir}/runs`,
+    `  sightline infer --model ${model} --image FILE`,
+    `  sightline score --model ${model} --dataset FILE.jsonl --output scores.jsonl`,
+    ...(eventFiles ? [`  tensorboard --logdir ${shellWord(join(event.outputDir, 'runs'))}`] : []),
   ];
 }
 
@@ -113,6 +118,11 @@ const LONGEST_TEXT = 400;
 
 function oneLine(text: string): string {
   return cutText(cleanText(text).replaceAll('\n', ' ⏎ '), LONGEST_TEXT);
+}
+
+/** A path as it can be pasted into a shell. */
+function shellWord(path: string): string {
+  return /^[\w./:@%+,=-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 }
 
 function showJson(value: Json): string {

@@ -7,7 +7,8 @@ export function formatNumber(value: number): string {
   if (!Number.isFinite(value)) return String(value);
   if (Number.isInteger(value)) return String(value);
   const size = Math.abs(value);
-  return size < 1e-3 || size >= 1e6 ? value.toExponential(2) : String(Number(value.toPrecision(4)));
+  const short = Number(value.toPrecision(4));
+  return size < 1e-3 || size >= 1e6 ? short.toExponential() : String(short);
 }
 
 /** 1234567 as 1.23 M. */

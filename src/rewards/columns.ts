@@ -1,9 +1,21 @@
 /**
- * Reads the columns a reward needs out of the dataset's rows.
+ * The dataset's columns as rewards get them, and reading one that a reward needs.
  * Knows that a column can be missing; knows nothing of what it means.
  */
 import { SightlineError } from '../errors.ts';
 import type { RewardKwargs } from './contract.ts';
+
+/**
+ * Rows of columns as columns of rows, the form rewards get them in: every column that any row has, undefined where a row
+ * lacks it.
+ *
+ * @param rows one per completion
+ */
+export function columnArrays(rows: readonly Readonly<Record<string, unknown>>[]): Record<string, unknown[]> {
+  const names = new Set(rows.flatMap((row) => Object.keys(row)));
+  // fromEntries, because assigning to a column called __proto__ would be lost
+  return Object.fromEntries([...names].map((name) => [name, rows.map((row) => row[name])]));
+}
 
 /**
  * A text column, one entry per completion; numbers and booleans are taken as their text. Null where this row has none.

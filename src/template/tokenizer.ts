@@ -23,6 +23,8 @@ export interface StreamDecoder {
 export interface Tokenizer {
   /** Control tokens (`special` added tokens) and their ids. */
   readonly special: ReadonlyMap<string, number>;
+  /** Whether an id stands for a token; rows of the embedding beyond the vocabulary stand for none. */
+  has(id: number): boolean;
   /** Ids of a text in which no control token is recognised, whatever it spells. */
   encodeText(text: string): Int32Array;
   /**
@@ -83,6 +85,7 @@ export function createTokenizer(json: JsonObject, config: JsonObject, where: str
 
   return {
     special,
+    has: (id) => contentOf.has(id) || plain.id_to_token(id) !== undefined,
     encodeText,
     encodeTrusted: (text, restore = (piece) => piece) =>
       concat(

@@ -3,8 +3,8 @@
  * Knows which parts are trained; nothing of rewards, losses or the loop.
  */
 import { type Checkpoint, openCheckpoint } from '../checkpoint/open.ts';
-import { readConfig } from '../models/qwen2_5_vl/config.ts';
 import type { Qwen2_5_VLConfig } from '../models/qwen2_5_vl/config.ts';
+import { readConfig } from '../models/qwen2_5_vl/config.ts';
 import { createModel, type Qwen2_5_VLModel } from '../models/qwen2_5_vl/model.ts';
 import { loadParameters, type ModelPart, type Parameters, partOf } from '../models/qwen2_5_vl/parameters.ts';
 import type { AttentionImplementation } from '../models/qwen2_5_vl/text_attention.ts';

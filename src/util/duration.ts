@@ -17,3 +17,8 @@ export function formatDuration(seconds: number): string {
     .map(([count, unit]) => `${count}${unit}`)
     .join(' ');
 }
+
+/** The same, with tenths below a minute: for parts of a run, which are often short. */
+export function formatShortDuration(seconds: number): string {
+  return seconds < 59.95 ? `${seconds.toFixed(1)}s` : formatDuration(seconds);
+}

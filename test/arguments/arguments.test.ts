@@ -1,7 +1,12 @@
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { readInferArguments, readRlhfArguments, readScoreArguments, readSftArguments } from '../../src/arguments/arguments.ts';
+import {
+  readInferArguments,
+  readRlhfArguments,
+  readScoreArguments,
+  readSftArguments,
+} from '../../src/arguments/arguments.ts';
 import { formatError, SightlineError } from '../../src/errors.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 
@@ -112,8 +117,14 @@ describe('values', () => {
   });
 
   test('the generation batch comes from either size', () => {
-    expect(rlhf(['--steps_per_generation', '4']).args).toMatchObject({ generationBatchSize: 32, stepsPerGeneration: 4 });
-    expect(rlhf(['--generation_batch_size', '16']).args).toMatchObject({ generationBatchSize: 16, stepsPerGeneration: 2 });
+    expect(rlhf(['--steps_per_generation', '4']).args).toMatchObject({
+      generationBatchSize: 32,
+      stepsPerGeneration: 4,
+    });
+    expect(rlhf(['--generation_batch_size', '16']).args).toMatchObject({
+      generationBatchSize: 16,
+      stepsPerGeneration: 2,
+    });
     expect(rlhf(['--gradient_accumulation_steps', '3']).args).toMatchObject({ generationBatchSize: 24 });
   });
 
@@ -133,8 +144,14 @@ describe('values', () => {
     expect(args).toMatchObject({ evalStrategy: 'steps', evalSteps: 7 });
   });
 
+  test('FILE#N is a file with a number of rows', () => {
+    expect(rlhf(['--dataset', `${data}#3`]).args.dataset).toEqual([`${data}#3`]);
+  });
+
   test('sft accumulates to 16 rows', () => {
-    expect(readSftArguments([...base, '--per_device_train_batch_size', '3'], {}).args.gradientAccumulationSteps).toBe(6);
+    expect(readSftArguments([...base, '--per_device_train_batch_size', '3'], {}).args.gradientAccumulationSteps).toBe(
+      6,
+    );
   });
 
   test('score and infer', () => {
@@ -156,7 +173,17 @@ describe('config file', () => {
   const config = join(folder, 'run.json');
 
   test('below the command line, above the environment; as an operand or with --config', () => {
-    writeFileSync(config, JSON.stringify({ model, dataset: [data], reward_funcs: 'a', per_device_train_batch_size: 8, max_pixels: 1000, seed: 7 }));
+    writeFileSync(
+      config,
+      JSON.stringify({
+        model,
+        dataset: [data],
+        reward_funcs: 'a',
+        per_device_train_batch_size: 8,
+        max_pixels: 1000,
+        seed: 7,
+      }),
+    );
     for (const words of [[config], ['--config', config]]) {
       const { args } = readRlhfArguments([...words, '--seed', '9'], { MAX_PIXELS: '1' });
       expect(args).toMatchObject({ seed: 9, maxPixels: 1000, rewardFuncs: ['a'] });
@@ -193,7 +220,9 @@ describe('flags of ms-swift without a counterpart', () => {
     ]);
   });
   test('those that ask for nothing pass in silence', () => {
-    expect(rlhf(['--use_vllm', 'false', '--sequence_parallel_size', '1', '--template', 'qwen2_5_vl']).notices).toEqual([]);
+    expect(rlhf(['--use_vllm', 'false', '--sequence_parallel_size', '1', '--template', 'qwen2_5_vl']).notices).toEqual(
+      [],
+    );
   });
   test.each([
     ['--deepspeed', 'zero3', 'one process'],
@@ -221,19 +250,39 @@ describe('bad input', () => {
     ['unknown flag', ['--num_generation', '4'], 'at: --num_generation', 'did you mean --num_generations?'],
     ['letters swapped', ['--learning_rtae', '1'], 'at: --learning_rtae', 'did you mean --learning_rate?'],
     ['nothing near', ['--zzzzqqqq', '1'], 'at: --zzzzqqqq', 'sightline rlhf has no flag of this name'],
-    ['text for a number', ['--learning_rate', 'abc'], 'at: --learning_rate', 'expected a number of at least 0, got "abc"'],
+    [
+      'text for a number',
+      ['--learning_rate', 'abc'],
+      'at: --learning_rate',
+      'expected a number of at least 0, got "abc"',
+    ],
     ['out of range', ['--epsilon', '-1'], 'at: --epsilon', 'expected a number of at least 0, got -1'],
     ['infinite', ['--temperature', 'Infinity'], 'at: --temperature', 'expected a number above 0'],
-    ['fraction for a count', ['--max_steps', '1.5'], 'at: --max_steps', 'expected a whole number of at least -1, got 1.5'],
+    [
+      'fraction for a count',
+      ['--max_steps', '1.5'],
+      'at: --max_steps',
+      'expected a whole number of at least -1, got 1.5',
+    ],
     ['no value', ['--seed'], 'at: --seed', 'the flag has no value after it'],
     ['two values', ['--seed', '1', '2'], 'at: --seed', 'the flag takes one value, got 2: "1" "2"'],
     ['not a boolean', ['--freeze_vit', 'maybe'], 'at: --freeze_vit', 'expected true or false, got "maybe"'],
-    ['not a choice', ['--loss_type', 'grop'], 'at: --loss_type', 'expected one of grpo, bnpo, dr_grpo, dapo, got "grop"'],
+    [
+      'not a choice',
+      ['--loss_type', 'grop'],
+      'at: --loss_type',
+      'expected one of grpo, bnpo, dr_grpo, dapo, got "grop"',
+    ],
     ['a choice of later', ['--train_type', 'lora'], 'at: --tuner_type', 'LoRA comes with a later version'],
     ['another algorithm', ['--rlhf_type', 'dpo'], 'at: --rlhf_type', 'use --rlhf_type grpo'],
     ['one completion', ['--num_generations', '1'], 'at: --num_generations', 'of at least 2, got 1'],
     ['batch and group', ['--num_generations', '3'], 'at: --num_generations', '8 completions are sampled at once'],
-    ['two sizes', ['--generation_batch_size', '16', '--steps_per_generation', '3'], 'at: --generation_batch_size', 'give one of the two flags'],
+    [
+      'two sizes',
+      ['--generation_batch_size', '16', '--steps_per_generation', '3'],
+      'at: --generation_batch_size',
+      'give one of the two flags',
+    ],
     ['size no multiple', ['--generation_batch_size', '12'], 'at: --generation_batch_size', 'is not a multiple'],
     ['weights and rewards', ['--reward_weights', '1'], 'at: --reward_weights', '1 weights for 2 rewards (a, b)'],
     ['a weight of text', ['--reward_weights', '1', 'x'], 'at: --reward_weights', 'expected a number, got "x"'],

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { peerFlag, peerFlagNames } from '../../src/arguments/peers.ts';
 import { helpText } from '../../src/arguments/help.ts';
 import { inferCommand } from '../../src/arguments/infer.ts';
+import { peerFlag, peerFlagNames } from '../../src/arguments/peers.ts';
 import { rlhfCommand } from '../../src/arguments/rlhf.ts';
 import { scoreCommand } from '../../src/arguments/score.ts';
 import { sftCommand } from '../../src/arguments/sft.ts';
@@ -14,8 +14,11 @@ describe.each(commands.map((spec) => [spec.name, spec] as const))('%s', (_, spec
     expect(name).toMatch(/^[a-z][a-z0-9_]*$/);
     expect(flag.help).toMatch(/^[A-Za-z].{9,}[^.]\.$/);
     if (flag.default === null) expect(flag.unset).toBeTruthy();
-    else if (flag.default !== undefined) expect(checkValue(flag.default, flag)).toEqual({ ok: true, value: flag.default });
-    const lines = helpText(spec, 10_000).replace(/\n {30,}/g, ' ').split('\n');
+    else if (flag.default !== undefined)
+      expect(checkValue(flag.default, flag)).toEqual({ ok: true, value: flag.default });
+    const lines = helpText(spec, 10_000)
+      .replace(/\n {30,}/g, ' ')
+      .split('\n');
     const entries = lines.filter((line) => line.startsWith(`  --${name} `));
     expect(entries).toHaveLength(1);
     expect(entries[0]).toMatch(/\((.+; )?(required|default: .+)\)$/);
@@ -27,7 +30,9 @@ describe.each(commands.map((spec) => [spec.name, spec] as const))('%s', (_, spec
 
   test('no line is wider than asked', () => {
     const unwrapped = new Set([...spec.examples.map((line) => `  ${line}`), `Usage: ${spec.usage}`]);
-    const wide = helpText(spec, 100).split('\n').filter((line) => line.length > 100 && !unwrapped.has(line));
+    const wide = helpText(spec, 100)
+      .split('\n')
+      .filter((line) => line.length > 100 && !unwrapped.has(line));
     expect(wide).toEqual([]);
   });
 });

@@ -71,20 +71,27 @@ describe('groupAdvantages', () => {
 });
 
 describe('combineRewards', () => {
+  test('a completion that lacks what its group has is left out; a function that no one in the group has is not', () => {
+    const values = [
+      [-1, null, null, null],
+      [1, 0, 1, 0],
+    ];
+    expect(combineRewards(values, [2, 1], 2)).toEqual([-1, null, 1, 0]);
+  });
   test('weights, leaves nulls out, and is null only where nothing is left', () => {
     const values = [
       [1, null, null, 0],
       [2, 2, null, null],
     ];
-    expect(combineRewards(values, [1, 4])).toEqual([9, 8, null, 0]);
+    expect(combineRewards(values, [1, 4], 1)).toEqual([9, 8, null, 0]);
   });
 
   test('a weight of 0 still makes a reward exist', () => {
-    expect(combineRewards([[3], [null]], [0, 1])).toEqual([0]);
+    expect(combineRewards([[3], [null]], [0, 1], 1)).toEqual([0]);
   });
 
   test('refuses ragged columns and a wrong number of weights', () => {
-    expect(() => combineRewards([[1], [1, 2]], [1, 1])).toThrow('internal:');
-    expect(() => combineRewards([[1]], [1, 1])).toThrow('internal:');
+    expect(() => combineRewards([[1], [1, 2]], [1, 1], 1)).toThrow('internal:');
+    expect(() => combineRewards([[1]], [1, 1], 1)).toThrow('internal:');
   });
 });

@@ -28,5 +28,9 @@ test('a listener that fails is told once, and never stops the others or the run'
   await emit(logEvent(5, {}));
   await close();
   expect(seen).toHaveLength(5);
-  expect(told).toEqual([expect.stringContaining('ENOSPC'), expect.stringContaining('ENOSPC'), expect.stringContaining('gone')]);
+  expect(told).toEqual([
+    expect.stringContaining('ENOSPC'),
+    expect.stringContaining('ENOSPC'),
+    expect.stringContaining('gone'),
+  ]);
 });

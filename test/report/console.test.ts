@@ -26,8 +26,20 @@ const events: TrainEvent[] = [
     type: 'completions',
     step: 1,
     rows: [
-      { prompt: 'what\ncolour?', completion: 'red\u001b]0;title\u0007\u202e', rewards: { Format: 1, DDAPOAttentionORM: null }, advantage: 0.70711, extras: { tdr: null } },
-      { prompt: 'what\ncolour?', completion: '红色', rewards: { Format: 0, DDAPOAttentionORM: -1.1 }, advantage: -0.70711, extras: { tdr: 1.1 } },
+      {
+        prompt: 'what\ncolour?',
+        completion: 'red\u001b]0;title\u0007\u202e',
+        rewards: { Format: 1, DDAPOAttentionORM: null },
+        advantage: 0.75,
+        extras: { tdr: null },
+      },
+      {
+        prompt: 'what\ncolour?',
+        completion: '红色',
+        rewards: { Format: 0, DDAPOAttentionORM: -1.1 },
+        advantage: -0.75,
+        extras: { tdr: 1.1 },
+      },
       { prompt: 'another', completion: 'x', rewards: {}, advantage: 0, extras: {} },
     ],
   },
@@ -40,7 +52,7 @@ function show(terminal: { isTTY?: boolean; columns?: number }, env: Record<strin
   const out: string[] = [];
   const report = consoleReport(
     { ...terminal, write: (text) => out.push(text) },
-    { title: 'sightline rlhf', completionsToPrint: 2, env, stopwatch: createStopwatch(() => 0) },
+    { title: 'sightline rlhf', completionsToPrint: 2, eventFiles: true, env, stopwatch: createStopwatch(() => 0) },
   );
   for (const event of events) report.onEvent(event);
   report.close?.();
@@ -54,23 +66,23 @@ describe('not a terminal', () => {
       model    model
                Qwen2_5_VLForConditionalGeneration, 1.62 M parameters, 1.2 M trained (74.1%)
       data     512 rows, 100 for evaluation; left out: 3 (too long)
-      given    learning_rate 3.00e-5, reward_funcs ddapo_attention format
+      given    learning_rate 3e-5, reward_funcs ddapo_attention format
       output   output/v0
       steps    2
 
       [DDAPO_DEBUG] output_attentions = true
       warning: one reward �[31mis null
-      step 1/2 | epoch 0.50 | loss 1.20e-4 | reward 3.212 ± 0.4 | DDAPOAttentionORM -1.061 | Format 1 | tdr 1.061 | length 22.5 | lr 3.00e-5 | 0 s/it | N GiB | elapsed 0s | remaining 0s
+      step 1/2 | epoch 0.50 | loss 1.2e-4 | reward 3.212 ± 0.4 | DDAPOAttentionORM -1.061 | Format 1 | tdr 1.061 | length 22.5 | lr 3e-5 | 0 s/it | N GiB | elapsed 0s | remaining 0s
       completions at step 1 (2 of 3)
         prompt: what ⏎ colour?
         > red�]0;title��
-          advantage 0.7071 | Format 1 | DDAPOAttentionORM null | tdr null
+          advantage 0.75 | Format 1 | DDAPOAttentionORM null | tdr null
         > 红色
-          advantage -0.7071 | Format 0 | DDAPOAttentionORM -1.1 | tdr 1.1
+          advantage -0.75 | Format 0 | DDAPOAttentionORM -1.1 | tdr 1.1
       evaluation at step 2: reward 4
       saved output/v0/checkpoint-2
 
-      done: 2 of 2 steps in 0s (rollout 2s, update 3s)
+      done: 2 of 2 steps in 0.0s (rollout 1.5s, update 2.5s)
       logged              first  last
       reward                1.5  4.25
       attention/tdr_mean   1.09  1.05
@@ -112,7 +124,13 @@ describe('a terminal', () => {
 });
 
 test.each([20, 40, 80, 200])('the bar stays within %d columns', (columns) => {
-  const bar = progressBar(7, 40, metrics, createStopwatch(() => 0), columns);
+  const bar = progressBar(
+    7,
+    40,
+    metrics,
+    createStopwatch(() => 0),
+    columns,
+  );
   expect([...bar].length).toBeLessThan(columns);
   expect(bar.startsWith(' 17% ')).toBe(true);
 });

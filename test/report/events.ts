@@ -8,7 +8,12 @@ export function startEvent(changes: Partial<StartEvent> = {}): StartEvent {
     type: 'start',
     command: 'rlhf',
     changed: { learning_rate: 3e-5, reward_funcs: ['ddapo_attention', 'format'] },
-    model: { dir: 'model', architecture: 'Qwen2_5_VLForConditionalGeneration', parameters: 1_620_000, trainable: 1_200_000 },
+    model: {
+      dir: 'model',
+      architecture: 'Qwen2_5_VLForConditionalGeneration',
+      parameters: 1_620_000,
+      trainable: 1_200_000,
+    },
     data: { rows: 512, evalRows: 100, dropped: { 'too long': 3, unreadable: 0 } },
     outputDir: 'output/v0',
     step: 0,

@@ -44,7 +44,10 @@ describe('logging.jsonl', () => {
       logEvent(2, { reward: 4.25 }),
       endEvent(),
     ]);
-    const records = text!.trimEnd().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
+    const records = text!
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
     expect(records).toHaveLength(4);
     const memory = records[0]!['memory(GiB)'];
     expect(memory).toBeGreaterThan(0.01);
@@ -69,7 +72,11 @@ describe('logging.jsonl', () => {
       best_model_checkpoint: null,
       best_metric: null,
       global_step: 2,
-      log_history: [{ step: 1, reward: 1.5 }, { step: 1, eval_reward: 2 }, { step: 2, reward: 4.25 }],
+      log_history: [
+        { step: 1, reward: 1.5 },
+        { step: 1, eval_reward: 2 },
+        { step: 2, reward: 4.25 },
+      ],
     });
     expect(records[3]!.memory).toBeGreaterThan(0.01);
   });
@@ -84,8 +91,20 @@ describe('completions.jsonl', () => {
     type: 'completions',
     step: 5,
     rows: [
-      { prompt: 'p', completion: 'red', rewards: { Format: 1, DDAPOAttentionORM: null }, advantage: 0.7, extras: { tdr: null } },
-      { prompt: 'p', completion: '"\n\u2028', rewards: { Format: 0, DDAPOAttentionORM: -1.1 }, advantage: -0.7, extras: { tdr: 1.1, note: 'x' } },
+      {
+        prompt: 'p',
+        completion: 'red',
+        rewards: { Format: 1, DDAPOAttentionORM: null },
+        advantage: 0.7,
+        extras: { tdr: null },
+      },
+      {
+        prompt: 'p',
+        completion: '"\n\u2028',
+        rewards: { Format: 0, DDAPOAttentionORM: -1.1 },
+        advantage: -0.7,
+        extras: { tdr: 1.1, note: 'x' },
+      },
     ],
   };
 

@@ -25,7 +25,11 @@ describe('crc32c', () => {
 
 test('the bytes of an event are those of the reference writer', () => {
   // tensorboard 2.21, Event(wall_time=1.5, step=3, summary=Summary(value=[Value(tag='train/reward', simple_value=0.25)]))
-  const bytes = encodeEvent({ wallTime: 1.5, step: 3, summary: { value: [{ tag: 'train/reward', simpleValue: 0.25 }] } });
+  const bytes = encodeEvent({
+    wallTime: 1.5,
+    step: 3,
+    summary: { value: [{ tag: 'train/reward', simpleValue: 0.25 }] },
+  });
   expect(Buffer.from(bytes).toString('hex')).toBe(REFERENCE_EVENT);
   expect(Buffer.from(encodeRecord(bytes)).toString('hex')).toBe(REFERENCE_RECORD);
 });
@@ -48,7 +52,15 @@ test('a run leaves one file, every record of it whole, under the tags of the Hug
   const records = readRecords(readFileSync(join(folder, 'runs', files[0]!)));
   expect(records[0]).toEqual({ wallTime: 1_700_000_001, fileVersion: 'brain.Event:2' });
   expect(records.slice(1).map(({ step, summary }) => [step, scalars(summary)])).toEqual([
-    [1, { 'train/reward': 0.5, 'train/rewards/DDAPOAttentionORM/mean': -1.0625, 'train/loss': Number.NaN, 'train/epoch': 0.5 }],
+    [
+      1,
+      {
+        'train/reward': 0.5,
+        'train/rewards/DDAPOAttentionORM/mean': -1.0625,
+        'train/loss': Number.NaN,
+        'train/epoch': 0.5,
+      },
+    ],
     [1, { 'eval/reward': 0.75 }],
     [2, { 'train/reward': 1, 'train/epoch': 1 }],
   ]);

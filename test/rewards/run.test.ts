@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { formatError, SightlineError } from '../../src/errors.ts';
+import { columnArrays } from '../../src/rewards/columns.ts';
 import type { ORM, OrmConstructor, RewardArgs, RewardValues } from '../../src/rewards/contract.ts';
 import { createRewards, orms } from '../../src/rewards/registry.ts';
 import { runRewards } from '../../src/rewards/run.ts';
@@ -114,6 +115,14 @@ describe('runRewards', () => {
     });
     expect((await run(['sparse'])).totals).toEqual([1, null, null]);
   });
+});
+
+test('columnArrays: every column of any row, undefined where a row lacks it', () => {
+  const rows = [{ solution: '4', level: 1 }, { solution: '5' }, JSON.parse('{"__proto__": 3}')];
+  const columns = columnArrays(rows);
+  expect(Object.keys(columns)).toEqual(['solution', 'level', '__proto__']);
+  expect(columns.solution).toEqual(['4', '5', undefined]);
+  expect(columns.level).toEqual([1, undefined, undefined]);
 });
 
 describe('createRewards', () => {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import { AppendFile } from '../../src/util/append_file.ts';
 import { writeFileAtomically } from '../../src/util/atomic_write.ts';
-import { formatDuration } from '../../src/util/duration.ts';
+import { formatDuration, formatShortDuration } from '../../src/util/duration.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 
 const broken = vi.hoisted(() => ({ after: Number.POSITIVE_INFINITY }));
@@ -65,4 +65,14 @@ test.each([
   [90_061, '1d 1h 1m 1s'],
 ])('formatDuration(%d) = %s', (seconds, text) => {
   expect(formatDuration(seconds)).toBe(text);
+});
+
+test('formatShortDuration', () => {
+  expect([0.04, 1.55, 59.94, 59.96, 3600].map(formatShortDuration)).toEqual([
+    '0.0s',
+    '1.6s',
+    '59.9s',
+    '1m 0s',
+    '1h 0m 0s',
+  ]);
 });

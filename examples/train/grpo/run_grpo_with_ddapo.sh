@@ -42,6 +42,7 @@ if [[ -n ${VAL_DATASET:-} ]]; then
     --eval_steps 20
     --eval_on_start true
     --num_generations_eval 1
+    --eval_temperature 0
     --per_device_eval_batch_size 64
   )
 fi

@@ -87,6 +87,11 @@ export function gemm(a: Value, b: Value, options: GemmOptions = {}): Value {
 
 /** accumulator + gradient; one kernel where the gradient is a plain gemm, as weight gradients of linear layers are. */
 export function accumulate(accumulator: Value, gradient: Value): Value {
+  if (!sameShape(accumulator.shape, gradient.shape)) {
+    throw new Error(
+      `accumulate: ${showShape(accumulator.shape)} cannot hold a gradient of ${showShape(gradient.shape)}`,
+    );
+  }
   const [a, b, plus] = gradient.inputs;
   if (gradient.op !== 'gemm' || a === undefined || b === undefined || plus !== undefined)
     return add(accumulator, gradient);

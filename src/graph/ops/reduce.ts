@@ -44,6 +44,7 @@ export function logSumExp(x: Value): Value {
 /** softmax over the last axis. */
 export function softmax(x: Value): Value {
   requireFloat('softmax', x);
+  normaliseAxis(-1, x.shape.length, 'softmax');
   return makeNode({
     op: 'softmax',
     inputs: [x],
@@ -56,7 +57,7 @@ export function softmax(x: Value): Value {
 /** Running sum along the last axis. */
 export function cumulativeSum(x: Value): Value {
   requireFloat('cumulativeSum', x);
-  const axis = x.shape.length - 1;
+  const axis = normaliseAxis(-1, x.shape.length, 'cumulativeSum');
   return makeNode({
     op: 'cumulativeSum',
     inputs: [x],

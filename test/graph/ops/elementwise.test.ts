@@ -85,24 +85,8 @@ describeOps(
     sub: binary(ops.sub, (a, b) => a - b),
     mul: binary(ops.mul, (a, b) => a * b),
     div: binary(ops.div, (a, b) => a / b, apart),
-    max: [
-      ...binary(ops.max, Math.max).filter(({ name }) => name !== 'with itself'),
-      {
-        name: 'ties go to the first',
-        args: [float, { dims: [2, 3], constant: true }],
-        build: (x, y) => ops.max(x, ops.add(x, ops.mul(y, 0))),
-        reference: (x) => x,
-      },
-    ],
-    min: [
-      ...binary(ops.min, Math.min).filter(({ name }) => name !== 'with itself'),
-      {
-        name: 'ties go to the first',
-        args: [float, { dims: [2, 3], constant: true }],
-        build: (x, y) => ops.min(x, ops.add(x, ops.mul(y, 0))),
-        reference: (x) => x,
-      },
-    ],
+    max: binary(ops.max, Math.max),
+    min: binary(ops.min, Math.min),
     neg: unary(ops.neg, (x) => -x),
     exp: unary(ops.exp, Math.exp),
     log: unary(ops.log, Math.log, positive),
@@ -159,10 +143,26 @@ describeOps(
       {
         name: 'scalar condition, wide choices',
         args: [{ dims: [] }, { dims: [4, 2] }],
-        build: (a, b) => ops.where(ops.lessOrEqual(a, a), b, 7),
-        reference: pointwise((a, b) => (a! <= a! ? b! : 7), [], [4, 2]),
+        build: (a, b) => ops.where(ops.lessOrEqual(a, ops.square(a)), b, 7),
+        reference: pointwise((a, b) => (a! <= a! * a! ? b! : 7), [], [4, 2]),
       },
       { name: 'integers', args: [int], build: (x) => ops.where(ops.equal(x, x), x, x), reference: (x) => x },
+    ],
+    toInt: [
+      {
+        args: [{ dims: [2, 2], data: [3, -7, 0, 5] }],
+        build: (x) => ops.toFloat(ops.toInt(x)),
+        reference: (x) => x,
+        notDifferentiable: noComparison,
+        nan: false,
+      },
+      {
+        name: 'drops the fraction',
+        args: [{ dims: [4], data: [2.75, -2.75, 0.5, -0.5], constant: true }],
+        build: (x) => ops.toFloat(ops.toInt(x)),
+        reference: pointwise((x) => Math.trunc(x!) + 0, [4]),
+        nan: false,
+      },
     ],
     toFloat: [
       { args: [int], build: ops.toFloat, reference: (x) => x },

@@ -6,8 +6,8 @@
  *   TDR = (attention per text column of the prompt) / (attention per visual column),
  * becomes the reward in one of three forms:
  *   plain (default)      -TDR
- *   centred              -(TDR - 1)                              DDAPO_REWARD_CENTER=1, or option reward_center
- *   group-normalised     -(TDR - mean) / (std + eps) in a group   DDAPO_GROUP_NORM=1, or option group_norm
+ *   centred              -(TDR - 1)                              DDAPO_REWARD_CENTER=1, or --ddapo_reward_center true
+ *   group-normalised     -(TDR - mean) / (std + eps) in a group   DDAPO_GROUP_NORM=1, or --ddapo_group_norm true
  *
  * Group-normalised rewards have mean 0 in every group BY CONSTRUCTION: rewards/DDAPOAttentionORM/mean then reads 0 although
  * all is well, and attention/tdr_mean is the number to watch. The plain form varies little within a group (a std of some
@@ -55,8 +55,8 @@ export class DDAPOAttentionORM implements ORM {
   private crossCheck: 'pending' | 'agreed' | 'disagreed' = 'pending';
 
   constructor(args: RewardArgs = {}) {
-    this.rewardCenter = isOn('reward_center', args.reward_center, 'DDAPO_REWARD_CENTER');
-    this.groupNorm = isOn('group_norm', args.group_norm, 'DDAPO_GROUP_NORM');
+    this.rewardCenter = isOn('ddapo_reward_center', args.ddapo_reward_center, 'DDAPO_REWARD_CENTER');
+    this.groupNorm = isOn('ddapo_group_norm', args.ddapo_group_norm, 'DDAPO_GROUP_NORM');
   }
 
   async call(completions: readonly string[], kwargs: RewardKwargs): Promise<(number | null)[]> {

@@ -1,0 +1,39 @@
+/**
+ * Ties a command line to the process: signals stop a run in good order, a closed pipe does not stop it at all.
+ */
+import type { CliCommand } from './commands.ts';
+import { runCommandLine } from './program.ts';
+
+const EXIT_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
+type StopSignal = keyof typeof EXIT_CODES;
+
+/**
+ * Runs the process's own arguments and sets its exit code. The first SIGINT or SIGTERM aborts `io.signal`, so that a
+ * run can save and end (130 or 143 then); the second quits at once.
+ */
+export async function runProcess(commands: readonly CliCommand[]): Promise<void> {
+  for (const stream of [process.stdout, process.stderr]) {
+    // a reader that went away (`sightline ... | head`) ends the reading, not the run
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+    });
+  }
+  const controller = new AbortController();
+  const stopped: StopSignal[] = [];
+  for (const signal of Object.keys(EXIT_CODES) as StopSignal[]) {
+    process.on(signal, () => {
+      if (stopped.length > 0) process.exit(EXIT_CODES[signal]);
+      stopped.push(signal);
+      process.stderr.write(`\n${signal}: stopping in good order; once more quits at once\n`);
+      controller.abort(new DOMException(`stopped by ${signal}`, 'AbortError'));
+    });
+  }
+  const code = await runCommandLine(process.argv.slice(2), commands, {
+    env: process.env,
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    signal: controller.signal,
+  });
+  process.exitCode = stopped[0] === undefined ? code : EXIT_CODES[stopped[0]];
+}

@@ -1,0 +1,171 @@
+/**
+ * The checkpoints of a run: `checkpoint-N` folders that load like their source, with what a later run needs to go on.
+ * Knows files and their order; not when to save, nor what a metric means.
+ */
+import { existsSync } from 'node:fs';
+import { copyFile, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { bytesOf, type DtypeName } from '../checkpoint/dtypes.ts';
+import type { Checkpoint } from '../checkpoint/open.ts';
+import { type TensorToWrite, writeSafetensors } from '../checkpoint/safetensors.ts';
+import { saveCheckpoint } from '../checkpoint/save.ts';
+import type { Parameters } from '../models/qwen2_5_vl/parameters.ts';
+import type { CheckpointEvent, Json } from './events.ts';
+import type { Updater } from './update.ts';
+
+/** Names as transformers' Trainer has them, where it has a file for it; ours are JSON and safetensors throughout. */
+export const TRAINER_STATE_FILE = 'trainer_state.json';
+export const OPTIMIZER_FILE = 'optimizer.safetensors';
+export const LOOP_STATE_FILE = 'loop_state.json';
+
+export interface CheckpointsOptions {
+  /** Folder of the run. */
+  readonly outputDir: string;
+  readonly source: Checkpoint;
+  readonly parameters: Parameters;
+  readonly updater: Pick<Updater, 'state'>;
+  /** Dtype of the saved weights; default that of the source, tensor by tensor. */
+  readonly dtype?: DtypeName;
+  /** Checkpoints kept; the best one and the last one always are. Null: all. */
+  readonly totalLimit: number | null;
+  /** Leave out what only a resumed run needs. */
+  readonly onlyModel: boolean;
+  /** Whether a higher metric is better (reward), or a lower one (loss). */
+  readonly greaterIsBetter: boolean;
+  readonly emit: (event: CheckpointEvent) => Promise<void>;
+}
+
+export interface ProgressToSave {
+  readonly step: number;
+  readonly maxSteps: number;
+  readonly epoch: number;
+  /** The metric that tells the best checkpoint, if it was evaluated at this step. */
+  readonly metric: number | null;
+  readonly logHistory: readonly Json[];
+  /** State of samplers and random streams: whatever the loop must have back to go on from here. */
+  readonly loop: Json;
+}
+
+export interface Checkpoints {
+  /** Saves `checkpoint-<step>` whole or not at all, tells it, then removes what is beyond the limit. Returns its path. */
+  save(progress: ProgressToSave): Promise<string>;
+  /** Paths for the `end` event. */
+  summary(): { lastCheckpoint: string | null; bestCheckpoint: string | null; bestMetric: number | null };
+}
+
+export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
+  const { outputDir, source, parameters, dtype, totalLimit, onlyModel, greaterIsBetter } = options;
+  const saved: string[] = []; // oldest first; only folders of this run are ever removed
+  let best: Best | null = null;
+  const known = new Set(parameters.names);
+
+  return {
+    async save(progress) {
+      const { step, metric } = progress;
+      const dir = join(outputDir, `checkpoint-${step}`);
+      if (saved.at(-1) === dir) return dir;
+      const isBest =
+        metric !== null && (best === null || (greaterIsBetter ? metric > best.metric : metric < best.metric));
+      const nowBest: Best | null = isBest ? { dir, metric, step } : best;
+      await saveCheckpoint(dir, {
+        source,
+        dtype,
+        overwrite: true,
+        weights: (name) => (known.has(name) ? parameters.value(name).data : undefined),
+        extra: async (folder) => {
+          await writeJson(join(folder, TRAINER_STATE_FILE), trainerState(progress, nowBest));
+          const args = join(outputDir, 'args.json');
+          if (existsSync(args)) await copyFile(args, join(folder, 'args.json'));
+          if (onlyModel) return;
+          await writeJson(join(folder, LOOP_STATE_FILE), progress.loop);
+          await writeOptimizer(join(folder, OPTIMIZER_FILE), options);
+        },
+      });
+      best = nowBest;
+      saved.push(dir);
+      await options.emit({ type: 'checkpoint', step, dir });
+      for (const old of beyondLimit(saved, best, totalLimit)) {
+        await removeFolder(old);
+        saved.splice(saved.indexOf(old), 1);
+      }
+      return dir;
+    },
+    summary: () => ({
+      lastCheckpoint: saved.at(-1) ?? null,
+      bestCheckpoint: best?.dir ?? null,
+      bestMetric: best?.metric ?? null,
+    }),
+  };
+}
+
+// --- internal ---
+
+interface Best {
+  readonly dir: string;
+  readonly metric: number;
+  readonly step: number;
+}
+
+/** The fields of Trainer's file that scripts read. */
+function trainerState({ step, maxSteps, epoch, logHistory }: ProgressToSave, best: Best | null): Json {
+  return {
+    best_global_step: best?.step ?? null,
+    best_metric: best?.metric ?? null,
+    best_model_checkpoint: best?.dir ?? null,
+    epoch,
+    global_step: step,
+    max_steps: maxSteps,
+    is_world_process_zero: true,
+    log_history: logHistory,
+  };
+}
+
+/**
+ * `m.<name>` and `v.<name>` of every trained parameter, and `value.<name>` where the checkpoint's dtype is narrower
+ * than the float32 the weights are trained in: going on from the rounded ones would be another run.
+ */
+async function writeOptimizer(path: string, { parameters, updater, source, dtype }: CheckpointsOptions): Promise<void> {
+  const { counts, moments } = updater.state();
+  const tensors: TensorToWrite[] = [];
+  for (const [name, { m, v }] of moments) {
+    const { data, dims } = parameters.value(name);
+    tensors.push(float32(`m.${name}`, m, dims), float32(`v.${name}`, v, dims));
+    const isFloat32 = dtype === undefined ? source.tensors.get(name)?.dtype === 'F32' : dtype === 'float32';
+    if (!isFloat32) tensors.push(float32(`value.${name}`, data, dims));
+  }
+  await writeSafetensors(path, tensors, {
+    format: 'pt',
+    steps: String(counts.steps),
+    updates: String(counts.updates),
+    skipped_in_a_row: String(counts.skippedInARow),
+  });
+}
+
+function float32(name: string, data: Float32Array, shape: readonly number[]): TensorToWrite {
+  return {
+    name,
+    dtype: 'F32',
+    shape,
+    *chunks() {
+      yield bytesOf(data);
+    },
+  };
+}
+
+async function writeJson(path: string, value: Json): Promise<void> {
+  await writeFile(path, `${JSON.stringify(value, null, 2)}\n`);
+}
+
+/** The oldest folders beyond the limit; the best and the newest are never among them. */
+function beyondLimit(saved: readonly string[], best: Best | null, limit: number | null): string[] {
+  if (limit === null) return [];
+  const removable = saved.slice(0, -1).filter((dir) => dir !== best?.dir);
+  return removable.slice(0, Math.max(0, saved.length - limit));
+}
+
+/** Takes the name away first, so that it never stands for half a checkpoint. */
+async function removeFolder(dir: string): Promise<void> {
+  const hidden = join(dirname(dir), `.${basename(dir)}.partial-${process.pid}-removed`);
+  await rename(dir, hidden);
+  await rm(hidden, { recursive: true, force: true });
+}

@@ -1,0 +1,121 @@
+/**
+ * The rows of a run: training and evaluation datasets opened, checked, split and counted.
+ * Knows arguments and rows; not what is made of a row.
+ */
+import { type Dataset, openDataset } from '../data/dataset.ts';
+import type { Row } from '../data/row.ts';
+import { SightlineError } from '../errors.ts';
+import { createRandom } from '../util/random.ts';
+import type { DataSummary } from './events.ts';
+
+export interface RowSource {
+  readonly length: number;
+  row(index: number): Row;
+}
+
+export interface TrainingData {
+  readonly train: RowSource;
+  /** Null without evaluation rows. */
+  readonly evaluation: RowSource | null;
+  readonly summary: DataSummary;
+  close(): void;
+}
+
+export interface DataArguments {
+  readonly dataset: readonly string[];
+  readonly valDataset: readonly string[];
+  /** Part of the training rows set aside where there is no `valDataset`. */
+  readonly splitDatasetRatio: number;
+  readonly dataSeed: number;
+  readonly strict: boolean;
+}
+
+/** Why a row cannot be used: in a word or two for the count, and as the error that ends a strict run. */
+export interface RowFault {
+  readonly reason: string;
+  readonly error: SightlineError;
+}
+
+/**
+ * Opens and checks every row before the run begins.
+ *
+ * @param check what a command asks of a row beyond its form; a faulty row ends the run, or is left out with `strict` false
+ * Errors: those of openDataset and of `check`; E_DATASET_EMPTY where no row is left.
+ */
+export async function openTrainingData(
+  args: DataArguments,
+  check?: (row: Row) => RowFault | null,
+): Promise<TrainingData> {
+  const { strict } = args;
+  const open: Dataset[] = [];
+  const close = (): void => {
+    for (const dataset of open) dataset.close();
+  };
+  const dropped: Record<string, number> = {};
+  const drop = (reason: string, count: number): void => {
+    if (count > 0) dropped[reason] = (dropped[reason] ?? 0) + count;
+  };
+  const checked = async (specs: readonly string[]): Promise<RowSource> => {
+    const dataset = await openDataset(specs, { strict });
+    open.push(dataset);
+    drop('cannot be read', dataset.droppedCount);
+    if (check === undefined) return dataset;
+    const kept: number[] = [];
+    for (let i = 0; i < dataset.length; i++) {
+      const fault = check(dataset.row(i));
+      if (fault === null) kept.push(i);
+      else if (strict) throw fault.error;
+      else drop(fault.reason, 1);
+    }
+    if (kept.length === 0) throw noRows(specs, dropped);
+    return kept.length === dataset.length ? dataset : pick(dataset, kept);
+  };
+
+  try {
+    let train = await checked(args.dataset);
+    let evaluation = args.valDataset.length === 0 ? null : await checked(args.valDataset);
+    if (evaluation === null && args.splitDatasetRatio > 0) {
+      [train, evaluation] = split(train, args.splitDatasetRatio, args.dataSeed);
+    }
+    const summary = { rows: train.length, evalRows: evaluation?.length ?? 0, dropped };
+    return { train, evaluation, summary, close };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+// --- internal ---
+
+function pick(source: RowSource, indices: readonly number[]): RowSource {
+  return { length: indices.length, row: (i) => source.row(indices[i]!) };
+}
+
+/** [the rest, the part set aside]: drawn at random from the seed, each in file order, none of them empty. */
+function split(source: RowSource, ratio: number, seed: number): [RowSource, RowSource] {
+  const { length } = source;
+  if (length < 2) {
+    throw new SightlineError('E_DATASET_EMPTY', `a dataset of ${length} row cannot be split`, {
+      where: `--split_dataset_ratio ${ratio}`,
+      hint: 'give more rows, or --val_dataset',
+    });
+  }
+  const count = Math.min(length - 1, Math.max(1, Math.round(length * ratio)));
+  const shuffled = createRandom(seed)
+    .fork('split')
+    .shuffle(Array.from({ length }, (_, i) => i));
+  const inOrder = (indices: number[]): RowSource =>
+    pick(
+      source,
+      indices.sort((a, b) => a - b),
+    );
+  return [inOrder(shuffled.slice(count)), inOrder(shuffled.slice(0, count))];
+}
+
+function noRows(specs: readonly string[], dropped: Readonly<Record<string, number>>): SightlineError {
+  const reasons = Object.entries(dropped).map(([reason, count]) => `${count} (${reason})`);
+  return new SightlineError('E_DATASET_EMPTY', `no row is left; left out: ${reasons.join(', ')}`, {
+    where: specs.join(', '),
+    hint: 'set --strict true to see the first fault',
+  });
+}

@@ -1,0 +1,82 @@
+/**
+ * Evaluation on held-out prompts: sample, judge, average. Nothing is learned.
+ */
+import type { RlhfArguments } from '../arguments/resolve.ts';
+import { tdrProbe } from '../attention/probe.ts';
+import { groupAdvantages } from '../grpo/advantages.ts';
+import { completionMetrics, rewardMetrics } from '../grpo/metrics.ts';
+import { type RolloutGroup, rollout } from '../grpo/rollout.ts';
+import type { Generator } from '../models/qwen2_5_vl/generation.ts';
+import type { Random } from '../util/random.ts';
+import type { RowSource } from './data.ts';
+import type { Metrics } from './events.ts';
+import { createAverages } from './journal.ts';
+import { type Judged, type JudgeOptions, judge, probedPrompts } from './judge.ts';
+import type { Policy } from './policy.ts';
+import { encodeUnlessLong } from './reader.ts';
+import { samplingOf } from './sampling.ts';
+
+export interface EvaluationTools {
+  readonly policy: Policy;
+  readonly generator: Generator;
+  readonly random: Random;
+  readonly judging: JudgeOptions;
+  readonly signal: AbortSignal;
+}
+
+/** Metrics over all rows of a source, as training logs them, without the `eval_` prefix. */
+export async function evaluate(args: RlhfArguments, rows: RowSource, tools: EvaluationTools): Promise<Metrics> {
+  const { policy, generator, random, judging, signal } = tools;
+  const { template, config, model } = policy;
+  const numGenerations = args.numGenerationsEval;
+  const sampling = { ...samplingOf({ ...args, temperature: args.evalTemperature, numGenerations }, policy) };
+  const promptsAtOnce = Math.max(1, Math.floor(args.perDeviceEvalBatchSize / numGenerations));
+  const measures = args.attnProbe !== 'eager' && judging.rewards.some(({ needs }) => needs.includes('attention'));
+  const groups: RolloutGroup[] = [];
+  const logged = createAverages();
+  const judgedParts: Judged[] = [];
+  for (let first = 0; first < rows.length; first += promptsAtOnce) {
+    const indices = Array.from({ length: Math.min(promptsAtOnce, rows.length - first) }, (_, i) => first + i);
+    const encoded = await Promise.all(
+      indices.map((index) =>
+        encodeUnlessLong(rows.row(index), args.truncationStrategy, async (row) => ({
+          row,
+          prompt: await template.encode(row.messages, row.images, { where: row.where }),
+        })),
+      ),
+    );
+    const prompts = encoded.filter((prompt) => prompt !== null);
+    if (prompts.length === 0) continue;
+    const part = await rollout(prompts, sampling, { generator, template, random: random.fork(`${first}`), signal });
+    const visual = [config.imageTokenId, config.videoTokenId];
+    const scored = measures
+      ? await model.score(
+          part.map(({ prompt, completions }) => ({
+            promptIds: prompt.ids,
+            images: prompt.images,
+            completions: completions.map(({ ids }) => ids),
+          })),
+          { temperature: 1, keep: false, probe: tdrProbe(probedPrompts(part), visual, config.text.numHiddenLayers) },
+        )
+      : null;
+    const judged = await judge(part, scored?.completions ?? null, judging);
+    groups.push(...part);
+    judgedParts.push(judged);
+    // A reward logs means of its call; calls count by the completions they judged.
+    for (const _ of part) logged.add(judged.metrics);
+  }
+  const completions = groups.flatMap((group) => group.completions);
+  const totals = judgedParts.flatMap((judged) => judged.totals);
+  const named = judging.rewards.map(({ label }, k) => ({
+    name: label,
+    values: judgedParts.flatMap((judged) => judged.columns[k]!.values),
+  }));
+  return {
+    ...rewardMetrics(totals, groupAdvantages(totals, numGenerations, { scaleRewards: 'group' }), named),
+    ...completionMetrics(
+      completions.map(({ ids }) => ids.length),
+      completions.map(({ truncated }) => truncated),
+    ),
+    ...logged.take(),
+  };
+}

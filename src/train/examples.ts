@@ -1,0 +1,51 @@
+/**
+ * A row with an answer -> what supervised training scores: the prompt's ids and images, the answer's ids.
+ * Knows rows and the template; no loss.
+ */
+import { splitResponse } from '../data/messages.ts';
+import type { Row } from '../data/row.ts';
+import { SightlineError } from '../errors.ts';
+import type { Group } from '../models/qwen2_5_vl/model.ts';
+import type { Template } from '../template/template.ts';
+import type { RowFault } from './data.ts';
+
+export interface Example {
+  /** file:line of its row. */
+  readonly where: string;
+  /** One completion: the last assistant message. */
+  readonly group: Group;
+  /** Tokens of that completion: what the loss is a mean of. */
+  readonly tokens: number;
+}
+
+/** Supervised training needs an answer in every row. */
+export function lacksAnswer({ messages, where }: Row): RowFault | null {
+  const { response } = splitResponse(messages);
+  if (response !== null && response !== '') return null;
+  const error = new SightlineError('E_ROW_NO_ANSWER', 'the row has no answer to learn from', {
+    where,
+    hint: 'end "messages" with {"role": "assistant", "content": "..."}, or set --strict false to leave such rows out',
+  });
+  return { reason: 'no answer', error };
+}
+
+/**
+ * Encodes a row. Only the last assistant message is learnt; earlier ones are part of the prompt.
+ *
+ * @param maxLength tokens of prompt and answer together
+ * Errors: those of Template.encode; E_PROMPT_TOO_LONG
+ */
+export async function encodeExample(template: Template, row: Row, maxLength: number): Promise<Example> {
+  const { prompt, response } = splitResponse(row.messages);
+  if (response === null) throw new Error(`internal: ${row.where} has no answer`);
+  const { ids, images } = await template.encode(prompt, row.images, { where: row.where });
+  const completion = template.encodeCompletion(response);
+  const length = ids.length + completion.length;
+  if (length > maxLength) {
+    throw new SightlineError('E_PROMPT_TOO_LONG', `the row has ${length} tokens, at most ${maxLength} are allowed`, {
+      where: row.where,
+      hint: 'raise --max_length, lower --max_pixels, or set --truncation_strategy delete to leave such rows out',
+    });
+  }
+  return { where: row.where, group: { promptIds: ids, images, completions: [completion] }, tokens: completion.length };
+}

@@ -1,0 +1,73 @@
+/**
+ * A conversation with a checkpoint: question by question, images among them, answers as they grow.
+ * Knows the template and the sampler; not the terminal.
+ */
+import { resolve } from 'node:path';
+import type { InferArguments } from '../arguments/resolve.ts';
+import type { ImageSource } from '../data/image_source.ts';
+import type { Message } from '../data/messages.ts';
+import { createGenerator } from '../models/qwen2_5_vl/generation.ts';
+import { createRandom } from '../util/random.ts';
+import { openPolicy, policyOptions } from './policy.ts';
+import { stopsAndBans } from './sampling.ts';
+
+export interface Chat {
+  /**
+   * Adds a question with its images (paths) to the conversation and answers it; `onText` gets the answer as it grows.
+   * A question that cannot be taken throws and leaves the conversation as it was.
+   */
+  ask(question: string, images: readonly string[], onText: (piece: string) => void): Promise<string>;
+  /** Forgets the conversation. */
+  clear(): void;
+  close(): Promise<void>;
+}
+
+export async function openChat(args: InferArguments, { signal }: { readonly signal: AbortSignal }): Promise<Chat> {
+  const policy = await openPolicy(policyOptions(args, false));
+  const { template, model } = policy;
+  const generator = createGenerator(model);
+  const random = createRandom(args.seed);
+  let messages: readonly Message[] = [];
+  let images: readonly ImageSource[] = [];
+  let turn = 0;
+
+  return {
+    async ask(question, paths, onText) {
+      const added = paths.map((path): ImageSource => ({ kind: 'path', path: resolve(path), where: '--image' }));
+      const content = [...paths.map(() => ({ type: 'image' as const })), { type: 'text' as const, text: question }];
+      const asked: Message[] = [...messages, { role: 'user', content }];
+      const shown = [...images, ...added];
+      const prompt = await template.encode(asked, shown, { where: 'the conversation' });
+      const decoder = template.streamDecoder({ skipSpecialTokens: true });
+      let answer = '';
+      const show = (piece: string): void => {
+        answer += piece;
+        if (piece !== '') onText(piece);
+      };
+      await generator.generate([{ promptIds: prompt.ids, images: prompt.images }], {
+        count: 1,
+        maxNewTokens: args.maxNewTokens,
+        temperature: args.temperature,
+        topP: args.topP,
+        topK: args.topK,
+        ...stopsAndBans(policy),
+        random: random.fork(`turn ${turn}`),
+        signal,
+        onTokens: ([token]) => show(decoder.push(token!.id)),
+      });
+      show(decoder.end());
+      messages = [...asked, { role: 'assistant', content: answer }];
+      images = shown;
+      turn++;
+      return answer;
+    },
+    clear() {
+      messages = [];
+      images = [];
+    },
+    async close() {
+      await generator.release();
+      await policy.close();
+    },
+  };
+}

@@ -1,0 +1,108 @@
+/**
+ * Puts completions before the rewards: gathers what their contract promises, runs them, collects what they log.
+ * Knows the contract's names; not what any reward measures, nor what becomes of the values.
+ */
+
+import { combineRewards, type RewardValue } from '../grpo/advantages.ts';
+import type { RolloutGroup } from '../grpo/rollout.ts';
+import type { Qwen2_5_VLModel, ScoredCompletion } from '../models/qwen2_5_vl/model.ts';
+import type { AttentionMasses, AttnProbe, RewardKwargs, RewardLogger } from '../rewards/contract.ts';
+import type { Reward } from '../rewards/registry.ts';
+import { type RewardColumn, runRewards } from '../rewards/run.ts';
+import type { Json } from './events.ts';
+
+export interface Judged {
+  readonly columns: readonly RewardColumn[];
+  /** Weighted sum of a completion's rewards; null where it cannot be compared with its group. */
+  readonly totals: readonly RewardValue[];
+  /** Numbers the rewards logged of themselves. */
+  readonly metrics: Readonly<Record<string, number>>;
+  /** Columns the rewards logged, one value a completion. */
+  readonly extras: ReadonlyMap<string, readonly Json[]>;
+}
+
+export interface JudgeOptions {
+  readonly rewards: readonly Reward[];
+  readonly model: Qwen2_5_VLModel;
+  readonly attnProbe: AttnProbe;
+  readonly logger: RewardLogger;
+  readonly step: number;
+  readonly maxSteps: number;
+}
+
+/**
+ * @param scored the same completions from a forward with a TDR probe, per group; null if none was made
+ * @throws SightlineError of a reward that throws or returns what it must not
+ */
+export async function judge(
+  groups: readonly RolloutGroup[],
+  scored: readonly (readonly ScoredCompletion[])[] | null,
+  options: JudgeOptions,
+): Promise<Judged> {
+  const { rewards, model, attnProbe, logger, step, maxSteps } = options;
+  const numGenerations = groups[0]!.completions.length;
+  const samples = groups.flatMap((group) => group.completions.map((completion) => ({ group, completion })));
+  const metrics: Record<string, number> = {};
+  const extras = new Map<string, readonly Json[]>();
+  const kwargs: RewardKwargs = {
+    ...columnsOf(samples.map(({ group }) => group.row.columns)),
+    trainer_state: { global_step: step, max_steps: maxSteps },
+    num_generations: numGenerations,
+    prompt_ids: samples.map(({ group }) => group.prompt.ids),
+    completion_ids: samples.map(({ completion }) => completion.ids),
+    messages: samples.map(({ group }) => group.row.messages),
+    images: samples.map(({ group }) => group.prompt.images),
+    system_prefix: samples.map(({ group }) => group.prompt.systemPrefix),
+    image_token_id: model.sizes.imageTokenId,
+    video_token_id: model.sizes.videoTokenId,
+    model,
+    template: { forward_context: () => ({ enter: () => undefined, exit: () => undefined }) },
+    attn_probe: attnProbe,
+    attention_masses: scored === null ? null : massesOf(scored),
+    logger,
+    log_metric: (name, value) => {
+      metrics[name] = value;
+    },
+    log_extra: (column, values) => {
+      extras.set(column, values.map(toJson));
+    },
+  };
+  const { columns } = await runRewards(
+    rewards,
+    samples.map(({ completion }) => completion.text),
+    kwargs,
+  );
+  const totals = combineRewards(
+    columns.map(({ values }) => values),
+    columns.map(({ weight }) => weight),
+    numGenerations,
+  );
+  return { columns, totals, metrics, extras };
+}
+
+/** Prompts as a TDR probe wants them. */
+export const probedPrompts = (groups: readonly RolloutGroup[]) =>
+  groups.map(({ prompt }) => ({ promptIds: prompt.ids, systemPrefix: prompt.systemPrefix }));
+
+// --- internal ---
+
+/** Rows of columns to columns of rows; a column that a row lacks is undefined there. */
+function columnsOf(rows: readonly Readonly<Record<string, unknown>>[]): Record<string, unknown[]> {
+  const names = new Set(rows.flatMap((row) => Object.keys(row)));
+  return Object.fromEntries([...names].map((name) => [name, rows.map((row) => row[name])]));
+}
+
+/** The probe's two spans, visual and text, taken apart: per layer [tokens]. */
+function massesOf(scored: readonly (readonly ScoredCompletion[])[]): (AttentionMasses | null)[] {
+  return scored.flat().map(({ masses, logps }) => {
+    if (masses.size === 0) return null;
+    const span = (which: 0 | 1): Float32Array[] =>
+      [...masses.values()].map((layer) => Float32Array.from(logps, (_, t) => layer[2 * t + which]!));
+    return { visual: span(0), text: span(1) };
+  });
+}
+
+function toJson(value: unknown): Json {
+  const text: string | undefined = JSON.stringify(value);
+  return text === undefined ? null : (JSON.parse(text) as Json);
+}

@@ -1,0 +1,448 @@
+/**
+ * GRPO (Shao et al. 2024): sample a group of completions per prompt, judge them, learn from how they differ.
+ * Reads like the paper's box; whoever reports, draws or saves listens to the events.
+ *
+ * An on-policy step runs the policy forward once: the same forward gives old log-probabilities, entropies, the
+ * attention masses of rewards, and what backward needs. A scoring pass of its own is made only where the options
+ * require one: old log-probabilities of a rollout that outlives an update, or attention masses of a rollout that is
+ * learned from in several micro-batches.
+ */
+import { argumentsToJson } from '../arguments/args_json.ts';
+import type { RlhfArguments } from '../arguments/resolve.ts';
+import { rlhfCommand } from '../arguments/rlhf.ts';
+import { tdrProbe } from '../attention/probe.ts';
+import { createSampler } from '../data/sampler.ts';
+import { type GroupAdvantages, groupAdvantages } from '../grpo/advantages.ts';
+import { type BatchPlan, type MicroBatch, oldLogpsNeeded, optimizerStepAt, planBatches } from '../grpo/batching.ts';
+import { countStep, grpoLoss, type LossSums } from '../grpo/loss.ts';
+import { completionMetrics, entropyMetrics, lossMetrics, rewardMetrics } from '../grpo/metrics.ts';
+import { runLength } from '../grpo/order.ts';
+import { type RolloutGroup, rollout } from '../grpo/rollout.ts';
+import { createGenerator, type Generator } from '../models/qwen2_5_vl/generation.ts';
+import type { Group, Scored, ScoredCompletion } from '../models/qwen2_5_vl/model.ts';
+import { createSchedule, warmupStepsOf } from '../optim/schedule.ts';
+import { loadPlugins } from '../rewards/plugin.ts';
+import { createRewards, type Reward } from '../rewards/registry.ts';
+import type { EncodedPrompt } from '../template/template.ts';
+import { createRandom, type Random } from '../util/random.ts';
+import { createCheckpoints } from './checkpoints.ts';
+import { completionRows } from './completions.ts';
+import { openTrainingData, type TrainingData } from './data.ts';
+import { evaluate } from './evaluation.ts';
+import type { CompletionRow, Metrics, RunContext } from './events.ts';
+import { createHackingWatch, type HackingWatch } from './hacking.ts';
+import { createAverages, createJournal, type Journal } from './journal.ts';
+import { type Judged, type JudgeOptions, judge, probedPrompts } from './judge.ts';
+import { isDue, isLogDue } from './length.ts';
+import { openPolicy, type Policy, policyOptions } from './policy.ts';
+import { createReader, type Reader } from './reader.ts';
+import { samplingOf } from './sampling.ts';
+import { createUpdater, type Updater } from './update.ts';
+
+/**
+ * Trains as the arguments say; resolves after the `end` event.
+ *
+ * Errors: those of the parts; whatever is wrong with arguments, plugins, data or checkpoint is told before `start`.
+ */
+export async function runRlhf(args: RlhfArguments, context: RunContext): Promise<void> {
+  const plan = planBatches(args);
+  await loadPlugins(args.externalPlugins);
+  const rewards = createRewards(
+    args.rewardFuncs,
+    argumentsToJson(rlhfCommand, { ...args }),
+    args.rewardWeights,
+    rewardOptions(args),
+  );
+  const data = await openTrainingData(args);
+  const opened: { close(): Promise<void> }[] = [];
+  try {
+    const policy = await openPolicy(policyOptions(args, true));
+    opened.push(policy);
+    // The reference: the weights training starts from, never updated.
+    const reference = args.beta === 0 ? null : await openPolicy(policyOptions(args, false));
+    if (reference !== null) opened.push(reference);
+    const { totalSteps } = runLength(plan, data.train.length, args);
+    const updater = await createUpdater(policy.parameters, {
+      beta1: args.adamBeta1,
+      beta2: args.adamBeta2,
+      epsilon: args.adamEpsilon,
+      weightDecay: args.weightDecay,
+      maxGradNorm: args.maxGradNorm,
+      schedule: createSchedule({
+        type: args.lrSchedulerType,
+        learningRate: args.learningRate,
+        totalSteps,
+        warmupSteps: warmupStepsOf(totalSteps, args),
+        kwargs: args.lrSchedulerKwargs ?? {},
+      }),
+    });
+    opened.push({ close: () => updater.release() });
+    const generator = createGenerator(policy.model);
+    opened.push({ close: () => generator.release() });
+    await train(args, context, { plan, rewards, data, policy, reference, updater, generator, totalSteps });
+  } finally {
+    for (const part of opened.reverse()) await part.close();
+    data.close();
+  }
+}
+
+// --- internal ---
+
+interface Parts {
+  readonly plan: BatchPlan;
+  readonly rewards: readonly Reward[];
+  readonly data: TrainingData;
+  readonly policy: Policy;
+  readonly reference: Policy | null;
+  readonly updater: Updater;
+  readonly generator: Generator;
+  readonly totalSteps: number;
+}
+
+/** A rollout as the loop learns from it. Per-completion arrays are in the order of its groups. */
+interface Experience {
+  readonly groups: readonly RolloutGroup[];
+  readonly judged: Judged;
+  readonly advantages: GroupAdvantages;
+  readonly entropies: readonly Float32Array[];
+  /** Log-probabilities under the weights that sampled; null where no micro-batch is off-policy. */
+  readonly oldLogps: readonly Float32Array[] | null;
+  readonly refLogps: readonly Float32Array[] | null;
+  /** The forward of the whole rollout, if it is the one that is learned from. */
+  scored: Scored | null;
+}
+
+async function train(args: RlhfArguments, context: RunContext, parts: Parts): Promise<void> {
+  const { plan, rewards, data, policy, reference, updater, generator, totalSteps } = parts;
+  const { model, template } = policy;
+  const journal = createJournal(context);
+  const random = createRandom(args.seed);
+  const sampler = createSampler({ length: data.train.length, seed: args.dataSeed, shuffle: args.datasetShuffle });
+  const reader = createReader(data.train, sampler, args.truncationStrategy, async (row) => ({
+    row,
+    prompt: await template.encode(row.messages, row.images, { where: row.where }),
+  }));
+  const checkpoints = createCheckpoints({
+    outputDir: context.outputDir,
+    source: policy.source,
+    parameters: policy.parameters,
+    updater,
+    totalLimit: args.saveTotalLimit,
+    onlyModel: args.saveOnlyModel,
+    greaterIsBetter: true,
+    emit: journal.emit,
+  });
+  const hacking = createHackingWatch(rewards);
+  const averages = createAverages();
+  const epochOf = (step: number): number =>
+    (step * plan.completionsPerStep) / plan.numGenerations / plan.numIterations / data.train.length;
+
+  await journal.emit({
+    type: 'start',
+    command: 'rlhf',
+    changed: context.changed,
+    model: policy.summary,
+    data: data.summary,
+    outputDir: context.outputDir,
+    step: 0,
+    maxSteps: totalSteps,
+  });
+  if (plan.notice !== null) await journal.notice('info', plan.notice);
+
+  const judging = (step: number): JudgeOptions => ({
+    rewards,
+    model,
+    attnProbe: args.attnProbe,
+    logger: {
+      debug: (line) => void journal.emit({ type: 'notice', level: 'debug', text: line }),
+      info: (line) => void journal.notice('info', line),
+      warn: (line) => void journal.notice('warn', line),
+    },
+    step,
+    maxSteps: totalSteps,
+  });
+  const evaluateNow = async (step: number): Promise<void> => {
+    if (data.evaluation === null) return;
+    const metrics = await journal.time('eval', () =>
+      evaluate(args, data.evaluation!, {
+        policy,
+        generator,
+        random: random.fork('eval'),
+        judging: judging(step),
+        signal: context.signal,
+      }),
+    );
+    await journal.emit({ type: 'eval', step, maxSteps: totalSteps, epoch: epochOf(step), metrics });
+  };
+
+  const collector: Collector = {
+    args,
+    plan,
+    policy,
+    reference,
+    generator,
+    reader,
+    random,
+    journal,
+    judging,
+    signal: context.signal,
+  };
+  const experiences = new Map<number, Experience>();
+  let completionLog: CompletionRow[] = [];
+  let step = 0;
+  let epoch = 0;
+  const save = async (): Promise<void> => {
+    await journal.time('save', () =>
+      checkpoints.save({
+        step,
+        maxSteps: totalSteps,
+        epoch,
+        metric: journal.evaluationAt(step)?.reward ?? null,
+        logHistory: journal.history(),
+        loop: { sampler: { ...sampler.state() } },
+      }),
+    );
+  };
+
+  try {
+    if (args.evalOnStart) await evaluateNow(0);
+    while (step < totalSteps) {
+      context.signal.throwIfAborted();
+      const start = performance.now();
+      const microBatches = optimizerStepAt(plan, step);
+      for (const { rollout: number } of microBatches) {
+        if (experiences.has(number)) continue;
+        const fresh = await collect(number, step, collector);
+        experiences.set(number, fresh);
+        const learned = experienceMetrics(fresh, rewards, hacking);
+        for (const text of learned.warnings) await journal.notice('warn', text);
+        averages.add(learned.metrics);
+        if (args.logCompletions) completionLog.push(...completionRows(fresh, fresh.advantages.advantages));
+      }
+
+      const { loss, sums } = await learn(microBatches, experiences, collector);
+      const update = await journal.time('update', () => updater.update());
+      for (const number of [...experiences.keys()]) {
+        const stillUsed = optimizerStepAt(plan, step + 1).some(({ rollout: used }) => used === number);
+        if (!stillUsed) experiences.delete(number);
+      }
+      step++;
+      const before = epoch;
+      epoch = epochOf(step);
+      if (update.skipped) await journal.notice('warn', `step ${step}: the gradient is not finite; the step is skipped`);
+      averages.add({
+        loss,
+        ...(update.skipped ? {} : { grad_norm: update.gradNorm }),
+        learning_rate: update.learningRate,
+        ...lossMetrics(sums),
+        step_time: (performance.now() - start) / 1000,
+      });
+      await journal.emit({ type: 'progress', step, maxSteps: totalSteps, epoch });
+
+      const done = { step, maxSteps: totalSteps, epochBefore: before, epoch };
+      if (isLogDue(args, done)) {
+        await journal.emit({ type: 'log', step, maxSteps: totalSteps, epoch, metrics: averages.take() });
+        if (completionLog.length > 0) await journal.emit({ type: 'completions', step, rows: completionLog });
+        completionLog = [];
+      }
+      if (isDue(args.evalStrategy, args.evalSteps, done)) await evaluateNow(step);
+      if (isDue(args.saveStrategy, args.saveSteps, done)) await save();
+    }
+  } catch (error) {
+    if (!context.signal.aborted) throw error;
+    // The step under way is dropped; what was learned before it is kept.
+    if (step > 0 && args.saveStrategy !== 'no') await save();
+  }
+  await journal.emit({
+    type: 'end',
+    status: step === totalSteps ? 'completed' : 'interrupted',
+    step,
+    maxSteps: totalSteps,
+    outputDir: context.outputDir,
+    ...journal.summary(),
+    ...checkpoints.summary(),
+  });
+}
+
+// --- collecting experience ---
+
+interface Collector {
+  readonly args: RlhfArguments;
+  readonly plan: BatchPlan;
+  readonly policy: Policy;
+  readonly reference: Policy | null;
+  readonly generator: Generator;
+  readonly reader: Reader<{ row: RolloutGroup['row']; prompt: EncodedPrompt }>;
+  readonly random: Random;
+  readonly journal: Journal;
+  readonly judging: (step: number) => JudgeOptions;
+  readonly signal: AbortSignal;
+}
+
+/** Samples a rollout, scores what has to be scored before the rewards, judges it. */
+async function collect(number: number, step: number, collector: Collector): Promise<Experience> {
+  const { args, plan, policy, reference, generator, reader, random, journal, judging, signal } = collector;
+  const { model, template } = policy;
+  const prompts = await journal.time('data', () => reader.next(plan.promptsPerRollout));
+  const groups = await journal.time('rollout', () =>
+    rollout(prompts, samplingOf(args, policy), {
+      generator,
+      template,
+      random: random.fork(`rollout ${number}`),
+      signal,
+    }),
+  );
+
+  const options = judging(step);
+  const measures = args.attnProbe !== 'eager' && options.rewards.some(({ needs }) => needs.includes('attention'));
+  const probe = measures
+    ? tdrProbe(probedPrompts(groups), visualIds(policy), policy.config.text.numHiddenLayers)
+    : undefined;
+  // One micro-batch a step, and one step a rollout: this forward is the one that is learned from.
+  const learnsFromThis =
+    plan.microBatchesPerStep === 1 && plan.microBatchesPerRollout === 1 && plan.numIterations === 1;
+  const needsOld = oldLogpsNeeded(plan, number).some(Boolean);
+  const packed = groups.map(toGroup);
+  const scored =
+    learnsFromThis || needsOld || measures
+      ? await journal.time('forward', () =>
+          model.score(packed, { temperature: args.temperature, keep: learnsFromThis, probe }),
+        )
+      : null;
+  const refLogps =
+    reference === null
+      ? null
+      : await journal.time('reference', async () =>
+          logpsOf(await reference.model.score(packed, { temperature: args.temperature, keep: false })),
+        );
+
+  const judged = await journal.time('reward', () => judge(groups, measures ? scored!.completions : null, options));
+  const advantages = groupAdvantages(judged.totals, plan.numGenerations, args);
+  return {
+    groups,
+    judged,
+    advantages,
+    entropies: scored === null ? [] : scored.completions.flat().map(({ entropies }) => entropies),
+    oldLogps: needsOld ? logpsOf(scored!) : null,
+    refLogps,
+    scored: learnsFromThis ? scored : null,
+  };
+}
+
+/** What a rollout says about rewards, lengths and entropy, before anything is learned from it. */
+function experienceMetrics(
+  { groups, judged, advantages, entropies }: Experience,
+  rewards: readonly Reward[],
+  hacking: HackingWatch,
+): { metrics: Metrics; warnings: readonly string[] } {
+  const completions = groups.flatMap((group) => group.completions);
+  const named = judged.columns.map(({ label, values }) => ({ name: label, values }));
+  const correlations = hacking.observe(judged, groups[0]!.completions.length);
+  return {
+    metrics: {
+      ...rewardMetrics(judged.totals, advantages, named),
+      ...completionMetrics(
+        completions.map(({ ids }) => ids.length),
+        completions.map(({ truncated }) => truncated),
+      ),
+      ...(entropies.length === 0 ? {} : entropyMetrics(entropies, null)),
+      ...judged.metrics,
+      ...(rewards.length === 0 ? {} : correlations.metrics),
+    },
+    warnings: correlations.warnings,
+  };
+}
+
+// --- learning ---
+
+/** Forward and backward of a step's micro-batches; gradients are left in their accumulators. */
+async function learn(
+  microBatches: readonly MicroBatch[],
+  experiences: ReadonlyMap<number, Experience>,
+  { args, policy, journal }: Collector,
+): Promise<{ loss: number; sums: LossSums[] }> {
+  const { model } = policy;
+  const parts = microBatches.map((microBatch) => partOf(microBatch, experiences.get(microBatch.rollout)!));
+  const counts = countStep(parts.map(({ lengths }) => ({ lengths, mask: null })));
+  let loss = 0;
+  const sums: LossSums[] = [];
+  for (const [i, part] of parts.entries()) {
+    const { experience } = part;
+    const scored =
+      experience.scored ??
+      (await journal.time('forward', () => model.score(part.groups, { temperature: args.temperature, keep: true })));
+    experience.scored = null; // its buffers are the next forward's
+    const completions = scored.completions.flat();
+    const result = grpoLoss(
+      {
+        logps: completions.map(({ logps }) => logps),
+        oldLogps: microBatches[i]!.onPolicy ? null : part.oldLogps,
+        refLogps: part.refLogps,
+        advantages: part.advantages,
+        mask: null,
+      },
+      { ...args, maxCompletionLength: args.maxCompletionLength },
+      counts,
+    );
+    loss += result.loss;
+    sums.push(result.sums);
+    await journal.time('backward', () => model.backward(scored.tape!, flatten(result.dLogps)));
+  }
+  return { loss, sums };
+}
+
+interface Part {
+  readonly experience: Experience;
+  readonly groups: readonly Group[];
+  readonly lengths: readonly number[];
+  readonly advantages: Float64Array;
+  readonly oldLogps: readonly Float32Array[] | null;
+  readonly refLogps: readonly Float32Array[] | null;
+}
+
+/** The completions of a micro-batch, cut out of its rollout. */
+function partOf({ runs }: MicroBatch, experience: Experience): Part {
+  const size = experience.groups[0]!.completions.length;
+  const groups = runs.map(({ group, begin, end }): Group => {
+    const whole = toGroup(experience.groups[group]!);
+    return { ...whole, completions: whole.completions.slice(begin - group * size, end - group * size) };
+  });
+  const pick = <T>(values: readonly T[]): T[] => runs.flatMap(({ begin, end }) => values.slice(begin, end));
+  return {
+    experience,
+    groups,
+    lengths: groups.flatMap(({ completions }) => completions.map(({ length }) => length)),
+    advantages: Float64Array.from(pick([...experience.advantages.advantages])),
+    oldLogps: experience.oldLogps === null ? null : pick(experience.oldLogps),
+    refLogps: experience.refLogps === null ? null : pick(experience.refLogps),
+  };
+}
+
+const toGroup = ({ prompt, completions }: RolloutGroup): Group => ({
+  promptIds: prompt.ids,
+  images: prompt.images,
+  completions: completions.map(({ ids }) => ids),
+});
+
+const logpsOf = ({ completions }: { completions: readonly (readonly ScoredCompletion[])[] }): Float32Array[] =>
+  completions.flat().map(({ logps }) => logps.slice());
+
+const visualIds = ({ config }: Policy): number[] => [config.imageTokenId, config.videoTokenId];
+
+function flatten(rows: readonly Float64Array[]): Float32Array {
+  const flat = new Float32Array(rows.reduce((sum, row) => sum + row.length, 0));
+  let next = 0;
+  for (const row of rows) {
+    flat.set(row, next);
+    next += row.length;
+  }
+  return flat;
+}
+
+// --- what rewards are made with ---
+
+/** Flags that are options of the attention reward, under the names it gives them. */
+function rewardOptions(args: RlhfArguments): Record<string, Record<string, unknown>> {
+  if (!args.rewardFuncs.includes('ddapo_attention')) return {};
+  return { ddapo_attention: { reward_center: args.ddapoRewardCenter, group_norm: args.ddapoGroupNorm } };
+}

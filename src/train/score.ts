@@ -1,0 +1,251 @@
+/**
+ * Scores given completions: log-probabilities, entropies and the text-dominance ratio of each, as JSONL.
+ * The output file appears whole or not at all; knows no rewards and trains nothing.
+ */
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import type { ScoreArguments } from '../arguments/resolve.ts';
+import { withEagerAttention } from '../attention/implementation.ts';
+import { PROBE_TOLERANCE, probeDifference, tdrOfScored, tdrProbe } from '../attention/probe.ts';
+import { isTdr, type TdrResult, type TdrSpans, tdrFromAttentions, tdrSpans } from '../attention/tdr.ts';
+import { splitResponse } from '../data/messages.ts';
+import type { Row } from '../data/row.ts';
+import { messageOf, SightlineError } from '../errors.ts';
+import type { Qwen2_5_VLConfig } from '../models/qwen2_5_vl/config.ts';
+import type { Group, Qwen2_5_VLModel, ScoredCompletion } from '../models/qwen2_5_vl/model.ts';
+import type { Template } from '../template/template.ts';
+import { openTrainingData, type RowFault } from './data.ts';
+import type { Json, RunContext } from './events.ts';
+import { openPolicy, policyOptions } from './policy.ts';
+
+/**
+ * Writes one line per row of the dataset: `index`, `prompt_ids`, `completion_ids`, `logps`, `entropies`, `tdr`, `rho_vis`,
+ * `rho_text`, `n_vis`, `n_text`; where TDR has no value it is null and `tdr_reason` says why.
+ *
+ * Errors: those of dataset and checkpoint; E_ROW_NO_COMPLETION, E_COMPLETION_IDS, E_SCORE_NOT_FINITE, E_OUTPUT. An abort
+ * throws the signal's reason. In every case no file is left.
+ */
+export async function runScore(args: ScoreArguments, context: Pick<RunContext, 'signal' | 'emit'>): Promise<void> {
+  const only = { dataset: args.dataset, valDataset: [], splitDatasetRatio: 0, dataSeed: 0, strict: true };
+  const data = await openTrainingData(only, lacksCompletion);
+  try {
+    const policy = await openPolicy(policyOptions(args, false));
+    try {
+      const { length } = data.train;
+      const start = { command: 'score', model: policy.summary, data: data.summary, outputDir: args.output };
+      await context.emit({ type: 'start', ...start, changed: {}, step: 0, maxSteps: length });
+      const scorer = createScorer(policy.model, args.attnProbe, args.temperature);
+      await writeWhole(args.output, async (write) => {
+        for (let from = 0; from < length; from += args.perDeviceEvalBatchSize) {
+          context.signal.throwIfAborted();
+          const count = Math.min(args.perDeviceEvalBatchSize, length - from);
+          const rows = Array.from({ length: count }, (_, i) => data.train.row(from + i));
+          const samples = await Promise.all(rows.map((row) => sampleOf(row, policy.template, policy.config)));
+          const { scores, verdict } = await scorer(samples);
+          await write(scores.map((score, i) => `${JSON.stringify(record(samples[i]!, score))}\n`).join(''));
+          if (verdict !== null) await context.emit({ type: 'notice', ...verdict });
+          await context.emit({ type: 'progress', step: from + count, maxSteps: length, epoch: 0 });
+        }
+      });
+      await context.emit({ type: 'notice', level: 'info', text: `wrote ${length} rows to ${args.output}` });
+    } finally {
+      await policy.close();
+    }
+  } finally {
+    data.close();
+  }
+}
+
+/** A prompt with one completion to score. */
+export interface ScoreSample {
+  readonly index: number;
+  readonly where: string;
+  readonly group: Group;
+  readonly completion: Int32Array;
+  /** Tokens of the prompt's system block. */
+  readonly systemPrefix: number;
+}
+
+export interface SampleScore extends Pick<ScoredCompletion, 'logps' | 'entropies'> {
+  readonly spans: TdrSpans;
+  readonly tdr: TdrResult;
+}
+
+/** What `auto` found, to be told once. */
+interface Verdict {
+  readonly level: 'info' | 'warn';
+  readonly text: string;
+}
+
+export type Scorer = (
+  samples: readonly ScoreSample[],
+) => Promise<{ readonly scores: readonly SampleScore[]; readonly verdict: Verdict | null }>;
+
+/**
+ * Scores batches of samples. With `auto`, the first sample that has a TDR is measured both ways: if they agree, the
+ * fused probe goes on alone, else the eager forward does.
+ */
+export function createScorer(
+  model: Qwen2_5_VLModel,
+  attnProbe: ScoreArguments['attnProbe'],
+  temperature: number,
+): Scorer {
+  const visualIds = [model.sizes.imageTokenId, model.sizes.videoTokenId];
+  let mode: ScoreArguments['attnProbe'] = attnProbe;
+
+  return async (samples) => {
+    const prompts = samples.map(({ group, systemPrefix }) => ({ promptIds: group.promptIds, systemPrefix }));
+    const probe = mode === 'eager' ? undefined : tdrProbe(prompts, visualIds, model.sizes.text.numHiddenLayers);
+    const { completions } = await model.score(
+      samples.map(({ group }) => group),
+      { temperature, keep: false, probe },
+    );
+    const scores: SampleScore[] = [];
+    let verdict: Verdict | null = null;
+    for (const [i, sample] of samples.entries()) {
+      const scored = completions[i]![0]!;
+      requireFinite(scored, sample);
+      const { group, completion, systemPrefix } = sample;
+      const spans = tdrSpans(group.promptIds, systemPrefix, completion.length, visualIds);
+      let tdr =
+        probe === undefined || mode === 'eager' ? await eagerTdr(model, sample, spans) : tdrOfScored(scored, spans);
+      if (mode === 'auto' && isTdr(tdr)) {
+        const eager = await eagerTdr(model, sample, spans);
+        const difference = probeDifference(eager, tdr);
+        mode = difference <= PROBE_TOLERANCE ? 'fused' : 'eager';
+        if (mode === 'eager') tdr = eager;
+        verdict = verdictOf(mode, difference);
+      }
+      const { logps, entropies } = scored;
+      scores.push({ logps, entropies, spans, tdr });
+    }
+    return { scores, verdict };
+  };
+}
+
+// --- internal ---
+
+/** TDR by the definition: one eager forward over prompt and completion, its weights, the formula. */
+async function eagerTdr(
+  model: Qwen2_5_VLModel,
+  { group, completion }: ScoreSample,
+  spans: TdrSpans,
+): Promise<TdrResult> {
+  const { attentions } = await withEagerAttention(model, () =>
+    model.forward({
+      input_ids: [Int32Array.of(...group.promptIds, ...completion)],
+      pixel_values: group.images.map(({ pixelValues }) => pixelValues),
+      image_grid_thw: group.images.map(({ gridThw }) => gridThw),
+      output_attentions: true,
+      logits_to_keep: 1,
+    }),
+  );
+  if (attentions === null) throw new Error('internal: an eager forward returned no attentions');
+  return tdrFromAttentions(attentions, spans);
+}
+
+function verdictOf(mode: 'fused' | 'eager', difference: number): Verdict {
+  const found = `attn_probe auto: TDR of the fused probe and of an eager forward differ by ${difference.toExponential(1)}`;
+  return mode === 'fused'
+    ? { level: 'info', text: `${found} (relative) in the first row; going on with fused` }
+    : { level: 'warn', text: `${found} (relative, more than ${PROBE_TOLERANCE}) in the first row; staying with eager` };
+}
+
+/** A row's completion is its `completion_ids`, else its last assistant message. */
+function lacksCompletion({ messages, columns, where }: Row): RowFault | null {
+  if (columns.completion_ids !== undefined && columns.completion_ids !== null) return null;
+  if (splitResponse(messages).response !== null) return null;
+  const error = new SightlineError('E_ROW_NO_COMPLETION', 'the row has no completion to score', {
+    where,
+    hint: 'give "completion_ids", or end "messages" with an assistant message',
+  });
+  return { reason: 'no completion', error };
+}
+
+async function sampleOf(row: Row, template: Template, config: Qwen2_5_VLConfig): Promise<ScoreSample> {
+  const { index, where, columns } = row;
+  const { prompt, response } = splitResponse(row.messages);
+  const { ids, images, systemPrefix } = await template.encode(prompt, row.images, { where });
+  const given = columns.completion_ids ?? null;
+  const completion = given === null ? template.encodeCompletion(response ?? '') : completionIds(given, where, config);
+  const limit = config.text.maxPositionEmbeddings;
+  if (ids.length + completion.length > limit) {
+    throw new SightlineError(
+      'E_PROMPT_TOO_LONG',
+      `prompt and completion have ${ids.length + completion.length} tokens, the model holds ${limit}`,
+      { where, hint: 'lower --max_pixels, or leave the row out' },
+    );
+  }
+  return { index, where, group: { promptIds: ids, images, completions: [completion] }, completion, systemPrefix };
+}
+
+function completionIds(value: unknown, where: string, config: Qwen2_5_VLConfig): Int32Array {
+  const bad = (found: string): SightlineError =>
+    new SightlineError('E_COMPLETION_IDS', `"completion_ids" ${found}`, {
+      where,
+      hint: `give a list of token ids below ${config.text.vocabSize}, without image and video pads`,
+    });
+  if (!Array.isArray(value)) throw bad(`is ${typeof value}, expected a list of token ids`);
+  return Int32Array.from(value, (id: unknown, i) => {
+    const isId = typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < config.text.vocabSize;
+    if (!isId) throw bad(`holds ${JSON.stringify(id)} at place ${i}`);
+    if (id === config.imageTokenId || id === config.videoTokenId) throw bad(`holds the pad ${id} at place ${i}`);
+    return id;
+  });
+}
+
+function requireFinite({ logps, entropies }: ScoredCompletion, { where }: ScoreSample): void {
+  const at = logps.findIndex((logp, t) => !Number.isFinite(logp) || !Number.isFinite(entropies[t]!));
+  if (at < 0) return;
+  throw new SightlineError(
+    'E_SCORE_NOT_FINITE',
+    `token ${at} has log-probability ${logps[at]}, entropy ${entropies[at]}`,
+    {
+      where,
+      hint: 'the checkpoint holds weights that overflow; score an earlier one',
+      exitCode: 1,
+    },
+  );
+}
+
+function record({ index, group, completion }: ScoreSample, { logps, entropies, spans, tdr }: SampleScore): Json {
+  const defined = isTdr(tdr) ? tdr : null;
+  return {
+    index,
+    prompt_ids: [...group.promptIds],
+    completion_ids: [...completion],
+    logps: [...logps],
+    entropies: [...entropies],
+    tdr: defined?.tdr ?? null,
+    rho_vis: defined?.rhoVis ?? null,
+    rho_text: defined?.rhoText ?? null,
+    n_vis: spans.visual.length,
+    n_text: spans.text.length,
+    ...(isTdr(tdr) ? {} : { tdr_reason: tdr.undefined }),
+  };
+}
+
+/** Lets `fill` write into a file beside `path`, and gives it that name when all is on disk. */
+async function writeWhole(
+  path: string,
+  fill: (write: (text: string) => Promise<void>) => Promise<void>,
+): Promise<void> {
+  const beside = `${path}.${process.pid}.tmp`;
+  let handle: FileHandle;
+  try {
+    handle = await open(beside, 'w');
+  } catch (cause) {
+    throw new SightlineError('E_OUTPUT', `the file cannot be written: ${messageOf(cause)}`, {
+      where: `--output ${path}`,
+      hint: 'name a file in a folder that exists and can be written',
+      cause,
+    });
+  }
+  try {
+    const file = handle;
+    await fill((text) => file.appendFile(text)).finally(() => file.close());
+    await rename(beside, path);
+  } catch (error) {
+    await rm(beside, { force: true });
+    throw error;
+  }
+}

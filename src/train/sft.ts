@@ -1,0 +1,234 @@
+/**
+ * Supervised training: cross-entropy on each row's answer, through the same model and optimizer step as GRPO.
+ * Reads as the loop it is; knows nothing of who listens.
+ *
+ * The loss of an optimizer step is the mean over all its answer tokens, however it was cut into micro-batches
+ * (transformers' `num_items_in_batch`), so the numbers do not depend on --per_device_train_batch_size.
+ */
+import type { SftArguments } from '../arguments/resolve.ts';
+import type { Row } from '../data/row.ts';
+import { createSampler } from '../data/sampler.ts';
+import { SightlineError } from '../errors.ts';
+import type { Qwen2_5_VLModel } from '../models/qwen2_5_vl/model.ts';
+import { createSchedule, warmupStepsOf } from '../optim/schedule.ts';
+import { createCheckpoints } from './checkpoints.ts';
+import { openTrainingData, type RowSource, type TrainingData } from './data.ts';
+import type { Metrics, RunContext } from './events.ts';
+import { type Example, encodeExample, lacksAnswer } from './examples.ts';
+import { createAverages, createJournal, type Journal } from './journal.ts';
+import { isDue, isLogDue, stepsOfRun } from './length.ts';
+import { openPolicy, type Policy, policyOptions } from './policy.ts';
+import { createReader, encodeUnlessLong } from './reader.ts';
+import { createUpdater, type UpdateOptions, type Updater } from './update.ts';
+
+/**
+ * Trains as the arguments say; resolves after the `end` event.
+ *
+ * Errors: those of the parts; whatever is wrong with arguments, data or checkpoint is told before the `start` event.
+ */
+export async function runSft(args: SftArguments, context: RunContext): Promise<void> {
+  const data = await openTrainingData(args, lacksAnswer);
+  try {
+    const policy = await openPolicy(policyOptions(args, true));
+    try {
+      const maxSteps = stepsOfRun(data.train.length, rowsPerStep(args), args);
+      const updater = await createUpdater(policy.parameters, updateOptions(args, maxSteps));
+      await train(args, context, { data, policy, updater, maxSteps }).finally(() => updater.release());
+    } finally {
+      await policy.close();
+    }
+  } finally {
+    data.close();
+  }
+}
+
+/**
+ * Loss and gradients of one optimizer step: -Σ log p / tokens over all micro-batches. Gradients are added to the
+ * parameters' accumulators. Each micro-batch is one packed forward and backward.
+ */
+export async function crossEntropyStep(
+  model: Pick<Qwen2_5_VLModel, 'score' | 'backward'>,
+  microBatches: readonly (readonly Example[])[],
+  time: Journal['time'],
+): Promise<number> {
+  const tokens = countTokens(microBatches.flat());
+  let loss = 0;
+  for (const batch of microBatches) {
+    const groups = batch.map(({ group }) => group);
+    const { completions, tape } = await time('forward', () => model.score(groups, { temperature: 1, keep: true }));
+    if (tape === null) throw new Error('internal: a scored batch without a tape');
+    for (const { logps } of completions.flat()) for (const logp of logps) loss -= logp / tokens;
+    const dLogps = new Float32Array(countTokens(batch)).fill(-1 / tokens);
+    await time('backward', () => model.backward(tape, dLogps));
+  }
+  return loss;
+}
+
+// --- internal ---
+
+interface Parts {
+  readonly data: TrainingData;
+  readonly policy: Policy;
+  readonly updater: Updater;
+  readonly maxSteps: number;
+}
+
+async function train(
+  args: SftArguments,
+  context: RunContext,
+  { data, policy, updater, maxSteps }: Parts,
+): Promise<void> {
+  const { model, template, parameters, source } = policy;
+  const journal = createJournal(context);
+  const averages = createAverages();
+  const checkpoints = createCheckpoints({
+    outputDir: context.outputDir,
+    source,
+    parameters,
+    updater,
+    totalLimit: args.saveTotalLimit,
+    onlyModel: args.saveOnlyModel,
+    greaterIsBetter: false,
+    emit: journal.emit,
+  });
+  const maxLength = args.maxLength ?? policy.config.text.maxPositionEmbeddings;
+  const encode = (row: Row): Promise<Example> => encodeExample(template, row, maxLength);
+  const sampler = createSampler({ length: data.train.length, seed: args.dataSeed, shuffle: args.datasetShuffle });
+  const reader = createReader(data.train, sampler, args.truncationStrategy, encode);
+
+  let [step, epoch] = [0, 0];
+  const evaluate = async (): Promise<void> => {
+    if (data.evaluation === null) return;
+    const rows = evaluationBatches(data.evaluation, args, encode);
+    const metrics = await journal.time('evaluate', () => evaluationLoss(model, rows));
+    await journal.emit({ type: 'eval', step, maxSteps, epoch, metrics });
+  };
+  const save = (): Promise<string> =>
+    journal.time('save', () =>
+      checkpoints.save({
+        step,
+        maxSteps,
+        epoch,
+        metric: journal.evaluationAt(step)?.loss ?? null,
+        logHistory: journal.history(),
+        loop: { sampler: { ...sampler.state() } },
+      }),
+    );
+
+  await journal.emit({
+    type: 'start',
+    command: 'sft',
+    changed: context.changed,
+    model: policy.summary,
+    data: data.summary,
+    outputDir: context.outputDir,
+    step,
+    maxSteps,
+  });
+  if (args.evalOnStart) await evaluate();
+  while (step < maxSteps && !context.signal.aborted) {
+    const examples = await journal.time('data', () => reader.next(rowsPerStep(args)));
+    const microBatches = chunks(examples, args.perDeviceTrainBatchSize);
+    const loss = await crossEntropyStep(model, microBatches, journal.time);
+    const { gradNorm, learningRate, skipped } = await journal
+      .time('update', () => updater.update())
+      .catch(saveAndRethrow);
+    const epochBefore = epoch;
+    step++;
+    epoch = sampler.epoch();
+    if (skipped) await journal.notice('warn', skippedText(step, gradNorm, loss, examples));
+    averages.add(skipped ? { skipped_steps: 1 } : { loss, grad_norm: gradNorm });
+    await journal.emit({ type: 'progress', step, maxSteps, epoch });
+    const done = { step, maxSteps, epochBefore, epoch };
+    if (isLogDue(args, done)) {
+      const metrics = { ...averages.take(), learning_rate: learningRate };
+      await journal.emit({ type: 'log', step, maxSteps, epoch, metrics });
+    }
+    if (isDue(args.evalStrategy, args.evalSteps, done)) await evaluate();
+    if (isDue(args.saveStrategy, args.saveSteps, done)) await save();
+  }
+  const status = step < maxSteps ? 'interrupted' : 'completed';
+  if (status === 'interrupted' && step > 0 && args.saveStrategy !== 'no') await save();
+  if (reader.passedOver > 0) {
+    await journal.notice('info', `${reader.passedOver} times a row was passed over, longer than ${maxLength} tokens`);
+  }
+  const { outputDir } = context;
+  await journal.emit({
+    type: 'end',
+    status,
+    step,
+    maxSteps,
+    outputDir,
+    ...journal.summary(),
+    ...checkpoints.summary(),
+  });
+
+  /** A run that is given up leaves its last good weights. */
+  async function saveAndRethrow(error: unknown): Promise<never> {
+    if (error instanceof SightlineError && step > 0 && args.saveStrategy !== 'no') await save();
+    throw error;
+  }
+}
+
+function updateOptions(args: SftArguments, maxSteps: number): UpdateOptions {
+  return {
+    beta1: args.adamBeta1,
+    beta2: args.adamBeta2,
+    epsilon: args.adamEpsilon,
+    weightDecay: args.weightDecay,
+    maxGradNorm: args.maxGradNorm,
+    schedule: createSchedule({
+      type: args.lrSchedulerType,
+      learningRate: args.learningRate,
+      totalSteps: maxSteps,
+      warmupSteps: warmupStepsOf(maxSteps, args),
+      kwargs: args.lrSchedulerKwargs ?? {},
+    }),
+  };
+}
+
+const rowsPerStep = (args: SftArguments): number => args.perDeviceTrainBatchSize * args.gradientAccumulationSteps;
+
+const countTokens = (examples: readonly Example[]): number => examples.reduce((sum, { tokens }) => sum + tokens, 0);
+
+function chunks<T>(items: readonly T[], size: number): T[][] {
+  const parts: T[][] = [];
+  for (let i = 0; i < items.length; i += size) parts.push(items.slice(i, i + size));
+  return parts;
+}
+
+async function* evaluationBatches(
+  rows: RowSource,
+  { perDeviceEvalBatchSize: size, truncationStrategy }: SftArguments,
+  encode: (row: Row) => Promise<Example>,
+): AsyncGenerator<Example[]> {
+  for (let from = 0; from < rows.length; from += size) {
+    const batch = Array.from({ length: Math.min(size, rows.length - from) }, (_, i) => rows.row(from + i));
+    const encoded = await Promise.all(batch.map((row) => encodeUnlessLong(row, truncationStrategy, encode)));
+    const kept = encoded.filter((example) => example !== null);
+    if (kept.length > 0) yield kept;
+  }
+}
+
+/** Mean over all answer tokens, as in training; a record without `loss` if no row was short enough. */
+async function evaluationLoss(
+  model: Pick<Qwen2_5_VLModel, 'score'>,
+  batches: AsyncIterable<readonly Example[]>,
+): Promise<Metrics> {
+  const start = performance.now();
+  let [sum, tokens, rows] = [0, 0, 0];
+  for await (const batch of batches) {
+    const groups = batch.map(({ group }) => group);
+    const { completions } = await model.score(groups, { temperature: 1, keep: false });
+    for (const { logps } of completions.flat()) for (const logp of logps) sum -= logp;
+    tokens += countTokens(batch);
+    rows += batch.length;
+  }
+  const runtime = (performance.now() - start) / 1000;
+  return { ...(tokens > 0 ? { loss: sum / tokens } : {}), runtime, samples_per_second: rows / runtime };
+}
+
+function skippedText(step: number, gradNorm: number, loss: number, examples: readonly Example[]): string {
+  const [first] = examples;
+  return `step ${step} is skipped: the gradient norm is ${gradNorm}, the loss ${loss}; its rows: ${first?.where} and ${examples.length - 1} more`;
+}

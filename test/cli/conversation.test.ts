@@ -1,0 +1,31 @@
+import { expect, test } from 'vitest';
+import { converse } from '../../src/cli/conversation.ts';
+import { SightlineError } from '../../src/errors.ts';
+import { pretendIo } from './io.ts';
+
+test('questions, images, a question that fails, a fresh start and the end', async () => {
+  const asked: unknown[] = [];
+  const chat: Chat = {
+    async ask(question, images, onText) {
+      asked.push([question, [...images]]);
+      if (images.includes('broken.png')) throw new SightlineError('E_IMAGE', 'broken image');
+      onText('an ');
+      onText('answer');
+      return 'an answer';
+    },
+    clear: () => asked.push('clear'),
+    close: () => undefined,
+  };
+  const input = ['one', '', '/image broken.png', 'two', '/clear', '/image a b.png', 'three', 'four', '/exit', 'five'];
+  const { io, text } = pretendIo({ input: `${input.join('\n')}\n` });
+  await converse(chat, ['first.png'], io);
+  expect(asked).toEqual([
+    ['one', ['first.png']],
+    ['two', ['broken.png']],
+    'clear',
+    ['three', ['a b.png']],
+    ['four', []],
+  ]);
+  expect(text.stdout).toBe('an answer\nan answer\nan answer\n');
+  expect(text.stderr).toBe('error: broken image\n');
+});

@@ -1,0 +1,88 @@
+import { describe, expect, test } from 'vitest';
+import { type CliCommand, commands } from '../../src/cli/commands.ts';
+import { runCommandLine } from '../../src/cli/program.ts';
+import { SightlineError } from '../../src/errors.ts';
+import { pretendIo } from './io.ts';
+
+async function run(words: string[], list: readonly CliCommand[] = commands, signal?: AbortSignal) {
+  const { io, text } = pretendIo({ signal });
+  const code = await runCommandLine(words, list, io);
+  return { code, ...text };
+}
+
+function failing(error: unknown): CliCommand[] {
+  return [{ name: 'fail', summary: 'fails', run: () => Promise.reject(error) }];
+}
+
+describe('the list of commands', () => {
+  test('--help names every command', async () => {
+    const { code, stdout } = await run(['--help']);
+    expect(code).toBe(0);
+    for (const { name } of commands) expect(stdout).toMatch(new RegExp(`^  ${name} `, 'm'));
+  });
+  test('--version', async () => {
+    expect(await run(['--version'])).toMatchObject({ code: 0, stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
+  });
+  test('no command: help and exit code 2', async () => {
+    expect(await run([])).toMatchObject({ code: 2, stderr: expect.stringContaining('Commands:') });
+  });
+  test('an unknown command is told with the nearest one', async () => {
+    expect(await run(['rlfh', '--model', 'x'])).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: "error: unknown command 'rlfh' (Did you mean rlhf?)\n  fix: sightline --help lists the commands\n",
+    });
+  });
+});
+
+test.each(commands.filter(({ help }) => help !== undefined))(
+  '$name --help, wherever it stands',
+  async ({ name, help }) => {
+    const expected = { code: 0, stdout: help!(), stderr: '' };
+    expect(await run([name, '--help'])).toEqual(expected);
+    expect(await run([name, '--model', 'x', '-h'])).toEqual(expected);
+    expect(await run(['help', name])).toEqual(expected);
+  },
+);
+
+test('words go to the command as they are, in order', async () => {
+  let got: readonly string[] = [];
+  const echo: CliCommand = {
+    name: 'echo',
+    summary: '',
+    run: async (words) => {
+      got = words;
+    },
+  };
+  await run(['echo', 'run.json', '--a', '-1', '--version', '--b=c', 'd'], [echo]);
+  expect(got).toEqual(['run.json', '--a', '-1', '--version', '--b=c', 'd']);
+});
+
+describe('errors', () => {
+  const error = new SightlineError('E_X', 'a thing is wrong', { where: 'here', hint: 'mend it' });
+  test('a fault of the input: three lines, its exit code, no stack', async () => {
+    expect(await run(['fail'], failing(error))).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: 'error: a thing is wrong\n  at: here\n  fix: mend it\n',
+    });
+  });
+  test.each([
+    [['--debug'], true],
+    [['--debug', 'true'], true],
+    [['--debug', 'false'], false],
+  ])('the stack with %j: %s', async (words, shown) => {
+    const { stderr } = await run(['fail', ...words], failing(error));
+    expect(stderr.includes('program.test.ts')).toBe(shown);
+  });
+  test('a bug of ours keeps its stack, exit code 1', async () => {
+    const { code, stderr } = await run(['fail'], failing(new Error('internal: oops')));
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^error: internal: oops\n[\s\S]*program\.test\.ts/);
+  });
+  test('an abort that was asked for is no error to tell', async () => {
+    const reason = new DOMException('stopped', 'AbortError');
+    expect(await run(['fail'], failing(reason), AbortSignal.abort(reason))).toMatchObject({ stderr: '' });
+    expect((await run(['fail'], failing(reason))).stderr).toContain('stopped');
+  });
+});

@@ -1,0 +1,141 @@
+import { describe, expect, test } from 'vitest';
+import { gradients } from '../../../src/graph/autodiff.ts';
+import { mul } from '../../../src/graph/ops/elementwise.ts';
+import * as ops from '../../../src/graph/ops/gather.ts';
+import { input } from '../../../src/graph/value.ts';
+import { compile } from '../../../src/runtime/session.ts';
+import { floats, ints } from '../../../src/runtime/tensor.ts';
+import { createRandom } from '../../../src/util/random.ts';
+import { type Argument, largestDifference } from '../../helpers/check_op.ts';
+import { describeOps } from '../../helpers/op_suite.ts';
+import { tabulate } from '../../helpers/reference.ts';
+
+const index = (data: number[], name: string): Argument => ({
+  dims: [data.length],
+  shape: [name],
+  dtype: 'int32',
+  data,
+});
+const rows = (n: number, width: number): Argument => ({ dims: [n, width], shape: ['N', width] });
+const pick = (width: number) => (x: readonly number[], places: readonly number[]) =>
+  tabulate([places.length, width], (i, j) => x[places[i]! * width + j]!);
+
+describeOps(
+  ops,
+  {
+    permuteRows: [
+      {
+        name: 'a permutation',
+        args: [rows(4, 2), index([2, 0, 3, 1], 'N'), index([1, 3, 0, 2], 'N')],
+        build: ops.permuteRows,
+        reference: (x, places) => pick(2)(x, places!),
+      },
+      {
+        name: 'with gaps: padding is masked, and sends nothing back',
+        args: [
+          rows(3, 2),
+          index([1, 0, 0, 2, 0], 'M'),
+          index([1, 0, 3], 'N'),
+          { dims: [5, 1], shape: ['M', 1], data: [1, 1, 0, 1, 0], constant: true },
+        ],
+        build: (x, places, inverse, mask) => mul(ops.permuteRows(x, places, inverse), mask),
+        reference: (x, places, _, mask) => pick(2)(x, places!).map((v, i) => v * mask![Math.floor(i / 2)]!),
+      },
+      {
+        name: 'three axes',
+        args: [{ dims: [3, 2, 2], shape: ['N', 2, 2] }, index([1, 2, 0], 'N'), index([2, 0, 1], 'N')],
+        build: ops.permuteRows,
+        reference: (x, places) => pick(4)(x, places!),
+      },
+    ],
+    takeRows: [
+      {
+        name: 'rows often, once and never',
+        args: [rows(4, 3), index([0, 2, 2, 0, 2, 1], 'M')],
+        build: ops.takeRows,
+        reference: (x, places) => pick(3)(x, places!),
+      },
+      {
+        name: 'three axes',
+        args: [{ dims: [3, 2, 2], shape: ['N', 2, 'W'] }, index([2, 2], 'M')],
+        build: ops.takeRows,
+        reference: (x, places) => pick(4)(x, places!),
+      },
+      {
+        name: 'one axis',
+        args: [{ dims: [4], shape: ['N'] }, index([3, 3, 0], 'M')],
+        build: ops.takeRows,
+        reference: (x, places) => pick(1)(x, places!),
+      },
+    ],
+    takeFromRows: [
+      {
+        args: [{ dims: [3, 4], shape: ['N', 'V'] }, index([1, 3, 0], 'N')],
+        build: ops.takeFromRows,
+        reference: (x, places) => places!.map((j, i) => x[i * 4 + j]!),
+      },
+      { name: 'one column', args: [rows(2, 1), index([0, 0], 'N')], build: ops.takeFromRows, reference: (x) => x },
+    ],
+  },
+  [
+    [
+      'indices that are float32',
+      () => ops.takeRows(input('x', ['N', 2]), input('i', ['M'])),
+      /takeRows: expected int32 indices of one axis, got float32 \[M\]/,
+    ],
+    [
+      'indices of two axes',
+      () => ops.takeRows(input('x', ['N', 2]), input('i', ['M', 3], 'int32')),
+      /takeRows: expected int32 indices of one axis, got int32 \[M, 3\]/,
+    ],
+    [
+      'rows that are int32',
+      () => ops.takeRows(input('x', ['N', 2], 'int32'), input('i', ['M'], 'int32')),
+      /takeRows: expected float32, got int32 \(input x\)/,
+    ],
+    [
+      'an inverse for other rows',
+      () => ops.permuteRows(input('x', ['N', 2]), input('i', ['M'], 'int32'), input('j', ['M'], 'int32')),
+      /permuteRows: inverse \[M\] has not one place per row of \[N, 2\]/,
+    ],
+    [
+      'an inverse that is float32',
+      () => ops.permuteRows(input('x', ['N', 2]), input('i', ['M'], 'int32'), input('j', ['N'])),
+      /permuteRows: expected int32 indices/,
+    ],
+    [
+      'fewer indices than rows',
+      () => ops.takeFromRows(input('x', ['N', 'V']), input('i', ['M'], 'int32')),
+      /takeFromRows: expected a matrix and one index per row, got \[N, V\] and \[M\]/,
+    ],
+    [
+      'elements of a vector',
+      () => ops.takeFromRows(input('x', ['N']), input('i', ['N'], 'int32')),
+      /takeFromRows: expected a matrix/,
+    ],
+  ],
+);
+
+describe('cotangents of a row that is taken very often', () => {
+  const [x, places, dy] = [input('x', ['N', 8]), input('places', ['M'], 'int32'), input('dy', ['M', 8])];
+  const [dx] = gradients([{ value: ops.takeRows(x, places), cotangent: dy }], [x]);
+
+  // Whole numbers add exactly in any order: a lost update cannot hide behind rounding.
+  test.each([1, 3, 50])('none is lost: %i rows, 20000 takes', async (n) => {
+    const executable = await compile({ name: 'takeRows backward', inputs: { x, places, dy }, outputs: { dx: dx! } });
+    const random = createRandom(n);
+    const taken = Int32Array.from({ length: 20_000 }, () => random.int(n));
+    const sent = Float32Array.from({ length: 20_000 * 8 }, () => random.int(5));
+    const expected = new Float64Array(n * 8);
+    taken.forEach((row, i) => {
+      for (let j = 0; j < 8; j++) expected[row * 8 + j]! += sent[i * 8 + j]!;
+    });
+    const got = await executable.run({
+      x: floats(new Float32Array(n * 8), [n, 8]),
+      places: ints(taken, [20_000]),
+      dy: floats(sent, [20_000, 8]),
+    });
+    expect(largestDifference(got.dx!.data, expected)).toBe(0);
+    await executable.release();
+  });
+});

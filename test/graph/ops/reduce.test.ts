@@ -1,0 +1,126 @@
+import { mul, square } from '../../../src/graph/ops/elementwise.ts';
+import * as ops from '../../../src/graph/ops/reduce.ts';
+import { input, type Value } from '../../../src/graph/value.ts';
+import type { Argument, OpCase } from '../../helpers/check_op.ts';
+import { describeOps } from '../../helpers/op_suite.ts';
+import { rowsOf, tabulate, total } from '../../helpers/reference.ts';
+
+const cube: Argument = { dims: [2, 3, 4], shape: ['B', 3, 'M'] };
+/** Elements of the cube at one index of the axes that stay. */
+const lines = {
+  first: (x: readonly number[]) => tabulate([3, 4], (i, j) => i * 4 + j).map((at) => [x[at]!, x[12 + at]!]),
+  middle: (x: readonly number[]) =>
+    rowsOf(x, 12).flatMap((b) => [0, 1, 2, 3].map((j) => [b[j]!, b[4 + j]!, b[8 + j]!])),
+  last: (x: readonly number[]) => rowsOf(x, 4),
+  outer: (x: readonly number[]) => [0, 1, 2].map((i) => x.filter((_, at) => Math.floor(at / 4) % 3 === i)),
+  all: (x: readonly number[]) => [[...x]],
+};
+
+type Reduce = (x: Value, axes: readonly number[], keepDims?: boolean) => Value;
+
+function reduction(op: Reduce, f: (xs: readonly number[]) => number, extra: Partial<OpCase> = {}): OpCase[] {
+  const over = (name: string, of: keyof typeof lines, build: OpCase['build'], x = cube): OpCase => ({
+    name,
+    args: [x],
+    build,
+    reference: (data) => lines[of](data).map(f),
+    ...extra,
+  });
+  const numbers: Argument = { dims: cube.dims };
+  return [
+    over('first axis', 'first', (x) => op(x, [0]), numbers),
+    over('middle axis', 'middle', (x) => op(x, [1])),
+    over('middle axis, kept', 'middle', (x) => op(x, [-2], true)),
+    over('last axis', 'last', (x) => op(x, [2]), numbers),
+    over('last axis, kept', 'last', (x) => op(x, [-1], true), numbers),
+    over('first and last axis', 'outer', (x) => op(x, [0, -1]), numbers),
+    over('axes in any order', 'outer', (x) => op(x, [2, 0], true), numbers),
+    over('all axes', 'all', (x) => op(x, [0, 1, 2]), numbers),
+  ];
+}
+
+const largest = (xs: readonly number[]): number => Math.max(...xs);
+const logSumExp = (xs: readonly number[]): number =>
+  largest(xs) + Math.log(total(xs.map((x) => Math.exp(x - largest(xs)))));
+const softmax = (xs: readonly number[]): number[] => xs.map((x) => Math.exp(x - logSumExp(xs)));
+const onRows = (width: number, f: (row: readonly number[]) => readonly number[]) => (x: readonly number[]) =>
+  rowsOf(x, width).flatMap(f);
+const matrix: Argument = { dims: [3, 4], shape: ['N', 'V'] };
+const huge: Argument = { dims: [2, 3], data: [1000, 1001, 999, -1000, -1001, -1002] };
+
+describeOps(
+  ops,
+  {
+    sum: [
+      ...reduction(ops.sum, total),
+      {
+        name: 'over names',
+        args: [cube],
+        build: (x) => ops.sum(x, [0, 2]),
+        reference: (x) => lines.outer(x).map(total),
+      },
+    ],
+    mean: [
+      ...reduction(ops.mean, (xs) => total(xs) / xs.length),
+      {
+        name: 'a cotangent that varies',
+        args: [{ dims: [2, 3] }],
+        build: (x) => square(ops.mean(square(x), [1])),
+        reference: (x) => rowsOf(x, 3).map((row) => (total(row.map((v) => v * v)) / 3) ** 2),
+      },
+    ],
+    reduceMax: reduction(ops.reduceMax, largest, {
+      notDifferentiable: /no gradient through 'reduceMax': used for shifts/,
+    }),
+    logSumExp: [
+      { args: [matrix], build: ops.logSumExp, reference: (x) => rowsOf(x, 4).map(logSumExp) },
+      { args: [cube], build: ops.logSumExp, reference: (x) => rowsOf(x, 4).map(logSumExp) },
+      {
+        name: 'far from 0',
+        args: [huge],
+        build: ops.logSumExp,
+        reference: (x) => rowsOf(x, 3).map(logSumExp),
+        tolerance: { value: 1e-4 },
+      },
+    ],
+    softmax: [
+      { args: [matrix], build: ops.softmax, reference: onRows(4, softmax) },
+      { args: [cube], build: ops.softmax, reference: onRows(4, softmax) },
+      {
+        name: 'a cotangent that varies',
+        args: [matrix],
+        build: (x) => mul(x, ops.softmax(x)),
+        reference: onRows(4, (row) => softmax(row).map((p, i) => p * row[i]!)),
+      },
+      { name: 'far from 0', args: [huge], build: ops.softmax, reference: onRows(3, softmax) },
+    ],
+    cumulativeSum: [matrix, cube].map((x) => ({
+      args: [x],
+      build: ops.cumulativeSum,
+      reference: onRows(4, (row) => row.map((_, i) => total(row.slice(0, i + 1)))),
+      notDifferentiable: /no gradient through 'cumulativeSum': only sampling uses it/,
+    })),
+  },
+  [
+    ['an axis that is not there', () => ops.sum(input('a', [3, 4]), [2]), /sum: axis 2 is out of range for rank 2/],
+    [
+      'an axis from before the first',
+      () => ops.mean(input('a', [3]), [-2]),
+      /mean: axis -2 is out of range for rank 1/,
+    ],
+    ['no axes, which ONNX reads as all', () => ops.sum(input('a', [3]), []), /sum: expected at least one axis/],
+    ['an axis twice', () => ops.reduceMax(input('a', [3, 4]), [1, -1]), /reduceMax: axes \[1,-1\] name an axis twice/],
+    ['integers', () => ops.softmax(input('a', [3], 'int32')), /softmax: expected float32, got int32 \(input a\)/],
+    [
+      'a scalar where a last axis is needed',
+      () => ops.logSumExp(input('a', [])),
+      /logSumExp: axis -1 is out of range for rank 0/,
+    ],
+    ['a scalar in softmax', () => ops.softmax(input('a', [])), /softmax: axis -1 is out of range for rank 0/],
+    [
+      'a scalar in a running sum',
+      () => ops.cumulativeSum(input('a', [])),
+      /cumulativeSum: axis -1 is out of range for rank 0/,
+    ],
+  ],
+);

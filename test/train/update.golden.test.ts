@@ -1,0 +1,95 @@
+/**
+ * Two optimizer steps on TRL's GRPO loss, through model, clipping and AdamW, against torch's parameters.
+ */
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { countStep, grpoLoss } from '../../src/grpo/loss.ts';
+import type { Group, Qwen2_5_VLModel } from '../../src/models/qwen2_5_vl/model.ts';
+import { createUpdater, type Updater } from '../../src/train/update.ts';
+import { largestDifference } from '../helpers/check_op.ts';
+import { goldenCheckpoints } from '../helpers/golden.ts';
+import { type GoldenGrpo, goldenGroups, loadModel, readJson, readTensors } from '../helpers/golden_values.ts';
+
+interface GoldenAdamW {
+  readonly optimizer: {
+    readonly lr: number;
+    readonly betas: readonly [number, number];
+    readonly eps: number;
+    readonly weight_decay: number;
+    readonly max_grad_norm: number;
+  };
+  readonly steps: readonly { readonly loss: number; readonly grad_norm: number }[];
+}
+
+describe.each(goldenCheckpoints())('$name', (checkpoint) => {
+  const grpo = readJson<GoldenGrpo>(join(checkpoint.golden, 'grpo.json'));
+  const { optimizer, steps } = readJson<GoldenAdamW>(join(checkpoint.golden, 'adamw.json'));
+  let groups: Group[] = [];
+  let model: Qwen2_5_VLModel;
+  let updater: Updater;
+  beforeAll(async () => {
+    groups = await goldenGroups(checkpoint, grpo);
+    model = await loadModel(checkpoint);
+    updater = await createUpdater(model.parameters, {
+      beta1: optimizer.betas[0],
+      beta2: optimizer.betas[1],
+      epsilon: optimizer.eps,
+      weightDecay: optimizer.weight_decay,
+      maxGradNorm: optimizer.max_grad_norm,
+      schedule: () => optimizer.lr,
+      decays: () => true,
+    });
+  });
+  afterAll(async () => {
+    await Promise.all([updater.release(), model.release()]);
+  });
+
+  test('losses, gradient norms and parameters after two steps', async () => {
+    let worst = 0;
+    for (const expected of steps) {
+      const loss = await lossAndGradients(model, groups, grpo);
+      const { gradNorm, skipped } = await updater.update();
+      console.log(
+        `${checkpoint.name}: loss error ${Math.abs(loss - expected.loss)}, relative grad_norm error ${Math.abs(gradNorm / expected.grad_norm - 1)}`,
+      );
+      expect(skipped).toBe(false);
+      expect(Math.abs(loss - expected.loss)).toBeLessThan(1e-4);
+      expect(Math.abs(gradNorm / expected.grad_norm - 1)).toBeLessThan(1e-3);
+    }
+    const after = readTensors(join(checkpoint.golden, 'after_two_adamw_steps.safetensors'));
+    expect(after.size).toBeGreaterThan(20);
+    for (const [name, { data }] of after) {
+      const error = largestDifference(model.parameters.value(name).data, data);
+      worst = Math.max(worst, error);
+      expect(error, name).toBeLessThan(1e-4);
+    }
+    console.log(`${checkpoint.name}: largest error of ${after.size} parameters after two AdamW steps: ${worst}`);
+  });
+});
+
+/** The loss of grpo.json, variant grpo/token/beta 0.04; gradients land in the parameters' accumulators. */
+async function lossAndGradients(model: Qwen2_5_VLModel, groups: readonly Group[], grpo: GoldenGrpo): Promise<number> {
+  const { completions, tape } = await model.score(groups, { temperature: 1, keep: true });
+  const logps = completions.flat().map((completion) => completion.logps);
+  const { loss, dLogps } = grpoLoss(
+    {
+      logps,
+      oldLogps: grpo.old_per_token_logps.map((row) => Float64Array.from(row)),
+      refLogps: grpo.ref_per_token_logps.map((row) => Float64Array.from(row)),
+      advantages: Float64Array.from(grpo.advantages),
+      mask: null,
+    },
+    {
+      lossType: 'grpo',
+      importanceSamplingLevel: 'token',
+      epsilon: 0.2,
+      epsilonHigh: 0.28,
+      delta: null,
+      beta: 0.04,
+      maxCompletionLength: grpo.max_completion_length,
+    },
+    countStep([{ lengths: logps.map((row) => row.length), mask: null }]),
+  );
+  await model.backward(tape!, Float32Array.from(dLogps.flatMap((row) => [...row])));
+  return loss;
+}
