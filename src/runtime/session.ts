@@ -21,8 +21,9 @@ export interface Executable {
   readonly inputs: readonly Port[];
   readonly outputs: readonly Port[];
   /**
-   * Runs once. `into` maps outputs to the tensors whose buffers receive them (an input's own buffer is allowed:
-   * that is how accumulators add up in place); outputs not named there come back in fresh memory.
+   * Runs once. `into` maps outputs to the tensors whose buffers receive them; outputs not named there come back in
+   * fresh memory. An input's own buffer is allowed, and accumulators add up in place so, if nothing in the graph reads
+   * that input after the node that makes the output.
    */
   run<Name extends string>(
     feeds: Feeds,
@@ -39,6 +40,7 @@ export async function compile(graph: Graph, options: RuntimeOptions = {}): Promi
   const lowered = lower(graph);
   const ort = await loadOrt();
   const session = await createSession(ort, lowered, options);
+  const outputNames = lowered.outputs.map((output) => output.name);
   return {
     name: graph.name,
     inputs: lowered.inputs,
@@ -52,7 +54,10 @@ export async function compile(graph: Graph, options: RuntimeOptions = {}): Promi
         ortFeeds[name] = toOrt(ort, tensor);
       }
       const fetches: Record<string, OrtTensor | null> = {};
-      for (const name of want ?? lowered.outputs.map((output) => output.name)) {
+      for (const name of [...Object.keys(into), ...(want ?? [])]) {
+        if (!outputNames.includes(name)) throw new Error(`internal: graph ${graph.name} has no output '${name}'`);
+      }
+      for (const name of want ?? outputNames) {
         const target = into[name];
         fetches[name] = target === undefined ? null : toOrt(ort, target);
       }
@@ -89,7 +94,7 @@ async function createSession(ort: Ort, lowered: LoweredGraph, options: RuntimeOp
       executionMode: 'sequential',
       enableMemPattern: false, // patterns are planned per shape, and ours change at every run
       ...(options.threads === undefined ? {} : { intraOpNumThreads: options.threads }),
-      logSeverityLevel: 3,
+      logSeverityLevel: 4, // what fails is thrown with its message; the library would print it as well
       extra: { session: { force_spinning_stop: '1' } }, // an idle session must not spin beside the one that runs
     });
   } catch (error) {

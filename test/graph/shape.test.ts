@@ -69,7 +69,7 @@ const sizes = fc.record({
 });
 
 /** The number a dimension stands for; by the terms that the runtime computes it from. */
-const valueOf = (dim: Dim, at: Record<string, number>): number =>
+const evaluate = (dim: Dim, at: Record<string, number>): number =>
   termsOf(dim).reduce(
     (sum, { factor, names }) => sum + names.reduce((product, name) => product * at[name]!, factor),
     0,
@@ -79,9 +79,9 @@ describe('arithmetic on dimensions is that of the numbers they stand for', () =>
   test('sum, difference, product', () => {
     fc.assert(
       fc.property(dims, dims, sizes, (a, b, at) => {
-        expect(valueOf(addDims(a, b), at)).toBe(valueOf(a, at) + valueOf(b, at));
-        expect(valueOf(subDims(a, b), at)).toBe(valueOf(a, at) - valueOf(b, at));
-        expect(valueOf(mulDims(a, b), at) - valueOf(a, at) * valueOf(b, at)).toBe(0);
+        expect(evaluate(addDims(a, b), at)).toBe(evaluate(a, at) + evaluate(b, at));
+        expect(evaluate(subDims(a, b), at)).toBe(evaluate(a, at) - evaluate(b, at));
+        expect(evaluate(mulDims(a, b), at) - evaluate(a, at) * evaluate(b, at)).toBe(0);
       }),
     );
   });
