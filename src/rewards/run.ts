@@ -1,5 +1,5 @@
 /**
- * Runs the rewards of a run on one batch of completions, checks what they return and adds it up by weight.
+ * Runs the rewards of a run on one batch of completions and checks what they return.
  * Knows the contract, not what any reward measures.
  */
 import { messageOf, SightlineError } from '../errors.ts';
@@ -15,12 +15,6 @@ export interface RewardColumn {
   readonly values: (number | null)[];
 }
 
-export interface RewardOutcome {
-  readonly columns: RewardColumn[];
-  /** Weighted sum over the rewards that apply; null where none does. */
-  readonly totals: (number | null)[];
-}
-
 /**
  * All rewards of a batch. Asynchronous ones run together.
  *
@@ -30,25 +24,12 @@ export async function runRewards(
   rewards: readonly Reward[],
   completions: readonly string[],
   kwargs: RewardKwargs,
-): Promise<RewardOutcome> {
+): Promise<RewardColumn[]> {
   // allSettled, not all: after one fault the others must have ended before the run does, or they would go on in its ruins.
   const settled = await Promise.allSettled(rewards.map((reward) => runReward(reward, completions, kwargs)));
-  const columns = settled.map((result) => {
+  return settled.map((result) => {
     if (result.status === 'rejected') throw result.reason;
     return result.value;
-  });
-  return { columns, totals: weightedTotals(columns, completions.length) };
-}
-
-/** Sum of weight * value over the columns that have a value; null where no column has one. */
-export function weightedTotals(columns: readonly RewardColumn[], samples: number): (number | null)[] {
-  return Array.from({ length: samples }, (_, i) => {
-    let total: number | null = null;
-    for (const { values, weight } of columns) {
-      const value = values[i];
-      if (value !== null && value !== undefined) total = (total ?? 0) + weight * value;
-    }
-    return total;
   });
 }
 

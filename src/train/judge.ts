@@ -6,6 +6,7 @@
 import { combineRewards, type RewardValue } from '../grpo/advantages.ts';
 import type { RolloutGroup } from '../grpo/rollout.ts';
 import type { Qwen2_5_VLModel, ScoredCompletion } from '../models/qwen2_5_vl/model.ts';
+import { columnArrays } from '../rewards/columns.ts';
 import type { AttentionMasses, AttnProbe, RewardKwargs, RewardLogger } from '../rewards/contract.ts';
 import type { Reward } from '../rewards/registry.ts';
 import { type RewardColumn, runRewards } from '../rewards/run.ts';
@@ -45,7 +46,7 @@ export async function judge(
   const metrics: Record<string, number> = {};
   const extras = new Map<string, readonly Json[]>();
   const kwargs: RewardKwargs = {
-    ...columnsOf(samples.map(({ group }) => group.row.columns)),
+    ...columnArrays(samples.map(({ group }) => group.row.columns)),
     trainer_state: { global_step: step, max_steps: maxSteps },
     num_generations: numGenerations,
     prompt_ids: samples.map(({ group }) => group.prompt.ids),
@@ -67,7 +68,7 @@ export async function judge(
       extras.set(column, values.map(toJson));
     },
   };
-  const { columns } = await runRewards(
+  const columns = await runRewards(
     rewards,
     samples.map(({ completion }) => completion.text),
     kwargs,
@@ -85,12 +86,6 @@ export const probedPrompts = (groups: readonly RolloutGroup[]) =>
   groups.map(({ prompt }) => ({ promptIds: prompt.ids, systemPrefix: prompt.systemPrefix }));
 
 // --- internal ---
-
-/** Rows of columns to columns of rows; a column that a row lacks is undefined there. */
-function columnsOf(rows: readonly Readonly<Record<string, unknown>>[]): Record<string, unknown[]> {
-  const names = new Set(rows.flatMap((row) => Object.keys(row)));
-  return Object.fromEntries([...names].map((name) => [name, rows.map((row) => row[name])]));
-}
 
 /** The probe's two spans, visual and text, taken apart: per layer [tokens]. */
 function massesOf(scored: readonly (readonly ScoredCompletion[])[]): (AttentionMasses | null)[] {

@@ -47,12 +47,7 @@ import { createUpdater, type Updater } from './update.ts';
 export async function runRlhf(args: RlhfArguments, context: RunContext): Promise<void> {
   const plan = planBatches(args);
   await loadPlugins(args.externalPlugins);
-  const rewards = createRewards(
-    args.rewardFuncs,
-    argumentsToJson(rlhfCommand, { ...args }),
-    args.rewardWeights,
-    rewardOptions(args),
-  );
+  const rewards = createRewards(args.rewardFuncs, argumentsToJson(rlhfCommand, { ...args }), args.rewardWeights);
   const data = await openTrainingData(args);
   const opened: { close(): Promise<void> }[] = [];
   try {
@@ -437,12 +432,4 @@ function flatten(rows: readonly Float64Array[]): Float32Array {
     next += row.length;
   }
   return flat;
-}
-
-// --- what rewards are made with ---
-
-/** Flags that are options of the attention reward, under the names it gives them. */
-function rewardOptions(args: RlhfArguments): Record<string, Record<string, unknown>> {
-  if (!args.rewardFuncs.includes('ddapo_attention')) return {};
-  return { ddapo_attention: { reward_center: args.ddapoRewardCenter, group_norm: args.ddapoGroupNorm } };
 }

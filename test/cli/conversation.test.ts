@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { converse } from '../../src/cli/conversation.ts';
 import { SightlineError } from '../../src/errors.ts';
+import type { Chat } from '../../src/train/infer.ts';
 import { pretendIo } from './io.ts';
 
 test('questions, images, a question that fails, a fresh start and the end', async () => {
@@ -14,7 +15,7 @@ test('questions, images, a question that fails, a fresh start and the end', asyn
       return 'an answer';
     },
     clear: () => asked.push('clear'),
-    close: () => undefined,
+    close: async () => undefined,
   };
   const input = ['one', '', '/image broken.png', 'two', '/clear', '/image a b.png', 'three', 'four', '/exit', 'five'];
   const { io, text } = pretendIo({ input: `${input.join('\n')}\n` });

@@ -56,7 +56,7 @@ describe('loadPlugins', () => {
     });
     const rewards = createRewards(['longest']);
     expect(rewards[0]).toMatchObject({ label: 'Longest', file });
-    expect((await runRewards(rewards, ['ab', ''], rewardKwargs(2, null))).totals).toEqual([6.5, 0.5]);
+    expect((await runRewards(rewards, ['ab', ''], rewardKwargs(2, null)))[0]!.values).toEqual([6.5, 0.5]);
     await expect(runRewards(rewards, ['told'], rewardKwargs(1, null))).rejects.toThrow(SightlineError);
   });
 

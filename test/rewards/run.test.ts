@@ -28,20 +28,19 @@ const run = (names: string[], weights?: number[]) =>
   runRewards(createRewards(names, {}, weights), texts, rewardKwargs(3, null));
 
 describe('runRewards', () => {
-  test('weights the rewards that apply; a sample where none does has no total', async () => {
+  test('one column a reward, with its label and weight', async () => {
     register('one', () => [1, null, undefined]);
     register('two', async () => [0.5, 2, null]);
-    const { columns, totals } = await run(['one', 'two'], [3, 2]);
-    expect(columns.map(({ name, label, values }) => [name, label, values])).toEqual([
-      ['one', 'Made', [1, null, null]],
-      ['two', 'Made', [0.5, 2, null]],
+    const columns = await run(['one', 'two'], [3, 2]);
+    expect(columns.map(({ name, label, weight, values }) => [name, label, weight, values])).toEqual([
+      ['one', 'Made', 3, [1, null, null]],
+      ['two', 'Made', 2, [0.5, 2, null]],
     ]);
-    expect(totals).toEqual([4, 4, null]);
   });
 
   test('a null beside a value is not a 0 that counts', async () => {
     register('one', () => [null, 0, 1]);
-    expect((await run(['one'])).totals).toEqual([null, 0, 1]);
+    expect((await run(['one']))[0]!.values).toEqual([null, 0, 1]);
   });
 
   test('asynchronous rewards run together', async () => {
@@ -63,7 +62,10 @@ describe('runRewards', () => {
   test('a reward that edits its input does not reach the next one', async () => {
     register('vandal', (completions) => (completions as string[]).splice(0).map(() => 1));
     register('reader', (completions) => completions.map((text) => text.length));
-    expect((await run(['vandal', 'reader'])).totals).toEqual([2, 2, 2]);
+    expect((await run(['vandal', 'reader'])).map(({ values }) => values)).toEqual([
+      [1, 1, 1],
+      [1, 1, 1],
+    ]);
   });
 
   test.each([
@@ -113,7 +115,7 @@ describe('runRewards', () => {
       values[0] = 1;
       return values;
     });
-    expect((await run(['sparse'])).totals).toEqual([1, null, null]);
+    expect((await run(['sparse']))[0]!.values).toEqual([1, null, null]);
   });
 });
 
