@@ -8,7 +8,7 @@ import { consoleReport } from '../report/console.ts';
 import { createOutputFolder, writeArgsJson } from '../report/output_folder.ts';
 import { completionsJsonl, loggingJsonl } from '../report/records.ts';
 import { tensorboard } from '../report/tensorboard.ts';
-import type { Listener, RunContext } from '../train/events.ts';
+import type { Listener, RunContext, TrainEvent } from '../train/events.ts';
 import { packageVersion } from '../util/version.ts';
 import type { Io } from './io.ts';
 
@@ -24,8 +24,8 @@ export interface TrainingSettings {
 }
 
 /**
- * Makes the folder, runs `train` with its listeners, closes them. A run that fails before its first event leaves
- * no folder behind.
+ * Makes the folder, runs `train` with its listeners, closes them. A run that fails before its first step is done leaves
+ * no folder behind; one that fails later leaves what it logged and saved.
  */
 export async function trainingRun(
   command: string,
@@ -42,9 +42,11 @@ export async function trainingRun(
     eventFiles,
     env: io.env,
   });
+  let hasResults = false;
   const listeners: Listener[] = [
     {
       onEvent: (event) => {
+        hasResults ||= RESULTS.has(event.type);
         if (event.type === 'start') writeArgsJson(folder.path, command, read.json, settings.plugins);
       },
     },
@@ -57,8 +59,16 @@ export async function trainingRun(
   try {
     for (const text of read.notices) await emit({ type: 'notice', level: 'info', text: `note: ${text}` });
     await train({ signal: io.signal, emit, outputDir: folder.path, changed: read.changed });
-  } finally {
+  } catch (error) {
     await close();
-    folder.discard();
+    if (!hasResults) folder.remove();
+    throw error;
   }
+  await close();
+  folder.discard();
 }
+
+// --- internal ---
+
+/** Events of a run that has something to show for itself. */
+const RESULTS: ReadonlySet<TrainEvent['type']> = new Set(['progress', 'log', 'eval', 'checkpoint', 'end']);

@@ -17,16 +17,21 @@ export function fillZeros(arrays: Iterable<Float32Array>): void {
 
 // --- internal ---
 
-/** Four sums side by side: one alone waits for the last addition at every element. */
+/** Four sums side by side: one alone would wait for its last addition at every element. */
 function sumOfSquaresOf(x: Float32Array): number {
   const whole = x.length - (x.length % 4);
   let [a, b, c, d] = [0, 0, 0, 0];
   for (let i = 0; i < whole; i += 4) {
-    a += x[i]! * x[i]!;
-    b += x[i + 1]! * x[i + 1]!;
-    c += x[i + 2]! * x[i + 2]!;
-    d += x[i + 3]! * x[i + 3]!;
+    // Read once each: `x[i] * x[i]` would be loaded and widened twice.
+    const p = x[i]!;
+    const q = x[i + 1]!;
+    const r = x[i + 2]!;
+    const s = x[i + 3]!;
+    a += p * p;
+    b += q * q;
+    c += r * r;
+    d += s * s;
   }
-  for (let i = whole; i < x.length; i++) a += x[i]! * x[i]!;
+  for (let i = whole; i < x.length; i++) a += x[i]! ** 2;
   return a + b + (c + d);
 }

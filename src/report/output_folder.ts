@@ -3,7 +3,7 @@
  * Knows names and files, not what is logged into them.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { messageOf, SightlineError } from '../errors.ts';
 import type { Json } from '../train/events.ts';
@@ -15,6 +15,8 @@ export interface OutputFolder {
   readonly path: string;
   /** Takes back what was made, as far as it is still empty: for runs that end before they begin. */
   discard(): void;
+  /** Takes it back with what the run wrote into it; a folder that was there before stays as it is. */
+  remove(): void;
 }
 
 /**
@@ -27,10 +29,10 @@ export function createOutputFolder(parent: string, addVersion: boolean, now = ne
   const root = resolve(parent);
   try {
     const made = makeMissing(root);
-    if (!addVersion) return { path: root, discard: () => removeEmpty(made) };
+    if (!addVersion) return outputFolder(root, made);
     for (let version = nextVersion(root); ; version++) {
       const path = join(root, `v${version}-${timestamp(now)}`);
-      if (makeExclusively(path)) return { path, discard: () => removeEmpty([path, ...made]) };
+      if (makeExclusively(path)) return outputFolder(path, [path, ...made]);
     }
   } catch (error) {
     throw new SightlineError('E_OUTPUT', `the output folder cannot be made: ${messageOf(error)}`, {
@@ -64,6 +66,19 @@ export function writeArgsJson(
 
 // --- internal ---
 
+/** `made`: the folders that were not there before, the deepest first. */
+function outputFolder(path: string, made: readonly string[]): OutputFolder {
+  const discard = (): void => removeEmpty(made);
+  return {
+    path,
+    discard,
+    remove: () => {
+      if (made.includes(path)) rmSync(path, { recursive: true, force: true });
+      discard();
+    },
+  };
+}
+
 /** Makes the folder and its missing parents; returns those made, the deepest first. */
 function makeMissing(path: string): string[] {
   const first = mkdirSync(path, { recursive: true });
@@ -87,7 +102,8 @@ function makeExclusively(path: string): boolean {
 
 function removeEmpty(folders: readonly string[]): void {
   for (const folder of folders) {
-    if (!existsSync(folder) || readdirSync(folder).length > 0) return;
+    if (!existsSync(folder)) continue;
+    if (readdirSync(folder).length > 0) return;
     rmdirSync(folder);
   }
 }

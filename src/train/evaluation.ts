@@ -13,7 +13,8 @@ import type { Metrics } from './events.ts';
 import { createAverages } from './journal.ts';
 import { type Judged, type JudgeOptions, judge, probedPrompts } from './judge.ts';
 import type { Policy } from './policy.ts';
-import { encodeUnlessLong } from './reader.ts';
+import { encodePrompt } from './prompts.ts';
+import { allTooLong, encodeUnlessLong } from './reader.ts';
 import { samplingOf } from './sampling.ts';
 
 export interface EvaluationTools {
@@ -29,7 +30,7 @@ export async function evaluate(args: RlhfArguments, rows: RowSource, tools: Eval
   const { policy, generator, random, judging, signal } = tools;
   const { template, config, model } = policy;
   const numGenerations = args.numGenerationsEval;
-  const sampling = { ...samplingOf({ ...args, temperature: args.evalTemperature, numGenerations }, policy) };
+  const sampling = samplingOf({ ...args, temperature: args.evalTemperature, numGenerations }, policy);
   const promptsAtOnce = Math.max(1, Math.floor(args.perDeviceEvalBatchSize / numGenerations));
   const measures = args.attnProbe !== 'eager' && judging.rewards.some(({ needs }) => needs.includes('attention'));
   const groups: RolloutGroup[] = [];
@@ -38,12 +39,7 @@ export async function evaluate(args: RlhfArguments, rows: RowSource, tools: Eval
   for (let first = 0; first < rows.length; first += promptsAtOnce) {
     const indices = Array.from({ length: Math.min(promptsAtOnce, rows.length - first) }, (_, i) => first + i);
     const encoded = await Promise.all(
-      indices.map((index) =>
-        encodeUnlessLong(rows.row(index), args.truncationStrategy, async (row) => ({
-          row,
-          prompt: await template.encode(row.messages, row.images, { where: row.where }),
-        })),
-      ),
+      indices.map((index) => encodeUnlessLong(rows.row(index), args.truncationStrategy, encodePrompt(template))),
     );
     const prompts = encoded.filter((prompt) => prompt !== null);
     if (prompts.length === 0) continue;
@@ -65,6 +61,7 @@ export async function evaluate(args: RlhfArguments, rows: RowSource, tools: Eval
     // A reward logs means of its call; calls count by the completions they judged.
     for (const _ of part) logged.add(judged.metrics);
   }
+  if (groups.length === 0) throw allTooLong(rows.length, rows.row(0).where);
   const completions = groups.flatMap((group) => group.completions);
   const totals = judgedParts.flatMap((judged) => judged.totals);
   const named = judging.rewards.map(({ label }, k) => ({

@@ -6,10 +6,18 @@ import { type Checkpoint, openCheckpoint } from '../checkpoint/open.ts';
 import type { Qwen2_5_VLConfig } from '../models/qwen2_5_vl/config.ts';
 import { readConfig } from '../models/qwen2_5_vl/config.ts';
 import { createModel, type Qwen2_5_VLModel } from '../models/qwen2_5_vl/model.ts';
-import { loadParameters, type ModelPart, type Parameters, partOf } from '../models/qwen2_5_vl/parameters.ts';
+import {
+  loadParameters,
+  type ModelPart,
+  type Parameters,
+  partOf,
+  STREAM_BYTES,
+  streamParameters,
+} from '../models/qwen2_5_vl/parameters.ts';
 import type { AttentionImplementation } from '../models/qwen2_5_vl/text_attention.ts';
 import { validateShapes } from '../models/qwen2_5_vl/weights.ts';
 import type { RuntimeOptions } from '../runtime/session.ts';
+import { sizeOf } from '../runtime/tensor.ts';
 import { openTemplate, type Template, type TemplateOptions } from '../template/template.ts';
 import type { ModelSummary } from './events.ts';
 
@@ -54,10 +62,12 @@ export async function openPolicy(options: PolicyOptions): Promise<Policy> {
     const config = await readConfig(dir);
     const { extra } = validateShapes(source, config);
     const template = await openTemplate(dir, config, options.template);
-    const parameters = loadParameters(
-      { ...source, tensors: without(source.tensors, extra) },
-      (name) => trainable && !freeze[partOf(name)],
-    );
+    const used = { ...source, tensors: without(source.tensors, extra) };
+    const widened = [...used.tensors.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
+    const parameters =
+      !trainable && widened >= STREAM_BYTES
+        ? streamParameters(used)
+        : loadParameters(used, (name) => trainable && !freeze[partOf(name)]);
     const model = createModel(config, parameters, { attnImpl, gradientCheckpointing, runtime });
     return {
       config,
@@ -133,5 +143,5 @@ function summaryOf(dir: string, config: Qwen2_5_VLConfig, parameters: Parameters
 }
 
 function countOf(parameters: Parameters, names: readonly string[]): number {
-  return names.reduce((sum, name) => sum + parameters.value(name).data.length, 0);
+  return names.reduce((sum, name) => sum + sizeOf(parameters.shape(name)), 0);
 }

@@ -61,9 +61,8 @@ export async function encodeUnlessLong<Encoded>(
   }
 }
 
-// --- internal ---
-
-function allTooLong(rows: number, where: string): SightlineError {
+/** What ends a run of which every row is too long. */
+export function allTooLong(rows: number, where: string): SightlineError {
   return new SightlineError('E_DATASET_EMPTY', `all ${rows} rows are longer than the limit`, {
     where,
     hint: 'raise --max_length, or lower --max_pixels',

@@ -12,6 +12,7 @@ import type { RlhfArguments } from '../arguments/resolve.ts';
 import { rlhfCommand } from '../arguments/rlhf.ts';
 import { tdrProbe } from '../attention/probe.ts';
 import { createSampler } from '../data/sampler.ts';
+import { messageOf, SightlineError } from '../errors.ts';
 import { type GroupAdvantages, groupAdvantages } from '../grpo/advantages.ts';
 import { type BatchPlan, type MicroBatch, oldLogpsNeeded, optimizerStepAt, planBatches } from '../grpo/batching.ts';
 import { countStep, grpoLoss, type LossSums } from '../grpo/loss.ts';
@@ -19,11 +20,10 @@ import { completionMetrics, entropyMetrics, lossMetrics, rewardMetrics } from '.
 import { runLength } from '../grpo/order.ts';
 import { type RolloutGroup, rollout } from '../grpo/rollout.ts';
 import { createGenerator, type Generator } from '../models/qwen2_5_vl/generation.ts';
-import type { Group, Scored, ScoredCompletion } from '../models/qwen2_5_vl/model.ts';
+import type { Group, Scored } from '../models/qwen2_5_vl/model.ts';
 import { createSchedule, warmupStepsOf } from '../optim/schedule.ts';
 import { loadPlugins } from '../rewards/plugin.ts';
 import { createRewards, type Reward } from '../rewards/registry.ts';
-import type { EncodedPrompt } from '../template/template.ts';
 import { createRandom, type Random } from '../util/random.ts';
 import { createCheckpoints } from './checkpoints.ts';
 import { completionRows } from './completions.ts';
@@ -35,6 +35,7 @@ import { createAverages, createJournal, type Journal } from './journal.ts';
 import { type Judged, type JudgeOptions, judge, probedPrompts } from './judge.ts';
 import { isDue, isLogDue } from './length.ts';
 import { openPolicy, type Policy, policyOptions } from './policy.ts';
+import { encodePrompt, type PromptOfRow } from './prompts.ts';
 import { createReader, type Reader } from './reader.ts';
 import { samplingOf } from './sampling.ts';
 import { createUpdater, type Updater } from './update.ts';
@@ -74,6 +75,7 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     opened.push({ close: () => updater.release() });
     const generator = createGenerator(policy.model);
     opened.push({ close: () => generator.release() });
+    context.signal.throwIfAborted();
     await train(args, context, { plan, rewards, data, policy, reference, updater, generator, totalSteps });
   } finally {
     for (const part of opened.reverse()) await part.close();
@@ -99,7 +101,8 @@ interface Experience {
   readonly groups: readonly RolloutGroup[];
   readonly judged: Judged;
   readonly advantages: GroupAdvantages;
-  readonly entropies: readonly Float32Array[];
+  /** Of each token, from the first forward that has them; null before it. */
+  readonly entropies: (Float32Array | null)[];
   /** Log-probabilities under the weights that sampled; null where no micro-batch is off-policy. */
   readonly oldLogps: readonly Float32Array[] | null;
   readonly refLogps: readonly Float32Array[] | null;
@@ -109,14 +112,11 @@ interface Experience {
 
 async function train(args: RlhfArguments, context: RunContext, parts: Parts): Promise<void> {
   const { plan, rewards, data, policy, reference, updater, generator, totalSteps } = parts;
-  const { model, template } = policy;
+  const { model } = policy;
   const journal = createJournal(context);
   const random = createRandom(args.seed);
   const sampler = createSampler({ length: data.train.length, seed: args.dataSeed, shuffle: args.datasetShuffle });
-  const reader = createReader(data.train, sampler, args.truncationStrategy, async (row) => ({
-    row,
-    prompt: await template.encode(row.messages, row.images, { where: row.where }),
-  }));
+  const reader = createReader(data.train, sampler, args.truncationStrategy, encodePrompt(policy.template));
   const checkpoints = createCheckpoints({
     outputDir: context.outputDir,
     source: policy.source,
@@ -186,6 +186,8 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts): Pr
   let completionLog: CompletionRow[] = [];
   let step = 0;
   let epoch = 0;
+  // What the next step starts from: the rows of a step that is dropped are not used up.
+  let resume = { sampler: { ...sampler.state() } };
   const save = async (): Promise<void> => {
     await journal.time('save', () =>
       checkpoints.save({
@@ -194,7 +196,7 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts): Pr
         epoch,
         metric: journal.evaluationAt(step)?.reward ?? null,
         logHistory: journal.history(),
-        loop: { sampler: { ...sampler.state() } },
+        loop: resume,
       }),
     );
   };
@@ -205,17 +207,20 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts): Pr
       context.signal.throwIfAborted();
       const start = performance.now();
       const microBatches = optimizerStepAt(plan, step);
+      const fresh: Experience[] = [];
       for (const { rollout: number } of microBatches) {
         if (experiences.has(number)) continue;
-        const fresh = await collect(number, step, collector);
-        experiences.set(number, fresh);
-        const learned = experienceMetrics(fresh, rewards, hacking);
-        for (const text of learned.warnings) await journal.notice('warn', text);
-        averages.add(learned.metrics);
-        if (args.logCompletions) completionLog.push(...completionRows(fresh, fresh.advantages.advantages));
+        const experience = await collect(number, step, collector);
+        experiences.set(number, experience);
+        fresh.push(experience);
       }
-
       const { loss, sums } = await learn(microBatches, experiences, collector);
+      for (const experience of fresh) {
+        const { metrics, warnings } = experienceMetrics(experience, hacking);
+        for (const text of warnings) await journal.notice('warn', text);
+        averages.add(metrics);
+        if (args.logCompletions) completionLog.push(...completionRows(experience));
+      }
       const update = await journal.time('update', () => updater.update());
       for (const number of [...experiences.keys()]) {
         const stillUsed = optimizerStepAt(plan, step + 1).some(({ rollout: used }) => used === number);
@@ -224,6 +229,7 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts): Pr
       step++;
       const before = epoch;
       epoch = epochOf(step);
+      resume = { sampler: { ...sampler.state() } };
       if (update.skipped) await journal.notice('warn', `step ${step}: the gradient is not finite; the step is skipped`);
       averages.add({
         loss,
@@ -244,9 +250,19 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts): Pr
       if (isDue(args.saveStrategy, args.saveSteps, done)) await save();
     }
   } catch (error) {
-    if (!context.signal.aborted) throw error;
-    // The step under way is dropped; what was learned before it is kept.
-    if (step > 0 && args.saveStrategy !== 'no') await save();
+    const stopped = context.signal.aborted && error === context.signal.reason;
+    // The step under way is dropped; what was learned before it is kept. A bug of ours may have struck amid an update,
+    // so what it leaves is not saved.
+    if (step > 0 && args.saveStrategy !== 'no' && (stopped || error instanceof SightlineError)) {
+      await save().catch(async (fault) => {
+        if (stopped) throw fault;
+        await journal.notice('warn', `step ${step} could not be saved: ${messageOf(fault)}`);
+      });
+    }
+    if (!stopped) throw error;
+  }
+  if (reader.passedOver > 0) {
+    await journal.notice('info', `${reader.passedOver} times a row was passed over: its prompt is too long`);
   }
   await journal.emit({
     type: 'end',
@@ -267,7 +283,7 @@ interface Collector {
   readonly policy: Policy;
   readonly reference: Policy | null;
   readonly generator: Generator;
-  readonly reader: Reader<{ row: RolloutGroup['row']; prompt: EncodedPrompt }>;
+  readonly reader: Reader<PromptOfRow>;
   readonly random: Random;
   readonly journal: Journal;
   readonly judging: (step: number) => JudgeOptions;
@@ -317,7 +333,7 @@ async function collect(number: number, step: number, collector: Collector): Prom
     groups,
     judged,
     advantages,
-    entropies: scored === null ? [] : scored.completions.flat().map(({ entropies }) => entropies),
+    entropies: scored === null ? packed.flatMap(({ completions }) => completions.map(() => null)) : entropiesOf(scored),
     oldLogps: needsOld ? logpsOf(scored!) : null,
     refLogps,
     scored: learnsFromThis ? scored : null,
@@ -327,7 +343,6 @@ async function collect(number: number, step: number, collector: Collector): Prom
 /** What a rollout says about rewards, lengths and entropy, before anything is learned from it. */
 function experienceMetrics(
   { groups, judged, advantages, entropies }: Experience,
-  rewards: readonly Reward[],
   hacking: HackingWatch,
 ): { metrics: Metrics; warnings: readonly string[] } {
   const completions = groups.flatMap((group) => group.completions);
@@ -340,9 +355,12 @@ function experienceMetrics(
         completions.map(({ ids }) => ids.length),
         completions.map(({ truncated }) => truncated),
       ),
-      ...(entropies.length === 0 ? {} : entropyMetrics(entropies, null)),
+      ...entropyMetrics(
+        entropies.filter((entropy) => entropy !== null),
+        null,
+      ),
       ...judged.metrics,
-      ...(rewards.length === 0 ? {} : correlations.metrics),
+      ...correlations.metrics,
     },
     warnings: correlations.warnings,
   };
@@ -354,7 +372,7 @@ function experienceMetrics(
 async function learn(
   microBatches: readonly MicroBatch[],
   experiences: ReadonlyMap<number, Experience>,
-  { args, policy, journal }: Collector,
+  { args, policy, journal, signal }: Collector,
 ): Promise<{ loss: number; sums: LossSums[] }> {
   const { model } = policy;
   const parts = microBatches.map((microBatch) => partOf(microBatch, experiences.get(microBatch.rollout)!));
@@ -362,12 +380,15 @@ async function learn(
   let loss = 0;
   const sums: LossSums[] = [];
   for (const [i, part] of parts.entries()) {
+    signal.throwIfAborted();
     const { experience } = part;
     const scored =
       experience.scored ??
       (await journal.time('forward', () => model.score(part.groups, { temperature: args.temperature, keep: true })));
     experience.scored = null; // its buffers are the next forward's
     const completions = scored.completions.flat();
+    const entropies = entropiesOf(scored);
+    for (const [k, which] of part.indices.entries()) experience.entropies[which] ??= entropies[k]!;
     const result = grpoLoss(
       {
         logps: completions.map(({ logps }) => logps),
@@ -376,7 +397,7 @@ async function learn(
         advantages: part.advantages,
         mask: null,
       },
-      { ...args, maxCompletionLength: args.maxCompletionLength },
+      args,
       counts,
     );
     loss += result.loss;
@@ -389,6 +410,8 @@ async function learn(
 interface Part {
   readonly experience: Experience;
   readonly groups: readonly Group[];
+  /** Its completions, counted within the rollout. */
+  readonly indices: readonly number[];
   readonly lengths: readonly number[];
   readonly advantages: Float64Array;
   readonly oldLogps: readonly Float32Array[] | null;
@@ -406,6 +429,7 @@ function partOf({ runs }: MicroBatch, experience: Experience): Part {
   return {
     experience,
     groups,
+    indices: runs.flatMap(({ begin, end }) => Array.from({ length: end - begin }, (_, i) => begin + i)),
     lengths: groups.flatMap(({ completions }) => completions.map(({ length }) => length)),
     advantages: Float64Array.from(pick([...experience.advantages.advantages])),
     oldLogps: experience.oldLogps === null ? null : pick(experience.oldLogps),
@@ -419,8 +443,10 @@ const toGroup = ({ prompt, completions }: RolloutGroup): Group => ({
   completions: completions.map(({ ids }) => ids),
 });
 
-const logpsOf = ({ completions }: { completions: readonly (readonly ScoredCompletion[])[] }): Float32Array[] =>
-  completions.flat().map(({ logps }) => logps.slice());
+const logpsOf = ({ completions }: Scored): Float32Array[] => completions.flat().map(({ logps }) => logps.slice());
+
+const entropiesOf = ({ completions }: Scored): Float32Array[] =>
+  completions.flat().map(({ entropies }) => entropies.slice());
 
 const visualIds = ({ config }: Policy): number[] => [config.imageTokenId, config.videoTokenId];
 

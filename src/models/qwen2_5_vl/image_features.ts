@@ -2,7 +2,7 @@
  * Visual tokens of images: encoded once per step, and kept over steps while the tower is frozen.
  * Knows which images are the same by their hash; a budget in bytes bounds what is kept.
  */
-import type { FloatTensor } from '../../runtime/tensor.ts';
+import { type FloatTensor, floats, rows } from '../../runtime/tensor.ts';
 import type { ImagePatches, VisionTape, VisionTower } from './vision_tower.ts';
 
 /** Patches of an image and a name for its content; equal hashes mean equal pixels. */
@@ -10,22 +10,24 @@ export interface HashedImage extends ImagePatches {
   readonly hash: string;
 }
 
-export interface EncodedImage {
-  /** [tokens, hidden] */
-  readonly tokens: FloatTensor;
-  /** Present where the tower is trained. */
-  readonly tape: VisionTape | null;
+export interface EncodedImages {
+  /** By hash: [tokens, hidden]. */
+  readonly tokens: ReadonlyMap<string, FloatTensor>;
+  /** Present where the tower is trained: a tape per batch, and whose tokens it made, one after another. */
+  readonly tapes: readonly { readonly tape: VisionTape; readonly hashes: readonly string[] }[];
 }
 
 export interface ImageFeatures {
-  /** Encodes each distinct image once. A tape is kept when `keep` is set and some of the tower is trained. */
-  encode(images: readonly HashedImage[], keep: boolean): Promise<ReadonlyMap<string, EncodedImage>>;
+  /** Encodes each distinct image once. Tapes are kept when `keep` is set and some of the tower is trained. */
+  encode(images: readonly HashedImage[], keep: boolean): Promise<EncodedImages>;
   /** Bytes of visual tokens held. */
   readonly bytes: number;
 }
 
 /** Default budget of kept visual tokens. */
 const BUDGET_BYTES = 256 * 2 ** 20;
+/** Patches of one batch, unless a single image has more: bounds the tower's buffers. */
+const BATCH_PATCHES = 8192;
 
 export function createImageFeatures(tower: VisionTower, isTrained: boolean, budget = BUDGET_BYTES): ImageFeatures {
   // Map order is age: the oldest entry is evicted first, and a hit makes an entry young again.
@@ -42,24 +44,56 @@ export function createImageFeatures(tower: VisionTower, isTrained: boolean, budg
   };
   return {
     async encode(images, keep) {
-      const encoded = new Map<string, EncodedImage>();
+      const tokens = new Map<string, FloatTensor>();
+      const missing = new Map<string, HashedImage>();
       for (const image of images) {
-        if (encoded.has(image.hash)) continue;
         const known = isTrained ? undefined : kept.get(image.hash);
-        if (known !== undefined) {
+        if (known === undefined) missing.set(image.hash, image);
+        else {
           kept.delete(image.hash);
           kept.set(image.hash, known);
-          encoded.set(image.hash, { tokens: known, tape: null });
-          continue;
+          tokens.set(image.hash, known);
         }
-        const result = await tower.forward(image, keep && isTrained);
-        if (!isTrained) remember(image.hash, result.tokens);
-        encoded.set(image.hash, result);
       }
-      return encoded;
+      const tapes: { tape: VisionTape; hashes: string[] }[] = [];
+      for (const [number, batch] of batches([...missing.values()]).entries()) {
+        const encoded = await tower.forward(batch, keep && isTrained ? number : null);
+        let row = 0;
+        for (const { hash, gridThw } of batch) {
+          const count =
+            (encoded.tokens.dims[0]! * patchesOf(gridThw)) /
+            batch.reduce((sum, image) => sum + patchesOf(image.gridThw), 0);
+          const own = rows(encoded.tokens, row, row + count);
+          row += count;
+          tokens.set(hash, own);
+          // A copy: an image that is kept must not hold its whole batch in memory.
+          if (!isTrained) remember(hash, floats(own.data.slice(), own.dims));
+        }
+        if (encoded.tape !== null) tapes.push({ tape: encoded.tape, hashes: batch.map(({ hash }) => hash) });
+      }
+      return { tokens, tapes };
     },
     get bytes() {
       return bytes;
     },
   };
+}
+
+// --- internal ---
+
+const patchesOf = ([frames, height, width]: ImagePatches['gridThw']): number => frames * height * width;
+
+function batches(images: readonly HashedImage[]): HashedImage[][] {
+  const result: HashedImage[][] = [];
+  let patches = 0;
+  for (const image of images) {
+    const count = patchesOf(image.gridThw);
+    if (result.length === 0 || patches + count > BATCH_PATCHES) {
+      result.push([]);
+      patches = 0;
+    }
+    result.at(-1)!.push(image);
+    patches += count;
+  }
+  return result;
 }

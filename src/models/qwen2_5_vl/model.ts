@@ -13,7 +13,7 @@ import type { ForwardOutput, ModelConfigAttributes, ModelKwargs, PolicyModel } f
 import { weightsOf } from './bindings.ts';
 import type { Qwen2_5_VLConfig } from './config.ts';
 import { embed, embedBackward, type VisualInputs } from './embeddings.ts';
-import { createImageFeatures, type EncodedImage, type HashedImage, type ImageFeatures } from './image_features.ts';
+import { createImageFeatures, type EncodedImages, type HashedImage, type ImageFeatures } from './image_features.ts';
 import { hashOf } from './image_hash.ts';
 import { type GroupToPack, type PackedBatch, type PromptPositions, packGroups } from './packed.ts';
 import type { Parameters } from './parameters.ts';
@@ -65,7 +65,7 @@ export interface ModelTape {
   readonly hidden: FloatTensor;
   readonly decoder: DecoderTape;
   readonly visual: VisualInputs;
-  readonly images: ReadonlyMap<string, EncodedImage>;
+  readonly images: EncodedImages;
 }
 
 export interface Qwen2_5_VLModel extends PolicyModel {
@@ -129,7 +129,7 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
     );
     const visual: VisualInputs = {
       imagesOfGroup: groups.map((group) => group.images.map(({ hash }) => hash)),
-      tokens: new Map([...encoded].map(([hash, { tokens }]) => [hash, tokens])),
+      tokens: encoded.tokens,
     };
     const x = workspace.get(keep ? 'taped embeddings' : 'embeddings', batch.rows, sizes.text.hiddenSize);
     embed(batch, table(), visual, sizes.imageTokenId, x);
@@ -197,13 +197,26 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
       throw new Error('internal: backward on a tape that a later score has overwritten');
     const dHidden = await scoring.backward(hidden, predictions, temperature, dLogps);
     const dEmbeddings = await decoder.backward(tape, dHidden);
-    const dTokens = new Map(
-      [...encoded].flatMap(([hash, image]) => (image.tape === null ? [] : [[hash, zeros(...image.tokens.dims)]])),
-    );
+    const cotangents = encoded.tapes.map(({ hashes }) => {
+      const counts = hashes.map((hash) => encoded.tokens.get(hash)!.dims[0]!);
+      const whole = zeros(
+        counts.reduce((sum, count) => sum + count, 0),
+        sizes.text.hiddenSize,
+      );
+      let next = 0;
+      const parts = hashes.map((hash, i): [string, FloatTensor] => {
+        const first = next;
+        next += counts[i]!;
+        return [hash, rows(whole, first, next)];
+      });
+      return { whole, parts };
+    });
+    const dTokens = new Map(cotangents.flatMap(({ parts }) => parts));
     const tableName = 'model.embed_tokens.weight';
     const dTable = parameters.isTrained(tableName) ? parameters.gradient(tableName) : null;
     embedBackward(batch, dEmbeddings, visual, sizes.imageTokenId, dTable, dTokens);
-    for (const [hash, d] of dTokens) await vision.backward(encoded.get(hash)!.tape!, d);
+    for (const [i, { tape: visionTape }] of encoded.tapes.entries())
+      await vision.backward(visionTape, cotangents[i]!.whole);
   }
 
   async function prefill(

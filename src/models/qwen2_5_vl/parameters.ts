@@ -3,7 +3,7 @@
  * Knows names and memory; not what a tensor is for.
  */
 import type { Checkpoint } from '../../checkpoint/open.ts';
-import { type FloatTensor, floats, zeros } from '../../runtime/tensor.ts';
+import { type FloatTensor, floats, sizeOf, zeros } from '../../runtime/tensor.ts';
 
 export interface Parameters {
   readonly names: readonly string[];
@@ -22,6 +22,50 @@ export function loadParameters(checkpoint: Checkpoint, isTrained: (name: string)
   const values = new Map<string, FloatTensor>();
   for (const [name, { shape }] of checkpoint.tensors) values.set(name, floats(checkpoint.read(name), shape));
   return parametersOf(values, isTrained);
+}
+
+/** float32 bytes of a checkpoint from which frozen weights are widened when they are used instead of at once. */
+export const STREAM_BYTES = 4 * 2 ** 30;
+
+/**
+ * Frozen weights that stay on disk as they are stored: a layer's tensors are read and widened into buffers that all
+ * layers share, when the layer runs. Tensors of no layer (embeddings, norms, merger) are read once and kept.
+ * A tensor is valid until the same tensor of another layer is asked for. The checkpoint must stay open.
+ */
+export function streamParameters(checkpoint: Checkpoint): Parameters {
+  const kept = new Map<string, FloatTensor>();
+  const shared = new Map<string, { holds: string; tensor: FloatTensor }>();
+  const read = (name: string, buffer?: Float32Array): FloatTensor => {
+    const stored = checkpoint.tensors.get(name);
+    if (stored === undefined) throw new Error(`internal: no parameter '${name}'`);
+    const size = sizeOf(stored.shape);
+    const data = buffer?.length === size ? buffer : new Float32Array(size);
+    checkpoint.readInto(name, data);
+    return floats(data, stored.shape);
+  };
+  return {
+    names: [...checkpoint.tensors.keys()],
+    trained: [],
+    isTrained: () => false,
+    shape: (name) => checkpoint.tensors.get(name)?.shape ?? [],
+    value(name) {
+      const role = name.replace(/\.(layers|blocks)\.\d+\./, '.$1.*.');
+      if (role === name) {
+        const tensor = kept.get(name) ?? read(name);
+        kept.set(name, tensor);
+        return tensor;
+      }
+      const slot = shared.get(role);
+      if (slot?.holds === name) return slot.tensor;
+      const tensor = read(name, slot?.tensor.data);
+      shared.set(role, { holds: name, tensor });
+      return tensor;
+    },
+    gradient: (name) => {
+      throw new Error(`internal: parameter '${name}' is not trained`);
+    },
+    zeroGradients: () => undefined,
+  };
 }
 
 export function parametersOf(

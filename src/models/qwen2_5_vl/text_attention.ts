@@ -101,9 +101,10 @@ export function createTextAttention(heads: Heads, runtime: RuntimeOptions = {}):
             );
           }
         } else {
-          const prompt = group.prompt;
-          await causal().forward(causalFeeds(prompt, { q, k, v }), { out: cut(o, prompt) });
-          if (group.completionRows.length > 0) {
+          const sequence = measured === undefined ? onlySequence(group) : null;
+          const plain = sequence ?? group.prompt;
+          await causal().forward(causalFeeds(plain, { q, k, v }), { out: cut(o, plain) });
+          if (sequence === null && group.completionRows.length > 0) {
             await shared(measured?.spans ?? 0).forward(
               { ...sharedFeeds(group, { q, k, v }), ...sharedIndicator(group, measured) },
               { out: cut(o, group.completionRows), ...(measured === undefined ? {} : { masses: measured.masses }) },
@@ -156,13 +157,15 @@ export function createTextAttention(heads: Heads, runtime: RuntimeOptions = {}):
           continue;
         }
         const { prompt, completionRows } = group;
+        const sequence = onlySequence(group);
+        const plain = sequence ?? prompt;
+        await causal().backward(
+          { ...causalFeeds(plain, projections), 'd.out': cut(dO, plain) },
+          { 'd.q': cut(into.q, plain), 'd.k': cut(into.k, plain), 'd.v': cut(into.v, plain) },
+        );
+        if (sequence !== null || completionRows.length === 0) continue;
         const dKPrompt = cut(into.k, prompt);
         const dVPrompt = cut(into.v, prompt);
-        await causal().backward(
-          { ...causalFeeds(prompt, projections), 'd.out': cut(dO, prompt) },
-          { 'd.q': cut(into.q, prompt), 'd.k': dKPrompt, 'd.v': dVPrompt },
-        );
-        if (completionRows.length === 0) continue;
         await shared(0).backward(
           {
             ...sharedFeeds(group, projections),
@@ -199,6 +202,12 @@ interface Measured {
   readonly spans: number;
   readonly indicator: Float32Array;
   readonly masses: FloatTensor;
+}
+
+/** A prompt with one completion right behind it is one causal sequence; null for other groups. */
+function onlySequence({ prompt, completions }: PackedGroup): SpanLike | null {
+  if (completions.length !== 1) return null;
+  return { start: prompt.start, length: prompt.length + completions[0]!.length };
 }
 
 const cut = (tensor: FloatTensor, { start, length }: SpanLike): FloatTensor => rows(tensor, start, start + length);

@@ -27,6 +27,33 @@ export interface VisionLayout {
   readonly angles: { readonly cos: FloatTensor; readonly sin: FloatTensor };
 }
 
+/** Several images one after another, as one: runs of equal windows that meet become one run. */
+export function joinLayouts(layouts: readonly VisionLayout[]): VisionLayout {
+  if (layouts.length === 1) return layouts[0]!;
+  const starts = offsets(layouts.map(({ patches }) => patches));
+  const tokenStarts = offsets(layouts.map(({ tokens }) => tokens.length));
+  const shifted = (pick: (layout: VisionLayout) => Int32Array, by: readonly number[]): Int32Array =>
+    Int32Array.from(layouts.flatMap((layout, i) => Array.from(pick(layout), (place) => place + by[i]!)));
+  const runs = (pick: (layout: VisionLayout) => readonly WindowRun[]): WindowRun[] =>
+    mergeRuns(layouts.flatMap((layout, i) => pick(layout).map((run) => ({ ...run, start: run.start + starts[i]! }))));
+  const patches = layouts.reduce((sum, layout) => sum + layout.patches, 0);
+  const table = (pick: (layout: VisionLayout) => FloatTensor): FloatTensor => {
+    const half = pick(layouts[0]!).dims[1]!;
+    const joined = new Float32Array(patches * half);
+    for (const [i, layout] of layouts.entries()) joined.set(pick(layout).data, starts[i]! * half);
+    return floats(joined, [patches, half]);
+  };
+  return {
+    patches,
+    order: shifted(({ order }) => order, starts),
+    inverse: shifted(({ inverse }) => inverse, starts),
+    tokens: shifted(({ tokens }) => tokens, tokenStarts),
+    windowRuns: runs(({ windowRuns }) => windowRuns),
+    frameRuns: runs(({ frameRuns }) => frameRuns),
+    angles: { cos: table(({ angles }) => angles.cos), sin: table(({ angles }) => angles.sin) },
+  };
+}
+
 /** Rotary base of the vision tower; fixed by the architecture. */
 const THETA = 10_000;
 
@@ -92,4 +119,27 @@ export function visionLayout(
     frameRuns: [{ start: 0, windows: frames, size: height * width }],
     angles: { cos: floats(cos, [patches, half]), sin: floats(sin, [patches, half]) },
   };
+}
+
+// --- internal ---
+
+/** Where each part starts when parts of these lengths follow one another. */
+function offsets(lengths: readonly number[]): number[] {
+  let next = 0;
+  return lengths.map((length) => {
+    const start = next;
+    next += length;
+    return start;
+  });
+}
+
+function mergeRuns(runs: readonly WindowRun[]): WindowRun[] {
+  const merged: WindowRun[] = [];
+  for (const run of runs) {
+    const last = merged.at(-1);
+    if (last !== undefined && last.size === run.size && last.start + last.windows * last.size === run.start) {
+      merged[merged.length - 1] = { ...last, windows: last.windows + run.windows };
+    } else merged.push(run);
+  }
+  return merged;
 }

@@ -1,5 +1,5 @@
 /**
- * Runs the vision tower over one image: pixel patches to visual tokens, forward and backward.
+ * Runs the vision tower over a batch of images: pixel patches to visual tokens, forward and backward.
  */
 import { windowAttention } from '../../nn/attention_modules.ts';
 import { compileModule } from '../../runtime/compiled_module.ts';
@@ -11,7 +11,7 @@ import type { VisionConfig } from './config.ts';
 import type { Parameters } from './parameters.ts';
 import { addInto } from './text_decoder.ts';
 import { merger, patchEmbedding, patchWidth, visionAttentionInput, visionAttentionOutput } from './vision.ts';
-import { type VisionLayout, visionLayout, type WindowRun } from './vision_layout.ts';
+import { joinLayouts, type VisionLayout, visionLayout, type WindowRun } from './vision_layout.ts';
 
 export interface ImagePatches {
   /** [patches, channels * frames * patch * patch] */
@@ -20,21 +20,31 @@ export interface ImagePatches {
   readonly gridThw: readonly [number, number, number];
 }
 
-/** What a forward leaves for backward; owns its memory, since many images are alive at once. */
+/** What a forward leaves for backward. */
 export interface VisionTape {
-  readonly image: ImagePatches;
+  readonly images: readonly ImagePatches[];
   readonly layout: VisionLayout;
   readonly layers: readonly { readonly x: FloatTensor; readonly o: FloatTensor }[];
   readonly last: FloatTensor;
 }
 
 export interface VisionTower {
-  /** Visual tokens [tokens, outHidden] of one image, in reading order, in memory of their own. */
-  forward(image: ImagePatches, keep: boolean): Promise<{ tokens: FloatTensor; tape: VisionTape | null }>;
+  /**
+   * Visual tokens of images, one after another, in reading order: [tokens, outHidden], in memory of their own.
+   *
+   * @param tape null, or a number: what backward needs is kept in buffers of that number until it is used again
+   */
+  forward(
+    images: readonly ImagePatches[],
+    tape: number | null,
+  ): Promise<{ tokens: FloatTensor; tape: VisionTape | null }>;
   /** Adds weight gradients, given the cotangent of the tokens. */
   backward(tape: VisionTape, dTokens: FloatTensor): Promise<void>;
   release(): Promise<void>;
 }
+
+/** Layouts kept for grids that come again. */
+const KEPT_LAYOUTS = 256;
 
 export function createVisionTower(
   config: VisionConfig,
@@ -60,6 +70,33 @@ export function createVisionTower(
     fullattBlockIndexes.includes(block) ? layout.frameRuns : layout.windowRuns;
   const windowsOf = (tensor: FloatTensor, { start, windows, size }: WindowRun): FloatTensor =>
     view(rows(tensor, start, start + windows * size), windows, size, h);
+  const layouts = new Map<string, VisionLayout>();
+  const layoutOf = (grid: ImagePatches['gridThw']): VisionLayout => {
+    const key = grid.join('x');
+    const known = layouts.get(key) ?? visionLayout(config, grid);
+    if (layouts.size >= KEPT_LAYOUTS) layouts.clear();
+    layouts.set(key, known);
+    return known;
+  };
+  /** Pixels of all images, one after another, and the order of their rows in the tower. */
+  const pixelFeeds = (images: readonly ImagePatches[], { patches, order, inverse }: VisionLayout) => {
+    const width = patchWidth(config);
+    const [only] = images;
+    let pixels = only!.pixelValues;
+    if (images.length > 1) {
+      pixels = workspace.get('vision.pixels', patches, width).data;
+      let next = 0;
+      for (const { pixelValues } of images) {
+        pixels.set(pixelValues, next);
+        next += pixelValues.length;
+      }
+    }
+    return {
+      pixels: floats(pixels, [patches, width]),
+      order: ints(order, [patches]),
+      inverse: ints(inverse, [patches]),
+    };
+  };
   const buffers = (tag: string, patches: number) => ({
     q: workspace.get(`vision.${tag}q`, patches, h),
     k: workspace.get(`vision.${tag}k`, patches, h),
@@ -67,18 +104,22 @@ export function createVisionTower(
   });
 
   return {
-    async forward(image, keep) {
-      const layout = visionLayout(config, image.gridThw);
+    async forward(images, tape) {
+      const layout = joinLayouts(images.map(({ gridThw }) => layoutOf(gridThw)));
       const { patches } = layout;
-      const buffer = (name: string, ...dims: number[]): FloatTensor =>
-        keep ? floats(new Float32Array(dims.reduce((a, b) => a * b)), dims) : workspace.get(`vision.${name}`, ...dims);
-      let x = buffer('x.0', patches, h);
-      await embed.forward({ ...weightsOf(embed, parameters, towerName), ...pixelFeeds(image, layout, config) }, { x });
+      const kept = (block: number, name: string): FloatTensor =>
+        workspace.get(
+          tape === null ? `vision.${name}.${block % 2}` : `vision.tape.${tape}.${name}.${block}`,
+          patches,
+          h,
+        );
+      let x = kept(0, 'x');
+      await embed.forward({ ...weightsOf(embed, parameters, towerName), ...pixelFeeds(images, layout) }, { x });
       const layers: { x: FloatTensor; o: FloatTensor }[] = [];
       for (let block = 0; block < depth; block++) {
         const projections = buffers('', patches);
         await before.forward({ ...weightsOf(before, parameters, blockName(block)), ...layout.angles, x }, projections);
-        const o = buffer('o', patches, h);
+        const o = kept(block, 'o');
         for (const run of runsOf(layout, block)) {
           const { q, k, v } = projections;
           await attend.forward(
@@ -86,7 +127,7 @@ export function createVisionTower(
             { out: windowsOf(o, run) },
           );
         }
-        const y = buffer(`x.${(block + 1) % 2}`, patches, h);
+        const y = kept(block + 1, 'x');
         await after.forward({ ...weightsOf(after, parameters, blockName(block)), x, o }, { y });
         layers.push({ x, o });
         x = y;
@@ -102,10 +143,10 @@ export function createVisionTower(
           token * outHiddenSize,
         );
       });
-      return { tokens, tape: keep ? { image, layout, layers, last: x } : null };
+      return { tokens, tape: tape === null ? null : { images, layout, layers, last: x } };
     },
 
-    async backward({ image, layout, layers, last }, dTokens) {
+    async backward({ images, layout, layers, last }, dTokens) {
       const { patches } = layout;
       const dMerged = workspace.get('vision.d.merged', patches / unit, outHiddenSize);
       layout.tokens.forEach((token, i) => {
@@ -155,7 +196,7 @@ export function createVisionTower(
       await embed.backward(
         {
           ...weightsOf(embed, parameters, towerName),
-          ...pixelFeeds(image, layout, config),
+          ...pixelFeeds(images, layout),
           'd.x': dy,
           ...embedGradients.feeds,
         },
@@ -177,11 +218,3 @@ const blockName =
   (block: number): NameOf =>
   (param) =>
     `visual.blocks.${block}.${param}`;
-
-function pixelFeeds({ pixelValues }: ImagePatches, { patches, order, inverse }: VisionLayout, config: VisionConfig) {
-  return {
-    pixels: floats(pixelValues, [patches, patchWidth(config)]),
-    order: ints(order, [patches]),
-    inverse: ints(inverse, [patches]),
-  };
-}

@@ -1,0 +1,173 @@
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openCheckpoint } from '../../src/checkpoint/open.ts';
+import { openSafetensors } from '../../src/checkpoint/safetensors.ts';
+import { type AdamW, type AdamWParameter, createAdamW } from '../../src/optim/adamw.ts';
+import { createRandom } from '../../src/util/random.ts';
+import { largestDifference } from '../helpers/check_op.ts';
+import { goldenCheckpoints } from '../helpers/golden.ts';
+
+const options = { beta1: 0.9, beta2: 0.95, epsilon: 1e-8 };
+let adamw: AdamW;
+beforeAll(async () => {
+  adamw = await createAdamW(options);
+});
+afterAll(() => adamw.release());
+
+type State = Record<'value' | 'm' | 'v', Float64Array>;
+
+/** One parameter's update in float64, term by term as torch.optim.AdamW writes it (single tensor, not capturable). */
+function reference(
+  state: State,
+  grad: ArrayLike<number>,
+  lr: number,
+  decay: number,
+  step: number,
+  scale: number,
+): void {
+  const { beta1, beta2, epsilon } = options;
+  for (let i = 0; i < grad.length; i++) {
+    const g = grad[i]! * scale;
+    state.value[i]! *= 1 - lr * decay;
+    state.m[i]! += (1 - beta1) * (g - state.m[i]!);
+    state.v[i] = beta2 * state.v[i]! + (1 - beta2) * g * g;
+    const stepSize = lr / (1 - beta1 ** step);
+    const denominator = Math.sqrt(state.v[i]!) / Math.sqrt(1 - beta2 ** step) + epsilon;
+    state.value[i]! -= (stepSize * state.m[i]!) / denominator;
+  }
+}
+
+const stateOf = (value: Float32Array): State => ({
+  value: Float64Array.from(value),
+  m: new Float64Array(value.length),
+  v: new Float64Array(value.length),
+});
+
+function parameter(value: Float32Array, grad: Float32Array, learningRate = 1e-3, weightDecay = 0.1): AdamWParameter {
+  const [m, v] = [new Float32Array(value.length), new Float32Array(value.length)];
+  return { value, grad, m, v, learningRate, weightDecay };
+}
+
+/** Largest difference relative to the largest entry. */
+function relativeError(got: Float32Array, expected: Float64Array): number {
+  const size = expected.reduce((largest, x) => Math.max(largest, Math.abs(x)), 1e-30);
+  return largestDifference(got, expected) / size;
+}
+
+describe('against torch’s formula in float64', () => {
+  const chunk = 2 ** 18;
+  test('six steps over arrays of every length, with rates, decays and scales of their own', async ({ annotate }) => {
+    const random = createRandom(3);
+    const array = (n: number): Float32Array => Float32Array.from({ length: n }, () => random.normal());
+    const lengths = [1, 0, 7, 1000, chunk - 1, chunk, chunk + 3, 0, 2 * chunk + 5];
+    const parameters = lengths.map((n, i) => parameter(array(n), array(n), 1e-3 * (i + 1), i % 2 === 0 ? 0.1 : 0));
+    const states = parameters.map(({ value }) => stateOf(value));
+    const worst = { value: 0, m: 0, v: 0 };
+    for (let step = 1; step <= 6; step++) {
+      const gradScale = 1 / step;
+      for (const { grad } of parameters) for (let i = 0; i < grad.length; i++) grad[i] = random.normal() * 10 ** -step;
+      await adamw.update(parameters, { step, gradScale });
+      parameters.forEach(({ grad, learningRate, weightDecay, ...arrays }, i) => {
+        reference(states[i]!, grad, learningRate, weightDecay, step, gradScale);
+        for (const name of ['value', 'm', 'v'] as const) {
+          worst[name] = Math.max(worst[name], relativeError(arrays[name], states[i]![name]));
+        }
+      });
+    }
+    await annotate(`largest relative errors: ${JSON.stringify(worst)}`);
+    expect(Math.max(worst.value, worst.m, worst.v)).toBeLessThan(2e-6);
+  });
+
+  test.each(goldenCheckpoints())('$name: two steps on real weights and gradients', async (golden) => {
+    const checkpoint = openCheckpoint(golden.model);
+    const gradients = openSafetensors(join(golden.golden, 'gradients.safetensors'));
+    const names = [...gradients.entries.keys()];
+    const parameters = names.map((name) => parameter(checkpoint.read(name), gradients.read(name)));
+    const states = parameters.map(({ value }) => stateOf(value));
+    // Relative: some weights are above 8, where neighbouring float32 numbers are 1e-6 apart.
+    let worst = 0;
+    for (const step of [1, 2]) {
+      const gradScale = 0.6 / step;
+      await adamw.update(parameters, { step, gradScale });
+      parameters.forEach(({ value, grad }, i) => {
+        reference(states[i]!, grad, 1e-3, 0.1, step, gradScale);
+        worst = Math.max(worst, relativeError(value, states[i]!.value));
+      });
+    }
+    console.log(`${golden.name}: largest relative error of ${names.length} tensors after two steps: ${worst}`);
+    expect(worst).toBeLessThan(1e-6);
+    checkpoint.close();
+    gradients.close();
+  });
+
+  test('gradients as small as epsilon: it is added to the corrected root, not beside it', async () => {
+    const value = Float32Array.of(1, 1, 1, 1);
+    const p = parameter(value, Float32Array.of(1e-7, 1e-8, 1e-9, -1e-8), 0.5, 0);
+    const state = stateOf(value);
+    await adamw.update([p], { step: 1, gradScale: 1 });
+    reference(state, p.grad, 0.5, 0, 1, 1);
+    expect(largestDifference(p.value, state.value)).toBeLessThan(1e-6);
+    expect(state.value[1]).toBeCloseTo(0.75, 6);
+  });
+});
+
+describe('what it touches', () => {
+  test('views in bigger buffers: not a neighbour', async () => {
+    const whole = {
+      value: new Float32Array(6).fill(1),
+      m: new Float32Array(6).fill(1),
+      v: new Float32Array(6).fill(1),
+    };
+    const grad = new Float32Array(6).fill(1);
+    const cut = (array: Float32Array): Float32Array => array.subarray(2, 4);
+    const arrays = { value: cut(whole.value), grad: cut(grad), m: cut(whole.m), v: cut(whole.v) };
+    await adamw.update([{ ...arrays, learningRate: 0.1, weightDecay: 0 }], { step: 1, gradScale: 0.5 });
+    for (const array of Object.values(whole)) {
+      expect([...array].map((x) => x === 1)).toEqual([true, true, false, false, true, true]);
+    }
+    expect([...grad]).toEqual([1, 1, 1, 1, 1, 1]);
+  });
+
+  test('a gradient of 0 only decays the value', async () => {
+    const p = parameter(Float32Array.of(2, -4), new Float32Array(2), 0.5, 0.5);
+    await adamw.update([p], { step: 1, gradScale: 1 });
+    expect([p.value, p.m, p.v].map((array) => [...array])).toEqual([
+      [1.5, -3],
+      [0, 0],
+      [0, 0],
+    ]);
+  });
+
+  test('a learning rate of 0 leaves the value, and moves the moments', async () => {
+    const p = parameter(Float32Array.of(2), Float32Array.of(3), 0, 0.5);
+    await adamw.update([p], { step: 1, gradScale: 1 });
+    expect(p.value[0]).toBe(2);
+    expect(p.m[0]).toBeCloseTo(0.3, 6);
+    expect(p.v[0]).toBeCloseTo(0.45, 6);
+  });
+
+  test('nothing, for no parameters', () => adamw.update([], { step: 1, gradScale: 1 }));
+
+  test('a scale is as good as scaled gradients', async () => {
+    const grads = [Float32Array.of(3, -2), Float32Array.of(0.75, -0.5)];
+    const [scaled, plain] = grads.map((grad) => parameter(Float32Array.of(1, 1), grad));
+    await adamw.update([scaled!], { step: 1, gradScale: 0.25 });
+    await adamw.update([plain!], { step: 1, gradScale: 1 });
+    expect(largestDifference(scaled!.value, plain!.value)).toBeLessThan(1e-7);
+  });
+});
+
+describe('refuses', () => {
+  test('arrays of different lengths', async () => {
+    const p = { ...parameter(new Float32Array(3), new Float32Array(3)), m: new Float32Array(2) };
+    await expect(adamw.update([p], { step: 1, gradScale: 1 })).rejects.toThrow(
+      'internal: AdamW arrays differ in length: value 3, grad 3, m 2, v 3',
+    );
+  });
+
+  test.each([0, -1, 1.5, Number.NaN])('step %d', async (step) => {
+    await expect(adamw.update([], { step, gradScale: 1 })).rejects.toThrow(
+      `internal: AdamW step ${step}, expected 1, 2, ...`,
+    );
+  });
+});
