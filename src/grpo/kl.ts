@@ -20,8 +20,16 @@ export interface TokenKl {
   readonly gradient: number;
 }
 
-/** k3 of one token from the policy's and the reference's log-probability. */
-export function tokenKl(logp: number, refLogp: number): TokenKl {
+/**
+ * k3 of one token from the policy's and the reference's log-probability.
+ *
+ * @param clamped false: as TRL has it, without limits
+ */
+export function tokenKl(logp: number, refLogp: number, clamped = true): TokenKl {
+  if (!clamped) {
+    const ratio = Math.exp(refLogp - logp);
+    return { value: ratio - (refLogp - logp) - 1, gradient: 1 - ratio };
+  }
   const logRatio = Math.min(Math.max(refLogp - logp, -LOG_RATIO_LIMIT), LOG_RATIO_LIMIT);
   const ratio = Math.exp(logRatio);
   const value = ratio - logRatio - 1;

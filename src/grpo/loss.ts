@@ -26,6 +26,8 @@ export interface LossOptions {
   readonly delta: number | null;
   /** Weight of the KL to the reference; 0 needs no reference. */
   readonly beta: number;
+  /** Hold the KL of a token within the limits of kl.ts (default), or let it grow as TRL does. */
+  readonly clampKl?: boolean;
   /** dr_grpo's constant denominator, in tokens. */
   readonly maxCompletionLength: number;
 }
@@ -123,7 +125,7 @@ export function grpoLoss(batch: LossBatch, options: LossOptions, step: StepCount
       // tokens, and all `count` of them carry the same term: the sum is rho again.
       let slope = term.slope * ratio;
       if (ref !== null) {
-        const kl = tokenKl(logp, ref[t]!);
+        const kl = tokenKl(logp, ref[t]!, options.clampKl);
         sums.kl += kl.value;
         value += options.beta * kl.value;
         slope += options.beta * kl.gradient;

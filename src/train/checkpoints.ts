@@ -57,7 +57,7 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
   const { outputDir, source, parameters, dtype, totalLimit, onlyModel, greaterIsBetter } = options;
   const saved: string[] = []; // oldest first; only folders of this run are ever removed
   let best: Best | null = null;
-  const known = new Set(parameters.names);
+  const trained = new Set(parameters.trained);
 
   return {
     async save(progress) {
@@ -71,7 +71,8 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
         source,
         dtype,
         overwrite: true,
-        weights: (name) => (known.has(name) ? parameters.value(name).data : undefined),
+        // What is not trained is as the source has it.
+        weights: (name) => (trained.has(name) ? parameters.value(name).data : undefined),
         extra: async (folder) => {
           await writeJson(join(folder, TRAINER_STATE_FILE), trainerState(progress, nowBest));
           const args = join(outputDir, 'args.json');

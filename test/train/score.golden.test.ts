@@ -133,7 +133,9 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
           typeof content === 'string'
             ? content
             : content.map((part) =>
-                part.image === undefined ? part : { type: 'image', image: join(checkpoint.golden, 'images', part.image) },
+                part.image === undefined
+                  ? part
+                  : { type: 'image', image: join(checkpoint.golden, 'images', part.image) },
               ),
       })),
       completion_ids,

@@ -45,25 +45,24 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
   });
 
   test('losses, gradient norms and parameters after two steps', async () => {
-    let worst = 0;
+    const worst = { loss: 0, gradNorm: 0, parameters: 0 };
     for (const expected of steps) {
       const loss = await lossAndGradients(model, groups, grpo);
       const { gradNorm, skipped } = await updater.update();
-      console.log(
-        `${checkpoint.name}: loss error ${Math.abs(loss - expected.loss)}, relative grad_norm error ${Math.abs(gradNorm / expected.grad_norm - 1)}`,
-      );
+      worst.loss = Math.max(worst.loss, Math.abs(loss - expected.loss));
+      worst.gradNorm = Math.max(worst.gradNorm, Math.abs(gradNorm / expected.grad_norm - 1));
       expect(skipped).toBe(false);
-      expect(Math.abs(loss - expected.loss)).toBeLessThan(1e-4);
-      expect(Math.abs(gradNorm / expected.grad_norm - 1)).toBeLessThan(1e-3);
     }
     const after = readTensors(join(checkpoint.golden, 'after_two_adamw_steps.safetensors'));
     expect(after.size).toBeGreaterThan(20);
     for (const [name, { data }] of after) {
       const error = largestDifference(model.parameters.value(name).data, data);
-      worst = Math.max(worst, error);
+      worst.parameters = Math.max(worst.parameters, error);
       expect(error, name).toBeLessThan(1e-4);
     }
-    console.log(`${checkpoint.name}: largest error of ${after.size} parameters after two AdamW steps: ${worst}`);
+    console.log(`largest errors of two AdamW steps, ${checkpoint.name} (${after.size} tensors):`, worst);
+    expect(worst.loss).toBeLessThan(1e-4);
+    expect(worst.gradNorm).toBeLessThan(1e-3);
   });
 });
 
@@ -86,6 +85,7 @@ async function lossAndGradients(model: Qwen2_5_VLModel, groups: readonly Group[]
       epsilonHigh: 0.28,
       delta: null,
       beta: 0.04,
+      clampKl: false, // after the first step some tokens are beyond the clamp, which TRL does not have
       maxCompletionLength: grpo.max_completion_length,
     },
     countStep([{ lengths: logps.map((row) => row.length), mask: null }]),

@@ -1,0 +1,129 @@
+/**
+ * Imports point one way, and each library has its gateway. The layers below are those of docs/map.md, lowest first:
+ * a file may import from its own folder and from the folders of lower layers, never sideways or up, so that no two
+ * folders can depend on each other. Types count like values.
+ */
+import { builtinModules } from 'node:module';
+import { posix } from 'node:path';
+import ts from 'typescript';
+import { describe, expect, test } from 'vitest';
+import { readRepositoryFile, repositoryFiles } from './helpers/repository.ts';
+
+/** Folders and single files of src. */
+const layers: readonly (readonly string[])[] = [
+  ['errors.ts', 'util'],
+  ['graph'],
+  ['onnx'],
+  ['runtime'],
+  ['nn', 'attention', 'optim', 'checkpoint'],
+  ['models'],
+  ['data'],
+  ['template'],
+  ['grpo', 'rewards'],
+  ['arguments'],
+  ['train'],
+  ['report', 'demo'],
+  ['index.ts', 'cli'],
+];
+
+/** Imports that break the rule, each with its reason. One that is gone must leave this list. */
+const exceptions: Readonly<Record<string, string>> = {
+  'rewards/plugin.ts > index.ts':
+    'a plugin imports `sightline`, which must be the running package; loaded when asked for',
+  'arguments/args_json.ts > train/events.ts': 'the type Json only',
+  'arguments/arguments.ts > train/events.ts': 'the type Json only',
+};
+
+/** Folders in which a library may be imported. */
+const gateways: Readonly<Record<string, readonly string[]>> = {
+  'onnxruntime-node': ['runtime'],
+  protobufjs: ['onnx', 'report'],
+  sharp: ['data', 'demo'],
+  '@huggingface/tokenizers': ['template'],
+  '@huggingface/jinja': ['template'],
+  '@cortex-js/compute-engine': ['rewards'],
+  commander: ['cli'],
+  jiti: ['rewards'],
+  zod: ['arguments'],
+};
+
+interface Import {
+  /** Below src. */
+  readonly from: string;
+  /** A path below src, or a package. */
+  readonly to: string;
+}
+
+const imports: readonly Import[] = repositoryFiles('src')
+  .filter((path) => path.endsWith('.ts'))
+  .flatMap((path) => {
+    const from = path.slice('src/'.length);
+    const text = readRepositoryFile(path).toString('utf8');
+    // A worker is given the place of its library, which no import statement names.
+    const resolved = [...text.matchAll(/\.resolve\('([^']+)'\)/g)].map(([, name]) => name!);
+    const named = [...ts.preProcessFile(text).importedFiles.map(({ fileName }) => fileName), ...resolved];
+    return named.map((name) => ({ from, to: name.startsWith('.') ? posix.join(posix.dirname(from), name) : name }));
+  });
+
+const isOwn = ({ to }: Import): boolean => to.endsWith('.ts');
+const topOf = (path: string): string => path.split('/')[0]!;
+const layerOf = (path: string): number => layers.findIndex((names) => names.includes(topOf(path)));
+const packageOf = (specifier: string): string =>
+  specifier
+    .split('/')
+    .slice(0, specifier.startsWith('@') ? 2 : 1)
+    .join('/');
+const isPackage = (edge: Import): boolean =>
+  !isOwn(edge) && !edge.to.startsWith('node:') && !builtinModules.includes(edge.to);
+
+/** Own imports that go sideways or up, as `from > to`. */
+function wrongWay(edges: readonly Import[]): string[] {
+  return edges
+    .filter((edge) => isOwn(edge) && topOf(edge.from) !== topOf(edge.to) && layerOf(edge.to) >= layerOf(edge.from))
+    .map(({ from, to }) => `${from} > ${to}`);
+}
+
+describe('imports', () => {
+  test('are found, those of types and those at run time included', () => {
+    expect(imports).toContainEqual({ from: 'models/types.ts', to: 'attention/tdr.ts' });
+    expect(imports).toContainEqual({ from: 'rewards/plugin.ts', to: 'index.ts' });
+    expect(imports).toContainEqual({ from: 'runtime/session.ts', to: 'onnxruntime-node' });
+  });
+
+  test('every folder of src has a layer', () => {
+    const tops = new Set(repositoryFiles('src').map((path) => topOf(path.slice('src/'.length))));
+    expect([...tops].filter((top) => layerOf(top) < 0)).toEqual([]);
+    expect(layers.flat().filter((name) => !tops.has(name))).toEqual([]);
+  });
+
+  test('point down, but for the exceptions that are listed', () => {
+    expect([...new Set(wrongWay(imports))].sort()).toEqual(Object.keys(exceptions).sort());
+  });
+
+  test('the check notices one that points up and one that points sideways', () => {
+    expect(
+      wrongWay([
+        { from: 'nn/linear.ts', to: 'models/types.ts' },
+        { from: 'nn/linear.ts', to: 'optim/adamw.ts' },
+        { from: 'nn/linear.ts', to: 'graph/graph.ts' },
+        { from: 'nn/linear.ts', to: 'nn/rope.ts' },
+      ]),
+    ).toEqual(['nn/linear.ts > models/types.ts', 'nn/linear.ts > optim/adamw.ts']);
+  });
+});
+
+describe('libraries', () => {
+  test('each is imported in its gateways only', () => {
+    const strays = imports
+      .filter((edge) => isPackage(edge) && !gateways[packageOf(edge.to)]?.includes(topOf(edge.from)))
+      .map(({ from, to }) => `${from} > ${to}`);
+    expect(strays).toEqual([]);
+  });
+
+  test('each dependency is used, and each used one is a dependency', () => {
+    const { dependencies } = JSON.parse(readRepositoryFile('package.json').toString('utf8'));
+    const used = new Set(imports.filter(isPackage).map(({ to }) => packageOf(to)));
+    expect([...used].sort()).toEqual(Object.keys(dependencies).sort());
+    expect(Object.keys(gateways).sort()).toEqual(Object.keys(dependencies).sort());
+  });
+});
