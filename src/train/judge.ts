@@ -5,7 +5,8 @@
 
 import { combineRewards, type RewardValue } from '../grpo/advantages.ts';
 import type { RolloutGroup } from '../grpo/rollout.ts';
-import type { Qwen2_5_VLModel, ScoredCompletion } from '../models/qwen2_5_vl/model.ts';
+import type { ScoredCompletion } from '../models/qwen2_5_vl/model.ts';
+import type { PolicyModel } from '../models/types.ts';
 import { columnArrays } from '../rewards/columns.ts';
 import type { AttentionMasses, AttnProbe, RewardKwargs, RewardLogger } from '../rewards/contract.ts';
 import type { Reward } from '../rewards/registry.ts';
@@ -24,7 +25,7 @@ export interface Judged {
 
 export interface JudgeOptions {
   readonly rewards: readonly Reward[];
-  readonly model: Qwen2_5_VLModel;
+  readonly model: PolicyModel & { readonly sizes: { readonly imageTokenId: number; readonly videoTokenId: number } };
   readonly attnProbe: AttnProbe;
   readonly logger: RewardLogger;
   readonly step: number;
@@ -65,6 +66,9 @@ export async function judge(
       metrics[name] = value;
     },
     log_extra: (column, values) => {
+      if (values.length !== samples.length) {
+        throw new RangeError(`log_extra('${column}') got ${values.length} values for ${samples.length} completions`);
+      }
       extras.set(column, values.map(toJson));
     },
   };

@@ -184,6 +184,7 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts): Pr
   };
   const experiences = new Map<number, Experience>();
   let completionLog: CompletionRow[] = [];
+  let saidNoReward = false;
   let step = 0;
   let epoch = 0;
   // What the next step starts from: the rows of a step that is dropped are not used up.
@@ -219,6 +220,10 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts): Pr
         const { metrics, warnings } = experienceMetrics(experience, hacking);
         for (const text of warnings) await journal.notice('warn', text);
         averages.add(metrics);
+        if (!saidNoReward && experience.judged.totals.every((total) => total === null)) {
+          saidNoReward = true;
+          await journal.notice('warn', noReward(step + 1, rewards));
+        }
         if (args.logCompletions) completionLog.push(...completionRows(experience));
       }
       const update = await journal.time('update', () => updater.update());
@@ -364,6 +369,11 @@ function experienceMetrics(
     },
     warnings: correlations.warnings,
   };
+}
+
+function noReward(step: number, rewards: readonly Reward[]): string {
+  const names = rewards.map(({ name }) => name).join(', ');
+  return `step ${step}: no completion got a reward (${names}: null), so nothing is learned from it. A null says that a reward does not apply: check the columns and images of the dataset, and what the rewards ask for.`;
 }
 
 // --- learning ---

@@ -18,10 +18,11 @@ import { hashOf } from './image_hash.ts';
 import { type GroupToPack, type PackedBatch, type PromptPositions, packGroups } from './packed.ts';
 import type { Parameters } from './parameters.ts';
 import { ropeIndex } from './positions.ts';
+import { createRecording, type Recording, type RecordingShape } from './recording.ts';
 import { createScoringHead, headName, type Predictions, predictionsOf } from './scoring.ts';
 import { logitsHead } from './text.ts';
 import type { AttentionImplementation, Probe } from './text_attention.ts';
-import { createTextDecoder, type DecoderTape, type TextDecoder } from './text_decoder.ts';
+import { createTextDecoder, type DecoderTape, type TextDecoder, textAngles } from './text_decoder.ts';
 import { createVisionTower, type VisionTower } from './vision_tower.ts';
 
 /** A prompt with its images, and completions sampled from it. */
@@ -38,7 +39,7 @@ export interface ScoreOptions {
   /** Keep what `backward` needs. */
   readonly keep: boolean;
   /** Attention masses of completion rows on spans of prompt columns, in these layers. */
-  readonly probe?: Probe & { readonly layers: readonly number[] };
+  readonly probe?: LayerProbe;
 }
 
 export interface ScoredCompletion {
@@ -80,14 +81,29 @@ export interface Qwen2_5_VLModel extends PolicyModel {
   backward(tape: ModelTape, dLogps: Float32Array): Promise<void>;
   /**
    * Runs prompts only: calls back with each layer's keys and values of each prompt, [prompt, kvHeads * d] views that are
-   * overwritten by the next layer.
+   * overwritten by the next layer. A recording keeps the prompts' rows for backward.
    */
-  prefill(prompts: readonly Omit<Group, 'completions'>[], onKeysAndValues: OnKeysAndValues): Promise<Prefilled>;
+  prefill(prompts: readonly Prompt[], onKeysAndValues: OnKeysAndValues, recording?: Recording): Promise<Prefilled>;
+  /** Room for the rows of prompts and of the completions that will be sampled from them. */
+  record(prompts: readonly Prompt[], room: Pick<RecordingShape, 'count' | 'maxTokens'>, probe?: LayerProbe): Recording;
+  /** What `score` with `keep` would return for sampled completions, from the rows that sampling has computed already. */
+  scoredFrom(recording: Recording, prefilled: Prefilled, sampled: readonly SampledGroup[], temperature: number): Scored;
   /** Attention implementation in force. */
   implementation(): AttentionImplementation;
   /** Bytes of reused buffers. */
   workspaceBytes(): number;
   release(): Promise<void>;
+}
+
+export type Prompt = Omit<Group, 'completions'>;
+
+/** A probe and the layers it measures in. */
+export type LayerProbe = Probe & { readonly layers: readonly number[] };
+
+/** A group and what the sampler knew of its tokens. */
+export interface SampledGroup extends Group {
+  readonly logps: readonly Float32Array[];
+  readonly entropies: readonly Float32Array[];
 }
 
 export type OnKeysAndValues = (group: number, k: FloatTensor, v: FloatTensor) => void;
@@ -97,6 +113,8 @@ export interface Prefilled {
   readonly lastHidden: FloatTensor;
   /** Position of that token, the same on all three axes. */
   readonly nextPositions: readonly number[];
+  readonly visual: VisualInputs;
+  readonly images: EncodedImages;
 }
 
 export interface ModelOptions {
@@ -158,7 +176,15 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
     score: (groups, scoreOptions) => exclusive(() => score(groups, scoreOptions)),
     backward: (tape, dLogps) => exclusive(() => backward(tape, dLogps)),
     forward: (kwargs) => exclusive(() => plainForward(kwargs)),
-    prefill: (prompts, onKeysAndValues) => exclusive(() => prefill(prompts, onKeysAndValues)),
+    prefill: (prompts, onKeysAndValues, recording) => exclusive(() => prefill(prompts, onKeysAndValues, recording)),
+    record: (prompts, room, probe) =>
+      createRecording(sizes.text, workspace, {
+        promptLengths: prompts.map(({ promptIds }) => promptIds.length),
+        ...room,
+        probedLayers: probe?.layers ?? [],
+        spans: probe?.spans ?? 0,
+      }),
+    scoredFrom,
 
     async release() {
       await Promise.all([decoder, vision, scoring, logits].map((part) => part.release()));
@@ -173,18 +199,7 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
     const { hidden, masses, tape } = await decoder.forward(batch, x, { implementation, keep: kept, probe });
     const predictions = predictionsOf(batch);
     const { logps, entropies } = await scoring.forward(hidden, predictions, temperature);
-    let token = 0;
-    const completions = batch.groups.map((group) =>
-      group.completions.map(({ length }): ScoredCompletion => {
-        const [start, end] = [token, token + length];
-        token = end;
-        return {
-          logps: logps.subarray(start, end),
-          entropies: entropies.subarray(start, end),
-          masses: new Map([...masses].map(([layer, mass]) => [layer, rows(mass, start, end).data])),
-        };
-      }),
-    );
+    const completions = perCompletion(batch, { logps, entropies, masses });
     if (tape === null) return { completions, tape: null };
     generation++;
     const modelTape = { generation, batch, predictions, temperature, hidden, decoder: tape, visual, images: encoded };
@@ -219,17 +234,50 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
       await vision.backward(visionTape, cotangents[i]!.whole);
   }
 
+  function scoredFrom(
+    recording: Recording,
+    { visual, images: encoded }: Prefilled,
+    sampled: readonly SampledGroup[],
+    temperature: number,
+  ): Scored {
+    const batch = packGroups(sampled.map((group) => withPositions(group, sizes)));
+    const { layers, hidden, masses } = recording.finish(
+      batch.groups.map(({ completions }) => completions.map(({ length }) => length)),
+    );
+    const joined = (pick: (group: SampledGroup) => readonly Float32Array[]): Float32Array =>
+      Float32Array.from(sampled.flatMap((group) => pick(group).flatMap((row) => [...row])));
+    const completions = perCompletion(batch, {
+      logps: joined(({ logps }) => logps),
+      entropies: joined(({ entropies }) => entropies),
+      masses,
+    });
+    const decoderTape: DecoderTape = {
+      batch,
+      implementation: implementationOf(config),
+      angles: textAngles(sizes.text, batch),
+      layers: layers.map((layer) => ({ ...layer, saved: null })),
+    };
+    generation++;
+    const predictions = predictionsOf(batch);
+    return {
+      completions,
+      tape: { generation, batch, predictions, temperature, hidden, decoder: decoderTape, visual, images: encoded },
+    };
+  }
+
   async function prefill(
-    prompts: readonly Omit<Group, 'completions'>[],
+    prompts: readonly Prompt[],
     onKeysAndValues: OnKeysAndValues,
+    recording?: Recording,
   ): Promise<Prefilled> {
     const groups = prompts.map((prompt): Group => ({ ...prompt, completions: [] }));
     const packed = groups.map((group) => withPositions(group, sizes));
     const batch = packGroups(packed);
-    const { x } = await embeddings(groups, batch, false);
+    const { x, visual, encoded } = await embeddings(groups, batch, recording !== undefined);
     const { hidden } = await decoder.forward(batch, x, {
       implementation: implementationOf(config),
       keep: false,
+      onLayer: recording?.prompts,
       onProjections: (_, { k, v }) => {
         for (const [g, { prompt }] of batch.groups.entries()) {
           const [start, end] = [prompt.start, prompt.start + prompt.length];
@@ -237,6 +285,7 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
         }
       },
     });
+    recording?.promptsHidden(hidden);
     const h = sizes.text.hiddenSize;
     const lastHidden = zeros(prompts.length, h);
     for (const [g, { prompt }] of batch.groups.entries()) {
@@ -244,7 +293,7 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
       lastHidden.data.set(hidden.data.subarray(last * h, (last + 1) * h), g * h);
     }
     const nextPositions = packed.map(({ promptIds, promptPositions }) => promptIds.length + promptPositions.delta);
-    return { lastHidden, nextPositions };
+    return { lastHidden, nextPositions, visual, images: encoded };
   }
 
   /** The forward as transformers has it: whole sequences in, logits out, weights if asked for and if there are any. */
@@ -302,6 +351,25 @@ export function withPositions(
 }
 
 // --- internal ---
+
+/** Values of all completion tokens in packed order, cut into completions. */
+function perCompletion(
+  batch: PackedBatch,
+  all: { logps: Float32Array; entropies: Float32Array; masses: ReadonlyMap<number, FloatTensor> },
+): ScoredCompletion[][] {
+  let token = 0;
+  return batch.groups.map((group) =>
+    group.completions.map(({ length }) => {
+      const [start, end] = [token, token + length];
+      token = end;
+      return {
+        logps: all.logps.subarray(start, end),
+        entropies: all.entropies.subarray(start, end),
+        masses: new Map([...all.masses].map(([layer, mass]) => [layer, rows(mass, start, end).data])),
+      };
+    }),
+  );
+}
 
 /** config.json as an object that can be switched; the attention attributes stand where transformers keeps them. */
 function configAttributes(raw: Record<string, unknown>, attnImpl: AttentionImplementation): ModelConfigAttributes {

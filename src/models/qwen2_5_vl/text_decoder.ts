@@ -22,6 +22,8 @@ export interface DecoderOptions {
   readonly probe?: Probe & { readonly layers: readonly number[] };
   /** Called with each layer's projections of all rows; overwritten by the next layer unless residuals are kept. */
   readonly onProjections?: (layer: number, projections: Projections) => void;
+  /** Called with each layer's input [N, hidden] and attention result [N, heads * d]; overwritten by later layers. */
+  readonly onLayer?: (layer: number, x: FloatTensor, o: FloatTensor) => void;
   /** Called with each layer's attention weights [heads, S, S] of every sequence; eager only, prompts only. */
   readonly onWeights?: (layer: number, weights: readonly FloatTensor[]) => void;
 }
@@ -75,7 +77,7 @@ export function createTextDecoder(
   });
 
   return {
-    async forward(batch, embeddings, { implementation, keep, probe, onWeights, onProjections }) {
+    async forward(batch, embeddings, { implementation, keep, probe, onWeights, onProjections, onLayer }) {
       const { rows } = batch;
       const angles = textAngles(config, batch);
       const completionRows = batch.groups.reduce((sum, group) => sum + group.completionRows.length, 0);
@@ -105,6 +107,7 @@ export function createTextDecoder(
           }
           await attention.forward(batch, projections, o, { implementation, probe: measured });
         }
+        onLayer?.(layer, x, o);
         const outputs = await runModule(after, run, { ...weightsOf(after, parameters, layerName(layer)), x, o }, { y });
         const saved = keep === 'residuals' ? { projections, input: inputs, output: outputs } : null;
         layers.push({ x, o, saved });

@@ -1,0 +1,127 @@
+/**
+ * What the machine gives right now: the rate of matrix products in the model's own shapes, and of streaming its weights.
+ * The same kernel, runtime and buffers as the model's, with nothing between the products.
+ */
+import type { Graph } from '../src/graph/graph.ts';
+import { gemm } from '../src/graph/ops/matmul.ts';
+import { input, type Value } from '../src/graph/value.ts';
+import type { Parameters } from '../src/models/qwen2_5_vl/parameters.ts';
+import { headName } from '../src/models/qwen2_5_vl/scoring.ts';
+import { compile, type Executable } from '../src/runtime/session.ts';
+import { type FloatTensor, zeros } from '../src/runtime/tensor.ts';
+import type { TextConfig } from '../src/models/qwen2_5_vl/config.ts';
+import { linearShapes, rowsOf, type StepSizes } from './flops.ts';
+import { median, timed } from './statistics.ts';
+
+export interface Rates {
+  /** FLOP per millisecond of the products of a training step: forward, by activations and by weights. */
+  sgemm(step: StepSizes): Promise<number>;
+  /** Bytes per millisecond of a 1-row product with each of the decoder's weights, in the faster operand order. */
+  stream(): Promise<number>;
+  release(): Promise<void>;
+}
+
+/** Passes over all weights that one stream measurement takes the median of. */
+const STREAM_PASSES = 5;
+
+export async function createRates(text: TextConfig, parameters: Parameters): Promise<Rates> {
+  const products = await compileProducts();
+  const shapes = linearShapes(text);
+  const tableName = headName(text)('head');
+  const streams = await Promise.all([true, false].map((left) => compileStream(text, parameters, left)));
+
+  /** Times the three products of one linear layer. */
+  async function layer(weight: FloatTensor, bias: FloatTensor | null, rows: number): Promise<{ flop: number; ms: number }> {
+    const [outputs, inputs] = weight.dims as [number, number];
+    const [x, y, dx, dw] = [zeros(rows, inputs), zeros(rows, outputs), zeros(rows, inputs), zeros(outputs, inputs)];
+    x.data.fill(0.5);
+    y.data.fill(0.25);
+    const parts = [
+      await timed(() =>
+        bias === null
+          ? products.plain.run({ x, w: weight }, { y })
+          : products.biased.run({ x, w: weight, b: bias }, { y }),
+      ),
+      await timed(() => products.byActivation.run({ dy: y, w: weight }, { dx })),
+      await timed(() => products.byWeight.run({ dy: y, x, acc: dw }, { dw })),
+    ];
+    return { flop: 3 * 2 * rows * inputs * outputs, ms: parts.reduce((sum, { ms }) => sum + ms, 0) };
+  }
+
+  return {
+    async sgemm(step) {
+      let [flop, ms] = [0, 0];
+      for (const { name, bias } of shapes) {
+        const one = await layer(
+          parameters.value(`model.layers.0.${name}.weight`),
+          bias ? parameters.value(`model.layers.0.${name}.bias`) : null,
+          rowsOf(step),
+        );
+        flop += text.numHiddenLayers * one.flop;
+        ms += text.numHiddenLayers * one.ms;
+      }
+      const head = await layer(parameters.value(tableName), null, step.completions * step.tokens);
+      return (flop + head.flop) / (ms + head.ms);
+    },
+
+    async stream() {
+      const rates: number[] = [];
+      for (const { executable, feeds, into, bytes } of streams) {
+        const times: number[] = [];
+        for (let pass = 0; pass < STREAM_PASSES; pass++) times.push((await timed(() => executable.run(feeds, into))).ms);
+        rates.push(bytes / median(times));
+      }
+      return Math.max(...rates);
+    },
+
+    async release() {
+      await Promise.all([...Object.values(products), ...streams.map((stream) => stream.executable)].map((e) => e.release()));
+    },
+  };
+}
+
+// --- internal ---
+
+/** The products of a linear layer, as the model's graphs have them. */
+async function compileProducts() {
+  const x = input('x', ['N', 'I']);
+  const w = input('w', ['O', 'I']);
+  const b = input('b', ['O']);
+  const dy = input('dy', ['N', 'O']);
+  const acc = input('acc', ['O', 'I']);
+  const of = (name: string, inputs: Graph['inputs'], outputs: Graph['outputs']): Promise<Executable> =>
+    compile({ name, inputs, outputs });
+  const [plain, biased, byActivation, byWeight] = await Promise.all([
+    of('linear', { x, w }, { y: gemm(x, w, { transB: true }) }),
+    of('linear with bias', { x, w, b }, { y: gemm(x, w, { transB: true, plus: b }) }),
+    of('gradient by activation', { dy, w }, { dx: gemm(dy, w) }),
+    of('gradient by weight', { dy, x, acc }, { dw: gemm(dy, x, { transA: true, plus: acc }) }),
+  ]);
+  return { plain, biased, byActivation, byWeight };
+}
+
+/** All weights of the decoder and the head, each times one row, in one graph. */
+async function compileStream(text: TextConfig, parameters: Parameters, weightLeft: boolean) {
+  const names = Array.from({ length: text.numHiddenLayers }, (_, layer) =>
+    linearShapes(text).map(({ name }) => `model.layers.${layer}.${name}.weight`),
+  ).flat();
+  names.push(headName(text)('head'));
+  const inputs: Record<string, Value> = {};
+  const outputs: Record<string, Value> = {};
+  const feeds: Record<string, FloatTensor> = {};
+  const into: Record<string, FloatTensor> = {};
+  let bytes = 0;
+  for (const [i, name] of names.entries()) {
+    const weight = parameters.value(name);
+    const [rows, width] = weight.dims as [number, number];
+    const x = (inputs[`x${width}`] ??= input(`x${width}`, [1, width]));
+    const w = (inputs[`w${i}`] = input(`w${i}`, [rows, width]));
+    outputs[`y${i}`] = weightLeft ? gemm(w, x, { transB: true }) : gemm(x, w, { transB: true });
+    feeds[`x${width}`] ??= zeros(1, width);
+    feeds[`w${i}`] = weight;
+    into[`y${i}`] = weightLeft ? zeros(rows, 1) : zeros(1, rows);
+    bytes += weight.data.byteLength;
+  }
+  const executable = await compile({ name: 'stream', inputs, outputs });
+  return { executable, feeds, into, bytes };
+}

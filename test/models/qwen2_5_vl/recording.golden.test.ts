@@ -1,0 +1,79 @@
+/**
+ * A step that learns from the rows sampling has computed equals the plain step with a forward of its own:
+ * log-probabilities, entropies, attention masses, and every gradient.
+ */
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { tdrProbe } from '../../../src/attention/probe.ts';
+import { createGenerator } from '../../../src/models/qwen2_5_vl/generation.ts';
+import type { Group, Qwen2_5_VLModel, Scored } from '../../../src/models/qwen2_5_vl/model.ts';
+import { createRandom } from '../../../src/util/random.ts';
+import { largestDifference } from '../../helpers/check_op.ts';
+import { goldenCheckpoints } from '../../helpers/golden.ts';
+import { goldenImages, groupOf, loadModel, readCases, readTensors } from '../../helpers/golden_values.ts';
+
+describe.each(goldenCheckpoints())('$name', (checkpoint) => {
+  test.each([
+    ['vision frozen', (name: string) => !name.startsWith('visual.')],
+    ['vision trained', () => true],
+  ])('%s', async (_, isTrained) => {
+    const tensors = readTensors(join(checkpoint.golden, 'tensors.safetensors'));
+    const cases = readCases(checkpoint).filter(({ name }) => ['one_image', 'odd_size_system', 'text_only'].includes(name));
+    const prompts = cases.map((golden) => {
+      const pixels = tensors.get(`${golden.name}.pixel_values`);
+      return groupOf(golden, pixels === undefined ? [] : goldenImages(golden, pixels), []);
+    });
+    const model = await loadModel(checkpoint, {}, isTrained);
+    const generator = createGenerator(model);
+    const { imageTokenId, videoTokenId, text } = model.sizes;
+    const probe = tdrProbe(
+      cases.map((golden, i) => ({ promptIds: prompts[i]!.promptIds, systemPrefix: golden.system_prefix_tokens })),
+      [imageTokenId, videoTokenId],
+      text.numHiddenLayers,
+    );
+    // Stop ids that come by chance at temperature 1: completions of different lengths.
+    const stopIds = Array.from({ length: 60 }, (_, i) => 10 * i);
+    const { generated, scored } = await generator.generateAndScore(
+      prompts,
+      { count: 4, maxNewTokens: 14, temperature: 1.3, stopIds, bannedIds: [imageTokenId], random: createRandom(3) },
+      probe,
+    );
+    const lengths = generated.flat().map(({ ids }) => ids.length);
+    expect(new Set(lengths).size).toBeGreaterThan(2);
+    expect(scored.completions.flat().map(({ logps }) => logps.length)).toEqual(lengths);
+    const fromRollout = await gradients(model, scored);
+
+    const groups = prompts.map((prompt, g): Group => ({ ...prompt, completions: generated[g]!.map(({ ids }) => ids) }));
+    const plain = await model.score(groups, { temperature: 1.3, keep: true, probe });
+    const errors = { logps: 0, entropies: 0, masses: 0, gradients: 0 };
+    for (const [i, expected] of plain.completions.flat().entries()) {
+      const got = scored.completions.flat()[i]!;
+      errors.logps = Math.max(errors.logps, largestDifference(got.logps, expected.logps));
+      errors.entropies = Math.max(errors.entropies, largestDifference(got.entropies, expected.entropies));
+      expect([...got.masses.keys()]).toEqual([...expected.masses.keys()]);
+      for (const [layer, masses] of expected.masses) {
+        errors.masses = Math.max(errors.masses, largestDifference(got.masses.get(layer)!, masses));
+      }
+    }
+    const fromForward = await gradients(model, plain);
+    for (const [name, expected] of fromForward) {
+      const largest = expected.reduce((max, x) => Math.max(max, Math.abs(x)), 1e-12);
+      errors.gradients = Math.max(errors.gradients, largestDifference(fromRollout.get(name)!, expected) / largest);
+    }
+    console.log(`rollout against forward, ${checkpoint.name}:`, errors);
+    expect(Math.max(errors.logps, errors.entropies)).toBeLessThan(5e-5);
+    expect(errors.masses).toBeLessThan(1e-5);
+    expect(errors.gradients).toBeLessThan(1e-4);
+    await generator.release();
+    await model.release();
+  });
+});
+
+/** Gradients of a fixed weighting of all log-probabilities. */
+async function gradients(model: Qwen2_5_VLModel, { completions, tape }: Scored): Promise<Map<string, Float32Array>> {
+  const random = createRandom(11);
+  const count = completions.flat().reduce((sum, { logps }) => sum + logps.length, 0);
+  model.parameters.zeroGradients();
+  await model.backward(tape!, Float32Array.from({ length: count }, () => random.normal()));
+  return new Map(model.parameters.trained.map((name) => [name, model.parameters.gradient(name).data.slice()]));
+}
