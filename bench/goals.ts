@@ -13,7 +13,11 @@ export interface Goal {
 }
 
 export const GOALS = {
-  train_flops_ratio: { what: 'forward + backward, FLOP/s over SGEMM rate of the same shapes', limit: 0.75, good: 'at least' },
+  train_flops_ratio: {
+    what: 'forward + backward, FLOP/s over SGEMM rate of the same shapes',
+    limit: 0.75,
+    good: 'at least',
+  },
   decode_stream_ratio: { what: 'decode of 8 rows, weight bytes/s over stream rate', limit: 0.6, good: 'at least' },
   attention_overhead: { what: 'attention reward on top of the same step without it', limit: 0.05, good: 'at most' },
   long_prompt_ratio: { what: 'step at 256 visual tokens over step at 64', limit: 1.6, good: 'at most' },

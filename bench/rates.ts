@@ -5,11 +5,11 @@
 import type { Graph } from '../src/graph/graph.ts';
 import { gemm } from '../src/graph/ops/matmul.ts';
 import { input, type Value } from '../src/graph/value.ts';
+import type { TextConfig } from '../src/models/qwen2_5_vl/config.ts';
 import type { Parameters } from '../src/models/qwen2_5_vl/parameters.ts';
 import { headName } from '../src/models/qwen2_5_vl/scoring.ts';
 import { compile, type Executable } from '../src/runtime/session.ts';
 import { type FloatTensor, zeros } from '../src/runtime/tensor.ts';
-import type { TextConfig } from '../src/models/qwen2_5_vl/config.ts';
 import { linearShapes, rowsOf, type StepSizes } from './flops.ts';
 import { median, timed } from './statistics.ts';
 
@@ -31,7 +31,11 @@ export async function createRates(text: TextConfig, parameters: Parameters): Pro
   const streams = await Promise.all([true, false].map((left) => compileStream(text, parameters, left)));
 
   /** Times the three products of one linear layer. */
-  async function layer(weight: FloatTensor, bias: FloatTensor | null, rows: number): Promise<{ flop: number; ms: number }> {
+  async function layer(
+    weight: FloatTensor,
+    bias: FloatTensor | null,
+    rows: number,
+  ): Promise<{ flop: number; ms: number }> {
     const [outputs, inputs] = weight.dims as [number, number];
     const [x, y, dx, dw] = [zeros(rows, inputs), zeros(rows, outputs), zeros(rows, inputs), zeros(outputs, inputs)];
     x.data.fill(0.5);
@@ -68,14 +72,17 @@ export async function createRates(text: TextConfig, parameters: Parameters): Pro
       const rates: number[] = [];
       for (const { executable, feeds, into, bytes } of streams) {
         const times: number[] = [];
-        for (let pass = 0; pass < STREAM_PASSES; pass++) times.push((await timed(() => executable.run(feeds, into))).ms);
+        for (let pass = 0; pass < STREAM_PASSES; pass++)
+          times.push((await timed(() => executable.run(feeds, into))).ms);
         rates.push(bytes / median(times));
       }
       return Math.max(...rates);
     },
 
     async release() {
-      await Promise.all([...Object.values(products), ...streams.map((stream) => stream.executable)].map((e) => e.release()));
+      await Promise.all(
+        [...Object.values(products), ...streams.map((stream) => stream.executable)].map((e) => e.release()),
+      );
     },
   };
 }
@@ -114,8 +121,9 @@ async function compileStream(text: TextConfig, parameters: Parameters, weightLef
   for (const [i, name] of names.entries()) {
     const weight = parameters.value(name);
     const [rows, width] = weight.dims as [number, number];
-    const x = (inputs[`x${width}`] ??= input(`x${width}`, [1, width]));
-    const w = (inputs[`w${i}`] = input(`w${i}`, [rows, width]));
+    const x = inputs[`x${width}`] ?? input(`x${width}`, [1, width]);
+    const w = input(`w${i}`, [rows, width]);
+    Object.assign(inputs, { [`x${width}`]: x, [`w${i}`]: w });
     outputs[`y${i}`] = weightLeft ? gemm(w, x, { transB: true }) : gemm(x, w, { transB: true });
     feeds[`x${width}`] ??= zeros(1, width);
     feeds[`w${i}`] = weight;

@@ -42,14 +42,18 @@ const SYSTEM_TOKENS = 10;
 const PLUGIN = fileURLToPath(new URL('../../../examples/train/grpo/plugin/plugin.ts', import.meta.url));
 
 export interface StepBench {
-  readonly policy: Policy;
-  /** Tokens of the prompt with an image of so many visual tokens. */
-  promptTokens(visualTokens: number): number;
   work(visualTokens: number): StepWork;
   /** One repetition: rates of the machine, then a step with every variant of its parts. */
   repeat(visualTokens: number, repetition: number): Promise<StepSample>;
   close(): Promise<void>;
 }
+
+/** Tokens of a step whose image has so many visual tokens. */
+export const sizesOf = (visualTokens: number): StepSizes => ({
+  prompt: TEXT_TOKENS + 2 + visualTokens,
+  completions: COMPLETIONS,
+  tokens: TOKENS,
+});
 
 /** @param gradientCheckpointing the setting that a run has by default */
 export async function openStepBench(
@@ -107,11 +111,8 @@ export async function openStepBench(
   };
 
   return {
-    policy,
-    promptTokens: (visualTokens) => TEXT_TOKENS + 2 + visualTokens,
-
     work(visualTokens) {
-      const sizes: StepSizes = { prompt: this.promptTokens(visualTokens), completions: COMPLETIONS, tokens: TOKENS };
+      const sizes = sizesOf(visualTokens);
       const { text, vision } = config;
       const { patches, windowRuns } = visionLayout(vision, gridOf(visualTokens, policy));
       const windows = windowRuns.flatMap((run) => new Array<number>(run.windows).fill(run.size));
@@ -130,7 +131,7 @@ export async function openStepBench(
     },
 
     async repeat(visualTokens, repetition) {
-      const sizes: StepSizes = { prompt: this.promptTokens(visualTokens), completions: COMPLETIONS, tokens: TOKENS };
+      const sizes = sizesOf(visualTokens);
       const sgemmRate = await rates.sgemm(sizes);
       const streamRate = await rates.stream();
       const name = `${visualTokens}/${repetition}`;
@@ -158,7 +159,7 @@ export async function openStepBench(
       const decodeSteps = watched.times.length - 1;
       const decode = watched.times.at(-1)! - watched.times[0]!;
 
-      const learnPlainly = async () => {
+      const learn = async () => {
         const forward = await timed(() => score(groups));
         const reward = await timed(() => verdict(groups, forward.result, plain));
         const backward = await timed(() => policy.model.backward(forward.result.tape!, reward.result));
@@ -167,33 +168,31 @@ export async function openStepBench(
       const look = async () => {
         const forward = await timed(() => score(groups, probeOf(groups)));
         const reward = await timed(() => verdict(groups, forward.result, withAttention));
-        return { attentionForward: forward.ms, attentionReward: reward.ms };
+        return { forward: forward.ms, reward: reward.ms };
       };
-      const learnTheOtherWay = async () => {
-        setCheckpointing(policy, !gradientCheckpointing);
-        const { forward, backward } = await learnPlainly();
-        setCheckpointing(policy, gradientCheckpointing);
-        return { otherForward: forward, otherBackward: backward };
-      };
-      // What is compared takes turns in going first: the first to run finds the caches cold.
-      const [first, second] = repetition % 2 === 0 ? [look, learnTheOtherWay] : [learnTheOtherWay, look];
-      const before = await first();
-      parameters.zeroGradients();
-      const learned = await learnPlainly();
+      // The two forwards that are compared take turns in going first: the first one finds the caches cold.
+      const early = repetition % 2 === 0 ? await look() : null;
+      const learned = await learn();
       const optimiser = await timed(() => updater.update());
-      const after = await second();
+      const looked = early ?? (await look());
+      setCheckpointing(policy, !gradientCheckpointing);
+      const other = await learn();
+      setCheckpointing(policy, gradientCheckpointing);
       parameters.zeroGradients();
       return {
         vision: vision.ms,
         prefill,
         decode,
         decodeSteps,
-        ...learned,
-        // What a rollout does after its last token, text of the completions above all.
+        forward: learned.forward,
+        // With what a rollout does after its last token: text of the completions.
         reward: learned.reward + (rolled - prefill - decode),
+        backward: learned.backward,
         optimiser: optimiser.ms,
-        ...(before as Awaited<ReturnType<typeof look>> & Awaited<ReturnType<typeof learnTheOtherWay>>),
-        ...(after as Awaited<ReturnType<typeof look>> & Awaited<ReturnType<typeof learnTheOtherWay>>),
+        attentionForward: looked.forward,
+        attentionReward: looked.reward + (rolled - prefill - decode),
+        otherForward: other.forward,
+        otherBackward: other.backward,
         sgemmRate,
         streamRate,
       };
@@ -228,3 +227,59 @@ const trivialReward: Reward = {
   needs: [],
   file: undefined,
 };
+
+/** A generator that notes when each token was there. */
+function watch(generator: Generator): { generator: Generator; readonly times: number[] } {
+  const times: number[] = [];
+  return {
+    times,
+    generator: {
+      ...generator,
+      generate(prompts, options) {
+        times.length = 0;
+        return generator.generate(prompts, { ...options, onTokens: () => times.push(performance.now()) });
+      },
+    },
+  };
+}
+
+function setCheckpointing({ model }: Policy, on: boolean): void {
+  if (on) model.gradient_checkpointing_enable();
+  else model.gradient_checkpointing_disable();
+}
+
+/** A square image. */
+function gridOf(visualTokens: number, { config }: Policy): [number, number, number] {
+  const side = Math.sqrt(visualTokens) * config.vision.spatialMergeSize;
+  return [1, side, side];
+}
+
+/** Ordinary tokens around an image of noise; a new `name` is a new image, so that no cache answers for it. */
+function madeUpPrompt(visualTokens: number, policy: Policy, random: Random, name: string): EncodedPrompt {
+  const { config, template } = policy;
+  const banned = new Set(stopsAndBans(policy).bannedIds);
+  const ordinary = Array.from({ length: config.text.vocabSize }, (_, id) => id).filter((id) => !banned.has(id));
+  const words = Array.from({ length: TEXT_TOKENS }, () => ordinary[random.int(ordinary.length)]!);
+  const gridThw = gridOf(visualTokens, policy);
+  const { inChannels, temporalPatchSize, patchSize } = config.vision;
+  const width = inChannels * temporalPatchSize * patchSize ** 2;
+  const ids = Int32Array.from([
+    ...words.slice(0, 2 * SYSTEM_TOKENS),
+    config.visionStartTokenId,
+    ...new Array<number>(visualTokens).fill(config.imageTokenId),
+    config.visionEndTokenId,
+    ...words.slice(2 * SYSTEM_TOKENS),
+  ]);
+  return {
+    text: template.decode(ids),
+    ids,
+    images: [
+      {
+        pixelValues: Float32Array.from({ length: gridThw[1] * gridThw[2] * width }, () => random.normal()),
+        gridThw,
+        hash: name,
+      },
+    ],
+    systemPrefix: SYSTEM_TOKENS,
+  };
+}

@@ -26,8 +26,8 @@ class DDAPOAttentionORM(ORM):
         model = self.trainer.accelerator.unwrap_model(self.trainer.model)
         prompts = [with_image_parts(conversation[:-1]) for conversation in messages]
         pictures = [picture(row[0]) for row in images]
-        ids = [turns[-1] for turns in response_token_ids]
-        return rewards.negative_tdr(model, self.trainer.template.processor, prompts, pictures, ids)
+        processor = self.trainer.template.processor
+        return rewards.negative_tdr(model, processor, prompts, pictures, response_token_ids)
 
 
 def with_image_parts(messages):

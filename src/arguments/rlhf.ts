@@ -167,6 +167,11 @@ export const rlhfFlags = {
     default: 'auto',
     help: 'How attention rewards get their numbers: a separate eager forward, sums out of the forward that the loss needs, or both at the first call, compared, then the cheaper one.',
   }),
+  reuse_rollout: boolean({
+    group: 'GRPO',
+    default: true,
+    help: 'Learn from the rows that sampling has computed where a step is on-policy and one micro-batch; false runs a training forward. Equal to float rounding.',
+  }),
   ddapo_reward_center: boolean({
     group: 'Attention',
     default: false,

@@ -3,7 +3,8 @@
  * What was sampled is the truth: the ids go to scoring as they are; the text is only for rewards and readers.
  */
 import type { Row } from '../data/row.ts';
-import type { Generator } from '../models/qwen2_5_vl/generation.ts';
+import type { Generated, GenerateOptions, Generator } from '../models/qwen2_5_vl/generation.ts';
+import type { LayerProbe, Prompt, Scored } from '../models/qwen2_5_vl/model.ts';
 import type { EncodedPrompt, Template } from '../template/template.ts';
 import type { Random } from '../util/random.ts';
 
@@ -32,33 +33,59 @@ export interface Sampling {
   readonly bannedIds: readonly number[];
 }
 
+export interface RolloutTools {
+  readonly generator: Generator;
+  readonly template: Template;
+  readonly random: Random;
+  readonly signal?: AbortSignal;
+}
+
+type PromptOfRow = Pick<RolloutGroup, 'row' | 'prompt'>;
+
 /** Samples a group of completions for each prompt. */
 export async function rollout(
-  prompts: readonly { readonly row: Row; readonly prompt: EncodedPrompt }[],
+  prompts: readonly PromptOfRow[],
   sampling: Sampling,
-  tools: {
-    readonly generator: Generator;
-    readonly template: Template;
-    readonly random: Random;
-    readonly signal?: AbortSignal;
-  },
+  tools: RolloutTools,
 ): Promise<RolloutGroup[]> {
-  const { generator, template, random, signal } = tools;
-  const generated = await generator.generate(
-    prompts.map(({ prompt }) => ({ promptIds: prompt.ids, images: prompt.images })),
-    {
-      count: sampling.numGenerations,
-      maxNewTokens: sampling.maxCompletionLength,
-      temperature: sampling.temperature,
-      topP: sampling.topP,
-      topK: sampling.topK,
-      stopIds: sampling.stopIds,
-      bannedIds: sampling.bannedIds,
-      random,
-      signal,
-    },
-  );
-  return prompts.map(({ row, prompt }, i) => ({
+  const generated = await tools.generator.generate(prompts.map(toPrompt), generateOptions(sampling, tools));
+  return toGroups(prompts, generated, tools.template);
+}
+
+/** The same, scored by the rows that sampling has computed, ready for backward: see `Generator.generateAndScore`. */
+export async function scoredRollout(
+  prompts: readonly PromptOfRow[],
+  sampling: Sampling,
+  tools: RolloutTools,
+  probe?: LayerProbe,
+): Promise<{ groups: RolloutGroup[]; scored: Scored }> {
+  const options = generateOptions(sampling, tools);
+  const { generated, scored } = await tools.generator.generateAndScore(prompts.map(toPrompt), options, probe);
+  return { groups: toGroups(prompts, generated, tools.template), scored };
+}
+
+// --- internal ---
+
+const toPrompt = ({ prompt }: PromptOfRow): Prompt => ({ promptIds: prompt.ids, images: prompt.images });
+
+const generateOptions = (sampling: Sampling, { random, signal }: RolloutTools): GenerateOptions => ({
+  count: sampling.numGenerations,
+  maxNewTokens: sampling.maxCompletionLength,
+  temperature: sampling.temperature,
+  topP: sampling.topP,
+  topK: sampling.topK,
+  stopIds: sampling.stopIds,
+  bannedIds: sampling.bannedIds,
+  random,
+  signal,
+});
+
+const toGroups = (
+  prompts: readonly PromptOfRow[],
+  generated: readonly Generated[][],
+  template: Template,
+): RolloutGroup[] =>
+  prompts.map(({ row, prompt }, i) => ({
     row,
     prompt,
     completions: generated[i]!.map(({ ids, finished }) => ({
@@ -67,4 +94,3 @@ export async function rollout(
       truncated: !finished,
     })),
   }));
-}

@@ -80,6 +80,7 @@ function pluginError(error: unknown, file: string): SightlineError {
   if (parse || (error instanceof Error && error.name === 'SyntaxError')) {
     return new SightlineError('E_PLUGIN_SYNTAX', `plugin does not parse: ${parse?.[1] ?? message}`, {
       where,
+      hint: 'correct the file at this place',
       cause: error,
     });
   }
@@ -87,7 +88,7 @@ function pluginError(error: unknown, file: string): SightlineError {
     where,
     hint: /Cannot find (module|package)/.test(message)
       ? 'install the package beside the plugin, or correct the import'
-      : undefined,
+      : 'correct the file; nothing has been trained yet',
     cause: error,
   });
 }

@@ -2,10 +2,11 @@
  * The table of rewards by the name used in `--reward_funcs`, and making them.
  * Knows names and classes; knows nothing of completions or of how plugins are loaded.
  */
-import { SightlineError } from '../errors.ts';
+import { messageOf, SightlineError } from '../errors.ts';
 import { MathAccuracy } from './accuracy/index.ts';
 import type { ORM, OrmConstructor, RewardArgs, RewardNeed } from './contract.ts';
 import { Format } from './format/index.ts';
+import { placeIn } from './place.ts';
 import { MultiModalAccuracyORM } from './r1v_accuracy/index.ts';
 
 /** Rewards by name. A plugin registers by assignment: `orms['my_reward'] = MyReward`. */
@@ -37,7 +38,7 @@ export interface Reward {
  * @param args the run's arguments by flag name; handed to every constructor
  * @param weights one each, or undefined for all 1
  * @param options per reward name, laid over `args` for that reward
- * @throws SightlineError E_REWARD_UNKNOWN, E_REWARD_WEIGHTS, E_REWARD_CLASS
+ * @throws SightlineError E_REWARD_UNKNOWN, E_REWARD_WEIGHTS, E_REWARD_CLASS, E_REWARD_THREW
  */
 export function createRewards(
   names: readonly string[],
@@ -90,7 +91,20 @@ function createReward(name: string, args: RewardArgs, weight: number): Reward {
       },
     );
   }
-  return { name, label: Orm.name || name, orm: new Orm(args), weight, needs: Orm.needs ?? [], file };
+  return { name, label: Orm.name || name, orm: made(name, Orm, args, file), weight, needs: Orm.needs ?? [], file };
+}
+
+function made(name: string, Orm: OrmConstructor, args: RewardArgs, file: string | undefined): ORM {
+  try {
+    return new Orm(args);
+  } catch (error) {
+    if (error instanceof SightlineError) throw error;
+    throw new SightlineError('E_REWARD_THREW', `reward "${name}" threw when it was made: ${messageOf(error)}`, {
+      where: file === undefined ? undefined : placeIn(error, file),
+      hint: 'correct the constructor; it gets the arguments of the run by flag name',
+      cause: error,
+    });
+  }
 }
 
 /** The known name with the fewest edits, if it is near enough to be a slip. */

@@ -86,7 +86,7 @@ export async function judge(
 }
 
 /** Prompts as a TDR probe wants them. */
-export const probedPrompts = (groups: readonly RolloutGroup[]) =>
+export const probedPrompts = (groups: readonly Pick<RolloutGroup, 'prompt'>[]) =>
   groups.map(({ prompt }) => ({ promptIds: prompt.ids, systemPrefix: prompt.systemPrefix }));
 
 // --- internal ---

@@ -2,10 +2,11 @@
  * GRPO (Shao et al. 2024): sample a group of completions per prompt, judge them, learn from how they differ.
  * Reads like the paper's box; whoever reports, draws or saves listens to the events.
  *
- * An on-policy step runs the policy forward once: the same forward gives old log-probabilities, entropies, the
- * attention masses of rewards, and what backward needs. A scoring pass of its own is made only where the options
- * require one: old log-probabilities of a rollout that outlives an update, or attention masses of a rollout that is
- * learned from in several micro-batches.
+ * An on-policy step runs no training forward: decoding has computed every row of the completions, so the rollout gives
+ * log-probabilities, entropies, the attention masses of rewards, and what backward needs (`--reuse_rollout false` runs
+ * one forward for all of these instead). A scoring pass of its own is made only where the options require one: old
+ * log-probabilities of a rollout that outlives an update, or attention masses of a rollout that is learned from in
+ * several micro-batches.
  */
 import { argumentsToJson } from '../arguments/args_json.ts';
 import type { RlhfArguments } from '../arguments/resolve.ts';
@@ -18,9 +19,9 @@ import { type BatchPlan, type MicroBatch, oldLogpsNeeded, optimizerStepAt, planB
 import { countStep, grpoLoss, type LossSums } from '../grpo/loss.ts';
 import { completionMetrics, entropyMetrics, lossMetrics, rewardMetrics } from '../grpo/metrics.ts';
 import { runLength } from '../grpo/order.ts';
-import { type RolloutGroup, rollout } from '../grpo/rollout.ts';
+import { type RolloutGroup, type RolloutTools, rollout, scoredRollout } from '../grpo/rollout.ts';
 import { createGenerator, type Generator } from '../models/qwen2_5_vl/generation.ts';
-import type { Group, Scored } from '../models/qwen2_5_vl/model.ts';
+import type { Group, LayerProbe, Scored } from '../models/qwen2_5_vl/model.ts';
 import { createSchedule, warmupStepsOf } from '../optim/schedule.ts';
 import { loadPlugins } from '../rewards/plugin.ts';
 import { createRewards, type Reward } from '../rewards/registry.ts';
@@ -298,33 +299,24 @@ interface Collector {
 /** Samples a rollout, scores what has to be scored before the rewards, judges it. */
 async function collect(number: number, step: number, collector: Collector): Promise<Experience> {
   const { args, plan, policy, reference, generator, reader, random, journal, judging, signal } = collector;
-  const { model, template } = policy;
+  const { template } = policy;
   const prompts = await journal.time('data', () => reader.next(plan.promptsPerRollout));
-  const groups = await journal.time('rollout', () =>
-    rollout(prompts, samplingOf(args, policy), {
-      generator,
-      template,
-      random: random.fork(`rollout ${number}`),
-      signal,
-    }),
-  );
-
   const options = judging(step);
   const measures = args.attnProbe !== 'eager' && options.rewards.some(({ needs }) => needs.includes('attention'));
   const probe = measures
-    ? tdrProbe(probedPrompts(groups), visualIds(policy), policy.config.text.numHiddenLayers)
+    ? tdrProbe(probedPrompts(prompts), visualIds(policy), policy.config.text.numHiddenLayers)
     : undefined;
-  // One micro-batch a step, and one step a rollout: this forward is the one that is learned from.
+  // One micro-batch a step, and one step a rollout: what is scored here is what is learned from.
   const learnsFromThis =
     plan.microBatchesPerStep === 1 && plan.microBatchesPerRollout === 1 && plan.numIterations === 1;
   const needsOld = oldLogpsNeeded(plan, number).some(Boolean);
+  const tools = { generator, template, random: random.fork(`rollout ${number}`), signal };
+  const { groups, scored } = await sampleAndScore(prompts, tools, collector, {
+    learnsFromThis,
+    isNeeded: learnsFromThis || needsOld || measures,
+    probe,
+  });
   const packed = groups.map(toGroup);
-  const scored =
-    learnsFromThis || needsOld || measures
-      ? await journal.time('forward', () =>
-          model.score(packed, { temperature: args.temperature, keep: learnsFromThis, probe }),
-        )
-      : null;
   const refLogps =
     reference === null
       ? null
@@ -343,6 +335,23 @@ async function collect(number: number, step: number, collector: Collector): Prom
     refLogps,
     scored: learnsFromThis ? scored : null,
   };
+}
+
+/** Completions, and their scores if somebody needs them: out of the rollout itself, or from a forward. */
+async function sampleAndScore(
+  prompts: readonly Pick<RolloutGroup, 'row' | 'prompt'>[],
+  tools: RolloutTools,
+  { args, policy, journal }: Collector,
+  want: { readonly learnsFromThis: boolean; readonly isNeeded: boolean; readonly probe: LayerProbe | undefined },
+): Promise<{ groups: RolloutGroup[]; scored: Scored | null }> {
+  const sampling = samplingOf(args, policy);
+  if (want.learnsFromThis && args.reuseRollout) {
+    return journal.time('rollout', () => scoredRollout(prompts, sampling, tools, want.probe));
+  }
+  const groups = await journal.time('rollout', () => rollout(prompts, sampling, tools));
+  if (!want.isNeeded) return { groups, scored: null };
+  const options = { temperature: args.temperature, keep: want.learnsFromThis, probe: want.probe };
+  return { groups, scored: await journal.time('forward', () => policy.model.score(groups.map(toGroup), options)) };
 }
 
 /** What a rollout says about rewards, lengths and entropy, before anything is learned from it. */

@@ -2,28 +2,30 @@
  * Bad input through the real program: one clear message of what, where and what to do; exit code 2, no stack, nothing
  * half-written.
  */
-import { copyFileSync, cpSync, existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { copyFileSync, cpSync, existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { openCheckpoint } from '../../src/checkpoint/open.ts';
-import { saveCheckpoint } from '../../src/checkpoint/save.ts';
 import { runCli } from '../helpers/cli.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
-import { pictureRow, type TinyProject, tinyFlags, tinyProject, writeRows } from '../helpers/tiny.ts';
+import { installPackage } from '../helpers/package.ts';
+import { type FlagValues, pictureRow, type TinyProject, tinyFlags, tinyProject, writeRows } from '../helpers/tiny.ts';
 
 const root = temporaryFolder();
 let project: TinyProject;
+let program: string;
 beforeAll(async () => {
   project = await tinyProject(root);
+  program = installPackage(join(root, 'package'));
 });
 
 let cases = 0;
 /** Runs `sightline rlhf`, checks what every refusal has in common, returns what it said. */
-async function refusal(changes: Readonly<Record<string, string>>, ...words: string[]): Promise<string> {
-  const output = join(root, `refused ${cases++}`);
+async function refusal(changes: FlagValues, ...words: string[]): Promise<string> {
+  const output = join(root, `refused_${cases++}`);
   const flags = tinyFlags(project, changes);
-  const { code, stdout, stderr } = await runCli(['rlhf', ...flags, '--output_dir', output, ...words], { cwd: root });
-  console.log(stderr);
+  const { code, stdout, stderr } = await runCli(program, ['rlhf', ...flags, '--output_dir', output, ...words], {
+    cwd: root,
+  });
   expect(stderr).toMatch(/^error: .+\n( {2}(at: |✖ ).+\n)+ {2}fix: .+\n$/);
   expect(code).toBe(2);
   expect(stdout + stderr).not.toMatch(/^\s+at .*[(/].*:\d+|internal:|node:internal/m);
@@ -53,7 +55,10 @@ let plugins = 0;
 /** A plugin whose reward `faulty` has the given body. */
 function plugin(body: string, head = ''): string {
   const path = join(root, `plugin${plugins++}.ts`);
-  writeFileSync(path, `import { orms } from 'sightline';\n${head}class Faulty {\n  ${body}\n}\norms['faulty'] = Faulty;\n`);
+  writeFileSync(
+    path,
+    `import { orms } from 'sightline';\n${head}class Faulty {\n  ${body}\n}\norms['faulty'] = Faulty;\n`,
+  );
   return path;
 }
 
@@ -73,7 +78,7 @@ describe.concurrent('flags', () => {
   });
   test('that do not fit each other', async () => {
     expect(await refusal({ num_generations: '3' })).toContain('8 completions');
-    expect(await refusal({ reward_weights: '1 2 3' })).toContain('3 weights for 2 rewards');
+    expect(await refusal({ reward_weights: ['1', '2', '3'] })).toContain('3 weights for 2 rewards');
   });
 });
 
@@ -82,23 +87,21 @@ describe.concurrent('checkpoint', () => {
     expect(await refusal({ model: join(root, 'nowhere') })).toContain(join(root, 'nowhere'));
   });
   test('shard missing', async () => {
-    const model = copyOfModel('shard missing');
-    edit(join(model, 'config.json'), () => undefined);
+    const model = copyOfModel('shard_missing');
     writeFileSync(
       join(model, 'model.safetensors.index.json'),
       JSON.stringify({ metadata: {}, weight_map: { 'model.norm.weight': 'model-00001-of-00001.safetensors' } }),
     );
-    const { rmSync } = await import('node:fs');
     rmSync(join(model, 'model.safetensors'));
     expect(await refusal({ model })).toContain('model-00001-of-00001.safetensors');
   });
   test('shard truncated', async () => {
-    const model = copyOfModel('shard truncated');
+    const model = copyOfModel('shard_truncated');
     truncateSync(join(model, 'model.safetensors'), 100_000);
     expect(await refusal({ model })).toContain('model.safetensors');
   });
   test('tensor of another shape', async () => {
-    const model = copyOfModel('other shape');
+    const model = copyOfModel('other_shape');
     edit(join(model, 'config.json'), (config) => {
       config.intermediate_size = 64;
     });
@@ -107,7 +110,7 @@ describe.concurrent('checkpoint', () => {
     expect(text).toMatch(/48.*64|64.*48/);
   });
   test('tensor missing', async () => {
-    const model = copyOfModel('tensor missing');
+    const model = copyOfModel('tensor_missing');
     edit(join(model, 'config.json'), (config) => {
       config.num_hidden_layers = 3;
     });
@@ -152,7 +155,10 @@ describe.concurrent('dataset', () => {
     expect(text).toMatch(/corrupt\.jsonl:[12]/);
   });
   test('prompt longer than the limit', async () => {
-    const path = dataset('long', [pictureRow('0.png', 'long '.repeat(1000)), pictureRow('0.png', 'long '.repeat(1000))]);
+    const path = dataset('long', [
+      pictureRow('0.png', 'long '.repeat(1000)),
+      pictureRow('0.png', 'long '.repeat(1000)),
+    ]);
     const text = await refusal({ dataset: path });
     expect(text).toContain('at most 512');
     expect(text).toMatch(/long\.jsonl:[12]/);
@@ -177,7 +183,11 @@ describe.concurrent('rewards', () => {
     ['returns strings', 'call(c) { return c.map(() => "1"); }', /the string "1" for sample 0/],
     ['returns nothing', 'call() {}', /undefined instead of an array/],
     ['throws when it is made', 'constructor() { throw new Error("no licence"); } call() {}', /no licence/],
-    ['logs a column of another length', 'call(c, k) { k.log_extra("x", [1]); return c.map(() => 1); }', /log_extra\('x'\)/],
+    [
+      'logs a column of another length',
+      'call(c, k) { k.log_extra("x", [1]); return c.map(() => 1); }',
+      /log_extra\('x'\)/,
+    ],
   ])('%s', async (_, body, message) => {
     const file = plugin(body);
     const text = await refusal({ ...faulty, external_plugins: file });
@@ -192,6 +202,3 @@ describe.concurrent('rewards', () => {
     );
   });
 });
-
-void openCheckpoint;
-void saveCheckpoint;

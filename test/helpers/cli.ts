@@ -1,11 +1,8 @@
 /**
- * The program as a child process: the sources themselves, so that no build is needed.
+ * The program as a child process of a test.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
-
-const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 
 export interface CliOptions {
   readonly cwd?: string;
@@ -20,9 +17,9 @@ export interface CliResult {
   readonly stderr: string;
 }
 
-/** Starts `sightline WORDS...`; `text` grows as it writes. */
-export function startCli(words: readonly string[], { cwd, env = {}, input }: CliOptions = {}) {
-  const child = spawn(process.execPath, ['--import', import.meta.resolve('jiti/register'), MAIN, ...words], {
+/** Starts `node PROGRAM WORDS...`; `text` grows as it writes. */
+export function startCli(program: string, words: readonly string[], { cwd, env = {}, input }: CliOptions = {}) {
+  const child = spawn(process.execPath, [program, ...words], {
     cwd,
     env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
   });
@@ -37,8 +34,8 @@ export function startCli(words: readonly string[], { cwd, env = {}, input }: Cli
   return { child, text };
 }
 
-export async function runCli(words: readonly string[], options: CliOptions = {}): Promise<CliResult> {
-  const { child, text } = startCli(words, options);
+export async function runCli(program: string, words: readonly string[], options?: CliOptions): Promise<CliResult> {
+  const { child, text } = startCli(program, words, options);
   return { code: await exitOf(child), ...text };
 }
 

@@ -98,13 +98,16 @@ export function writeRows(path: string, rows: readonly unknown[]): void {
   writeFileSync(path, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
 }
 
+/** Values of flags by name; several for a list. */
+export type FlagValues = Readonly<Record<string, string | readonly string[] | undefined>>;
+
 /** Flags of a short run: groups of 4, two groups a step, at a rate that moves weights visibly. */
-export function tinyFlags(project: TinyProject, changes: Readonly<Record<string, string>> = {}): string[] {
-  const flags: Record<string, string> = {
+export function tinyFlags(project: TinyProject, changes: FlagValues = {}): string[] {
+  const flags: FlagValues = {
     model: project.model,
     dataset: project.pictures,
-    external_plugins: `${DDAPO_PLUGIN} ${project.letters}`,
-    reward_funcs: 'ddapo_attention letters',
+    external_plugins: [DDAPO_PLUGIN, project.letters],
+    reward_funcs: ['ddapo_attention', 'letters'],
     num_generations: '4',
     per_device_train_batch_size: '8',
     max_completion_length: '8',
@@ -117,7 +120,7 @@ export function tinyFlags(project: TinyProject, changes: Readonly<Record<string,
     log_completions: 'true',
     ...changes,
   };
-  return Object.entries(flags).flatMap(([name, value]) => [`--${name}`, ...value.split(' ')]);
+  return Object.entries(flags).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, value].flat()));
 }
 
 export interface TinyRun {
@@ -135,7 +138,7 @@ export interface TinyRun {
 export async function tinyRun(
   project: TinyProject,
   name: string,
-  changes: Readonly<Record<string, string>> = {},
+  changes: FlagValues = {},
   signal?: AbortSignal,
 ): Promise<TinyRun> {
   const parent = join(project.root, 'runs', name);

@@ -8,6 +8,7 @@ import { beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Qwen2_5_VLModel } from '../../src/models/qwen2_5_vl/model.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import {
+  type FlagValues,
   pictureRow,
   readLines,
   readWeights,
@@ -61,8 +62,7 @@ beforeAll(async () => {
 });
 
 let runs = 0;
-const run = (changes: Readonly<Record<string, string>> = {}): Promise<TinyRun> =>
-  tinyRun(project, `${runs++}`, changes);
+const run = (changes: FlagValues = {}): Promise<TinyRun> => tinyRun(project, `${runs++}`, changes);
 const weightsAt = (tiny: TinyRun, step = 2): Map<string, Float32Array> =>
   readWeights(join(tiny.folder, `checkpoint-${step}`));
 const visual = (name: string): boolean => name.startsWith('visual.');

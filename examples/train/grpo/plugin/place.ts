@@ -3,12 +3,12 @@ import { type ORM, orms, type RewardKwargs } from 'sightline';
 /** 1 if the completion names the place in the row's column `place`, else 0; null where a row has none. */
 class PlaceORM implements ORM {
   call(completions: readonly string[], kwargs: RewardKwargs): (number | null)[] {
-    const places = kwargs.place as (string | undefined)[];
+    const places = kwargs.place as (string | undefined)[] | undefined;
     return completions.map((completion, i) => {
-      const place = places[i];
+      const place = places?.[i];
       return place === undefined ? null : Number(completion.includes(place));
     });
   }
 }
 
-orms['place'] = PlaceORM;
+orms.place = PlaceORM;

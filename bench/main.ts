@@ -1,0 +1,91 @@
+/**
+ * `npm run bench`: a GRPO step of the mini model taken apart, and the numbers the project holds itself to.
+ * --json prints the numbers alone, as one object; --repetitions N repeats more often (5).
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { MODEL_PRESETS } from '../src/models/qwen2_5_vl/model_sizes.ts';
+import { writeRandomCheckpoint } from '../src/models/qwen2_5_vl/random_checkpoint.ts';
+import { type MemorySample, resultsOf, type StepSample, type StepSeries, toJson } from './goals.ts';
+import { measureMemory } from './memory.ts';
+import { currentLoad, describeMachine, memoryText, resultsText, stepText, surroundingsText } from './report.ts';
+import { prepareStartup, type StartupSample } from './startup.ts';
+import { COMPLETIONS, openStepBench, sizesOf, TOKENS } from './steps.ts';
+
+/** What `sightline rlhf` does unless told otherwise. */
+const GRADIENT_CHECKPOINTING = true;
+const VISUAL_TOKENS = [64, 256] as const;
+const TOKENIZER = fileURLToPath(new URL('../../../assets/demo/checkpoint', import.meta.url));
+
+const { values } = parseArgs({
+  options: { json: { type: 'boolean', default: false }, repetitions: { type: 'string', default: '5' } },
+});
+const repetitions = Number(values.repetitions);
+if (!Number.isInteger(repetitions) || repetitions < 1)
+  throw new Error('--repetitions: expected a whole number above 0');
+const note = (line: string): void => {
+  process.stderr.write(`${line}\n`);
+};
+
+const folder = mkdtempSync(join(tmpdir(), 'sightline-bench-'));
+try {
+  await bench();
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
+
+// --- internal ---
+
+async function bench(): Promise<void> {
+  const loads = [currentLoad()];
+  const mini = join(folder, 'mini');
+  await writeRandomCheckpoint(mini, { sizes: MODEL_PRESETS.mini, tokenizerDir: TOKENIZER });
+  const steps = await measureSteps(mini);
+  loads.push(currentLoad());
+
+  const runOnce = await prepareStartup(folder);
+  const memory: MemorySample[] = [];
+  const startup: StartupSample[] = [];
+  for (let repetition = 0; repetition < repetitions; repetition++) {
+    note(`memory and start-up, repetition ${repetition + 1} of ${repetitions}`);
+    memory.push(await measureMemory(mini));
+    startup.push(await runOnce(repetition));
+  }
+  loads.push(currentLoad());
+
+  const results = resultsOf(steps.short, steps.long, memory, startup);
+  if (values.json) {
+    console.log(toJson(results));
+    return;
+  }
+  const machine = surroundingsText({ ...(await describeMachine()), loads });
+  const model = `mini model; ${COMPLETIONS} completions of ${TOKENS} tokens, one prompt a step; medians of ${repetitions} interleaved repetitions`;
+  console.log([machine, model, ...steps.texts, memoryText(memory), resultsText(results)].join('\n\n'));
+}
+
+async function measureSteps(model: string): Promise<{ short: StepSeries; long: StepSeries; texts: string[] }> {
+  const stepBench = await openStepBench(model, GRADIENT_CHECKPOINTING, note);
+  try {
+    const samples = VISUAL_TOKENS.map((): StepSample[] => []);
+    // The first round compiles, and makes the attention reward's one comparison; it does not count.
+    for (let repetition = -1; repetition < repetitions; repetition++) {
+      note(repetition < 0 ? 'steps, warm-up' : `steps, repetition ${repetition + 1} of ${repetitions}`);
+      for (const [i, visualTokens] of VISUAL_TOKENS.entries()) {
+        const sample = await stepBench.repeat(visualTokens, repetition);
+        if (repetition >= 0) samples[i]!.push(sample);
+      }
+    }
+    const [short, long] = VISUAL_TOKENS.map(
+      (visualTokens, i): StepSeries => ({ visualTokens, work: stepBench.work(visualTokens), samples: samples[i]! }),
+    );
+    const texts = [short!, long!].map((series) =>
+      stepText(series, sizesOf(series.visualTokens).prompt, GRADIENT_CHECKPOINTING),
+    );
+    return { short: short!, long: long!, texts };
+  } finally {
+    await stepBench.close();
+  }
+}
