@@ -29,23 +29,35 @@ export const GOALS = {
 export type GoalKey = keyof typeof GOALS;
 export type Results = Record<GoalKey, number>;
 
-/** What one repetition of a step says, times in milliseconds, rates in FLOP or bytes per millisecond. */
-export interface StepSample {
-  readonly vision: number;
+/**
+ * Where backward finds what the forward computed: `recompute` runs a block's forward again (gradient checkpointing),
+ * `residuals` keeps it, `recorded` makes no training forward at all and recomputes from what sampling has kept.
+ */
+export const VARIANTS = ['recompute', 'residuals', 'recorded'] as const;
+export type Variant = (typeof VARIANTS)[number];
+
+/** Milliseconds of the parts in which the variants differ. */
+export interface VariantSample {
+  /** Until the last completion has its text; of it: until the first token, and from the first to the last. */
+  readonly rollout: number;
   readonly prefill: number;
   readonly decode: number;
-  readonly forward: number;
-  readonly reward: number;
-  readonly backward: number;
-  readonly optimiser: number;
-  /** Forward and reward with the attention reward, in place of `forward` and `reward`. */
-  readonly attentionForward: number;
-  readonly attentionReward: number;
-  /** Forward and backward with the other setting of gradient checkpointing. */
-  readonly otherForward: number;
-  readonly otherBackward: number;
   /** Decode steps that `decode` is the time of. */
   readonly decodeSteps: number;
+  /** 0 where there is none. */
+  readonly forward: number;
+  /** Rewards, advantages, loss. */
+  readonly reward: number;
+  readonly backward: number;
+}
+
+/** What one repetition says: times in milliseconds, rates in FLOP or bytes per millisecond. */
+export interface StepSample {
+  readonly vision: number;
+  readonly optimiser: number;
+  readonly variants: Readonly<Record<Variant, VariantSample>>;
+  /** The parts of the default variant that the attention reward changes, with it. */
+  readonly attention: Pick<VariantSample, 'rollout' | 'forward' | 'reward'>;
   readonly sgemmRate: number;
   readonly streamRate: number;
 }
@@ -57,9 +69,8 @@ export interface StepWork {
   readonly decodeFlop: number;
   readonly forwardFlop: number;
   readonly backwardFlop: number;
-  /** Computed again in backward, with the step's setting of gradient checkpointing and with the other one. */
-  readonly recomputedFlop: number;
-  readonly otherRecomputedFlop: number;
+  /** Computed again in backward. */
+  readonly recomputedFlop: Readonly<Record<Variant, number>>;
   /** Weights of one decode step, and decode steps of a rollout. */
   readonly decodeBytes: number;
   readonly decodeSteps: number;
@@ -68,6 +79,8 @@ export interface StepWork {
 
 export interface StepSeries {
   readonly visualTokens: number;
+  /** The variant that a run uses unless told otherwise. */
+  readonly variant: Variant;
   readonly work: StepWork;
   readonly samples: readonly StepSample[];
 }
@@ -79,34 +92,45 @@ export interface MemorySample {
 }
 
 /** One step without the attention reward. */
-export const stepTime = (s: StepSample): number =>
-  s.vision + s.prefill + s.decode + s.forward + s.reward + s.backward + s.optimiser;
+export function stepTime({ vision, optimiser, variants }: StepSample, variant: Variant): number {
+  const { rollout, forward, reward, backward } = variants[variant];
+  return vision + rollout + forward + reward + backward + optimiser;
+}
+
+/** FLOP of forward and backward that a variant runs. */
+export const trainFlop = (work: StepWork, variant: Variant): number =>
+  (variant === 'recorded' ? 0 : work.forwardFlop) + work.backwardFlop + work.recomputedFlop[variant];
 
 /** FLOP/s of forward and backward, recomputation counted as the work it is, over the rate of the bare products. */
-export const trainRatio = (s: StepSample, work: StepWork): number =>
-  (work.forwardFlop + work.backwardFlop + work.recomputedFlop) / (s.forward + s.backward) / s.sgemmRate;
+export function trainRatio(s: StepSample, work: StepWork, variant: Variant): number {
+  const { forward, backward } = s.variants[variant];
+  return trainFlop(work, variant) / (forward + backward) / s.sgemmRate;
+}
 
-/** The same with the other setting of gradient checkpointing. */
-export const otherTrainRatio = (s: StepSample, work: StepWork): number =>
-  (work.forwardFlop + work.backwardFlop + work.otherRecomputedFlop) / (s.otherForward + s.otherBackward) / s.sgemmRate;
+export function decodeRatio(s: StepSample, work: StepWork, variant: Variant): number {
+  const { decode, decodeSteps } = s.variants[variant];
+  return (work.decodeBytes * decodeSteps) / decode / s.streamRate;
+}
 
-/** The same, counting only what a step cannot do without: no recomputation. */
-export const usefulTrainRatio = (s: StepSample, work: StepWork): number =>
-  (work.forwardFlop + work.backwardFlop) / (s.forward + s.backward) / s.sgemmRate;
-
-export const decodeRatio = (s: StepSample, work: StepWork): number =>
-  (work.decodeBytes * s.decodeSteps) / s.decode / s.streamRate;
-
-export const attentionOverhead = (s: StepSample): number =>
-  (s.attentionForward + s.attentionReward - s.forward - s.reward) / stepTime(s);
+/** Only parts that the reward changes are compared: the noise of the others would drown the difference. */
+export function attentionOverhead(s: StepSample, variant: Variant): number {
+  const without = s.variants[variant];
+  const time = (parts: StepSample['attention']): number => parts.rollout + parts.forward + parts.reward;
+  return (time(s.attention) - time(without)) / stepTime(s, variant);
+}
 
 /**
- * Milliseconds of a step in which nothing is done twice and nothing but products and streams takes time: vision, one
- * forward (which stands for the prompt's prefill too) and backward without recomputation, decode, optimiser.
+ * Milliseconds of a step in which nothing is computed twice and only products and streams take time: vision, forward
+ * (which stands for the rollout's prefill too; of a recorded step the prefill alone), backward without recomputation,
+ * decode, optimiser.
  */
-export const floorTime = (s: StepSample, work: StepWork): number =>
-  (work.visionFlop + work.forwardFlop + work.backwardFlop) / s.sgemmRate +
-  (work.decodeBytes * work.decodeSteps + work.optimiserBytes) / s.streamRate;
+export function floorTime(s: StepSample, work: StepWork, variant: Variant): number {
+  const forward = variant === 'recorded' ? work.prefillFlop : work.forwardFlop;
+  return (
+    (work.visionFlop + forward + work.backwardFlop) / s.sgemmRate +
+    (work.decodeBytes * work.decodeSteps + work.optimiserBytes) / s.streamRate
+  );
+}
 
 /** Where both prompt lengths have a number, the worse one counts. */
 export function resultsOf(
@@ -115,14 +139,19 @@ export function resultsOf(
   memory: readonly MemorySample[],
   startup: readonly StartupSample[],
 ): Results {
-  const over = (measure: (s: StepSample, work: StepWork) => number): number[] =>
+  const { variant } = short;
+  // The forward and backward of a recorded step are those that a step with a forward would recompute.
+  const trained = variant === 'recorded' ? 'recompute' : variant;
+  const both = (measure: (s: StepSample, work: StepWork) => number): number[] =>
     [short, long].map(({ samples, work }) => medianOf(samples, (sample) => measure(sample, work)));
   return {
-    train_flops_ratio: Math.min(...over(trainRatio)),
-    decode_stream_ratio: Math.min(...over(decodeRatio)),
-    attention_overhead: Math.max(...over(attentionOverhead)),
-    long_prompt_ratio: median(long.samples.map((sample, i) => stepTime(sample) / stepTime(short.samples[i]!))),
-    step_over_floor: Math.max(...over((s, work) => stepTime(s) / floorTime(s, work))),
+    train_flops_ratio: Math.min(...both((s, work) => trainRatio(s, work, trained))),
+    decode_stream_ratio: Math.min(...both((s, work) => decodeRatio(s, work, variant))),
+    attention_overhead: Math.max(...both((s) => attentionOverhead(s, variant))),
+    long_prompt_ratio: median(
+      long.samples.map((sample, i) => stepTime(sample, variant) / stepTime(short.samples[i]!, variant)),
+    ),
+    step_over_floor: Math.max(...both((s, work) => stepTime(s, variant) / floorTime(s, work, variant))),
     scoring_memory_ratio: medianOf(memory, (sample) => sample.long / sample.short),
     startup_s: medianOf(startup, ({ seconds }) => seconds),
   };

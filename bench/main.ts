@@ -9,14 +9,14 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { MODEL_PRESETS } from '../src/models/qwen2_5_vl/model_sizes.ts';
 import { writeRandomCheckpoint } from '../src/models/qwen2_5_vl/random_checkpoint.ts';
-import { type MemorySample, resultsOf, type StepSample, type StepSeries, toJson } from './goals.ts';
+import { type MemorySample, resultsOf, type StepSample, type StepSeries, toJson, type Variant } from './goals.ts';
 import { measureMemory } from './memory.ts';
-import { currentLoad, describeMachine, memoryText, resultsText, stepText, surroundingsText } from './report.ts';
+import { currentLoad, machineText, memoryText, resultsText, stepText } from './report.ts';
 import { prepareStartup, type StartupSample } from './startup.ts';
 import { COMPLETIONS, openStepBench, sizesOf, TOKENS } from './steps.ts';
 
 /** What `sightline rlhf` does unless told otherwise. */
-const GRADIENT_CHECKPOINTING = true;
+const DEFAULT_VARIANT: Variant = 'recompute';
 const VISUAL_TOKENS = [64, 256] as const;
 const TOKENIZER = fileURLToPath(new URL('../../../assets/demo/checkpoint', import.meta.url));
 
@@ -61,13 +61,12 @@ async function bench(): Promise<void> {
     console.log(toJson(results));
     return;
   }
-  const machine = surroundingsText({ ...(await describeMachine()), loads });
   const model = `mini model; ${COMPLETIONS} completions of ${TOKENS} tokens, one prompt a step; medians of ${repetitions} interleaved repetitions`;
-  console.log([machine, model, ...steps.texts, memoryText(memory), resultsText(results)].join('\n\n'));
+  console.log([await machineText(loads), model, ...steps.texts, memoryText(memory), resultsText(results)].join('\n\n'));
 }
 
 async function measureSteps(model: string): Promise<{ short: StepSeries; long: StepSeries; texts: string[] }> {
-  const stepBench = await openStepBench(model, GRADIENT_CHECKPOINTING, note);
+  const stepBench = await openStepBench(model, DEFAULT_VARIANT, note);
   try {
     const samples = VISUAL_TOKENS.map((): StepSample[] => []);
     // The first round compiles, and makes the attention reward's one comparison; it does not count.
@@ -79,11 +78,14 @@ async function measureSteps(model: string): Promise<{ short: StepSeries; long: S
       }
     }
     const [short, long] = VISUAL_TOKENS.map(
-      (visualTokens, i): StepSeries => ({ visualTokens, work: stepBench.work(visualTokens), samples: samples[i]! }),
+      (visualTokens, i): StepSeries => ({
+        visualTokens,
+        variant: DEFAULT_VARIANT,
+        work: stepBench.work(visualTokens),
+        samples: samples[i]!,
+      }),
     );
-    const texts = [short!, long!].map((series) =>
-      stepText(series, sizesOf(series.visualTokens).prompt, GRADIENT_CHECKPOINTING),
-    );
+    const texts = [short!, long!].map((series) => stepText(series, sizesOf(series.visualTokens).prompt));
     return { short: short!, long: long!, texts };
   } finally {
     await stepBench.close();

@@ -13,11 +13,16 @@ import { type FloatTensor, zeros } from '../src/runtime/tensor.ts';
 import { linearShapes, rowsOf, type StepSizes } from './flops.ts';
 import { median, timed } from './statistics.ts';
 
+/** FLOP and bytes per millisecond. */
+export interface MachineRates {
+  /** Products of a training step: forward, by activations, by weights. */
+  readonly sgemm: number;
+  /** A 1-row product with each of the decoder's weights, in the faster operand order. */
+  readonly stream: number;
+}
+
 export interface Rates {
-  /** FLOP per millisecond of the products of a training step: forward, by activations and by weights. */
-  sgemm(step: StepSizes): Promise<number>;
-  /** Bytes per millisecond of a 1-row product with each of the decoder's weights, in the faster operand order. */
-  stream(): Promise<number>;
+  measure(step: StepSizes): Promise<MachineRates>;
   release(): Promise<void>;
 }
 
@@ -52,32 +57,33 @@ export async function createRates(text: TextConfig, parameters: Parameters): Pro
     return { flop: 3 * 2 * rows * inputs * outputs, ms: parts.reduce((sum, { ms }) => sum + ms, 0) };
   }
 
-  return {
-    async sgemm(step) {
-      let [flop, ms] = [0, 0];
-      for (const { name, bias } of shapes) {
-        const one = await layer(
-          parameters.value(`model.layers.0.${name}.weight`),
-          bias ? parameters.value(`model.layers.0.${name}.bias`) : null,
-          rowsOf(step),
-        );
-        flop += text.numHiddenLayers * one.flop;
-        ms += text.numHiddenLayers * one.ms;
-      }
-      const head = await layer(parameters.value(tableName), null, step.completions * step.tokens);
-      return (flop + head.flop) / (ms + head.ms);
-    },
+  async function sgemm(step: StepSizes): Promise<number> {
+    let [flop, ms] = [0, 0];
+    for (const { name, bias } of shapes) {
+      const one = await layer(
+        parameters.value(`model.layers.0.${name}.weight`),
+        bias ? parameters.value(`model.layers.0.${name}.bias`) : null,
+        rowsOf(step),
+      );
+      flop += text.numHiddenLayers * one.flop;
+      ms += text.numHiddenLayers * one.ms;
+    }
+    const head = await layer(parameters.value(tableName), null, step.completions * step.tokens);
+    return (flop + head.flop) / (ms + head.ms);
+  }
 
-    async stream() {
-      const rates: number[] = [];
-      for (const { executable, feeds, into, bytes } of streams) {
-        const times: number[] = [];
-        for (let pass = 0; pass < STREAM_PASSES; pass++)
-          times.push((await timed(() => executable.run(feeds, into))).ms);
-        rates.push(bytes / median(times));
-      }
-      return Math.max(...rates);
-    },
+  async function stream(): Promise<number> {
+    const found: number[] = [];
+    for (const { executable, feeds, into, bytes } of streams) {
+      const times: number[] = [];
+      for (let pass = 0; pass < STREAM_PASSES; pass++) times.push((await timed(() => executable.run(feeds, into))).ms);
+      found.push(bytes / median(times));
+    }
+    return Math.max(...found);
+  }
+
+  return {
+    measure: async (step) => ({ sgemm: await sgemm(step), stream: await stream() }),
 
     async release() {
       await Promise.all(

@@ -9,108 +9,125 @@ import {
   type GoalKey,
   isMet,
   type MemorySample,
-  otherTrainRatio,
   type Results,
   type StepSample,
   type StepSeries,
-  type StepWork,
   stepTime,
+  trainFlop,
   trainRatio,
-  usefulTrainRatio,
+  VARIANTS,
+  type Variant,
+  type VariantSample,
 } from './goals.ts';
+import { LONG, SHORT } from './memory.ts';
 import { medianOf } from './statistics.ts';
 
-export interface Surroundings {
-  readonly date: string;
-  readonly machine: string;
-  readonly software: string;
-  /** One-minute load averages. */
-  readonly loads: readonly number[];
-}
-
-export async function describeMachine(): Promise<Omit<Surroundings, 'loads'>> {
-  const model = cpus()[0]?.model.trim() ?? 'unknown processor';
-  const memory = Math.round(totalmem() / 2 ** 30);
-  return {
-    date: new Date().toISOString().slice(0, 10),
-    machine: `${model}, ${availableParallelism()} hardware threads, ${memory} GiB`,
-    software: `Node ${process.versions.node}, ${await runtimeVersion()}, its own choice of threads (one per core)`,
-  };
-}
-
+/** One-minute load average. */
 export const currentLoad = (): number => loadavg()[0]!;
 
-export function surroundingsText({ date, machine, software, loads }: Surroundings): string {
-  return [date, machine, software, `load ${loads.map((load) => load.toFixed(1)).join(', ')}`].join('\n');
+/** @param loads load averages over the run */
+export async function machineText(loads: readonly number[]): Promise<string> {
+  const model = cpus()[0]?.model.trim() ?? 'unknown processor';
+  const memory = Math.round(totalmem() / 2 ** 30);
+  return [
+    new Date().toISOString().slice(0, 10),
+    `${model}, ${availableParallelism()} hardware threads, ${memory} GiB`,
+    `Node ${process.versions.node}, ${await runtimeVersion()} with its own choice of threads (one per core)`,
+    `load average on the way: ${loads.map((load) => load.toFixed(1)).join(', ')}`,
+  ].join('\n');
 }
 
-/** One step, part by part; medians. */
-export function stepText(series: StepSeries, promptTokens: number, gradientCheckpointing: boolean): string {
-  const { visualTokens, work, samples } = series;
+/** One step part by part, then what differs in the other variants and with the attention reward; medians. */
+export function stepText({ visualTokens, variant, work, samples }: StepSeries, promptTokens: number): string {
   const ms = (pick: (s: StepSample) => number): number => medianOf(samples, pick);
-  const learnFlop = work.backwardFlop + work.recomputedFlop;
-  const rows: [string, number, number | null][] = [
-    ['vision', ms((s) => s.vision), work.visionFlop],
-    ['rollout', ms((s) => s.prefill + s.decode), work.prefillFlop + work.decodeFlop],
-    ['  prefill', ms((s) => s.prefill), work.prefillFlop],
-    ['  decode', ms((s) => s.decode), work.decodeFlop],
-    ['forward', ms((s) => s.forward), work.forwardFlop],
-    ['reward', ms((s) => s.reward), null],
-    ['backward', ms((s) => s.backward), learnFlop],
-    ['optimiser', ms((s) => s.optimiser), null],
-    ['step', ms(stepTime), work.visionFlop + work.prefillFlop + work.decodeFlop + work.forwardFlop + learnFlop],
-    ['its floor', ms((s) => floorTime(s, work)), null],
-    ['forward, with attention reward', ms((s) => s.attentionForward), work.forwardFlop],
-    ['reward, with attention reward', ms((s) => s.attentionReward), null],
-    [`forward, ${recompute(!gradientCheckpointing)}`, ms((s) => s.otherForward), work.forwardFlop],
-    [
-      `backward, ${recompute(!gradientCheckpointing)}`,
-      ms((s) => s.otherBackward),
-      work.backwardFlop + work.otherRecomputedFlop,
-    ],
-  ];
-  const title = `${visualTokens} visual tokens, prompt of ${promptTokens}; backward ${recompute(gradientCheckpointing)}`;
-  return [
-    title,
-    columns('part', 'ms', 'GFLOP', 'GFLOP/s'),
-    ...rows.map(([name, time, flop]) =>
-      columns(
-        name,
-        time.toFixed(1),
-        flop === null ? '' : (flop / 1e9).toFixed(2),
-        flop === null ? '' : gflops(flop, time),
+  const partOf = (which: Variant, part: keyof VariantSample): number => ms((s) => s.variants[which][part]);
+  const rolloutFlop = work.prefillFlop + work.decodeFlop;
+  const forwardFlop = (which: Variant): number => (which === 'recorded' ? 0 : work.forwardFlop);
+  const backwardFlop = (which: Variant): number => work.backwardFlop + work.recomputedFlop[which];
+  const stepLine = (which: Variant): Line => {
+    const time = ms((s) => stepTime(s, which));
+    return line('step', time, work.visionFlop + rolloutFlop + trainFlop(work, which));
+  };
+  const floor = ms((s) => floorTime(s, work, variant));
+  const lines: Line[] = [
+    ['part', 'ms', 'GFLOP', 'GFLOP/s'],
+    line(
+      'vision',
+      medianOf(samples, ({ vision }) => vision),
+      work.visionFlop,
+    ),
+    line('rollout', partOf(variant, 'rollout'), rolloutFlop),
+    line('  prefill', partOf(variant, 'prefill'), work.prefillFlop),
+    line('  decode', partOf(variant, 'decode'), work.decodeFlop),
+    line('forward', partOf(variant, 'forward'), forwardFlop(variant)),
+    line('reward', partOf(variant, 'reward')),
+    line('backward', partOf(variant, 'backward'), backwardFlop(variant)),
+    line(
+      'optimiser',
+      medianOf(samples, ({ optimiser }) => optimiser),
+    ),
+    stepLine(variant),
+    line('its floor', floor),
+    ['with the attention reward:'],
+    ...(['rollout', 'forward', 'reward'] as const).map((part) =>
+      line(
+        part,
+        ms((s) => s.attention[part]),
       ),
     ),
-    `SGEMM ${(ms((s) => s.sgemmRate) / 1e6).toFixed(0)} GFLOP/s, stream ${(ms((s) => s.streamRate) / 1e6).toFixed(1)} GB/s; ` +
-      `one decode step ${ms((s) => s.decode / s.decodeSteps).toFixed(2)} ms, ` +
-      `${(work.decodeBytes / 1e6).toFixed(0)} MB of weights, ${(ms((s) => decodeRate(s, work)) / 1e6).toFixed(1)} GB/s`,
-    `forward + backward over SGEMM: ${ms((s) => trainRatio(s, work)).toFixed(2)}; ` +
-      `without the recomputed FLOP ${ms((s) => usefulTrainRatio(s, work)).toFixed(2)}; ` +
-      `${recompute(!gradientCheckpointing)} ${ms((s) => otherTrainRatio(s, work)).toFixed(2)}`,
+    ...VARIANTS.filter((which) => which !== variant).flatMap((which): Line[] => [
+      [`if ${MEANING[which]}:`],
+      line('rollout', partOf(which, 'rollout'), rolloutFlop),
+      line('forward', partOf(which, 'forward'), forwardFlop(which)),
+      line('backward', partOf(which, 'backward'), backwardFlop(which)),
+      stepLine(which),
+    ]),
+  ];
+  const decodeStep = ms((s) => s.variants[variant].decode / s.variants[variant].decodeSteps);
+  const ratios = VARIANTS.filter((which) => which !== 'recorded').map((which) => {
+    const ratio = ms((s) => trainRatio(s, work, which));
+    const useful = (ratio * (work.forwardFlop + work.backwardFlop)) / trainFlop(work, which);
+    return `${which} ${ratio.toFixed(2)} (${useful.toFixed(2)} without what is computed twice)`;
+  });
+  const rate = (pick: (s: StepSample) => number, digits: number): string => (ms(pick) / 1e6).toFixed(digits);
+  return [
+    `${visualTokens} visual tokens, prompt of ${promptTokens}; ${MEANING[variant]}`,
+    ...lines.map(columns),
+    `SGEMM ${rate((s) => s.sgemmRate, 0)} GFLOP/s, stream ${rate((s) => s.streamRate, 1)} GB/s`,
+    `a decode step: ${decodeStep.toFixed(2)} ms, ${(work.decodeBytes / 1e6).toFixed(0)} MB of weights, ${(work.decodeBytes / decodeStep / 1e6).toFixed(1)} GB/s`,
+    `forward + backward over SGEMM: ${ratios.join(', ')}`,
   ].join('\n');
 }
 
 export function memoryText(samples: readonly MemorySample[]): string {
-  const mb = (pick: (s: MemorySample) => number): string => (medianOf(samples, pick) / 2 ** 20).toFixed(0);
-  return `scoring memory above the loaded model: ${mb((s) => s.short)} MiB at 2048 tokens, ${mb((s) => s.long)} MiB at 8192`;
+  const mib = (pick: (s: MemorySample) => number): string => (medianOf(samples, pick) / 2 ** 20).toFixed(0);
+  return `scoring memory above the loaded model: ${mib((s) => s.short)} MiB at ${SHORT} tokens, ${mib((s) => s.long)} MiB at ${LONG}`;
 }
 
 export function resultsText(results: Results): string {
   const rows = (Object.keys(GOALS) as GoalKey[]).map((key) => {
     const { what, limit, good } = GOALS[key];
-    return `${key.padEnd(22)}${results[key].toFixed(3).padStart(8)}  ${good} ${String(limit).padEnd(5)} ${(isMet(key, results[key]) ? 'ok' : 'MISSED').padEnd(7)} ${what}`;
+    const verdict = isMet(key, results[key]) ? 'ok' : 'missed';
+    return `${key.padEnd(22)}${results[key].toFixed(3).padStart(8)}  ${good.padEnd(8)} ${String(limit).padEnd(5)} ${verdict.padEnd(7)} ${what}`;
   });
   return rows.join('\n');
 }
 
 // --- internal ---
 
-const recompute = (gradientCheckpointing: boolean): string =>
-  gradientCheckpointing ? 'recomputing (gradient checkpointing)' : 'from kept residuals';
+const MEANING: Readonly<Record<Variant, string>> = {
+  recompute: 'backward recomputes (gradient checkpointing)',
+  residuals: 'backward takes kept residuals (no gradient checkpointing)',
+  recorded: 'rollout keeps what backward needs (no training forward)',
+};
 
-const decodeRate = (s: StepSample, work: StepWork): number => (work.decodeBytes * s.decodeSteps) / s.decode;
+/** A name and its cells. */
+type Line = readonly [string, ...string[]];
 
-const gflops = (flop: number, ms: number): string => (flop / ms / 1e6).toFixed(1);
+function line(name: string, ms: number, flop?: number): Line {
+  if (!flop) return [name, ms.toFixed(1)];
+  return [name, ms.toFixed(1), (flop / 1e9).toFixed(2), (flop / ms / 1e6).toFixed(1)];
+}
 
-const columns = (name: string, ...cells: readonly string[]): string =>
-  `${name.padEnd(48)}${cells.map((cell) => cell.padStart(9)).join('')}`.trimEnd();
+const columns = ([name, ...cells]: Line): string =>
+  `${name.padEnd(cells.length === 0 ? 0 : 16)}${cells.map((cell) => cell.padStart(10)).join('')}`;

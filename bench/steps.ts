@@ -3,17 +3,18 @@
  * Image and prompt are made up; rollout, rewards, loss, backward and optimiser are those of a run.
  */
 import { fileURLToPath } from 'node:url';
-import { tdrProbe } from '../src/attention/probe.ts';
+import { type TdrProbe, tdrProbe } from '../src/attention/probe.ts';
+import type { Row } from '../src/data/row.ts';
 import { groupAdvantages } from '../src/grpo/advantages.ts';
 import { countStep, grpoLoss } from '../src/grpo/loss.ts';
-import { type RolloutGroup, rollout } from '../src/grpo/rollout.ts';
-import { createGenerator, type Generator } from '../src/models/qwen2_5_vl/generation.ts';
+import type { RolloutGroup } from '../src/grpo/rollout.ts';
+import { createGenerator, type GenerateOptions } from '../src/models/qwen2_5_vl/generation.ts';
 import type { Scored } from '../src/models/qwen2_5_vl/model.ts';
 import { visionLayout } from '../src/models/qwen2_5_vl/vision_layout.ts';
 import { loadPlugins } from '../src/rewards/plugin.ts';
 import { createRewards, type Reward } from '../src/rewards/registry.ts';
 import type { EncodedPrompt } from '../src/template/template.ts';
-import { judge, probedPrompts } from '../src/train/judge.ts';
+import { judge } from '../src/train/judge.ts';
 import { openPolicy, type Policy } from '../src/train/policy.ts';
 import { stopsAndBans } from '../src/train/sampling.ts';
 import { createUpdater } from '../src/train/update.ts';
@@ -29,7 +30,7 @@ import {
   type StepSizes,
   visionFlop,
 } from './flops.ts';
-import type { StepSample, StepWork } from './goals.ts';
+import type { StepSample, StepWork, Variant, VariantSample } from './goals.ts';
 import { createRates } from './rates.ts';
 import { timed } from './statistics.ts';
 
@@ -55,19 +56,14 @@ export const sizesOf = (visualTokens: number): StepSizes => ({
   tokens: TOKENS,
 });
 
-/** @param gradientCheckpointing the setting that a run has by default */
-export async function openStepBench(
-  model: string,
-  gradientCheckpointing: boolean,
-  say: (line: string) => void,
-): Promise<StepBench> {
-  const policy = await openPolicy({ model, attnImpl: 'sdpa', trainable: true, gradientCheckpointing });
-  const { config, parameters } = policy;
+export async function openStepBench(model: string, variant: Variant, say: (line: string) => void): Promise<StepBench> {
+  const policy = await openPolicy({ model, attnImpl: 'sdpa', trainable: true });
+  const { config, parameters, template } = policy;
   await loadPlugins([PLUGIN]);
   const plain: readonly Reward[] = [trivialReward];
   const withAttention: readonly Reward[] = [trivialReward, ...createRewards(['ddapo_attention'])];
   const rates = await createRates(config.text, parameters);
-  const watched = watch(createGenerator(policy.model));
+  const generator = createGenerator(policy.model);
   const updater = await createUpdater(parameters, {
     beta1: 0.9,
     beta2: 0.95,
@@ -78,24 +74,58 @@ export async function openStepBench(
   });
   const random = createRandom(0);
   const trainedCount = parameters.trained.reduce((sum, name) => sum + parameters.value(name).data.length, 0);
-  const probeOf = (groups: readonly RolloutGroup[]) =>
-    tdrProbe(probedPrompts(groups), [config.imageTokenId, config.videoTokenId], config.text.numHiddenLayers);
+  const { bannedIds } = stopsAndBans(policy);
+  const probeOf = ({ ids, systemPrefix }: EncodedPrompt): TdrProbe =>
+    tdrProbe(
+      [{ promptIds: ids, systemPrefix }],
+      [config.imageTokenId, config.videoTokenId],
+      config.text.numHiddenLayers,
+    );
 
-  const score = (groups: readonly RolloutGroup[], probe?: ReturnType<typeof probeOf>): Promise<Scored> =>
+  /** Samples a group; a recorded one is scored as well. Nothing ends a completion before its last token. */
+  async function sample(prompt: EncodedPrompt, label: string, recorded: boolean, probe?: TdrProbe): Promise<Sampled> {
+    const prompts = [{ promptIds: prompt.ids, images: prompt.images }];
+    const times: number[] = [];
+    const options: GenerateOptions = {
+      count: COMPLETIONS,
+      maxNewTokens: TOKENS,
+      temperature: 1,
+      stopIds: [],
+      bannedIds,
+      random: random.fork(label),
+      onTokens: () => times.push(performance.now()),
+    };
+    const start = performance.now();
+    const { generated, scored } = recorded
+      ? await generator.generateAndScore(prompts, options, probe)
+      : { generated: await generator.generate(prompts, options), scored: null };
+    const completions = generated[0]!.map(({ ids, finished }) => ({
+      ids,
+      text: template.decode(ids, { skipSpecialTokens: true }),
+      truncated: !finished,
+    }));
+    return {
+      group: { row: ROW, prompt, completions },
+      scored,
+      parts: {
+        rollout: performance.now() - start,
+        prefill: times[0]! - start,
+        decode: times.at(-1)! - times[0]!,
+        decodeSteps: times.length - 1,
+      },
+    };
+  }
+
+  const score = ({ prompt, completions }: RolloutGroup, probe?: TdrProbe): Promise<Scored> =>
     policy.model.score(
-      groups.map(({ prompt, completions }) => ({
-        promptIds: prompt.ids,
-        images: prompt.images,
-        completions: completions.map(({ ids }) => ids),
-      })),
+      [{ promptIds: prompt.ids, images: prompt.images, completions: completions.map(({ ids }) => ids) }],
       { temperature: 1, keep: true, probe },
     );
 
-  /** Rewards, advantages, loss: what the step does between forward and backward. */
-  const verdict = async (groups: readonly RolloutGroup[], scored: Scored, rewards: readonly Reward[]) => {
-    const measured = rewards === withAttention ? scored.completions : null;
+  /** Rewards, advantages, loss: what a step does between forward and backward. */
+  async function verdict(group: RolloutGroup, scored: Scored, rewards: readonly Reward[]): Promise<Float32Array> {
     const logger = { debug: say, info: say, warn: say };
-    const { totals } = await judge(groups, measured, {
+    const { totals } = await judge([group], rewards === withAttention ? scored.completions : null, {
       rewards,
       model: policy.model,
       attnProbe: 'auto',
@@ -108,7 +138,31 @@ export async function openStepBench(
     const counts = countStep([{ lengths: logps.map(({ length }) => length), mask: null }]);
     const { dLogps } = grpoLoss({ logps, oldLogps: null, refLogps: null, advantages, mask: null }, LOSS, counts);
     return Float32Array.from(dLogps.flatMap((row) => [...row]));
-  };
+  }
+
+  /** What follows the rollout, up to the gradients. */
+  async function learn({ group, scored, parts }: Sampled, how: Variant): Promise<VariantSample> {
+    if (how === 'residuals') policy.model.gradient_checkpointing_disable();
+    else policy.model.gradient_checkpointing_enable();
+    const forward = scored === null ? await timed(() => score(group)) : { result: scored, ms: 0 };
+    const reward = await timed(() => verdict(group, forward.result, plain));
+    const backward = await timed(() => policy.model.backward(forward.result.tape!, reward.result));
+    return { ...parts, forward: forward.ms, reward: reward.ms, backward: backward.ms };
+  }
+
+  /** The default variant's way to the rewards, with the attention reward among them. */
+  async function look(sampled: Sampled, label: string): Promise<StepSample['attention']> {
+    const { prompt } = sampled.group;
+    const probe = probeOf(prompt);
+    if (variant === 'recorded') {
+      const probed = await sample(prompt, label, true, probe);
+      const reward = await timed(() => verdict(probed.group, probed.scored!, withAttention));
+      return { rollout: probed.parts.rollout, forward: 0, reward: reward.ms };
+    }
+    const forward = await timed(() => score(sampled.group, probe));
+    const reward = await timed(() => verdict(sampled.group, forward.result, withAttention));
+    return { rollout: sampled.parts.rollout, forward: forward.ms, reward: reward.ms };
+  }
 
   return {
     work(visualTokens) {
@@ -122,8 +176,11 @@ export async function openStepBench(
         decodeFlop: decodeFlop(text, sizes),
         forwardFlop: forwardFlop(text, sizes),
         backwardFlop: backwardFlop(text, sizes),
-        recomputedFlop: recomputedFlop(text, sizes, gradientCheckpointing),
-        otherRecomputedFlop: recomputedFlop(text, sizes, !gradientCheckpointing),
+        recomputedFlop: {
+          recompute: recomputedFlop(text, sizes, true),
+          residuals: recomputedFlop(text, sizes, false),
+          recorded: recomputedFlop(text, sizes, true),
+        },
         decodeBytes: decodeBytes(text),
         decodeSteps: TOKENS - 1,
         optimiserBytes: optimiserBytes(trainedCount),
@@ -131,76 +188,37 @@ export async function openStepBench(
     },
 
     async repeat(visualTokens, repetition) {
-      const sizes = sizesOf(visualTokens);
-      const sgemmRate = await rates.sgemm(sizes);
-      const streamRate = await rates.stream();
       const name = `${visualTokens}/${repetition}`;
       const prompt = madeUpPrompt(visualTokens, policy, random.fork(name), name);
-      const row = { index: 0, where: 'bench', messages: [], images: [], columns: {} };
-
+      const before = await rates.measure(sizesOf(visualTokens));
       const vision = await timed(() => policy.model.images.encode(prompt.images, false));
-      const start = performance.now();
-      const { result: groups, ms: rolled } = await timed(() =>
-        rollout(
-          [{ row, prompt }],
-          {
-            numGenerations: COMPLETIONS,
-            maxCompletionLength: TOKENS,
-            temperature: 1,
-            topP: 1,
-            topK: 0,
-            ...stopsAndBans(policy),
-            stopIds: [],
-          },
-          { generator: watched.generator, template: policy.template, random: random.fork(`rollout ${name}`) },
-        ),
-      );
-      const prefill = watched.times[0]! - start;
-      const decodeSteps = watched.times.length - 1;
-      const decode = watched.times.at(-1)! - watched.times[0]!;
 
-      const learn = async () => {
-        const forward = await timed(() => score(groups));
-        const reward = await timed(() => verdict(groups, forward.result, plain));
-        const backward = await timed(() => policy.model.backward(forward.result.tape!, reward.result));
-        return { forward: forward.ms, reward: reward.ms, backward: backward.ms };
-      };
-      const look = async () => {
-        const forward = await timed(() => score(groups, probeOf(groups)));
-        const reward = await timed(() => verdict(groups, forward.result, withAttention));
-        return { forward: forward.ms, reward: reward.ms };
-      };
-      // The two forwards that are compared take turns in going first: the first one finds the caches cold.
-      const early = repetition % 2 === 0 ? await look() : null;
-      const learned = await learn();
-      const optimiser = await timed(() => updater.update());
-      const looked = early ?? (await look());
-      setCheckpointing(policy, !gradientCheckpointing);
-      const other = await learn();
-      setCheckpointing(policy, gradientCheckpointing);
+      const sampled = await sample(prompt, name, false);
+      const recorded = await learn(await sample(prompt, name, true), 'recorded');
       parameters.zeroGradients();
+      // What is compared takes turns in going first: whoever is first finds the caches cold.
+      const order: readonly ('recompute' | 'residuals' | 'look')[] =
+        repetition % 2 === 0 ? ['look', 'recompute', 'residuals'] : ['residuals', 'recompute', 'look'];
+      const learned: Partial<Record<Variant, VariantSample>> = {};
+      let attention: StepSample['attention'] | undefined;
+      for (const what of order) {
+        if (what === 'look') attention = await look(sampled, name);
+        else learned[what] = await learn(sampled, what);
+      }
+      const optimiser = await timed(() => updater.update());
+      const after = await rates.measure(sizesOf(visualTokens));
       return {
         vision: vision.ms,
-        prefill,
-        decode,
-        decodeSteps,
-        forward: learned.forward,
-        // With what a rollout does after its last token: text of the completions.
-        reward: learned.reward + (rolled - prefill - decode),
-        backward: learned.backward,
         optimiser: optimiser.ms,
-        attentionForward: looked.forward,
-        attentionReward: looked.reward + (rolled - prefill - decode),
-        otherForward: other.forward,
-        otherBackward: other.backward,
-        sgemmRate,
-        streamRate,
+        variants: { recorded, recompute: learned.recompute!, residuals: learned.residuals! },
+        attention: attention!,
+        sgemmRate: (before.sgemm + after.sgemm) / 2,
+        streamRate: (before.stream + after.stream) / 2,
       };
     },
 
     async close() {
-      await watched.generator.release();
-      await Promise.all([rates.release(), updater.release()]);
+      await Promise.all([generator.release(), rates.release(), updater.release()]);
       await policy.close();
     },
   };
@@ -228,24 +246,14 @@ const trivialReward: Reward = {
   file: undefined,
 };
 
-/** A generator that notes when each token was there. */
-function watch(generator: Generator): { generator: Generator; readonly times: number[] } {
-  const times: number[] = [];
-  return {
-    times,
-    generator: {
-      ...generator,
-      generate(prompts, options) {
-        times.length = 0;
-        return generator.generate(prompts, { ...options, onTokens: () => times.push(performance.now()) });
-      },
-    },
-  };
-}
+/** The made-up prompt comes from no dataset. */
+const ROW: Row = { index: 0, where: 'bench', messages: [], images: [], columns: {} };
 
-function setCheckpointing({ model }: Policy, on: boolean): void {
-  if (on) model.gradient_checkpointing_enable();
-  else model.gradient_checkpointing_disable();
+interface Sampled {
+  readonly group: RolloutGroup;
+  /** Of a recorded rollout. */
+  readonly scored: Scored | null;
+  readonly parts: Pick<VariantSample, 'rollout' | 'prefill' | 'decode' | 'decodeSteps'>;
 }
 
 /** A square image. */

@@ -26,8 +26,13 @@ class DDAPOAttentionORM(ORM):
         model = self.trainer.accelerator.unwrap_model(self.trainer.model)
         prompts = [with_image_parts(conversation[:-1]) for conversation in messages]
         pictures = [picture(row[0]) for row in images]
-        processor = self.trainer.template.processor
-        return rewards.negative_tdr(model, processor, prompts, pictures, response_token_ids)
+        template = self.trainer.template
+        # Its hook before the forward drops output_attentions; generation takes it off in the same way.
+        hooked = template.remove_post_encode_hook()
+        try:
+            return rewards.negative_tdr(model, template.processor, prompts, pictures, response_token_ids)
+        finally:
+            template.register_post_encode_hook(hooked)
 
 
 def with_image_parts(messages):

@@ -26,7 +26,9 @@ export async function converse(chat: Chat, firstImages: readonly string[], io: I
     } else if (command === '/image') {
       images.push(rest.join(' '));
     } else if (text !== '') {
-      if (await answered(chat, text, images, io)) images = [];
+      // also if it failed: one broken image must not spoil every question to come
+      await answer(chat, text, images, io);
+      images = [];
     }
     prompt();
   }
@@ -35,14 +37,13 @@ export async function converse(chat: Chat, firstImages: readonly string[], io: I
 
 // --- internal ---
 
-async function answered(chat: Chat, question: string, images: readonly string[], io: Io): Promise<boolean> {
+async function answer(chat: Chat, question: string, images: readonly string[], io: Io): Promise<void> {
   try {
     await chat.ask(question, images, (piece) => io.stdout.write(piece));
     io.stdout.write('\n');
-    return true;
   } catch (error) {
     if (!(error instanceof SightlineError)) throw error;
     io.stderr.write(`${formatError(error)}\n`);
-    return false;
+    if (images.length > 0) io.stderr.write('note: the question and its images were left out; add images again\n');
   }
 }

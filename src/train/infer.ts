@@ -5,7 +5,7 @@
 import { resolve } from 'node:path';
 import type { InferArguments } from '../arguments/resolve.ts';
 import type { ImageSource } from '../data/image_source.ts';
-import type { Message } from '../data/messages.ts';
+import { type ContentPart, type Message, splitImageTags } from '../data/messages.ts';
 import { createGenerator } from '../models/qwen2_5_vl/generation.ts';
 import { createRandom } from '../util/random.ts';
 import { openPolicy, policyOptions } from './policy.ts';
@@ -14,6 +14,7 @@ import { stopsAndBans } from './sampling.ts';
 export interface Chat {
   /**
    * Adds a question with its images (paths) to the conversation and answers it; `onText` gets the answer as it grows.
+   * Images stand where the question has `<image>` tags, or before it if it has none.
    * A question that cannot be taken throws and leaves the conversation as it was.
    */
   ask(question: string, images: readonly string[], onText: (piece: string) => void): Promise<string>;
@@ -34,8 +35,7 @@ export async function openChat(args: InferArguments, { signal }: { readonly sign
   return {
     async ask(question, paths, onText) {
       const added = paths.map((path): ImageSource => ({ kind: 'path', path: resolve(path), where: '--image' }));
-      const content = [...paths.map(() => ({ type: 'image' as const })), { type: 'text' as const, text: question }];
-      const asked: Message[] = [...messages, { role: 'user', content }];
+      const asked: Message[] = [...messages, { role: 'user', content: contentOf(question, paths.length) }];
       const shown = [...images, ...added];
       const prompt = await template.encode(asked, shown, { where: 'the conversation' });
       const decoder = template.streamDecoder({ skipSpecialTokens: true });
@@ -70,4 +70,12 @@ export async function openChat(args: InferArguments, { signal }: { readonly sign
       await policy.close();
     },
   };
+}
+
+// --- internal ---
+
+function contentOf(question: string, images: number): string | ContentPart[] {
+  const tagged = splitImageTags(question);
+  if (typeof tagged !== 'string' || images === 0) return tagged;
+  return [...Array.from({ length: images }, () => ({ type: 'image' as const })), { type: 'text', text: question }];
 }

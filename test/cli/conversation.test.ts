@@ -17,16 +17,29 @@ test('questions, images, a question that fails, a fresh start and the end', asyn
     clear: () => asked.push('clear'),
     close: async () => undefined,
   };
-  const input = ['one', '', '/image broken.png', 'two', '/clear', '/image a b.png', 'three', 'four', '/exit', 'five'];
+  const input = [
+    'one',
+    '',
+    '/image broken.png',
+    'two',
+    'again',
+    '/clear',
+    '/image a b.png',
+    'three',
+    'four',
+    '/exit',
+    'five',
+  ];
   const { io, text } = pretendIo({ input: `${input.join('\n')}\n` });
   await converse(chat, ['first.png'], io);
   expect(asked).toEqual([
     ['one', ['first.png']],
     ['two', ['broken.png']],
+    ['again', []],
     'clear',
     ['three', ['a b.png']],
     ['four', []],
   ]);
-  expect(text.stdout).toBe('an answer\nan answer\nan answer\n');
-  expect(text.stderr).toBe('error: broken image\n');
+  expect(text.stdout).toBe('an answer\n'.repeat(4));
+  expect(text.stderr).toBe('error: broken image\nnote: the question and its images were left out; add images again\n');
 });

@@ -130,13 +130,14 @@ describe('compare_arms.sh', () => {
       run.DDAPO_GROUP_NORM,
       valuesOf(run, '--seed').join(' '),
     ]);
-    expect(described.slice(0, 4)).toEqual([
+    expect(described.slice(0, 5)).toEqual([
       ['output/arms/none/seed-0.unfinished', '0 4 1', '0', '0'],
+      ['output/arms/plain_1/seed-0.unfinished', '1 4 1', '0', '0'],
       ['output/arms/plain_40/seed-0.unfinished', '40 4 1', '0', '0'],
       ['output/arms/group_0.25/seed-0.unfinished', '0.25 4 1', '1', '0'],
       ['output/arms/group_1/seed-0.unfinished', '1 4 1', '1', '0'],
     ]);
-    expect(runs).toHaveLength(8);
+    expect(runs).toHaveLength(10);
     expect(new Set(runs.map((run) => valuesOf(run, '--dataset').join())).size).toBe(1);
     expect(runs.every(({ words }) => words.slice(-2).join(' ') === '--max_steps 2')).toBe(true);
     expect(calls.at(-1)!.words).toEqual([
@@ -146,6 +147,7 @@ describe('compare_arms.sh', () => {
       'output/arms',
       '--arms',
       'none',
+      'plain_1',
       'plain_40',
       'group_0.25',
       'group_1',

@@ -99,17 +99,6 @@ describe('signals', () => {
     expect(await exitOf(child)).toBe(130);
     expect(readdirSync(runFolder(output)).filter((name) => name.startsWith('checkpoint'))).toEqual([]);
   });
-
-  test('before the first step there is nothing to keep', async () => {
-    const { child, output } = start({ max_steps: '1000' });
-    await new Promise((resolve) => setTimeout(resolve, 250));
-    child.kill('SIGTERM');
-    expect([143, null]).toContain(await exitOf(child));
-    if (existsSync(output)) {
-      const kept = readdirSync(runFolder(output)).filter((name) => name.startsWith('checkpoint'));
-      for (const name of kept) expect(readWeights(join(runFolder(output), name)).size).toBeGreaterThan(20);
-    }
-  });
 });
 
 describe('output', () => {
@@ -197,6 +186,7 @@ describe('infer', () => {
       'which?',
       '/image nowhere.png',
       'and this?',
+      'and without it?',
       '/clear',
       'hello',
       '/exit',
@@ -204,8 +194,10 @@ describe('infer', () => {
     ];
     const { code, stdout, stderr } = await ask(['--temperature', '0'], `${lines.join('\n')}\n`);
     expect(code).toBe(0);
-    expect(stderr).toMatch(/^error: image not found: .*nowhere\.png\n/);
+    expect(stderr).toMatch(/^error: image not found: .*nowhere\.png\n {2}at: .*\n {2}fix: .*\nnote: .*\n$/);
     expect(stdout.endsWith('\n')).toBe(true);
+    const alone = await ask(['--temperature', '0', '--prompt', 'hello']);
+    expect(stdout.endsWith(alone.stdout), 'after /clear the conversation starts anew').toBe(true);
   });
 
   test.each([

@@ -17,7 +17,7 @@ root=$(cd -- "$here/../../.." && pwd -P)
 prepare_sightline "$root"
 
 OUTPUT_DIR=${OUTPUT_DIR:-output/arms}
-ARMS=${ARMS:-none plain_40 group_0.25 group_1}
+ARMS=${ARMS:-none plain_1 plain_40 group_0.25 group_1}
 SEEDS=${SEEDS:-0 1 2}
 EVAL_STEPS=${EVAL_STEPS:-5}
 read -r -a arms <<<"$ARMS"
@@ -33,12 +33,13 @@ use_arm() {
   export DDAPO_REWARD_CENTER=0
   case $1 in
     none) export DDAPO_GROUP_NORM=0 REWARD_WEIGHTS='0 4 1' ;;
+    plain_1) export DDAPO_GROUP_NORM=0 REWARD_WEIGHTS='1 4 1' ;;
     plain_40) export DDAPO_GROUP_NORM=0 REWARD_WEIGHTS='40 4 1' ;;
     group_0.25) export DDAPO_GROUP_NORM=1 REWARD_WEIGHTS='0.25 4 1' ;;
     group_1) export DDAPO_GROUP_NORM=1 REWARD_WEIGHTS='1 4 1' ;;
     *)
       echo "error: no arm \"$1\"" >&2
-      echo "  fix: choose from none plain_40 group_0.25 group_1" >&2
+      echo "  fix: choose from none plain_1 plain_40 group_0.25 group_1" >&2
       exit 2
       ;;
   esac

@@ -7,7 +7,7 @@ import { causalAttention, sharedPromptAttention, tiledAttention } from '../../nn
 import { type CompiledModule, compileModule } from '../../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../../runtime/session.ts';
 import { type FloatTensor, floats, ints, rows, type Tensor } from '../../runtime/tensor.ts';
-import { longestCompletion, type PackedBatch, type PackedGroup } from './packed.ts';
+import { longestCompletion, type PackedBatch, type PackedGroup, type Span } from './packed.ts';
 
 export type AttentionImplementation = 'eager' | 'sdpa' | 'flash_attention_2';
 
@@ -79,7 +79,9 @@ export function createTextAttention(heads: Heads, runtime: RuntimeOptions = {}):
   return {
     async forward(batch, { q, k, v }, o, { implementation, probe }) {
       let completionRow = 0;
-      for (const [g, group] of batch.groups.entries()) {
+      const groups =
+        implementation === 'flash_attention_2' || probe !== undefined ? batch.groups : sideBySide(batch.groups);
+      for (const [g, group] of groups.entries()) {
         const measured =
           probe === undefined || group.completions.length === 0
             ? undefined
@@ -101,10 +103,10 @@ export function createTextAttention(heads: Heads, runtime: RuntimeOptions = {}):
             );
           }
         } else {
-          const sequence = measured === undefined ? onlySequence(group) : null;
-          const plain = sequence ?? group.prompt;
-          await causal().forward(causalFeeds(plain, { q, k, v }), { out: cut(o, plain) });
-          if (sequence === null && group.completionRows.length > 0) {
+          if (group.prompt.length > 0) {
+            await causal().forward(causalFeeds(group.prompt, { q, k, v }), { out: cut(o, group.prompt) });
+          }
+          if (group.completionRows.length > 0) {
             await shared(measured?.spans ?? 0).forward(
               { ...sharedFeeds(group, { q, k, v }), ...sharedIndicator(group, measured) },
               { out: cut(o, group.completionRows), ...(measured === undefined ? {} : { masses: measured.masses }) },
@@ -129,7 +131,8 @@ export function createTextAttention(heads: Heads, runtime: RuntimeOptions = {}):
         into.k.data.fill(0);
         into.v.data.fill(0);
       }
-      for (const group of batch.groups) {
+      const groups = implementation === 'flash_attention_2' ? batch.groups : sideBySide(batch.groups);
+      for (const group of groups) {
         if (implementation === 'flash_attention_2') {
           for (const tile of tilesOf(group)) {
             const dK = cut(into.k, tile.columns);
@@ -157,13 +160,13 @@ export function createTextAttention(heads: Heads, runtime: RuntimeOptions = {}):
           continue;
         }
         const { prompt, completionRows } = group;
-        const sequence = onlySequence(group);
-        const plain = sequence ?? prompt;
-        await causal().backward(
-          { ...causalFeeds(plain, projections), 'd.out': cut(dO, plain) },
-          { 'd.q': cut(into.q, plain), 'd.k': cut(into.k, plain), 'd.v': cut(into.v, plain) },
-        );
-        if (sequence !== null || completionRows.length === 0) continue;
+        if (prompt.length > 0) {
+          await causal().backward(
+            { ...causalFeeds(prompt, projections), 'd.out': cut(dO, prompt) },
+            { 'd.q': cut(into.q, prompt), 'd.k': cut(into.k, prompt), 'd.v': cut(into.v, prompt) },
+          );
+        }
+        if (completionRows.length === 0) continue;
         const dKPrompt = cut(into.k, prompt);
         const dVPrompt = cut(into.v, prompt);
         await shared(0).backward(
@@ -193,24 +196,56 @@ export function createTextAttention(heads: Heads, runtime: RuntimeOptions = {}):
 
 // --- internal ---
 
-interface SpanLike {
-  readonly start: number;
-  readonly length: number;
-}
-
 interface Measured {
   readonly spans: number;
   readonly indicator: Float32Array;
   readonly masses: FloatTensor;
 }
 
-/** A prompt with one completion right behind it is one causal sequence; null for other groups. */
-function onlySequence({ prompt, completions }: PackedGroup): SpanLike | null {
-  if (completions.length !== 1) return null;
-  return { start: prompt.start, length: prompt.length + completions[0]!.length };
+/** Scores of a rectangle of sequences, per head: bounds its memory, padding included. */
+const RECTANGLE_SCORES = 2 ** 20;
+
+/**
+ * The groups as they are run. A prompt with one completion right behind it is one causal sequence; neighbours of that kind
+ * lie side by side in one run, as completions of an empty prompt.
+ */
+function sideBySide(groups: readonly PackedGroup[]): PackedGroup[] {
+  const runs: PackedGroup[] = [];
+  let waiting: Span[] = [];
+  let longest = 0;
+  const flush = (): void => {
+    const [first] = waiting;
+    if (first === undefined) return;
+    const length = waiting.reduce((sum, span) => sum + span.length, 0);
+    const end = first.start + length;
+    runs.push(
+      waiting.length === 1
+        ? { prompt: first, completions: [], completionRows: { start: end, length: 0 } }
+        : {
+            prompt: { start: first.start, length: 0 },
+            completions: waiting,
+            completionRows: { start: first.start, length },
+          },
+    );
+    waiting = [];
+    longest = 0;
+  };
+  for (const group of groups) {
+    if (group.completions.length !== 1) {
+      flush();
+      runs.push(group);
+      continue;
+    }
+    const length = group.prompt.length + group.completionRows.length;
+    if ((waiting.length + 1) * Math.max(longest, length) ** 2 > RECTANGLE_SCORES) flush();
+    waiting.push({ start: group.prompt.start, length });
+    longest = Math.max(longest, length);
+  }
+  flush();
+  return runs;
 }
 
-const cut = (tensor: FloatTensor, { start, length }: SpanLike): FloatTensor => rows(tensor, start, start + length);
+const cut = (tensor: FloatTensor, { start, length }: Span): FloatTensor => rows(tensor, start, start + length);
 
 const counting = (length: number, from = 0): Int32Array => Int32Array.from({ length }, (_, i) => from + i);
 
@@ -223,7 +258,7 @@ function columnPositions(prefix: number, own: number): Tensor {
   return vector(positions);
 }
 
-function causalFeeds(prompt: SpanLike, { q, k, v }: Projections): Record<string, Tensor> {
+function causalFeeds(prompt: Span, { q, k, v }: Projections): Record<string, Tensor> {
   const positions = vector(counting(prompt.length));
   return {
     q: cut(q, prompt),
@@ -277,14 +312,14 @@ function indicatorTensor({ spans, indicator }: Measured, columns: number): Float
 
 interface Tile {
   /** Query rows of this tile, in the packed batch. */
-  readonly rows: SpanLike;
+  readonly rows: Span;
   /** Rows of the same sequence up to the tile's end: its columns. */
-  readonly columns: SpanLike;
-  readonly prefix: SpanLike | null;
+  readonly columns: Span;
+  readonly prefix: Span | null;
 }
 
 function tilesOf(group: PackedGroup): Tile[] {
-  const split = (sequence: SpanLike, prefix: SpanLike | null): Tile[] => {
+  const split = (sequence: Span, prefix: Span | null): Tile[] => {
     const tiles: Tile[] = [];
     for (let from = 0; from < sequence.length; from += TILE) {
       const length = Math.min(TILE, sequence.length - from);

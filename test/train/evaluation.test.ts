@@ -1,0 +1,112 @@
+/**
+ * Evaluation within runs of a tiny checkpoint: every row once, the same numbers however they are batched, faults told.
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, expect, test } from 'vitest';
+import { temporaryFolder } from '../helpers/folder.ts';
+import {
+  type FlagValues,
+  pictureRow,
+  readLines,
+  type TinyProject,
+  type TinyRun,
+  tinyProject,
+  tinyRun,
+  writeRows,
+} from '../helpers/tiny.ts';
+
+const root = temporaryFolder();
+let project: TinyProject;
+let held: string;
+beforeAll(async () => {
+  project = await tinyProject(root);
+  held = join(root, 'held.jsonl');
+  writeRows(
+    held,
+    Array.from({ length: 5 }, (_, i) => pictureRow(`${i}.png`, `what is in picture ${i}?`)),
+  );
+});
+
+let runs = 0;
+function evaluated(changes: FlagValues = {}): Promise<TinyRun> {
+  return tinyRun(project, `${runs++}`, {
+    val_dataset: held,
+    eval_strategy: 'steps',
+    eval_steps: '1',
+    eval_temperature: '0',
+    num_generations_eval: '1',
+    ...changes,
+  });
+}
+
+const evaluationsOf = ({ folder }: TinyRun): Record<string, number>[] =>
+  readLines<Record<string, number>>(join(folder, 'logging.jsonl')).filter((record) => 'eval_reward' in record);
+
+test('each row once: rows that ask nothing of an image count as much as others', async () => {
+  // a reward that counts its calls' completions and sees which rows they are of
+  const mixed = join(root, 'mixed.jsonl');
+  writeRows(mixed, [
+    pictureRow('0.png', 'a?'),
+    { messages: [{ role: 'user', content: 'b?' }] },
+    pictureRow('1.png', 'c?'),
+  ]);
+  const [record] = evaluationsOf(
+    await evaluated({ val_dataset: mixed, per_device_eval_batch_size: '2', max_steps: '1' }),
+  );
+  expect(record!['eval_attention/undefined_frac']).toBeCloseTo(1 / 3, 7);
+  expect(record!['eval_rewards/DDAPOAttentionORM/null_frac']).toBeCloseTo(1 / 3, 7);
+  expect(record!['eval_rewards/DDAPOAttentionORM/mean']).toBeCloseTo(-record!['eval_attention/tdr_mean']!, 7);
+});
+
+test.each(['eager', 'fused', 'auto'])('does not depend on the batch size, attn_probe %s', async (attn_probe) => {
+  const all = await evaluated({ attn_probe, per_device_eval_batch_size: '8' });
+  const one = await evaluated({ attn_probe, per_device_eval_batch_size: '1' });
+  const two = await evaluated({ attn_probe, per_device_eval_batch_size: '2' });
+  for (const other of [one, two]) {
+    for (const [i, record] of evaluationsOf(all).entries()) {
+      for (const [name, value] of Object.entries(record)) {
+        // a reward logs the deviation of its own call
+        if (!name.startsWith('eval_') || name === 'eval_attention/tdr_std') continue;
+        expect(Math.abs(value - evaluationsOf(other)[i]![name]!), name).toBeLessThan(1e-5);
+      }
+    }
+  }
+});
+
+test('several completions a prompt: greedy ones do not differ, sampled ones do', async () => {
+  const [greedy] = evaluationsOf(await evaluated({ num_generations_eval: '3', max_steps: '1' }));
+  expect(greedy!.eval_reward_std).toBe(0);
+  expect(greedy!.eval_frac_reward_zero_std).toBe(1);
+  const [sampled] = evaluationsOf(
+    await evaluated({ num_generations_eval: '3', eval_temperature: '1', max_steps: '1' }),
+  );
+  expect(sampled!.eval_reward_std).toBeGreaterThan(0);
+});
+
+test('before the first step it sees the same completions as after steps that change nothing', async () => {
+  const records = evaluationsOf(await evaluated({ eval_on_start: 'true', learning_rate: '0', eval_temperature: '1' }));
+  expect(records).toHaveLength(3);
+  for (const record of records) expect(record.eval_reward).toBe(records[0]!.eval_reward);
+});
+
+test('a part of the training rows can be set aside', async () => {
+  const run = await evaluated({ val_dataset: undefined, split_dataset_ratio: '0.34' });
+  expect(run.stdout).toContain('data     4 rows, 2 for evaluation');
+  expect(evaluationsOf(run)).toHaveLength(2);
+});
+
+test('rows that are too long: left out if wanted, but not all of them', async () => {
+  const long = pictureRow('0.png', 'long '.repeat(1000));
+  const some = join(root, 'some.jsonl');
+  writeRows(some, [long, pictureRow('1.png', 'short?')]);
+  const flags = { val_dataset: some, truncation_strategy: 'delete', per_device_eval_batch_size: '1' };
+  expect(evaluationsOf(await evaluated(flags))).toHaveLength(2);
+  const all = join(root, 'all.jsonl');
+  writeRows(all, [long, long]);
+  await expect(evaluated({ ...flags, val_dataset: all, eval_on_start: 'true' })).rejects.toMatchObject({
+    code: 'E_DATASET_EMPTY',
+    message: 'all 2 rows are longer than the limit',
+  });
+  expect(existsSync(join(root, 'runs', `${runs - 1}`))).toBe(false);
+});

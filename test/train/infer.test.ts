@@ -1,0 +1,116 @@
+/**
+ * Conversations with a tiny checkpoint: what is asked is what the model reads, turn by turn.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { readInferArguments } from '../../src/arguments/arguments.ts';
+import { type Chat, openChat } from '../../src/train/infer.ts';
+import { temporaryFolder } from '../helpers/folder.ts';
+import { type TinyProject, tinyProject } from '../helpers/tiny.ts';
+
+const root = temporaryFolder();
+let project: TinyProject;
+const chats: Chat[] = [];
+beforeAll(async () => {
+  project = await tinyProject(root);
+});
+afterEach(async () => {
+  for (const chat of chats.splice(0)) await chat.close();
+});
+
+async function open(words: readonly string[] = [], signal = new AbortController().signal): Promise<Chat> {
+  const { args } = readInferArguments(['--model', project.model, '--max_new_tokens', '8', ...words], {});
+  const chat = await openChat(args, { signal });
+  chats.push(chat);
+  return chat;
+}
+
+const image = (i: number): string => join(root, `${i}.png`);
+const ignore = (): void => undefined;
+
+describe('an answer', () => {
+  test('comes in pieces that make up the whole, the same one every time at temperature 0', async () => {
+    const chat = await open();
+    const pieces: string[] = [];
+    const answer = await chat.ask('which colour?', [image(0)], (piece) => pieces.push(piece));
+    expect(answer).not.toBe('');
+    expect(pieces.join('')).toBe(answer);
+    expect(pieces.every((piece) => piece !== '')).toBe(true);
+    expect(await (await open()).ask('which colour?', [image(0)], ignore)).toBe(answer);
+  });
+
+  test('depends on the picture, on what was said before, and on the system prompt', async () => {
+    const ask = async (words: readonly string[], path: string, earlier: string | null): Promise<string> => {
+      const chat = await open(words);
+      if (earlier !== null) await chat.ask(earlier, [], ignore);
+      return chat.ask('which colour?', [path], ignore);
+    };
+    const answers = await Promise.all([
+      ask([], image(0), null),
+      ask([], image(1), null),
+      ask([], image(0), 'hello'),
+      ask(['--system', 'be short'], image(0), null),
+    ]);
+    expect(new Set(answers).size).toBe(4);
+  });
+
+  test('is sampled from its seed', async () => {
+    const words = ['--temperature', '1', '--seed'];
+    const ask = async (seed: string): Promise<string> => (await open([...words, seed])).ask('which?', [], ignore);
+    expect(await ask('1')).toBe(await ask('1'));
+    expect(await ask('1')).not.toBe(await ask('2'));
+  });
+});
+
+describe('images', () => {
+  test('stand before the question, or where it has tags', async () => {
+    const before = await (await open()).ask('which?', [image(0)], ignore);
+    expect(await (await open()).ask('<image>which?', [image(0)], ignore)).toBe(before);
+    expect(await (await open()).ask('which?<image>', [image(0)], ignore)).not.toBe(before);
+  });
+
+  test('as many as there are tags', async () => {
+    const chat = await open();
+    await expect(chat.ask('<image> or <image>?', [image(0)], ignore)).rejects.toMatchObject({ code: 'E_IMAGE_COUNT' });
+    await expect(chat.ask('<image>?', [], ignore)).rejects.toMatchObject({ code: 'E_IMAGE_COUNT' });
+  });
+});
+
+describe('a conversation', () => {
+  test('is as it was after a question that cannot be taken', async () => {
+    const [chat, other] = [await open(), await open()];
+    await chat.ask('which?', [image(0)], ignore);
+    await other.ask('which?', [image(0)], ignore);
+    await expect(chat.ask('and this?', [join(root, 'none.png')], ignore)).rejects.toMatchObject({
+      code: 'E_IMAGE_MISSING',
+    });
+    await expect(chat.ask('and '.repeat(2000), [], ignore)).rejects.toMatchObject({ code: 'E_PROMPT_TOO_LONG' });
+    expect(await chat.ask('and now?', [], ignore)).toBe(await other.ask('and now?', [], ignore));
+  });
+
+  test('starts anew after clear', async () => {
+    const chat = await open();
+    await chat.ask('which?', [image(0)], ignore);
+    chat.clear();
+    expect(await chat.ask('hello', [], ignore)).toBe(await (await open()).ask('hello', [], ignore));
+  });
+
+  test('stops amid an answer when it is told to', async () => {
+    const controller = new AbortController();
+    const chat = await open(['--max_new_tokens', '400'], controller.signal);
+    let pieces = 0;
+    const asked = chat.ask('which?', [image(0)], () => {
+      if (++pieces === 2) controller.abort();
+    });
+    await expect(asked).rejects.toHaveProperty('name', 'AbortError');
+    expect(pieces).toBe(2);
+  });
+});
+
+test('the checkpoint is not written to', async () => {
+  const path = join(project.model, 'model.safetensors');
+  const before = readFileSync(path);
+  await (await open()).ask('which?', [image(0)], ignore);
+  expect(readFileSync(path).equals(before)).toBe(true);
+});
