@@ -1,30 +1,13 @@
 /**
- * Imports point one way, and each library has its gateway. The layers below are those of docs/map.md, lowest first:
- * a file may import from its own folder and from the folders of lower layers, never sideways or up, so that no two
- * folders can depend on each other. Types count like values.
+ * Imports point one way: a file may import from its own folder and from folders of lower layers, never sideways or up,
+ * so that no two folders can depend on each other. Types count like values. And each library has its gateway.
  */
 import { builtinModules } from 'node:module';
 import { posix } from 'node:path';
 import ts from 'typescript';
 import { describe, expect, test } from 'vitest';
+import { layers } from './helpers/layers.ts';
 import { readRepositoryFile, repositoryFiles } from './helpers/repository.ts';
-
-/** Folders and single files of src. */
-const layers: readonly (readonly string[])[] = [
-  ['errors.ts', 'util'],
-  ['graph'],
-  ['onnx'],
-  ['runtime'],
-  ['nn', 'attention', 'optim', 'checkpoint'],
-  ['models'],
-  ['data'],
-  ['template'],
-  ['grpo', 'rewards'],
-  ['arguments'],
-  ['train'],
-  ['report', 'demo'],
-  ['index.ts', 'cli'],
-];
 
 /** Imports that break the rule, each with its reason. One that is gone must leave this list. */
 const exceptions: Readonly<Record<string, string>> = {

@@ -5,11 +5,13 @@ import type { RlhfArguments } from '../arguments/resolve.ts';
 import { tdrProbe } from '../attention/probe.ts';
 import { groupAdvantages } from '../grpo/advantages.ts';
 import { completionMetrics, rewardMetrics } from '../grpo/metrics.ts';
-import { type RolloutGroup, rollout } from '../grpo/rollout.ts';
+import { type Completion, rollout } from '../grpo/rollout.ts';
+import { mean, sampleStd } from '../grpo/statistics.ts';
 import type { Generator } from '../models/qwen2_5_vl/generation.ts';
 import type { Random } from '../util/random.ts';
 import type { RowSource } from './data.ts';
 import type { Metrics } from './events.ts';
+import { TDR_COLUMN } from './hacking.ts';
 import { createAverages } from './journal.ts';
 import { type Judged, type JudgeOptions, judge, probedPrompts } from './judge.ts';
 import type { Policy } from './policy.ts';
@@ -33,7 +35,8 @@ export async function evaluate(args: RlhfArguments, rows: RowSource, tools: Eval
   const sampling = samplingOf({ ...args, temperature: args.evalTemperature, numGenerations }, policy);
   const promptsAtOnce = Math.max(1, Math.floor(args.perDeviceEvalBatchSize / numGenerations));
   const measures = args.attnProbe !== 'eager' && judging.rewards.some(({ needs }) => needs.includes('attention'));
-  const groups: RolloutGroup[] = [];
+  // completions alone: the images of all rows would not fit into memory
+  const completions: Completion[] = [];
   const logged = createAverages();
   const judgedParts: Judged[] = [];
   for (let first = 0; first < rows.length; first += promptsAtOnce) {
@@ -56,18 +59,18 @@ export async function evaluate(args: RlhfArguments, rows: RowSource, tools: Eval
         )
       : null;
     const judged = await judge(part, scored?.completions ?? null, judging);
-    groups.push(...part);
+    completions.push(...part.flatMap((group) => group.completions));
     judgedParts.push(judged);
     // A reward logs means of its call; calls count by the completions they judged.
     for (const _ of part) logged.add(judged.metrics);
   }
-  if (groups.length === 0) throw allTooLong(rows.length, rows.row(0).where);
-  const completions = groups.flatMap((group) => group.completions);
+  if (completions.length === 0) throw allTooLong(rows.length, rows.row(0).where);
   const totals = judgedParts.flatMap((judged) => judged.totals);
   const named = judging.rewards.map(({ label }, k) => ({
     name: label,
     values: judgedParts.flatMap((judged) => judged.columns[k]!.values),
   }));
+  const ratios = judgedParts.flatMap(({ extras }) => extras.get(TDR_COLUMN) ?? []).filter((x) => typeof x === 'number');
   return {
     ...rewardMetrics(totals, groupAdvantages(totals, numGenerations, { scaleRewards: 'group' }), named),
     ...completionMetrics(
@@ -75,5 +78,7 @@ export async function evaluate(args: RlhfArguments, rows: RowSource, tools: Eval
       completions.map(({ truncated }) => truncated),
     ),
     ...logged.take(),
+    // exact, where means of means are not: calls differ in how many ratios they have
+    ...(ratios.length === 0 ? {} : { 'attention/tdr_mean': mean(ratios)!, 'attention/tdr_std': sampleStd(ratios) }),
   };
 }

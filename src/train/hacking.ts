@@ -18,15 +18,15 @@ export interface HackingWatch {
   observe(judged: Judged, numGenerations: number): { metrics: Metrics; warnings: string[] };
 }
 
-/** The column rewards log their raw ratio under. */
-const SIGNAL = 'tdr';
+/** The column attention rewards log their raw ratio under. */
+export const TDR_COLUMN = 'tdr';
 
 export function createHackingWatch(rewards: readonly Reward[]): HackingWatch {
   const others = rewards.filter(({ needs }) => !needs.includes('attention'));
   const watches = new Map<string, FlipWatch>();
   return {
     observe({ extras, columns }, numGenerations) {
-      const signal = extras.get(SIGNAL)?.map((value) => (typeof value === 'number' ? value : null));
+      const signal = extras.get(TDR_COLUMN)?.map((value) => (typeof value === 'number' ? value : null));
       const metrics: Record<string, number> = {};
       const warnings: string[] = [];
       if (signal === undefined) return { metrics, warnings };

@@ -224,10 +224,15 @@ describe('the same result, computed otherwise', () => {
   test.each([
     ['one eager forward a completion', { attn_probe: 'eager' }],
     ['masses of the forward that is learned from', { attn_probe: 'fused' }],
-    ['residuals kept instead of recomputed', { gradient_checkpointing: 'false' }],
-    ['residuals kept, eager probe', { gradient_checkpointing: 'false', attn_probe: 'eager' }],
+    ['a forward of its own to learn from', { reuse_rollout: 'false' }],
+    ['the same, eager probe', { reuse_rollout: 'false', attn_probe: 'eager' }],
+    ['residuals kept instead of recomputed', { reuse_rollout: 'false', gradient_checkpointing: 'false' }],
+    ['residuals without a forward', { gradient_checkpointing: 'false' }],
+    ['residuals kept, eager probe', { reuse_rollout: 'false', gradient_checkpointing: 'false', attn_probe: 'eager' }],
     ['flash attention', { attn_impl: 'flash_attention_2' }],
     ['eager attention', { attn_impl: 'eager' }],
+    ['flash attention, a forward of its own', { attn_impl: 'flash_attention_2', reuse_rollout: 'false' }],
+    ['eager attention, a forward of its own', { attn_impl: 'eager', reuse_rollout: 'false' }],
     ['two micro-batches', { per_device_train_batch_size: '4', gradient_accumulation_steps: '2' }],
     ['four micro-batches, groups split', { per_device_train_batch_size: '2', gradient_accumulation_steps: '4' }],
     [
@@ -253,15 +258,24 @@ describe('the same result, computed otherwise', () => {
 
 describe('attention implementations', () => {
   test('the reward switches to eager and back; what is learned from runs on flash', async () => {
-    await run({ attn_impl: 'flash_attention_2', attn_probe: 'eager' });
-    const { config } = policyOf();
-    expect(config._attn_implementation).toBe('flash_attention_2');
+    await run({ attn_impl: 'flash_attention_2', attn_probe: 'eager', reuse_rollout: 'false' });
+    expect(policyOf().config._attn_implementation).toBe('flash_attention_2');
     const forwards = spied.forwards[0] as Forward[];
-    const learned = forwards.filter(({ keeps }) => keeps);
-    expect(learned.map(({ implementation }) => implementation)).toEqual(['flash_attention_2', 'flash_attention_2']);
-    // one eager forward a completion, and nothing else: prompts of the rollout run on flash too
-    expect(forwards.filter(({ implementation }) => implementation === 'eager')).toHaveLength(16);
-    expect(forwards).toHaveLength(2 + 16 + 2);
+    const implementations = (keeps: boolean): string[] =>
+      forwards.filter((forward) => forward.keeps === keeps).map(({ implementation }) => implementation);
+    expect(implementations(true)).toEqual(['flash_attention_2', 'flash_attention_2']);
+    // a prefill, then one eager forward a completion, in each step
+    const step = ['flash_attention_2', ...Array.from({ length: 8 }, () => 'eager')];
+    expect(implementations(false)).toEqual([...step, ...step]);
+  });
+
+  test('a rollout that is learned from as it is needs no forward of its own', async () => {
+    await run({ attn_impl: 'flash_attention_2', attn_probe: 'fused' });
+    const forwards = spied.forwards[0] as Forward[];
+    expect(forwards).toEqual([
+      { implementation: 'flash_attention_2', keeps: false },
+      { implementation: 'flash_attention_2', keeps: false },
+    ]);
   });
 
   test('auto makes eager forwards for the first call only, fused none', async () => {
@@ -295,6 +309,8 @@ describe('what is trained', () => {
   test('with a trained tower micro-batches still add up', async () => {
     const unfrozen = { ...SMOOTH, freeze_vit: 'false', freeze_aligner: 'false' };
     const whole = await run(unfrozen);
+    const forward = await run({ ...unfrozen, reuse_rollout: 'false' });
+    expect(weightDifference(weightsAt(whole), weightsAt(forward))).toBeLessThan(1e-5);
     const parts = await run({ ...unfrozen, per_device_train_batch_size: '2', gradient_accumulation_steps: '4' });
     expect(weightDifference(weightsAt(whole), weightsAt(parts))).toBeLessThan(1e-5);
     expect(moved(weightsAt(whole)).filter(visual).length).toBeGreaterThan(10);
@@ -386,6 +402,12 @@ test('evaluation: before, at every interval and at the end, without a trace in w
   const plain = await run();
   expect(weightDifference(weightsAt(plain), weightsAt(evaluated))).toBe(0);
   expect(evaluated.last.best_model_checkpoint).toBe(join(evaluated.folder, 'checkpoint-2'));
+});
+
+test('a run that is stopped before it begins leaves nothing behind', async () => {
+  const signal = AbortSignal.abort();
+  await expect(tinyRun(project, 'stopped', {}, signal)).rejects.toBe(signal.reason);
+  expect(existsSync(join(root, 'runs', 'stopped'))).toBe(false);
 });
 
 test('a last answer in a row is no part of the prompt', async () => {

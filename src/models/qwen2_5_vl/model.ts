@@ -3,18 +3,18 @@
  * that rewards call. The attention implementation is read from `config` at every call.
  */
 import type { AttentionTensor } from '../../attention/tdr.ts';
-import { SightlineError } from '../../errors.ts';
 import { compileModule } from '../../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../../runtime/session.ts';
 import { type FloatTensor, floats, rows, zeros } from '../../runtime/tensor.ts';
 import { createWorkspace } from '../../runtime/workspace.ts';
 import { createExclusive } from '../../util/exclusive.ts';
-import type { ForwardOutput, ModelConfigAttributes, ModelKwargs, PolicyModel } from '../types.ts';
+import type { ForwardOutput, ModelKwargs, PolicyModel } from '../types.ts';
 import { weightsOf } from './bindings.ts';
 import type { Qwen2_5_VLConfig } from './config.ts';
+import { configAttributes, implementationOf } from './config_attributes.ts';
 import { embed, embedBackward, type VisualInputs } from './embeddings.ts';
+import { imagesOfSequences, unpadded } from './forward_inputs.ts';
 import { createImageFeatures, type EncodedImages, type HashedImage, type ImageFeatures } from './image_features.ts';
-import { hashOf } from './image_hash.ts';
 import { type GroupToPack, type PackedBatch, type PromptPositions, packGroups } from './packed.ts';
 import type { Parameters } from './parameters.ts';
 import { ropeIndex } from './positions.ts';
@@ -122,8 +122,6 @@ export interface ModelOptions {
   readonly gradientCheckpointing: boolean;
   readonly runtime?: RuntimeOptions;
 }
-
-const IMPLEMENTATIONS: readonly AttentionImplementation[] = ['eager', 'sdpa', 'flash_attention_2'];
 
 export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, options: ModelOptions): Qwen2_5_VLModel {
   const workspace = createWorkspace();
@@ -369,83 +367,4 @@ function perCompletion(
       };
     }),
   );
-}
-
-/** config.json as an object that can be switched; the attention attributes stand where transformers keeps them. */
-function configAttributes(raw: Record<string, unknown>, attnImpl: AttentionImplementation): ModelConfigAttributes {
-  const config: ModelConfigAttributes = structuredClone(raw);
-  config._attn_implementation = attnImpl;
-  if (typeof config.text_config === 'object' && config.text_config !== null) {
-    config.text_config._attn_implementation = attnImpl;
-  }
-  return config;
-}
-
-/** The text model's own config decides where there is one, as in transformers. */
-function implementationOf(config: ModelConfigAttributes): AttentionImplementation {
-  const name = (config.text_config ?? config)._attn_implementation;
-  const known = IMPLEMENTATIONS.find((implementation) => implementation === name);
-  if (known === undefined) {
-    throw new SightlineError('E_ATTN_IMPLEMENTATION', `attention implementation '${String(name)}' is not known`, {
-      where: 'model.config._attn_implementation',
-      hint: `use one of ${IMPLEMENTATIONS.join(', ')}`,
-    });
-  }
-  return known;
-}
-
-function unpadded({ input_ids: ids, attention_mask: mask }: ModelKwargs): Int32Array[] {
-  const length = ids[0]?.length ?? 0;
-  ids.forEach((row, b) => {
-    const padded = mask?.[b]?.includes(0) ?? false;
-    if (row.length !== length || padded || length === 0) {
-      throw new SightlineError(
-        'E_FORWARD_INPUT',
-        `input_ids row ${b} is ${padded ? 'padded' : `of length ${row.length}`}`,
-        {
-          hint: `pass rows of one length > 0 (row 0 has ${length}) without padding; call forward once per length`,
-        },
-      );
-    }
-  });
-  return [...ids];
-}
-
-/** Deals the batch's images out to its rows, by the image pads each row holds. */
-function imagesOfSequences(
-  kwargs: ModelKwargs,
-  sequences: readonly Int32Array[],
-  sizes: Qwen2_5_VLConfig,
-): HashedImage[][] {
-  const pixels = kwargs.pixel_values ?? [];
-  const grids = kwargs.image_grid_thw ?? [];
-  if (pixels.length !== grids.length) {
-    throw new SightlineError('E_FORWARD_INPUT', `${pixels.length} pixel_values for ${grids.length} image_grid_thw`, {
-      hint: 'pass one of each per image',
-    });
-  }
-  const unit = sizes.vision.spatialMergeSize ** 2;
-  let next = 0;
-  const dealt = sequences.map((ids) => {
-    let pads = ids.reduce((count, id) => count + (id === sizes.imageTokenId ? 1 : 0), 0);
-    const images: HashedImage[] = [];
-    while (pads > 0 && next < pixels.length) {
-      const gridThw = grids[next]!;
-      const pixelValues = pixels[next]!;
-      pads -= (gridThw[0] * gridThw[1] * gridThw[2]) / unit;
-      images.push({ pixelValues, gridThw, hash: hashOf(pixelValues, gridThw) });
-      next++;
-    }
-    return { images, pads };
-  });
-  if (next !== pixels.length || dealt.some(({ pads }) => pads !== 0)) {
-    throw new SightlineError(
-      'E_FORWARD_INPUT',
-      `the image pads in input_ids do not match the ${pixels.length} images given`,
-      {
-        hint: 'each image takes t * h * w / 4 image pads',
-      },
-    );
-  }
-  return dealt.map(({ images }) => images);
 }

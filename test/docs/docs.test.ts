@@ -1,0 +1,117 @@
+/**
+ * What the documents say is so: paths exist, flags and scripts are there, examples run, tables agree with the code.
+ */
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { peerFlag } from '../../src/arguments/peers.ts';
+import { openDataset } from '../../src/data/dataset.ts';
+import { documentedCommands, flagsDocument } from '../helpers/flags_document.ts';
+import { layers } from '../helpers/layers.ts';
+import { readRepositoryFile, repositoryFiles, repositoryRoot } from '../helpers/repository.ts';
+
+const documents = ['README.md', ...repositoryFiles('docs')].filter((path) => path.endsWith('.md'));
+const textOf = (path: string): string => readRepositoryFile(path).toString('utf8');
+const blocks = (text: string, language: string): string[] =>
+  [...text.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'gm'))].map(([, block]) => block!);
+
+const roots = ['src', 'test', 'docs', 'examples', 'scripts', 'bench', 'assets', '.ci'];
+const pathForm = new RegExp(
+  `(?<![\\w./-])(?:${roots.map((root) => root.replace('.', '\\.')).join('|')})/[\\w./-]*\\w`,
+  'g',
+);
+/** Made by the commands that are told about, or an example of a name. */
+const notThere = /^(?:test\/<|assets\/demo\/eval)/;
+
+describe.each(documents)('%s', (document) => {
+  const text = textOf(document);
+
+  test('names paths that exist', () => {
+    const paths = [...new Set(text.match(pathForm) ?? [])].filter((path) => !notThere.test(path));
+    expect(paths.filter((path) => !existsSync(join(repositoryRoot, path)))).toEqual([]);
+  });
+
+  test('links to files and headings that exist', () => {
+    const headings = (path: string): string[] =>
+      [...textOf(path).matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
+        heading!
+          .toLowerCase()
+          .replace(/[^\w\s-]/g, '')
+          .replaceAll(' ', '-'),
+      );
+    const broken = [...text.matchAll(/\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)/g)].filter(([, path, anchor]) => {
+      const target = path === '' ? document : join(dirname(document), path!);
+      if (!existsSync(join(repositoryRoot, target))) return true;
+      return anchor !== undefined && !headings(target).includes(anchor);
+    });
+    expect(broken.map(([link]) => link)).toEqual([]);
+  });
+
+  test('names flags that are known', () => {
+    const known = new Set([
+      ...documentedCommands.flatMap(({ flags }) =>
+        Object.entries(flags).flatMap(([name, { aliases = [] }]) => [name, ...aliases]),
+      ),
+      'help',
+      'version',
+    ]);
+    // Those of ms-swift that are not; options of npm, vitest and of `sightline demo` are written with a dash or listed.
+    const others = /^(?:ignore-scripts|dry-run|project|kind|rows|runs|arms|json|repetitions|logdir)$/;
+    const names = [...text.matchAll(/(?<![\w-])--([a-z][\w-]*)/g)].map(([, name]) => name!);
+    expect(
+      [...new Set(names)].filter((name) => !known.has(name) && !others.test(name) && peerFlag(name) === null),
+    ).toEqual([]);
+  });
+
+  test('names scripts that package.json has', () => {
+    const { scripts } = JSON.parse(textOf('package.json')) as { scripts: Record<string, string> };
+    const names = [...text.matchAll(/npm run (?:--silent )?([\w:]+)/g)].map(([, name]) => name!);
+    expect([...new Set(names)].filter((name) => !(name in scripts))).toEqual([]);
+  });
+});
+
+describe('README.md', () => {
+  const readme = textOf('README.md');
+
+  test('shows the small reward as it is', () => {
+    expect(blocks(readme, 'ts')).toContain(textOf('examples/train/grpo/plugin/place.ts'));
+  });
+
+  test('shows rows that the loader takes', async () => {
+    const [rows] = blocks(readme, 'jsonl');
+    const folder = mkdtempSync(join(tmpdir(), 'sightline-readme-'));
+    try {
+      const file = join(folder, 'train.jsonl');
+      writeFileSync(file, rows!);
+      const dataset = await openDataset([file], { checkImages: false });
+      expect(dataset.length).toBe(2);
+      dataset.close();
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+  test('names metrics that are logged', () => {
+    const table = readme.slice(readme.indexOf('| metric |'), readme.indexOf('All formulas with'));
+    const cells = [...table.matchAll(/^\| (`.*?) \|/gm)].map(([, cell]) => cell!);
+    const names = cells.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name!));
+    const source = [...repositoryFiles('src'), 'examples/train/grpo/plugin/plugin.ts'].map(textOf).join('\n');
+    expect(names.length).toBeGreaterThan(15);
+    expect(names.filter((name) => !name.split('NAME').every((part) => source.includes(part)))).toEqual([]);
+  });
+});
+
+test('docs/map.md has the layers of the import rule', () => {
+  const rows = [...textOf('docs/map.md').matchAll(/^\| (\d+) \| ([^|]+) \|/gm)];
+  const shown = layers.map((_, i) =>
+    rows
+      .filter(([, layer]) => Number(layer) === i)
+      .flatMap(([, , cell]) => [...cell!.matchAll(/`src\/([^`]+)`/g)].map(([, name]) => name!)),
+  );
+  expect(shown.map((names) => [...names].sort())).toEqual(layers.map((names) => [...names].sort()));
+});
+
+test('docs/flags.md is what the schema says', async () => {
+  await expect(flagsDocument()).toMatchFileSnapshot('../../docs/flags.md');
+});

@@ -1,0 +1,81 @@
+/**
+ * docs/flags.md as text: every flag of every command, and what becomes of the flags of ms-swift that are none here.
+ * Knows the schema and Markdown; knows no flag by name.
+ */
+import type { CommandSpec } from '../../src/arguments/command.ts';
+import { type Flag, GROUPS } from '../../src/arguments/flag.ts';
+import { inferCommand } from '../../src/arguments/infer.ts';
+import { peerFlag, peerFlagNames } from '../../src/arguments/peers.ts';
+import { rlhfCommand } from '../../src/arguments/rlhf.ts';
+import { scoreCommand } from '../../src/arguments/score.ts';
+import { sftCommand } from '../../src/arguments/sft.ts';
+
+export const documentedCommands: readonly CommandSpec[] = [rlhfCommand, sftCommand, inferCommand, scoreCommand];
+
+/** Beginnings of names that are known as a family. */
+const families = ['vllm_', 'sglang_', 'lmdeploy_', 'fsdp_', 'galore_', 'bnb_', 'chord_', 'teacher_', 'multi_turn_'];
+
+export function flagsDocument(): string {
+  return `${[
+    '# Flags',
+    'Made from the argument schema by `npx vitest run test/docs -u`; the same as `npx sightline COMMAND --help`. A test fails when it is stale.',
+    ...documentedCommands.flatMap(commandSections),
+    '## Flags of ms-swift 4.6 that are none here',
+    'Taken, with a note, because they change nothing:',
+    peerTable('ignored'),
+    'Refused, with this advice, because they ask for something else (`--ignore_unsupported true` goes on with a note; a value that asks for nothing, as in `--use_vllm false`, is taken):',
+    peerTable('refused'),
+  ].join('\n\n')}\n`;
+}
+
+// --- internal ---
+
+function commandSections(spec: CommandSpec): string[] {
+  const groups = GROUPS.map((group) => {
+    const flags = Object.entries(spec.flags).filter(([, flag]) => flag.group === group);
+    return flags.length === 0 ? null : flagTable(group, flags);
+  });
+  return [`## sightline ${spec.name}`, `\`${spec.usage}\``, ...groups.filter((table) => table !== null)];
+}
+
+function flagTable(group: string, flags: readonly (readonly [string, Flag<unknown>])[]): string {
+  const rows = flags.map(([name, flag]) => {
+    const names = [name, ...(flag.aliases ?? [])].map((each) => `\`--${each}\``).join(', ');
+    const remarks = [
+      flag.help,
+      ...(flag.unit === undefined ? [] : [`Unit: ${flag.unit}.`]),
+      ...(flag.env === undefined ? [] : [`Environment: \`${flag.env}\`.`]),
+    ];
+    return row(names, code(valueText(flag)), defaultText(flag), remarks.join(' '));
+  });
+  return [row(group, 'value', 'default', 'meaning'), '|---|---|---|---|', ...rows].join('\n');
+}
+
+function peerTable(verdict: 'ignored' | 'refused'): string {
+  const byText = new Map<string, string[]>();
+  const exact = peerFlagNames().map((name) => [name, name] as const);
+  for (const [shown, probe] of [...exact, ...families.map((family) => [`${family}*`, `${family}any`] as const)]) {
+    const flag = peerFlag(probe);
+    if (flag === null) throw new Error(`no flag of ms-swift is known as ${probe}`);
+    if (flag.verdict === verdict) byText.set(flag.text, [...(byText.get(flag.text) ?? []), `\`${shown}\``]);
+  }
+  const rows = [...byText].map(([text, names]) => row(names.join(' '), text));
+  return [row('flags', verdict === 'ignored' ? 'why' : 'advice'), '|---|---|', ...rows].join('\n');
+}
+
+function valueText(flag: Flag<unknown>): string {
+  return flag.metavar ?? '';
+}
+
+function defaultText(flag: Flag<unknown>): string {
+  if (flag.default === undefined) return 'required';
+  if (flag.default === null) return flag.unset ?? 'none';
+  if (Array.isArray(flag.default)) return flag.default.length === 0 ? 'none' : code(flag.default.join(' '));
+  return code(String(flag.default));
+}
+
+const code = (text: string): string => (text === '' ? '' : `\`${text}\``);
+
+/** A pipe inside a cell would end it, in code too. */
+const row = (...cells: readonly string[]): string =>
+  `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;

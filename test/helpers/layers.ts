@@ -1,0 +1,19 @@
+/**
+ * The layers of src, lowest first: a folder imports from lower layers only. docs/map.md tells what each is for.
+ * Knows names, not imports.
+ */
+export const layers: readonly (readonly string[])[] = [
+  ['errors.ts', 'util'],
+  ['graph'],
+  ['onnx'],
+  ['runtime'],
+  ['nn', 'attention', 'optim', 'checkpoint'],
+  ['models'],
+  ['data'],
+  ['template'],
+  ['grpo', 'rewards'],
+  ['arguments'],
+  ['train'],
+  ['report', 'demo'],
+  ['index.ts', 'cli'],
+];
