@@ -11,35 +11,31 @@
 import { argumentsToJson } from '../arguments/args_json.ts';
 import type { RlhfArguments } from '../arguments/resolve.ts';
 import { rlhfCommand } from '../arguments/rlhf.ts';
-import { tdrProbe } from '../attention/probe.ts';
 import { createSampler } from '../data/sampler.ts';
 import { messageOf, SightlineError } from '../errors.ts';
-import { type GroupAdvantages, groupAdvantages } from '../grpo/advantages.ts';
-import { type BatchPlan, type MicroBatch, oldLogpsNeeded, optimizerStepAt, planBatches } from '../grpo/batching.ts';
-import { countStep, grpoLoss, type LossSums } from '../grpo/loss.ts';
-import { completionMetrics, entropyMetrics, lossMetrics, rewardMetrics } from '../grpo/metrics.ts';
+import { type BatchPlan, optimizerStepAt, planBatches } from '../grpo/batching.ts';
+import { lossMetrics } from '../grpo/metrics.ts';
 import { runLength } from '../grpo/order.ts';
-import { type RolloutGroup, type RolloutTools, rollout, scoredRollout } from '../grpo/rollout.ts';
 import { createGenerator, type Generator } from '../models/qwen2_5_vl/generation.ts';
-import type { Group, LayerProbe, Scored } from '../models/qwen2_5_vl/model.ts';
-import { createSchedule, warmupStepsOf } from '../optim/schedule.ts';
 import { loadPlugins } from '../rewards/plugin.ts';
 import { createRewards, type Reward } from '../rewards/registry.ts';
-import { createRandom, type Random } from '../util/random.ts';
+import { createRandom } from '../util/random.ts';
 import { createCheckpoints } from './checkpoints.ts';
 import { completionRows } from './completions.ts';
 import { openTrainingData, type TrainingData } from './data.ts';
 import { evaluate } from './evaluation.ts';
-import type { CompletionRow, Metrics, RunContext } from './events.ts';
-import { createHackingWatch, type HackingWatch } from './hacking.ts';
-import { createAverages, createJournal, type Journal } from './journal.ts';
-import { type Judged, type JudgeOptions, judge, probedPrompts } from './judge.ts';
+import type { CompletionRow, RunContext } from './events.ts';
+import { type Collector, collect, type Experience, experienceMetrics, noReward } from './experience.ts';
+import { createHackingWatch } from './hacking.ts';
+import { createAverages, createJournal } from './journal.ts';
+import type { JudgeOptions } from './judge.ts';
+import { learn } from './learn.ts';
 import { isDue, isLogDue } from './length.ts';
 import { openPolicy, type Policy, policyOptions } from './policy.ts';
-import { encodePrompt, type PromptOfRow } from './prompts.ts';
-import { createReader, type Reader } from './reader.ts';
-import { samplingOf } from './sampling.ts';
+import { encodePrompt } from './prompts.ts';
+import { createReader } from './reader.ts';
 import { createUpdater, type Updater } from './update.ts';
+import { updateOptions } from './update_options.ts';
 
 /**
  * Trains as the arguments say; resolves after the `end` event.
@@ -59,20 +55,7 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     const reference = args.beta === 0 ? null : await openPolicy(policyOptions(args, false));
     if (reference !== null) opened.push(reference);
     const { totalSteps } = runLength(plan, data.train.length, args);
-    const updater = await createUpdater(policy.parameters, {
-      beta1: args.adamBeta1,
-      beta2: args.adamBeta2,
-      epsilon: args.adamEpsilon,
-      weightDecay: args.weightDecay,
-      maxGradNorm: args.maxGradNorm,
-      schedule: createSchedule({
-        type: args.lrSchedulerType,
-        learningRate: args.learningRate,
-        totalSteps,
-        warmupSteps: warmupStepsOf(totalSteps, args),
-        kwargs: args.lrSchedulerKwargs ?? {},
-      }),
-    });
+    const updater = await createUpdater(policy.parameters, updateOptions(args, totalSteps));
     opened.push({ close: () => updater.release() });
     const generator = createGenerator(policy.model);
     opened.push({ close: () => generator.release() });
@@ -95,20 +78,6 @@ interface Parts {
   readonly updater: Updater;
   readonly generator: Generator;
   readonly totalSteps: number;
-}
-
-/** A rollout as the loop learns from it. Per-completion arrays are in the order of its groups. */
-interface Experience {
-  readonly groups: readonly RolloutGroup[];
-  readonly judged: Judged;
-  readonly advantages: GroupAdvantages;
-  /** Of each token, from the first forward that has them; null before it. */
-  readonly entropies: (Float32Array | null)[];
-  /** Log-probabilities under the weights that sampled; null where no micro-batch is off-policy. */
-  readonly oldLogps: readonly Float32Array[] | null;
-  readonly refLogps: readonly Float32Array[] | null;
-  /** The forward of the whole rollout, if it is the one that is learned from. */
-  scored: Scored | null;
 }
 
 async function train(args: RlhfArguments, context: RunContext, parts: Parts): Promise<void> {
@@ -279,202 +248,4 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts): Pr
     ...journal.summary(),
     ...checkpoints.summary(),
   });
-}
-
-// --- collecting experience ---
-
-interface Collector {
-  readonly args: RlhfArguments;
-  readonly plan: BatchPlan;
-  readonly policy: Policy;
-  readonly reference: Policy | null;
-  readonly generator: Generator;
-  readonly reader: Reader<PromptOfRow>;
-  readonly random: Random;
-  readonly journal: Journal;
-  readonly judging: (step: number) => JudgeOptions;
-  readonly signal: AbortSignal;
-}
-
-/** Samples a rollout, scores what has to be scored before the rewards, judges it. */
-async function collect(number: number, step: number, collector: Collector): Promise<Experience> {
-  const { args, plan, policy, reference, generator, reader, random, journal, judging, signal } = collector;
-  const { template } = policy;
-  const prompts = await journal.time('data', () => reader.next(plan.promptsPerRollout));
-  const options = judging(step);
-  const measures = args.attnProbe !== 'eager' && options.rewards.some(({ needs }) => needs.includes('attention'));
-  const probe = measures
-    ? tdrProbe(probedPrompts(prompts), visualIds(policy), policy.config.text.numHiddenLayers)
-    : undefined;
-  // One micro-batch a step, and one step a rollout: what is scored here is what is learned from.
-  const learnsFromThis =
-    plan.microBatchesPerStep === 1 && plan.microBatchesPerRollout === 1 && plan.numIterations === 1;
-  const needsOld = oldLogpsNeeded(plan, number).some(Boolean);
-  const tools = { generator, template, random: random.fork(`rollout ${number}`), signal };
-  const { groups, scored } = await sampleAndScore(prompts, tools, collector, {
-    learnsFromThis,
-    isNeeded: learnsFromThis || needsOld || measures,
-    probe,
-  });
-  const packed = groups.map(toGroup);
-  const refLogps =
-    reference === null
-      ? null
-      : await journal.time('reference', async () =>
-          logpsOf(await reference.model.score(packed, { temperature: args.temperature, keep: false })),
-        );
-
-  const judged = await journal.time('reward', () => judge(groups, measures ? scored!.completions : null, options));
-  const advantages = groupAdvantages(judged.totals, plan.numGenerations, args);
-  return {
-    groups,
-    judged,
-    advantages,
-    entropies: scored === null ? packed.flatMap(({ completions }) => completions.map(() => null)) : entropiesOf(scored),
-    oldLogps: needsOld ? logpsOf(scored!) : null,
-    refLogps,
-    scored: learnsFromThis ? scored : null,
-  };
-}
-
-/** Completions, and their scores if somebody needs them: out of the rollout itself, or from a forward. */
-async function sampleAndScore(
-  prompts: readonly Pick<RolloutGroup, 'row' | 'prompt'>[],
-  tools: RolloutTools,
-  { args, policy, journal }: Collector,
-  want: { readonly learnsFromThis: boolean; readonly isNeeded: boolean; readonly probe: LayerProbe | undefined },
-): Promise<{ groups: RolloutGroup[]; scored: Scored | null }> {
-  const sampling = samplingOf(args, policy);
-  if (want.learnsFromThis && args.reuseRollout) {
-    return journal.time('rollout', () => scoredRollout(prompts, sampling, tools, want.probe));
-  }
-  const groups = await journal.time('rollout', () => rollout(prompts, sampling, tools));
-  if (!want.isNeeded) return { groups, scored: null };
-  const options = { temperature: args.temperature, keep: want.learnsFromThis, probe: want.probe };
-  return { groups, scored: await journal.time('forward', () => policy.model.score(groups.map(toGroup), options)) };
-}
-
-/** What a rollout says about rewards, lengths and entropy, before anything is learned from it. */
-function experienceMetrics(
-  { groups, judged, advantages, entropies }: Experience,
-  hacking: HackingWatch,
-): { metrics: Metrics; warnings: readonly string[] } {
-  const completions = groups.flatMap((group) => group.completions);
-  const named = judged.columns.map(({ label, values }) => ({ name: label, values }));
-  const correlations = hacking.observe(judged, groups[0]!.completions.length);
-  return {
-    metrics: {
-      ...rewardMetrics(judged.totals, advantages, named),
-      ...completionMetrics(
-        completions.map(({ ids }) => ids.length),
-        completions.map(({ truncated }) => truncated),
-      ),
-      ...entropyMetrics(
-        entropies.filter((entropy) => entropy !== null),
-        null,
-      ),
-      ...judged.metrics,
-      ...correlations.metrics,
-    },
-    warnings: correlations.warnings,
-  };
-}
-
-function noReward(step: number, rewards: readonly Reward[]): string {
-  const names = rewards.map(({ name }) => name).join(', ');
-  return `step ${step}: no completion got a reward (${names}: null), so nothing is learned from it. A null says that a reward does not apply: check the columns and images of the dataset, and what the rewards ask for.`;
-}
-
-// --- learning ---
-
-/** Forward and backward of a step's micro-batches; gradients are left in their accumulators. */
-async function learn(
-  microBatches: readonly MicroBatch[],
-  experiences: ReadonlyMap<number, Experience>,
-  { args, policy, journal, signal }: Collector,
-): Promise<{ loss: number; sums: LossSums[] }> {
-  const { model } = policy;
-  const parts = microBatches.map((microBatch) => partOf(microBatch, experiences.get(microBatch.rollout)!));
-  const counts = countStep(parts.map(({ lengths }) => ({ lengths, mask: null })));
-  let loss = 0;
-  const sums: LossSums[] = [];
-  for (const [i, part] of parts.entries()) {
-    signal.throwIfAborted();
-    const { experience } = part;
-    const scored =
-      experience.scored ??
-      (await journal.time('forward', () => model.score(part.groups, { temperature: args.temperature, keep: true })));
-    experience.scored = null; // its buffers are the next forward's
-    const completions = scored.completions.flat();
-    const entropies = entropiesOf(scored);
-    for (const [k, which] of part.indices.entries()) experience.entropies[which] ??= entropies[k]!;
-    const result = grpoLoss(
-      {
-        logps: completions.map(({ logps }) => logps),
-        oldLogps: microBatches[i]!.onPolicy ? null : part.oldLogps,
-        refLogps: part.refLogps,
-        advantages: part.advantages,
-        mask: null,
-      },
-      args,
-      counts,
-    );
-    loss += result.loss;
-    sums.push(result.sums);
-    await journal.time('backward', () => model.backward(scored.tape!, flatten(result.dLogps)));
-  }
-  return { loss, sums };
-}
-
-interface Part {
-  readonly experience: Experience;
-  readonly groups: readonly Group[];
-  /** Its completions, counted within the rollout. */
-  readonly indices: readonly number[];
-  readonly lengths: readonly number[];
-  readonly advantages: Float64Array;
-  readonly oldLogps: readonly Float32Array[] | null;
-  readonly refLogps: readonly Float32Array[] | null;
-}
-
-/** The completions of a micro-batch, cut out of its rollout. */
-function partOf({ runs }: MicroBatch, experience: Experience): Part {
-  const size = experience.groups[0]!.completions.length;
-  const groups = runs.map(({ group, begin, end }): Group => {
-    const whole = toGroup(experience.groups[group]!);
-    return { ...whole, completions: whole.completions.slice(begin - group * size, end - group * size) };
-  });
-  const pick = <T>(values: readonly T[]): T[] => runs.flatMap(({ begin, end }) => values.slice(begin, end));
-  return {
-    experience,
-    groups,
-    indices: runs.flatMap(({ begin, end }) => Array.from({ length: end - begin }, (_, i) => begin + i)),
-    lengths: groups.flatMap(({ completions }) => completions.map(({ length }) => length)),
-    advantages: Float64Array.from(pick([...experience.advantages.advantages])),
-    oldLogps: experience.oldLogps === null ? null : pick(experience.oldLogps),
-    refLogps: experience.refLogps === null ? null : pick(experience.refLogps),
-  };
-}
-
-const toGroup = ({ prompt, completions }: RolloutGroup): Group => ({
-  promptIds: prompt.ids,
-  images: prompt.images,
-  completions: completions.map(({ ids }) => ids),
-});
-
-const logpsOf = ({ completions }: Scored): Float32Array[] => completions.flat().map(({ logps }) => logps.slice());
-
-const entropiesOf = ({ completions }: Scored): Float32Array[] =>
-  completions.flat().map(({ entropies }) => entropies.slice());
-
-const visualIds = ({ config }: Policy): number[] => [config.imageTokenId, config.videoTokenId];
-
-function flatten(rows: readonly Float64Array[]): Float32Array {
-  const flat = new Float32Array(rows.reduce((sum, row) => sum + row.length, 0));
-  let next = 0;
-  for (const row of rows) {
-    flat.set(row, next);
-    next += row.length;
-  }
-  return flat;
 }

@@ -10,7 +10,6 @@ import type { Row } from '../data/row.ts';
 import { createSampler } from '../data/sampler.ts';
 import { SightlineError } from '../errors.ts';
 import type { Qwen2_5_VLModel } from '../models/qwen2_5_vl/model.ts';
-import { createSchedule, warmupStepsOf } from '../optim/schedule.ts';
 import { createCheckpoints } from './checkpoints.ts';
 import { openTrainingData, type RowSource, type TrainingData } from './data.ts';
 import type { Metrics, RunContext } from './events.ts';
@@ -19,7 +18,8 @@ import { createAverages, createJournal, type Journal } from './journal.ts';
 import { isDue, isLogDue, stepsOfRun } from './length.ts';
 import { openPolicy, type Policy, policyOptions } from './policy.ts';
 import { createReader, encodeUnlessLong } from './reader.ts';
-import { createUpdater, type UpdateOptions, type Updater } from './update.ts';
+import { createUpdater, type Updater } from './update.ts';
+import { updateOptions } from './update_options.ts';
 
 /**
  * Trains as the arguments say; resolves after the `end` event.
@@ -168,23 +168,6 @@ async function train(
     if (error instanceof SightlineError && step > 0 && args.saveStrategy !== 'no') await save();
     throw error;
   }
-}
-
-function updateOptions(args: SftArguments, maxSteps: number): UpdateOptions {
-  return {
-    beta1: args.adamBeta1,
-    beta2: args.adamBeta2,
-    epsilon: args.adamEpsilon,
-    weightDecay: args.weightDecay,
-    maxGradNorm: args.maxGradNorm,
-    schedule: createSchedule({
-      type: args.lrSchedulerType,
-      learningRate: args.learningRate,
-      totalSteps: maxSteps,
-      warmupSteps: warmupStepsOf(maxSteps, args),
-      kwargs: args.lrSchedulerKwargs ?? {},
-    }),
-  };
 }
 
 const rowsPerStep = (args: SftArguments): number => args.perDeviceTrainBatchSize * args.gradientAccumulationSteps;

@@ -1,0 +1,155 @@
+/**
+ * Experience: completions of a rollout with their rewards and advantages, and what learning from them needs.
+ * Collects it; does not learn.
+ */
+import type { RlhfArguments } from '../arguments/resolve.ts';
+import { tdrProbe } from '../attention/probe.ts';
+import { type GroupAdvantages, groupAdvantages } from '../grpo/advantages.ts';
+import { type BatchPlan, oldLogpsNeeded } from '../grpo/batching.ts';
+import { completionMetrics, entropyMetrics, rewardMetrics } from '../grpo/metrics.ts';
+import { type RolloutGroup, type RolloutTools, rollout, scoredRollout } from '../grpo/rollout.ts';
+import type { Generator } from '../models/qwen2_5_vl/generation.ts';
+import type { Group, LayerProbe, Scored } from '../models/qwen2_5_vl/model.ts';
+import type { Reward } from '../rewards/registry.ts';
+import type { Random } from '../util/random.ts';
+import type { Metrics } from './events.ts';
+import type { HackingWatch } from './hacking.ts';
+import type { Journal } from './journal.ts';
+import { type Judged, type JudgeOptions, judge, probedPrompts } from './judge.ts';
+import type { Policy } from './policy.ts';
+import type { PromptOfRow } from './prompts.ts';
+import type { Reader } from './reader.ts';
+import { samplingOf } from './sampling.ts';
+
+/** A rollout as the loop learns from it. Per-completion arrays are in the order of its groups. */
+export interface Experience {
+  readonly groups: readonly RolloutGroup[];
+  readonly judged: Judged;
+  readonly advantages: GroupAdvantages;
+  /** Of each token, from the first forward that has them; null before it. */
+  readonly entropies: (Float32Array | null)[];
+  /** Log-probabilities under the weights that sampled; null where no micro-batch is off-policy. */
+  readonly oldLogps: readonly Float32Array[] | null;
+  readonly refLogps: readonly Float32Array[] | null;
+  /** The forward of the whole rollout, if it is the one that is learned from. */
+  scored: Scored | null;
+}
+
+export interface Collector {
+  readonly args: RlhfArguments;
+  readonly plan: BatchPlan;
+  readonly policy: Policy;
+  readonly reference: Policy | null;
+  readonly generator: Generator;
+  readonly reader: Reader<PromptOfRow>;
+  readonly random: Random;
+  readonly journal: Journal;
+  readonly judging: (step: number) => JudgeOptions;
+  readonly signal: AbortSignal;
+}
+
+/** Samples a rollout, scores what has to be scored before the rewards, judges it. */
+export async function collect(number: number, step: number, collector: Collector): Promise<Experience> {
+  const { args, plan, policy, reference, generator, reader, random, journal, judging, signal } = collector;
+  const { template } = policy;
+  const prompts = await journal.time('data', () => reader.next(plan.promptsPerRollout));
+  const options = judging(step);
+  const measures = args.attnProbe !== 'eager' && options.rewards.some(({ needs }) => needs.includes('attention'));
+  const probe = measures
+    ? tdrProbe(probedPrompts(prompts), visualIds(policy), policy.config.text.numHiddenLayers)
+    : undefined;
+  // One micro-batch a step, and one step a rollout: what is scored here is what is learned from.
+  const learnsFromThis =
+    plan.microBatchesPerStep === 1 && plan.microBatchesPerRollout === 1 && plan.numIterations === 1;
+  const needsOld = oldLogpsNeeded(plan, number).some(Boolean);
+  const tools = { generator, template, random: random.fork(`rollout ${number}`), signal };
+  const { groups, scored } = await sampleAndScore(prompts, tools, collector, {
+    learnsFromThis,
+    isNeeded: learnsFromThis || needsOld || measures,
+    probe,
+  });
+  const packed = groups.map(toGroup);
+  const refLogps =
+    reference === null
+      ? null
+      : await journal.time('reference', async () =>
+          logpsOf(await reference.model.score(packed, { temperature: args.temperature, keep: false })),
+        );
+
+  const judged = await journal.time('reward', () => judge(groups, measures ? scored!.completions : null, options));
+  const advantages = groupAdvantages(judged.totals, plan.numGenerations, args);
+  return {
+    groups,
+    judged,
+    advantages,
+    entropies: scored === null ? packed.flatMap(({ completions }) => completions.map(() => null)) : entropiesOf(scored),
+    oldLogps: needsOld ? logpsOf(scored!) : null,
+    refLogps,
+    scored: learnsFromThis ? scored : null,
+  };
+}
+
+/** What a rollout says about rewards, lengths and entropy, before anything is learned from it. */
+export function experienceMetrics(
+  { groups, judged, advantages, entropies }: Experience,
+  hacking: HackingWatch,
+): { metrics: Metrics; warnings: readonly string[] } {
+  const completions = groups.flatMap((group) => group.completions);
+  const named = judged.columns.map(({ label, values }) => ({ name: label, values }));
+  const correlations = hacking.observe(judged, groups[0]!.completions.length);
+  return {
+    metrics: {
+      ...rewardMetrics(judged.totals, advantages, named),
+      ...completionMetrics(
+        completions.map(({ ids }) => ids.length),
+        completions.map(({ truncated }) => truncated),
+      ),
+      ...entropyMetrics(
+        entropies.filter((entropy) => entropy !== null),
+        null,
+      ),
+      ...judged.metrics,
+      ...correlations.metrics,
+    },
+    warnings: correlations.warnings,
+  };
+}
+
+export function noReward(step: number, rewards: readonly Reward[]): string {
+  const names = rewards.map(({ name }) => name).join(', ');
+  return `step ${step}: no completion got a reward (${names}: null), so nothing is learned from it. A null says that a reward does not apply: check the columns and images of the dataset, and what the rewards ask for.`;
+}
+
+/** A rollout's group as the model takes it. */
+export const toGroup = ({ prompt, completions }: RolloutGroup): Group => ({
+  promptIds: prompt.ids,
+  images: prompt.images,
+  completions: completions.map(({ ids }) => ids),
+});
+
+const logpsOf = ({ completions }: Scored): Float32Array[] => completions.flat().map(({ logps }) => logps.slice());
+
+/** Copies: the model's arrays are views of one that the next forward replaces. */
+export const entropiesOf = ({ completions }: Scored): Float32Array[] =>
+  completions.flat().map(({ entropies }) => entropies.slice());
+
+// --- internal ---
+
+/** Completions, and their scores if somebody needs them: out of the rollout itself, or from a forward. */
+async function sampleAndScore(
+  prompts: readonly Pick<RolloutGroup, 'row' | 'prompt'>[],
+  tools: RolloutTools,
+  { args, policy, journal }: Collector,
+  want: { readonly learnsFromThis: boolean; readonly isNeeded: boolean; readonly probe: LayerProbe | undefined },
+): Promise<{ groups: RolloutGroup[]; scored: Scored | null }> {
+  const sampling = samplingOf(args, policy);
+  if (want.learnsFromThis && args.reuseRollout) {
+    return journal.time('rollout', () => scoredRollout(prompts, sampling, tools, want.probe));
+  }
+  const groups = await journal.time('rollout', () => rollout(prompts, sampling, tools));
+  if (!want.isNeeded) return { groups, scored: null };
+  const options = { temperature: args.temperature, keep: want.learnsFromThis, probe: want.probe };
+  return { groups, scored: await journal.time('forward', () => policy.model.score(groups.map(toGroup), options)) };
+}
+
+const visualIds = ({ config }: Policy): number[] => [config.imageTokenId, config.videoTokenId];

@@ -1,0 +1,23 @@
+/**
+ * The optimizer's settings, from a training command's flags.
+ */
+import type { RlhfArguments, SftArguments } from '../arguments/resolve.ts';
+import { createSchedule, warmupStepsOf } from '../optim/schedule.ts';
+import type { UpdateOptions } from './update.ts';
+
+export function updateOptions(args: RlhfArguments | SftArguments, totalSteps: number): UpdateOptions {
+  return {
+    beta1: args.adamBeta1,
+    beta2: args.adamBeta2,
+    epsilon: args.adamEpsilon,
+    weightDecay: args.weightDecay,
+    maxGradNorm: args.maxGradNorm,
+    schedule: createSchedule({
+      type: args.lrSchedulerType,
+      learningRate: args.learningRate,
+      totalSteps,
+      warmupSteps: warmupStepsOf(totalSteps, args),
+      kwargs: args.lrSchedulerKwargs ?? {},
+    }),
+  };
+}

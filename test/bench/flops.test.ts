@@ -1,0 +1,93 @@
+import { describe, expect, test } from 'vitest';
+import {
+  backwardFlop,
+  decodeBytes,
+  decodeFlop,
+  forwardFlop,
+  layerWeights,
+  optimiserBytes,
+  prefillFlop,
+  recomputedFlop,
+  rowsOf,
+  visiblePairs,
+  visionFlop,
+} from '../../bench/flops.ts';
+import { parseConfig } from '../../src/models/qwen2_5_vl/config.ts';
+import { MODEL_PRESETS, publishedConfig } from '../../src/models/qwen2_5_vl/model_sizes.ts';
+import { visionLayout } from '../../src/models/qwen2_5_vl/vision_layout.ts';
+
+const tokens = { endOfText: 0, imEnd: 1, visionStart: 2, visionEnd: 3, imagePad: 4, videoPad: 5 };
+const { text, vision } = parseConfig(publishedConfig(MODEL_PRESETS.mini, tokens, 'float32'), 'mini');
+const step = { prompt: 126, completions: 8, tokens: 64 };
+
+// Hidden 512, heads 8 x 64, key/value heads 2 x 64, intermediate 1280, 8 layers, vocabulary 6000.
+const LAYER = 512 * 512 + 2 * 512 * 128 + 512 * 512 + 3 * 512 * 1280;
+const ROWS = 126 + 8 * 64;
+const PROMPT_PAIRS = 8001; // 126 · 127 / 2
+const PAIRS = PROMPT_PAIRS + 8 * (64 * 126 + 2080); // 2080 = 64 · 65 / 2
+const HEAD = 2 * (8 * 64) * 512 * 6000;
+
+describe('the decoder of the mini model', () => {
+  test('weights, rows and visible pairs', () => {
+    expect(layerWeights(text)).toBe(2_621_440);
+    expect(layerWeights(text)).toBe(LAYER);
+    expect(rowsOf(step)).toBe(638);
+    expect(visiblePairs(step)).toBe(89_153);
+    expect(visiblePairs(step)).toBe(PAIRS);
+  });
+
+  test('visible pairs are those of the mask', () => {
+    const small = { prompt: 5, completions: 3, tokens: 4 };
+    let pairs = 0;
+    for (let row = 0; row < 5; row++) for (let column = 0; column < 5; column++) if (column <= row) pairs++;
+    for (let completion = 0; completion < 3; completion++) {
+      for (let row = 0; row < 4; row++) pairs += 5 + row + 1;
+    }
+    expect(visiblePairs(small)).toBe(pairs);
+  });
+
+  test('forward and backward', () => {
+    expect(forwardFlop(text, step)).toBe(31_366_070_272);
+    expect(forwardFlop(text, step)).toBe(8 * (2 * ROWS * LAYER + 4 * PAIRS * 512) + HEAD);
+    expect(backwardFlop(text, step)).toBe(62_732_140_544);
+  });
+
+  test('what backward computes again', () => {
+    expect(recomputedFlop(text, step, true)).toBe(23_945_814_016);
+    expect(recomputedFlop(text, step, true)).toBe(8 * (2 * ROWS * (LAYER - 512 * 1280) + 2 * PAIRS * 512) + HEAD);
+    expect(recomputedFlop(text, step, false)).toBe(HEAD);
+  });
+
+  test('rollout', () => {
+    expect(prefillFlop(text, 126)).toBe(5_415_911_424);
+    expect(prefillFlop(text, 126)).toBe(8 * (2 * 126 * LAYER + 4 * PROMPT_PAIRS * 512));
+    expect(decodeFlop(text, step)).toBe(25_589_710_848);
+  });
+
+  test('a forward is the prefill, the decoded rows, and the rows of the last tokens', () => {
+    const lastRows = 8 * (2 * 8 * LAYER + 4 * (8 * (126 + 64)) * 512);
+    expect(prefillFlop(text, 126) + decodeFlop(text, step) + lastRows).toBe(forwardFlop(text, step));
+  });
+
+  test('bytes', () => {
+    expect(decodeBytes(text)).toBe(96_233_472);
+    expect(decodeBytes(text)).toBe(4 * (8 * (LAYER + 768 + 2 * 512) + 512 + 6000 * 512));
+    expect(optimiserBytes(1000)).toBe(28_000);
+  });
+});
+
+describe('the vision tower of the mini model', () => {
+  const windowsOf = (grid: readonly [number, number, number]): number[] =>
+    visionLayout(vision, grid).windowRuns.flatMap(({ windows, size }) => new Array<number>(windows).fill(size));
+
+  test('16 x 16 patches: 4 windows of 64', () => {
+    const windows = windowsOf([1, 16, 16]);
+    expect(windows).toEqual([64, 64, 64, 64]);
+    const embedding = 2 * 256 * 1176 * 256;
+    const linears = 4 * 2 * 256 * (4 * 256 * 256 + 3 * 256 * 512);
+    const attention = 4 * 256 * (2 * 256 * 256 + 2 * 4 * 64 * 64);
+    const merger = 2 * 64 * (1024 * 1024 + 1024 * 512);
+    expect(visionFlop(vision, 256, windows)).toBe(1_865_416_704);
+    expect(visionFlop(vision, 256, windows)).toBe(embedding + linears + attention + merger);
+  });
+});

@@ -1,0 +1,84 @@
+/**
+ * Datasets as a run opens them: split, checked, counted.
+ */
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { SightlineError } from '../../src/errors.ts';
+import { openTrainingData, type RowFault } from '../../src/train/data.ts';
+import { temporaryFolder } from '../helpers/folder.ts';
+import { writeRows } from '../helpers/tiny.ts';
+
+const root = temporaryFolder();
+const file = join(root, 'rows.jsonl');
+writeRows(
+  file,
+  Array.from({ length: 10 }, (_, n) => ({ messages: [{ role: 'user', content: `${n}` }], n })),
+);
+const args = { dataset: [file], valDataset: [], splitDatasetRatio: 0, dataSeed: 1, strict: true };
+const numbers = (source: { length: number; row(i: number): { columns: Readonly<Record<string, unknown>> } }) =>
+  Array.from({ length: source.length }, (_, i) => source.row(i).columns.n);
+
+const odd = (row: { readonly columns: Readonly<Record<string, unknown>>; readonly where: string }): RowFault | null =>
+  Number(row.columns.n) % 2 === 0
+    ? null
+    : { reason: 'odd', error: new SightlineError('E_ODD', 'the number is odd', { where: row.where }) };
+
+describe('openTrainingData', () => {
+  test('has all rows for training where nothing else is said', async () => {
+    const { train, evaluation, summary, close } = await openTrainingData(args);
+    expect(numbers(train)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    expect(evaluation).toBeNull();
+    expect(summary).toEqual({ rows: 10, evalRows: 0, dropped: {} });
+    close();
+  });
+
+  test('splits by the seed, every row on one side', async () => {
+    const split = async (dataSeed: number) => {
+      const { train, evaluation, summary, close } = await openTrainingData({
+        ...args,
+        splitDatasetRatio: 0.3,
+        dataSeed,
+      });
+      const sides = [numbers(train), numbers(evaluation!)];
+      expect(summary).toMatchObject({ rows: 7, evalRows: 3 });
+      close();
+      return sides;
+    };
+    const first = await split(1);
+    expect(first.flat().sort()).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    expect(await split(1)).toEqual(first);
+    expect(await split(2)).not.toEqual(first);
+  });
+
+  test('prefers evaluation rows of their own', async () => {
+    const { train, evaluation, close } = await openTrainingData({
+      ...args,
+      valDataset: [`${file}#2`],
+      splitDatasetRatio: 0.3,
+    });
+    expect([train.length, evaluation!.length]).toEqual([10, 2]);
+    close();
+  });
+
+  test('refuses to split a single row', async () => {
+    const opening = openTrainingData({ ...args, dataset: [`${file}#1`], splitDatasetRatio: 0.5 });
+    await expect(opening).rejects.toMatchObject({ code: 'E_DATASET_EMPTY' });
+  });
+
+  test('ends a strict run at the first faulty row, and else leaves out and counts', async () => {
+    await expect(openTrainingData(args, odd)).rejects.toMatchObject({ code: 'E_ODD', where: `${file}:2` });
+    const { train, summary, close } = await openTrainingData({ ...args, strict: false }, odd);
+    expect(numbers(train)).toEqual([0, 2, 4, 6, 8]);
+    expect(summary).toEqual({ rows: 5, evalRows: 0, dropped: { odd: 5 } });
+    close();
+  });
+
+  test('has an error for a dataset of which nothing is left', async () => {
+    const even = (where: string): RowFault => ({
+      reason: 'even',
+      error: new SightlineError('E_EVEN', 'the number is even', { where }),
+    });
+    const opening = openTrainingData({ ...args, strict: false }, (row) => odd(row) ?? even(row.where));
+    await expect(opening).rejects.toThrow(/left out: 5 \(even\), 5 \(odd\)/);
+  });
+});

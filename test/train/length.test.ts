@@ -1,0 +1,34 @@
+import { describe, expect, test } from 'vitest';
+import { isDue, isLogDue, stepsOfRun } from '../../src/train/length.ts';
+
+describe('stepsOfRun', () => {
+  test.each([
+    [10, 5, -1, 3, 6],
+    [10, 4, -1, 1, 3],
+    [10, 4, -1, 0.5, 2],
+    [2, 100, -1, 1, 1],
+    [10, 4, 7, 3, 7],
+  ])('%d rows, %d a step, max_steps %d, %d epochs: %d', (rows, perStep, maxSteps, numTrainEpochs, expected) => {
+    expect(stepsOfRun(rows, perStep, { maxSteps, numTrainEpochs })).toBe(expected);
+  });
+});
+
+describe('isDue', () => {
+  const dueSteps = (strategy: 'no' | 'steps' | 'epoch'): number[] =>
+    [1, 2, 3, 4, 5, 6, 7].filter((step) =>
+      isDue(strategy, 3, { step, maxSteps: 7, epochBefore: (step - 1) / 2.5, epoch: step / 2.5 }),
+    );
+
+  test('never, every few steps, or where an epoch ends; and after the last step', () => {
+    expect(dueSteps('no')).toEqual([]);
+    expect(dueSteps('steps')).toEqual([3, 6, 7]);
+    expect(dueSteps('epoch')).toEqual([3, 5, 7]);
+  });
+});
+
+test('a log is due at its distance, after the last step, and after the first if wanted', () => {
+  const due = (loggingFirstStep: boolean): number[] =>
+    [1, 2, 3, 4, 5, 6, 7].filter((step) => isLogDue({ loggingSteps: 3, loggingFirstStep }, { step, maxSteps: 7 }));
+  expect(due(true)).toEqual([1, 3, 6, 7]);
+  expect(due(false)).toEqual([3, 6, 7]);
+});

@@ -1,0 +1,136 @@
+/**
+ * The optimizer step on small parameters: what is clipped, decayed, skipped, and what a saved state carries on.
+ */
+import { describe, expect, test } from 'vitest';
+import { type Parameters, parametersOf } from '../../src/models/qwen2_5_vl/parameters.ts';
+import { floats } from '../../src/runtime/tensor.ts';
+import { createUpdater, type UpdateOptions } from '../../src/train/update.ts';
+
+const OPTIONS: UpdateOptions = {
+  beta1: 0.9,
+  beta2: 0.95,
+  epsilon: 1e-8,
+  weightDecay: 0,
+  maxGradNorm: 0,
+  schedule: () => 0.1,
+};
+
+function parameters(): Parameters {
+  const values = new Map([
+    ['matrix', floats(Float32Array.of(1, 2, 3, 4), [2, 2])],
+    ['bias', floats(Float32Array.of(5, 6), [2])],
+    ['frozen', floats(Float32Array.of(7), [1])],
+  ]);
+  return parametersOf(values, (name) => name !== 'frozen');
+}
+
+function setGradients(target: Parameters, matrix: number[], bias: number[]): void {
+  target.gradient('matrix').data.set(matrix);
+  target.gradient('bias').data.set(bias);
+}
+
+const valuesOf = (source: Parameters): number[] => source.names.flatMap((name) => [...source.value(name).data]);
+
+describe('update', () => {
+  test('takes the norm over all trained parameters, moves them, and clears the gradients', async () => {
+    const target = parameters();
+    const updater = await createUpdater(target, OPTIONS);
+    setGradients(target, [3, 0, 0, 0], [0, -4]);
+    const { gradNorm, learningRate, skipped } = await updater.update();
+    expect(gradNorm).toBeCloseTo(5, 12);
+    expect([learningRate, skipped]).toEqual([0.1, false]);
+    const expected = [0.9, 2, 3, 4, 5, 6.1, 7]; // the first step of Adam is the rate, against the gradient's sign
+    valuesOf(target).forEach((x, i) => {
+      expect(x).toBeCloseTo(expected[i]!, 6);
+    });
+    expect([...target.gradient('matrix').data, ...target.gradient('bias').data]).toEqual([0, 0, 0, 0, 0, 0]);
+    await updater.release();
+  });
+
+  test('decays matrices and nothing else, unless told otherwise', async () => {
+    const [usual, all] = [parameters(), parameters()];
+    for (const [target, decays] of [
+      [usual, undefined],
+      [all, () => true],
+    ] as const) {
+      const updater = await createUpdater(target, { ...OPTIONS, weightDecay: 0.5, decays });
+      await updater.update();
+      await updater.release();
+    }
+    const nearly = (values: number[]) => values.map((x) => Math.round(x * 1e5) / 1e5);
+    expect(nearly(valuesOf(usual))).toEqual([0.95, 1.9, 2.85, 3.8, 5, 6, 7]);
+    expect(nearly(valuesOf(all))).toEqual([0.95, 1.9, 2.85, 3.8, 4.75, 5.7, 7]);
+  });
+
+  test('clips by the norm: the second moment sees the clipped gradient', async () => {
+    const target = parameters();
+    const updater = await createUpdater(target, { ...OPTIONS, maxGradNorm: 1 });
+    setGradients(target, [30, 0, 0, 0], [0, 40]);
+    await updater.update();
+    const { v } = updater.state().moments.get('matrix')!;
+    expect(v[0]).toBeCloseTo(0.05 * 0.6 ** 2, 6);
+    await updater.release();
+  });
+
+  test('walks the schedule from its first step', async () => {
+    const updater = await createUpdater(parameters(), { ...OPTIONS, schedule: (step) => step / 10 });
+    const rates: number[] = [];
+    for (let i = 0; i < 3; i++) rates.push((await updater.update()).learningRate);
+    expect(rates).toEqual([0, 0.1, 0.2]);
+    await updater.release();
+  });
+
+  test.each([Number.NaN, Number.POSITIVE_INFINITY])('skips a step whose gradient holds %d', async (bad) => {
+    const target = parameters();
+    const updater = await createUpdater(target, OPTIONS);
+    setGradients(target, [1, 1, 1, 1], [1, 1]);
+    await updater.update();
+    const before = valuesOf(target);
+    setGradients(target, [1, bad, 1, 1], [1, 1]);
+    expect(await updater.update()).toMatchObject({ skipped: true });
+    expect(valuesOf(target)).toEqual(before);
+    expect(updater.state().counts).toEqual({ steps: 2, updates: 1, skippedInARow: 1 });
+    setGradients(target, [1, 1, 1, 1], [1, 1]);
+    expect(await updater.update()).toMatchObject({ skipped: false });
+    expect(valuesOf(target).every(Number.isFinite)).toBe(true);
+    expect(updater.state().counts).toEqual({ steps: 3, updates: 2, skippedInARow: 0 });
+    await updater.release();
+  });
+
+  test('gives up after its patience, with the weights of the last good step', async () => {
+    const target = parameters();
+    const updater = await createUpdater(target, { ...OPTIONS, patience: 2 });
+    const before = valuesOf(target);
+    setGradients(target, [Number.NaN, 0, 0, 0], [0, 0]);
+    await updater.update();
+    setGradients(target, [Number.NaN, 0, 0, 0], [0, 0]);
+    await expect(updater.update()).rejects.toMatchObject({ code: 'E_DIVERGED', exitCode: 4, where: 'step 2' });
+    expect(valuesOf(target)).toEqual(before);
+    await updater.release();
+  });
+
+  test('goes on from a saved state as if it had not stopped', async () => {
+    const gradients = [1, 2, 3, 4].map((k) => ({ matrix: [k, -k, 0.5, k * k], bias: [1 / k, -0.1] }));
+    const options: UpdateOptions = { ...OPTIONS, weightDecay: 0.1, schedule: (step) => 0.1 / (1 + step) };
+    const whole = parameters();
+    const one = await createUpdater(whole, options);
+    const halved = parameters();
+    const first = await createUpdater(halved, options);
+    for (const { matrix, bias } of gradients) {
+      setGradients(whole, matrix, bias);
+      await one.update();
+    }
+    for (const { matrix, bias } of gradients.slice(0, 2)) {
+      setGradients(halved, matrix, bias);
+      await first.update();
+    }
+    const second = await createUpdater(halved, options);
+    second.restore(first.state());
+    for (const { matrix, bias } of gradients.slice(2)) {
+      setGradients(halved, matrix, bias);
+      await second.update();
+    }
+    expect(valuesOf(halved)).toEqual(valuesOf(whole));
+    await Promise.all([one, first, second].map((updater) => updater.release()));
+  });
+});
