@@ -2,7 +2,7 @@
  * What every peer is given: one checkpoint with random weights, and rows with one picture each, per picture size.
  * Knows how they are made from sightline's build; knows nothing of the peers.
  */
-import { mkdirSync, openSync, readFileSync, readSync, closeSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, readSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { MODEL_PRESETS } from '../../dist/models/qwen2_5_vl/model_sizes.js';
@@ -36,7 +36,11 @@ export async function writeCheckpoint(dir, tokenizerDir) {
     const headerBytes = Number(length.readBigUInt64LE());
     const header = Buffer.alloc(headerBytes);
     readSync(file, header, 0, headerBytes, 8);
-    const { dtype, shape, data_offsets: [begin] } = JSON.parse(header.toString('utf8'))['model.embed_tokens.weight'];
+    const {
+      dtype,
+      shape,
+      data_offsets: [begin],
+    } = JSON.parse(header.toString('utf8'))['model.embed_tokens.weight'];
     const [rows, width] = shape;
     if (dtype !== 'F32' || rows !== sizes.vocabSize) throw new Error(`unexpected embeddings: ${dtype} [${shape}]`);
     const value = Buffer.alloc(4);
@@ -62,7 +66,9 @@ export async function writeRows(dir, visualTokens, count) {
   for (let i = 0; i < count; i++) {
     const pixels = Uint8Array.from({ length: side * side * 3 }, () => random.int(256));
     const path = join(dir, `${i}.png`);
-    await sharp(pixels, { raw: { width: side, height: side, channels: 3 } }).png().toFile(path);
+    await sharp(pixels, { raw: { width: side, height: side, channels: 3 } })
+      .png()
+      .toFile(path);
     const messages = [
       { role: 'system', content: 'Look at the picture, think, then answer.' },
       { role: 'user', content: `<image>Question ${i}: which shape is in the picture, and which colour does it have?` },

@@ -15,8 +15,8 @@ from transformers import AutoConfig
 
 
 class Trivial(ORM):
-    def __call__(self, completions, **_):
-        return rewards.trivial(completions)
+    def __call__(self, completions, response_token_ids, **_):
+        return rewards.trivial(completions, response_token_ids)
 
 
 class DDAPOAttentionORM(ORM):

@@ -61,8 +61,8 @@ def main():
         report_to=[],
     )
 
-    def trivial(completions, **_):
-        return rewards.trivial([completion[0]["content"] for completion in completions])
+    def trivial(completions, completion_ids, **_):
+        return rewards.trivial([completion[0]["content"] for completion in completions], completion_ids)
 
     def ddapo_attention(prompts, completion_ids, image, **_):
         policy = trainer.accelerator.unwrap_model(trainer.model)

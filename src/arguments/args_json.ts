@@ -29,4 +29,4 @@ export function changedArguments(
 // --- internal ---
 
 /** Flags that say how the arguments are read, not what is done; they have no place in a file of arguments. */
-const HOW_TO_RUN = new Set(['config', 'ignore_unsupported', 'debug']);
+const HOW_TO_RUN = new Set(['config', 'ignore_unsupported', 'debug', 'dry_run']);

@@ -17,7 +17,7 @@ export const GROUPS = [
   'Output',
   'Other',
 ] as const;
-export type Group = (typeof GROUPS)[number];
+type Group = (typeof GROUPS)[number];
 
 /** What one value of a flag may be. */
 export type Shape =

@@ -167,6 +167,11 @@ export const rlhfFlags = {
     default: 'auto',
     help: 'How attention rewards get their numbers: a separate eager forward, sums out of the forward that the loss needs, or both at the first call, compared, then the cheaper one.',
   }),
+  dry_run: boolean({
+    group: 'Other',
+    default: false,
+    help: 'Rehearse one step at its largest, tell its time, peak memory and rewards, and stop; nothing is trained or written.',
+  }),
   reuse_rollout: boolean({
     group: 'GRPO',
     default: true,

@@ -33,8 +33,10 @@ export function checkValue(value: unknown, flag: Flag<unknown>): Checked {
   return { ok: false, message: complaint(culprit, flag.shape) };
 }
 
+// --- internal ---
+
 /** What a value has to be, in words. */
-export function expectation(shape: Shape): string {
+function expectation(shape: Shape): string {
   switch (shape.kind) {
     case 'number': {
       const noun = shape.integer ? 'a whole number' : 'a number';
@@ -54,8 +56,6 @@ export function expectation(shape: Shape): string {
       return shape.choices.length === 1 ? `${shape.choices[0]}` : `one of ${shape.choices.join(', ')}`;
   }
 }
-
-// --- internal ---
 
 const BOOLEANS = new Map([
   ['true', true],

@@ -29,24 +29,6 @@ export function readJsonFileIfPresent(path: string, limit = DEFAULT_LIMIT): Json
   }
 }
 
-/** Bytes -> object; `where` names the origin in errors. */
-export function parseJsonObject(bytes: Uint8Array, where: string): JsonObject {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch (cause) {
-    throw new SightlineError('E_JSON_INVALID', `not valid JSON: ${messageOf(cause)}`, {
-      where,
-      hint: 'the file may be cut off or damaged; fetch it again',
-      cause,
-    });
-  }
-  if (!isJsonObject(value)) {
-    throw new SightlineError('E_JSON_INVALID', `expected a JSON object, found ${describe(value)}`, { where });
-  }
-  return value;
-}
-
 export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
@@ -83,6 +65,24 @@ export function openRegularFile(path: string): { fd: number; size: number } {
 }
 
 // --- internal ---
+
+/** Bytes -> object; `where` names the origin in errors. */
+function parseJsonObject(bytes: Uint8Array, where: string): JsonObject {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (cause) {
+    throw new SightlineError('E_JSON_INVALID', `not valid JSON: ${messageOf(cause)}`, {
+      where,
+      hint: 'the file may be cut off or damaged; fetch it again',
+      cause,
+    });
+  }
+  if (!isJsonObject(value)) {
+    throw new SightlineError('E_JSON_INVALID', `expected a JSON object, found ${describe(value)}`, { where });
+  }
+  return value;
+}
 
 function readRegularFile(path: string, limit: number): Uint8Array {
   const { fd, size } = openRegularFile(path);

@@ -104,8 +104,10 @@ export function isWeightDtype(dtype: SafetensorsDtype): dtype is WeightDtype {
   return dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
 }
 
+// --- internal ---
+
 /** Fills `target` from a position of a file, in as many reads as it takes. */
-export function pread(fd: number, target: Uint8Array, position: number, where: string): void {
+function pread(fd: number, target: Uint8Array, position: number, where: string): void {
   // One read call moves at most 2^31 - 1 bytes.
   const most = 1 << 30;
   for (let done = 0; done < target.length; ) {
@@ -119,8 +121,6 @@ export function pread(fd: number, target: Uint8Array, position: number, where: s
     done += count;
   }
 }
-
-// --- internal ---
 
 function fileOver(
   path: string,

@@ -9,7 +9,7 @@ import { type TensorToWrite, writeSafetensors } from './safetensors.ts';
 import { byteSize } from './safetensors_header.ts';
 
 /** Data bytes of a shard where nothing else is said; what transformers 4 used, and the published checkpoints have. */
-export const DEFAULT_SHARD_BYTES = 5_000_000_000;
+const DEFAULT_SHARD_BYTES = 5_000_000_000;
 
 /** Writes all tensors, in order; a shard is closed before the tensor that would take it past `maxShardBytes`. */
 export async function writeShards(

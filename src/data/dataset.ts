@@ -50,7 +50,7 @@ export async function openDataset(specs: readonly string[], options: DatasetOpti
   for (const spec of specs) {
     const { path } = parseSpec(spec);
     files.push({ path, base: options.imageRoot ?? dirname(resolve(path)), fd: null });
-    for await (const { line } of scan(spec, { ...options, onDrop })) {
+    for await (const line of scan(spec, { ...options, onDrop })) {
       places.file.push(files.length - 1);
       places.begin.push(line.begin);
       places.size.push(line.bytes.length);
@@ -92,23 +92,13 @@ export async function openDataset(specs: readonly string[], options: DatasetOpti
   };
 }
 
-/**
- * The rows of one file as they come, for a single pass; memory is bounded by the longest line. Indices count the rows kept.
- * Errors as `openDataset`, except that a file without rows is no error.
- */
-export async function* readRows(
-  spec: string,
-  options: DatasetOptions & { readonly onDrop?: (row: DroppedRow) => void } = {},
-): AsyncGenerator<Row> {
-  for await (const { row } of scan(spec, options)) yield row;
-}
-
 // --- internal ---
 
 /** Reasons kept for dropped rows; the rest is only counted. */
 const KEPT_REASONS = 100;
 const OTHER_FORMATS = /\.(parquet|csv|tsv|arrow|xlsx?|zip|gz|zst|tar)$/i;
 
+/** The lines of a file that hold good rows, one after the other; memory is bounded by the longest line. */
 async function* scan(
   spec: string,
   {
@@ -116,8 +106,8 @@ async function* scan(
     checkImages = true,
     imageRoot,
     onDrop,
-  }: DatasetOptions & { readonly onDrop?: (row: DroppedRow) => void },
-): AsyncGenerator<{ row: Row; line: Line }> {
+  }: DatasetOptions & { readonly onDrop: (row: DroppedRow) => void },
+): AsyncGenerator<Line> {
   const { path, limit } = parseSpec(spec);
   if (OTHER_FORMATS.test(path)) {
     throw new SightlineError('E_DATASET_FORMAT', `dataset is not JSONL: ${path}`, {
@@ -136,10 +126,10 @@ async function* scan(
         const row = parseRow(parseJson(line.bytes, where), { index, where, base });
         if (checkImages) for (const image of row.images) await checkImageSource(image);
         index++;
-        yield { row, line };
+        yield line;
       } catch (error) {
         if (strict || !(error instanceof SightlineError)) throw error;
-        onDrop?.({ where, code: error.code, message: error.message });
+        onDrop({ where, code: error.code, message: error.message });
       }
     }
   } finally {

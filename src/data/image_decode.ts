@@ -7,7 +7,7 @@ import { messageOf, SightlineError } from '../errors.ts';
 import type { RgbImage } from '../models/qwen2_5_vl/image_resize.ts';
 
 /** Decoded pixels allowed. Above a 50-megapixel phone camera, below what a small compressed file can do to memory. */
-export const MAX_DECODED_PIXELS = 64_000_000;
+const MAX_DECODED_PIXELS = 64_000_000;
 
 /**
  * Decodes PNG, JPEG, WebP and GIF (first frame). As in PIL: EXIF rotation and colour profiles are not applied, alpha is

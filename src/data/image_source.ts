@@ -15,7 +15,7 @@ export type ImageSource =
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array; readonly where: string };
 
 /** Encoded files above this are refused before they are read. */
-export const MAX_IMAGE_BYTES = 256 * 1024 * 1024;
+const MAX_IMAGE_BYTES = 256 * 1024 * 1024;
 
 /**
  * A value of an `images` column -> a source. As in ms-swift: a path, a data URI, a base64 string, or an object

@@ -15,7 +15,7 @@ export interface Line {
 }
 
 /** A line longer than this is refused. */
-export const MAX_LINE_BYTES = 128 * 1024 * 1024;
+const MAX_LINE_BYTES = 128 * 1024 * 1024;
 
 /**
  * Opens a dataset file. Non-blocking and regular files only, so that a FIFO cannot hang the process.

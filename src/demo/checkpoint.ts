@@ -13,7 +13,7 @@ import { writeRandomCheckpoint } from '../models/qwen2_5_vl/random_checkpoint.ts
 import { EMBEDDING_ROWS, writeTokenizer } from './tokenizer.ts';
 
 /** 1,535,040 parameters, 589,760 of them in the vision tower and its merger. */
-export const DEMO_SIZES: ModelSizes = {
+const DEMO_SIZES: ModelSizes = {
   hiddenSize: 128,
   intermediateSize: 256,
   numHiddenLayers: 6,

@@ -8,7 +8,7 @@
 import { mean, present, sampleStd, ZERO_STD } from './statistics.ts';
 
 /** Added to the deviation before dividing (both TRL and ms-swift). */
-export const STD_EPSILON = 1e-4;
+const STD_EPSILON = 1e-4;
 
 export type ScaleRewards = 'group' | 'batch' | 'none';
 

@@ -86,9 +86,9 @@ export interface FlipWatch {
 export const newFlipWatch: FlipWatch = { average: null, seen: 0, wasNegative: false, reported: false };
 
 /** Weight of the newest value in the running average: about the last ten count. */
-export const FLIP_DECAY = 0.2;
+const FLIP_DECAY = 0.2;
 /** The average counts as negative below minus this and as positive above it: twice its noise at 64 pairs a step. */
-export const FLIP_MARGIN = 0.1;
+const FLIP_MARGIN = 0.1;
 /** Values before the average is believed. */
 export const FLIP_MIN_SEEN = 5;
 

@@ -9,7 +9,7 @@
  */
 
 /** The log-ratio ref - policy is held within plus and minus this before the exponential, which then cannot overflow. */
-export const LOG_RATIO_LIMIT = 20;
+const LOG_RATIO_LIMIT = 20;
 /** The estimate itself is held below this (it is never negative). */
 export const KL_LIMIT = 10;
 

@@ -155,14 +155,6 @@ export function countStep(
   return { sequences, tokens, microBatches: microBatches.length };
 }
 
-/**
- * The mask that leaves truncated completions out of the loss (`overlong_filter`, TRL's `mask_truncated_completions`).
- * They keep their place in the group's baseline, and in the denominators that count sequences.
- */
-export function maskTruncated(lengths: readonly number[], truncated: readonly boolean[]): Uint8Array[] {
-  return lengths.map((length, i) => new Uint8Array(length).fill(truncated[i] ? 0 : 1));
-}
-
 // --- internal ---
 
 /** `-min(capped A, clipped A)` and its derivative by the ratio; at a tie each branch gives half, as torch.min does. */

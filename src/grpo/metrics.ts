@@ -139,19 +139,6 @@ export function entropyMetrics(entropies: readonly FloatArray[], mask: readonly 
   };
 }
 
-/** One record for several steps (`logging_steps`): each name averaged over the records that have it. */
-export function averageMetrics(records: readonly Metrics[]): Metrics {
-  const lists = new Map<string, number[]>();
-  for (const record of records) {
-    for (const [name, value] of Object.entries(record)) {
-      const list = lists.get(name);
-      if (list === undefined) lists.set(name, [value]);
-      else list.push(value);
-    }
-  }
-  return Object.fromEntries([...lists].map(([name, values]) => [name, mean(values)!]));
-}
-
 // --- internal ---
 
 /** Math.min(...list) overflows the stack on long lists. */

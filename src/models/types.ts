@@ -4,8 +4,6 @@
  */
 import type { AttentionTensor } from '../attention/tdr.ts';
 
-export type { AttentionTensor } from '../attention/tdr.ts';
-
 /** Arguments of a forward, by the names transformers gives them. */
 export interface ModelKwargs {
   /** B rows of equal length S. */

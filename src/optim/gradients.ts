@@ -1,5 +1,5 @@
 /**
- * What is done to gradient arrays as a whole: their sum of squares (for the norm) and setting them back to zero.
+ * The sum of squares over gradient arrays as a whole, for their norm.
  * Plain loops over memory; knows no tensor and no graph.
  */
 
@@ -8,11 +8,6 @@ export function sumOfSquares(arrays: Iterable<Float32Array>): number {
   let total = 0;
   for (const array of arrays) total += sumOfSquaresOf(array);
   return total;
-}
-
-/** Sets every element to 0, for the next accumulation. */
-export function fillZeros(arrays: Iterable<Float32Array>): void {
-  for (const array of arrays) array.fill(0);
 }
 
 // --- internal ---

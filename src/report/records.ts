@@ -41,8 +41,10 @@ export function completionsJsonl(folder: string): Listener {
   };
 }
 
+// --- internal ---
+
 /** The rows as columns: step, prompt, completion, each reward, advantages, each further column. */
-export function columnTable({ step, rows }: CompletionsEvent): Record<string, Json[]> {
+function columnTable({ step, rows }: CompletionsEvent): Record<string, Json[]> {
   const rewardNames = [...new Set(rows.flatMap((row) => Object.keys(row.rewards)))];
   const extraNames = [...new Set(rows.flatMap((row) => Object.keys(row.extras)))];
   return {
@@ -54,8 +56,6 @@ export function columnTable({ step, rows }: CompletionsEvent): Record<string, Js
     ...Object.fromEntries(extraNames.map((name) => [name, rows.map((row) => row.extras[name] ?? null)])),
   };
 }
-
-// --- internal ---
 
 /** Metrics of a log or an evaluation (`eval_` in front), numbers rounded to 8 decimals, with the epoch. */
 function metricsOf(event: LogEvent | EvalEvent): Line {

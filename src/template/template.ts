@@ -23,9 +23,6 @@ import { createGuard, type Guard } from './guard.ts';
 import { createImageCache, type ProcessedImage } from './image_cache.ts';
 import { concat, type DecodeOptions, readTokenizer, type StreamDecoder, type Tokenizer } from './tokenizer.ts';
 
-export type { ContentPart, Message } from '../data/messages.ts';
-export type { ProcessedImage } from './image_cache.ts';
-
 export interface EncodedPrompt {
   /** As rendered by the chat template, image pads not expanded. */
   readonly text: string;
@@ -129,11 +126,6 @@ export async function openTemplate(
     streamDecoder: tokenizer.streamDecoder,
     close: () => chat.close(),
   };
-}
-
-/** Grids of a prompt's images, as positions and the vision tower want them. */
-export function gridsOf({ images }: Pick<EncodedPrompt, 'images'>): Grid[] {
-  return images.map(({ gridThw }) => gridThw);
 }
 
 // --- internal ---

@@ -14,9 +14,9 @@ import type { CheckpointEvent, Json } from './events.ts';
 import type { Updater } from './update.ts';
 
 /** Names as transformers' Trainer has them, where it has a file for it; ours are JSON and safetensors throughout. */
-export const TRAINER_STATE_FILE = 'trainer_state.json';
-export const OPTIMIZER_FILE = 'optimizer.safetensors';
-export const LOOP_STATE_FILE = 'loop_state.json';
+const TRAINER_STATE_FILE = 'trainer_state.json';
+const OPTIMIZER_FILE = 'optimizer.safetensors';
+const LOOP_STATE_FILE = 'loop_state.json';
 
 export interface CheckpointsOptions {
   /** Folder of the run. */

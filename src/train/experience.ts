@@ -7,7 +7,7 @@ import { tdrProbe } from '../attention/probe.ts';
 import { type GroupAdvantages, groupAdvantages } from '../grpo/advantages.ts';
 import { type BatchPlan, oldLogpsNeeded } from '../grpo/batching.ts';
 import { completionMetrics, entropyMetrics, rewardMetrics } from '../grpo/metrics.ts';
-import { type RolloutGroup, type RolloutTools, rollout, scoredRollout } from '../grpo/rollout.ts';
+import { type RolloutGroup, type RolloutTools, rollout, type Sampling, scoredRollout } from '../grpo/rollout.ts';
 import type { Generator } from '../models/qwen2_5_vl/generation.ts';
 import type { Group, LayerProbe, Scored } from '../models/qwen2_5_vl/model.ts';
 import type { Reward } from '../rewards/registry.ts';
@@ -18,8 +18,6 @@ import type { Journal } from './journal.ts';
 import { type Judged, type JudgeOptions, judge, probedPrompts } from './judge.ts';
 import type { Policy } from './policy.ts';
 import type { PromptOfRow } from './prompts.ts';
-import type { Reader } from './reader.ts';
-import { samplingOf } from './sampling.ts';
 
 /** A rollout as the loop learns from it. Per-completion arrays are in the order of its groups. */
 export interface Experience {
@@ -41,7 +39,7 @@ export interface Collector {
   readonly policy: Policy;
   readonly reference: Policy | null;
   readonly generator: Generator;
-  readonly reader: Reader<PromptOfRow>;
+  readonly sampling: Sampling;
   readonly random: Random;
   readonly journal: Journal;
   readonly judging: (step: number) => JudgeOptions;
@@ -49,10 +47,14 @@ export interface Collector {
 }
 
 /** Samples a rollout, scores what has to be scored before the rewards, judges it. */
-export async function collect(number: number, step: number, collector: Collector): Promise<Experience> {
-  const { args, plan, policy, reference, generator, reader, random, journal, judging, signal } = collector;
+export async function collect(
+  prompts: readonly PromptOfRow[],
+  number: number,
+  step: number,
+  collector: Collector,
+): Promise<Experience> {
+  const { args, plan, policy, reference, generator, random, journal, judging, signal } = collector;
   const { template } = policy;
-  const prompts = await journal.time('data', () => reader.next(plan.promptsPerRollout));
   const options = judging(step);
   const measures = args.attnProbe !== 'eager' && options.rewards.some(({ needs }) => needs.includes('attention'));
   const probe = measures
@@ -137,12 +139,11 @@ export const entropiesOf = ({ completions }: Scored): Float32Array[] =>
 
 /** Completions, and their scores if somebody needs them: out of the rollout itself, or from a forward. */
 async function sampleAndScore(
-  prompts: readonly Pick<RolloutGroup, 'row' | 'prompt'>[],
+  prompts: readonly PromptOfRow[],
   tools: RolloutTools,
-  { args, policy, journal }: Collector,
+  { args, policy, sampling, journal }: Collector,
   want: { readonly learnsFromThis: boolean; readonly isNeeded: boolean; readonly probe: LayerProbe | undefined },
 ): Promise<{ groups: RolloutGroup[]; scored: Scored | null }> {
-  const sampling = samplingOf(args, policy);
   if (want.learnsFromThis && args.reuseRollout) {
     return journal.time('rollout', () => scoredRollout(prompts, sampling, tools, want.probe));
   }

@@ -25,7 +25,7 @@ import type { ModelSummary } from './events.ts';
 export type Freeze = Readonly<Record<ModelPart, boolean>>;
 
 /** As ms-swift has it: the decoder is trained, the vision tower and its merger are not. */
-export const DEFAULT_FREEZE: Freeze = { llm: false, vit: true, aligner: true };
+const DEFAULT_FREEZE: Freeze = { llm: false, vit: true, aligner: true };
 
 export interface PolicyOptions {
   /** Checkpoint folder. */

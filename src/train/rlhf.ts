@@ -15,7 +15,7 @@ import { createSampler } from '../data/sampler.ts';
 import { messageOf, SightlineError } from '../errors.ts';
 import { type BatchPlan, optimizerStepAt, planBatches } from '../grpo/batching.ts';
 import { lossMetrics } from '../grpo/metrics.ts';
-import { runLength } from '../grpo/order.ts';
+import { runLength } from '../grpo/run_length.ts';
 import { createGenerator, type Generator } from '../models/qwen2_5_vl/generation.ts';
 import { loadPlugins } from '../rewards/plugin.ts';
 import { createRewards, type Reward } from '../rewards/registry.ts';
@@ -34,6 +34,8 @@ import { isDue, isLogDue } from './length.ts';
 import { openPolicy, type Policy, policyOptions } from './policy.ts';
 import { encodePrompt } from './prompts.ts';
 import { createReader } from './reader.ts';
+import { rehearse } from './rehearsal.ts';
+import { samplingOf } from './sampling.ts';
 import { createUpdater, type Updater } from './update.ts';
 import { updateOptions } from './update_options.ts';
 
@@ -54,13 +56,14 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     // The reference: the weights training starts from, never updated.
     const reference = args.beta === 0 ? null : await openPolicy(policyOptions(args, false));
     if (reference !== null) opened.push(reference);
-    const { totalSteps } = runLength(plan, data.train.length, args);
+    const totalSteps = runLength(plan, data.train.length, args);
     const updater = await createUpdater(policy.parameters, updateOptions(args, totalSteps));
     opened.push({ close: () => updater.release() });
     const generator = createGenerator(policy.model);
     opened.push({ close: () => generator.release() });
     context.signal.throwIfAborted();
-    await train(args, context, { plan, rewards, data, policy, reference, updater, generator, totalSteps });
+    const run = { plan, rewards, data, policy, reference, updater, generator, totalSteps };
+    await (args.dryRun ? rehearse(data.train, collectorOf(args, context, run)) : train(args, context, run));
   } finally {
     for (const part of opened.reverse()) await part.close();
     data.close();
@@ -81,12 +84,12 @@ interface Parts {
 }
 
 async function train(args: RlhfArguments, context: RunContext, parts: Parts): Promise<void> {
-  const { plan, rewards, data, policy, reference, updater, generator, totalSteps } = parts;
-  const { model } = policy;
-  const journal = createJournal(context);
-  const random = createRandom(args.seed);
+  const { plan, rewards, data, policy, updater, generator, totalSteps } = parts;
+  const collector = collectorOf(args, context, parts);
+  const { journal, judging, random } = collector;
   const sampler = createSampler({ length: data.train.length, seed: args.dataSeed, shuffle: args.datasetShuffle });
   const reader = createReader(data.train, sampler, args.truncationStrategy, encodePrompt(policy.template));
+  const nextPrompts = () => journal.time('data', () => reader.next(plan.promptsPerRollout));
   const checkpoints = createCheckpoints({
     outputDir: context.outputDir,
     source: policy.source,
@@ -114,18 +117,6 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts): Pr
   });
   if (plan.notice !== null) await journal.notice('info', plan.notice);
 
-  const judging = (step: number): JudgeOptions => ({
-    rewards,
-    model,
-    attnProbe: args.attnProbe,
-    logger: {
-      debug: (line) => void journal.emit({ type: 'notice', level: 'debug', text: line }),
-      info: (line) => void journal.notice('info', line),
-      warn: (line) => void journal.notice('warn', line),
-    },
-    step,
-    maxSteps: totalSteps,
-  });
   const evaluateNow = async (step: number): Promise<void> => {
     if (data.evaluation === null) return;
     const metrics = await journal.time('eval', () =>
@@ -140,18 +131,6 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts): Pr
     await journal.emit({ type: 'eval', step, maxSteps: totalSteps, epoch: epochOf(step), metrics });
   };
 
-  const collector: Collector = {
-    args,
-    plan,
-    policy,
-    reference,
-    generator,
-    reader,
-    random,
-    journal,
-    judging,
-    signal: context.signal,
-  };
   const experiences = new Map<number, Experience>();
   let completionLog: CompletionRow[] = [];
   let saidNoReward = false;
@@ -181,7 +160,7 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts): Pr
       const fresh: Experience[] = [];
       for (const { rollout: number } of microBatches) {
         if (experiences.has(number)) continue;
-        const experience = await collect(number, step, collector);
+        const experience = await collect(await nextPrompts(), number, step, collector);
         experiences.set(number, experience);
         fresh.push(experience);
       }
@@ -226,9 +205,10 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts): Pr
     }
   } catch (error) {
     const stopped = context.signal.aborted && error === context.signal.reason;
-    // The step under way is dropped; what was learned before it is kept. A bug of ours may have struck amid an update,
-    // so what it leaves is not saved.
-    if (step > 0 && args.saveStrategy !== 'no' && (stopped || error instanceof SightlineError)) {
+    // The step under way is dropped; what was learned before it is kept. Not so weights that have diverged, nor those
+    // that a bug of ours may have left half updated.
+    const isWhole = stopped || (error instanceof SightlineError && error.code !== 'E_DIVERGED');
+    if (step > 0 && args.saveStrategy !== 'no' && isWhole) {
       await save().catch(async (fault) => {
         if (stopped) throw fault;
         await journal.notice('warn', `step ${step} could not be saved: ${messageOf(fault)}`);
@@ -248,4 +228,34 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts): Pr
     ...journal.summary(),
     ...checkpoints.summary(),
   });
+}
+
+/** What collecting experience takes, from the parts of the run. */
+function collectorOf(args: RlhfArguments, context: RunContext, parts: Parts): Collector {
+  const { plan, rewards, policy, reference, generator, totalSteps } = parts;
+  const journal = createJournal(context);
+  const judging = (step: number): JudgeOptions => ({
+    rewards,
+    model: policy.model,
+    attnProbe: args.attnProbe,
+    logger: {
+      debug: (line) => void journal.emit({ type: 'notice', level: 'debug', text: line }),
+      info: (line) => void journal.notice('info', line),
+      warn: (line) => void journal.notice('warn', line),
+    },
+    step,
+    maxSteps: totalSteps,
+  });
+  return {
+    args,
+    plan,
+    policy,
+    reference,
+    generator,
+    sampling: samplingOf(args, policy),
+    random: createRandom(args.seed),
+    journal,
+    judging,
+    signal: context.signal,
+  };
 }

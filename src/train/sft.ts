@@ -42,11 +42,13 @@ export async function runSft(args: SftArguments, context: RunContext): Promise<v
   }
 }
 
+// --- internal ---
+
 /**
  * Loss and gradients of one optimizer step: -Σ log p / tokens over all micro-batches. Gradients are added to the
  * parameters' accumulators. Each micro-batch is one packed forward and backward.
  */
-export async function crossEntropyStep(
+async function crossEntropyStep(
   model: Pick<Qwen2_5_VLModel, 'score' | 'backward'>,
   microBatches: readonly (readonly Example[])[],
   time: Journal['time'],
@@ -63,8 +65,6 @@ export async function crossEntropyStep(
   }
   return loss;
 }
-
-// --- internal ---
 
 interface Parts {
   readonly data: TrainingData;

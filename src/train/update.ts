@@ -16,7 +16,7 @@ import type { Schedule } from '../optim/schedule.ts';
 export type DecayRule = (name: string, shape: readonly number[]) => boolean;
 
 /** Matrices decay; biases and norm weights, which are vectors, do not. */
-export const matricesDecay: DecayRule = (_name, shape) => shape.length > 1;
+const matricesDecay: DecayRule = (_name, shape) => shape.length > 1;
 
 export interface UpdateOptions extends AdamWOptions {
   readonly schedule: Schedule;

@@ -14,30 +14,13 @@ export interface Random {
   shuffle<T>(array: T[]): T[];
   /** An independent stream that depends on this stream's seed and the label, not on how much was drawn. */
   fork(label: string): Random;
-  /** Everything needed to go on from here, for `restoreRandom`. */
-  state(): number[];
 }
 
 /** A stream for a seed; equal seeds give equal streams. */
 export function createRandom(seed: number | string): Random {
-  const [a, b, c] = hash(String(seed));
-  const random = fromState([a, b, c, 1, a, b, c]);
-  for (let i = 0; i < 12; i++) random.next();
-  return random;
-}
-
-/** The stream that `state()` was taken from, at that point. */
-export function restoreRandom(state: readonly number[]): Random {
-  return fromState(state);
-}
-
-// --- internal ---
-
-/** state: sfc32's a, b, c and counter, then the seed's three words (what forks depend on). */
-function fromState(initial: readonly number[]): Random {
-  if (initial.length !== 7) throw new Error(`internal: random state has ${initial.length} words, expected 7`);
-  let [a, b, c, counter] = initial as [number, number, number, number];
-  const seed = initial.slice(4);
+  const words = hash(String(seed));
+  let [a, b, c] = words;
+  let counter = 1;
   const bits = (): number => {
     const t = (((a + b) | 0) + counter) | 0;
     counter = (counter + 1) | 0;
@@ -63,11 +46,13 @@ function fromState(initial: readonly number[]): Random {
       }
       return array;
     },
-    fork: (label) => createRandom(`${seed.join(':')}/${label}`),
-    state: () => [a, b, c, counter, ...seed],
+    fork: (label) => createRandom(`${words.join(':')}/${label}`),
   };
+  for (let i = 0; i < 12; i++) bits();
   return random;
 }
+
+// --- internal ---
 
 /** Three 32-bit words from a string (FNV-1a with different offsets, then mixed). */
 function hash(text: string): [number, number, number] {

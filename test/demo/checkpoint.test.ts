@@ -3,13 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openCheckpoint } from '../../src/checkpoint/open.ts';
-import { readRows } from '../../src/data/dataset.ts';
+import { openDataset } from '../../src/data/dataset.ts';
 import { packCheckpoint, writeInitialCheckpoint } from '../../src/demo/checkpoint.ts';
 import { generateDataset } from '../../src/demo/dataset.ts';
 import { specialId } from '../../src/demo/tokenizer.ts';
 import { readConfig } from '../../src/models/qwen2_5_vl/config.ts';
-import { parameterCount, validateShapes } from '../../src/models/qwen2_5_vl/weights.ts';
+import { validateShapes } from '../../src/models/qwen2_5_vl/weights.ts';
 import { openTemplate } from '../../src/template/template.ts';
+import { parameterCount } from '../models/qwen2_5_vl/parameter_count.ts';
 
 let root: string;
 let initial: string;
@@ -68,14 +69,17 @@ describe('the untrained checkpoint', () => {
     const { data, prompt } = await generateDataset({ kind: 'grpo', rows: 30, seed: 0, outputDir: join(root, 'rows') });
     const config = await readConfig(initial);
     const template = await openTemplate(initial, config, { system: readFileSync(prompt, 'utf8') });
+    const dataset = await openDataset([data]);
     try {
-      for await (const row of readRows(data)) {
+      for (let i = 0; i < dataset.length; i++) {
+        const row = dataset.row(i);
         const { ids, images, systemPrefix } = await template.encode(row.messages, row.images);
         expect(images.map(({ gridThw }) => gridThw)).toEqual([[1, 8, 8]]);
         expect(ids.filter((id) => id === config.imageTokenId)).toHaveLength(16);
         expect([ids.length, systemPrefix]).toEqual([row.columns.hint ? 52 : 47, 15]);
       }
     } finally {
+      dataset.close();
       await template.close();
     }
   });

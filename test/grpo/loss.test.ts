@@ -7,7 +7,6 @@ import {
   type LossBatch,
   type LossOptions,
   type LossType,
-  maskTruncated,
   type StepCounts,
 } from '../../src/grpo/loss.ts';
 import { createRandom } from '../../src/util/random.ts';
@@ -149,7 +148,7 @@ describe('masks', () => {
   test('a truncated completion leaves the loss and the token count, not the sequence count', () => {
     const batch = randomBatch('truncated', 4, optionsOf('dapo', 'token', 0.04));
     const lengths = batch.logps.map((row) => row.length);
-    const masked = { ...batch, mask: maskTruncated(lengths, [false, true, false, false]) };
+    const masked = { ...batch, mask: maskOf(batch, [1]) };
     const step = stepOf([masked]);
     expect(step.sequences).toBe(4);
     expect(step.tokens).toBe(lengths[0]! + lengths[2]! + lengths[3]!);
@@ -171,10 +170,7 @@ describe('masks', () => {
       const batch = randomBatch('empty', 2, options);
       const masked = {
         ...batch,
-        mask: maskTruncated(
-          batch.logps.map((row) => row.length),
-          [true, true],
-        ),
+        mask: maskOf(batch, [0, 1]),
       };
       const { loss, dLogps } = grpoLoss(masked, options, stepOf([masked]));
       expect(loss).toBe(0);
@@ -213,6 +209,11 @@ function optionsOf(lossType: LossType, importanceSamplingLevel: ImportanceSampli
 
 function stepOf(batches: readonly LossBatch[]): StepCounts {
   return countStep(batches.map(({ logps, mask }) => ({ lengths: logps.map((row) => row.length), mask })));
+}
+
+/** Leaves all tokens of the given sequences out. */
+function maskOf(batch: LossBatch, out: readonly number[]): Uint8Array[] {
+  return batch.logps.map(({ length }, i) => new Uint8Array(length).fill(out.includes(i) ? 0 : 1));
 }
 
 function pick(batch: LossBatch, rows: readonly number[]): LossBatch {

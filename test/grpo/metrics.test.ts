@@ -1,13 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { groupAdvantages } from '../../src/grpo/advantages.ts';
-import { countStep, grpoLoss, type LossSums, maskTruncated } from '../../src/grpo/loss.ts';
-import {
-  averageMetrics,
-  completionMetrics,
-  entropyMetrics,
-  lossMetrics,
-  rewardMetrics,
-} from '../../src/grpo/metrics.ts';
+import { countStep, grpoLoss, type LossSums } from '../../src/grpo/loss.ts';
+import { completionMetrics, entropyMetrics, lossMetrics, rewardMetrics } from '../../src/grpo/metrics.ts';
 import { float64, goldenGrpo } from './golden.ts';
 
 describe('against TRL', () => {
@@ -128,17 +122,12 @@ describe('lossMetrics', () => {
 describe('entropyMetrics', () => {
   test('averages over tokens and over sequences, masked rows left out', () => {
     const rows = [Float32Array.of(1, 2, 3), Float32Array.of(6), Float32Array.of(100, 100)];
-    expect(entropyMetrics(rows, maskTruncated([3, 1, 2], [false, false, true]))).toEqual({
+    expect(entropyMetrics(rows, [Uint8Array.of(1, 1, 1), Uint8Array.of(1), Uint8Array.of(0, 0)])).toEqual({
       entropy: 3,
       'entropy/mean': 4,
       'entropy/max': 6,
       'entropy/min': 2,
     });
-    expect(entropyMetrics(rows.slice(2), maskTruncated([2], [true]))).toEqual({});
+    expect(entropyMetrics(rows.slice(2), [Uint8Array.of(0, 0)])).toEqual({});
   });
-});
-
-test('averageMetrics averages a name over the records that have it', () => {
-  expect(averageMetrics([{ a: 1, b: 4 }, { a: 3 }])).toEqual({ a: 2, b: 4 });
-  expect(averageMetrics([])).toEqual({});
 });

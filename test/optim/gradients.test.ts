@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openSafetensors } from '../../src/checkpoint/safetensors.ts';
 import { globalNorm } from '../../src/optim/clip.ts';
-import { fillZeros, sumOfSquares } from '../../src/optim/gradients.ts';
+import { sumOfSquares } from '../../src/optim/gradients.ts';
 import { createRandom } from '../../src/util/random.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
 
@@ -46,10 +46,4 @@ describe('sum of squares', () => {
     expect(Math.abs(globalNorm([sumOfSquares(arrays)]) / expected - 1)).toBeLessThan(1e-5);
     file.close();
   });
-});
-
-test('zeros', () => {
-  const whole = Float32Array.of(1, 2, 3, 4);
-  fillZeros([whole.subarray(1, 3), new Float32Array(0)]);
-  expect([...whole]).toEqual([1, 0, 0, 4]);
 });

@@ -12,6 +12,7 @@ import {
   pictureRow,
   readLines,
   readWeights,
+  runFolder,
   type TinyProject,
   type TinyRun,
   tinyProject,
@@ -402,6 +403,15 @@ test('evaluation: before, at every interval and at the end, without a trace in w
   const plain = await run();
   expect(weightDifference(weightsAt(plain), weightsAt(evaluated))).toBe(0);
   expect(evaluated.last.best_model_checkpoint).toBe(join(evaluated.folder, 'checkpoint-2'));
+});
+
+test('weights that have diverged end the run with exit code 4 and are not saved', async () => {
+  const diverging = tinyRun(project, 'diverged', { learning_rate: '1e38', max_steps: '20' });
+  await expect(diverging).rejects.toMatchObject({ code: 'E_DIVERGED', exitCode: 4 });
+  const folder = runFolder(join(root, 'runs', 'diverged'));
+  expect(readdirSync(folder).filter((name) => name.startsWith('checkpoint'))).toEqual([]);
+  const logs = readLines<Record<string, unknown>>(join(folder, 'logging.jsonl'));
+  expect(logs.length).toBeGreaterThanOrEqual(5);
 });
 
 test('a run that is stopped before it begins leaves nothing behind', async () => {

@@ -339,16 +339,13 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
   return model;
 }
 
+// --- internal ---
+
 /** The group as the packer wants it: positions of its prompt worked out from its images. */
-export function withPositions(
-  { promptIds, images, completions, positions }: Group,
-  sizes: Qwen2_5_VLConfig,
-): GroupToPack {
+function withPositions({ promptIds, images, completions, positions }: Group, sizes: Qwen2_5_VLConfig): GroupToPack {
   const grids = images.map(({ gridThw }) => gridThw);
   return { promptIds, promptPositions: positions ?? ropeIndex(promptIds, grids, sizes), completions };
 }
-
-// --- internal ---
 
 /** Values of all completion tokens in packed order, cut into completions. */
 function perCompletion(

@@ -71,8 +71,6 @@ export const MODEL_PRESETS = {
   },
 } as const satisfies Record<string, ModelSizes>;
 
-export type ModelPreset = keyof typeof MODEL_PRESETS;
-
 /** Ids of the control tokens a config names. */
 export interface ControlTokens {
   readonly endOfText: number;

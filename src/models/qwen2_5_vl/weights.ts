@@ -16,13 +16,6 @@ export function expectedTensors(config: Qwen2_5_VLConfig): Map<string, readonly 
   return new Map([...textTensors(config.text), ...visionTensors(config.vision)]);
 }
 
-/** Number of parameters of the model; a tied head counts once. */
-export function parameterCount(config: Qwen2_5_VLConfig): number {
-  let sum = 0;
-  for (const shape of expectedTensors(config).values()) sum += shape.reduce((product, dim) => product * dim, 1);
-  return sum;
-}
-
 /**
  * Checks that every expected tensor is there with its shape.
  *

@@ -8,9 +8,10 @@ import {
   type RandomCheckpointOptions,
   writeRandomCheckpoint,
 } from '../../../src/models/qwen2_5_vl/random_checkpoint.ts';
-import { parameterCount, validateShapes } from '../../../src/models/qwen2_5_vl/weights.ts';
+import { validateShapes } from '../../../src/models/qwen2_5_vl/weights.ts';
 import { folderOf, refusal, scratch, shown } from '../../checkpoint/scratch.ts';
 import { goldenCheckpoints } from '../../helpers/golden.ts';
+import { parameterCount } from './parameter_count.ts';
 
 const { model: tokenizerDir } = goldenCheckpoints()[0]!;
 const { vocabSize } = (await readConfig(tokenizerDir)).text;

@@ -1,0 +1,40 @@
+import { describe, expect, test } from 'vitest';
+import { SightlineError } from '../../src/errors.ts';
+import { planBatches } from '../../src/grpo/batching.ts';
+import { runLength } from '../../src/grpo/run_length.ts';
+
+const plan = planBatches({
+  perDeviceTrainBatchSize: 8,
+  gradientAccumulationSteps: 3,
+  generationBatchSize: null,
+  stepsPerGeneration: null,
+  numGenerations: 8,
+  numIterations: 1,
+});
+
+describe('runLength', () => {
+  test('epochs, rounded up to whole steps', () => {
+    expect(runLength(plan, 11, { numTrainEpochs: 2, maxSteps: -1 })).toBe(6);
+    expect(runLength(plan, 11, { numTrainEpochs: 0.5, maxSteps: -1 })).toBe(2);
+    expect(runLength(plan, 11, { numTrainEpochs: 2, maxSteps: 4 })).toBe(4);
+  });
+
+  test('thirds of a step add up', () => {
+    const third = planBatches({
+      perDeviceTrainBatchSize: 8,
+      gradientAccumulationSteps: 3,
+      generationBatchSize: null,
+      stepsPerGeneration: 1,
+      numGenerations: 8,
+      numIterations: 1,
+    });
+    expect(runLength(third, 1, { numTrainEpochs: 3, maxSteps: -1 })).toBe(1);
+    expect(runLength(third, 1, { numTrainEpochs: 4, maxSteps: -1 })).toBe(2);
+  });
+
+  test('a dataset below one rollout is refused with both numbers', () => {
+    const act = (): unknown => runLength(plan, 2, { numTrainEpochs: 1, maxSteps: 5 });
+    expect(act).toThrow(SightlineError);
+    expect(act).toThrow('the dataset has 2 rows, but a rollout takes 3 prompts');
+  });
+});
