@@ -12,7 +12,6 @@ import { SightlineError } from '../errors.ts';
 import type { Qwen2_5_VLConfig } from '../models/qwen2_5_vl/config.ts';
 import {
   checkAgainstVision,
-  type Grid,
   type ImageLimits,
   processImage,
   readImageProcessorConfig,

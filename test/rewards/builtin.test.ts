@@ -1,11 +1,8 @@
-import { afterAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { MathAccuracy } from '../../src/rewards/accuracy/index.ts';
 import { Format } from '../../src/rewards/format/index.ts';
-import { closeMathProcess } from '../../src/rewards/math/check.ts';
 import { MultiModalAccuracyORM } from '../../src/rewards/r1v_accuracy/index.ts';
 import { rewardKwargs } from '../helpers/reward_kwargs.ts';
-
-afterAll(closeMathProcess);
 
 describe('format', () => {
   test.each([

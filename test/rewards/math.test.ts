@@ -1,10 +1,8 @@
-import { afterAll, describe, expect, test } from 'vitest';
-import { checkMath, closeMathProcess } from '../../src/rewards/math/check.ts';
+import { describe, expect, test } from 'vitest';
+import { checkMath } from '../../src/rewards/math/check.ts';
 import { answerTag, extractMath } from '../../src/rewards/math/extract.ts';
 import { normalizeMath } from '../../src/rewards/math/normalize.ts';
 import { closeNumbers, quickEqual, splitList } from '../../src/rewards/math/quick.ts';
-
-afterAll(closeMathProcess);
 
 async function verdict(reference: string, answer: string): Promise<string> {
   const gold = normalizeMath(reference);

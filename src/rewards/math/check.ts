@@ -30,12 +30,6 @@ export function checkMath(reference: string, answer: string, limits = { deadline
   return turn;
 }
 
-/** Ends the maths process, if one runs. The next check starts another. */
-export function closeMathProcess(): void {
-  current?.kill('SIGKILL');
-  current = undefined;
-}
-
 // --- internal ---
 
 let current: ChildProcess | undefined;
