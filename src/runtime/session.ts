@@ -71,10 +71,10 @@ export async function compile(graph: Graph, options: RuntimeOptions = {}): Promi
   };
 }
 
-/** Name and version of what computes, for logs. */
-export async function runtimeVersion(): Promise<string> {
-  const ort = await loadOrt();
-  return `onnxruntime-node ${ort.env.versions.node ?? 'unknown'}`;
+/** Says that this very tensor object will be fed often, as weights are: its wrapping is kept as long as it lives. */
+export function pin<T extends Tensor>(tensor: T): T {
+  pinned.set(tensor, null);
+  return tensor;
 }
 
 // --- internal ---
@@ -102,7 +102,18 @@ async function createSession(ort: Ort, lowered: LoweredGraph, options: RuntimeOp
   }
 }
 
+/** What ONNX Runtime calls a tensor that is fed again and again, made once: `pin`. */
+const pinned = new WeakMap<Tensor, OrtTensor | null>();
+
 function toOrt(ort: Ort, tensor: Tensor): OrtTensor {
+  const known = pinned.get(tensor);
+  if (known != null) return known;
+  const made = wrap(ort, tensor);
+  if (known === null) pinned.set(tensor, made);
+  return made;
+}
+
+function wrap(ort: Ort, tensor: Tensor): OrtTensor {
   return tensor.dtype === 'float32'
     ? new ort.Tensor('float32', tensor.data, tensor.dims)
     : new ort.Tensor('int32', tensor.data, tensor.dims);

@@ -114,7 +114,7 @@ export function goldenImages(golden: GoldenCase, pixelValues: FloatTensor): Hash
 export const groupOf = (
   golden: GoldenCase,
   images: readonly HashedImage[],
-  completions = [golden.completion_ids],
+  completions: Group['completions'] = [golden.completion_ids],
 ): Group => ({
   promptIds: Int32Array.from(golden.prompt_ids),
   images,

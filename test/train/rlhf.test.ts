@@ -257,6 +257,18 @@ describe('the same result, computed otherwise', () => {
   });
 });
 
+test('micro-batches of one and a half groups: each completion keeps what is its own', async () => {
+  const eager = { ...SMOOTH, attn_probe: 'eager' };
+  const whole = await run({ ...eager, per_device_train_batch_size: '12' });
+  const parts = await run({ ...eager, per_device_train_batch_size: '6', gradient_accumulation_steps: '2' });
+  expect(parts.stdout).toContain('groups are split over micro-batches');
+  expect(parts.completions.completion).toEqual(whole.completions.completion);
+  for (const name of ['tdr', 'entropy', 'advantages']) {
+    expect(largestError(parts.completions[name], whole.completions[name]!), name).toBeLessThan(1e-4);
+  }
+  expect(weightDifference(weightsAt(parts), weightsAt(whole))).toBeLessThan(1e-5);
+});
+
 describe('attention implementations', () => {
   test('the reward switches to eager and back; what is learned from runs on flash', async () => {
     await run({ attn_impl: 'flash_attention_2', attn_probe: 'eager', reuse_rollout: 'false' });

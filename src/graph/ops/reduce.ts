@@ -1,5 +1,5 @@
 /**
- * Sums, means and extrema over axes; softmax and log-sum-exp over the last one.
+ * Sums, means and extrema over axes; softmax and its logarithm over the last one.
  */
 import type { Emitter } from '../emitter.ts';
 import { type Dim, normaliseAxis, type Shape } from '../shape.ts';
@@ -36,9 +36,17 @@ export function reduceMax(x: Value, axes: readonly number[], keepDims = false): 
   );
 }
 
-/** log Σ exp over the last axis, kept as 1. */
-export function logSumExp(x: Value): Value {
-  return reduce('logSumExp', 'ReduceLogSumExp', x, [-1], true, (dy, y) => [() => mul(dy, exp(sub(x, y)))]);
+/** log of the softmax over the last axis, without forming it. */
+export function logSoftmax(x: Value): Value {
+  requireFloat('logSoftmax', x);
+  normaliseAxis(-1, x.shape.length, 'logSoftmax');
+  return makeNode({
+    op: 'logSoftmax',
+    inputs: [x],
+    shape: x.shape,
+    emit: (emitter, names) => emitter.node('LogSoftmax', names, { axis: -1 }),
+    vjp: (dy, y) => [() => sub(dy, mul(exp(y), sum(dy, [-1], true)))],
+  });
 }
 
 /** softmax over the last axis. */

@@ -3,6 +3,7 @@
  */
 import type { Shape } from '../../graph/shape.ts';
 import type { CompiledModule } from '../../runtime/compiled_module.ts';
+import { pin } from '../../runtime/session.ts';
 import { type FloatTensor, view } from '../../runtime/tensor.ts';
 import type { Parameters } from './parameters.ts';
 
@@ -10,16 +11,17 @@ import type { Parameters } from './parameters.ts';
 export type NameOf = (param: string) => string;
 
 export function weightsOf(
-  { module }: CompiledModule,
+  compiled: CompiledModule,
   parameters: Parameters,
   nameOf: NameOf,
 ): Record<string, FloatTensor> {
-  return Object.fromEntries(
-    Object.entries(module.params).map(([param, shape]) => [
-      param,
-      view(parameters.value(nameOf(param)), ...sizes(shape)),
-    ]),
-  );
+  if (!parameters.inMemory) return bind(compiled, parameters, nameOf);
+  const layers = bound.get(compiled) ?? new Map<string, Record<string, FloatTensor>>();
+  bound.set(compiled, layers);
+  const layer = nameOf('');
+  const known = layers.get(layer) ?? bind(compiled, parameters, nameOf);
+  layers.set(layer, known);
+  return known;
 }
 
 /** Feeds `acc.<param>` and targets `grad.<param>` of the trained parameters: the same buffers, so they add up in place. */
@@ -41,6 +43,18 @@ export function accumulatorsOf(
 }
 
 // --- internal ---
+
+/** Weights of each module by layer: looked up once, since a decode step asks for all of them. */
+const bound = new WeakMap<CompiledModule, Map<string, Record<string, FloatTensor>>>();
+
+function bind({ module }: CompiledModule, parameters: Parameters, nameOf: NameOf): Record<string, FloatTensor> {
+  return Object.fromEntries(
+    Object.entries(module.params).map(([param, shape]) => [
+      param,
+      pin(view(parameters.value(nameOf(param)), ...sizes(shape))),
+    ]),
+  );
+}
 
 /** A parameter's sizes as the module sees it; a convolution's weight is a matrix there. */
 function sizes(shape: Shape): number[] {

@@ -7,6 +7,8 @@ import { type FloatTensor, floats, sizeOf, zeros } from '../../runtime/tensor.ts
 
 export interface Parameters {
   readonly names: readonly string[];
+  /** Whether a value stays where it is: the same array every time, changed in place by training. */
+  readonly inMemory: boolean;
   value(name: string): FloatTensor;
   isTrained(name: string): boolean;
   /** Accumulator of a trained parameter's gradient; allocated on first use. */
@@ -45,6 +47,7 @@ export function streamParameters(checkpoint: Checkpoint): Parameters {
   };
   return {
     names: [...checkpoint.tensors.keys()],
+    inMemory: false,
     trained: [],
     isTrained: () => false,
     shape: (name) => checkpoint.tensors.get(name)?.shape ?? [],
@@ -81,6 +84,7 @@ export function parametersOf(
   };
   return {
     names,
+    inMemory: true,
     trained: names.filter(isTrained),
     value: known,
     isTrained,

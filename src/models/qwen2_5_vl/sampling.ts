@@ -2,15 +2,16 @@
  * Sampling inside the graph: the vocabulary-sized rows never leave it, only the chosen ids do.
  */
 import type { Module } from '../../graph/module.ts';
-import { add, exp, lessOrEqual, mul, sub, toFloat, toInt, where } from '../../graph/ops/elementwise.ts';
+import { add, lessOrEqual, mul, sub, toFloat, toInt, where } from '../../graph/ops/elementwise.ts';
 import { takeFromRows } from '../../graph/ops/gather.ts';
 import { reshape, slice } from '../../graph/ops/movement.ts';
 import { rmsNorm } from '../../graph/ops/norm.ts';
-import { cumulativeSum, logSumExp, softmax, sum } from '../../graph/ops/reduce.ts';
+import { cumulativeSum, logSoftmax, softmax, sum } from '../../graph/ops/reduce.ts';
 import { argMax, topIndices, topValues } from '../../graph/ops/select.ts';
 import { scalar, type Value } from '../../graph/value.ts';
 import type { Linear } from '../../nn/linear.ts';
 import type { TextConfig } from './config.ts';
+import { entropyOf } from './text.ts';
 
 export interface SamplingRule {
   /** The most likely token instead of a draw. */
@@ -37,12 +38,11 @@ export function samplingHead(config: TextConfig, rule: SamplingRule, apply: Line
     build: (w) => {
       const normed = rmsNorm(w.hidden!, w['norm.weight']!, rmsNormEps);
       const logits = mul(apply(normed, w.head!), w.inverseTemperature!); // [N, vocab]
-      const normaliser = logSumExp(logits);
-      const entropy = sub(normaliser, sum(mul(exp(sub(logits, normaliser)), logits), [-1], true));
+      const logps = logSoftmax(logits);
       const allowed = add(logits, w.banned!);
       const id = choose(allowed, reshape(w.uniform!, ['N', 1]), rule, vocabSize);
-      const logp = sub(takeFromRows(logits, toInt(reshape(id, ['N']))), normaliser);
-      return { id, logp, entropy };
+      const logp = takeFromRows(logps, toInt(reshape(id, ['N'])));
+      return { id, logp, entropy: entropyOf(logps) };
     },
   };
 }

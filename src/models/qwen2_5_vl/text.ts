@@ -4,11 +4,12 @@
  */
 
 import type { Module } from '../../graph/module.ts';
-import { add, exp, mul, sub } from '../../graph/ops/elementwise.ts';
+import { add, exp, mul, neg } from '../../graph/ops/elementwise.ts';
 import { takeFromRows } from '../../graph/ops/gather.ts';
 import { rmsNorm } from '../../graph/ops/norm.ts';
-import { logSumExp, sum } from '../../graph/ops/reduce.ts';
+import { logSoftmax, sum } from '../../graph/ops/reduce.ts';
 import { rotary } from '../../graph/ops/rotary.ts';
+import type { Value } from '../../graph/value.ts';
 import { type Linear, linear } from '../../nn/linear.ts';
 import { gatedMlp } from '../../nn/mlp.ts';
 import type { TextConfig } from './config.ts';
@@ -83,12 +84,14 @@ export function scoringHead(config: TextConfig): Module {
     build: (w) => {
       const normed = rmsNorm(w.hidden!, w['norm.weight']!, rmsNormEps);
       const logits = mul(linear(normed, w.head!), w.inverseTemperature!);
-      const normaliser = logSumExp(logits); // [N, 1]
-      const entropy = sub(normaliser, sum(mul(exp(sub(logits, normaliser)), logits), [-1], true)); // -Σ p log p
-      return { logp: sub(takeFromRows(logits, w.target!), normaliser), entropy };
+      const logps = logSoftmax(logits); // [N, vocab]
+      return { logp: takeFromRows(logps, w.target!), entropy: entropyOf(logps) };
     },
   };
 }
+
+/** Entropy of distributions given by their logarithms: logps [N, vocab] -> -Σ p log p [N, 1]. */
+export const entropyOf = (logps: Value): Value => neg(sum(mul(exp(logps), logps), [-1], true));
 
 /** hidden [N, h] -> logits [N, vocab]. */
 export function logitsHead(config: TextConfig): Module {
