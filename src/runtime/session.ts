@@ -71,6 +71,12 @@ export async function compile(graph: Graph, options: RuntimeOptions = {}): Promi
   };
 }
 
+/** Name and version of what computes, for reports. */
+export async function runtimeVersion(): Promise<string> {
+  const ort = await loadOrt();
+  return `onnxruntime-node ${ort.env.versions.node ?? 'unknown'}`;
+}
+
 /** Says that this very tensor object will be fed often, as weights are: its wrapping is kept as long as it lives. */
 export function pin<T extends Tensor>(tensor: T): T {
   pinned.set(tensor, null);

@@ -210,3 +210,7 @@ describe('tensors', () => {
     expect(() => rows(tensor, 2, 1)).toThrow('internal: rows 2..1');
   });
 });
+
+test('the runtime tells its version', async () => {
+  expect(await runtimeVersion()).toMatch(/^onnxruntime-node \d+\.\d+\.\d+/);
+});
