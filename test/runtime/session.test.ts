@@ -4,7 +4,7 @@ import { add, exp, lessOrEqual, mul, square } from '../../src/graph/ops/elementw
 import { takeRows } from '../../src/graph/ops/gather.ts';
 import { accumulate, gemm } from '../../src/graph/ops/matmul.ts';
 import { input, none, type Value } from '../../src/graph/value.ts';
-import { compile, type Executable } from '../../src/runtime/session.ts';
+import { compile, type Executable, runtimeVersion } from '../../src/runtime/session.ts';
 import { type FloatTensor, floats, ints, rows, view, zeros } from '../../src/runtime/tensor.ts';
 
 const [x, y] = [input('x', ['N']), input('y', ['N'])];
