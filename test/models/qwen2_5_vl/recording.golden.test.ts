@@ -18,7 +18,9 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
     ['vision trained', () => true],
   ])('%s', async (_, isTrained) => {
     const tensors = readTensors(join(checkpoint.golden, 'tensors.safetensors'));
-    const cases = readCases(checkpoint).filter(({ name }) => ['one_image', 'odd_size_system', 'text_only'].includes(name));
+    const cases = readCases(checkpoint).filter(({ name }) =>
+      ['one_image', 'odd_size_system', 'text_only'].includes(name),
+    );
     const prompts = cases.map((golden) => {
       const pixels = tensors.get(`${golden.name}.pixel_values`);
       return groupOf(golden, pixels === undefined ? [] : goldenImages(golden, pixels), []);
@@ -74,6 +76,9 @@ async function gradients(model: Qwen2_5_VLModel, { completions, tape }: Scored):
   const random = createRandom(11);
   const count = completions.flat().reduce((sum, { logps }) => sum + logps.length, 0);
   model.parameters.zeroGradients();
-  await model.backward(tape!, Float32Array.from({ length: count }, () => random.normal()));
+  await model.backward(
+    tape!,
+    Float32Array.from({ length: count }, () => random.normal()),
+  );
   return new Map(model.parameters.trained.map((name) => [name, model.parameters.gradient(name).data.slice()]));
 }
