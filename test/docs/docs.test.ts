@@ -22,7 +22,7 @@ const pathForm = new RegExp(
   'g',
 );
 /** Lines and spans of code that begin with another program. */
-const foreign = /(?<=^|`)(?:npm|npx (?!sightline)|node|tensorboard|python3?|pip|git)\b(?:[^`\n\\]|\\\n)*/gm;
+const foreign = /(?<=^ *|`)(?:npm|npx (?!sightline)|node|tensorboard|python3?|pip|git)\b(?:[^`\n\\]|\\\n)*/gm;
 
 describe.each(documents)('%s', (document) => {
   const text = textOf(document);
