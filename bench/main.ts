@@ -16,7 +16,7 @@ import { prepareStartup, type StartupSample } from './startup.ts';
 import { COMPLETIONS, openStepBench, sizesOf, TOKENS } from './steps.ts';
 
 /** What `sightline rlhf` does unless told otherwise. */
-const DEFAULT_VARIANT: Variant = 'recompute';
+const DEFAULT_VARIANT: Variant = 'recorded';
 const VISUAL_TOKENS = [64, 256] as const;
 const TOKENIZER = fileURLToPath(new URL('../../../assets/demo/checkpoint', import.meta.url));
 

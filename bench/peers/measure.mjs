@@ -18,35 +18,38 @@ const TICKS_PER_SECOND = 100;
  *
  * @param command from systems.mjs; paths.clock: file the reward writes to; paths.log: output of the command
  * @param completions expected lengths of the completions of a step, in tokens
- * @returns seconds: one per measured step; peakBytes: resident set at its highest; otherCores: how many cores were busy with
- *   other processes, on average
+ * @returns steps: seconds of each measured step, and otherCores: how many cores were busy with other processes, on average;
+ *   peakBytes: resident set at its highest
  */
 export async function measureRun({ command, args, env }, paths, completions) {
   rmSync(paths.clock, { force: true });
   const log = openSync(paths.log, 'w');
-  const begin = performance.now();
-  const busyBefore = busySeconds();
   const child = spawn(command, args, { env: { ...env, PEERS_CLOCK: paths.clock }, stdio: ['ignore', log, log] });
   closeSync(log);
-  let usage = { peakBytes: 0, cpuSeconds: 0 };
+  let peakBytes = 0;
+  const looks = [];
   const poll = setInterval(() => {
-    usage = usageOf(child.pid) ?? usage;
+    const usage = usageOf(child.pid);
+    if (usage === null) return;
+    peakBytes = usage.peakBytes;
+    looks.push({ time: Date.now(), other: busySeconds() - usage.cpuSeconds });
   }, POLL_MS);
   const failure = await new Promise((resolve) => {
     child.once('error', (error) => resolve(error.message));
     child.once('exit', (code, signal) => resolve(code === 0 ? null : `ended with ${signal ?? `code ${code}`}`));
   });
   clearInterval(poll);
-  const wall = (performance.now() - begin) / 1000;
   if (failure !== null) {
     const output = readFileSync(paths.log, 'utf8').trim().split('\n').slice(-30).join('\n');
     throw new Error(`${command} ${args[0]}: ${failure}; the end of its output:\n${output}`);
   }
 
   const calls = readClock(paths.clock, completions);
-  const periods = calls.slice(1).map((time, i) => (time - calls[i]) / 1000);
-  const otherCores = Math.max(0, (busySeconds() - busyBefore - usage.cpuSeconds) / wall);
-  return { seconds: periods.slice(1), peakBytes: usage.peakBytes, otherCores };
+  const periods = calls.slice(1).map((end, i) => ({
+    seconds: (end - calls[i]) / 1000,
+    otherCores: otherCores(looks, calls[i], end),
+  }));
+  return { steps: periods.slice(1), peakBytes };
 }
 
 /** Waits until the machine does little else, `maxSeconds` at most. Returns how many cores were busy when it ended. */
@@ -75,6 +78,13 @@ function readClock(path, completions) {
         throw new Error(`step ${i + 1}: completions of ${lengths} tokens, expected ${completions}`);
       return Number(time);
     });
+}
+
+/** Cores busy with other processes between two times in ms, from the looks nearest to them. */
+function otherCores(looks, begin, end) {
+  const first = looks.findLast(({ time }) => time <= begin) ?? looks[0];
+  const last = looks.find(({ time }) => time >= end) ?? looks.at(-1);
+  return Math.max(0, (last.other - first.other) / ((last.time - first.time) / 1000));
 }
 
 /** Resident set at its highest, and processor time so far; null once the process is gone. */

@@ -3,17 +3,25 @@
  */
 import { titleOf } from './systems.mjs';
 
+/** A step is quiet if no more cores than this were busy with other processes. */
+const QUIET_CORES = 0.25;
+
+export const isQuiet = (step) => step.otherCores <= QUIET_CORES;
+
 /**
- * One line per system and setting: all measured steps of its rounds together.
+ * One line per system and setting: the quiet steps of its rounds together, or all of them if none was quiet.
  *
- * @param runs { system, visualTokens, attention, seconds, peakBytes, otherCores }
+ * @param runs { system, visualTokens, attention, steps: { seconds, otherCores }[], peakBytes }
  */
 export function summarise(runs, settings) {
   const rows = settings.map(({ system, visualTokens, attention }) => {
     const own = runs.filter(
       (run) => run.system === system && run.visualTokens === visualTokens && run.attention === attention,
     );
-    const seconds = own.flatMap((run) => run.seconds);
+    const all = own.flatMap((run) => run.steps);
+    const quiet = all.filter(isQuiet);
+    const used = quiet.length > 0 ? quiet : all;
+    const seconds = used.map((step) => step.seconds);
     return {
       system,
       visualTokens,
@@ -21,9 +29,10 @@ export function summarise(runs, settings) {
       stepSeconds: median(seconds),
       fastest: Math.min(...seconds),
       slowest: Math.max(...seconds),
-      steps: seconds.length,
+      steps: used.length,
+      stepsRun: all.length,
       peakGiB: Math.max(...own.map((run) => run.peakBytes)) / 2 ** 30,
-      otherCores: Math.max(...own.map((run) => run.otherCores)),
+      otherCores: median(used.map((step) => step.otherCores)),
     };
   });
   return rows.map((row) => {
@@ -44,7 +53,7 @@ export function tableOf(rows) {
     'system',
     's/step',
     'fastest to slowest',
-    'steps',
+    'steps used',
     'peak GiB',
     'time / sightline',
     'memory / sightline',
@@ -56,7 +65,7 @@ export function tableOf(rows) {
     titleOf(row.system),
     row.stepSeconds.toFixed(2),
     `${row.fastest.toFixed(2)} to ${row.slowest.toFixed(2)}`,
-    row.steps,
+    `${row.steps} of ${row.stepsRun}`,
     row.peakGiB.toFixed(2),
     row.timeRatio?.toFixed(2) ?? '',
     row.memoryRatio?.toFixed(2) ?? '',

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { writeCheckpoint, writeRows } from './inputs.mjs';
 import { measureRun, waitForIdle } from './measure.mjs';
-import { summarise, tableOf } from './report.mjs';
+import { isQuiet, summarise, tableOf } from './report.mjs';
 import { COMPLETION_TOKENS, commandOf, GROUP, HYPERPARAMETERS, pinnedVersion, SYSTEM_NAMES } from './systems.mjs';
 
 /** Periods of the clock that are not measured need a step more: one for the warm-up, one because periods lie between calls. */
@@ -24,6 +24,7 @@ const { values } = parseArgs({
     steps: { type: 'string', default: '4' },
     rounds: { type: 'string', default: '2' },
     gradient_checkpointing: { type: 'string', default: 'false' },
+    tries: { type: 'string', default: '3' },
     max_wait: { type: 'string', default: '60' },
   },
 });
@@ -34,7 +35,7 @@ const settings = list(values.visual_tokens).flatMap((tokens) =>
     systems.map((system) => ({ system, visualTokens: Number(tokens), attention: attention === 'yes' })),
   ),
 );
-const [steps, rounds, maxWait] = [values.steps, values.rounds, values.max_wait].map((text) => {
+const [steps, rounds, tries, maxWait] = [values.steps, values.rounds, values.tries, values.max_wait].map((text) => {
   const number = Number(text);
   if (!Number.isInteger(number) || number < 1) throw new Error(`expected a whole number above 0, got ${text}`);
   return number;
@@ -63,7 +64,13 @@ async function compare() {
 
   const runs = [];
   for (let round = 1; round <= rounds; round++) {
-    for (const setting of settings) runs.push(await runOnce(model, datasets, setting, round));
+    for (const setting of settings) {
+      // What else the machine did may have disturbed every step of a run: then it is done again.
+      for (let attempt = 1; attempt <= tries; attempt++) {
+        runs.push(await runOnce(model, datasets, setting, round));
+        if (runs.at(-1).steps.some(isQuiet)) break;
+      }
+    }
   }
   const rows = summarise(runs, settings);
   const result = {
@@ -96,10 +103,12 @@ async function runOnce(model, datasets, setting, round) {
   });
   const paths = { clock: join(folder, 'clock'), log: join(folder, 'log') };
   const measured = await measureRun(command, paths, Array(GROUP).fill(COMPLETION_TOKENS));
-  const times = measured.seconds.map((second) => second.toFixed(2)).join(' ');
+  const times = measured.steps
+    .map(({ seconds, otherCores }) => `${seconds.toFixed(2)} s (${otherCores.toFixed(2)} cores busy elsewhere)`)
+    .join(', ');
   process.stderr.write(
     `round ${round} of ${rounds}, ${visualTokens} visual tokens, attention reward ${attention ? 'yes' : 'no'}, ${system}: ` +
-      `${times} s, ${(measured.peakBytes / 2 ** 30).toFixed(2)} GiB, ${measured.otherCores.toFixed(2)} cores busy elsewhere\n`,
+      `${times}; ${(measured.peakBytes / 2 ** 30).toFixed(2)} GiB\n`,
   );
   return { round, ...setting, ...measured };
 }
