@@ -7,6 +7,7 @@ import { closeSync, existsSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const POLL_MS = 200;
+const STOP_SIGNALS = ['SIGINT', 'SIGTERM'];
 /** Linux counts processor time in this many ticks a second (USER_HZ), on every platform that Node runs on. */
 const TICKS_PER_SECOND = 100;
 
@@ -26,6 +27,9 @@ export async function measureRun({ command, args, env }, paths, completions) {
   const log = openSync(paths.log, 'w');
   const child = spawn(command, args, { env: { ...env, PEERS_CLOCK: paths.clock }, stdio: ['ignore', log, log] });
   closeSync(log);
+  // The run ends with its command, and then says so.
+  const stop = () => child.kill();
+  for (const signal of STOP_SIGNALS) process.on(signal, stop);
   let peakBytes = 0;
   const looks = [];
   const poll = setInterval(() => {
@@ -39,6 +43,7 @@ export async function measureRun({ command, args, env }, paths, completions) {
     child.once('exit', (code, signal) => resolve(code === 0 ? null : `ended with ${signal ?? `code ${code}`}`));
   });
   clearInterval(poll);
+  for (const signal of STOP_SIGNALS) process.off(signal, stop);
   if (failure !== null) {
     const output = readFileSync(paths.log, 'utf8').trim().split('\n').slice(-30).join('\n');
     throw new Error(`${command} ${args[0]}: ${failure}; the end of its output:\n${output}`);
