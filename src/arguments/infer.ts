@@ -3,7 +3,7 @@
  */
 import type { CommandSpec } from './command.ts';
 import { integer, number, text, textList } from './flag.ts';
-import { commonFlags, modelFlags, systemFlags } from './shared_flags.ts';
+import { commonFlags, modelFlags, samplingFlags, systemFlags } from './shared_flags.ts';
 
 export const inferFlags = {
   ...modelFlags,
@@ -29,20 +29,7 @@ export const inferFlags = {
     min: 0,
     help: 'Sampling temperature; 0 takes the most likely token every time.',
   }),
-  top_p: number({
-    group: 'Sampling',
-    default: 1,
-    above: 0,
-    max: 1,
-    help: 'Sample from the smallest set of tokens with this probability.',
-  }),
-  top_k: integer({
-    group: 'Sampling',
-    default: -1,
-    min: -1,
-    unit: 'tokens',
-    help: 'Sample from this many most likely tokens; -1 and 0 mean all.',
-  }),
+  ...samplingFlags,
   seed: integer({ group: 'Sampling', default: 42, min: 0, help: 'Seed of sampling.' }),
   ...commonFlags,
 } as const;

@@ -10,6 +10,7 @@ import {
   modelFlags,
   optimiserFlags,
   outputFlags,
+  samplingFlags,
   trainDataFlags,
   tuningFlags,
 } from './shared_flags.ts';
@@ -129,20 +130,7 @@ export const rlhfFlags = {
     help: 'Longest completion.',
   }),
   temperature: number({ group: 'Sampling', default: 0.9, above: 0, help: 'Sampling temperature.' }),
-  top_p: number({
-    group: 'Sampling',
-    default: 1,
-    above: 0,
-    max: 1,
-    help: 'Sample from the smallest set of tokens with this probability.',
-  }),
-  top_k: integer({
-    group: 'Sampling',
-    default: -1,
-    min: -1,
-    unit: 'tokens',
-    help: 'Sample from this many most likely tokens; -1 and 0 mean all.',
-  }),
+  ...samplingFlags,
   reward_funcs: textList({
     group: 'Rewards',
     default: undefined,

@@ -50,6 +50,24 @@ export const systemFlags = {
   }),
 } as const;
 
+/** Which tokens may be drawn. */
+export const samplingFlags = {
+  top_p: number({
+    group: 'Sampling',
+    default: 1,
+    above: 0,
+    max: 1,
+    help: 'Sample from the smallest set of tokens with this probability.',
+  }),
+  top_k: integer({
+    group: 'Sampling',
+    default: -1,
+    min: -1,
+    unit: 'tokens',
+    help: 'Sample from this many most likely tokens; -1 and 0 mean all.',
+  }),
+} as const;
+
 export const trainDataFlags = {
   dataset: textList({
     group: 'Data',

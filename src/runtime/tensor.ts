@@ -47,6 +47,11 @@ export function view(tensor: FloatTensor, ...dims: number[]): FloatTensor {
 
 export const sizeOf = (dims: readonly number[]): number => dims.reduce((product, dim) => product * dim, 1);
 
+/** a += b */
+export function addInto(a: Float32Array, b: Float32Array): void {
+  for (let i = 0; i < a.length; i++) a[i]! += b[i]!;
+}
+
 // --- internal ---
 
 function checkSize(length: number, dims: readonly number[]): void {

@@ -11,7 +11,7 @@ import { hashOf } from '../../src/models/qwen2_5_vl/image_hash.ts';
 import { createModel, type Group, type ModelOptions, type Qwen2_5_VLModel } from '../../src/models/qwen2_5_vl/model.ts';
 import { loadParameters } from '../../src/models/qwen2_5_vl/parameters.ts';
 import { type FloatTensor, floats } from '../../src/runtime/tensor.ts';
-import type { Template } from '../../src/template/template.ts';
+import { openTemplate, type Template } from '../../src/template/template.ts';
 import type { GoldenCheckpoint } from './golden.ts';
 
 export interface GoldenCase {
@@ -122,7 +122,7 @@ export const groupOf = (
 });
 
 /** The images of a case through our own processor. */
-export async function processedImages(
+async function processedImages(
   template: Template,
   golden: GoldenCase,
   { golden: dir }: GoldenCheckpoint,
@@ -183,4 +183,23 @@ export async function goldenGroups(checkpoint: GoldenCheckpoint, grpo: GoldenGrp
     `${checkpoint.name}: grpo.json was computed on ${nearer} positions (largest |logp| error ${Math.min(asPlain, asMultimodal)})`,
   );
   return asPlain < asMultimodal ? plain : multimodal;
+}
+
+/** The images of every case by its name: the reference's own pixels, or ours where it stores them thinned out. */
+export async function imagesOfCases(
+  checkpoint: GoldenCheckpoint,
+  model: Qwen2_5_VLModel,
+  tensors: ReadonlyMap<string, FloatTensor>,
+): Promise<Map<string, readonly HashedImage[]>> {
+  const template = await openTemplate(checkpoint.model, model.sizes);
+  const images = new Map<string, readonly HashedImage[]>();
+  for (const golden of readCases(checkpoint)) {
+    const pixels = tensors.get(`${golden.name}.pixel_values`);
+    const patches = (golden.image_grid_thw ?? []).reduce((sum, [t, h, w]) => sum + t * h * w, 0);
+    if (pixels === undefined) images.set(golden.name, []);
+    else if (pixels.dims[0] === patches) images.set(golden.name, goldenImages(golden, pixels));
+    else images.set(golden.name, await processedImages(template, golden, checkpoint));
+  }
+  await template.close();
+  return images;
 }

@@ -10,17 +10,15 @@ import { probeDifference, tdrOfScored, tdrProbe } from '../../src/attention/prob
 import { isTdr, type TdrResult, tdrSpans } from '../../src/attention/tdr.ts';
 import type { HashedImage } from '../../src/models/qwen2_5_vl/image_features.ts';
 import type { Qwen2_5_VLModel } from '../../src/models/qwen2_5_vl/model.ts';
-import { openTemplate } from '../../src/template/template.ts';
 import { createScorer, runScore, type ScoreSample } from '../../src/train/score.ts';
 import { largestDifference } from '../helpers/check_op.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
 import {
   type GoldenCase,
   type GoldenGrpo,
-  goldenImages,
   groupOf,
+  imagesOfCases,
   loadModel,
-  processedImages,
   readCases,
   readJson,
   readTensors,
@@ -29,7 +27,7 @@ import {
 describe.each(goldenCheckpoints())('$name', (checkpoint) => {
   const cases = readCases(checkpoint);
   const grpo = readJson<GoldenGrpo>(join(checkpoint.golden, 'grpo.json'));
-  const images = new Map<string, readonly HashedImage[]>();
+  let images: ReadonlyMap<string, readonly HashedImage[]> = new Map();
   const worst: Record<string, number> = {};
   const note = (kind: string, error: number): number => {
     worst[kind] = Math.max(worst[kind] ?? 0, error);
@@ -42,15 +40,7 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
     scratch = mkdtempSync(join(tmpdir(), 'sightline-score-'));
     model = await loadModel(checkpoint);
     const tensors = readTensors(join(checkpoint.golden, 'tensors.safetensors'));
-    const template = await openTemplate(checkpoint.model, model.sizes);
-    for (const golden of cases) {
-      const pixels = tensors.get(`${golden.name}.pixel_values`);
-      const patches = (golden.image_grid_thw ?? []).reduce((sum, [t, h, w]) => sum + t * h * w, 0);
-      if (pixels === undefined) images.set(golden.name, []);
-      else if (pixels.dims[0] === patches) images.set(golden.name, goldenImages(golden, pixels));
-      else images.set(golden.name, await processedImages(template, golden, checkpoint)); // stored thinned out
-    }
-    await template.close();
+    images = await imagesOfCases(checkpoint, model, tensors);
   });
   afterAll(async () => {
     rmSync(scratch, { recursive: true });

@@ -5,7 +5,7 @@
 import { angleTable, inverseFrequencies } from '../../nn/rope.ts';
 import { type CompiledModule, compileModule, type Tensors } from '../../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../../runtime/session.ts';
-import { type FloatTensor, floats } from '../../runtime/tensor.ts';
+import { addInto, type FloatTensor, floats } from '../../runtime/tensor.ts';
 import type { Workspace } from '../../runtime/workspace.ts';
 import { accumulatorsOf, type NameOf, weightsOf } from './bindings.ts';
 import type { TextConfig } from './config.ts';
@@ -162,11 +162,6 @@ export function textAngles(
   const frequencies = inverseFrequencies(ropeTheta, headDim, headDim / 2);
   const { cos, sin, half } = angleTable(rows, frequencies, (row, i) => positions[axisOf[i]! * rows + row]!);
   return { cos: floats(cos, [rows, half]), sin: floats(sin, [rows, half]) };
-}
-
-/** a += b */
-export function addInto(a: Float32Array, b: Float32Array): void {
-  for (let i = 0; i < a.length; i++) a[i]! += b[i]!;
 }
 
 // --- internal ---

@@ -4,12 +4,11 @@
 import { windowAttention } from '../../nn/attention_modules.ts';
 import { compileModule } from '../../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../../runtime/session.ts';
-import { type FloatTensor, floats, ints, rows, view } from '../../runtime/tensor.ts';
+import { addInto, type FloatTensor, floats, ints, rows, view } from '../../runtime/tensor.ts';
 import type { Workspace } from '../../runtime/workspace.ts';
 import { accumulatorsOf, type NameOf, weightsOf } from './bindings.ts';
 import type { VisionConfig } from './config.ts';
 import type { Parameters } from './parameters.ts';
-import { addInto } from './text_decoder.ts';
 import { merger, patchEmbedding, patchWidth, visionAttentionInput, visionAttentionOutput } from './vision.ts';
 import { joinLayouts, type VisionLayout, visionLayout, type WindowRun } from './vision_layout.ts';
 

@@ -5,17 +5,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createGenerator, type GenerateOptions, type Generator } from '../../../src/models/qwen2_5_vl/generation.ts';
 import type { Group, Qwen2_5_VLModel } from '../../../src/models/qwen2_5_vl/model.ts';
-import { openTemplate } from '../../../src/template/template.ts';
 import { createRandom } from '../../../src/util/random.ts';
 import { goldenCheckpoints } from '../../helpers/golden.ts';
-import {
-  goldenImages,
-  groupOf,
-  loadModel,
-  processedImages,
-  readCases,
-  readTensors,
-} from '../../helpers/golden_values.ts';
+import { groupOf, imagesOfCases, loadModel, readCases, readTensors } from '../../helpers/golden_values.ts';
 
 describe.each(goldenCheckpoints())('$name', (checkpoint) => {
   const cases = readCases(checkpoint);
@@ -27,15 +19,8 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
     model = await loadModel(checkpoint);
     generator = createGenerator(model);
     const tensors = readTensors(join(checkpoint.golden, 'tensors.safetensors'));
-    const template = await openTemplate(checkpoint.model, model.sizes);
-    for (const golden of cases) {
-      const pixels = tensors.get(`${golden.name}.pixel_values`);
-      const patches = (golden.image_grid_thw ?? []).reduce((sum, [t, h, w]) => sum + t * h * w, 0);
-      const whole = pixels !== undefined && pixels.dims[0] === patches;
-      const images = whole ? goldenImages(golden, pixels) : await processedImages(template, golden, checkpoint);
-      prompts.set(golden.name, groupOf(golden, images, []));
-    }
-    await template.close();
+    const images = await imagesOfCases(checkpoint, model, tensors);
+    for (const golden of cases) prompts.set(golden.name, groupOf(golden, images.get(golden.name)!, []));
   });
   afterAll(async () => {
     await generator.release();

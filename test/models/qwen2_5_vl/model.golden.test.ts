@@ -8,17 +8,9 @@ import type { HashedImage } from '../../../src/models/qwen2_5_vl/image_features.
 import type { Qwen2_5_VLModel } from '../../../src/models/qwen2_5_vl/model.ts';
 import type { AttentionImplementation } from '../../../src/models/qwen2_5_vl/text_attention.ts';
 import type { FloatTensor } from '../../../src/runtime/tensor.ts';
-import { openTemplate } from '../../../src/template/template.ts';
 import { largestDifference } from '../../helpers/check_op.ts';
 import { goldenCheckpoints } from '../../helpers/golden.ts';
-import {
-  goldenImages,
-  groupOf,
-  loadModel,
-  processedImages,
-  readCases,
-  readTensors,
-} from '../../helpers/golden_values.ts';
+import { groupOf, imagesOfCases, loadModel, readCases, readTensors } from '../../helpers/golden_values.ts';
 
 const IMPLEMENTATIONS: AttentionImplementation[] = ['eager', 'sdpa', 'flash_attention_2'];
 
@@ -26,7 +18,7 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
   const cases = readCases(checkpoint);
   let tensors: Map<string, FloatTensor>;
   let model: Qwen2_5_VLModel;
-  const images = new Map<string, readonly HashedImage[]>();
+  let images: ReadonlyMap<string, readonly HashedImage[]> = new Map();
   const worst: Record<string, number> = {};
   const note = (kind: string, error: number): number => {
     worst[kind] = Math.max(worst[kind] ?? 0, error);
@@ -36,15 +28,7 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
   beforeAll(async () => {
     tensors = readTensors(join(checkpoint.golden, 'tensors.safetensors'));
     model = await loadModel(checkpoint);
-    const template = await openTemplate(checkpoint.model, model.sizes);
-    for (const golden of cases) {
-      const pixels = tensors.get(`${golden.name}.pixel_values`);
-      const patches = (golden.image_grid_thw ?? []).reduce((sum, [t, h, w]) => sum + t * h * w, 0);
-      if (pixels === undefined) images.set(golden.name, []);
-      else if (pixels.dims[0] === patches) images.set(golden.name, goldenImages(golden, pixels));
-      else images.set(golden.name, await processedImages(template, golden, checkpoint)); // stored thinned out
-    }
-    await template.close();
+    images = await imagesOfCases(checkpoint, model, tensors);
   });
   afterAll(async () => {
     console.log(`largest errors, ${checkpoint.name}:`, worst);
