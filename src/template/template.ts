@@ -98,7 +98,7 @@ export async function openTemplate(
       oneByOne(async () => {
         const name = nameOfSource(source);
         const pixels = await decodeImage(bytes, { name, where: source.where });
-        const resized = resizeToGrid(pixels, processor, source.where);
+        const resized = await resizeToGrid(pixels, processor, source.where);
         return { image: processedImage(resized, processor, hash), bytes: resized.data.byteLength };
       }),
     );

@@ -143,17 +143,8 @@ export function smartResize(
   return { height: h, width: w };
 }
 
-/**
- * One image -> its patches: `resizeToGrid`, then `patchesOf`.
- *
- * Error: E_IMAGE_ASPECT.
- */
-export function processImage(image: RgbImage, config: ImageProcessorConfig, where = 'image'): Patches {
-  return patchesOf(resizeToGrid(image, config, where), config);
-}
-
 /** The image at the size `smartResize` gives it, 8 bits a channel. Error: E_IMAGE_ASPECT. */
-export function resizeToGrid(image: RgbImage, config: ImageProcessorConfig, where = 'image'): RgbImage {
+export async function resizeToGrid(image: RgbImage, config: ImageProcessorConfig, where = 'image'): Promise<RgbImage> {
   const { patchSize, mergeSize, minPixels, maxPixels } = config;
   const size = smartResize(image.height, image.width, { factor: patchSize * mergeSize, minPixels, maxPixels }, where);
   return resizeBicubic(image, size.width, size.height);
