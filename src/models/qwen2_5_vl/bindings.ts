@@ -25,11 +25,12 @@ export function weightsOf(
 }
 
 /** Feeds `acc.<param>` and targets `grad.<param>` of the trained parameters: the same buffers, so they add up in place. */
-export function accumulatorsOf(
-  { module }: CompiledModule,
-  parameters: Parameters,
-  nameOf: NameOf,
-): { feeds: Record<string, FloatTensor>; into: Record<string, FloatTensor> } {
+export interface Accumulators {
+  readonly feeds: Readonly<Record<string, FloatTensor>>;
+  readonly into: Readonly<Record<string, FloatTensor>>;
+}
+
+export function accumulatorsOf({ module }: CompiledModule, parameters: Parameters, nameOf: NameOf): Accumulators {
   const feeds: Record<string, FloatTensor> = {};
   const into: Record<string, FloatTensor> = {};
   for (const [param, shape] of Object.entries(module.params)) {

@@ -3,7 +3,7 @@
  * Every layer runs the same compiled modules with its own weights; knows rows, not where their embeddings come from.
  */
 import { angleTable, inverseFrequencies } from '../../nn/rope.ts';
-import { type CompiledModule, compileModule, type Tensors } from '../../runtime/compiled_module.ts';
+import { compileModule, type Tensors } from '../../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../../runtime/session.ts';
 import { addInto, type FloatTensor, floats } from '../../runtime/tensor.ts';
 import type { Workspace } from '../../runtime/workspace.ts';
@@ -11,6 +11,7 @@ import { accumulatorsOf, type NameOf, weightsOf } from './bindings.ts';
 import type { TextConfig } from './config.ts';
 import type { PackedBatch } from './packed.ts';
 import type { Parameters } from './parameters.ts';
+import { backwardInPieces, forwardInPieces } from './pieces.ts';
 import { attentionInput, attentionOutput } from './text.ts';
 import { type AttentionImplementation, createTextAttention, type Probe, type Projections } from './text_attention.ts';
 
@@ -40,7 +41,12 @@ export interface LayerTape {
   /** Input of the block [N, hidden] and attention's result [N, heads * d]. */
   readonly x: FloatTensor;
   readonly o: FloatTensor;
-  readonly saved: null | { readonly projections: Projections; readonly input: Tensors; readonly output: Tensors };
+  /** Residuals of each piece of rows. */
+  readonly saved: null | {
+    readonly projections: Projections;
+    readonly input: readonly Tensors[];
+    readonly output: readonly Tensors[];
+  };
 }
 
 export interface DecoderResult {
@@ -76,6 +82,9 @@ export function createTextDecoder(
     v: workspace.get(`${tag}.v`, rowCount, numKeyValueHeads * headDim),
   });
 
+  const inputWeights = (layer: number) => weightsOf(before, parameters, layerName(layer));
+  const outputWeights = (layer: number) => weightsOf(after, parameters, layerName(layer));
+
   return {
     async forward(batch, embeddings, { implementation, keep, probe, onWeights, onProjections, onLayer }) {
       const { rows } = batch;
@@ -90,9 +99,8 @@ export function createTextDecoder(
         const o = workspace.get(`${tag}.o`, rows, numAttentionHeads * headDim);
         // Two buffers in turn when nothing is kept: a block never reads and writes the same one.
         const y = workspace.get(keep === false ? `text.x.${layer % 2}` : `text.${layer}.y`, rows, hiddenSize);
-        const inputFeeds = { ...weightsOf(before, parameters, layerName(layer)), ...angles, x };
         const run = keep === 'residuals' ? 'forwardSaving' : 'forward';
-        const inputs = await runModule(before, run, inputFeeds, { ...projections });
+        const inputs = await forwardInPieces(before, run, inputWeights(layer), { ...angles, x }, { ...projections });
         onProjections?.(layer, projections);
         if (onWeights !== undefined) {
           onWeights(layer, await attention.forwardWithWeights(batch, projections, o));
@@ -108,7 +116,7 @@ export function createTextDecoder(
           await attention.forward(batch, projections, o, { implementation, probe: measured });
         }
         onLayer?.(layer, x, o);
-        const outputs = await runModule(after, run, { ...weightsOf(after, parameters, layerName(layer)), x, o }, { y });
+        const outputs = await forwardInPieces(after, run, outputWeights(layer), { x, o }, { y });
         const saved = keep === 'residuals' ? { projections, input: inputs, output: outputs } : null;
         layers.push({ x, o, saved });
         x = y;
@@ -125,20 +133,27 @@ export function createTextDecoder(
         const { x, o, saved } = layers[layer]!;
         const outputGradients = accumulatorsOf(after, parameters, layerName(layer));
         const dx = workspace.get(`text.d.x.${layer % 2}`, rows, hiddenSize);
-        await after.backward(
-          { ...weightsOf(after, parameters, layerName(layer)), x, o, 'd.y': dy, ...outputGradients.feeds },
-          { 'd.x': dx, 'd.o': dO, ...outputGradients.into },
+        await backwardInPieces(
+          after,
+          outputWeights(layer),
+          outputGradients,
+          { x, o, 'd.y': dy },
+          { 'd.x': dx, 'd.o': dO },
           saved?.output,
         );
-        const inputFeeds = { ...weightsOf(before, parameters, layerName(layer)), ...angles, x };
         const projections = saved?.projections ?? projectionsOf(rows, 'text');
-        if (saved === null) await before.forward(inputFeeds, { ...projections });
+        const inputFeeds = { ...angles, x };
+        if (saved === null)
+          await forwardInPieces(before, 'forward', inputWeights(layer), inputFeeds, { ...projections });
         await attention.backward(batch, projections, dO, d, implementation);
         const inputGradients = accumulatorsOf(before, parameters, layerName(layer));
         const dxInput = workspace.get('text.d.xInput', rows, hiddenSize);
-        await before.backward(
-          { ...inputFeeds, 'd.q': d.q, 'd.k': d.k, 'd.v': d.v, ...inputGradients.feeds },
-          { 'd.x': dxInput, ...inputGradients.into },
+        await backwardInPieces(
+          before,
+          inputWeights(layer),
+          inputGradients,
+          { ...inputFeeds, 'd.q': d.q, 'd.k': d.k, 'd.v': d.v },
+          { 'd.x': dxInput },
           saved?.input,
         );
         addInto(dx.data, dxInput.data);
@@ -170,15 +185,3 @@ const layerName =
   (layer: number): NameOf =>
   (param) =>
     `model.layers.${layer}.${param}`;
-
-/** Runs a module's forward and returns the residuals it saved, if it was asked to. */
-async function runModule(
-  module: CompiledModule,
-  run: 'forward' | 'forwardSaving',
-  feeds: Record<string, FloatTensor>,
-  into: Record<string, FloatTensor>,
-): Promise<Tensors> {
-  if (run === 'forwardSaving') return (await module.forwardSaving(feeds, into)).residuals;
-  await module.forward(feeds, into);
-  return {};
-}
