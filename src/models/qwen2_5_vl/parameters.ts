@@ -4,6 +4,7 @@
  */
 import type { Checkpoint } from '../../checkpoint/open.ts';
 import { type FloatTensor, floats, sizeOf, zeros } from '../../runtime/tensor.ts';
+import { createPause } from '../../util/pauses.ts';
 
 export interface Parameters {
   readonly names: readonly string[];
@@ -19,11 +20,12 @@ export interface Parameters {
   shape(name: string): readonly number[];
 }
 
-/** Reads every tensor of a checkpoint, widened to float32. */
-export function loadParameters(checkpoint: Checkpoint, isTrained: (name: string) => boolean): Parameters {
-  const values = new Map<string, FloatTensor>();
-  for (const [name, { shape }] of checkpoint.tensors) values.set(name, floats(checkpoint.read(name), shape));
-  return parametersOf(values, isTrained);
+/** Reads every tensor of a checkpoint, widened to float32; the event loop gets its turns meanwhile. */
+export async function loadParameters(
+  checkpoint: Checkpoint,
+  isTrained: (name: string) => boolean,
+): Promise<Parameters> {
+  return parametersOf(await readAll(checkpoint, [...checkpoint.tensors.keys()]), isTrained);
 }
 
 /** float32 bytes of a checkpoint from which frozen weights are widened when they are used instead of at once. */
@@ -34,8 +36,11 @@ export const STREAM_BYTES = 4 * 2 ** 30;
  * layers share, when the layer runs. Tensors of no layer (embeddings, norms, merger) are read once and kept.
  * A tensor is valid until the same tensor of another layer is asked for. The checkpoint must stay open.
  */
-export function streamParameters(checkpoint: Checkpoint): Parameters {
-  const kept = new Map<string, FloatTensor>();
+export async function streamParameters(checkpoint: Checkpoint): Promise<Parameters> {
+  const kept = await readAll(
+    checkpoint,
+    [...checkpoint.tensors.keys()].filter((name) => roleOf(name) === name),
+  );
   const shared = new Map<string, { holds: string; tensor: FloatTensor }>();
   const read = (name: string, buffer?: Float32Array): FloatTensor => {
     const stored = checkpoint.tensors.get(name);
@@ -52,12 +57,9 @@ export function streamParameters(checkpoint: Checkpoint): Parameters {
     isTrained: () => false,
     shape: (name) => checkpoint.tensors.get(name)?.shape ?? [],
     value(name) {
-      const role = name.replace(/\.(layers|blocks)\.\d+\./, '.$1.*.');
-      if (role === name) {
-        const tensor = kept.get(name) ?? read(name);
-        kept.set(name, tensor);
-        return tensor;
-      }
+      const known = kept.get(name);
+      if (known !== undefined) return known;
+      const role = roleOf(name);
       const slot = shared.get(role);
       if (slot?.holds === name) return slot.tensor;
       const tensor = read(name, slot?.tensor.data);
@@ -107,4 +109,27 @@ export type ModelPart = 'llm' | 'vit' | 'aligner';
 export function partOf(name: string): ModelPart {
   if (name.startsWith('visual.merger.')) return 'aligner';
   return name.startsWith('visual.') ? 'vit' : 'llm';
+}
+
+// --- internal ---
+
+/** What layers have in common: `model.layers.3.x` -> `model.layers.*.x`; a tensor of no layer is its own role. */
+const roleOf = (name: string): string => name.replace(/\.(layers|blocks)\.\d+\./, '.$1.*.');
+
+/** Elements read at a time: some 10 ms. */
+const READ_ELEMENTS = 2 ** 22;
+
+/** Reads tensors piece by piece, so that the event loop gets its turns. */
+async function readAll(checkpoint: Checkpoint, names: readonly string[]): Promise<Map<string, FloatTensor>> {
+  const pause = createPause();
+  const values = new Map<string, FloatTensor>();
+  for (const name of names) {
+    const tensor = zeros(...checkpoint.tensors.get(name)!.shape);
+    for (let from = 0; from < tensor.data.length; from += READ_ELEMENTS) {
+      await pause();
+      checkpoint.readInto(name, tensor.data.subarray(from, from + READ_ELEMENTS), from);
+    }
+    values.set(name, tensor);
+  }
+  return values;
 }

@@ -7,7 +7,7 @@ import { compileModule, type Tensors } from '../../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../../runtime/session.ts';
 import { addInto, type FloatTensor, floats } from '../../runtime/tensor.ts';
 import type { Workspace } from '../../runtime/workspace.ts';
-import { accumulatorsOf, type NameOf, weightsOf } from './bindings.ts';
+import { accumulatorsOf, type NameOf, readWeightsOf } from './bindings.ts';
 import type { TextConfig } from './config.ts';
 import type { PackedBatch } from './packed.ts';
 import type { Parameters } from './parameters.ts';
@@ -82,8 +82,8 @@ export function createTextDecoder(
     v: workspace.get(`${tag}.v`, rowCount, numKeyValueHeads * headDim),
   });
 
-  const inputWeights = (layer: number) => weightsOf(before, parameters, layerName(layer));
-  const outputWeights = (layer: number) => weightsOf(after, parameters, layerName(layer));
+  const inputWeights = (layer: number) => readWeightsOf(before, parameters, layerName(layer));
+  const outputWeights = (layer: number) => readWeightsOf(after, parameters, layerName(layer));
 
   return {
     async forward(batch, embeddings, { implementation, keep, probe, onWeights, onProjections, onLayer }) {
@@ -100,7 +100,13 @@ export function createTextDecoder(
         // Two buffers in turn when nothing is kept: a block never reads and writes the same one.
         const y = workspace.get(keep === false ? `text.x.${layer % 2}` : `text.${layer}.y`, rows, hiddenSize);
         const run = keep === 'residuals' ? 'forwardSaving' : 'forward';
-        const inputs = await forwardInPieces(before, run, inputWeights(layer), { ...angles, x }, { ...projections });
+        const inputs = await forwardInPieces(
+          before,
+          run,
+          await inputWeights(layer),
+          { ...angles, x },
+          { ...projections },
+        );
         onProjections?.(layer, projections);
         if (onWeights !== undefined) {
           onWeights(layer, await attention.forwardWithWeights(batch, projections, o));
@@ -116,7 +122,7 @@ export function createTextDecoder(
           await attention.forward(batch, projections, o, { implementation, probe: measured });
         }
         onLayer?.(layer, x, o);
-        const outputs = await forwardInPieces(after, run, outputWeights(layer), { x, o }, { y });
+        const outputs = await forwardInPieces(after, run, await outputWeights(layer), { x, o }, { y });
         const saved = keep === 'residuals' ? { projections, input: inputs, output: outputs } : null;
         layers.push({ x, o, saved });
         x = y;
@@ -135,7 +141,7 @@ export function createTextDecoder(
         const dx = workspace.get(`text.d.x.${layer % 2}`, rows, hiddenSize);
         await backwardInPieces(
           after,
-          outputWeights(layer),
+          await outputWeights(layer),
           outputGradients,
           { x, o, 'd.y': dy },
           { 'd.x': dx, 'd.o': dO },
@@ -144,13 +150,13 @@ export function createTextDecoder(
         const projections = saved?.projections ?? projectionsOf(rows, 'text');
         const inputFeeds = { ...angles, x };
         if (saved === null)
-          await forwardInPieces(before, 'forward', inputWeights(layer), inputFeeds, { ...projections });
+          await forwardInPieces(before, 'forward', await inputWeights(layer), inputFeeds, { ...projections });
         await attention.backward(batch, projections, dO, d, implementation);
         const inputGradients = accumulatorsOf(before, parameters, layerName(layer));
         const dxInput = workspace.get('text.d.xInput', rows, hiddenSize);
         await backwardInPieces(
           before,
-          inputWeights(layer),
+          await inputWeights(layer),
           inputGradients,
           { ...inputFeeds, 'd.q': d.q, 'd.k': d.k, 'd.v': d.v },
           { 'd.x': dxInput },

@@ -6,7 +6,7 @@ import { compileModule } from '../../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../../runtime/session.ts';
 import { addInto, type FloatTensor, floats, ints, rows, view } from '../../runtime/tensor.ts';
 import type { Workspace } from '../../runtime/workspace.ts';
-import { accumulatorsOf, type NameOf, weightsOf } from './bindings.ts';
+import { accumulatorsOf, type NameOf, readWeightsOf, weightsOf } from './bindings.ts';
 import type { VisionConfig } from './config.ts';
 import type { Parameters } from './parameters.ts';
 import { backwardInPieces, forwardInPieces, piecesOf } from './pieces.ts';
@@ -87,8 +87,8 @@ export function createVisionTower(
           windows: 1,
           size: piece.end - piece.start,
         }));
-  const inputWeights = (block: number) => weightsOf(before, parameters, blockName(block));
-  const outputWeights = (block: number) => weightsOf(after, parameters, blockName(block));
+  const inputWeights = (block: number) => readWeightsOf(before, parameters, blockName(block));
+  const outputWeights = (block: number) => readWeightsOf(after, parameters, blockName(block));
   const layouts = new Map<string, VisionLayout>();
   const layoutOf = (grid: ImagePatches['gridThw']): VisionLayout => {
     const key = grid.join('x');
@@ -137,7 +137,7 @@ export function createVisionTower(
       const layers: { x: FloatTensor; o: FloatTensor }[] = [];
       for (let block = 0; block < depth; block++) {
         const projections = buffers('', patches);
-        await forwardInPieces(before, 'forward', inputWeights(block), { ...layout.angles, x }, projections);
+        await forwardInPieces(before, 'forward', await inputWeights(block), { ...layout.angles, x }, projections);
         const o = kept(block, 'o');
         const { q, k, v } = projections;
         for (const run of runsOf(layout, block)) {
@@ -149,7 +149,7 @@ export function createVisionTower(
           }
         }
         const y = kept(block + 1, 'x');
-        await forwardInPieces(after, 'forward', outputWeights(block), { x, o }, { y });
+        await forwardInPieces(after, 'forward', await outputWeights(block), { x, o }, { y });
         layers.push({ x, o });
         x = y;
       }
@@ -191,14 +191,14 @@ export function createVisionTower(
         const outputGradients = accumulatorsOf(after, parameters, blockName(block));
         await backwardInPieces(
           after,
-          outputWeights(block),
+          await outputWeights(block),
           outputGradients,
           { x, o, 'd.y': dy },
           { 'd.x': dx, 'd.o': dO },
         );
         const feeds = { ...layout.angles, x };
         const { q, k, v } = buffers('', patches);
-        await forwardInPieces(before, 'forward', inputWeights(block), feeds, { q, k, v });
+        await forwardInPieces(before, 'forward', await inputWeights(block), feeds, { q, k, v });
         const d = buffers('d.', patches);
         for (const run of runsOf(layout, block).flatMap((all) => windowPieces(all, BACKWARD))) {
           await attend.backward(
@@ -210,7 +210,7 @@ export function createVisionTower(
         const dxInput = workspace.get('vision.d.xInput', patches, h);
         await backwardInPieces(
           before,
-          inputWeights(block),
+          await inputWeights(block),
           inputGradients,
           { ...feeds, 'd.q': d.q, 'd.k': d.k, 'd.v': d.v },
           { 'd.x': dxInput },
