@@ -35,5 +35,13 @@ export async function runProcess(commands: readonly CliCommand[]): Promise<void>
     stderr: process.stderr,
     signal: controller.signal,
   });
-  process.exitCode = stopped[0] === undefined ? code : EXIT_CODES[stopped[0]];
+  process.exitCode = code;
+  if (stopped[0] === undefined) return;
+  // What a plugin has left running, a request or a timer, does not keep a stopped run alive.
+  for (const stream of [process.stdout, process.stderr]) {
+    await new Promise<void>((resolve) => {
+      stream.write('', () => resolve());
+    });
+  }
+  process.exit(EXIT_CODES[stopped[0]]);
 }

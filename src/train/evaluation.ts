@@ -9,6 +9,7 @@ import { type Completion, rollout } from '../grpo/rollout.ts';
 import { mean, sampleStd } from '../grpo/statistics.ts';
 import type { Generator } from '../models/qwen2_5_vl/generation.ts';
 import type { Random } from '../util/random.ts';
+import { untilAborted } from '../util/until_aborted.ts';
 import type { RowSource } from './data.ts';
 import type { Metrics } from './events.ts';
 import { TDR_COLUMN } from './hacking.ts';
@@ -58,7 +59,7 @@ export async function evaluate(args: RlhfArguments, rows: RowSource, tools: Eval
           { temperature: 1, keep: false, probe: tdrProbe(probedPrompts(part), visual, config.text.numHiddenLayers) },
         )
       : null;
-    const judged = await judge(part, scored?.completions ?? null, judging);
+    const judged = await untilAborted(judge(part, scored?.completions ?? null, judging), signal);
     completions.push(...part.flatMap((group) => group.completions));
     judgedParts.push(judged);
     // A reward logs means of its call; calls count by the completions they judged.

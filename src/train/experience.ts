@@ -12,6 +12,7 @@ import type { Generator } from '../models/qwen2_5_vl/generation.ts';
 import type { Group, LayerProbe, Scored } from '../models/qwen2_5_vl/model.ts';
 import type { Reward } from '../rewards/registry.ts';
 import type { Random } from '../util/random.ts';
+import { untilAborted } from '../util/until_aborted.ts';
 import type { Metrics } from './events.ts';
 import type { HackingWatch } from './hacking.ts';
 import type { Journal } from './journal.ts';
@@ -78,7 +79,9 @@ export async function collect(
           logpsOf(await reference.model.score(packed, { temperature: args.temperature, keep: false })),
         );
 
-  const judged = await journal.time('reward', () => judge(groups, measures ? scored!.completions : null, options));
+  const judged = await journal.time('reward', () =>
+    untilAborted(judge(groups, measures ? scored!.completions : null, options), signal),
+  );
   const advantages = groupAdvantages(judged.totals, plan.numGenerations, args);
   return {
     groups,
