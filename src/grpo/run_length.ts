@@ -23,6 +23,12 @@ export function runLength(
   return options.maxSteps > 0 ? options.maxSteps : Math.max(1, Math.ceil(wanted));
 }
 
+/** Prompts that a run of so many optimizer steps samples from; rows of a dataset that is shorter come again. */
+export function promptsOfRun(plan: BatchPlan, steps: number): number {
+  const microBatches = steps * plan.microBatchesPerStep;
+  return Math.ceil(microBatches / (plan.microBatchesPerRollout * plan.numIterations)) * plan.promptsPerRollout;
+}
+
 // --- internal ---
 
 function rolloutsIn(plan: BatchPlan, datasetSize: number): number {

@@ -74,7 +74,7 @@ export function consoleReport(out: Terminal, options: ConsoleOptions): Listener 
           break;
         case 'end':
           draw('');
-          print(['', ...endScreen(event, stopwatch.elapsed(), options.eventFiles)]);
+          print(['', ...endScreen(event, stopwatch, options.eventFiles)]);
           break;
       }
     },

@@ -86,16 +86,21 @@ export function completionScreen(step: number, rows: readonly CompletionRow[], c
 }
 
 /**
- * After the last step: before and after, where the time went, where things are, what to do next.
+ * After the last step: before and after, where time and memory went, where things are, what to do next.
  * `eventFiles`: whether there is something for TensorBoard to open.
  */
-export function endScreen(event: EndEvent, totalSeconds: number, eventFiles: boolean): string[] {
+export function endScreen(
+  event: EndEvent,
+  stopwatch: Pick<Stopwatch, 'elapsed' | 'memory'>,
+  eventFiles: boolean,
+): string[] {
   const parts = Object.entries(event.seconds).map(([name, seconds]) => `${name} ${formatShortDuration(seconds)}`);
   const verb = event.status === 'completed' ? 'done' : 'stopped';
-  const time = formatShortDuration(totalSeconds) + (parts.length === 0 ? '' : ` (${parts.join(', ')})`);
+  const time = formatShortDuration(stopwatch.elapsed()) + (parts.length === 0 ? '' : ` (${parts.join(', ')})`);
   const lines = [`${verb}: ${event.step} of ${event.maxSteps} steps in ${time}`];
   lines.push(...comparison('logged', 'first', 'last', event.firstLog, event.lastLog));
   lines.push(...comparison('evaluation', 'before', 'after', event.evalBefore, event.evalAfter));
+  lines.push(`memory      ${stopwatch.memory()} GiB at most`);
   lines.push(`output      ${event.outputDir}`);
   if (event.lastCheckpoint === null) return [...lines, 'checkpoint  none was saved'];
   lines.push(`checkpoint  ${event.lastCheckpoint}`);

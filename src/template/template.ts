@@ -63,12 +63,15 @@ export interface Template {
   close(): Promise<void>;
 }
 
+/** Default of `imageCacheBytes`. */
+export const IMAGE_CACHE_BYTES = 64 * 2 ** 20;
+
 export interface TemplateOptions extends ImageLimits {
   /** System prompt for conversations that have none of their own (in ms-swift too, a row's own wins). */
   readonly system?: string | undefined;
   /** Prompt tokens allowed; default the model's max_position_embeddings. */
   readonly maxLength?: number | undefined;
-  /** Bytes of resized images kept, 3 a pixel; default 64 MiB. */
+  /** Bytes of resized images kept, 3 a pixel. */
   readonly imageCacheBytes?: number | undefined;
   readonly renderLimits?: RenderLimits | undefined;
 }
@@ -138,8 +141,6 @@ export async function openTemplate(
 }
 
 // --- internal ---
-
-const IMAGE_CACHE_BYTES = 64 * 2 ** 20;
 
 const TURN_START = '<|im_start|>';
 const TURN_END = '<|im_end|>';

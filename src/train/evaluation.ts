@@ -26,6 +26,8 @@ export interface EvaluationTools {
   readonly random: Random;
   readonly judging: JudgeOptions;
   readonly signal: AbortSignal;
+  /** Ids that end a completion, in place of the checkpoint's: a rehearsal has none. */
+  readonly stopIds?: readonly number[];
 }
 
 /** Metrics over all rows of a source, as training logs them, without the `eval_` prefix. */
@@ -33,7 +35,8 @@ export async function evaluate(args: RlhfArguments, rows: RowSource, tools: Eval
   const { policy, generator, random, judging, signal } = tools;
   const { template, config, model } = policy;
   const numGenerations = args.numGenerationsEval;
-  const sampling = samplingOf({ ...args, temperature: args.evalTemperature, numGenerations }, policy);
+  const flags = samplingOf({ ...args, temperature: args.evalTemperature, numGenerations }, policy);
+  const sampling = { ...flags, stopIds: tools.stopIds ?? flags.stopIds };
   const promptsAtOnce = Math.max(1, Math.floor(args.perDeviceEvalBatchSize / numGenerations));
   const measures = args.attnProbe !== 'eager' && judging.rewards.some(({ needs }) => needs.includes('attention'));
   // completions alone: the images of all rows would not fit into memory

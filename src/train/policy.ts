@@ -36,6 +36,8 @@ export interface PolicyOptions {
   readonly gradientCheckpointing?: boolean;
   readonly freeze?: Freeze;
   readonly template?: TemplateOptions;
+  /** Keep the pixels of images, because they will be asked for again; default true. */
+  readonly keepImages?: boolean;
   readonly runtime?: RuntimeOptions;
 }
 
@@ -56,12 +58,23 @@ export interface Policy {
  * Errors: those of openCheckpoint, readConfig, validateShapes and openTemplate.
  */
 export async function openPolicy(options: PolicyOptions): Promise<Policy> {
-  const { model: dir, attnImpl, trainable, gradientCheckpointing = true, freeze = DEFAULT_FREEZE, runtime } = options;
+  const {
+    model: dir,
+    attnImpl,
+    trainable,
+    gradientCheckpointing = true,
+    freeze = DEFAULT_FREEZE,
+    runtime,
+    keepImages = true,
+  } = options;
   const source = openCheckpoint(dir);
   try {
     const config = await readConfig(dir);
     const { extra } = validateShapes(source, config);
-    const template = await openTemplate(dir, config, options.template);
+    const template = await openTemplate(dir, config, {
+      ...options.template,
+      ...(keepImages ? {} : { imageCacheBytes: 0 }),
+    });
     const used = { ...source, tensors: without(source.tensors, extra) };
     const widened = [...used.tensors.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
     const parameters =

@@ -1,41 +1,112 @@
 /**
- * `--dry_run`: one step at its largest, and no update. The longest prompts, completions that never stop, the rewards
- * as they are: what it takes is what the run will take at most, told before step 1.
+ * `--dry_run`: a step at its largest, twice, with its update, and an evaluation batch. The longest prompts, completions
+ * that never stop, the rewards as they are: what it takes is what the run will take at most, told before step 1.
+ * Learns in memory only; writes nothing.
  */
 import { optimizerStepAt } from '../grpo/batching.ts';
-import type { RowSource } from './data.ts';
+import { promptsOfRun } from '../grpo/run_length.ts';
+import type { RowSource, TrainingData } from './data.ts';
+import { evaluate } from './evaluation.ts';
 import { type Collector, collect, type Experience } from './experience.ts';
+import { growthOfImages, type RowImages } from './kept_images.ts';
 import { learn } from './learn.ts';
 import { encodePrompt, type PromptOfRow } from './prompts.ts';
 import { encodeUnlessLong } from './reader.ts';
+import type { Updater } from './update.ts';
 
 /** Rows whose prompts are looked at, spread over the data. */
 const ROWS_TRIED = 512;
 
-/** Runs the step and tells what it found as notices; writes nothing, changes no weight. */
-export async function rehearse(rows: RowSource, collector: Collector): Promise<void> {
-  const { plan, policy, journal, sampling } = collector;
-  const start = performance.now();
-  const prompts = await longestPrompts(rows, collector);
-  const microBatches = optimizerStepAt(plan, 0);
-  const experiences = new Map<number, Experience>();
-  const endless = { ...collector, sampling: { ...sampling, stopIds: [] } };
-  for (const { rollout } of microBatches) {
-    if (!experiences.has(rollout)) experiences.set(rollout, await collect(prompts, rollout, 0, endless));
-  }
-  await learn(microBatches, experiences, endless);
-  const seconds = (performance.now() - start) / 1000;
+export interface Rehearsed {
+  readonly data: TrainingData;
+  readonly updater: Pick<Updater, 'update'>;
+  /** Steps of the run. */
+  readonly totalSteps: number;
+  /** The run will keep the pixels of images; the rehearsal, which looks at many to find the longest prompts, does not. */
+  readonly keepsPixels: boolean;
+}
 
-  // AdamW's two moments are the only memory that a step touches after backward.
-  const moments = 2 * Float32Array.BYTES_PER_ELEMENT * policy.summary.trainable;
-  const peak = process.resourceUsage().maxRSS * 1024 + moments;
-  const longest = prompts[0]!.prompt.ids.length;
+/** Rehearses the run and tells what it found as notices. */
+export async function rehearse(
+  { data, updater, totalSteps, keepsPixels }: Rehearsed,
+  collector: Collector,
+): Promise<void> {
+  const { args, plan, policy, reference, journal, sampling } = collector;
+  const endless: Collector = { ...collector, sampling: { ...sampling, stopIds: [] } };
+  const { longest: prompts, images } = await look(data.train, plan.promptsPerRollout, collector);
+  // The first step compiles every kernel and makes the one comparison of `--attn_probe auto`; the second is one of many.
+  const step = async (): Promise<{ seconds: number; experiences: readonly Experience[] }> => {
+    const start = performance.now();
+    const experiences = new Map<number, Experience>();
+    const microBatches = optimizerStepAt(plan, 0);
+    for (const { rollout } of microBatches) {
+      if (!experiences.has(rollout)) experiences.set(rollout, await collect(prompts, rollout, 0, endless));
+    }
+    await learn(microBatches, experiences, endless);
+    await updater.update();
+    return { seconds: (performance.now() - start) / 1000, experiences: [...experiences.values()] };
+  };
+  const first = await step();
+  const second = await step();
+  const evaluates = data.evaluation !== null && (args.evalOnStart || args.evalStrategy !== 'no');
+  if (evaluates) await rehearseEvaluation(data.evaluation!, collector);
+
+  const measured = process.resourceUsage().maxRSS * 1024;
+  const rows = Math.min(promptsOfRun(plan, totalSteps), data.train.length) + (evaluates ? data.evaluation!.length : 0);
+  const growth = growthOfImages(images, { rows, keepsPixels }, policy, reference);
+  const tokens = prompts[0]!.prompt.ids.length;
   await journal.notice(
     'info',
-    `dry run: a step of ${plan.promptsPerRollout} prompts (the longest has ${longest} tokens) x ${plan.numGenerations} completions of ${sampling.maxCompletionLength} tokens took ${seconds.toFixed(1)} s, the first use of every kernel included`,
+    `dry run: a step of ${plan.promptsPerRollout} prompts (the longest has ${tokens} tokens) x ${plan.numGenerations} completions of ${sampling.maxCompletionLength} tokens takes ${second.seconds.toFixed(1)} s, the first one ${first.seconds.toFixed(1)} s`,
   );
-  await journal.notice('info', `dry run: predicted peak memory ${(peak / 2 ** 30).toFixed(2)} GiB`);
-  for (const { judged } of experiences.values()) {
+  await journal.notice(
+    'info',
+    `dry run: predicted peak memory ${gib(measured + growth)} GiB: ${gib(measured)} measured in two such steps${evaluates ? ' and an evaluation batch' : ''}, ${gib(growth)} for images that are kept`,
+  );
+  await tellRewards(first.experiences, collector);
+}
+
+// --- internal ---
+
+const gib = (bytes: number): string => (bytes / 2 ** 30).toFixed(2);
+
+/** The prompts of a rollout, the longest that were found (a short dataset repeats), and the images of the rows tried. */
+async function look(
+  rows: RowSource,
+  count: number,
+  { args, policy }: Collector,
+): Promise<{ longest: PromptOfRow[]; images: RowImages }> {
+  const encode = encodePrompt(policy.template);
+  const tried = Math.min(rows.length, ROWS_TRIED);
+  const prompts: PromptOfRow[] = [];
+  const patches = new Map<string, number>();
+  for (let i = 0; i < tried; i++) {
+    const row = rows.row(Math.floor((i * rows.length) / tried));
+    const encoded = await encodeUnlessLong(row, args.truncationStrategy, encode);
+    if (encoded === null) continue;
+    for (const { hash, gridThw } of encoded.prompt.images) patches.set(hash, gridThw[0] * gridThw[1] * gridThw[2]);
+    prompts.push(encoded);
+    prompts.sort((a, b) => b.prompt.ids.length - a.prompt.ids.length);
+    prompts.length = Math.min(prompts.length, count);
+  }
+  return {
+    longest: Array.from({ length: count }, (_, i) => prompts[i % prompts.length]!),
+    images: { rows: tried, patches: [...patches.values()].reduce((sum, value) => sum + value, 0) },
+  };
+}
+
+/** A batch of the longest evaluation prompts, as often as the flags make it, with completions that never stop. */
+async function rehearseEvaluation(rows: RowSource, collector: Collector): Promise<void> {
+  const { args, policy, generator, random, judging, signal, journal } = collector;
+  const prompts = Math.max(1, Math.floor(args.perDeviceEvalBatchSize / args.numGenerationsEval));
+  const { longest } = await look(rows, Math.min(prompts, rows.length), collector);
+  const batch: RowSource = { length: longest.length, row: (index) => longest[index]!.row };
+  const tools = { policy, generator, random: random.fork('eval'), judging: judging(0), signal, stopIds: [] };
+  await journal.time('eval', () => evaluate(args, batch, tools));
+}
+
+async function tellRewards(experiences: readonly Experience[], { journal }: Collector): Promise<void> {
+  for (const { judged } of experiences) {
     for (const { label, values } of judged.columns) {
       const numbers = values.filter((value) => value !== null);
       const mean = numbers.reduce((sum, value) => sum + value, 0) / numbers.length;
@@ -46,20 +117,4 @@ export async function rehearse(rows: RowSource, collector: Collector): Promise<v
       );
     }
   }
-}
-
-// --- internal ---
-
-/** The prompts of a rollout, the longest that were found; a short dataset repeats. */
-async function longestPrompts(rows: RowSource, { args, plan, policy }: Collector): Promise<PromptOfRow[]> {
-  const encode = encodePrompt(policy.template);
-  const tried = Math.min(rows.length, ROWS_TRIED);
-  const prompts: PromptOfRow[] = [];
-  for (let i = 0; i < tried; i++) {
-    const row = rows.row(Math.floor((i * rows.length) / tried));
-    const prompt = await encodeUnlessLong(row, args.truncationStrategy, encode);
-    if (prompt !== null) prompts.push(prompt);
-  }
-  prompts.sort((a, b) => b.prompt.ids.length - a.prompt.ids.length);
-  return Array.from({ length: plan.promptsPerRollout }, (_, i) => prompts[i % prompts.length]!);
 }

@@ -15,7 +15,7 @@ import { createSampler } from '../data/sampler.ts';
 import { messageOf, SightlineError } from '../errors.ts';
 import { type BatchPlan, optimizerStepAt, planBatches } from '../grpo/batching.ts';
 import { lossMetrics } from '../grpo/metrics.ts';
-import { runLength } from '../grpo/run_length.ts';
+import { promptsOfRun, runLength } from '../grpo/run_length.ts';
 import { createGenerator, type Generator } from '../models/qwen2_5_vl/generation.ts';
 import { loadPlugins } from '../rewards/plugin.ts';
 import { createRewards, type Reward } from '../rewards/registry.ts';
@@ -51,19 +51,21 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
   const data = await openTrainingData(args);
   const opened: { close(): Promise<void> }[] = [];
   try {
-    const policy = await openPolicy(policyOptions(args, true));
+    const totalSteps = runLength(plan, data.train.length, args);
+    // Pixels are worth keeping for rows that come again: of evaluations, and after an epoch.
+    const keepsPixels = data.evaluation !== null || promptsOfRun(plan, totalSteps) > data.train.length;
+    const policy = await openPolicy({ ...policyOptions(args, true), keepImages: keepsPixels && !args.dryRun });
     opened.push(policy);
     // The reference: the weights training starts from, never updated.
     const reference = args.beta === 0 ? null : await openPolicy(policyOptions(args, false));
     if (reference !== null) opened.push(reference);
-    const totalSteps = runLength(plan, data.train.length, args);
     const updater = await createUpdater(policy.parameters, updateOptions(args, totalSteps));
     opened.push({ close: () => updater.release() });
     const generator = createGenerator(policy.model);
     opened.push({ close: () => generator.release() });
     context.signal.throwIfAborted();
-    const run = { plan, rewards, data, policy, reference, updater, generator, totalSteps };
-    await (args.dryRun ? rehearse(data.train, collectorOf(args, context, run)) : train(args, context, run));
+    const run = { plan, rewards, data, policy, reference, updater, generator, totalSteps, keepsPixels };
+    await (args.dryRun ? rehearse(run, collectorOf(args, context, run)) : train(args, context, run));
   } finally {
     for (const part of opened.reverse()) await part.close();
     data.close();
@@ -81,6 +83,7 @@ interface Parts {
   readonly updater: Updater;
   readonly generator: Generator;
   readonly totalSteps: number;
+  readonly keepsPixels: boolean;
 }
 
 async function train(args: RlhfArguments, context: RunContext, parts: Parts): Promise<void> {

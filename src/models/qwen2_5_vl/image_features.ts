@@ -20,16 +20,15 @@ export interface EncodedImages {
 export interface ImageFeatures {
   /** Encodes each distinct image once. Tapes are kept when `keep` is set and some of the tower is trained. */
   encode(images: readonly HashedImage[], keep: boolean): Promise<EncodedImages>;
-  /** Bytes of visual tokens held. */
+  /** Bytes of visual tokens held, and how many may be; 0 where the tower is trained, because tokens age with it. */
   readonly bytes: number;
+  readonly budget: number;
 }
 
-/** Default budget of kept visual tokens. */
-const BUDGET_BYTES = 256 * 2 ** 20;
 /** Patches of one batch, unless a single image has more: bounds the tower's buffers. */
 const BATCH_PATCHES = 8192;
 
-export function createImageFeatures(tower: VisionTower, isTrained: boolean, budget = BUDGET_BYTES): ImageFeatures {
+export function createImageFeatures(tower: VisionTower, isTrained: boolean, budget: number): ImageFeatures {
   // Map order is age: the oldest entry is evicted first, and a hit makes an entry young again.
   const kept = new Map<string, FloatTensor>();
   let bytes = 0;
@@ -76,6 +75,7 @@ export function createImageFeatures(tower: VisionTower, isTrained: boolean, budg
     get bytes() {
       return bytes;
     },
+    budget: isTrained ? 0 : budget,
   };
 }
 

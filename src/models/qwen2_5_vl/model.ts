@@ -5,7 +5,7 @@
 import type { AttentionTensor } from '../../attention/tdr.ts';
 import { compileModule } from '../../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../../runtime/session.ts';
-import { type FloatTensor, floats, rows, zeros } from '../../runtime/tensor.ts';
+import { type FloatTensor, floats, rows, sizeOf, zeros } from '../../runtime/tensor.ts';
 import { createWorkspace } from '../../runtime/workspace.ts';
 import { createExclusive } from '../../util/exclusive.ts';
 import type { ForwardOutput, ModelKwargs, PolicyModel } from '../types.ts';
@@ -129,7 +129,7 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
   const decoder = createTextDecoder(sizes.text, parameters, workspace, runtime);
   const vision = createVisionTower(sizes.vision, parameters, workspace, runtime);
   const towerIsTrained = parameters.trained.some((name) => name.startsWith('visual.'));
-  const images = createImageFeatures(vision, towerIsTrained);
+  const images = createImageFeatures(vision, towerIsTrained, budgetOfImages(parameters));
   const scoring = createScoringHead(sizes.text, parameters, workspace, runtime);
   const logits = compileModule(logitsHead(sizes.text), {}, runtime);
   const table = (): FloatTensor => parameters.value('model.embed_tokens.weight');
@@ -340,6 +340,12 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
 }
 
 // --- internal ---
+
+/** Bytes of visual tokens that are kept: a sixteenth of the weights, which a large tower is worth, or 64 MiB. */
+function budgetOfImages(parameters: Parameters): number {
+  const weights = parameters.names.reduce((sum, name) => sum + sizeOf(parameters.shape(name)), 0);
+  return Math.max(64 * 2 ** 20, (Float32Array.BYTES_PER_ELEMENT * weights) / 16);
+}
 
 /** The group as the packer wants it: positions of its prompt worked out from its images. */
 function withPositions({ promptIds, images, completions, positions }: Group, sizes: Qwen2_5_VLConfig): GroupToPack {
