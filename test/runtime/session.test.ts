@@ -53,6 +53,31 @@ describe('outputs', () => {
       expect([...whole.data]).toEqual([9, 9, 4, 6, 9, 9]);
     }));
 
+  test('are not copied besides: runs into given buffers allocate nothing', () =>
+    withGraph({ x, y }, outputs, async (graph) => {
+      const size = 2 ** 20;
+      const [feeds, into] = [
+        { x: zeros(size), y: zeros(size) },
+        { sum: zeros(size), product: zeros(size) },
+      ];
+      const before = process.memoryUsage().arrayBuffers;
+      // In one turn after another: a collection in between would hide what was allocated, so the largest value counts.
+      let most = 0;
+      for (let i = 0; i < 4; i++) {
+        await graph.run(feeds, into);
+        most = Math.max(most, process.memoryUsage().arrayBuffers - before);
+      }
+      expect(most).toBeLessThan(4 * size);
+    }));
+
+  test('a run that fails says so, given buffers or not', () =>
+    withGraph({ x, y }, outputs, async (graph) => {
+      const into = { sum: zeros(3), product: zeros(3) };
+      await expect(graph.run({ x: vector(1, 2, 3), y: vector(1, 2) }, into)).rejects.toThrow(
+        'internal: graph the graph',
+      );
+    }));
+
   test('only those that are wanted', () =>
     withGraph({ x, y }, outputs, async (graph) => {
       const results = await graph.run({ x: vector(1), y: vector(2) }, {}, ['product']);
