@@ -106,7 +106,7 @@ export interface SampledGroup extends Group {
   readonly entropies: readonly Float32Array[];
 }
 
-export type OnKeysAndValues = (group: number, k: FloatTensor, v: FloatTensor) => void;
+export type OnKeysAndValues = (layer: number, group: number, k: FloatTensor, v: FloatTensor) => void;
 
 export interface Prefilled {
   /** [prompts, hidden]: the row that predicts each prompt's first new token. */
@@ -276,10 +276,10 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
       implementation: implementationOf(config),
       keep: false,
       onLayer: recording?.prompts,
-      onProjections: (_, { k, v }) => {
+      onProjections: (layer, { k, v }) => {
         for (const [g, { prompt }] of batch.groups.entries()) {
           const [start, end] = [prompt.start, prompt.start + prompt.length];
-          onKeysAndValues(g, rows(k, start, end), rows(v, start, end));
+          onKeysAndValues(layer, g, rows(k, start, end), rows(v, start, end));
         }
       },
     });

@@ -10,15 +10,15 @@ import { rmsNorm } from '../../graph/ops/norm.ts';
 import { logSoftmax, sum } from '../../graph/ops/reduce.ts';
 import { rotary } from '../../graph/ops/rotary.ts';
 import type { Value } from '../../graph/value.ts';
-import { type Linear, linear } from '../../nn/linear.ts';
-import { gatedMlp } from '../../nn/mlp.ts';
+import { linear, linearFewRows } from '../../nn/linear.ts';
+import { gatedMlp, gatedMlpFewRows } from '../../nn/mlp.ts';
 import type { TextConfig } from './config.ts';
 
 /** Rows of the packed batch. */
 const N = 'N';
 
 /** x -> rotated queries and keys, and values: x [N, hidden] -> q [N, heads * d], k and v [N, kvHeads * d]. */
-export function attentionInput(config: TextConfig, apply: Linear = linear): Module {
+export function attentionInput(config: TextConfig): Module {
   const { hiddenSize: h, numAttentionHeads, numKeyValueHeads, headDim, rmsNormEps } = config;
   const [q, kv] = [numAttentionHeads * headDim, numKeyValueHeads * headDim];
   return {
@@ -37,7 +37,7 @@ export function attentionInput(config: TextConfig, apply: Linear = linear): Modu
     build: (w) => {
       const normed = rmsNorm(w.x!, w['input_layernorm.weight']!, rmsNormEps);
       const project = (name: string) =>
-        apply(normed, w[`self_attn.${name}_proj.weight`]!, w[`self_attn.${name}_proj.bias`]!);
+        linear(normed, w[`self_attn.${name}_proj.weight`]!, w[`self_attn.${name}_proj.bias`]!);
       return {
         q: rotary(project('q'), w.cos!, w.sin!, numAttentionHeads),
         k: rotary(project('k'), w.cos!, w.sin!, numKeyValueHeads),
@@ -47,8 +47,12 @@ export function attentionInput(config: TextConfig, apply: Linear = linear): Modu
   };
 }
 
-/** Attention's result o [N, heads * d] back into the stream x [N, hidden], then the feed-forward layer. */
-export function attentionOutput(config: TextConfig, apply: Linear = linear): Module {
+/**
+ * Attention's result o [N, heads * d] back into the stream x [N, hidden], then the feed-forward layer.
+ *
+ * @param fewRows written for the few rows of a decode step
+ */
+export function attentionOutput(config: TextConfig, fewRows = false): Module {
   const { hiddenSize: h, intermediateSize, numAttentionHeads, headDim, rmsNormEps } = config;
   return {
     name: 'text attention output',
@@ -62,10 +66,10 @@ export function attentionOutput(config: TextConfig, apply: Linear = linear): Mod
     inputs: { x: [N, h], o: [N, numAttentionHeads * headDim] },
     constants: {},
     build: (w) => {
-      const attended = add(w.x!, apply(w.o!, w['self_attn.o_proj.weight']!));
+      const attended = add(w.x!, (fewRows ? linearFewRows : linear)(w.o!, w['self_attn.o_proj.weight']!));
       const normed = rmsNorm(attended, w['post_attention_layernorm.weight']!, rmsNormEps);
       const mlp = { gate: w['mlp.gate_proj.weight']!, up: w['mlp.up_proj.weight']!, down: w['mlp.down_proj.weight']! };
-      return { y: add(attended, gatedMlp(normed, mlp, apply)) };
+      return { y: add(attended, fewRows ? gatedMlpFewRows(normed, mlp) : gatedMlp(normed, mlp, linear)) };
     },
   };
 }
