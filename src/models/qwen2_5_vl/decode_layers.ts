@@ -21,14 +21,20 @@ export interface DecodeLayersOptions {
   /** Layers, from 0 in this run, whose attention masses are measured on so many spans. */
   readonly probed: readonly number[];
   readonly spans: number;
+  /** Return results of products for backward, too. */
+  readonly products: boolean;
 }
 
 /**
  * x [N, hidden] of the live rows -> y [N, hidden], and of each layer i: `k.i`, `v.i` [G*R, kvHeads * d] by place,
- * `x.i` [N, hidden] (its input; from layer 1), `o.i` [N, heads * d], and `masses.i` [N, spans] of a probed one.
+ * `x.i` [N, hidden] (its input; from layer 1), `o.i` [N, heads * d], `masses.i` [N, spans] of a probed one, and with
+ * products all rows of a `LayerProducts`, as `products.i.q` and so on.
  * cos, sin [G*R, d / 2] by place; place int32 [G*R] says which live row stands at a place (any, if none), row int32 [N] where a live row stands.
  */
-export function decodeLayers(config: TextConfig, { count, fewRows, probed, spans }: DecodeLayersOptions): Module {
+export function decodeLayers(
+  config: TextConfig,
+  { count, fewRows, probed, spans, products }: DecodeLayersOptions,
+): Module {
   const { hiddenSize, numAttentionHeads, numKeyValueHeads: kvHeads, headDim, rmsNormEps } = config;
   const heads = { heads: numAttentionHeads, kvHeads, headDim };
   const [queryWidth, keyWidth] = [numAttentionHeads * headDim, kvHeads * headDim];
@@ -70,11 +76,12 @@ export function decodeLayers(config: TextConfig, { count, fewRows, probed, spans
         const project = fewRows ? linearFewRows : linear;
         const qkv = toPlaces(project(normed, param('self_attn.qkv_proj.weight'), param('self_attn.qkv_proj.bias')));
         const turned = rotary(slice(qkv, 1, 0, queryWidth + keyWidth), w.cos!, w.sin!, numAttentionHeads + kvHeads);
+        const q = slice(turned, 1, 0, queryWidth);
         const k = slice(turned, 1, queryWidth, queryWidth + keyWidth);
         const v = slice(qkv, 1, queryWidth + keyWidth, queryWidth + 2 * keyWidth);
         const { out, masses } = decodeAttention(
           {
-            q: slice(turned, 1, 0, queryWidth),
+            q,
             k,
             v,
             kPrompt: w[`kPrompt.${layer}`]!,
@@ -92,7 +99,12 @@ export function decodeLayers(config: TextConfig, { count, fewRows, probed, spans
         Object.assign(outputs, { [`k.${layer}`]: k, [`v.${layer}`]: v, [`o.${layer}`]: o });
         if (masses !== null) outputs[`masses.${layer}`] = toRows(masses);
         const params = Object.fromEntries(Object.keys(after.params).map((name) => [name, param(name)]));
-        x = after.build({ ...params, x, o }).y!;
+        const { y, ...kept } = after.build({ ...params, x, o });
+        if (products) {
+          const rows = { q: toRows(q), k: toRows(k), v: toRows(v), ...kept };
+          for (const [name, value] of Object.entries(rows)) outputs[`products.${layer}.${name}`] = value;
+        }
+        x = y!;
       }
       return { ...outputs, y: x };
     },

@@ -8,8 +8,9 @@ import { type FloatTensor, ints, sizeOf, type Tensor } from '../../runtime/tenso
 import type { Workspace } from '../../runtime/workspace.ts';
 import { weightsOf } from './bindings.ts';
 import type { TextConfig } from './config.ts';
-import { decodeLayers } from './decode_layers.ts';
+import { type DecodeLayersOptions, decodeLayers } from './decode_layers.ts';
 import { appendToken, type KvCache, unseenOwn, unseenPrompt } from './kv_cache.ts';
+import { createLayerTape, type LayerTape } from './layer_tape.ts';
 import type { Parameters } from './parameters.ts';
 import { textAngles } from './text_decoder.ts';
 
@@ -24,8 +25,12 @@ export interface DecodeStepInputs {
   /** Tokens the cache holds of each completion. */
   readonly length: number;
   readonly probe?: DecodeProbe;
-  /** Called with each layer's input, attention result and masses; overwritten by the next step. */
-  readonly onLayer?: (layer: number, x: FloatTensor, o: FloatTensor, masses: FloatTensor | null) => void;
+  /** Who takes each layer's rows and masses; they are overwritten by the next step. */
+  readonly recorder?: {
+    /** With results of products. */
+    readonly products: boolean;
+    readonly onLayer: (layer: number, rows: LayerTape, masses: FloatTensor | null) => void;
+  };
 }
 
 /** Attention masses to measure. */
@@ -54,19 +59,20 @@ export function createDecodeStep(
   workspace: Workspace,
   runtime: RuntimeOptions = {},
 ): DecodeStep {
-  const { hiddenSize, numAttentionHeads, numKeyValueHeads, headDim } = config;
+  const { hiddenSize, numKeyValueHeads, headDim } = config;
+  const keyWidth = numKeyValueHeads * headDim;
   const runs = layerRuns(config, parameters);
   const modules = new Map<string, CompiledModule>();
-  const moduleOf = (count: number, fewRows: boolean, probed: readonly number[], spans: number): CompiledModule => {
-    const key = JSON.stringify({ count, fewRows, probed, spans });
-    const known =
-      modules.get(key) ?? compileModule(decodeLayers(config, { count, fewRows, probed, spans }), {}, runtime);
+  const moduleOf = (options: DecodeLayersOptions): CompiledModule => {
+    const key = JSON.stringify(options);
+    const known = modules.get(key) ?? compileModule(decodeLayers(config, options), {}, runtime);
     modules.set(key, known);
     return known;
   };
 
   return {
-    async run({ x: embeddings, positions, places, cache, length, probe, onLayer }) {
+    async run({ x: embeddings, positions, places, cache, length, probe, recorder }) {
+      const products = recorder?.products ?? false;
       const rows = places.length;
       const placeCount = cache.groups.length * cache.rows;
       const place = new Int32Array(placeCount);
@@ -87,26 +93,33 @@ export function createDecodeStep(
         const layers = Array.from({ length: count }, (_, i) => first + i);
         const probed = layers.flatMap((layer, i) => (probe?.layers.includes(layer) ? [i] : []));
         const spans = probed.length === 0 ? 0 : probe!.spans;
-        const module = moduleOf(count, rows <= FEW_ROWS, probed, spans);
+        const module = moduleOf({ count, fewRows: rows <= FEW_ROWS, probed, spans, products });
         const feeds: Record<string, Tensor> = { ...weightsOf(module, parameters, runName(first)), ...common, x };
         if (spans > 0) feeds.indicator = probe!.indicator;
         const y = workspace.get(`decode.y.${first}`, rows, hiddenSize);
         const into: Record<string, FloatTensor> = { y };
+        const tapes = layers.map((layer) =>
+          createLayerTape(
+            config,
+            (name, width) =>
+              name === 'x' && layer === first ? x : workspace.get(`decode.${layer}.${name}`, rows, width),
+            products,
+          ),
+        );
         for (const [i, layer] of layers.entries()) {
-          const { kPrompt, vPrompt, kOwn, vOwn } = cache.layers[layer]!;
-          const named = { kPrompt, vPrompt, kOwn, vOwn };
-          for (const [name, tensor] of Object.entries(named)) feeds[`${name}.${i}`] = tensor;
-          const keyWidth = numKeyValueHeads * headDim;
-          into[`k.${i}`] = workspace.get(`decode.k.${layer}`, placeCount, keyWidth);
-          into[`v.${i}`] = workspace.get(`decode.v.${layer}`, placeCount, keyWidth);
-          into[`o.${i}`] = workspace.get(`decode.o.${layer}`, rows, numAttentionHeads * headDim);
-          if (i > 0) into[`x.${i}`] = workspace.get(`decode.x.${layer}`, rows, hiddenSize);
-          if (probed.includes(i)) into[`masses.${i}`] = workspace.get(`decode.masses.${layer}`, rows, spans);
+          const tape = tapes[i]!;
+          for (const [name, tensor] of Object.entries(cache.layers[layer]!)) feeds[`${name}.${i}`] = tensor;
+          into[`k.${i}`] = workspace.get(`decode.${layer}.k by place`, placeCount, keyWidth);
+          into[`v.${i}`] = workspace.get(`decode.${layer}.v by place`, placeCount, keyWidth);
+          into[`o.${i}`] = tape.o;
+          if (i > 0) into[`x.${i}`] = tape.x;
+          if (probed.includes(i)) into[`masses.${i}`] = workspace.get(`decode.${layer}.masses`, rows, spans);
+          for (const [name, tensor] of Object.entries(tape.products ?? {})) into[`products.${i}.${name}`] = tensor;
         }
         await module.forward(feeds, into);
         for (const [i, layer] of layers.entries()) {
           appendToken(cache, layer, length, places, { k: into[`k.${i}`]!, v: into[`v.${i}`]! });
-          onLayer?.(layer, i === 0 ? x : into[`x.${i}`]!, into[`o.${i}`]!, into[`masses.${i}`] ?? null);
+          recorder?.onLayer(layer, tapes[i]!, into[`masses.${i}`] ?? null);
         }
         x = y;
       }

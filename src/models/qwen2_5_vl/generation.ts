@@ -39,9 +39,9 @@ export interface Generated {
   readonly ids: Int32Array;
   /** Log-probability of each id under softmax(logits / temperature), as the sampler saw it. */
   readonly logps: Float32Array;
-  /** Ended by a stop id; otherwise cut off by maxNewTokens. */
   /** Entropy of the distribution each id was drawn from. */
   readonly entropies: Float32Array;
+  /** Ended by a stop id; otherwise cut off by maxNewTokens. */
   readonly finished: boolean;
 }
 
@@ -90,7 +90,10 @@ export function createGenerator(model: Qwen2_5_VLModel, runtime: RuntimeOptions 
     return decode.run({
       ...inputs,
       probe: record.probe === null ? undefined : { ...record.probe, indicator: indicatorOf(record.probe, cache) },
-      onLayer: (layer, input, o, masses) => recording.step(layer, kept, input, o, masses),
+      recorder: {
+        products: recording.products,
+        onLayer: (layer, rows, masses) => recording.step(layer, kept, rows, masses),
+      },
     });
   }
 

@@ -181,6 +181,7 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
         ...room,
         probedLayers: probe?.layers ?? [],
         spans: probe?.spans ?? 0,
+        products: !checkpointing,
       }),
     scoredFrom,
 
@@ -192,9 +193,13 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
   async function score(groups: readonly Group[], { temperature, keep, probe }: ScoreOptions): Promise<Scored> {
     const batch = packGroups(groups.map((group) => withPositions(group, sizes)));
     const { x, visual, encoded } = await embeddings(groups, batch, keep);
-    const kept = keep ? (checkpointing ? 'inputs' : 'residuals') : false;
     const implementation = implementationOf(config);
-    const { hidden, masses, tape } = await decoder.forward(batch, x, { implementation, keep: kept, probe });
+    const { hidden, masses, tape } = await decoder.forward(batch, x, {
+      implementation,
+      keep,
+      products: keep && !checkpointing,
+      probe,
+    });
     const predictions = predictionsOf(batch);
     const { logps, entropies } = await scoring.forward(hidden, predictions, temperature);
     const completions = perCompletion(batch, { logps, entropies, masses });
@@ -253,7 +258,7 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
       batch,
       implementation: implementationOf(config),
       angles: textAngles(sizes.text, batch),
-      layers: layers.map((layer) => ({ ...layer, saved: null })),
+      layers,
     };
     generation++;
     const predictions = predictionsOf(batch);
@@ -275,6 +280,7 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
     const { hidden } = await decoder.forward(batch, x, {
       implementation: implementationOf(config),
       keep: false,
+      products: recording?.products,
       onLayer: recording?.prompts,
       onProjections: (layer, { k, v }) => {
         for (const [g, { prompt }] of batch.groups.entries()) {

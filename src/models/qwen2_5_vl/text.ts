@@ -13,6 +13,7 @@ import type { Value } from '../../graph/value.ts';
 import { linear, linearFewRows } from '../../nn/linear.ts';
 import { gatedMlp, gatedMlpFewRows } from '../../nn/mlp.ts';
 import type { TextConfig } from './config.ts';
+import { KEPT } from './layer_tape.ts';
 
 /** Rows of the packed batch. */
 const N = 'N';
@@ -65,11 +66,13 @@ export function attentionOutput(config: TextConfig, fewRows = false): Module {
     },
     inputs: { x: [N, h], o: [N, numAttentionHeads * headDim] },
     constants: {},
+    keeps: KEPT,
     build: (w) => {
       const attended = add(w.x!, (fewRows ? linearFewRows : linear)(w.o!, w['self_attn.o_proj.weight']!));
       const normed = rmsNorm(attended, w['post_attention_layernorm.weight']!, rmsNormEps);
       const mlp = { gate: w['mlp.gate_proj.weight']!, up: w['mlp.up_proj.weight']!, down: w['mlp.down_proj.weight']! };
-      return { y: add(attended, fewRows ? gatedMlpFewRows(normed, mlp) : gatedMlp(normed, mlp, linear)) };
+      const { gate, up, out } = fewRows ? gatedMlpFewRows(normed, mlp) : gatedMlp(normed, mlp);
+      return { y: add(attended, out), attended, gate, up };
     },
   };
 }

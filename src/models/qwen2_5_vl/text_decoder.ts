@@ -3,12 +3,13 @@
  * Every layer runs the same compiled modules with its own weights; knows rows, not where their embeddings come from.
  */
 import { angleTable, inverseFrequencies } from '../../nn/rope.ts';
-import { type CompiledModule, compileModule, type Tensors } from '../../runtime/compiled_module.ts';
+import { compileModule } from '../../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../../runtime/session.ts';
 import { addInto, type FloatTensor, floats } from '../../runtime/tensor.ts';
 import type { Workspace } from '../../runtime/workspace.ts';
 import { accumulatorsOf, type NameOf, weightsOf } from './bindings.ts';
 import type { TextConfig } from './config.ts';
+import { createLayerTape, keptOf, type LayerTape } from './layer_tape.ts';
 import type { PackedBatch } from './packed.ts';
 import type { Parameters } from './parameters.ts';
 import { attentionInput, attentionOutput } from './text.ts';
@@ -16,14 +17,16 @@ import { type AttentionImplementation, createTextAttention, type Probe, type Pro
 
 export interface DecoderOptions {
   readonly implementation: AttentionImplementation;
-  /** Keep what backward needs: false for scoring; 'inputs' recomputes within a layer, 'residuals' does not. */
-  readonly keep: false | 'inputs' | 'residuals';
+  /** Keep what backward needs in memory of its own; without, a layer overwrites what the one before it left. */
+  readonly keep: boolean;
+  /** Also what backward would recompute within a layer: its products. */
+  readonly products?: boolean;
   /** Measure attention masses of completion rows in these layers. */
   readonly probe?: Probe & { readonly layers: readonly number[] };
-  /** Called with each layer's projections of all rows; overwritten by the next layer unless residuals are kept. */
+  /** Called with each layer's projections of all rows. */
   readonly onProjections?: (layer: number, projections: Projections) => void;
-  /** Called with each layer's input [N, hidden] and attention result [N, heads * d]; overwritten by later layers. */
-  readonly onLayer?: (layer: number, x: FloatTensor, o: FloatTensor) => void;
+  /** Called with each layer's rows. */
+  readonly onLayer?: (layer: number, rows: LayerTape) => void;
   /** Called with each layer's attention weights [heads, S, S] of every sequence; eager only, prompts only. */
   readonly onWeights?: (layer: number, weights: readonly FloatTensor[]) => void;
 }
@@ -34,13 +37,6 @@ export interface DecoderTape {
   readonly implementation: AttentionImplementation;
   readonly angles: { readonly cos: FloatTensor; readonly sin: FloatTensor };
   readonly layers: readonly LayerTape[];
-}
-
-export interface LayerTape {
-  /** Input of the block [N, hidden] and attention's result [N, heads * d]. */
-  readonly x: FloatTensor;
-  readonly o: FloatTensor;
-  readonly saved: null | { readonly projections: Projections; readonly input: Tensors; readonly output: Tensors };
 }
 
 export interface DecoderResult {
@@ -77,7 +73,8 @@ export function createTextDecoder(
   });
 
   return {
-    async forward(batch, embeddings, { implementation, keep, probe, onWeights, onProjections, onLayer }) {
+    async forward(batch, embeddings, { implementation, keep, products: wanted = false, ...options }) {
+      const { probe, onWeights, onProjections, onLayer } = options;
       const { rows } = batch;
       const angles = textAngles(config, batch);
       const completionRows = batch.groups.reduce((sum, group) => sum + group.completionRows.length, 0);
@@ -85,14 +82,19 @@ export function createTextDecoder(
       const layers: LayerTape[] = [];
       let x = embeddings;
       for (let layer = 0; layer < numHiddenLayers; layer++) {
-        const tag = keep === false ? 'text' : `text.${layer}`;
-        const projections = projectionsOf(rows, keep === 'residuals' ? tag : 'text');
-        const o = workspace.get(`${tag}.o`, rows, numAttentionHeads * headDim);
+        // A layer that keeps nothing shares its memory with the others.
+        const tape = createLayerTape(
+          config,
+          (name, width) =>
+            name === 'x' ? x : workspace.get(keep ? `text.${layer}.${name}` : `text.${name}`, rows, width),
+          wanted,
+        );
+        const projections = tape.products ?? projectionsOf(rows, 'text');
+        const { o } = tape;
         // Two buffers in turn when nothing is kept: a block never reads and writes the same one.
-        const y = workspace.get(keep === false ? `text.x.${layer % 2}` : `text.${layer}.y`, rows, hiddenSize);
-        const inputFeeds = { ...weightsOf(before, parameters, layerName(layer)), ...angles, x };
-        const run = keep === 'residuals' ? 'forwardSaving' : 'forward';
-        const inputs = await runModule(before, run, inputFeeds, { ...projections });
+        const y = workspace.get(keep ? `text.${layer}.y` : `text.x.${layer % 2}`, rows, hiddenSize);
+        const { q, k, v } = projections;
+        await before.forward({ ...weightsOf(before, parameters, layerName(layer)), ...angles, x }, { q, k, v });
         onProjections?.(layer, projections);
         if (onWeights !== undefined) {
           onWeights(layer, await attention.forwardWithWeights(batch, projections, o));
@@ -107,13 +109,14 @@ export function createTextDecoder(
           }
           await attention.forward(batch, projections, o, { implementation, probe: measured });
         }
-        onLayer?.(layer, x, o);
-        const outputs = await runModule(after, run, { ...weightsOf(after, parameters, layerName(layer)), x, o }, { y });
-        const saved = keep === 'residuals' ? { projections, input: inputs, output: outputs } : null;
-        layers.push({ x, o, saved });
+        const outputFeeds = { ...weightsOf(after, parameters, layerName(layer)), x, o };
+        if (tape.products === null) await after.forward(outputFeeds, { y });
+        else await after.forwardKeeping(outputFeeds, { y, ...keptOf(tape.products) });
+        onLayer?.(layer, tape);
+        layers.push(tape);
         x = y;
       }
-      return { hidden: x, masses, tape: keep === false ? null : { batch, implementation, angles, layers } };
+      return { hidden: x, masses, tape: keep ? { batch, implementation, angles, layers } : null };
     },
 
     async backward({ batch, implementation, angles, layers }, dHidden) {
@@ -122,24 +125,23 @@ export function createTextDecoder(
       const d = projectionsOf(rows, 'text.d');
       const dO = workspace.get('text.d.o', rows, numAttentionHeads * headDim);
       for (let layer = numHiddenLayers - 1; layer >= 0; layer--) {
-        const { x, o, saved } = layers[layer]!;
+        const { x, o, products } = layers[layer]!;
         const outputGradients = accumulatorsOf(after, parameters, layerName(layer));
         const dx = workspace.get(`text.d.x.${layer % 2}`, rows, hiddenSize);
         await after.backward(
           { ...weightsOf(after, parameters, layerName(layer)), x, o, 'd.y': dy, ...outputGradients.feeds },
           { 'd.x': dx, 'd.o': dO, ...outputGradients.into },
-          saved?.output,
+          products === null ? undefined : keptOf(products),
         );
         const inputFeeds = { ...weightsOf(before, parameters, layerName(layer)), ...angles, x };
-        const projections = saved?.projections ?? projectionsOf(rows, 'text');
-        if (saved === null) await before.forward(inputFeeds, { ...projections });
+        const projections = products ?? projectionsOf(rows, 'text');
+        if (products === null) await before.forward(inputFeeds, { ...projections });
         await attention.backward(batch, projections, dO, d, implementation);
         const inputGradients = accumulatorsOf(before, parameters, layerName(layer));
         const dxInput = workspace.get('text.d.xInput', rows, hiddenSize);
         await before.backward(
           { ...inputFeeds, 'd.q': d.q, 'd.k': d.k, 'd.v': d.v, ...inputGradients.feeds },
           { 'd.x': dxInput, ...inputGradients.into },
-          saved?.input,
         );
         addInto(dx.data, dxInput.data);
         dy = dx;
@@ -170,15 +172,3 @@ const layerName =
   (layer: number): NameOf =>
   (param) =>
     `model.layers.${layer}.${param}`;
-
-/** Runs a module's forward and returns the residuals it saved, if it was asked to. */
-async function runModule(
-  module: CompiledModule,
-  run: 'forward' | 'forwardSaving',
-  feeds: Record<string, FloatTensor>,
-  into: Record<string, FloatTensor>,
-): Promise<Tensors> {
-  if (run === 'forwardSaving') return (await module.forwardSaving(feeds, into)).residuals;
-  await module.forward(feeds, into);
-  return {};
-}
