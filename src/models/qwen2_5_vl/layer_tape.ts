@@ -46,6 +46,11 @@ export function tensorsOf({ x, o, products }: LayerTape): FloatTensor[] {
 }
 
 /** What attention's output module kept, by the names it has there. */
-export function keptOf({ attended, gate, up }: LayerProducts): Record<(typeof KEPT)[number], FloatTensor> {
-  return { attended, gate, up };
+export function keptOf(
+  products: LayerProducts,
+  map: (name: string, tensor: FloatTensor) => FloatTensor,
+): Record<string, FloatTensor> {
+  return Object.fromEntries(KEPT.map((name) => [name, map(name, products[name])]));
 }
+
+export const isKept = (name: string): boolean => (KEPT as readonly string[]).includes(name);

@@ -23,7 +23,7 @@ export interface RecordingShape {
 /** What is left when the completions have ended: rows in packed order. */
 export interface Recorded {
   readonly layers: readonly LayerTape[];
-  /** [rows, hidden]: output of the last block */
+  /** [rows, hidden]: output of the last block; of a prompt its last row only */
   readonly hidden: FloatTensor;
   /** Layer -> [rows of completions, spans] */
   readonly masses: ReadonlyMap<number, FloatTensor>;
@@ -35,6 +35,7 @@ export interface Recording {
   readonly products: boolean;
   /** A layer of all prompts, packed one after another. */
   prompts(layer: number, rows: LayerTape): void;
+  /** Output of the last layer for each prompt's last row: [prompts, hidden]. */
   promptsHidden(hidden: FloatTensor): void;
   /** Where token `t` of a completion is kept. */
   place(group: number, completion: number, t: number): number;
@@ -83,7 +84,12 @@ export function createRecording(config: TextConfig, workspace: Workspace, shape:
     prompts(layer, rows) {
       copyTape(rows, layers[layer]!, copyPrompts);
     },
-    promptsHidden: (rows) => copyPrompts(rows, hidden),
+    promptsHidden: (rows) =>
+      copyRows(
+        rows,
+        hidden,
+        promptLengths.map((length, g) => starts[g]! + length - 1),
+      ),
     place: (group, completion, t) => starts[group]! + promptLengths[group]! + completion * maxTokens + t,
     step(layer, places, rows, measured) {
       copyTape(rows, layers[layer]!, (from, to) => copyRows(from, to, places));

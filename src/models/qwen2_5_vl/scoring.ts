@@ -12,14 +12,17 @@ import type { PackedBatch } from './packed.ts';
 import type { Parameters } from './parameters.ts';
 import { scoringHead } from './text.ts';
 
-/** Which hidden row predicts which token: row i of the list predicts target i. */
+/** Which row predicts which token. */
 export interface Predictions {
+  /** Rows of the batch that predict something, ascending: the only ones whose last hidden state is needed. */
+  readonly outputRows: Int32Array;
+  /** hiddenRows[i], counted within outputRows, predicts target i. */
   readonly hiddenRows: Int32Array;
   readonly targets: Int32Array;
 }
 
 export interface ScoringHead {
-  /** logps and entropies [predictions], of softmax(logits / temperature). */
+  /** logps and entropies [predictions], of softmax(logits / temperature). hidden [outputRows, hidden size] */
   forward(
     hidden: FloatTensor,
     predictions: Predictions,
@@ -50,7 +53,13 @@ export function predictionsOf(batch: PackedBatch): Predictions {
       }
     }
   }
-  return { hiddenRows: Int32Array.from(hiddenRows), targets: Int32Array.from(targets) };
+  const outputRows = Int32Array.from(new Set(hiddenRows)).sort();
+  const indexOf = new Map([...outputRows].map((row, i) => [row, i]));
+  return {
+    outputRows,
+    hiddenRows: Int32Array.from(hiddenRows, (row) => indexOf.get(row)!),
+    targets: Int32Array.from(targets),
+  };
 }
 
 export function createScoringHead(

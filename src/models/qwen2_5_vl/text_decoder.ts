@@ -5,11 +5,11 @@
 import { angleTable, inverseFrequencies } from '../../nn/rope.ts';
 import { compileModule } from '../../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../../runtime/session.ts';
-import { addInto, type FloatTensor, floats } from '../../runtime/tensor.ts';
+import { type FloatTensor, floats, gatherRows, scatterRows } from '../../runtime/tensor.ts';
 import type { Workspace } from '../../runtime/workspace.ts';
 import { accumulatorsOf, type NameOf, weightsOf } from './bindings.ts';
 import type { TextConfig } from './config.ts';
-import { createLayerTape, keptOf, type LayerTape } from './layer_tape.ts';
+import { createLayerTape, isKept, keptOf, type LayerTape } from './layer_tape.ts';
 import type { PackedBatch } from './packed.ts';
 import type { Parameters } from './parameters.ts';
 import { attentionInput, attentionOutput } from './text.ts';
@@ -21,6 +21,11 @@ export interface DecoderOptions {
   readonly keep: boolean;
   /** Also what backward would recompute within a layer: its products. */
   readonly products?: boolean;
+  /**
+   * Rows of which the last block's output is wanted, ascending; default all. Others end with attention there: nothing
+   * comes after them.
+   */
+  readonly outputRows?: Int32Array;
   /** Measure attention masses of completion rows in these layers. */
   readonly probe?: Probe & { readonly layers: readonly number[] };
   /** Called with each layer's projections of all rows. */
@@ -36,11 +41,13 @@ export interface DecoderTape {
   readonly batch: PackedBatch;
   readonly implementation: AttentionImplementation;
   readonly angles: { readonly cos: FloatTensor; readonly sin: FloatTensor };
+  /** In the last one, tensors of the block's second half may hold the output rows only. */
   readonly layers: readonly LayerTape[];
+  readonly outputRows: Int32Array | undefined;
 }
 
 export interface DecoderResult {
-  /** Output of the last block, before the final norm: [N, hidden] */
+  /** Output of the last block, before the final norm: [N or output rows, hidden] */
   readonly hidden: FloatTensor;
   /** Layer -> masses [C, spans] of the completion rows, in packed order. */
   readonly masses: ReadonlyMap<number, FloatTensor>;
@@ -63,7 +70,7 @@ export function createTextDecoder(
 ): TextDecoder {
   const { numHiddenLayers, hiddenSize, numAttentionHeads, numKeyValueHeads, headDim } = config;
   const trainable = (param: string): boolean => parameters.isTrained(layerName(0)(param));
-  const before = compileModule(attentionInput(config), { trainable }, runtime);
+  const before = compileModule(attentionInput(config), { trainable, accumulateInputs: ['x'] }, runtime);
   const after = compileModule(attentionOutput(config), { trainable }, runtime);
   const attention = createTextAttention({ heads: numAttentionHeads, kvHeads: numKeyValueHeads, headDim }, runtime);
   const projectionsOf = (rowCount: number, tag: string): Projections => ({
@@ -72,9 +79,19 @@ export function createTextDecoder(
     v: workspace.get(`${tag}.v`, rowCount, numKeyValueHeads * headDim),
   });
 
+  /** Memory for the picked rows of a tensor like this one; the tensor itself, if it has no others. */
+  const picking = (name: string, whole: FloatTensor, picked: Int32Array | undefined): FloatTensor =>
+    picked === undefined || picked.length === whole.dims[0]
+      ? whole
+      : workspace.get(`text.picked.${name}`, picked.length, whole.dims[1]!);
+  const pick = (name: string, tensor: FloatTensor, picked: Int32Array | undefined): FloatTensor => {
+    const into = picking(name, tensor, picked);
+    return into === tensor ? tensor : gatherRows(tensor, picked!, into);
+  };
+
   return {
     async forward(batch, embeddings, { implementation, keep, products: wanted = false, ...options }) {
-      const { probe, onWeights, onProjections, onLayer } = options;
+      const { outputRows, probe, onWeights, onProjections, onLayer } = options;
       const { rows } = batch;
       const angles = textAngles(config, batch);
       const completionRows = batch.groups.reduce((sum, group) => sum + group.completionRows.length, 0);
@@ -83,16 +100,20 @@ export function createTextDecoder(
       let x = embeddings;
       for (let layer = 0; layer < numHiddenLayers; layer++) {
         // A layer that keeps nothing shares its memory with the others.
+        const picked = layer === numHiddenLayers - 1 ? outputRows : undefined;
         const tape = createLayerTape(
           config,
-          (name, width) =>
-            name === 'x' ? x : workspace.get(keep ? `text.${layer}.${name}` : `text.${name}`, rows, width),
+          (name, width) => {
+            if (name === 'x') return x;
+            const count = isKept(name) ? (picked?.length ?? rows) : rows;
+            return workspace.get(keep ? `text.${layer}.${name}` : `text.${name}`, count, width);
+          },
           wanted,
         );
         const projections = tape.products ?? projectionsOf(rows, 'text');
         const { o } = tape;
         // Two buffers in turn when nothing is kept: a block never reads and writes the same one.
-        const y = workspace.get(keep ? `text.${layer}.y` : `text.x.${layer % 2}`, rows, hiddenSize);
+        const y = workspace.get(keep ? `text.${layer}.y` : `text.x.${layer % 2}`, picked?.length ?? rows, hiddenSize);
         const { q, k, v } = projections;
         await before.forward({ ...weightsOf(before, parameters, layerName(layer)), ...angles, x }, { q, k, v });
         onProjections?.(layer, projections);
@@ -109,41 +130,56 @@ export function createTextDecoder(
           }
           await attention.forward(batch, projections, o, { implementation, probe: measured });
         }
-        const outputFeeds = { ...weightsOf(after, parameters, layerName(layer)), x, o };
+        const outputFeeds = {
+          ...weightsOf(after, parameters, layerName(layer)),
+          x: pick('x', x, picked),
+          o: pick('o', o, picked),
+        };
         if (tape.products === null) await after.forward(outputFeeds, { y });
-        else await after.forwardKeeping(outputFeeds, { y, ...keptOf(tape.products) });
+        else await after.forwardKeeping(outputFeeds, { y, ...keptOf(tape.products, (_, tensor) => tensor) });
         onLayer?.(layer, tape);
         layers.push(tape);
         x = y;
       }
-      return { hidden: x, masses, tape: keep ? { batch, implementation, angles, layers } : null };
+      return { hidden: x, masses, tape: keep ? { batch, implementation, angles, layers, outputRows } : null };
     },
 
-    async backward({ batch, implementation, angles, layers }, dHidden) {
+    async backward({ batch, implementation, angles, layers, outputRows }, dHidden) {
       const { rows } = batch;
       let dy = dHidden;
       const d = projectionsOf(rows, 'text.d');
       const dO = workspace.get('text.d.o', rows, numAttentionHeads * headDim);
       for (let layer = numHiddenLayers - 1; layer >= 0; layer--) {
         const { x, o, products } = layers[layer]!;
+        const picked = layer === numHiddenLayers - 1 ? outputRows : undefined;
         const outputGradients = accumulatorsOf(after, parameters, layerName(layer));
         const dx = workspace.get(`text.d.x.${layer % 2}`, rows, hiddenSize);
+        const [dxOut, dOOut] = [picking('d.x', dx, picked), picking('d.o', dO, picked)];
+        const kept = products === null ? undefined : keptOf(products, (name, tensor) => pick(name, tensor, picked));
         await after.backward(
-          { ...weightsOf(after, parameters, layerName(layer)), x, o, 'd.y': dy, ...outputGradients.feeds },
-          { 'd.x': dx, 'd.o': dO, ...outputGradients.into },
-          products === null ? undefined : keptOf(products),
+          {
+            ...weightsOf(after, parameters, layerName(layer)),
+            x: pick('x', x, picked),
+            o: pick('o', o, picked),
+            'd.y': dy,
+            ...outputGradients.feeds,
+          },
+          { 'd.x': dxOut, 'd.o': dOOut, ...outputGradients.into },
+          kept,
         );
+        if (picked !== undefined && dxOut !== dx) {
+          scatterRows(dxOut, picked, dx);
+          scatterRows(dOOut, picked, dO);
+        }
         const inputFeeds = { ...weightsOf(before, parameters, layerName(layer)), ...angles, x };
         const projections = products ?? projectionsOf(rows, 'text');
         if (products === null) await before.forward(inputFeeds, { ...projections });
         await attention.backward(batch, projections, dO, d, implementation);
         const inputGradients = accumulatorsOf(before, parameters, layerName(layer));
-        const dxInput = workspace.get('text.d.xInput', rows, hiddenSize);
         await before.backward(
-          { ...inputFeeds, 'd.q': d.q, 'd.k': d.k, 'd.v': d.v, ...inputGradients.feeds },
-          { 'd.x': dxInput, ...inputGradients.into },
+          { ...inputFeeds, 'd.q': d.q, 'd.k': d.k, 'd.v': d.v, 'acc.x': dx, ...inputGradients.feeds },
+          { 'grad.x': dx, ...inputGradients.into },
         );
-        addInto(dx.data, dxInput.data);
         dy = dx;
       }
       return dy;

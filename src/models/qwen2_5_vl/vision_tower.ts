@@ -4,7 +4,7 @@
 import { windowAttention } from '../../nn/attention_modules.ts';
 import { compileModule } from '../../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../../runtime/session.ts';
-import { addInto, type FloatTensor, floats, ints, rows, view } from '../../runtime/tensor.ts';
+import { type FloatTensor, floats, ints, rows, view } from '../../runtime/tensor.ts';
 import type { Workspace } from '../../runtime/workspace.ts';
 import { accumulatorsOf, type NameOf, weightsOf } from './bindings.ts';
 import type { VisionConfig } from './config.ts';
@@ -55,7 +55,11 @@ export function createVisionTower(
   const unit = spatialMergeSize ** 2;
   const isTrained = (nameOf: NameOf) => (param: string) => parameters.isTrained(nameOf(param));
   const embed = compileModule(patchEmbedding(config), { trainable: isTrained(towerName) }, runtime);
-  const before = compileModule(visionAttentionInput(config), { trainable: isTrained(blockName(0)) }, runtime);
+  const before = compileModule(
+    visionAttentionInput(config),
+    { trainable: isTrained(blockName(0)), accumulateInputs: ['x'] },
+    runtime,
+  );
   const after = compileModule(visionAttentionOutput(config), { trainable: isTrained(blockName(0)) }, runtime);
   const merge = compileModule(merger(config), { trainable: isTrained(towerName) }, runtime);
   const attend = compileModule(
@@ -183,12 +187,10 @@ export function createVisionTower(
           );
         }
         const inputGradients = accumulatorsOf(before, parameters, blockName(block));
-        const dxInput = workspace.get('vision.d.xInput', patches, h);
         await before.backward(
-          { ...feeds, 'd.q': d.q, 'd.k': d.k, 'd.v': d.v, ...inputGradients.feeds },
-          { 'd.x': dxInput, ...inputGradients.into },
+          { ...feeds, 'd.q': d.q, 'd.k': d.k, 'd.v': d.v, 'acc.x': dx, ...inputGradients.feeds },
+          { 'grad.x': dx, ...inputGradients.into },
         );
-        addInto(dx.data, dxInput.data);
         dy = dx;
       }
       const embedGradients = accumulatorsOf(embed, parameters, towerName);
