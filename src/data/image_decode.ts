@@ -5,6 +5,7 @@
 import type { Sharp } from 'sharp';
 import { messageOf, SightlineError } from '../errors.ts';
 import type { RgbImage } from '../models/qwen2_5_vl/image_resize.ts';
+import { createPause } from '../util/pauses.ts';
 
 /** Decoded pixels allowed. Above a 50-megapixel phone camera, below what a small compressed file can do to memory. */
 const MAX_DECODED_PIXELS = 64_000_000;
@@ -63,7 +64,11 @@ export async function decodeImage(
     });
   const samples = deep ? new Uint16Array(data.buffer, data.byteOffset, data.byteLength / 2) : data;
   const convert = model === 'cmyk' ? cmyk : model === 'grey16' && channels === 1 ? clippedGrey : deep ? highByte : same;
-  return { width: info.width, height: info.height, data: convert(samples, info.width * info.height, info.channels) };
+  return {
+    width: info.width,
+    height: info.height,
+    data: await convert(samples, info.width * info.height, info.channels),
+  };
 }
 
 // --- internal ---
@@ -79,42 +84,59 @@ function formatOf(bytes: Uint8Array): 'png' | 'jpeg' | 'webp' | 'gif' | null {
   return null;
 }
 
-function same(samples: Samples, pixels: number, channels: number): Uint8Array {
-  return pick(samples, pixels, channels, (value) => value);
-}
+type Convert = (samples: Samples, pixels: number, channels: number) => Promise<Uint8Array>;
 
-function highByte(samples: Samples, pixels: number, channels: number): Uint8Array {
-  return pick(samples, pixels, channels, (value) => value >> 8);
-}
+const same: Convert = (samples, pixels, channels) => pick(samples, pixels, channels, (value) => value);
+
+const highByte: Convert = (samples, pixels, channels) => pick(samples, pixels, channels, (value) => value >> 8);
 
 /** PIL's mode I;16 -> RGB clips instead of scaling (src/libImaging/Convert.c), so most 16-bit grey images turn white. */
-function clippedGrey(samples: Samples, pixels: number, channels: number): Uint8Array {
-  return pick(samples, pixels, channels, (value) => Math.min(value, 255));
-}
+const clippedGrey: Convert = (samples, pixels, channels) =>
+  pick(samples, pixels, channels, (value) => Math.min(value, 255));
 
-function pick(samples: Samples, pixels: number, channels: number, map: (value: number) => number): Uint8Array {
+async function pick(
+  samples: Samples,
+  pixels: number,
+  channels: number,
+  map: (value: number) => number,
+): Promise<Uint8Array> {
   const rgb = new Uint8Array(pixels * 3);
   const [green, blue] = channels < 3 ? [0, 0] : [1, 2];
-  for (let i = 0, from = 0; i < rgb.length; i += 3, from += channels) {
-    rgb[i] = map(samples[from]!);
-    rgb[i + 1] = map(samples[from + green]!);
-    rgb[i + 2] = map(samples[from + blue]!);
-  }
+  await inBatches(pixels, (begin, end) => {
+    for (let pixel = begin, from = begin * channels; pixel < end; pixel++, from += channels) {
+      rgb[3 * pixel] = map(samples[from]!);
+      rgb[3 * pixel + 1] = map(samples[from + green]!);
+      rgb[3 * pixel + 2] = map(samples[from + blue]!);
+    }
+  });
   return rgb;
+}
+
+/** Pixels converted before others may have a turn. */
+const BATCH = 2 ** 18;
+
+async function inBatches(pixels: number, convert: (begin: number, end: number) => void): Promise<void> {
+  const pause = createPause();
+  for (let begin = 0; begin < pixels; begin += BATCH) {
+    await pause();
+    convert(begin, Math.min(pixels, begin + BATCH));
+  }
 }
 
 /** C, M, Y, K -> RGB with PIL's rounded division by 255 (cmyk2rgb in src/libImaging/Convert.c). */
-function cmyk(samples: Samples, pixels: number, channels: number): Uint8Array {
+const cmyk: Convert = async (samples, pixels, channels) => {
   const rgb = new Uint8Array(pixels * 3);
-  for (let i = 0; i < pixels; i++) {
-    const light = 255 - samples[i * channels + 3]!;
-    for (let c = 0; c < 3; c++) {
-      const product = samples[i * channels + c]! * light + 128;
-      rgb[i * 3 + c] = Math.max(0, light - (((product >> 8) + product) >> 8));
+  await inBatches(pixels, (begin, end) => {
+    for (let i = begin; i < end; i++) {
+      const light = 255 - samples[i * channels + 3]!;
+      for (let c = 0; c < 3; c++) {
+        const product = samples[i * channels + c]! * light + 128;
+        rgb[i * 3 + c] = Math.max(0, light - (((product >> 8) + product) >> 8));
+      }
     }
-  }
+  });
   return rgb;
-}
+};
 
 function opening(bytes: Uint8Array): string {
   return bytes.length === 0 ? 'nothing (it is empty)' : `bytes ${Buffer.from(bytes.subarray(0, 8)).toString('hex')}`;

@@ -133,13 +133,13 @@ export function tiledAttention(heads: Heads, { spans = 0 }: AttentionModuleOptio
   };
 }
 
-/** Windows of equal size, each attending to itself only: q, k, v [W, S, ·] -> out [W, S, ·]. */
+/** Windows of equal size, each attending to itself only: q [W, T, ·], all rows or some; k, v [W, S, ·] -> out [W, T, ·]. */
 export function windowAttention(heads: Heads): Module {
   const { queryWidth, keyWidth } = widths(heads);
   return {
     name: 'window attention',
     params: {},
-    inputs: { q: ['W', 'S', queryWidth], k: ['W', 'S', keyWidth], v: ['W', 'S', keyWidth] },
+    inputs: { q: ['W', 'T', queryWidth], k: ['W', 'S', keyWidth], v: ['W', 'S', keyWidth] },
     constants: {},
     build: (x) => ({ out: attention({ q: x.q!, k: x.k!, v: x.v! }, heads).out }),
   };

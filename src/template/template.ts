@@ -12,11 +12,16 @@ import { SightlineError } from '../errors.ts';
 import type { Qwen2_5_VLConfig } from '../models/qwen2_5_vl/config.ts';
 import {
   checkAgainstVision,
+  gridOf,
   type ImageLimits,
-  processImage,
+  type ImageProcessorConfig,
+  patchesOf,
   readImageProcessorConfig,
+  resizeToGrid,
 } from '../models/qwen2_5_vl/image_processing.ts';
+import type { RgbImage } from '../models/qwen2_5_vl/image_resize.ts';
 import { visualTokens } from '../models/qwen2_5_vl/positions.ts';
+import { createExclusive } from '../util/exclusive.ts';
 import { type ChatTemplate, type RenderLimits, readChatTemplate } from './chat_template.ts';
 import { createGuard, type Guard } from './guard.ts';
 import { createImageCache, type ProcessedImage } from './image_cache.ts';
@@ -63,7 +68,7 @@ export interface TemplateOptions extends ImageLimits {
   readonly system?: string | undefined;
   /** Prompt tokens allowed; default the model's max_position_embeddings. */
   readonly maxLength?: number | undefined;
-  /** Bytes of processed images kept; default 256 MB. */
+  /** Bytes of resized images kept, 3 a pixel; default 64 MiB. */
   readonly imageCacheBytes?: number | undefined;
   readonly renderLimits?: RenderLimits | undefined;
 }
@@ -78,20 +83,25 @@ export async function openTemplate(
   const chat = readChatTemplate(dir, options.renderLimits);
   const processor = readImageProcessorConfig(dir, options);
   checkAgainstVision(processor, config.vision, dir);
-  const cache = createImageCache(options.imageCacheBytes ?? 256 * 1024 * 1024);
+  const cache = createImageCache(options.imageCacheBytes ?? IMAGE_CACHE_BYTES);
   const maxLength = options.maxLength ?? config.text.maxPositionEmbeddings;
   const names = specialNames(tokenizer, config, dir);
   const variables = specialVariables(dir);
   const processing = JSON.stringify(processor);
 
+  // One image at a time: decoded pixels of a whole batch would be many times what is kept of it.
+  const oneByOne = createExclusive();
   const load = async (source: ImageSource): Promise<ProcessedImage> => {
     const bytes = await readImageBytes(source);
     const hash = createHash('sha256').update(processing).update(bytes).digest('hex');
-    return cache.get(hash, async () => {
-      const name = nameOfSource(source);
-      const pixels = await decodeImage(bytes, { name, where: source.where });
-      return { ...processImage(pixels, processor, source.where), hash };
-    });
+    return cache.get(hash, () =>
+      oneByOne(async () => {
+        const name = nameOfSource(source);
+        const pixels = await decodeImage(bytes, { name, where: source.where });
+        const resized = await resizeToGrid(pixels, processor, source.where);
+        return { image: processedImage(resized, processor, hash), bytes: resized.data.byteLength };
+      }),
+    );
   };
 
   const encode: Template['encode'] = async (messages, sources, { addGenerationPrompt = true, where } = {}) => {
@@ -129,6 +139,8 @@ export async function openTemplate(
 
 // --- internal ---
 
+const IMAGE_CACHE_BYTES = 64 * 2 ** 20;
+
 const TURN_START = '<|im_start|>';
 const TURN_END = '<|im_end|>';
 
@@ -137,6 +149,17 @@ interface SpecialNames {
   readonly videoPad: string | undefined;
   readonly endOfTurnId: number;
   readonly visionTokenIds: readonly number[];
+}
+
+/** Patches are eight times the pixels they are made of, and seldom asked for twice: made at each access. */
+function processedImage(resized: RgbImage, processor: ImageProcessorConfig, hash: string): ProcessedImage {
+  return {
+    hash,
+    gridThw: gridOf(resized, processor),
+    get pixelValues() {
+      return patchesOf(resized, processor).pixelValues;
+    },
+  };
 }
 
 function specialNames({ special }: Tokenizer, config: Qwen2_5_VLConfig, where: string): SpecialNames {

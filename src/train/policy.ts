@@ -66,8 +66,8 @@ export async function openPolicy(options: PolicyOptions): Promise<Policy> {
     const widened = [...used.tensors.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
     const parameters =
       !trainable && widened >= STREAM_BYTES
-        ? streamParameters(used)
-        : loadParameters(used, (name) => trainable && !freeze[partOf(name)]);
+        ? await streamParameters(used)
+        : await loadParameters(used, (name) => trainable && !freeze[partOf(name)]);
     const model = createModel(config, parameters, { attnImpl, gradientCheckpointing, runtime });
     return {
       config,

@@ -94,7 +94,7 @@ export async function loadModel(
   isTrained: (name: string) => boolean = () => true,
 ): Promise<Qwen2_5_VLModel> {
   const checkpoint = openCheckpoint(dir);
-  const parameters = loadParameters(checkpoint, isTrained);
+  const parameters = await loadParameters(checkpoint, isTrained);
   checkpoint.close();
   return createModel(await readConfig(dir), parameters, { attnImpl: 'sdpa', gradientCheckpointing: true, ...options });
 }

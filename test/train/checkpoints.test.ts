@@ -19,7 +19,7 @@ let parameters: Parameters;
 let updater: Updater;
 beforeAll(async () => {
   source = openCheckpoint((await tinyProject(root, 1)).model);
-  parameters = loadParameters(source, (name) => name === 'model.norm.weight');
+  parameters = await loadParameters(source, (name) => name === 'model.norm.weight');
   updater = await createUpdater(parameters, {
     beta1: 0.9,
     beta2: 0.95,

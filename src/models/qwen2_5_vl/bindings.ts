@@ -5,6 +5,7 @@ import type { Shape } from '../../graph/shape.ts';
 import type { CompiledModule } from '../../runtime/compiled_module.ts';
 import { pin } from '../../runtime/session.ts';
 import { type FloatTensor, view } from '../../runtime/tensor.ts';
+import { createPause } from '../../util/pauses.ts';
 import type { Parameters } from './parameters.ts';
 
 /** Canonical name of a module's parameter, e.g. `w => 'model.layers.3.' + w`. */
@@ -24,12 +25,29 @@ export function weightsOf(
   return known;
 }
 
-/** Feeds `acc.<param>` and targets `grad.<param>` of the trained parameters: the same buffers, so they add up in place. */
-export function accumulatorsOf(
-  { module }: CompiledModule,
+/** The same; where tensors have to be read from disk, the event loop gets its turns between them. */
+export async function readWeightsOf(
+  compiled: CompiledModule,
   parameters: Parameters,
   nameOf: NameOf,
-): { feeds: Record<string, FloatTensor>; into: Record<string, FloatTensor> } {
+): Promise<Record<string, FloatTensor>> {
+  if (!parameters.inMemory) {
+    const pause = createPause();
+    for (const param of Object.keys(compiled.module.params)) {
+      await pause();
+      parameters.value(nameOf(param));
+    }
+  }
+  return weightsOf(compiled, parameters, nameOf);
+}
+
+/** Feeds `acc.<param>` and targets `grad.<param>` of the trained parameters: the same buffers, so they add up in place. */
+export interface Accumulators {
+  readonly feeds: Readonly<Record<string, FloatTensor>>;
+  readonly into: Readonly<Record<string, FloatTensor>>;
+}
+
+export function accumulatorsOf({ module }: CompiledModule, parameters: Parameters, nameOf: NameOf): Accumulators {
   const feeds: Record<string, FloatTensor> = {};
   const into: Record<string, FloatTensor> = {};
   for (const [param, shape] of Object.entries(module.params)) {

@@ -6,7 +6,7 @@ import { type CompiledModule, compileModule } from '../../runtime/compiled_modul
 import type { RuntimeOptions } from '../../runtime/session.ts';
 import { type FloatTensor, ints, sizeOf, type Tensor } from '../../runtime/tensor.ts';
 import type { Workspace } from '../../runtime/workspace.ts';
-import { weightsOf } from './bindings.ts';
+import { readWeightsOf } from './bindings.ts';
 import type { TextConfig } from './config.ts';
 import { type DecodeLayersOptions, decodeLayers } from './decode_layers.ts';
 import { appendToken, type KvCache, unseenOwn, unseenPrompt } from './kv_cache.ts';
@@ -94,7 +94,11 @@ export function createDecodeStep(
         const probed = layers.flatMap((layer, i) => (probe?.layers.includes(layer) ? [i] : []));
         const spans = probed.length === 0 ? 0 : probe!.spans;
         const module = moduleOf({ count, fewRows: rows <= FEW_ROWS, probed, spans, products });
-        const feeds: Record<string, Tensor> = { ...weightsOf(module, parameters, runName(first)), ...common, x };
+        const feeds: Record<string, Tensor> = {
+          ...(await readWeightsOf(module, parameters, runName(first))),
+          ...common,
+          x,
+        };
         if (spans > 0) feeds.indicator = probe!.indicator;
         const y = workspace.get(`decode.y.${first}`, rows, hiddenSize);
         const into: Record<string, FloatTensor> = { y };

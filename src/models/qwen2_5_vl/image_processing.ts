@@ -143,22 +143,34 @@ export function smartResize(
   return { height: h, width: w };
 }
 
-/**
- * One image -> its patches.
- *
- * @returns pixelValues (gridT * gridH * gridW, 3 * temporalPatch * patch * patch), row-major. Rows go by merged block,
- *   then by patch inside the block; columns by channel, time, y, x. The image is repeated over time.
- * Error: E_IMAGE_ASPECT.
- */
-export function processImage(
-  image: RgbImage,
-  config: ImageProcessorConfig,
-  where = 'image',
-): { pixelValues: Float32Array; gridThw: Grid } {
-  const { patchSize, mergeSize, temporalPatchSize, minPixels, maxPixels } = config;
+/** The image at the size `smartResize` gives it, 8 bits a channel. Error: E_IMAGE_ASPECT. */
+export async function resizeToGrid(image: RgbImage, config: ImageProcessorConfig, where = 'image'): Promise<RgbImage> {
+  const { patchSize, mergeSize, minPixels, maxPixels } = config;
   const size = smartResize(image.height, image.width, { factor: patchSize * mergeSize, minPixels, maxPixels }, where);
-  const resized = resizeBicubic(image, size.width, size.height);
-  const [gridH, gridW] = [size.height / patchSize, size.width / patchSize];
+  return resizeBicubic(image, size.width, size.height);
+}
+
+export interface Patches {
+  /**
+   * [gridT * gridH * gridW, 3 * temporalPatch * patch * patch], row-major. Rows go by merged block, then by patch inside
+   * the block; columns by channel, time, y, x. The image is repeated over time.
+   */
+  readonly pixelValues: Float32Array;
+  readonly gridThw: Grid;
+}
+
+/** Grid of an image that has been resized. */
+export const gridOf = ({ width, height }: RgbImage, { patchSize }: ImageProcessorConfig): Grid => [
+  1,
+  height / patchSize,
+  width / patchSize,
+];
+
+/** Normalised patches of an image that has been resized. */
+export function patchesOf(resized: RgbImage, config: ImageProcessorConfig): Patches {
+  const { patchSize, mergeSize, temporalPatchSize } = config;
+  const gridThw = gridOf(resized, config);
+  const [, gridH, gridW] = gridThw;
   const table = normaliseTable(config);
   const plane = patchSize * patchSize;
   const pixelValues = new Float32Array(gridH * gridW * 3 * temporalPatchSize * plane);
@@ -171,7 +183,7 @@ export function processImage(
         for (let channel = 0; channel < 3; channel++) {
           const start = to;
           for (let y = top; y < top + patchSize; y++) {
-            let from = (y * size.width + left) * 3 + channel;
+            let from = (y * resized.width + left) * 3 + channel;
             for (let x = 0; x < patchSize; x++, from += 3)
               pixelValues[to++] = table[channel * 256 + resized.data[from]!]!;
           }
@@ -180,7 +192,7 @@ export function processImage(
       }
     }
   }
-  return { pixelValues, gridThw: [1, gridH, gridW] };
+  return { pixelValues, gridThw };
 }
 
 // --- internal ---

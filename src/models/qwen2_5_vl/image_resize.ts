@@ -2,6 +2,7 @@
  * Bicubic resampling of 8-bit RGB pixels with antialiasing, equal to the byte to what the reference processor gets.
  * Knows pixels and fixed-point rounding, not which size an image should have.
  */
+import { createPause, type Pause } from '../../util/pauses.ts';
 
 /** 8-bit RGB, rows from the top, channels interleaved: data.length is width * height * 3. */
 export interface RgbImage {
@@ -15,7 +16,7 @@ const A = -0.5;
 const SUPPORT = 2;
 
 /**
- * Resizes to exactly width x height.
+ * Resizes to exactly width x height; a photograph takes tenths of a second, in which the event loop gets its turns.
  *
  * Two passes, horizontal then vertical, each rounded to 8 bits; a pass that changes nothing is skipped. The algorithm is
  * that of Pillow (src/libImaging/Resample.c) with the weights of torch's 8-bit kernel, which torchvision and so the
@@ -23,10 +24,13 @@ const SUPPORT = 2;
  * the largest weight of the pass allows, where Pillow has 22 bits. The two differ by one step in a few pixels of a
  * thousand.
  */
-export function resizeBicubic(image: RgbImage, width: number, height: number): RgbImage {
+export async function resizeBicubic(image: RgbImage, width: number, height: number): Promise<RgbImage> {
+  const pause = createPause();
   let current = image;
-  if (width !== current.width) current = horizontal(current, width, fixedPoint(plan(current.width, width)));
-  if (height !== current.height) current = vertical(current, height, fixedPoint(plan(current.height, height)));
+  if (width !== current.width)
+    current = await horizontal(current, width, fixedPoint(plan(current.width, width)), pause);
+  if (height !== current.height)
+    current = await vertical(current, height, fixedPoint(plan(current.height, height)), pause);
   return current;
 }
 
@@ -96,11 +100,17 @@ function clip(value: number): number {
   return Math.max(0, Math.min(value, 255));
 }
 
-function horizontal(image: RgbImage, width: number, { starts, counts, weights, taps, bits }: FixedPlan): RgbImage {
+async function horizontal(
+  image: RgbImage,
+  width: number,
+  { starts, counts, weights, taps, bits }: FixedPlan,
+  pause: Pause,
+): Promise<RgbImage> {
   const { data, height } = image;
   const result = new Uint8Array(width * height * 3);
   const half = 1 << (bits - 1);
   for (let y = 0; y < height; y++) {
+    await pause();
     for (let x = 0; x < width; x++) {
       let [r, g, b] = [half, half, half];
       let at = (y * image.width + starts[x]!) * 3;
@@ -120,12 +130,18 @@ function horizontal(image: RgbImage, width: number, { starts, counts, weights, t
   return { width, height, data: result };
 }
 
-function vertical(image: RgbImage, height: number, { starts, counts, weights, taps, bits }: FixedPlan): RgbImage {
+async function vertical(
+  image: RgbImage,
+  height: number,
+  { starts, counts, weights, taps, bits }: FixedPlan,
+  pause: Pause,
+): Promise<RgbImage> {
   const { data, width } = image;
   const stride = width * 3;
   const result = new Uint8Array(stride * height);
   const sums = new Int32Array(stride);
   for (let y = 0; y < height; y++) {
+    await pause();
     sums.fill(1 << (bits - 1));
     for (let i = 0; i < counts[y]!; i++) {
       const weight = weights[y * taps + i]!;

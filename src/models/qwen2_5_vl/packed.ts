@@ -75,5 +75,5 @@ export function packGroups(groups: readonly GroupToPack[]): PackedBatch {
 }
 
 /** Longest completion of a group; 0 for none. */
-export const longestCompletion = (group: PackedGroup): number =>
+export const longestCompletion = (group: Pick<PackedGroup, 'completions'>): number =>
   group.completions.reduce((longest, { length }) => Math.max(longest, length), 0);

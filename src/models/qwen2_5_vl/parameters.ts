@@ -4,6 +4,7 @@
  */
 import type { Checkpoint } from '../../checkpoint/open.ts';
 import { type FloatTensor, floats, sizeOf, zeros } from '../../runtime/tensor.ts';
+import { createPause } from '../../util/pauses.ts';
 
 export interface Parameters {
   readonly names: readonly string[];
@@ -20,24 +21,12 @@ export interface Parameters {
   shape(name: string): readonly number[];
 }
 
-/** Reads every tensor of a checkpoint, widened to float32. */
-export function loadParameters(checkpoint: Checkpoint, isTrained: (name: string) => boolean): Parameters {
-  const values = new Map<string, FloatTensor>();
-  for (const name of checkpoint.tensors.keys()) {
-    const parts = jointParts(name);
-    if (parts === null) values.set(name, readInto(checkpoint, [name], isolated));
-    else if (!values.has(name)) {
-      const joint = readInto(checkpoint, parts, isolated);
-      let next = 0;
-      for (const part of parts) {
-        const { shape } = storedTensor(checkpoint, part);
-        values.set(part, floats(joint.data.subarray(next, next + sizeOf(shape)), shape));
-        next += sizeOf(shape);
-      }
-    }
-  }
-  const inOrder = [...checkpoint.tensors.keys()].map((name): [string, FloatTensor] => [name, values.get(name)!]);
-  return parametersOf(new Map(inOrder), isTrained);
+/** Reads every tensor of a checkpoint, widened to float32; the event loop gets its turns meanwhile. */
+export async function loadParameters(
+  checkpoint: Checkpoint,
+  isTrained: (name: string) => boolean,
+): Promise<Parameters> {
+  return parametersOf(await readAll(checkpoint, [...checkpoint.tensors.keys()]), isTrained);
 }
 
 /** float32 bytes of a checkpoint from which frozen weights are widened when they are used instead of at once. */
@@ -48,8 +37,11 @@ export const STREAM_BYTES = 4 * 2 ** 30;
  * layers share, when the layer runs. Tensors of no layer (embeddings, norms, merger) are read once and kept.
  * A tensor is valid until the same tensor of another layer is asked for. The checkpoint must stay open.
  */
-export function streamParameters(checkpoint: Checkpoint): Parameters {
-  const kept = new Map<string, FloatTensor>();
+export async function streamParameters(checkpoint: Checkpoint): Promise<Parameters> {
+  const kept = await readAll(
+    checkpoint,
+    [...checkpoint.tensors.keys()].filter((name) => roleOf(name) === name),
+  );
   const shared = new Map<string, { holds: string; tensor: FloatTensor }>();
   return {
     names: [...checkpoint.tensors.keys()],
@@ -58,18 +50,14 @@ export function streamParameters(checkpoint: Checkpoint): Parameters {
     isTrained: () => false,
     shape: (name) => checkpoint.tensors.get(name)?.shape ?? [],
     value(name) {
-      const role = name.replace(/\.(layers|blocks)\.\d+\./, '.$1.*.');
-      if (role === name) {
-        const tensor = kept.get(name) ?? readInto(checkpoint, [name], isolated);
-        kept.set(name, tensor);
-        return tensor;
-      }
+      const known = kept.get(name);
+      if (known !== undefined) return known;
+      const role = roleOf(name);
       const slot = shared.get(role);
       if (slot?.holds === name) return slot.tensor;
       const parts = name.includes(JOINT) ? jointParts(name)! : [name];
-      const tensor = readInto(checkpoint, parts, (size) =>
-        slot?.tensor.data.length === size ? slot.tensor.data : isolated(size),
-      );
+      const tensor = jointBuffer(checkpoint, parts, slot?.tensor.data);
+      for (const [part, { data }] of partsOf(checkpoint, parts, tensor)) checkpoint.readInto(part, data);
       shared.set(role, { holds: name, tensor });
       return tensor;
     },
@@ -130,29 +118,28 @@ function jointParts(name: string): string[] | null {
   return prefix === undefined ? null : ['q', 'k', 'v'].map((part) => `${prefix}${part}_proj.${suffix}`);
 }
 
-const isolated = (size: number): Float32Array<ArrayBuffer> => new Float32Array(size);
-
 function storedTensor(checkpoint: Checkpoint, name: string): { readonly shape: readonly number[] } {
   const stored = checkpoint.tensors.get(name);
   if (stored === undefined) throw new Error(`internal: no parameter '${name}'`);
   return stored;
 }
 
-/** Reads tensors that agree in all sizes but the first into one. */
-function readInto(
-  checkpoint: Checkpoint,
-  names: readonly string[],
-  allocate: (size: number) => Float32Array,
-): FloatTensor {
-  const shapes = names.map((name) => storedTensor(checkpoint, name).shape);
-  const data = allocate(shapes.reduce((sum, shape) => sum + sizeOf(shape), 0));
+/** Memory for tensors that agree in all sizes but the first, one after another. */
+function jointBuffer(checkpoint: Checkpoint, names: readonly string[], buffer?: Float32Array): FloatTensor {
+  const dims = joinedShape(names.map((name) => storedTensor(checkpoint, name).shape));
+  const size = sizeOf(dims);
+  return floats(buffer?.length === size ? buffer : new Float32Array(size), dims);
+}
+
+/** The part of a joint tensor that each of its names stands for. */
+function partsOf(checkpoint: Checkpoint, names: readonly string[], { data }: FloatTensor): [string, FloatTensor][] {
   let next = 0;
-  for (const [i, name] of names.entries()) {
-    const size = sizeOf(shapes[i]!);
-    checkpoint.readInto(name, data.subarray(next, next + size));
-    next += size;
-  }
-  return floats(data, joinedShape(shapes));
+  return names.map((name) => {
+    const { shape } = storedTensor(checkpoint, name);
+    const start = next;
+    next += sizeOf(shape);
+    return [name, floats(data.subarray(start, next), shape)];
+  });
 }
 
 /** One tensor over parts that lie one after another. */
@@ -171,4 +158,29 @@ function joined(parts: readonly FloatTensor[]): FloatTensor {
 function joinedShape(shapes: readonly (readonly number[])[]): readonly number[] {
   const [[, ...rest]] = shapes as [[number, ...number[]]];
   return shapes.length === 1 ? shapes[0]! : [shapes.reduce((sum, [size]) => sum + size!, 0), ...rest];
+}
+
+/** What layers have in common: `model.layers.3.x` -> `model.layers.*.x`; a tensor of no layer is its own role. */
+const roleOf = (name: string): string => name.replace(/\.(layers|blocks)\.\d+\./, '.$1.*.');
+
+/** Elements read at a time: some 10 ms. */
+const READ_ELEMENTS = 2 ** 22;
+
+/** Reads tensors piece by piece, so that the event loop gets its turns. */
+async function readAll(checkpoint: Checkpoint, names: readonly string[]): Promise<Map<string, FloatTensor>> {
+  const pause = createPause();
+  const values = new Map<string, FloatTensor>();
+  for (const name of names) {
+    if (!values.has(name)) {
+      const together = jointParts(name) ?? [name];
+      const joint = jointBuffer(checkpoint, together);
+      for (const [part, tensor] of partsOf(checkpoint, together, joint)) values.set(part, tensor);
+    }
+    const { data } = values.get(name)!;
+    for (let from = 0; from < data.length; from += READ_ELEMENTS) {
+      await pause();
+      checkpoint.readInto(name, data.subarray(from, from + READ_ELEMENTS), from);
+    }
+  }
+  return new Map(names.map((name) => [name, values.get(name)!]));
 }

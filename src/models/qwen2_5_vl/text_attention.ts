@@ -1,6 +1,7 @@
 /**
  * Runs attention over a packed batch with the implementation asked for, forward and backward.
- * `eager` and `sdpa` take each group in two products; `flash_attention_2` goes tile by tile, memory linear in length.
+ * `eager` and `sdpa` take each group in two products, unless they are too long; `flash_attention_2` goes tile by tile,
+ * memory linear in length.
  */
 import type { Heads } from '../../nn/attention.ts';
 import { causalAttention, sharedPromptAttention, tiledAttention } from '../../nn/attention_modules.ts';
@@ -8,6 +9,8 @@ import { type CompiledModule, compileModule } from '../../runtime/compiled_modul
 import type { RuntimeOptions } from '../../runtime/session.ts';
 import { type FloatTensor, floats, ints, rows, type Tensor } from '../../runtime/tensor.ts';
 import { longestCompletion, type PackedBatch, type PackedGroup, type Span } from './packed.ts';
+import { piecesOf } from './pieces.ts';
+import { BACKWARD, RUN_FLOP } from './run_limits.ts';
 
 export type AttentionImplementation = 'eager' | 'sdpa' | 'flash_attention_2';
 
@@ -46,7 +49,7 @@ export interface TextAttention {
   release(): Promise<void>;
 }
 
-/** Rows of one flash tile. */
+/** Most rows of a tile. */
 const TILE = 256;
 
 export function createTextAttention(heads: Heads, runtime: RuntimeOptions = {}): TextAttention {
@@ -77,43 +80,42 @@ export function createTextAttention(heads: Heads, runtime: RuntimeOptions = {}):
   const empty = floats(new Float32Array(0), [0, heads.kvHeads * heads.headDim]);
 
   return {
-    async forward(batch, { q, k, v }, o, { implementation, probe }) {
+    async forward(batch, projections, o, { implementation, probe }) {
       let completionRow = 0;
       const groups =
         implementation === 'flash_attention_2' || probe !== undefined ? batch.groups : sideBySide(batch.groups);
       for (const [g, group] of groups.entries()) {
+        const { prompt, completionRows } = group;
         const measured =
           probe === undefined || group.completions.length === 0
             ? undefined
             : {
                 spans: probe.probe.spans,
                 indicator: probe.probe.indicators[g]!,
-                masses: rows(probe.masses, completionRow, completionRow + group.completionRows.length),
+                masses: rows(probe.masses, completionRow, completionRow + completionRows.length),
               };
-        if (implementation === 'flash_attention_2') {
-          for (const tile of tilesOf(group)) {
-            const masses = tile.prefix === null ? undefined : measured;
-            const local = tile.rows.start - group.completionRows.start;
-            await tiled(masses?.spans ?? 0).forward(
-              { ...tileFeeds(tile, { q, k, v }, empty), ...tileIndicator(tile, masses) },
-              {
-                out: cut(o, tile.rows),
-                ...(masses === undefined ? {} : { masses: rows(masses.masses, local, local + tile.rows.length) }),
-              },
-            );
-          }
-        } else {
-          if (group.prompt.length > 0) {
-            await causal().forward(causalFeeds(group.prompt, { q, k, v }), { out: cut(o, group.prompt) });
-          }
-          if (group.completionRows.length > 0) {
-            await shared(measured?.spans ?? 0).forward(
-              { ...sharedFeeds(group, { q, k, v }), ...sharedIndicator(group, measured) },
-              { out: cut(o, group.completionRows), ...(measured === undefined ? {} : { masses: measured.masses }) },
-            );
-          }
+        const inTiles = tiledParts(group, heads, implementation);
+        for (const tile of tilesOf(group, inTiles, heads)) {
+          const masses = tile.prefix === null ? undefined : measured;
+          const local = tile.rows.start - completionRows.start;
+          await tiled(masses?.spans ?? 0).forward(
+            { ...tileFeeds(tile, projections, empty), ...tileIndicator(tile, masses) },
+            {
+              out: cut(o, tile.rows),
+              ...(masses === undefined ? {} : { masses: rows(masses.masses, local, local + tile.rows.length) }),
+            },
+          );
         }
-        completionRow += group.completionRows.length;
+        if (prompt.length > 0 && !inTiles.prompt) {
+          await causal().forward(causalFeeds(prompt, projections), { out: cut(o, prompt) });
+        }
+        if (completionRows.length > 0 && !inTiles.completions) {
+          await shared(measured?.spans ?? 0).forward(
+            { ...sharedFeeds(group, projections), ...sharedIndicator(group, measured) },
+            { out: cut(o, completionRows), ...(measured === undefined ? {} : { masses: measured.masses }) },
+          );
+        }
+        completionRow += completionRows.length;
       }
     },
 
@@ -127,46 +129,47 @@ export function createTextAttention(heads: Heads, runtime: RuntimeOptions = {}):
     },
 
     async backward(batch, projections, dO, into, implementation) {
-      if (implementation === 'flash_attention_2') {
-        into.k.data.fill(0);
-        into.v.data.fill(0);
-      }
       const groups = implementation === 'flash_attention_2' ? batch.groups : sideBySide(batch.groups);
       for (const group of groups) {
-        if (implementation === 'flash_attention_2') {
-          for (const tile of tilesOf(group)) {
-            const dK = cut(into.k, tile.columns);
-            const dV = cut(into.v, tile.columns);
-            const dKPrefix = tile.prefix === null ? empty : cut(into.k, tile.prefix);
-            const dVPrefix = tile.prefix === null ? empty : cut(into.v, tile.prefix);
-            await tiled(0).backward(
-              {
-                ...tileFeeds(tile, projections, empty),
-                'd.out': cut(dO, tile.rows),
-                'acc.k': dK,
-                'acc.v': dV,
-                'acc.kPrefix': dKPrefix,
-                'acc.vPrefix': dVPrefix,
-              },
-              {
-                'd.q': cut(into.q, tile.rows),
-                'grad.k': dK,
-                'grad.v': dV,
-                'grad.kPrefix': dKPrefix,
-                'grad.vPrefix': dVPrefix,
-              },
-            );
-          }
-          continue;
-        }
         const { prompt, completionRows } = group;
-        if (prompt.length > 0) {
+        const inTiles = tiledParts(group, heads, implementation, BACKWARD);
+        if (prompt.length > 0 && !inTiles.prompt) {
           await causal().backward(
             { ...causalFeeds(prompt, projections), 'd.out': cut(dO, prompt) },
             { 'd.q': cut(into.q, prompt), 'd.k': cut(into.k, prompt), 'd.v': cut(into.v, prompt) },
           );
         }
-        if (completionRows.length === 0) continue;
+        // Tiles add to what their columns have got so far; the products of a whole prompt have set it.
+        for (const { data } of [into.k, into.v].flatMap((d) => [
+          ...(inTiles.prompt ? [cut(d, prompt)] : []),
+          ...(inTiles.completions ? [cut(d, completionRows)] : []),
+        ])) {
+          data.fill(0);
+        }
+        for (const tile of tilesOf(group, inTiles, heads, BACKWARD)) {
+          const dK = cut(into.k, tile.columns);
+          const dV = cut(into.v, tile.columns);
+          const dKPrefix = tile.prefix === null ? empty : cut(into.k, tile.prefix);
+          const dVPrefix = tile.prefix === null ? empty : cut(into.v, tile.prefix);
+          await tiled(0).backward(
+            {
+              ...tileFeeds(tile, projections, empty),
+              'd.out': cut(dO, tile.rows),
+              'acc.k': dK,
+              'acc.v': dV,
+              'acc.kPrefix': dKPrefix,
+              'acc.vPrefix': dVPrefix,
+            },
+            {
+              'd.q': cut(into.q, tile.rows),
+              'grad.k': dK,
+              'grad.v': dV,
+              'grad.kPrefix': dKPrefix,
+              'grad.vPrefix': dVPrefix,
+            },
+          );
+        }
+        if (completionRows.length === 0 || inTiles.completions) continue;
         const dKPrompt = cut(into.k, prompt);
         const dVPrompt = cut(into.v, prompt);
         await shared(0).backward(
@@ -318,17 +321,45 @@ interface Tile {
   readonly prefix: Span | null;
 }
 
-function tilesOf(group: PackedGroup): Tile[] {
-  const split = (sequence: Span, prefix: Span | null): Tile[] => {
-    const tiles: Tile[] = [];
-    for (let from = 0; from < sequence.length; from += TILE) {
-      const length = Math.min(TILE, sequence.length - from);
-      const columns = { start: sequence.start, length: from + length };
-      tiles.push({ rows: { start: sequence.start + from, length }, columns, prefix });
-    }
-    return tiles;
+/** Which parts of a group go tile by tile: all with flash, else those whose product would be too long a run. */
+interface TiledParts {
+  readonly prompt: boolean;
+  readonly completions: boolean;
+}
+
+function tiledParts(
+  { prompt, completions, completionRows }: PackedGroup,
+  heads: Heads,
+  implementation: AttentionImplementation,
+  times = 1,
+): TiledParts {
+  const flash = implementation === 'flash_attention_2';
+  const isLong = (queries: number, columns: number): boolean =>
+    flash || times * scoreFlop(heads, columns) * queries > RUN_FLOP;
+  const longest = longestCompletion({ completions });
+  return {
+    prompt: isLong(prompt.length, prompt.length),
+    completions: isLong(completionRows.length, prompt.length + longest),
   };
-  return [...split(group.prompt, null), ...group.completions.flatMap((completion) => split(completion, group.prompt))];
+}
+
+/** FLOP of one query row in all heads: its products with keys and with values. */
+const scoreFlop = ({ heads, headDim }: Heads, columns: number): number => 4 * heads * headDim * columns;
+
+function tilesOf(group: PackedGroup, parts: TiledParts, heads: Heads, times = 1): Tile[] {
+  const split = (sequence: Span, prefix: Span | null): Tile[] => {
+    const columns = (prefix?.length ?? 0) + sequence.length;
+    const most = Math.max(1, Math.min(TILE, Math.floor(RUN_FLOP / (times * scoreFlop(heads, columns)))));
+    return piecesOf(sequence.length, most).map(({ start, end }) => ({
+      rows: { start: sequence.start + start, length: end - start },
+      columns: { start: sequence.start, length: end },
+      prefix,
+    }));
+  };
+  return [
+    ...(parts.prompt ? split(group.prompt, null) : []),
+    ...(parts.completions ? group.completions.flatMap((completion) => split(completion, group.prompt)) : []),
+  ];
 }
 
 function tileFeeds(

@@ -7,11 +7,12 @@ import { compileModule } from '../../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../../runtime/session.ts';
 import { type FloatTensor, floats, gatherRows, scatterRows } from '../../runtime/tensor.ts';
 import type { Workspace } from '../../runtime/workspace.ts';
-import { accumulatorsOf, type NameOf, weightsOf } from './bindings.ts';
+import { accumulatorsOf, type NameOf, readWeightsOf } from './bindings.ts';
 import type { TextConfig } from './config.ts';
 import { createLayerTape, isKept, keptOf, type LayerTape } from './layer_tape.ts';
 import type { PackedBatch } from './packed.ts';
 import type { Parameters } from './parameters.ts';
+import { backwardInPieces, forwardInPieces } from './pieces.ts';
 import { attentionInput, attentionOutput } from './text.ts';
 import { type AttentionImplementation, createTextAttention, type Probe, type Projections } from './text_attention.ts';
 
@@ -89,6 +90,9 @@ export function createTextDecoder(
     return into === tensor ? tensor : gatherRows(tensor, picked!, into);
   };
 
+  const inputWeights = (layer: number) => readWeightsOf(before, parameters, layerName(layer));
+  const outputWeights = (layer: number) => readWeightsOf(after, parameters, layerName(layer));
+
   return {
     async forward(batch, embeddings, { implementation, keep, products: wanted = false, ...options }) {
       const { outputRows, probe, onWeights, onProjections, onLayer } = options;
@@ -115,7 +119,7 @@ export function createTextDecoder(
         // Two buffers in turn when nothing is kept: a block never reads and writes the same one.
         const y = workspace.get(keep ? `text.${layer}.y` : `text.x.${layer % 2}`, picked?.length ?? rows, hiddenSize);
         const { q, k, v } = projections;
-        await before.forward({ ...weightsOf(before, parameters, layerName(layer)), ...angles, x }, { q, k, v });
+        await forwardInPieces(before, 'forward', await inputWeights(layer), { ...angles, x }, { q, k, v });
         onProjections?.(layer, projections);
         if (onWeights !== undefined) {
           onWeights(layer, await attention.forwardWithWeights(batch, projections, o));
@@ -130,13 +134,13 @@ export function createTextDecoder(
           }
           await attention.forward(batch, projections, o, { implementation, probe: measured });
         }
-        const outputFeeds = {
-          ...weightsOf(after, parameters, layerName(layer)),
-          x: pick('x', x, picked),
-          o: pick('o', o, picked),
-        };
-        if (tape.products === null) await after.forward(outputFeeds, { y });
-        else await after.forwardKeeping(outputFeeds, { y, ...keptOf(tape.products, (_, tensor) => tensor) });
+        const outputFeeds = { x: pick('x', x, picked), o: pick('o', o, picked) };
+        const weights = await outputWeights(layer);
+        if (tape.products === null) await forwardInPieces(after, 'forward', weights, outputFeeds, { y });
+        else {
+          const kept = keptOf(tape.products, (_, tensor) => tensor);
+          await forwardInPieces(after, 'forwardKeeping', weights, outputFeeds, { y, ...kept });
+        }
         onLayer?.(layer, tape);
         layers.push(tape);
         x = y;
@@ -155,30 +159,31 @@ export function createTextDecoder(
         const outputGradients = accumulatorsOf(after, parameters, layerName(layer));
         const dx = workspace.get(`text.d.x.${layer % 2}`, rows, hiddenSize);
         const [dxOut, dOOut] = [picking('d.x', dx, picked), picking('d.o', dO, picked)];
-        const kept = products === null ? undefined : keptOf(products, (name, tensor) => pick(name, tensor, picked));
-        await after.backward(
-          {
-            ...weightsOf(after, parameters, layerName(layer)),
-            x: pick('x', x, picked),
-            o: pick('o', o, picked),
-            'd.y': dy,
-            ...outputGradients.feeds,
-          },
-          { 'd.x': dxOut, 'd.o': dOOut, ...outputGradients.into },
-          kept,
+        await backwardInPieces(
+          after,
+          await outputWeights(layer),
+          outputGradients,
+          { x: pick('x', x, picked), o: pick('o', o, picked), 'd.y': dy },
+          { 'd.x': dxOut, 'd.o': dOOut },
+          products === null ? undefined : keptOf(products, (name, tensor) => pick(name, tensor, picked)),
         );
         if (picked !== undefined && dxOut !== dx) {
           scatterRows(dxOut, picked, dx);
           scatterRows(dOOut, picked, dO);
         }
-        const inputFeeds = { ...weightsOf(before, parameters, layerName(layer)), ...angles, x };
+        const inputFeeds = { ...angles, x };
         const projections = products ?? projectionsOf(rows, 'text');
-        if (products === null) await before.forward(inputFeeds, { ...projections });
+        const { q, k, v } = projections;
+        if (products === null)
+          await forwardInPieces(before, 'forward', await inputWeights(layer), inputFeeds, { q, k, v });
         await attention.backward(batch, projections, dO, d, implementation);
         const inputGradients = accumulatorsOf(before, parameters, layerName(layer));
-        await before.backward(
-          { ...inputFeeds, 'd.q': d.q, 'd.k': d.k, 'd.v': d.v, 'acc.x': dx, ...inputGradients.feeds },
-          { 'grad.x': dx, ...inputGradients.into },
+        await backwardInPieces(
+          before,
+          await inputWeights(layer),
+          inputGradients,
+          { ...inputFeeds, 'd.q': d.q, 'd.k': d.k, 'd.v': d.v, 'acc.x': dx },
+          { 'grad.x': dx },
         );
         dy = dx;
       }

@@ -6,9 +6,11 @@ import { compileModule } from '../../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../../runtime/session.ts';
 import { type FloatTensor, floats, ints, rows, view } from '../../runtime/tensor.ts';
 import type { Workspace } from '../../runtime/workspace.ts';
-import { accumulatorsOf, type NameOf, weightsOf } from './bindings.ts';
+import { accumulatorsOf, type NameOf, readWeightsOf, weightsOf } from './bindings.ts';
 import type { VisionConfig } from './config.ts';
 import type { Parameters } from './parameters.ts';
+import { backwardInPieces, forwardInPieces, piecesOf } from './pieces.ts';
+import { BACKWARD, RUN_FLOP } from './run_limits.ts';
 import { merger, patchEmbedding, patchWidth, visionAttentionInput, visionAttentionOutput } from './vision.ts';
 import { joinLayouts, type VisionLayout, visionLayout, type WindowRun } from './vision_layout.ts';
 
@@ -73,6 +75,24 @@ export function createVisionTower(
     fullattBlockIndexes.includes(block) ? layout.frameRuns : layout.windowRuns;
   const windowsOf = (tensor: FloatTensor, { start, windows, size }: WindowRun): FloatTensor =>
     view(rows(tensor, start, start + windows * size), windows, size, h);
+  /** The windows of a run, as many at a time as one kernel run may take on. */
+  const windowPieces = ({ start, windows, size }: WindowRun, times = 1): WindowRun[] =>
+    piecesOf(windows, Math.max(1, Math.floor(RUN_FLOP / (times * 4 * h * size ** 2)))).map((piece) => ({
+      start: start + piece.start * size,
+      windows: piece.end - piece.start,
+      size,
+    }));
+  /** A single window that is still too long, e.g. a whole image, by its query rows. */
+  const rowPieces = (run: WindowRun): WindowRun[] =>
+    run.windows > 1
+      ? [run]
+      : piecesOf(run.size, Math.max(1, Math.floor(RUN_FLOP / (4 * h * run.size)))).map((piece) => ({
+          start: run.start + piece.start,
+          windows: 1,
+          size: piece.end - piece.start,
+        }));
+  const inputWeights = (block: number) => readWeightsOf(before, parameters, blockName(block));
+  const outputWeights = (block: number) => readWeightsOf(after, parameters, blockName(block));
   const layouts = new Map<string, VisionLayout>();
   const layoutOf = (grid: ImagePatches['gridThw']): VisionLayout => {
     const key = grid.join('x');
@@ -121,30 +141,33 @@ export function createVisionTower(
       const layers: { x: FloatTensor; o: FloatTensor }[] = [];
       for (let block = 0; block < depth; block++) {
         const projections = buffers('', patches);
-        await before.forward({ ...weightsOf(before, parameters, blockName(block)), ...layout.angles, x }, projections);
+        await forwardInPieces(before, 'forward', await inputWeights(block), { ...layout.angles, x }, projections);
         const o = kept(block, 'o');
+        const { q, k, v } = projections;
         for (const run of runsOf(layout, block)) {
-          const { q, k, v } = projections;
-          await attend.forward(
-            { q: windowsOf(q, run), k: windowsOf(k, run), v: windowsOf(v, run) },
-            { out: windowsOf(o, run) },
-          );
+          for (const windows of windowPieces(run)) {
+            const [keys, values] = [windowsOf(k, windows), windowsOf(v, windows)];
+            for (const some of rowPieces(windows)) {
+              await attend.forward({ q: windowsOf(q, some), k: keys, v: values }, { out: windowsOf(o, some) });
+            }
+          }
         }
         const y = kept(block + 1, 'x');
-        await after.forward({ ...weightsOf(after, parameters, blockName(block)), x, o }, { y });
+        await forwardInPieces(after, 'forward', await outputWeights(block), { x, o }, { y });
         layers.push({ x, o });
         x = y;
       }
-      const merged = await merge.forward({
-        ...weightsOf(merge, parameters, towerName),
-        x: view(x, patches / unit, unit, h),
-      });
+      const merged = workspace.get('vision.merged', patches / unit, outHiddenSize);
+      await forwardInPieces(
+        merge,
+        'forward',
+        weightsOf(merge, parameters, towerName),
+        { x: view(x, patches / unit, unit, h) },
+        { tokens: merged },
+      );
       const tokens = floats(new Float32Array((patches / unit) * outHiddenSize), [patches / unit, outHiddenSize]);
       layout.tokens.forEach((token, i) => {
-        tokens.data.set(
-          merged.tokens!.data.subarray(i * outHiddenSize, (i + 1) * outHiddenSize),
-          token * outHiddenSize,
-        );
+        tokens.data.set(merged.data.subarray(i * outHiddenSize, (i + 1) * outHiddenSize), token * outHiddenSize);
       });
       return { tokens, tape: tape === null ? null : { images, layout, layers, last: x } };
     },
@@ -157,14 +180,12 @@ export function createVisionTower(
       });
       const mergeGradients = accumulatorsOf(merge, parameters, towerName);
       let dy = workspace.get('vision.d.last', patches, h);
-      await merge.backward(
-        {
-          ...weightsOf(merge, parameters, towerName),
-          x: view(last, patches / unit, unit, h),
-          'd.tokens': dMerged,
-          ...mergeGradients.feeds,
-        },
-        { 'd.x': view(dy, patches / unit, unit, h), ...mergeGradients.into },
+      await backwardInPieces(
+        merge,
+        weightsOf(merge, parameters, towerName),
+        mergeGradients,
+        { x: view(last, patches / unit, unit, h), 'd.tokens': dMerged },
+        { 'd.x': view(dy, patches / unit, unit, h) },
       );
       if (!towerIsTrained) return;
       const dO = workspace.get('vision.d.o', patches, h);
@@ -172,24 +193,30 @@ export function createVisionTower(
         const { x, o } = layers[block]!;
         const dx = workspace.get(`vision.d.x.${block % 2}`, patches, h);
         const outputGradients = accumulatorsOf(after, parameters, blockName(block));
-        await after.backward(
-          { ...weightsOf(after, parameters, blockName(block)), x, o, 'd.y': dy, ...outputGradients.feeds },
-          { 'd.x': dx, 'd.o': dO, ...outputGradients.into },
+        await backwardInPieces(
+          after,
+          await outputWeights(block),
+          outputGradients,
+          { x, o, 'd.y': dy },
+          { 'd.x': dx, 'd.o': dO },
         );
-        const feeds = { ...weightsOf(before, parameters, blockName(block)), ...layout.angles, x };
+        const feeds = { ...layout.angles, x };
         const { q, k, v } = buffers('', patches);
-        await before.forward(feeds, { q, k, v });
+        await forwardInPieces(before, 'forward', await inputWeights(block), feeds, { q, k, v });
         const d = buffers('d.', patches);
-        for (const run of runsOf(layout, block)) {
+        for (const run of runsOf(layout, block).flatMap((all) => windowPieces(all, BACKWARD))) {
           await attend.backward(
             { q: windowsOf(q, run), k: windowsOf(k, run), v: windowsOf(v, run), 'd.out': windowsOf(dO, run) },
             { 'd.q': windowsOf(d.q, run), 'd.k': windowsOf(d.k, run), 'd.v': windowsOf(d.v, run) },
           );
         }
         const inputGradients = accumulatorsOf(before, parameters, blockName(block));
-        await before.backward(
-          { ...feeds, 'd.q': d.q, 'd.k': d.k, 'd.v': d.v, 'acc.x': dx, ...inputGradients.feeds },
-          { 'grad.x': dx, ...inputGradients.into },
+        await backwardInPieces(
+          before,
+          await inputWeights(block),
+          inputGradients,
+          { ...feeds, 'd.q': d.q, 'd.k': d.k, 'd.v': d.v, 'acc.x': dx },
+          { 'grad.x': dx },
         );
         dy = dx;
       }

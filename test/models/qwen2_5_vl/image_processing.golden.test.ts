@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { decodeImage } from '../../../src/data/image_decode.ts';
-import { processImage, readImageProcessorConfig } from '../../../src/models/qwen2_5_vl/image_processing.ts';
+import { patchesOf, readImageProcessorConfig, resizeToGrid } from '../../../src/models/qwen2_5_vl/image_processing.ts';
 import { goldenCheckpoints } from '../../helpers/golden.ts';
 import { goldenCases, goldenTensor, imageNames } from '../../template/golden_cases.ts';
 
@@ -17,7 +17,8 @@ for (const checkpoint of goldenCheckpoints()) {
         const grids: unknown[] = [];
         for (const name of imageNames(golden)) {
           const bytes = readFileSync(join(checkpoint.golden, 'images', name));
-          const { pixelValues, gridThw } = processImage(await decodeImage(bytes, { name, where: 'test' }), config);
+          const picture = await decodeImage(bytes, { name, where: 'test' });
+          const { pixelValues, gridThw } = patchesOf(await resizeToGrid(picture, config), config);
           grids.push(gridThw);
           for (let i = 0; i < pixelValues.length; i += width) rows.push(pixelValues.subarray(i, i + width));
         }

@@ -5,8 +5,9 @@ import { describe, expect, test } from 'vitest';
 import { SightlineError } from '../../../src/errors.ts';
 import {
   parseImageProcessorConfig,
-  processImage,
+  patchesOf,
   readImageProcessorConfig,
+  resizeToGrid,
   smartResize,
 } from '../../../src/models/qwen2_5_vl/image_processing.ts';
 import { type RgbImage, resizeBicubic } from '../../../src/models/qwen2_5_vl/image_resize.ts';
@@ -43,34 +44,34 @@ describe('resizeBicubic', () => {
     return { width, height, data };
   };
 
-  test('a flat picture stays flat at any size', () => {
+  test('a flat picture stays flat at any size', async () => {
     const flat = filled(37, 23, (_x, _y, c) => [0, 128, 255][c]!);
     for (const [width, height] of [
       [28, 28],
       [112, 56],
       [5, 90],
     ] as const) {
-      const { data } = resizeBicubic(flat, width, height);
+      const { data } = await resizeBicubic(flat, width, height);
       expect(data.length).toBe(width * height * 3);
       expect(data.every((value, i) => value === [0, 128, 255][i % 3])).toBe(true);
     }
   });
 
-  test('the same size is the same picture', () => {
+  test('the same size is the same picture', async () => {
     const picture = filled(9, 7, (x, y, c) => (x * 31 + y * 17 + c * 5) % 256);
-    expect(resizeBicubic(picture, 9, 7).data).toEqual(picture.data);
+    expect((await resizeBicubic(picture, 9, 7)).data).toEqual(picture.data);
   });
 
-  test('overshoot is clipped, not wrapped', () => {
+  test('overshoot is clipped, not wrapped', async () => {
     const edge = filled(20, 4, (x) => (x < 10 ? 0 : 255));
-    const row = [...resizeBicubic(edge, 60, 4).data.subarray(0, 180)].filter((_, i) => i % 3 === 0);
+    const row = [...(await resizeBicubic(edge, 60, 4)).data.subarray(0, 180)].filter((_, i) => i % 3 === 0);
     expect(row.slice(0, 20).every((v) => v <= 20)).toBe(true);
     expect(row.slice(40).every((v) => v >= 235)).toBe(true);
   });
 });
 
 describe('patch order', () => {
-  test('rows go by merged block, columns by channel, time, y, x', () => {
+  test('rows go by merged block, columns by channel, time, y, x', async () => {
     const config = parseImageProcessorConfig({ image_mean: [0, 0, 0], image_std: [1, 1, 1] }, 'test');
     // 56 x 84 needs no resizing; a pixel's value names its patch (red), its row (green) and column (blue) in it.
     const [width, height] = [84, 56];
@@ -83,7 +84,7 @@ describe('patch order', () => {
         data[at + 2] = x % 14;
       }
     }
-    const { pixelValues, gridThw } = processImage({ width, height, data }, config);
+    const { pixelValues, gridThw } = patchesOf(await resizeToGrid({ width, height, data }, config), config);
     expect(gridThw).toEqual([1, 4, 6]);
     expect(pixelValues.length).toBe(24 * 1176);
     const value = (row: number, channel: number, time: number, y: number, x: number): number =>

@@ -13,7 +13,7 @@ test.each(goldenCheckpoints())('streamed weights score as loaded ones: $name', a
   const loaded = await loadModel(checkpoint);
   const source = openCheckpoint(checkpoint.model);
   const options = { attnImpl: 'sdpa' as const, gradientCheckpointing: true };
-  const streamed = createModel(await readConfig(checkpoint.model), streamParameters(source), options);
+  const streamed = createModel(await readConfig(checkpoint.model), await streamParameters(source), options);
   const score = async (model: typeof loaded) =>
     (await model.score([group], { temperature: 1, keep: false })).completions[0]![0]!.logps;
   expect([...(await score(streamed))]).toEqual([...(await score(loaded))]);
