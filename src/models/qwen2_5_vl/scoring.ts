@@ -10,7 +10,9 @@ import { accumulatorsOf, type NameOf, weightsOf } from './bindings.ts';
 import type { TextConfig } from './config.ts';
 import type { PackedBatch } from './packed.ts';
 import type { Parameters } from './parameters.ts';
-import { scoringHead } from './text.ts';
+import { type HeadSizes, scoringHead } from './text.ts';
+
+type Tied = Pick<TextConfig, 'tieWordEmbeddings'>;
 
 /** Which hidden row predicts which token: row i of the list predicts target i. */
 export interface Predictions {
@@ -35,8 +37,11 @@ export interface ScoringHead {
   release(): Promise<void>;
 }
 
-/** Logits of one chunk stay below this many bytes. */
-const CHUNK_BYTES = 32 * 2 ** 20;
+/**
+ * Logits of one chunk stay below this many bytes (276 rows at vocabulary 151,936). Every chunk goes through the weights
+ * once, so that few rows are bound by memory; more rows than this gain little (measured: see docs/log.md).
+ */
+const CHUNK_BYTES = 160 * 2 ** 20;
 
 /** The completion tokens of a packed batch in order: token t is predicted by the row before it. */
 export function predictionsOf(batch: PackedBatch): Predictions {
@@ -54,7 +59,7 @@ export function predictionsOf(batch: PackedBatch): Predictions {
 }
 
 export function createScoringHead(
-  config: TextConfig,
+  config: HeadSizes & Tied,
   parameters: Parameters,
   workspace: Workspace,
   runtime: RuntimeOptions = {},
@@ -63,10 +68,12 @@ export function createScoringHead(
   const nameOf = headName(config);
   const trainable = (param: string): boolean => parameters.isTrained(nameOf(param));
   const head: CompiledModule = compileModule(scoringHead(config), { trainable, from: ['logp'] }, runtime);
-  const chunkRows = Math.max(1, Math.min(1024, Math.floor(CHUNK_BYTES / 4 / vocabSize)));
+  const mostRows = Math.max(1, Math.min(1024, Math.floor(CHUNK_BYTES / 4 / vocabSize)));
 
   function* chunks(hidden: FloatTensor, { hiddenRows, targets }: Predictions, temperature: number) {
     const inverseTemperature = floats(Float32Array.of(1 / temperature), []);
+    // Chunks of equal size: a small last one would go through the weights for little.
+    const chunkRows = Math.ceil(targets.length / Math.ceil(targets.length / mostRows));
     for (let start = 0; start < targets.length; start += chunkRows) {
       const end = Math.min(start + chunkRows, targets.length);
       const picked = workspace.get('head.rows', end - start, h);
@@ -121,7 +128,7 @@ export function createScoringHead(
 
 /** Where the head's tensors lie: a tied head is the embedding table. */
 export const headName =
-  ({ tieWordEmbeddings }: TextConfig): NameOf =>
+  ({ tieWordEmbeddings }: Tied): NameOf =>
   (param) => {
     if (param !== 'head') return `model.${param}`;
     return tieWordEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight';
