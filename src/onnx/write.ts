@@ -9,9 +9,9 @@ import { attributeType, dataType, ModelProto } from './schema.ts';
 const IR_VERSION = 10;
 const OPSET = 21;
 
-/** @param sequenceOutput name of one more output, before the others: an empty sequence, which is no tensor */
-export function writeModel(graph: LoweredGraph, sequenceOutput?: string): Uint8Array {
-  const sequences = sequenceOutput === undefined ? [] : [sequenceOutput];
+/** @param sequence name of one output more, listed before the others: a sequence of tensors that is always empty */
+export function writeModel(graph: LoweredGraph, sequence?: string): Uint8Array {
+  const sequences = sequence === undefined ? [] : [sequence];
   const model = {
     irVersion: IR_VERSION,
     producerName: 'sightline',
@@ -21,10 +21,10 @@ export function writeModel(graph: LoweredGraph, sequenceOutput?: string): Uint8A
     ],
     graph: {
       name: graph.name,
-      node: [...sequences.map(emptySequence), ...graph.nodes.map(writeNode)],
+      node: [...sequences.map(writeEmptySequence), ...graph.nodes.map(writeNode)],
       initializer: graph.constants.map(writeConstant),
       input: graph.inputs.map(writePort),
-      output: [...sequences.map(sequencePort), ...graph.outputs.map(writePort)],
+      output: [...sequences.map(writeSequencePort), ...graph.outputs.map(writePort)],
     },
   };
   return ModelProto.encode(ModelProto.fromObject(model)).finish();
@@ -73,10 +73,10 @@ const writePort = ({ name, dtype, shape }: Port) => ({
   },
 });
 
-const emptySequence = (name: string) =>
+const writeEmptySequence = (name: string) =>
   writeNode({ opType: 'SequenceEmpty', domain: '', inputs: [], outputs: [name], attributes: {} });
 
-const sequencePort = (name: string) => ({
+const writeSequencePort = (name: string) => ({
   name,
   type: { sequenceType: { elemType: { tensorType: { elemType: dataType.float32 } } } },
 });

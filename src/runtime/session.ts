@@ -61,19 +61,16 @@ export async function compile(graph: Graph, options: RuntimeOptions = {}): Promi
         const target = into[name];
         fetches[name] = target === undefined ? null : toOrt(ort, target);
       }
-      // Everything goes into the caller's buffers: nothing has to be handed back.
-      const silent = Object.values(fetches).every((target) => target !== null);
-      if (silent) fetches[FENCE] = null;
-      const results: InferenceSession.OnnxValueMapType = await session
-        .run(ortFeeds, fetches)
-        .catch((error: unknown) => {
-          const message = messageOf(error);
-          if (silent && message.includes(STOPPED_AT_FENCE)) return {};
-          throw new Error(`internal: graph ${graph.name}: ${message}`, { cause: error });
-        });
-      delete fetches[FENCE];
+      const names = Object.keys(fetches);
+      const inPlace = keepsCopiesAway(names, into);
+      if (inPlace) fetches[END_MARK] = null;
+      const results = await session.run(ortFeeds, fetches).catch((error: unknown) => {
+        const message = messageOf(error);
+        if (inPlace && message.includes(STOPPED_AT_MARK)) return null; // every output lies in its buffer by now
+        throw new Error(`internal: graph ${graph.name}: ${message}`, { cause: error });
+      });
       const outputs: Record<string, Tensor> = {};
-      for (const name of Object.keys(fetches)) outputs[name] = into[name] ?? fromOrt(results[name] as OrtTensor);
+      for (const name of names) outputs[name] = into[name] ?? fromOrt(results![name]!);
       return outputs as Record<Name, Tensor>;
     },
   };
@@ -94,13 +91,25 @@ export function pin<T extends Tensor>(tensor: T): T {
 // --- internal ---
 
 /**
- * The first output of every session, which is no tensor. Once a run has finished, ONNX Runtime's binding copies each
- * output into a new array, even one that was written into the caller's buffer: most of the time of a run that only moves
- * memory. It gives up at the first output it cannot convert, so a run that asks for this one as well ends there, with
- * all its results where they belong and nothing copied.
+ * After a run, onnxruntime-node 1.30 copies every output into a new ArrayBuffer, also those that already lie in a buffer
+ * of ours (js/node/src/tensor_helper.cc, OrtValueToNapiValue): allocation, page faults and garbage as large as all
+ * results. It does so in the order of outputs, and gives up at one that is no tensor. So each model has an empty sequence
+ * as its first output, and a run that needs no copies asks for it: the kernels have run by then.
  */
-const FENCE = 'fence';
-const STOPPED_AT_FENCE = 'Non tensor type is temporarily not supported';
+const END_MARK = 'all written';
+const STOPPED_AT_MARK = 'Non tensor type is temporarily not supported';
+/** From this size on, giving up (some 10 µs for the exception) is cheaper than copying. */
+const WORTH_BYTES = 2 ** 17;
+
+function keepsCopiesAway(names: readonly string[], into: Readonly<Record<string, Tensor>>): boolean {
+  let bytes = 0;
+  for (const name of names) {
+    const target = into[name];
+    if (target === undefined) return false;
+    bytes += target.data.byteLength;
+  }
+  return bytes >= WORTH_BYTES;
+}
 
 let loaded: Promise<Ort> | undefined;
 
@@ -112,7 +121,7 @@ function loadOrt(): Promise<Ort> {
 
 async function createSession(ort: Ort, lowered: LoweredGraph, options: RuntimeOptions): Promise<InferenceSession> {
   try {
-    return await ort.InferenceSession.create(writeModel(lowered, FENCE), {
+    return await ort.InferenceSession.create(writeModel(lowered, END_MARK), {
       graphOptimizationLevel: 'all',
       executionMode: 'sequential',
       enableMemPattern: false, // patterns are planned per shape, and ours change at every run
