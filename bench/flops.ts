@@ -53,10 +53,17 @@ export function visiblePairs({ prompt, completions, tokens }: StepSizes): number
   return triangle(prompt) + completions * (tokens * prompt + triangle(tokens));
 }
 
-/** One policy forward over prompt and completions, head on completion tokens only. */
+/** Rows that predict a token: the prompt's last one, and of each completion all but the last. */
+export const outputRowsOf = ({ completions, tokens }: StepSizes): number => 1 + completions * (tokens - 1);
+
+/**
+ * One policy forward over prompt and completions, head on completion tokens only; the last layer's second half, from
+ * attention's output product on, on rows that predict something only.
+ */
 export function forwardFlop(text: TextSizes, step: StepSizes): number {
   const layer = linearFlop(rowsOf(step), layerWeights(text)) + 2 * attentionProduct(text, visiblePairs(step));
-  return text.numHiddenLayers * layer + headFlop(text, step);
+  const spared = linearFlop(rowsOf(step) - outputRowsOf(step), secondHalfWeights(text));
+  return text.numHiddenLayers * layer - spared + headFlop(text, step);
 }
 
 /** Gradients by activations and by weights: two products for each of the forward. */
@@ -64,20 +71,22 @@ export const backwardFlop = (text: TextSizes, step: StepSizes): number => 2 * fo
 
 /**
  * What backward computes again. With gradient checkpointing all of a layer but the last product of its two halves
- * (attention's product with the values, the MLP's down projection), whose results no gradient needs; the head's logits
- * in any case, because logits of all positions are never kept.
+ * (attention's product with the values, the MLP's down projection), whose results no gradient needs; attention's scores
+ * and the head's logits in any case, because neither is ever kept for all positions.
  */
 export function recomputedFlop(text: TextSizes, step: StepSizes, gradientCheckpointing: boolean): number {
-  if (!gradientCheckpointing) return headFlop(text, step);
-  const { hiddenSize: h, intermediateSize: m } = text;
-  const layer = linearFlop(rowsOf(step), layerWeights(text) - h * m) + attentionProduct(text, visiblePairs(step));
-  return text.numHiddenLayers * layer + headFlop(text, step);
+  const scores = attentionProduct(text, visiblePairs(step));
+  if (!gradientCheckpointing) return text.numHiddenLayers * scores + headFlop(text, step);
+  const down = text.hiddenSize * text.intermediateSize;
+  const layer = linearFlop(rowsOf(step), layerWeights(text) - down) + scores;
+  const spared = linearFlop(rowsOf(step) - outputRowsOf(step), secondHalfWeights(text) - down);
+  return text.numHiddenLayers * layer - spared + headFlop(text, step);
 }
 
-/** The prompt alone, without a head. */
+/** The prompt alone, without a head: its last row predicts the first token. */
 export function prefillFlop(text: TextSizes, prompt: number): number {
   const layer = linearFlop(prompt, layerWeights(text)) + 2 * attentionProduct(text, triangle(prompt));
-  return text.numHiddenLayers * layer;
+  return text.numHiddenLayers * layer - linearFlop(prompt - 1, secondHalfWeights(text));
 }
 
 /** All tokens of the completions: the head for each, the layers for each but the last, whose successor nobody asks for. */
@@ -87,6 +96,12 @@ export function decodeFlop(text: TextSizes, step: StepSizes): number {
   const layer = linearFlop(completions * (tokens - 1), layerWeights(text)) + 2 * attentionProduct(text, pairs);
   return text.numHiddenLayers * layer + headFlop(text, step);
 }
+
+/** Weights of a layer that follow attention. */
+const secondHalfWeights = (text: TextSizes): number =>
+  linearShapes(text)
+    .filter(({ name }) => name === 'self_attn.o_proj' || name.startsWith('mlp.'))
+    .reduce((sum, { inputs, outputs }) => sum + inputs * outputs, 0);
 
 /** Weights that one decode step reads: all of the decoder's layers, the last norm, the head. */
 export function decodeBytes(text: TextSizes): number {

@@ -31,10 +31,13 @@ export type Results = Record<GoalKey, number>;
 
 /**
  * Where backward finds what the forward computed: `recompute` runs a block's forward again (gradient checkpointing),
- * `residuals` keeps it, `recorded` makes no training forward at all and recomputes from what sampling has kept.
+ * `residuals` keeps results of products. The recorded ones make no training forward at all: backward recomputes from
+ * what sampling has kept, or has results of products from there too.
  */
-export const VARIANTS = ['recompute', 'residuals', 'recorded'] as const;
+export const VARIANTS = ['recompute', 'residuals', 'recorded', 'recorded residuals'] as const;
 export type Variant = (typeof VARIANTS)[number];
+
+export const isRecorded = (variant: Variant): boolean => variant === 'recorded' || variant === 'recorded residuals';
 
 /** Milliseconds of the parts in which the variants differ. */
 export interface VariantSample {
@@ -99,7 +102,7 @@ export function stepTime({ vision, optimiser, variants }: StepSample, variant: V
 
 /** FLOP of forward and backward that a variant runs. */
 export const trainFlop = (work: StepWork, variant: Variant): number =>
-  (variant === 'recorded' ? 0 : work.forwardFlop) + work.backwardFlop + work.recomputedFlop[variant];
+  (isRecorded(variant) ? 0 : work.forwardFlop) + work.backwardFlop + work.recomputedFlop[variant];
 
 /** FLOP/s of forward and backward, recomputation counted as the work it is, over the rate of the bare products. */
 export function trainRatio(s: StepSample, work: StepWork, variant: Variant): number {
@@ -125,7 +128,7 @@ export function attentionOverhead(s: StepSample, variant: Variant): number {
  * decode, optimiser.
  */
 export function floorTime(s: StepSample, work: StepWork, variant: Variant): number {
-  const forward = variant === 'recorded' ? work.prefillFlop : work.forwardFlop;
+  const forward = isRecorded(variant) ? work.prefillFlop : work.forwardFlop;
   return (
     (work.visionFlop + forward + work.backwardFlop) / s.sgemmRate +
     (work.decodeBytes * work.decodeSteps + work.optimiserBytes) / s.streamRate
@@ -141,7 +144,7 @@ export function resultsOf(
 ): Results {
   const { variant } = short;
   // The forward and backward of a recorded step are those that a step with a forward would recompute.
-  const trained = variant === 'recorded' ? 'recompute' : variant;
+  const trained = isRecorded(variant) ? 'recompute' : variant;
   const both = (measure: (s: StepSample, work: StepWork) => number): number[] =>
     [short, long].map(({ samples, work }) => medianOf(samples, (sample) => measure(sample, work)));
   return {

@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util';
 import { MODEL_PRESETS } from '../src/models/qwen2_5_vl/model_sizes.ts';
 import { writeRandomCheckpoint } from '../src/models/qwen2_5_vl/random_checkpoint.ts';
 import { type MemorySample, resultsOf, type StepSample, type StepSeries, toJson, type Variant } from './goals.ts';
+import { headText, measureHead } from './head.ts';
 import { measureMemory } from './memory.ts';
 import { currentLoad, machineText, memoryText, resultsText, stepText } from './report.ts';
 import { prepareStartup, type StartupSample } from './startup.ts';
@@ -18,6 +19,8 @@ import { COMPLETIONS, openStepBench, sizesOf, TOKENS } from './steps.ts';
 /** What `sightline rlhf` does unless told otherwise. */
 const DEFAULT_VARIANT: Variant = 'recorded';
 const VISUAL_TOKENS = [64, 256] as const;
+/** A run takes seconds. */
+const HEAD_REPETITIONS = 3;
 const TOKENIZER = fileURLToPath(new URL('../../../assets/demo/checkpoint', import.meta.url));
 
 const { values } = parseArgs({
@@ -61,8 +64,15 @@ async function bench(): Promise<void> {
     console.log(toJson(results));
     return;
   }
+  note(`head of a large vocabulary, ${HEAD_REPETITIONS} repetitions`);
+  const head = await measureHead(HEAD_REPETITIONS);
+  loads.push(currentLoad());
   const model = `mini model; ${COMPLETIONS} completions of ${TOKENS} tokens, one prompt a step; medians of ${repetitions} interleaved repetitions`;
-  console.log([await machineText(loads), model, ...steps.texts, memoryText(memory), resultsText(results)].join('\n\n'));
+  console.log(
+    [await machineText(loads), model, ...steps.texts, headText(head), memoryText(memory), resultsText(results)].join(
+      '\n\n',
+    ),
+  );
 }
 
 async function measureSteps(model: string): Promise<{ short: StepSeries; long: StepSeries; texts: string[] }> {

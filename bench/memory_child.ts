@@ -2,8 +2,8 @@
  * Prints by how many bytes the process grows at its peak while it scores one sequence.
  * Arguments: checkpoint folder, tokens. What the model itself takes, compiled graphs included, is there before.
  */
-import { Worker } from 'node:worker_threads';
 import { openPolicy, type Policy } from '../src/train/policy.ts';
+import { watchRss } from './rss.ts';
 
 /** Completion tokens of the sequence. */
 const COMPLETION = 64;
@@ -24,18 +24,4 @@ async function score({ model, template }: Policy, tokens: number): Promise<void>
   const promptIds = new Int32Array(tokens - COMPLETION).fill(id);
   const completions = [new Int32Array(COMPLETION).fill(id)];
   await model.score([{ promptIds, images: [], completions }], { temperature: 1, keep: false });
-}
-
-/** Watches resident memory from another thread, because kernels block this one; the function returned gives the peak. */
-function watchRss(): () => Promise<number> {
-  const peak = new Float64Array(new SharedArrayBuffer(8));
-  const worker = new Worker(
-    `const { workerData } = require('node:worker_threads');
-     setInterval(() => { workerData[0] = Math.max(workerData[0], process.memoryUsage.rss()); }, 1);`,
-    { eval: true, workerData: peak },
-  );
-  return async () => {
-    await worker.terminate();
-    return Math.max(peak[0]!, process.memoryUsage.rss());
-  };
 }

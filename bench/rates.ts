@@ -1,6 +1,7 @@
 /**
  * What the machine gives right now: the rate of matrix products in the model's own shapes, and of streaming its weights.
- * The same kernel, runtime and buffers as the model's, with nothing between the products.
+ * The same kernels and runtime as the model's, weights included, with nothing between the products; buffers are there
+ * before the clock starts.
  */
 import type { Graph } from '../src/graph/graph.ts';
 import { gemm } from '../src/graph/ops/matmul.ts';
@@ -10,6 +11,7 @@ import type { Parameters } from '../src/models/qwen2_5_vl/parameters.ts';
 import { headName } from '../src/models/qwen2_5_vl/scoring.ts';
 import { compile, type Executable } from '../src/runtime/session.ts';
 import { type FloatTensor, zeros } from '../src/runtime/tensor.ts';
+import { createWorkspace } from '../src/runtime/workspace.ts';
 import { linearShapes, rowsOf, type StepSizes } from './flops.ts';
 import { median, timed } from './statistics.ts';
 
@@ -26,7 +28,8 @@ export interface Rates {
   release(): Promise<void>;
 }
 
-/** Passes over all weights that one stream measurement takes the median of. */
+/** Runs of one product, and passes over all weights, that a measurement takes the median of. */
+const PRODUCT_RUNS = 3;
 const STREAM_PASSES = 5;
 
 export async function createRates(text: TextConfig, parameters: Parameters): Promise<Rates> {
@@ -34,6 +37,14 @@ export async function createRates(text: TextConfig, parameters: Parameters): Pro
   const shapes = linearShapes(text);
   const tableName = headName(text)('head');
   const streams = await Promise.all([true, false].map((left) => compileStream(text, parameters, left)));
+  const buffers = createWorkspace();
+
+  /** A buffer of that name, the same at every measurement, with something in all of its pages. */
+  function touched(name: string, ...dims: number[]): FloatTensor {
+    const tensor = buffers.get(name, ...dims);
+    tensor.data.fill(0.25);
+    return tensor;
+  }
 
   /** Times the three products of one linear layer. */
   async function layer(
@@ -42,19 +53,19 @@ export async function createRates(text: TextConfig, parameters: Parameters): Pro
     rows: number,
   ): Promise<{ flop: number; ms: number }> {
     const [outputs, inputs] = weight.dims as [number, number];
-    const [x, y, dx, dw] = [zeros(rows, inputs), zeros(rows, outputs), zeros(rows, inputs), zeros(outputs, inputs)];
-    x.data.fill(0.5);
-    y.data.fill(0.25);
-    const parts = [
-      await timed(() =>
+    const [x, dy, acc] = [touched('x', rows, inputs), touched('dy', rows, outputs), touched('acc', outputs, inputs)];
+    const [y, dx] = [touched('y', rows, outputs), touched('dx', rows, inputs)];
+    const runs = [
+      () =>
         bias === null
           ? products.plain.run({ x, w: weight }, { y })
           : products.biased.run({ x, w: weight, b: bias }, { y }),
-      ),
-      await timed(() => products.byActivation.run({ dy: y, w: weight }, { dx })),
-      await timed(() => products.byWeight.run({ dy: y, x, acc: dw }, { dw })),
+      () => products.byActivation.run({ dy, w: weight }, { dx }),
+      () => products.byWeight.run({ dy, x, acc }, { dw: acc }),
     ];
-    return { flop: 3 * 2 * rows * inputs * outputs, ms: parts.reduce((sum, { ms }) => sum + ms, 0) };
+    let ms = 0;
+    for (const run of runs) ms += await medianTime(run, PRODUCT_RUNS);
+    return { flop: 3 * 2 * rows * inputs * outputs, ms };
   }
 
   async function sgemm(step: StepSizes): Promise<number> {
@@ -75,9 +86,7 @@ export async function createRates(text: TextConfig, parameters: Parameters): Pro
   async function stream(): Promise<number> {
     const found: number[] = [];
     for (const { executable, feeds, into, bytes } of streams) {
-      const times: number[] = [];
-      for (let pass = 0; pass < STREAM_PASSES; pass++) times.push((await timed(() => executable.run(feeds, into))).ms);
-      found.push(bytes / median(times));
+      found.push(bytes / (await medianTime(() => executable.run(feeds, into), STREAM_PASSES)));
     }
     return Math.max(...found);
   }
@@ -94,6 +103,14 @@ export async function createRates(text: TextConfig, parameters: Parameters): Pro
 }
 
 // --- internal ---
+
+/** Milliseconds of a run, median; one more run before them does not count. */
+async function medianTime(run: () => Promise<unknown>, count: number): Promise<number> {
+  await run();
+  const times: number[] = [];
+  for (let i = 0; i < count; i++) times.push((await timed(run)).ms);
+  return median(times);
+}
 
 /** The products of a linear layer, as the model's graphs have them. */
 async function compileProducts() {

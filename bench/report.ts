@@ -8,6 +8,7 @@ import {
   GOALS,
   type GoalKey,
   isMet,
+  isRecorded,
   type MemorySample,
   type Results,
   type StepSample,
@@ -42,7 +43,7 @@ export function stepText({ visualTokens, variant, work, samples }: StepSeries, p
   const ms = (pick: (s: StepSample) => number): number => medianOf(samples, pick);
   const partOf = (which: Variant, part: keyof VariantSample): number => ms((s) => s.variants[which][part]);
   const rolloutFlop = work.prefillFlop + work.decodeFlop;
-  const forwardFlop = (which: Variant): number => (which === 'recorded' ? 0 : work.forwardFlop);
+  const forwardFlop = (which: Variant): number => (isRecorded(which) ? 0 : work.forwardFlop);
   const backwardFlop = (which: Variant): number => work.backwardFlop + work.recomputedFlop[which];
   const stepLine = (which: Variant): Line => {
     const time = ms((s) => stepTime(s, which));
@@ -84,7 +85,7 @@ export function stepText({ visualTokens, variant, work, samples }: StepSeries, p
     ]),
   ];
   const decodeStep = ms((s) => s.variants[variant].decode / s.variants[variant].decodeSteps);
-  const ratios = VARIANTS.filter((which) => which !== 'recorded').map((which) => {
+  const ratios = VARIANTS.filter((which) => !isRecorded(which)).map((which) => {
     const ratio = ms((s) => trainRatio(s, work, which));
     const useful = (ratio * (work.forwardFlop + work.backwardFlop)) / trainFlop(work, which);
     return `${which} ${ratio.toFixed(2)} (${useful.toFixed(2)} without what is computed twice)`;
@@ -119,6 +120,7 @@ const MEANING: Readonly<Record<Variant, string>> = {
   recompute: 'backward recomputes (gradient checkpointing)',
   residuals: 'backward takes kept residuals (no gradient checkpointing)',
   recorded: 'rollout keeps what backward needs (no training forward)',
+  'recorded residuals': 'rollout keeps results of products as well (no training forward, no gradient checkpointing)',
 };
 
 /** A name and its cells. */

@@ -30,7 +30,7 @@ import {
   type StepSizes,
   visionFlop,
 } from './flops.ts';
-import type { StepSample, StepWork, Variant, VariantSample } from './goals.ts';
+import { isRecorded, type StepSample, type StepWork, VARIANTS, type Variant, type VariantSample } from './goals.ts';
 import { createRates } from './rates.ts';
 import { timed } from './statistics.ts';
 
@@ -141,20 +141,26 @@ export async function openStepBench(model: string, variant: Variant, say: (line:
   }
 
   /** What follows the rollout, up to the gradients. */
-  async function learn({ group, scored, parts }: Sampled, how: Variant): Promise<VariantSample> {
-    if (how === 'residuals') policy.model.gradient_checkpointing_disable();
-    else policy.model.gradient_checkpointing_enable();
+  async function learn({ group, scored, parts }: Sampled): Promise<VariantSample> {
     const forward = scored === null ? await timed(() => score(group)) : { result: scored, ms: 0 };
     const reward = await timed(() => verdict(group, forward.result, plain));
     const backward = await timed(() => policy.model.backward(forward.result.tape!, reward.result));
     return { ...parts, forward: forward.ms, reward: reward.ms, backward: backward.ms };
   }
 
+  /** Rollout to gradients; a rollout that records nothing is the same for all variants and comes in. */
+  async function run(which: Variant, plainly: Sampled, label: string): Promise<VariantSample> {
+    if (which === 'residuals' || which === 'recorded residuals') policy.model.gradient_checkpointing_disable();
+    else policy.model.gradient_checkpointing_enable();
+    return learn(isRecorded(which) ? await sample(plainly.group.prompt, label, true) : plainly);
+  }
+
   /** The default variant's way to the rewards, with the attention reward among them. */
   async function look(sampled: Sampled, label: string): Promise<StepSample['attention']> {
     const { prompt } = sampled.group;
     const probe = probeOf(prompt);
-    if (variant === 'recorded') {
+    policy.model.gradient_checkpointing_enable();
+    if (isRecorded(variant)) {
       const probed = await sample(prompt, label, true, probe);
       const reward = await timed(() => verdict(probed.group, probed.scored!, withAttention));
       return { rollout: probed.parts.rollout, forward: 0, reward: reward.ms };
@@ -180,6 +186,7 @@ export async function openStepBench(model: string, variant: Variant, say: (line:
           recompute: recomputedFlop(text, sizes, true),
           residuals: recomputedFlop(text, sizes, false),
           recorded: recomputedFlop(text, sizes, true),
+          'recorded residuals': recomputedFlop(text, sizes, false),
         },
         decodeBytes: decodeBytes(text),
         decodeSteps: TOKENS - 1,
@@ -194,23 +201,21 @@ export async function openStepBench(model: string, variant: Variant, say: (line:
       const vision = await timed(() => policy.model.images.encode(prompt.images, false));
 
       const sampled = await sample(prompt, name, false);
-      const recorded = await learn(await sample(prompt, name, true), 'recorded');
-      parameters.zeroGradients();
       // What is compared takes turns in going first: whoever is first finds the caches cold.
-      const order: readonly ('recompute' | 'residuals' | 'look')[] =
-        repetition % 2 === 0 ? ['look', 'recompute', 'residuals'] : ['residuals', 'recompute', 'look'];
-      const learned: Partial<Record<Variant, VariantSample>> = {};
+      const parts = ['look', ...VARIANTS] as const;
+      const variants: Partial<Record<Variant, VariantSample>> = {};
       let attention: StepSample['attention'] | undefined;
-      for (const what of order) {
+      for (const what of repetition % 2 === 0 ? parts : [...parts].reverse()) {
+        parameters.zeroGradients();
         if (what === 'look') attention = await look(sampled, name);
-        else learned[what] = await learn(sampled, what);
+        else variants[what] = await run(what, sampled, name);
       }
       const optimiser = await timed(() => updater.update());
       const after = await rates.measure(sizesOf(visualTokens));
       return {
         vision: vision.ms,
         optimiser: optimiser.ms,
-        variants: { recorded, recompute: learned.recompute!, residuals: learned.residuals! },
+        variants: variants as Record<Variant, VariantSample>,
         attention: attention!,
         sgemmRate: (before.sgemm + after.sgemm) / 2,
         streamRate: (before.stream + after.stream) / 2,

@@ -1,8 +1,8 @@
 /**
  * A module: one symbolic function, from which a forward graph and a backward graph are made.
- * Backward recomputes the forward (that is gradient checkpointing) or takes the forward's saved residuals.
+ * Backward recomputes the forward (that is gradient checkpointing) or starts from what the forward has kept.
  */
-import { gradients, topological } from './autodiff.ts';
+import { gradients } from './autodiff.ts';
 import type { Graph } from './graph.ts';
 import { accumulate } from './ops/matmul.ts';
 import type { Shape } from './shape.ts';
@@ -22,6 +22,11 @@ export interface Module<
   /** Tables, masks and indices: no gradient. */
   readonly constants: Readonly<Record<C, Constant>>;
   readonly build: (values: Readonly<Record<P | I | C, Value>>) => Readonly<Record<O, Value>>;
+  /**
+   * What `build` returns besides the outputs, for backward to start from in place of recomputing it: results that are
+   * dear to compute, of matrix products. What lies between them is computed again, it costs next to nothing.
+   */
+  readonly keeps?: readonly O[];
 }
 
 export interface Constant {
@@ -43,13 +48,12 @@ export interface BackwardOptions {
 export interface ModuleGraphs {
   /** params, inputs, constants -> outputs */
   readonly forward: Graph;
-  /** the same, and the residuals `r0`, `r1`, ... */
-  readonly forwardSaving: Graph;
+  /** the same, and what the module keeps for backward */
+  readonly forwardKeeping: Graph;
   /** params, inputs, constants, `d.<output>`, `acc.<param>` -> `d.<input>`, `grad.<param>` = acc + gradient */
   readonly backward: Graph;
-  /** as `backward`, with the residuals as inputs in place of recomputing them */
-  readonly backwardSaved: Graph;
-  readonly residuals: readonly string[];
+  /** as `backward`, with what was kept as inputs */
+  readonly backwardFromKept: Graph;
 }
 
 /** Builds a module's graphs; sizes stay symbolic. Gradients are worked out when a backward graph is first asked for. */
@@ -58,7 +62,10 @@ export function buildModule(module: Module, options: BackwardOptions = {}): Modu
   const inputs = mapValues(module.inputs, (shape, name) => input(name, shape));
   const constants = mapValues(module.constants, ({ shape, dtype }, name) => input(name, shape, dtype));
   const leaves = { params, inputs, all: { ...params, ...inputs, ...constants } };
-  const outputs = module.build(leaves.all);
+  const built = module.build(leaves.all);
+  const isKept = (name: string): boolean => module.keeps?.includes(name) ?? false;
+  const outputs = Object.fromEntries(Object.entries(built).filter(([name]) => !isKept(name)));
+  const kept = Object.fromEntries(Object.entries(built).filter(([name]) => isKept(name)));
   let differentiated: Differentiated | undefined;
   const differentiate = (): Differentiated => {
     differentiated ??= differentiateModule(module, leaves, outputs, options);
@@ -66,20 +73,14 @@ export function buildModule(module: Module, options: BackwardOptions = {}): Modu
   };
   return {
     forward: { name: module.name, inputs: leaves.all, outputs },
-    get forwardSaving() {
-      const saved = differentiate().residuals;
-      return { name: `${module.name} (saving)`, inputs: leaves.all, outputs: { ...outputs, ...saved } };
-    },
+    forwardKeeping: { name: `${module.name} (keeping)`, inputs: leaves.all, outputs: built },
     get backward() {
       const { feeds, results } = differentiate();
       return { name: `${module.name} backward`, inputs: feeds, outputs: results };
     },
-    get backwardSaved() {
-      const { feeds, results, residuals } = differentiate();
-      return { name: `${module.name} backward (saved)`, inputs: { ...feeds, ...residuals }, outputs: results };
-    },
-    get residuals() {
-      return Object.keys(differentiate().residuals);
+    get backwardFromKept() {
+      const { feeds, results } = differentiate();
+      return { name: `${module.name} backward (from kept)`, inputs: { ...feeds, ...kept }, outputs: results };
     },
   };
 }
@@ -98,8 +99,6 @@ interface Differentiated {
   /** Leaves, cotangents of the outputs, accumulators. */
   readonly feeds: Values;
   readonly results: Values;
-  /** Forward values that backward reads. */
-  readonly residuals: Values;
 }
 
 function differentiateModule(
@@ -131,18 +130,7 @@ function differentiateModule(
     else results[`grad.${name}`] = accumulate(accumulators[`acc.${name}`]!, gradient);
   });
 
-  const saved = residualsOf(Object.values(outputs), Object.values(results), new Set(Object.values(leaves.all)));
-  const residuals = Object.fromEntries(saved.map((value, i) => [`r${i}`, value]));
-  return { feeds: { ...leaves.all, ...cotangents, ...accumulators }, results, residuals };
-}
-
-/** Forward values that a backward node reads and that are not leaves: what must live until backward. */
-function residualsOf(outputs: readonly Value[], results: readonly Value[], leaves: ReadonlySet<Value>): Value[] {
-  const forward = new Set(topological(outputs, leaves));
-  const backward = topological(results, leaves).filter((value) => !forward.has(value));
-  const read = backward.flatMap((value) => value.inputs);
-  const worthSaving = (value: Value): boolean => forward.has(value) && !leaves.has(value) && value.inputs.length > 0;
-  return [...new Set(read.filter(worthSaving))];
+  return { feeds: { ...leaves.all, ...cotangents, ...accumulators }, results };
 }
 
 function mapValues<T, U>(record: Readonly<Record<string, T>>, map: (value: T, name: string) => U): Record<string, U> {

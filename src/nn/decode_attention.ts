@@ -1,57 +1,62 @@
 /**
- * Attention of one decode step: a query per live completion against its prompt's cache, shared by the group, and its own.
+ * Attention of one decode step: a query per live completion against its prompt's keys, which its group shares, its own
+ * earlier tokens and itself. Knows a rectangle of places, groups x rows; not which completion stands at a place.
  */
-import type { Module } from '../graph/module.ts';
-import { add } from '../graph/ops/elementwise.ts';
+import { add, mul } from '../graph/ops/elementwise.ts';
 import { matmul } from '../graph/ops/matmul.ts';
 import { concat, reshape, slice, transpose } from '../graph/ops/movement.ts';
 import { mean, softmax } from '../graph/ops/reduce.ts';
-import { mulDims } from '../graph/shape.ts';
+import { type Dim, mulDims } from '../graph/shape.ts';
 import type { Value } from '../graph/value.ts';
 import type { Heads } from './attention.ts';
 
-/**
- * q [R, heads * d]; kPrompt, vPrompt [kvHeads, P, d]; kOwn, vOwn [R, kvHeads, T, d]; unseen [T]: 0, or -inf for places
- * of the cache that are not filled yet -> out [R, heads * d], and with `spans` masses [R, spans] on spans of prompt
- * columns (indicator [P, spans]), mean over heads.
- */
-export function decodeAttention({ heads, kvHeads, headDim }: Heads, spans = 0): Module {
+export interface DecodeAttentionInputs {
+  /** Rows of the places, group by group: q [G*R, heads * d], k and v [G*R, kvHeads * d]. */
+  readonly q: Value;
+  readonly k: Value;
+  readonly v: Value;
+  /** Once a group: [G, kvHeads, P, d]. */
+  readonly kPrompt: Value;
+  readonly vPrompt: Value;
+  /** [G, kvHeads, R, T, d] */
+  readonly kOwn: Value;
+  readonly vOwn: Value;
+  /** 0, or -inf where a prompt is shorter than the longest [G, P], and for tokens that are still to come [T]. */
+  readonly unseenPrompt: Value;
+  readonly unseenOwn: Value;
+  /** Spans of prompt columns to measure: [G, P, spans], 1 where a column belongs to the span. */
+  readonly indicator?: Value;
+}
+
+/** -> out [G*R, heads * d], and with an indicator masses [G*R, spans] on its spans, mean over heads. */
+export function decodeAttention(x: DecodeAttentionInputs, { heads, kvHeads, headDim }: Heads) {
   const repeat = heads / kvHeads;
-  return {
-    name: 'decode attention',
-    params: {},
-    inputs: {
-      q: ['R', heads * headDim],
-      kPrompt: [kvHeads, 'P', headDim],
-      vPrompt: [kvHeads, 'P', headDim],
-      kOwn: ['R', kvHeads, 'T', headDim],
-      vOwn: ['R', kvHeads, 'T', headDim],
-    },
-    constants: { unseen: { shape: ['T'] }, ...(spans === 0 ? {} : { indicator: { shape: ['P', spans] } }) },
-    build: (x): Record<string, Value> => {
-      const alpha = 1 / Math.sqrt(headDim);
-      const q = reshape(x.q!, ['R', kvHeads, repeat, headDim]);
-      // All rows of the group against one copy of the prompt's keys: [KV, R * repeat, P].
-      const byHead = reshape(transpose(q, [1, 0, 2, 3]), [kvHeads, mulDims(repeat, 'R'), headDim]);
-      const onPrompt = transpose(
-        reshape(matmul(byHead, x.kPrompt!, { transB: true, alpha }), [kvHeads, 'R', repeat, 'P']),
-        [1, 0, 2, 3],
-      );
-      const onOwn = add(matmul(q, x.kOwn!, { transB: true, alpha }), x.unseen!); // [R, KV, repeat, T]
-      const weights = softmax(concat([onPrompt, onOwn], -1));
-      const promptWeights = slice(weights, -1, 0, 'P');
-      const fromPrompt = transpose(
-        reshape(
-          matmul(reshape(transpose(promptWeights, [1, 0, 2, 3]), [kvHeads, mulDims(repeat, 'R'), 'P']), x.vPrompt!),
-          [kvHeads, 'R', repeat, headDim],
-        ),
-        [1, 0, 2, 3],
-      );
-      const fromOwn = matmul(slice(weights, -1, 'P', 'P+T'), x.vOwn!);
-      const out = reshape(add(fromPrompt, fromOwn), ['R', heads * headDim]);
-      if (x.indicator === undefined) return { out };
-      const perHead = matmul(reshape(promptWeights, ['R', heads, 'P']), reshape(x.indicator, [1, 'P', spans]));
-      return { out, masses: mean(perHead, [1]) };
-    },
-  };
+  const alpha = 1 / Math.sqrt(headDim);
+  // [G*R, kvHeads * per * d] -> [G, KV, R, per, d]
+  const byHead = (rows: Value, per: number): Value =>
+    transpose(reshape(rows, ['G', 'R', kvHeads, per, headDim]), [0, 2, 1, 3, 4]);
+  // All rows of a group as the rows of one product, so that the prompt's keys are read once.
+  const together = (rows: Value, width: Dim): Value => reshape(rows, ['G', kvHeads, mulDims(repeat, 'R'), width]);
+  const apart = (rows: Value, width: Dim): Value => reshape(rows, ['G', kvHeads, 'R', repeat, width]);
+
+  const queries = byHead(x.q, repeat);
+  const onPrompt = add(
+    matmul(together(queries, headDim), x.kPrompt, { transB: true, alpha }),
+    reshape(x.unseenPrompt, ['G', 1, 1, 'P']),
+  );
+  const onOwn = add(matmul(queries, x.kOwn, { transB: true, alpha }), x.unseenOwn); // [G, KV, R, repeat, T]
+  const onItself = matmul(queries, byHead(x.k, 1), { transB: true, alpha }); // [G, KV, R, repeat, 1]
+  const weights = softmax(concat([apart(onPrompt, 'P'), onOwn, onItself], -1));
+
+  const promptWeights = together(slice(weights, -1, 0, 'P'), 'P');
+  const fromPrompt = apart(matmul(promptWeights, x.vPrompt), headDim);
+  const fromOwn = matmul(slice(weights, -1, 'P', 'P+T'), x.vOwn);
+  const fromItself = mul(slice(weights, -1, 'P+T', 'P+T+1'), byHead(x.v, 1));
+  const mixed = add(add(fromPrompt, fromOwn), fromItself); // [G, KV, R, repeat, d]
+  const out = reshape(transpose(mixed, [0, 2, 1, 3, 4]), ['G*R', heads * headDim]);
+  if (x.indicator === undefined) return { out, masses: null };
+
+  const spans = x.indicator.shape[2]!;
+  const perHead = matmul(promptWeights, reshape(x.indicator, ['G', 1, 'P', spans]));
+  return { out, masses: reshape(mean(apart(perHead, spans), [1, 3]), ['G*R', spans]) };
 }

@@ -2,8 +2,10 @@
  * The gated feed-forward layer SwiGLU (Shazeer 2020): down(silu(gate x) · up x).
  */
 import { mul, silu } from '../graph/ops/elementwise.ts';
+import { matmul } from '../graph/ops/matmul.ts';
+import { transpose } from '../graph/ops/movement.ts';
 import type { Value } from '../graph/value.ts';
-import type { Linear } from './linear.ts';
+import { linear } from './linear.ts';
 
 export interface GatedMlp {
   readonly gate: Value;
@@ -14,8 +16,27 @@ export interface GatedMlp {
   readonly downBias?: Value;
 }
 
+/** What a gated feed-forward layer computes on its way: all but `out` is [n, intermediate]. */
+export interface GatedMlpValues {
+  readonly gate: Value;
+  readonly up: Value;
+  /** [n, h] */
+  readonly out: Value;
+}
+
 /** x [n, h] -> [n, h] through [n, intermediate] */
-export function gatedMlp(x: Value, w: GatedMlp, apply: Linear): Value {
-  const gated = mul(silu(apply(x, w.gate, w.gateBias)), apply(x, w.up, w.upBias));
-  return apply(gated, w.down, w.downBias);
+export function gatedMlp(x: Value, w: GatedMlp): GatedMlpValues {
+  const gate = linear(x, w.gate, w.gateBias);
+  const up = linear(x, w.up, w.upBias);
+  return { gate, up, out: linear(mul(silu(gate), up), w.down, w.downBias) };
+}
+
+/** The same without biases for few rows: weights on the left, and the rows stay columns until the end. */
+export function gatedMlpFewRows(x: Value, w: GatedMlp): GatedMlpValues {
+  if (w.gateBias !== undefined || w.upBias !== undefined || w.downBias !== undefined)
+    throw new Error('gatedMlpFewRows: biases are not supported');
+  const gate = matmul(w.gate, x, { transB: true }); // [intermediate, n]
+  const up = matmul(w.up, x, { transB: true });
+  const asRows = (columns: Value): Value => transpose(columns, [1, 0]);
+  return { gate: asRows(gate), up: asRows(up), out: asRows(matmul(w.down, mul(silu(gate), up))) };
 }

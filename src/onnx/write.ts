@@ -9,7 +9,9 @@ import { attributeType, dataType, ModelProto } from './schema.ts';
 const IR_VERSION = 10;
 const OPSET = 21;
 
-export function writeModel(graph: LoweredGraph): Uint8Array {
+/** @param sequence name of one output more, listed before the others: a sequence of tensors that is always empty */
+export function writeModel(graph: LoweredGraph, sequence?: string): Uint8Array {
+  const sequences = sequence === undefined ? [] : [sequence];
   const model = {
     irVersion: IR_VERSION,
     producerName: 'sightline',
@@ -19,10 +21,10 @@ export function writeModel(graph: LoweredGraph): Uint8Array {
     ],
     graph: {
       name: graph.name,
-      node: graph.nodes.map(writeNode),
+      node: [...sequences.map(writeEmptySequence), ...graph.nodes.map(writeNode)],
       initializer: graph.constants.map(writeConstant),
       input: graph.inputs.map(writePort),
-      output: graph.outputs.map(writePort),
+      output: [...sequences.map(writeSequencePort), ...graph.outputs.map(writePort)],
     },
   };
   return ModelProto.encode(ModelProto.fromObject(model)).finish();
@@ -69,4 +71,12 @@ const writePort = ({ name, dtype, shape }: Port) => ({
       shape: { dim: shape.map((dim) => (typeof dim === 'number' ? { dimValue: dim } : { dimParam: dim })) },
     },
   },
+});
+
+const writeEmptySequence = (name: string) =>
+  writeNode({ opType: 'SequenceEmpty', domain: '', inputs: [], outputs: [name], attributes: {} });
+
+const writeSequencePort = (name: string) => ({
+  name,
+  type: { sequenceType: { elemType: { tensorType: { elemType: dataType.float32 } } } },
 });

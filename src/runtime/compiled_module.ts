@@ -1,5 +1,5 @@
 /**
- * A module's graphs, compiled when first used: forward, forward that saves residuals, and the two backwards.
+ * A module's graphs, compiled when first used: forward, forward that keeps values for backward, and the two backwards.
  */
 
 import type { Graph } from '../graph/graph.ts';
@@ -13,10 +13,10 @@ export interface CompiledModule {
   readonly module: Module;
   /** Outputs of the module; `into` gives buffers to write them to. */
   forward(feeds: Feeds, into?: Feeds): Promise<Record<string, FloatTensor>>;
-  /** The same, and what backward would otherwise recompute. */
-  forwardSaving(feeds: Feeds, into?: Feeds): Promise<{ outputs: Record<string, FloatTensor>; residuals: Tensors }>;
-  /** `d.<input>` and `grad.<param>`; recomputes the forward unless residuals are given. */
-  backward(feeds: Feeds, into?: Feeds, residuals?: Tensors): Promise<Record<string, FloatTensor>>;
+  /** The same, and what the module keeps. */
+  forwardKeeping(feeds: Feeds, into?: Feeds): Promise<Record<string, FloatTensor>>;
+  /** `d.<input>` and `grad.<param>`; recomputes the forward unless what it kept is given. */
+  backward(feeds: Feeds, into?: Feeds, kept?: Tensors): Promise<Record<string, FloatTensor>>;
   release(): Promise<void>;
 }
 
@@ -27,26 +27,21 @@ export function compileModule(
 ): CompiledModule {
   let graphs: ModuleGraphs | undefined;
   const compiled = new Map<string, Promise<Executable>>();
-  const executable = (which: Exclude<keyof ModuleGraphs, 'residuals'>): Promise<Executable> => {
+  const executable = (which: keyof ModuleGraphs): Promise<Executable> => {
     graphs ??= buildModule(module, backward);
     const graph: Graph = graphs[which];
     const known = compiled.get(which) ?? compile(graph, runtime);
     compiled.set(which, known);
     return known;
   };
-  const run = async (which: Exclude<keyof ModuleGraphs, 'residuals'>, feeds: Feeds, into: Feeds = {}) =>
+  const run = async (which: keyof ModuleGraphs, feeds: Feeds, into: Feeds = {}) =>
     onlyFloats(await (await executable(which)).run(feeds, into));
   return {
     module,
     forward: (feeds, into) => run('forward', feeds, into),
-    async forwardSaving(feeds, into) {
-      const all = await run('forwardSaving', feeds, into);
-      const residuals = Object.fromEntries(graphs!.residuals.map((name) => [name, all[name]!]));
-      for (const name of graphs!.residuals) delete all[name];
-      return { outputs: all, residuals };
-    },
-    backward: (feeds, into, residuals) =>
-      residuals === undefined ? run('backward', feeds, into) : run('backwardSaved', { ...feeds, ...residuals }, into),
+    forwardKeeping: (feeds, into) => run('forwardKeeping', feeds, into),
+    backward: (feeds, into, kept) =>
+      kept === undefined ? run('backward', feeds, into) : run('backwardFromKept', { ...feeds, ...kept }, into),
     async release() {
       for (const session of compiled.values()) await (await session).release();
       compiled.clear();

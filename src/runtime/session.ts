@@ -61,11 +61,16 @@ export async function compile(graph: Graph, options: RuntimeOptions = {}): Promi
         const target = into[name];
         fetches[name] = target === undefined ? null : toOrt(ort, target);
       }
+      const names = Object.keys(fetches);
+      const inPlace = keepsCopiesAway(names, into);
+      if (inPlace) fetches[END_MARK] = null;
       const results = await session.run(ortFeeds, fetches).catch((error: unknown) => {
-        throw new Error(`internal: graph ${graph.name}: ${messageOf(error)}`, { cause: error });
+        const message = messageOf(error);
+        if (inPlace && message.includes(STOPPED_AT_MARK)) return null; // every output lies in its buffer by now
+        throw new Error(`internal: graph ${graph.name}: ${message}`, { cause: error });
       });
       const outputs: Record<string, Tensor> = {};
-      for (const name of Object.keys(fetches)) outputs[name] = into[name] ?? fromOrt(results[name]!);
+      for (const name of names) outputs[name] = into[name] ?? fromOrt(results![name]!);
       return outputs as Record<Name, Tensor>;
     },
   };
@@ -85,6 +90,27 @@ export function pin<T extends Tensor>(tensor: T): T {
 
 // --- internal ---
 
+/**
+ * After a run, onnxruntime-node 1.30 copies every output into a new ArrayBuffer, also those that already lie in a buffer
+ * of ours (js/node/src/tensor_helper.cc, OrtValueToNapiValue): allocation, page faults and garbage as large as all
+ * results. It does so in the order of outputs, and gives up at one that is no tensor. So each model has an empty sequence
+ * as its first output, and a run that needs no copies asks for it: the kernels have run by then.
+ */
+const END_MARK = 'all written';
+const STOPPED_AT_MARK = 'Non tensor type is temporarily not supported';
+/** From this size on, giving up (some 10 µs for the exception) is cheaper than copying. */
+const WORTH_BYTES = 2 ** 17;
+
+function keepsCopiesAway(names: readonly string[], into: Readonly<Record<string, Tensor>>): boolean {
+  let bytes = 0;
+  for (const name of names) {
+    const target = into[name];
+    if (target === undefined) return false;
+    bytes += target.data.byteLength;
+  }
+  return bytes >= WORTH_BYTES;
+}
+
 let loaded: Promise<Ort> | undefined;
 
 /** Loaded on first use: the library takes 100 ms to load, and `--help` needs none of it. */
@@ -95,7 +121,7 @@ function loadOrt(): Promise<Ort> {
 
 async function createSession(ort: Ort, lowered: LoweredGraph, options: RuntimeOptions): Promise<InferenceSession> {
   try {
-    return await ort.InferenceSession.create(writeModel(lowered), {
+    return await ort.InferenceSession.create(writeModel(lowered, END_MARK), {
       graphOptimizationLevel: 'all',
       executionMode: 'sequential',
       enableMemPattern: false, // patterns are planned per shape, and ours change at every run

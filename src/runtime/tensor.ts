@@ -47,9 +47,21 @@ export function view(tensor: FloatTensor, ...dims: number[]): FloatTensor {
 
 export const sizeOf = (dims: readonly number[]): number => dims.reduce((product, dim) => product * dim, 1);
 
-/** a += b */
-export function addInto(a: Float32Array, b: Float32Array): void {
-  for (let i = 0; i < a.length; i++) a[i]! += b[i]!;
+/** Copies rows of `from` by index, one after another, into `into` [indices, ...]. */
+export function gatherRows(from: FloatTensor, indices: Int32Array, into: FloatTensor): FloatTensor {
+  const width = from.data.length / from.dims[0]!;
+  for (const [i, index] of indices.entries())
+    into.data.set(from.data.subarray(index * width, (index + 1) * width), i * width);
+  return into;
+}
+
+/** Zeros, with the rows of `from` at the indices. */
+export function scatterRows(from: FloatTensor, indices: Int32Array, into: FloatTensor): FloatTensor {
+  const width = into.data.length / into.dims[0]!;
+  into.data.fill(0);
+  for (const [i, index] of indices.entries())
+    into.data.set(from.data.subarray(i * width, (i + 1) * width), index * width);
+  return into;
 }
 
 // --- internal ---

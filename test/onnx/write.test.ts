@@ -45,6 +45,14 @@ test('a whole model', () => {
   });
 });
 
+test('an empty sequence, as the first output', () => {
+  const bytes = writeModel(lower({ name: 'the graph', inputs: { x }, outputs: { y: exp(x) } }), 'mark');
+  const { graph } = ModelProto.toObject(ModelProto.decode(bytes));
+  expect(graph.node[0]).toEqual({ output: ['mark'], name: 'mark', opType: 'SequenceEmpty' });
+  expect(graph.output.map(({ name }: { name: string }) => name)).toEqual(['mark', 'y']);
+  expect(graph.output[0].type).toEqual({ sequenceType: { elemType: { tensorType: { elemType: 1 } } } });
+});
+
 test('domains are written', () => {
   expect(decoded({ x }, { y: gelu(x) }).graph.node[0]).toMatchObject({ opType: 'Gelu', domain: 'com.microsoft' });
 });

@@ -53,6 +53,14 @@ describe('outputs', () => {
       expect([...whole.data]).toEqual([9, 9, 4, 6, 9, 9]);
     }));
 
+  test('a run that fails says so, given buffers or not', () =>
+    withGraph({ x, y }, outputs, async (graph) => {
+      const into = { sum: zeros(3), product: zeros(3) };
+      await expect(graph.run({ x: vector(1, 2, 3), y: vector(1, 2) }, into)).rejects.toThrow(
+        'internal: graph the graph',
+      );
+    }));
+
   test('only those that are wanted', () =>
     withGraph({ x, y }, outputs, async (graph) => {
       const results = await graph.run({ x: vector(1), y: vector(2) }, {}, ['product']);
@@ -81,6 +89,43 @@ describe('outputs', () => {
   test('of length 0', () =>
     withGraph({ x, y }, outputs, async (graph) => {
       expect((await graph.run({ x: vector(), y: vector() })).sum).toEqual(vector());
+    }));
+});
+
+describe('large outputs into given buffers', () => {
+  const n = 2 ** 20;
+  const ones = floats(new Float32Array(n).fill(1), [n]);
+
+  test('all of them', () =>
+    withGraph({ x, y }, { sum: add(x, y), product: mul(x, y) }, async (graph) => {
+      const into = { sum: zeros(n), product: zeros(n) };
+      const results = await graph.run({ x: ones, y: ones }, into);
+      expect(results.sum).toBe(into.sum);
+      expect(into.sum.data.every((value) => value === 2)).toBe(true);
+      expect(into.product.data.every((value) => value === 1)).toBe(true);
+    }));
+
+  test('some of them', () =>
+    withGraph({ x, y }, { sum: add(x, y), product: mul(x, y) }, async (graph) => {
+      const sum = zeros(n);
+      const { product } = await graph.run({ x: ones, y: ones }, { sum });
+      expect(sum.data.every((value) => value === 2)).toBe(true);
+      expect(product!.data.every((value) => value === 1)).toBe(true);
+    }));
+
+  test('are not copied: the memory of buffers does not grow', () =>
+    withGraph({ x }, { out: exp(x) }, async (graph) => {
+      const out = zeros(n);
+      await graph.run({ x: ones }, { out });
+      const before = process.memoryUsage().arrayBuffers;
+      for (let i = 0; i < 8; i++) await graph.run({ x: ones }, { out });
+      expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(4 * n);
+    }));
+
+  test('errors are still told', () =>
+    withGraph({ x, y }, { out: add(x, y) }, async (graph) => {
+      const run = graph.run({ x: ones, y: floats(new Float32Array(2), [2]) }, { out: zeros(n) });
+      await expect(run).rejects.toThrow(/internal: graph the graph: (?!.*Non tensor)/s);
     }));
 });
 

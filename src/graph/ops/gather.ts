@@ -60,7 +60,42 @@ export function takeFromRows(x: Value, index: Value): Value {
       const column = emitter.node('Unsqueeze', [picked!, emitter.constant('int64', [1], [1])]);
       return emitter.node('GatherElements', [rows!, column], { axis: 1 });
     },
-    vjp: (dy) => [() => scatterIntoRows(dy, index, x), null],
+    vjp: (dy) => [() => addIntoRows(zerosLike(x), index, dy), null],
+  });
+}
+
+/** x [n, v] with dy [n, 1] added at column index[i] of each row i. */
+export function addIntoRows(x: Value, index: Value, dy: Value): Value {
+  requireFloat('addIntoRows', x, dy);
+  requireIndex('addIntoRows', index);
+  return makeNode({
+    op: 'addIntoRows',
+    inputs: [x, reshape(index, [index.shape[0]!, 1]), dy],
+    shape: x.shape,
+    emit: (emitter, names) => emitter.node('ScatterElements', names, { axis: 1, reduction: 'add' }),
+    vjp: (d) => [() => d, null, () => takeFromRows(d, index)],
+  });
+}
+
+/** Slice index[i] of each row i: x [n, b, w], index [n] (int32) -> [n, w]. */
+export function takeSlices(x: Value, index: Value): Value {
+  requireFloat('takeSlices', x);
+  requireIndex('takeSlices', index);
+  if (x.shape.length !== 3 || index.shape[0] !== x.shape[0]) {
+    throw new Error(
+      `takeSlices: expected three axes and one index per row, got ${showShape(x.shape)} and ${showShape(index.shape)}`,
+    );
+  }
+  return makeNode({
+    op: 'takeSlices',
+    inputs: [x, index],
+    shape: [x.shape[0]!, x.shape[2]!],
+    emit: (emitter, [rows, picked]) => {
+      const column = emitter.node('Unsqueeze', [picked!, emitter.constant('int64', [1], [1])]);
+      const places = emitter.node('Cast', [column], { to: 7 });
+      return emitter.node('GatherND', [rows!, places], { batch_dims: 1 });
+    },
+    vjp: none('only sampling uses it'),
   });
 }
 
@@ -77,17 +112,6 @@ function scatterAddRows(dy: Value, index: Value, x: Value): Value {
     inputs: [zerosLike(x), expand(column, dy.shape), dy],
     shape: x.shape,
     emit: (emitter, names) => emitter.node('ScatterElements', names, { axis: 0, reduction: 'add' }),
-    vjp: none('only gradients use it'),
-  });
-}
-
-/** zeros like x [n, v], with dy [n, 1] put at column index[i] of row i. */
-function scatterIntoRows(dy: Value, index: Value, x: Value): Value {
-  return makeNode({
-    op: 'scatterIntoRows',
-    inputs: [zerosLike(x), reshape(index, dy.shape), dy],
-    shape: x.shape,
-    emit: (emitter, names) => emitter.node('ScatterElements', names, { axis: 1 }),
     vjp: none('only gradients use it'),
   });
 }

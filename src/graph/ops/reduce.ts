@@ -5,7 +5,8 @@ import type { Emitter } from '../emitter.ts';
 import { type Dim, normaliseAxis, type Shape } from '../shape.ts';
 import { type NotDifferentiable, none, type Value, type VjpRule } from '../value.ts';
 import { makeNode, requireFloat } from './define.ts';
-import { exp, mul, sub } from './elementwise.ts';
+import { exp, mul, neg, sub } from './elementwise.ts';
+import { addIntoRows, takeFromRows } from './gather.ts';
 import { expand, reshape } from './movement.ts';
 
 /** Sum over axes; `keepDims` leaves them as 1. */
@@ -46,6 +47,22 @@ export function logSoftmax(x: Value): Value {
     shape: x.shape,
     emit: (emitter, names) => emitter.node('LogSoftmax', names, { axis: -1 }),
     vjp: (dy, y) => [() => sub(dy, mul(exp(y), sum(dy, [-1], true)))],
+  });
+}
+
+/**
+ * Element index[i] of the log-softmax of each row i: x [n, v], index [n] (int32) -> [n, 1]. The gradient is
+ * (one at index - softmax) dy in three passes after the log-softmax; that of `takeFromRows(logSoftmax(x))` takes six.
+ */
+export function logSoftmaxAt(x: Value, index: Value): Value {
+  const logs = logSoftmax(x);
+  const picked = takeFromRows(logs, index);
+  return makeNode({
+    op: 'logSoftmaxAt',
+    inputs: [picked, x, index],
+    shape: picked.shape,
+    emit: (_, [name]) => name!,
+    vjp: (dy) => [null, () => addIntoRows(mul(exp(logs), neg(dy)), index, dy), null],
   });
 }
 

@@ -2,21 +2,19 @@
  * Sampling completions: prompts are computed once per group, then all live rows of all groups step together.
  * What is sampled are ids; they are kept as they are and never turned into text and back here.
  */
-import { decodeAttention } from '../../nn/decode_attention.ts';
 import { linear, linearFewRows } from '../../nn/linear.ts';
 import { type CompiledModule, compileModule } from '../../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../../runtime/session.ts';
-import { type FloatTensor, floats, rows as rowsOf } from '../../runtime/tensor.ts';
-import { createWorkspace } from '../../runtime/workspace.ts';
+import { type FloatTensor, floats, rows as rowsOf, zeros } from '../../runtime/tensor.ts';
+import { createWorkspace, type Workspace } from '../../runtime/workspace.ts';
 import type { Random } from '../../util/random.ts';
 import { weightsOf } from './bindings.ts';
-import { addLayer, appendStep, cacheFeeds, createGroupCache, dropRow, type GroupCache, reserve } from './kv_cache.ts';
+import { createDecodeStep, FEW_ROWS } from './decode_step.ts';
+import { createKvCache, type KvCache, setPrompt, withoutFree, withRoom } from './kv_cache.ts';
 import type { LayerProbe, Prefilled, Prompt, Qwen2_5_VLModel, Scored } from './model.ts';
 import type { Recording } from './recording.ts';
 import { type SamplingRule, samplingHead } from './sampling.ts';
 import { headName } from './scoring.ts';
-import { attentionInput, attentionOutput } from './text.ts';
-import { textAngles } from './text_decoder.ts';
 
 export interface GenerateOptions {
   /** Completions of each prompt. */
@@ -41,9 +39,9 @@ export interface Generated {
   readonly ids: Int32Array;
   /** Log-probability of each id under softmax(logits / temperature), as the sampler saw it. */
   readonly logps: Float32Array;
-  /** Ended by a stop id; otherwise cut off by maxNewTokens. */
   /** Entropy of the distribution each id was drawn from. */
   readonly entropies: Float32Array;
+  /** Ended by a stop id; otherwise cut off by maxNewTokens. */
   readonly finished: boolean;
 }
 
@@ -62,97 +60,41 @@ export interface Generator {
   release(): Promise<void>;
 }
 
-/** Up to this many rows the weights are streamed from the left (measured: see docs/log.md). */
-const FEW_ROWS = 32;
-
 export function createGenerator(model: Qwen2_5_VLModel, runtime: RuntimeOptions = {}): Generator {
   const { sizes, parameters } = model;
   const { text } = sizes;
-  const heads = { heads: text.numAttentionHeads, kvHeads: text.numKeyValueHeads, headDim: text.headDim };
+  const { hiddenSize } = text;
   const workspace = createWorkspace();
-  const forRows = (few: boolean) => {
-    const apply = few ? linearFewRows : linear;
-    const samplers = new Map<string, CompiledModule>();
-    return {
-      before: compileModule(attentionInput(text, apply), {}, runtime),
-      after: compileModule(attentionOutput(text, apply), {}, runtime),
-      sampler(rule: SamplingRule): CompiledModule {
-        const key = JSON.stringify(rule);
-        const known = samplers.get(key) ?? compileModule(samplingHead(text, rule, apply), {}, runtime);
-        samplers.set(key, known);
-        return known;
-      },
-      release: (): Promise<unknown> => Promise.all([...samplers.values()].map((module) => module.release())),
-    };
-  };
-  const few = forRows(true);
-  const many = forRows(false);
-  const attend = compileModule(decodeAttention(heads), {}, runtime);
-  const probing = new Map<number, CompiledModule>();
-  const attendProbing = (spans: number): CompiledModule => {
-    const known = probing.get(spans) ?? compileModule(decodeAttention(heads, spans), {}, runtime);
-    probing.set(spans, known);
+  const decode = createDecodeStep(text, parameters, workspace, runtime);
+  const samplers = new Map<string, CompiledModule>();
+  const samplerOf = (rule: SamplingRule, few: boolean): CompiledModule => {
+    const key = JSON.stringify({ rule, few });
+    const known =
+      samplers.get(key) ?? compileModule(samplingHead(text, rule, few ? linearFewRows : linear), {}, runtime);
+    samplers.set(key, known);
     return known;
   };
   const table = (): FloatTensor => parameters.value('model.embed_tokens.weight');
 
-  /** One decode step: hidden [R, h] of the live rows, given the last ids and their positions. */
-  async function step(
-    live: readonly LiveRow[],
-    groups: readonly GroupState[],
-    record: RecordedProbe | null,
-  ): Promise<FloatTensor> {
+  /** One decode step: hidden [N, h] of the live rows, given their last ids. */
+  function step({ live, cache, length, nextPositions }: Rollout, record: RecordedProbe | null): Promise<FloatTensor> {
     const count = live.length;
-    const { before, after } = count <= FEW_ROWS ? few : many;
-    let x = workspace.get('x.0', count, text.hiddenSize);
-    const positions = new Int32Array(3 * count);
-    live.forEach((row, i) => {
-      const h = text.hiddenSize;
-      x.data.set(table().data.subarray(row.last * h, (row.last + 1) * h), i * h);
-      const { nextPosition } = groups[row.group]!;
-      for (let axis = 0; axis < 3; axis++) positions[axis * count + i] = nextPosition;
+    const x = workspace.get('x', count, hiddenSize);
+    for (const [i, row] of live.entries())
+      x.data.set(table().data.subarray(row.last * hiddenSize, (row.last + 1) * hiddenSize), i * hiddenSize);
+    const positions = live.map(({ group }) => nextPositions[group]! + length);
+    const inputs = { x, positions, places: placesOf(live), cache, length };
+    if (record === null) return decode.run(inputs);
+    const { recording } = record;
+    const kept = recordedPlaces(live, recording);
+    return decode.run({
+      ...inputs,
+      probe: record.probe === null ? undefined : { ...record.probe, indicator: indicatorOf(record.probe, cache) },
+      recorder: {
+        products: recording.products,
+        onLayer: (layer, rows, masses) => recording.step(layer, kept, rows, masses),
+      },
     });
-    const angles = textAngles(text, { rows: count, positions });
-    for (const { cache } of groups) if (cache.rows > 0) reserve(cache);
-    const places = live.map(
-      ({ group, completion, ids }) => record?.recording.place(group, completion, ids.length - 1) ?? 0,
-    );
-    for (let layer = 0; layer < text.numHiddenLayers; layer++) {
-      const nameOf = (param: string): string => `model.layers.${layer}.${param}`;
-      const q = workspace.get('q', count, heads.heads * heads.headDim);
-      const k = workspace.get('k', count, heads.kvHeads * heads.headDim);
-      const v = workspace.get('v', count, heads.kvHeads * heads.headDim);
-      const o = workspace.get('o', count, heads.heads * heads.headDim);
-      await before.forward({ ...weightsOf(before, parameters, nameOf), ...angles, x }, { q, k, v });
-      const spans = record?.recording.probedLayers.includes(layer) ? record.recording.spans : 0;
-      const masses = spans === 0 ? null : workspace.get('masses', count, spans);
-      let first = 0;
-      for (const [g, { cache }] of groups.entries()) {
-        if (cache.rows === 0) continue;
-        const end = first + cache.rows;
-        const layerCache = cache.layers[layer]!;
-        appendStep(cache, layerCache, rowsOf(k, first, end), rowsOf(v, first, end));
-        const feeds = { q: rowsOf(q, first, end), ...cacheFeeds(cache, layerCache) };
-        const out = rowsOf(o, first, end);
-        if (masses === null) await attend.forward(feeds, { out });
-        else {
-          const indicator = record!.indicators[g]!;
-          await attendProbing(spans).forward({ ...feeds, indicator }, { out, masses: rowsOf(masses, first, end) });
-        }
-        first = end;
-      }
-      record?.recording.step(layer, places, x, o, masses);
-      const y = workspace.get(`x.${(layer + 1) % 2}`, count, text.hiddenSize);
-      await after.forward({ ...weightsOf(after, parameters, nameOf), x, o }, { y });
-      x = y;
-    }
-    for (const group of groups) {
-      if (group.cache.rows === 0) continue;
-      group.cache.length++;
-      group.nextPosition++;
-    }
-    record?.recording.stepHidden(places, x);
-    return x;
   }
 
   /** Samples until every row has ended; with a recording, the rows of last tokens are computed too. */
@@ -167,31 +109,33 @@ export function createGenerator(model: Qwen2_5_VLModel, runtime: RuntimeOptions 
     const banned = floats(new Float32Array(text.vocabSize), [text.vocabSize]);
     for (const id of bannedIds) banned.data[id] = Number.NEGATIVE_INFINITY;
 
-    const { groups, prefilled } = await prefill(model, prompts, options, record?.recording);
-    let live: LiveRow[] = groups.flatMap((_, group) =>
-      Array.from(
-        { length: count },
-        (_, completion): LiveRow => ({
-          group,
-          completion,
-          random: random.fork(`${group}/${completion}`),
-          last: -1,
-          ids: [],
-          logps: [],
-          entropies: [],
-          finished: false,
-        }),
+    const cache = createKvCache(workspace, {
+      kvHeads: text.numKeyValueHeads,
+      headDim: text.headDim,
+      layers: text.numHiddenLayers,
+      promptLengths: prompts.map(({ promptIds }) => promptIds.length),
+      rows: count,
+      maxTokens: maxNewTokens,
+    });
+    const prefilled = await model.prefill(
+      prompts,
+      (layer, group, k, v) => setPrompt(cache, layer, group, k, v),
+      record?.recording,
+    );
+    const all = prompts.flatMap((_, group) =>
+      Array.from({ length: count }, (_, completion) =>
+        createRow(group, completion, group * count + completion, random.fork(`${group}/${completion}`)),
       ),
     );
-    const all = live;
-    let hidden = workspace.get('x.0', live.length, text.hiddenSize);
-    live.forEach(({ group }, i) => {
-      hidden.data.set(rowsOf(prefilled.lastHidden, group, group + 1).data, i * text.hiddenSize);
-    });
+    const rollout: Rollout = { live: all, cache, length: 0, nextPositions: prefilled.nextPositions };
+    let hidden = workspace.get('hidden', all.length, hiddenSize);
+    for (const [i, { group }] of all.entries())
+      hidden.data.set(rowsOf(prefilled.lastHidden, group, group + 1).data, i * hiddenSize);
 
-    for (let token = 0; token < maxNewTokens && live.length > 0; token++) {
+    for (let token = 0; token < maxNewTokens && rollout.live.length > 0; token++) {
       signal?.throwIfAborted();
-      const sampler = (live.length <= FEW_ROWS ? few : many).sampler(rule);
+      const { live } = rollout;
+      const sampler = samplerOf(rule, live.length <= FEW_ROWS);
       const uniform = Float32Array.from(live, (row) => Math.min(row.random.next(), LARGEST_UNIFORM));
       const sampled = await sampler.forward({
         ...weightsOf(sampler, parameters, headName(text)),
@@ -200,43 +144,31 @@ export function createGenerator(model: Qwen2_5_VLModel, runtime: RuntimeOptions 
         uniform: floats(uniform, [live.length]),
         inverseTemperature,
       });
-      live.forEach((row, i) => {
+      for (const [i, row] of live.entries()) {
         row.last = sampled.id!.data[i]!;
         row.ids.push(row.last);
         row.logps.push(sampled.logp!.data[i]!);
         row.entropies.push(sampled.entropy!.data[i]!);
         row.finished = stopIds.includes(row.last);
-      });
+      }
       onTokens?.(live.map(({ group, completion, last }) => ({ group, completion, id: last })));
       const last = token + 1 === maxNewTokens;
       if (record === null) {
         if (last) break;
-        live = dropFinished(live, groups);
-        if (live.length > 0) hidden = await step(live, groups, null);
-      } else {
-        const after = await step(live, groups, record);
-        const kept = dropFinished(live, groups);
-        hidden = workspace.get('kept', kept.length, text.hiddenSize);
-        for (const [i, row] of kept.entries()) {
-          const from = live.indexOf(row);
-          hidden.data.set(rowsOf(after, from, from + 1).data, i * text.hiddenSize);
-        }
-        live = kept;
+        dropFinished(rollout);
+        if (rollout.live.length === 0) break;
+      }
+      rollout.cache = withRoom(rollout.cache, rollout.length);
+      const after = await step(rollout, record);
+      rollout.length++;
+      hidden = after;
+      if (record !== null) {
+        record.recording.stepHidden(recordedPlaces(rollout.live, record.recording), after);
+        hidden = keepLive(rollout.live, after, workspace);
+        dropFinished(rollout);
       }
     }
-    const generated = groups.map((_, g) =>
-      all
-        .filter(({ group }) => group === g)
-        .sort((a, b) => a.completion - b.completion)
-        .map(
-          ({ ids, logps, entropies, finished }): Generated => ({
-            ids: Int32Array.from(ids),
-            logps: Float32Array.from(logps),
-            entropies: Float32Array.from(entropies),
-            finished,
-          }),
-        ),
-    );
+    const generated = prompts.map((_, g) => all.filter(({ group }) => group === g).map(generatedOf));
     return { generated, prefilled };
   }
 
@@ -245,10 +177,7 @@ export function createGenerator(model: Qwen2_5_VLModel, runtime: RuntimeOptions 
 
     async generateAndScore(prompts, options, probe) {
       const recording = model.record(prompts, { count: options.count, maxTokens: options.maxNewTokens }, probe);
-      const indicators = (probe?.indicators ?? []).map((data) =>
-        floats(data, [data.length / recording.spans, recording.spans]),
-      );
-      const { generated, prefilled } = await sample(prompts, options, { recording, indicators });
+      const { generated, prefilled } = await sample(prompts, options, { recording, probe: probe ?? null });
       const groups = prompts.map((prompt, g) => ({
         ...prompt,
         completions: generated[g]!.map(({ ids }) => ids),
@@ -259,13 +188,7 @@ export function createGenerator(model: Qwen2_5_VLModel, runtime: RuntimeOptions 
     },
 
     async release() {
-      const modules = [few, many].flatMap(({ before, after }) => [before, after]);
-      await Promise.all([
-        few.release(),
-        many.release(),
-        attend.release(),
-        ...[...modules, ...probing.values()].map((module) => module.release()),
-      ]);
+      await Promise.all([decode.release(), ...[...samplers.values()].map((sampler) => sampler.release())]);
     },
   };
 }
@@ -275,10 +198,12 @@ export function createGenerator(model: Qwen2_5_VLModel, runtime: RuntimeOptions 
 /** Below 1 even after float32 rounding of a product with it. */
 const LARGEST_UNIFORM = 1 - 2 ** -20;
 
-interface LiveRow {
+interface Row {
   readonly group: number;
   readonly completion: number;
   readonly random: Random;
+  /** Where it stands in the cache. */
+  place: number;
   last: number;
   readonly ids: number[];
   readonly logps: number[];
@@ -286,44 +211,66 @@ interface LiveRow {
   finished: boolean;
 }
 
-interface GroupState {
-  readonly cache: GroupCache;
-  /** Rotary position of the next token, the same on all three axes. */
-  nextPosition: number;
+/** What changes from step to step. */
+interface Rollout {
+  /** Completions that go on, group by group. */
+  live: readonly Row[];
+  cache: KvCache;
+  /** Tokens the cache holds of each of them. */
+  length: number;
+  /** Per prompt: rotary position of the first new token, the same on all three axes. */
+  readonly nextPositions: readonly number[];
 }
 
-/** A recording, and per group the indicator [prompt, spans] of its probe. */
 interface RecordedProbe {
   readonly recording: Recording;
-  readonly indicators: readonly FloatTensor[];
+  readonly probe: LayerProbe | null;
 }
 
-/** Runs the prompts once and fills their caches. */
-async function prefill(
-  model: Qwen2_5_VLModel,
-  prompts: readonly Prompt[],
-  { count, maxNewTokens }: Pick<GenerateOptions, 'count' | 'maxNewTokens'>,
-  recording: Recording | undefined,
-): Promise<{ groups: GroupState[]; prefilled: Prefilled }> {
-  const { numKeyValueHeads: kvHeads, headDim } = model.sizes.text;
-  const caches = prompts.map(() => createGroupCache(kvHeads, headDim, count, maxNewTokens));
-  const prefilled = await model.prefill(prompts, (group, k, v) => addLayer(caches[group]!, k, v), recording);
-  const groups = caches.map((cache, g): GroupState => ({ cache, nextPosition: prefilled.nextPositions[g]! }));
-  return { groups, prefilled };
+function createRow(group: number, completion: number, place: number, random: Random): Row {
+  return { group, completion, random, place, last: -1, ids: [], logps: [], entropies: [], finished: false };
 }
 
-/** The rows that go on, in the order of their caches' rows: a dropped row's place is taken by its group's last. */
-function dropFinished(live: readonly LiveRow[], groups: readonly GroupState[]): LiveRow[] {
-  const kept: LiveRow[] = [];
-  for (const [g, { cache }] of groups.entries()) {
-    const rows = live.filter(({ group }) => group === g);
-    for (let row = rows.length - 1; row >= 0; row--) {
-      if (!rows[row]!.finished) continue;
-      dropRow(cache, row);
-      const last = rows.pop()!;
-      if (row < rows.length) rows[row] = last;
-    }
-    kept.push(...rows);
-  }
+function generatedOf({ ids, logps, entropies, finished }: Row): Generated {
+  return {
+    ids: Int32Array.from(ids),
+    logps: Float32Array.from(logps),
+    entropies: Float32Array.from(entropies),
+    finished,
+  };
+}
+
+const placesOf = (live: readonly Row[]): Int32Array => Int32Array.from(live, ({ place }) => place);
+
+/** Where the rows of the live completions' last ids are kept. */
+const recordedPlaces = (live: readonly Row[], recording: Recording): number[] =>
+  live.map(({ group, completion, ids }) => recording.place(group, completion, ids.length - 1));
+
+/** Lets finished rows go; the cache shrinks when it pays. */
+function dropFinished(rollout: Rollout): void {
+  const live = rollout.live.filter(({ finished }) => !finished);
+  if (live.length === rollout.live.length) return;
+  rollout.live = live;
+  if (live.length === 0) return;
+  const { cache, places } = withoutFree(rollout.cache, rollout.length, placesOf(live));
+  rollout.cache = cache;
+  for (const [i, row] of live.entries()) row.place = places[i]!;
+}
+
+/** The rows of those that go on, moved together. */
+function keepLive(live: readonly Row[], hidden: FloatTensor, workspace: Workspace): FloatTensor {
+  const going = live.flatMap(({ finished }, i) => (finished ? [] : [i]));
+  if (going.length === live.length) return hidden;
+  const width = hidden.dims[1]!;
+  const kept = workspace.get('kept', going.length, width);
+  for (const [to, from] of going.entries()) kept.data.set(rowsOf(hidden, from, from + 1).data, to * width);
   return kept;
+}
+
+/** The indicators of the cache's groups in one rectangle: [groups, prompt, spans]. */
+function indicatorOf({ spans, indicators }: LayerProbe, { groups, layers }: KvCache): FloatTensor {
+  const longest = layers[0]!.kPrompt.dims[2]!;
+  const joined = zeros(groups.length, longest, spans);
+  for (const [g, { prompt }] of groups.entries()) joined.data.set(indicators[prompt]!, g * longest * spans);
+  return joined;
 }

@@ -5,7 +5,7 @@
 import type { AttentionTensor } from '../../attention/tdr.ts';
 import { compileModule } from '../../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../../runtime/session.ts';
-import { type FloatTensor, floats, rows, sizeOf, zeros } from '../../runtime/tensor.ts';
+import { type FloatTensor, floats, gatherRows, rows, sizeOf, zeros } from '../../runtime/tensor.ts';
 import { createWorkspace } from '../../runtime/workspace.ts';
 import { createExclusive } from '../../util/exclusive.ts';
 import type { ForwardOutput, ModelKwargs, PolicyModel } from '../types.ts';
@@ -106,7 +106,7 @@ export interface SampledGroup extends Group {
   readonly entropies: readonly Float32Array[];
 }
 
-export type OnKeysAndValues = (group: number, k: FloatTensor, v: FloatTensor) => void;
+export type OnKeysAndValues = (layer: number, group: number, k: FloatTensor, v: FloatTensor) => void;
 
 export interface Prefilled {
   /** [prompts, hidden]: the row that predicts each prompt's first new token. */
@@ -181,6 +181,7 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
         ...room,
         probedLayers: probe?.layers ?? [],
         spans: probe?.spans ?? 0,
+        products: !checkpointing,
       }),
     scoredFrom,
 
@@ -192,10 +193,15 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
   async function score(groups: readonly Group[], { temperature, keep, probe }: ScoreOptions): Promise<Scored> {
     const batch = packGroups(groups.map((group) => withPositions(group, sizes)));
     const { x, visual, encoded } = await embeddings(groups, batch, keep);
-    const kept = keep ? (checkpointing ? 'inputs' : 'residuals') : false;
     const implementation = implementationOf(config);
-    const { hidden, masses, tape } = await decoder.forward(batch, x, { implementation, keep: kept, probe });
     const predictions = predictionsOf(batch);
+    const { hidden, masses, tape } = await decoder.forward(batch, x, {
+      implementation,
+      keep,
+      products: keep && !checkpointing,
+      outputRows: predictions.outputRows,
+      probe,
+    });
     const { logps, entropies } = await scoring.forward(hidden, predictions, temperature);
     const completions = perCompletion(batch, { logps, entropies, masses });
     if (tape === null) return { completions, tape: null };
@@ -249,17 +255,29 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
       entropies: joined(({ entropies }) => entropies),
       masses,
     });
+    const predictions = predictionsOf(batch);
+    const { outputRows } = predictions;
     const decoderTape: DecoderTape = {
       batch,
       implementation: implementationOf(config),
       angles: textAngles(sizes.text, batch),
-      layers: layers.map((layer) => ({ ...layer, saved: null })),
+      layers,
+      outputRows,
     };
     generation++;
-    const predictions = predictionsOf(batch);
+    const output = gatherRows(hidden, outputRows, workspace.get('output', outputRows.length, sizes.text.hiddenSize));
     return {
       completions,
-      tape: { generation, batch, predictions, temperature, hidden, decoder: decoderTape, visual, images: encoded },
+      tape: {
+        generation,
+        batch,
+        predictions,
+        temperature,
+        hidden: output,
+        decoder: decoderTape,
+        visual,
+        images: encoded,
+      },
     };
   }
 
@@ -272,24 +290,26 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
     const packed = groups.map((group) => withPositions(group, sizes));
     const batch = packGroups(packed);
     const { x, visual, encoded } = await embeddings(groups, batch, recording !== undefined);
+    // Products of the last layer are recorded of all rows; else only what predicts a first token goes through its end.
+    const lastRows = Int32Array.from(batch.groups, ({ prompt }) => prompt.start + prompt.length - 1);
+    const outputRows = recording?.products ? undefined : lastRows;
     const { hidden } = await decoder.forward(batch, x, {
       implementation: implementationOf(config),
       keep: false,
+      products: recording?.products,
+      outputRows,
       onLayer: recording?.prompts,
-      onProjections: (_, { k, v }) => {
+      onProjections: (layer, { k, v }) => {
         for (const [g, { prompt }] of batch.groups.entries()) {
           const [start, end] = [prompt.start, prompt.start + prompt.length];
-          onKeysAndValues(g, rows(k, start, end), rows(v, start, end));
+          onKeysAndValues(layer, g, rows(k, start, end), rows(v, start, end));
         }
       },
     });
-    recording?.promptsHidden(hidden);
-    const h = sizes.text.hiddenSize;
-    const lastHidden = zeros(prompts.length, h);
-    for (const [g, { prompt }] of batch.groups.entries()) {
-      const last = prompt.start + prompt.length - 1;
-      lastHidden.data.set(hidden.data.subarray(last * h, (last + 1) * h), g * h);
-    }
+    const lastHidden = zeros(prompts.length, sizes.text.hiddenSize);
+    if (outputRows === undefined) gatherRows(hidden, lastRows, lastHidden);
+    else lastHidden.data.set(hidden.data);
+    recording?.promptsHidden(lastHidden);
     const nextPositions = packed.map(({ promptIds, promptPositions }) => promptIds.length + promptPositions.delta);
     return { lastHidden, nextPositions, visual, images: encoded };
   }

@@ -10,6 +10,7 @@ export interface Parameters {
   readonly names: readonly string[];
   /** Whether a value stays where it is: the same array every time, changed in place by training. */
   readonly inMemory: boolean;
+  /** A tensor by its name, or three that lie one after another by their joint one: `...self_attn.qkv_proj.weight`. */
   value(name: string): FloatTensor;
   isTrained(name: string): boolean;
   /** Accumulator of a trained parameter's gradient; allocated on first use. */
@@ -42,14 +43,6 @@ export async function streamParameters(checkpoint: Checkpoint): Promise<Paramete
     [...checkpoint.tensors.keys()].filter((name) => roleOf(name) === name),
   );
   const shared = new Map<string, { holds: string; tensor: FloatTensor }>();
-  const read = (name: string, buffer?: Float32Array): FloatTensor => {
-    const stored = checkpoint.tensors.get(name);
-    if (stored === undefined) throw new Error(`internal: no parameter '${name}'`);
-    const size = sizeOf(stored.shape);
-    const data = buffer?.length === size ? buffer : new Float32Array(size);
-    checkpoint.readInto(name, data);
-    return floats(data, stored.shape);
-  };
   return {
     names: [...checkpoint.tensors.keys()],
     inMemory: false,
@@ -62,7 +55,9 @@ export async function streamParameters(checkpoint: Checkpoint): Promise<Paramete
       const role = roleOf(name);
       const slot = shared.get(role);
       if (slot?.holds === name) return slot.tensor;
-      const tensor = read(name, slot?.tensor.data);
+      const parts = name.includes(JOINT) ? jointParts(name)! : [name];
+      const tensor = jointBuffer(checkpoint, parts, slot?.tensor.data);
+      for (const [part, { data }] of partsOf(checkpoint, parts, tensor)) checkpoint.readInto(part, data);
       shared.set(role, { holds: name, tensor });
       return tensor;
     },
@@ -81,8 +76,9 @@ export function parametersOf(
   const names = [...values.keys()];
   const known = (name: string): FloatTensor => {
     const tensor = values.get(name);
-    if (tensor === undefined) throw new Error(`internal: no parameter '${name}'`);
-    return tensor;
+    if (tensor !== undefined) return tensor;
+    if (name.includes(JOINT)) return joined(jointParts(name)!.map(known));
+    throw new Error(`internal: no parameter '${name}'`);
   };
   return {
     names,
@@ -113,6 +109,57 @@ export function partOf(name: string): ModelPart {
 
 // --- internal ---
 
+/** In the joint name of the weights, or biases, that make queries, keys and values of the same rows. */
+const JOINT = '.self_attn.qkv_proj.';
+
+/** The tensors that a joint name stands for, or that lie beside this one; null for any other name. */
+function jointParts(name: string): string[] | null {
+  const [, prefix, suffix] = /^(.*\.layers\.\d+\.self_attn\.)(?:q|k|v|qkv)_proj\.(weight|bias)$/.exec(name) ?? [];
+  return prefix === undefined ? null : ['q', 'k', 'v'].map((part) => `${prefix}${part}_proj.${suffix}`);
+}
+
+function storedTensor(checkpoint: Checkpoint, name: string): { readonly shape: readonly number[] } {
+  const stored = checkpoint.tensors.get(name);
+  if (stored === undefined) throw new Error(`internal: no parameter '${name}'`);
+  return stored;
+}
+
+/** Memory for tensors that agree in all sizes but the first, one after another. */
+function jointBuffer(checkpoint: Checkpoint, names: readonly string[], buffer?: Float32Array): FloatTensor {
+  const dims = joinedShape(names.map((name) => storedTensor(checkpoint, name).shape));
+  const size = sizeOf(dims);
+  return floats(buffer?.length === size ? buffer : new Float32Array(size), dims);
+}
+
+/** The part of a joint tensor that each of its names stands for. */
+function partsOf(checkpoint: Checkpoint, names: readonly string[], { data }: FloatTensor): [string, FloatTensor][] {
+  let next = 0;
+  return names.map((name) => {
+    const { shape } = storedTensor(checkpoint, name);
+    const start = next;
+    next += sizeOf(shape);
+    return [name, floats(data.subarray(start, next), shape)];
+  });
+}
+
+/** One tensor over parts that lie one after another. */
+function joined(parts: readonly FloatTensor[]): FloatTensor {
+  const [first] = parts as [FloatTensor];
+  let end = first.data.byteOffset;
+  for (const { data } of parts) {
+    if (data.buffer !== first.data.buffer || data.byteOffset !== end)
+      throw new Error('internal: parts of a joint parameter do not lie one after another');
+    end += data.byteLength;
+  }
+  const data = new Float32Array(first.data.buffer, first.data.byteOffset, (end - first.data.byteOffset) / 4);
+  return floats(data, joinedShape(parts.map(({ dims }) => dims)));
+}
+
+function joinedShape(shapes: readonly (readonly number[])[]): readonly number[] {
+  const [[, ...rest]] = shapes as [[number, ...number[]]];
+  return shapes.length === 1 ? shapes[0]! : [shapes.reduce((sum, [size]) => sum + size!, 0), ...rest];
+}
+
 /** What layers have in common: `model.layers.3.x` -> `model.layers.*.x`; a tensor of no layer is its own role. */
 const roleOf = (name: string): string => name.replace(/\.(layers|blocks)\.\d+\./, '.$1.*.');
 
@@ -124,12 +171,16 @@ async function readAll(checkpoint: Checkpoint, names: readonly string[]): Promis
   const pause = createPause();
   const values = new Map<string, FloatTensor>();
   for (const name of names) {
-    const tensor = zeros(...checkpoint.tensors.get(name)!.shape);
-    for (let from = 0; from < tensor.data.length; from += READ_ELEMENTS) {
-      await pause();
-      checkpoint.readInto(name, tensor.data.subarray(from, from + READ_ELEMENTS), from);
+    if (!values.has(name)) {
+      const together = jointParts(name) ?? [name];
+      const joint = jointBuffer(checkpoint, together);
+      for (const [part, tensor] of partsOf(checkpoint, together, joint)) values.set(part, tensor);
     }
-    values.set(name, tensor);
+    const { data } = values.get(name)!;
+    for (let from = 0; from < data.length; from += READ_ELEMENTS) {
+      await pause();
+      checkpoint.readInto(name, data.subarray(from, from + READ_ELEMENTS), from);
+    }
   }
-  return values;
+  return new Map(names.map((name) => [name, values.get(name)!]));
 }

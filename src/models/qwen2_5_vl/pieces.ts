@@ -33,23 +33,17 @@ export function mostRows({ params }: Module, times = 1): number {
 /** What a module is fed and returns by rows; `x` is among what it is fed. */
 export type RowTensors = Readonly<Record<string, FloatTensor>>;
 
-/** A module's forward, piece by piece of its rows; returns the residuals each piece saved, if it was asked to. */
+/** A module's forward, piece by piece of its rows. */
 export async function forwardInPieces(
   module: CompiledModule,
-  run: 'forward' | 'forwardSaving',
+  run: 'forward' | 'forwardKeeping',
   weights: Tensors,
   feeds: RowTensors,
   into: RowTensors,
-): Promise<Tensors[]> {
-  const residuals: Tensors[] = [];
-  // The pieces are backward's, because it takes the residuals of one each.
-  for (const piece of piecesOf(rowsOf(feeds), mostRows(module.module, run === 'forward' ? 1 : BACKWARD))) {
-    const pieceFeeds = { ...weights, ...cutRows(feeds, piece) };
-    const target = cutRows(into, piece);
-    if (run === 'forward') await module.forward(pieceFeeds, target);
-    else residuals.push((await module.forwardSaving(pieceFeeds, target)).residuals);
+): Promise<void> {
+  for (const piece of piecesOf(rowsOf(feeds), mostRows(module.module))) {
+    await module[run]({ ...weights, ...cutRows(feeds, piece) }, cutRows(into, piece));
   }
-  return residuals;
 }
 
 /** A module's backward, piece by piece: weight gradients add up in their accumulators. */
@@ -59,13 +53,13 @@ export async function backwardInPieces(
   gradients: Accumulators,
   feeds: RowTensors,
   into: RowTensors,
-  residuals?: readonly Tensors[],
+  kept?: RowTensors,
 ): Promise<void> {
-  for (const [i, piece] of piecesOf(rowsOf(feeds), mostRows(module.module, BACKWARD)).entries()) {
+  for (const piece of piecesOf(rowsOf(feeds), mostRows(module.module, BACKWARD))) {
     await module.backward(
       { ...weights, ...gradients.feeds, ...cutRows(feeds, piece) },
       { ...gradients.into, ...cutRows(into, piece) },
-      residuals?.[i],
+      kept === undefined ? undefined : cutRows(kept, piece),
     );
   }
 }

@@ -2,16 +2,16 @@
  * Sampling inside the graph: the vocabulary-sized rows never leave it, only the chosen ids do.
  */
 import type { Module } from '../../graph/module.ts';
-import { add, lessOrEqual, mul, sub, toFloat, toInt, where } from '../../graph/ops/elementwise.ts';
-import { takeFromRows } from '../../graph/ops/gather.ts';
-import { reshape, slice } from '../../graph/ops/movement.ts';
+import { add, div, lessOrEqual, min, mul, sub, toFloat, toInt, where } from '../../graph/ops/elementwise.ts';
+import { takeFromRows, takeSlices } from '../../graph/ops/gather.ts';
+import { pad, reshape, slice } from '../../graph/ops/movement.ts';
 import { rmsNorm } from '../../graph/ops/norm.ts';
-import { cumulativeSum, logSoftmax, softmax, sum } from '../../graph/ops/reduce.ts';
+import { cumulativeSum, logSoftmax, reduceMax, softmax, sum } from '../../graph/ops/reduce.ts';
 import { argMax, topIndices, topValues } from '../../graph/ops/select.ts';
+import { subDims } from '../../graph/shape.ts';
 import { scalar, type Value } from '../../graph/value.ts';
 import type { Linear } from '../../nn/linear.ts';
-import type { TextConfig } from './config.ts';
-import { entropyOf } from './text.ts';
+import { entropyOf, type HeadSizes } from './text.ts';
 
 export interface SamplingRule {
   /** The most likely token instead of a draw. */
@@ -28,7 +28,7 @@ export interface SamplingRule {
  *
  * Order of the filters as in transformers' generate: temperature, top_k, top_p.
  */
-export function samplingHead(config: TextConfig, rule: SamplingRule, apply: Linear): Module {
+export function samplingHead(config: HeadSizes, rule: SamplingRule, apply: Linear): Module {
   const { hiddenSize: h, vocabSize, rmsNormEps } = config;
   return {
     name: 'sampling head',
@@ -37,7 +37,7 @@ export function samplingHead(config: TextConfig, rule: SamplingRule, apply: Line
     constants: { banned: { shape: [vocabSize] }, uniform: { shape: ['N'] }, inverseTemperature: { shape: [] } },
     build: (w) => {
       const normed = rmsNorm(w.hidden!, w['norm.weight']!, rmsNormEps);
-      const logits = mul(apply(normed, w.head!), w.inverseTemperature!); // [N, vocab]
+      const logits = apply(mul(normed, w.inverseTemperature!), w.head!); // [N, vocab]
       const logps = logSoftmax(logits);
       const allowed = add(logits, w.banned!);
       const id = choose(allowed, reshape(w.uniform!, ['N', 1]), rule, vocabSize);
@@ -48,6 +48,10 @@ export function samplingHead(config: TextConfig, rule: SamplingRule, apply: Line
 }
 
 // --- internal ---
+
+/** Up to so many columns one running sum is the faster way. */
+const ONE_LEVEL = 1024;
+const LARGEST_BELOW_ONE = 1 - 2 ** -24;
 
 /** logits [N, v], uniform [N, 1] -> id [N, 1] */
 function choose(logits: Value, uniform: Value, { greedy, topK, topP }: SamplingRule, vocabSize: number): Value {
@@ -62,9 +66,51 @@ function choose(logits: Value, uniform: Value, { greedy, topK, topP }: SamplingR
   return takeFromRows(topIndices(logits, count), toInt(reshape(place, ['N'])));
 }
 
-/** Inverse-CDF sampling: the first column whose running sum exceeds uniform · total; columns of probability 0 never win. */
+/**
+ * Inverse-CDF sampling, probabilities [N, columns] and uniform [N, 1] -> column [N, 1]. Running sums are serial, so a long
+ * row is drawn in two steps, a block of columns and a column within it; each step rounds for itself, and the second can
+ * only choose what the first has left it.
+ */
 function draw(probabilities: Value, uniform: Value, columns: number): Value {
-  const running = cumulativeSum(probabilities);
-  const target = mul(uniform, slice(running, 1, columns - 1, columns)); // [N, 1]
-  return sum(toFloat(lessOrEqual(running, target)), [-1], true);
+  if (columns <= ONE_LEVEL) return firstBeyond(probabilities, uniform).place;
+  const width = blockWidth(columns);
+  const blocks = Math.ceil(columns / width);
+  const gap = blocks * width - columns;
+  const full = gap === 0 ? probabilities : pad(probabilities, 1, 0, gap);
+  const inBlocks = reshape(full, [full.shape[0]!, blocks, width]);
+  const sums = sum(inBlocks, [-1]); // [N, blocks]
+  const { place: block, before, target } = firstBeyond(sums, uniform);
+  const chosen = toInt(reshape(block, [block.shape[0]!]));
+  // How far into the block the target lies; below 1 whatever was rounded, so that the next step ends within the block.
+  const within = div(sub(target, before), takeFromRows(sums, chosen));
+  const { place } = firstBeyond(takeSlices(inBlocks, chosen), min(within, LARGEST_BELOW_ONE));
+  return add(mul(block, width), place);
+}
+
+interface Crossing {
+  /** The first column whose running sum exceeds the target; one of probability 0 never does so first. */
+  readonly place: Value;
+  /** Running sum up to that column, without it. */
+  readonly before: Value;
+  /** uniform · total */
+  readonly target: Value;
+}
+
+/** weights [N, columns], uniform [N, 1] in [0, 1) -> [N, 1] each */
+function firstBeyond(weights: Value, uniform: Value): Crossing {
+  const columns = weights.shape[1]!;
+  const running = cumulativeSum(weights);
+  const target = mul(uniform, slice(running, 1, subDims(columns, 1), columns));
+  const passed = toFloat(lessOrEqual(running, target));
+  return { place: sum(passed, [-1], true), before: reduceMax(mul(passed, running), [-1], true), target };
+}
+
+/**
+ * Near the root of `columns`, so that there are about as many blocks as columns in one; a divisor where one is near
+ * enough (151,936 = 1187 · 128), because then nothing has to be padded.
+ */
+function blockWidth(columns: number): number {
+  const root = Math.ceil(Math.sqrt(columns));
+  const near = Array.from({ length: root }, (_, i) => root - i).filter((width) => 4 * width >= root);
+  return near.find((width) => columns % width === 0) ?? root;
 }

@@ -10,33 +10,41 @@ import { accumulatorsOf, type NameOf, weightsOf } from './bindings.ts';
 import type { TextConfig } from './config.ts';
 import type { PackedBatch } from './packed.ts';
 import type { Parameters } from './parameters.ts';
-import { scoringHead } from './text.ts';
+import { mostRows } from './pieces.ts';
+import { BACKWARD } from './run_limits.ts';
+import { type HeadSizes, scoringHead } from './text.ts';
 
-/** Which hidden row predicts which token: row i of the list predicts target i. */
-export interface Predictions {
+type Tied = Pick<TextConfig, 'tieWordEmbeddings'>;
+
+/** hiddenRows[i] of some rows predicts target i. */
+export interface Targets {
   readonly hiddenRows: Int32Array;
   readonly targets: Int32Array;
 }
 
+/** Which row of a batch predicts which token; hidden rows are counted within `outputRows`. */
+export interface Predictions extends Targets {
+  /** Rows of the batch that predict something, ascending: the only ones whose last hidden state is needed. */
+  readonly outputRows: Int32Array;
+}
+
 export interface ScoringHead {
-  /** logps and entropies [predictions], of softmax(logits / temperature). */
+  /** logps and entropies [predictions], of softmax(logits / temperature). hidden [outputRows, hidden size] */
   forward(
     hidden: FloatTensor,
-    predictions: Predictions,
+    predictions: Targets,
     temperature: number,
   ): Promise<{ logps: Float32Array; entropies: Float32Array }>;
   /** Cotangent of `hidden` given those of the log-probabilities; adds the head's weight gradients. */
-  backward(
-    hidden: FloatTensor,
-    predictions: Predictions,
-    temperature: number,
-    dLogps: Float32Array,
-  ): Promise<FloatTensor>;
+  backward(hidden: FloatTensor, predictions: Targets, temperature: number, dLogps: Float32Array): Promise<FloatTensor>;
   release(): Promise<void>;
 }
 
-/** Logits of one chunk stay below this many bytes. */
-const CHUNK_BYTES = 32 * 2 ** 20;
+/**
+ * Logits of one chunk stay below this many bytes (276 rows at vocabulary 151,936). Every chunk goes through the weights
+ * once, so that few rows are bound by memory; more rows than this gain little (measured: see docs/log.md).
+ */
+const CHUNK_BYTES = 160 * 2 ** 20;
 
 /** The completion tokens of a packed batch in order: token t is predicted by the row before it. */
 export function predictionsOf(batch: PackedBatch): Predictions {
@@ -50,11 +58,17 @@ export function predictionsOf(batch: PackedBatch): Predictions {
       }
     }
   }
-  return { hiddenRows: Int32Array.from(hiddenRows), targets: Int32Array.from(targets) };
+  const outputRows = Int32Array.from(new Set(hiddenRows)).sort();
+  const indexOf = new Map([...outputRows].map((row, i) => [row, i]));
+  return {
+    outputRows,
+    hiddenRows: Int32Array.from(hiddenRows, (row) => indexOf.get(row)!),
+    targets: Int32Array.from(targets),
+  };
 }
 
 export function createScoringHead(
-  config: TextConfig,
+  config: HeadSizes & Tied,
   parameters: Parameters,
   workspace: Workspace,
   runtime: RuntimeOptions = {},
@@ -63,10 +77,13 @@ export function createScoringHead(
   const nameOf = headName(config);
   const trainable = (param: string): boolean => parameters.isTrained(nameOf(param));
   const head: CompiledModule = compileModule(scoringHead(config), { trainable, from: ['logp'] }, runtime);
-  const chunkRows = Math.max(1, Math.min(1024, Math.floor(CHUNK_BYTES / 4 / vocabSize)));
+  const bytesRows = Math.max(1, Math.min(1024, Math.floor(CHUNK_BYTES / 4 / vocabSize)));
 
-  function* chunks(hidden: FloatTensor, { hiddenRows, targets }: Predictions, temperature: number) {
+  function* chunks(hidden: FloatTensor, { hiddenRows, targets }: Targets, temperature: number, times: number) {
+    const most = Math.min(bytesRows, mostRows(head.module, times));
     const inverseTemperature = floats(Float32Array.of(1 / temperature), []);
+    // Chunks of equal size: a small last one would go through the weights for little.
+    const chunkRows = Math.ceil(targets.length / Math.ceil(targets.length / most));
     for (let start = 0; start < targets.length; start += chunkRows) {
       const end = Math.min(start + chunkRows, targets.length);
       const picked = workspace.get('head.rows', end - start, h);
@@ -89,7 +106,7 @@ export function createScoringHead(
       const count = predictions.targets.length;
       const logps = floats(new Float32Array(count), [count, 1]);
       const entropies = floats(new Float32Array(count), [count, 1]);
-      for (const { start, end, feeds } of chunks(hidden, predictions, temperature)) {
+      for (const { start, end, feeds } of chunks(hidden, predictions, temperature, 1)) {
         await head.forward(feeds, { logp: rows(logps, start, end), entropy: rows(entropies, start, end) });
       }
       return { logps: logps.data, entropies: entropies.data };
@@ -99,7 +116,7 @@ export function createScoringHead(
       const dHidden = workspace.get('head.d.hidden', ...hidden.dims);
       dHidden.data.fill(0);
       const gradients = accumulatorsOf(head, parameters, nameOf);
-      for (const { start, end, feeds } of chunks(hidden, predictions, temperature)) {
+      for (const { start, end, feeds } of chunks(hidden, predictions, temperature, BACKWARD)) {
         const dRows = workspace.get('head.d.rows', end - start, h);
         const dLogp = floats(dLogps.subarray(start, end), [end - start, 1]);
         await head.backward(
@@ -121,7 +138,7 @@ export function createScoringHead(
 
 /** Where the head's tensors lie: a tied head is the embedding table. */
 export const headName =
-  ({ tieWordEmbeddings }: TextConfig): NameOf =>
+  ({ tieWordEmbeddings }: Tied): NameOf =>
   (param) => {
     if (param !== 'head') return `model.${param}`;
     return tieWordEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight';

@@ -5,20 +5,26 @@
 
 import type { Module } from '../../graph/module.ts';
 import { add, exp, mul, neg } from '../../graph/ops/elementwise.ts';
-import { takeFromRows } from '../../graph/ops/gather.ts';
+import { matmul } from '../../graph/ops/matmul.ts';
+import { reshape } from '../../graph/ops/movement.ts';
 import { rmsNorm } from '../../graph/ops/norm.ts';
-import { logSoftmax, sum } from '../../graph/ops/reduce.ts';
+import { logSoftmax, logSoftmaxAt } from '../../graph/ops/reduce.ts';
 import { rotary } from '../../graph/ops/rotary.ts';
+import type { Dim } from '../../graph/shape.ts';
 import type { Value } from '../../graph/value.ts';
-import { type Linear, linear } from '../../nn/linear.ts';
-import { gatedMlp } from '../../nn/mlp.ts';
+import { linear, linearFewRows } from '../../nn/linear.ts';
+import { gatedMlp, gatedMlpFewRows } from '../../nn/mlp.ts';
 import type { TextConfig } from './config.ts';
+import { KEPT } from './layer_tape.ts';
+
+/** What a head has to know of the model. */
+export type HeadSizes = Pick<TextConfig, 'hiddenSize' | 'vocabSize' | 'rmsNormEps'>;
 
 /** Rows of the packed batch. */
 const N = 'N';
 
 /** x -> rotated queries and keys, and values: x [N, hidden] -> q [N, heads * d], k and v [N, kvHeads * d]. */
-export function attentionInput(config: TextConfig, apply: Linear = linear): Module {
+export function attentionInput(config: TextConfig): Module {
   const { hiddenSize: h, numAttentionHeads, numKeyValueHeads, headDim, rmsNormEps } = config;
   const [q, kv] = [numAttentionHeads * headDim, numKeyValueHeads * headDim];
   return {
@@ -37,7 +43,7 @@ export function attentionInput(config: TextConfig, apply: Linear = linear): Modu
     build: (w) => {
       const normed = rmsNorm(w.x!, w['input_layernorm.weight']!, rmsNormEps);
       const project = (name: string) =>
-        apply(normed, w[`self_attn.${name}_proj.weight`]!, w[`self_attn.${name}_proj.bias`]!);
+        linear(normed, w[`self_attn.${name}_proj.weight`]!, w[`self_attn.${name}_proj.bias`]!);
       return {
         q: rotary(project('q'), w.cos!, w.sin!, numAttentionHeads),
         k: rotary(project('k'), w.cos!, w.sin!, numKeyValueHeads),
@@ -47,8 +53,12 @@ export function attentionInput(config: TextConfig, apply: Linear = linear): Modu
   };
 }
 
-/** Attention's result o [N, heads * d] back into the stream x [N, hidden], then the feed-forward layer. */
-export function attentionOutput(config: TextConfig, apply: Linear = linear): Module {
+/**
+ * Attention's result o [N, heads * d] back into the stream x [N, hidden], then the feed-forward layer.
+ *
+ * @param fewRows written for the few rows of a decode step
+ */
+export function attentionOutput(config: TextConfig, fewRows = false): Module {
   const { hiddenSize: h, intermediateSize, numAttentionHeads, headDim, rmsNormEps } = config;
   return {
     name: 'text attention output',
@@ -61,11 +71,13 @@ export function attentionOutput(config: TextConfig, apply: Linear = linear): Mod
     },
     inputs: { x: [N, h], o: [N, numAttentionHeads * headDim] },
     constants: {},
+    keeps: KEPT,
     build: (w) => {
-      const attended = add(w.x!, apply(w.o!, w['self_attn.o_proj.weight']!));
+      const attended = add(w.x!, (fewRows ? linearFewRows : linear)(w.o!, w['self_attn.o_proj.weight']!));
       const normed = rmsNorm(attended, w['post_attention_layernorm.weight']!, rmsNormEps);
       const mlp = { gate: w['mlp.gate_proj.weight']!, up: w['mlp.up_proj.weight']!, down: w['mlp.down_proj.weight']! };
-      return { y: add(attended, gatedMlp(normed, mlp, apply)) };
+      const { gate, up, out } = fewRows ? gatedMlpFewRows(normed, mlp) : gatedMlp(normed, mlp);
+      return { y: add(attended, out), attended, gate, up };
     },
   };
 }
@@ -74,7 +86,7 @@ export function attentionOutput(config: TextConfig, apply: Linear = linear): Mod
  * Log-probability of one target per row, and the entropy of the row's distribution.
  * hidden [N, h], target int32 [N], inverseTemperature [] -> logp [N, 1], entropy [N, 1].
  */
-export function scoringHead(config: TextConfig): Module {
+export function scoringHead(config: HeadSizes): Module {
   const { hiddenSize: h, vocabSize, rmsNormEps } = config;
   return {
     name: 'scoring head',
@@ -83,18 +95,23 @@ export function scoringHead(config: TextConfig): Module {
     constants: { target: { shape: [N], dtype: 'int32' }, inverseTemperature: { shape: [] } },
     build: (w) => {
       const normed = rmsNorm(w.hidden!, w['norm.weight']!, rmsNormEps);
-      const logits = mul(linear(normed, w.head!), w.inverseTemperature!);
-      const logps = logSoftmax(logits); // [N, vocab]
-      return { logp: takeFromRows(logps, w.target!), entropy: entropyOf(logps) };
+      // Temperature on the rows of the stream: [N, h] is less to go through than [N, vocab].
+      const logits = linear(mul(normed, w.inverseTemperature!), w.head!);
+      return { logp: logSoftmaxAt(logits, w.target!), entropy: entropyOf(logSoftmax(logits)) };
     },
   };
 }
 
 /** Entropy of distributions given by their logarithms: logps [N, vocab] -> -Σ p log p [N, 1]. */
-export const entropyOf = (logps: Value): Value => neg(sum(mul(exp(logps), logps), [-1], true));
+export function entropyOf(logps: Value): Value {
+  const [rows, columns] = logps.shape as [Dim, Dim];
+  const asRows = (x: Value): Value => reshape(x, [rows, 1, columns]);
+  // A product of two rows sums without writing the summands down.
+  return neg(reshape(matmul(asRows(exp(logps)), asRows(logps), { transB: true }), [rows, 1]));
+}
 
 /** hidden [N, h] -> logits [N, vocab]. */
-export function logitsHead(config: TextConfig): Module {
+export function logitsHead(config: HeadSizes): Module {
   const { hiddenSize: h, vocabSize, rmsNormEps } = config;
   return {
     name: 'logits head',

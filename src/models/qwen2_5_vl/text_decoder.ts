@@ -3,12 +3,13 @@
  * Every layer runs the same compiled modules with its own weights; knows rows, not where their embeddings come from.
  */
 import { angleTable, inverseFrequencies } from '../../nn/rope.ts';
-import { compileModule, type Tensors } from '../../runtime/compiled_module.ts';
+import { compileModule } from '../../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../../runtime/session.ts';
-import { addInto, type FloatTensor, floats } from '../../runtime/tensor.ts';
+import { type FloatTensor, floats, gatherRows, scatterRows } from '../../runtime/tensor.ts';
 import type { Workspace } from '../../runtime/workspace.ts';
 import { accumulatorsOf, type NameOf, readWeightsOf } from './bindings.ts';
 import type { TextConfig } from './config.ts';
+import { createLayerTape, isKept, keptOf, type LayerTape } from './layer_tape.ts';
 import type { PackedBatch } from './packed.ts';
 import type { Parameters } from './parameters.ts';
 import { backwardInPieces, forwardInPieces } from './pieces.ts';
@@ -17,14 +18,21 @@ import { type AttentionImplementation, createTextAttention, type Probe, type Pro
 
 export interface DecoderOptions {
   readonly implementation: AttentionImplementation;
-  /** Keep what backward needs: false for scoring; 'inputs' recomputes within a layer, 'residuals' does not. */
-  readonly keep: false | 'inputs' | 'residuals';
+  /** Keep what backward needs in memory of its own; without, a layer overwrites what the one before it left. */
+  readonly keep: boolean;
+  /** Also what backward would recompute within a layer: its products. */
+  readonly products?: boolean;
+  /**
+   * Rows of which the last block's output is wanted, ascending; default all. Others end with attention there: nothing
+   * comes after them.
+   */
+  readonly outputRows?: Int32Array;
   /** Measure attention masses of completion rows in these layers. */
   readonly probe?: Probe & { readonly layers: readonly number[] };
-  /** Called with each layer's projections of all rows; overwritten by the next layer unless residuals are kept. */
+  /** Called with each layer's projections of all rows. */
   readonly onProjections?: (layer: number, projections: Projections) => void;
-  /** Called with each layer's input [N, hidden] and attention result [N, heads * d]; overwritten by later layers. */
-  readonly onLayer?: (layer: number, x: FloatTensor, o: FloatTensor) => void;
+  /** Called with each layer's rows. */
+  readonly onLayer?: (layer: number, rows: LayerTape) => void;
   /** Called with each layer's attention weights [heads, S, S] of every sequence; eager only, prompts only. */
   readonly onWeights?: (layer: number, weights: readonly FloatTensor[]) => void;
 }
@@ -34,23 +42,13 @@ export interface DecoderTape {
   readonly batch: PackedBatch;
   readonly implementation: AttentionImplementation;
   readonly angles: { readonly cos: FloatTensor; readonly sin: FloatTensor };
+  /** In the last one, tensors of the block's second half may hold the output rows only. */
   readonly layers: readonly LayerTape[];
-}
-
-export interface LayerTape {
-  /** Input of the block [N, hidden] and attention's result [N, heads * d]. */
-  readonly x: FloatTensor;
-  readonly o: FloatTensor;
-  /** Residuals of each piece of rows. */
-  readonly saved: null | {
-    readonly projections: Projections;
-    readonly input: readonly Tensors[];
-    readonly output: readonly Tensors[];
-  };
+  readonly outputRows: Int32Array | undefined;
 }
 
 export interface DecoderResult {
-  /** Output of the last block, before the final norm: [N, hidden] */
+  /** Output of the last block, before the final norm: [N or output rows, hidden] */
   readonly hidden: FloatTensor;
   /** Layer -> masses [C, spans] of the completion rows, in packed order. */
   readonly masses: ReadonlyMap<number, FloatTensor>;
@@ -73,7 +71,7 @@ export function createTextDecoder(
 ): TextDecoder {
   const { numHiddenLayers, hiddenSize, numAttentionHeads, numKeyValueHeads, headDim } = config;
   const trainable = (param: string): boolean => parameters.isTrained(layerName(0)(param));
-  const before = compileModule(attentionInput(config), { trainable }, runtime);
+  const before = compileModule(attentionInput(config), { trainable, accumulateInputs: ['x'] }, runtime);
   const after = compileModule(attentionOutput(config), { trainable }, runtime);
   const attention = createTextAttention({ heads: numAttentionHeads, kvHeads: numKeyValueHeads, headDim }, runtime);
   const projectionsOf = (rowCount: number, tag: string): Projections => ({
@@ -82,11 +80,22 @@ export function createTextDecoder(
     v: workspace.get(`${tag}.v`, rowCount, numKeyValueHeads * headDim),
   });
 
+  /** Memory for the picked rows of a tensor like this one; the tensor itself, if it has no others. */
+  const picking = (name: string, whole: FloatTensor, picked: Int32Array | undefined): FloatTensor =>
+    picked === undefined || picked.length === whole.dims[0]
+      ? whole
+      : workspace.get(`text.picked.${name}`, picked.length, whole.dims[1]!);
+  const pick = (name: string, tensor: FloatTensor, picked: Int32Array | undefined): FloatTensor => {
+    const into = picking(name, tensor, picked);
+    return into === tensor ? tensor : gatherRows(tensor, picked!, into);
+  };
+
   const inputWeights = (layer: number) => readWeightsOf(before, parameters, layerName(layer));
   const outputWeights = (layer: number) => readWeightsOf(after, parameters, layerName(layer));
 
   return {
-    async forward(batch, embeddings, { implementation, keep, probe, onWeights, onProjections, onLayer }) {
+    async forward(batch, embeddings, { implementation, keep, products: wanted = false, ...options }) {
+      const { outputRows, probe, onWeights, onProjections, onLayer } = options;
       const { rows } = batch;
       const angles = textAngles(config, batch);
       const completionRows = batch.groups.reduce((sum, group) => sum + group.completionRows.length, 0);
@@ -94,19 +103,23 @@ export function createTextDecoder(
       const layers: LayerTape[] = [];
       let x = embeddings;
       for (let layer = 0; layer < numHiddenLayers; layer++) {
-        const tag = keep === false ? 'text' : `text.${layer}`;
-        const projections = projectionsOf(rows, keep === 'residuals' ? tag : 'text');
-        const o = workspace.get(`${tag}.o`, rows, numAttentionHeads * headDim);
-        // Two buffers in turn when nothing is kept: a block never reads and writes the same one.
-        const y = workspace.get(keep === false ? `text.x.${layer % 2}` : `text.${layer}.y`, rows, hiddenSize);
-        const run = keep === 'residuals' ? 'forwardSaving' : 'forward';
-        const inputs = await forwardInPieces(
-          before,
-          run,
-          await inputWeights(layer),
-          { ...angles, x },
-          { ...projections },
+        // A layer that keeps nothing shares its memory with the others.
+        const picked = layer === numHiddenLayers - 1 ? outputRows : undefined;
+        const tape = createLayerTape(
+          config,
+          (name, width) => {
+            if (name === 'x') return x;
+            const count = isKept(name) ? (picked?.length ?? rows) : rows;
+            return workspace.get(keep ? `text.${layer}.${name}` : `text.${name}`, count, width);
+          },
+          wanted,
         );
+        const projections = tape.products ?? projectionsOf(rows, 'text');
+        const { o } = tape;
+        // Two buffers in turn when nothing is kept: a block never reads and writes the same one.
+        const y = workspace.get(keep ? `text.${layer}.y` : `text.x.${layer % 2}`, picked?.length ?? rows, hiddenSize);
+        const { q, k, v } = projections;
+        await forwardInPieces(before, 'forward', await inputWeights(layer), { ...angles, x }, { q, k, v });
         onProjections?.(layer, projections);
         if (onWeights !== undefined) {
           onWeights(layer, await attention.forwardWithWeights(batch, projections, o));
@@ -121,48 +134,57 @@ export function createTextDecoder(
           }
           await attention.forward(batch, projections, o, { implementation, probe: measured });
         }
-        onLayer?.(layer, x, o);
-        const outputs = await forwardInPieces(after, run, await outputWeights(layer), { x, o }, { y });
-        const saved = keep === 'residuals' ? { projections, input: inputs, output: outputs } : null;
-        layers.push({ x, o, saved });
+        const outputFeeds = { x: pick('x', x, picked), o: pick('o', o, picked) };
+        const weights = await outputWeights(layer);
+        if (tape.products === null) await forwardInPieces(after, 'forward', weights, outputFeeds, { y });
+        else {
+          const kept = keptOf(tape.products, (_, tensor) => tensor);
+          await forwardInPieces(after, 'forwardKeeping', weights, outputFeeds, { y, ...kept });
+        }
+        onLayer?.(layer, tape);
+        layers.push(tape);
         x = y;
       }
-      return { hidden: x, masses, tape: keep === false ? null : { batch, implementation, angles, layers } };
+      return { hidden: x, masses, tape: keep ? { batch, implementation, angles, layers, outputRows } : null };
     },
 
-    async backward({ batch, implementation, angles, layers }, dHidden) {
+    async backward({ batch, implementation, angles, layers, outputRows }, dHidden) {
       const { rows } = batch;
       let dy = dHidden;
       const d = projectionsOf(rows, 'text.d');
       const dO = workspace.get('text.d.o', rows, numAttentionHeads * headDim);
       for (let layer = numHiddenLayers - 1; layer >= 0; layer--) {
-        const { x, o, saved } = layers[layer]!;
+        const { x, o, products } = layers[layer]!;
+        const picked = layer === numHiddenLayers - 1 ? outputRows : undefined;
         const outputGradients = accumulatorsOf(after, parameters, layerName(layer));
         const dx = workspace.get(`text.d.x.${layer % 2}`, rows, hiddenSize);
+        const [dxOut, dOOut] = [picking('d.x', dx, picked), picking('d.o', dO, picked)];
         await backwardInPieces(
           after,
           await outputWeights(layer),
           outputGradients,
-          { x, o, 'd.y': dy },
-          { 'd.x': dx, 'd.o': dO },
-          saved?.output,
+          { x: pick('x', x, picked), o: pick('o', o, picked), 'd.y': dy },
+          { 'd.x': dxOut, 'd.o': dOOut },
+          products === null ? undefined : keptOf(products, (name, tensor) => pick(name, tensor, picked)),
         );
-        const projections = saved?.projections ?? projectionsOf(rows, 'text');
+        if (picked !== undefined && dxOut !== dx) {
+          scatterRows(dxOut, picked, dx);
+          scatterRows(dOOut, picked, dO);
+        }
         const inputFeeds = { ...angles, x };
-        if (saved === null)
-          await forwardInPieces(before, 'forward', await inputWeights(layer), inputFeeds, { ...projections });
+        const projections = products ?? projectionsOf(rows, 'text');
+        const { q, k, v } = projections;
+        if (products === null)
+          await forwardInPieces(before, 'forward', await inputWeights(layer), inputFeeds, { q, k, v });
         await attention.backward(batch, projections, dO, d, implementation);
         const inputGradients = accumulatorsOf(before, parameters, layerName(layer));
-        const dxInput = workspace.get('text.d.xInput', rows, hiddenSize);
         await backwardInPieces(
           before,
           await inputWeights(layer),
           inputGradients,
-          { ...inputFeeds, 'd.q': d.q, 'd.k': d.k, 'd.v': d.v },
-          { 'd.x': dxInput },
-          saved?.input,
+          { ...inputFeeds, 'd.q': d.q, 'd.k': d.k, 'd.v': d.v, 'acc.x': dx },
+          { 'grad.x': dx },
         );
-        addInto(dx.data, dxInput.data);
         dy = dx;
       }
       return dy;

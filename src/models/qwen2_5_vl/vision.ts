@@ -86,7 +86,7 @@ export function visionAttentionOutput({ hiddenSize: h, intermediateSize: m }: Vi
         upBias: w['mlp.up_proj.bias']!,
         downBias: w['mlp.down_proj.bias']!,
       };
-      return { y: add(attended, gatedMlp(normed, mlp, linear)) };
+      return { y: add(attended, gatedMlp(normed, mlp).out) };
     },
   };
 }

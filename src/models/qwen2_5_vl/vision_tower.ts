@@ -4,7 +4,7 @@
 import { windowAttention } from '../../nn/attention_modules.ts';
 import { compileModule } from '../../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../../runtime/session.ts';
-import { addInto, type FloatTensor, floats, ints, rows, view } from '../../runtime/tensor.ts';
+import { type FloatTensor, floats, ints, rows, view } from '../../runtime/tensor.ts';
 import type { Workspace } from '../../runtime/workspace.ts';
 import { accumulatorsOf, type NameOf, readWeightsOf, weightsOf } from './bindings.ts';
 import type { VisionConfig } from './config.ts';
@@ -57,7 +57,11 @@ export function createVisionTower(
   const unit = spatialMergeSize ** 2;
   const isTrained = (nameOf: NameOf) => (param: string) => parameters.isTrained(nameOf(param));
   const embed = compileModule(patchEmbedding(config), { trainable: isTrained(towerName) }, runtime);
-  const before = compileModule(visionAttentionInput(config), { trainable: isTrained(blockName(0)) }, runtime);
+  const before = compileModule(
+    visionAttentionInput(config),
+    { trainable: isTrained(blockName(0)), accumulateInputs: ['x'] },
+    runtime,
+  );
   const after = compileModule(visionAttentionOutput(config), { trainable: isTrained(blockName(0)) }, runtime);
   const merge = compileModule(merger(config), { trainable: isTrained(towerName) }, runtime);
   const attend = compileModule(
@@ -207,15 +211,13 @@ export function createVisionTower(
           );
         }
         const inputGradients = accumulatorsOf(before, parameters, blockName(block));
-        const dxInput = workspace.get('vision.d.xInput', patches, h);
         await backwardInPieces(
           before,
           await inputWeights(block),
           inputGradients,
-          { ...feeds, 'd.q': d.q, 'd.k': d.k, 'd.v': d.v },
-          { 'd.x': dxInput },
+          { ...feeds, 'd.q': d.q, 'd.k': d.k, 'd.v': d.v, 'acc.x': dx },
+          { 'grad.x': dx },
         );
-        addInto(dx.data, dxInput.data);
         dy = dx;
       }
       const embedGradients = accumulatorsOf(embed, parameters, towerName);

@@ -76,6 +76,42 @@ describeOps(
       },
       { name: 'one column', args: [rows(2, 1), index([0, 0], 'N')], build: ops.takeFromRows, reference: (x) => x },
     ],
+    addIntoRows: [
+      {
+        args: [{ dims: [3, 4], shape: ['N', 'V'] }, index([1, 3, 1], 'N'), { dims: [3, 1], shape: ['N', 1] }],
+        build: ops.addIntoRows,
+        reference: (x, places, dy) => x.map((v, at) => v + (at % 4 === places![at >> 2] ? dy![at >> 2]! : 0)),
+      },
+      {
+        name: 'what it adds to is still read elsewhere',
+        args: [rows(2, 3), index([2, 0], 'N'), { dims: [2, 1], shape: ['N', 1] }],
+        build: (x, places, dy) => {
+          const doubled = mul(x, 2);
+          return mul(doubled, ops.addIntoRows(doubled, places, dy));
+        },
+        reference: (x, places, dy) =>
+          tabulate([2, 3], (i, j) => {
+            const v = 2 * x[i * 3 + j]!;
+            return v * (v + (j === places![i] ? dy![i]! : 0));
+          }),
+        nan: false,
+      },
+    ],
+    takeSlices: [
+      {
+        args: [{ dims: [3, 4, 2], shape: ['N', 4, 2] }, index([3, 0, 2], 'N')],
+        build: ops.takeSlices,
+        reference: (x, places) => tabulate([3, 2], (i, j) => x[i * 8 + places![i]! * 2 + j]!),
+        notDifferentiable: /no gradient through 'takeSlices': only sampling uses it/,
+      },
+      {
+        name: 'one row',
+        args: [{ dims: [1, 2, 3], shape: ['N', 2, 3] }, index([1], 'N')],
+        build: ops.takeSlices,
+        reference: (x) => x.slice(3),
+        notDifferentiable: /only sampling/,
+      },
+    ],
   },
   [
     [
@@ -107,6 +143,11 @@ describeOps(
       'fewer indices than rows',
       () => ops.takeFromRows(input('x', ['N', 'V']), input('i', ['M'], 'int32')),
       /takeFromRows: expected a matrix and one index per row, got \[N, V\] and \[M\]/,
+    ],
+    [
+      'slices of a matrix',
+      () => ops.takeSlices(input('x', ['N', 4]), input('i', ['N'], 'int32')),
+      /takeSlices: expected three axes and one index per row, got \[N, 4\] and \[N\]/,
     ],
     [
       'elements of a vector',

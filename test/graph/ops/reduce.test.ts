@@ -47,6 +47,7 @@ const logSoftmax = (xs: readonly number[]): number[] => xs.map((x) => x - logSum
 const onRows = (width: number, f: (row: readonly number[]) => readonly number[]) => (x: readonly number[]) =>
   rowsOf(x, width).flatMap(f);
 const matrix: Argument = { dims: [3, 4], shape: ['N', 'V'] };
+const columns: Argument = { dims: [3], shape: ['N'], dtype: 'int32', data: [3, 0, 2] };
 const huge: Argument = { dims: [2, 3], data: [1000, 1001, 999, -1000, -1001, -1002] };
 
 describeOps(
@@ -82,6 +83,27 @@ describeOps(
         build: ops.logSoftmax,
         reference: onRows(3, logSoftmax),
         tolerance: { value: 1e-4 },
+      },
+    ],
+    logSoftmaxAt: [
+      {
+        args: [matrix, columns],
+        build: ops.logSoftmaxAt,
+        reference: (x, places) => rowsOf(x, 4).map((row, i) => logSoftmax(row)[places![i]!]!),
+      },
+      {
+        name: 'far from 0',
+        args: [huge, { dims: [2], dtype: 'int32', data: [0, 2] }],
+        build: ops.logSoftmaxAt,
+        reference: (x, places) => rowsOf(x, 3).map((row, i) => logSoftmax(row)[places![i]!]!),
+        tolerance: { value: 1e-4 },
+      },
+      {
+        name: 'beside the log-softmax itself',
+        args: [matrix, columns],
+        build: (x, places) => mul(ops.logSoftmax(x), ops.logSoftmaxAt(x, places)),
+        reference: (x, places) =>
+          rowsOf(x, 4).flatMap((row, i) => logSoftmax(row).map((v) => v * logSoftmax(row)[places![i]!]!)),
       },
     ],
     softmax: [

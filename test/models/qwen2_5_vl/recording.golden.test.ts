@@ -14,9 +14,10 @@ import { goldenImages, groupOf, loadModel, readCases, readTensors } from '../../
 
 describe.each(goldenCheckpoints())('$name', (checkpoint) => {
   test.each([
-    ['vision frozen', (name: string) => !name.startsWith('visual.')],
-    ['vision trained', () => true],
-  ])('%s', async (_, isTrained) => {
+    ['vision frozen', true, (name: string) => !name.startsWith('visual.')],
+    ['vision trained', true, () => true],
+    ['vision frozen, results of products kept', false, (name: string) => !name.startsWith('visual.')],
+  ])('%s', async (_, gradientCheckpointing, isTrained) => {
     const tensors = readTensors(join(checkpoint.golden, 'tensors.safetensors'));
     const cases = readCases(checkpoint).filter(({ name }) =>
       ['one_image', 'odd_size_system', 'text_only'].includes(name),
@@ -25,7 +26,7 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
       const pixels = tensors.get(`${golden.name}.pixel_values`);
       return groupOf(golden, pixels === undefined ? [] : goldenImages(golden, pixels), []);
     });
-    const model = await loadModel(checkpoint, {}, isTrained);
+    const model = await loadModel(checkpoint, { gradientCheckpointing }, isTrained);
     const generator = createGenerator(model);
     const { imageTokenId, videoTokenId, text } = model.sizes;
     const probe = tdrProbe(

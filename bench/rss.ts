@@ -1,0 +1,18 @@
+/**
+ * Watches resident memory from another thread, because kernels block this one. Knows processes, not what they do.
+ */
+import { Worker } from 'node:worker_threads';
+
+/** The function returned ends the watch and gives the largest number of bytes seen. */
+export function watchRss(): () => Promise<number> {
+  const peak = new Float64Array(new SharedArrayBuffer(8));
+  const worker = new Worker(
+    `const { workerData } = require('node:worker_threads');
+     setInterval(() => { workerData[0] = Math.max(workerData[0], process.memoryUsage.rss()); }, 1);`,
+    { eval: true, workerData: peak },
+  );
+  return async () => {
+    await worker.terminate();
+    return Math.max(peak[0]!, process.memoryUsage.rss());
+  };
+}

@@ -1,0 +1,152 @@
+import { describe, expect, test } from 'vitest';
+import {
+  appendToken,
+  createKvCache,
+  type KvCache,
+  setPrompt,
+  unseenOwn,
+  unseenPrompt,
+  withoutFree,
+  withRoom,
+} from '../../../src/models/qwen2_5_vl/kv_cache.ts';
+import { floats } from '../../../src/runtime/tensor.ts';
+import { createWorkspace } from '../../../src/runtime/workspace.ts';
+
+const [KV_HEADS, HEAD_DIM, LAYERS] = [2, 3, 2];
+
+const emptyCache = (promptLengths: readonly number[], rows: number, maxTokens: number): KvCache =>
+  createKvCache(createWorkspace(), {
+    kvHeads: KV_HEADS,
+    headDim: HEAD_DIM,
+    layers: LAYERS,
+    promptLengths,
+    rows,
+    maxTokens,
+  });
+
+/** A number that says what it is: completion, token, layer, head, element; values are the negative of keys. */
+const key = (who: number, token: number, layer: number, head: number, i: number): number =>
+  (((who * 200 + token) * LAYERS + layer) * KV_HEADS + head) * HEAD_DIM + i + 1;
+
+/** Rows [count, kvHeads * d] of `key`, and their negatives. */
+function rowsOf(count: number, layer: number, at: (row: number) => { who: number; token: number }) {
+  const k = new Float32Array(count * KV_HEADS * HEAD_DIM);
+  for (let row = 0; row < count; row++)
+    for (let head = 0; head < KV_HEADS; head++)
+      for (let i = 0; i < HEAD_DIM; i++)
+        k[(row * KV_HEADS + head) * HEAD_DIM + i] = key(at(row).who, at(row).token, layer, head, i);
+  const dims = [count, KV_HEADS * HEAD_DIM];
+  return {
+    k: floats(k, dims),
+    v: floats(
+      k.map((x) => -x),
+      dims,
+    ),
+  };
+}
+
+/** Appends the token to every live completion; whose[i] stands at places[i]. */
+function append(cache: KvCache, token: number, places: Int32Array, whose: readonly number[]): void {
+  const standing = new Map([...places].map((place, i) => [place, whose[i]!]));
+  for (let layer = 0; layer < LAYERS; layer++) {
+    const rows = rowsOf(cache.groups.length * cache.rows, layer, (place) => ({
+      who: standing.get(place) ?? 99,
+      token,
+    }));
+    appendToken(cache, layer, token, places, rows);
+  }
+}
+
+/** Every element the cache holds of a completion, compared with what was put there. */
+function expectTokens(cache: KvCache, place: number, who: number, length: number): void {
+  const [group, row] = [Math.floor(place / cache.rows), place % cache.rows];
+  for (const [layer, { kOwn, vOwn }] of cache.layers.entries())
+    for (let head = 0; head < KV_HEADS; head++)
+      for (let token = 0; token < length; token++)
+        for (let i = 0; i < HEAD_DIM; i++) {
+          const slot = (group * KV_HEADS + head) * cache.rows + row;
+          const at = (slot * cache.capacity + token) * HEAD_DIM + i;
+          expect(kOwn.data[at]).toBe(key(who, token, layer, head, i));
+          expect(vOwn.data[at]).toBe(-key(who, token, layer, head, i));
+        }
+}
+
+describe('prompts', () => {
+  const lengths = [2, 4, 1];
+  const cache = emptyCache(lengths, 2, 8);
+  for (const [group, length] of lengths.entries())
+    for (let layer = 0; layer < LAYERS; layer++) {
+      const { k, v } = rowsOf(length, layer, (token) => ({ who: group, token }));
+      setPrompt(cache, layer, group, k, v);
+    }
+
+  const expectPrompt = (from: KvCache, group: number, prompt: number): void => {
+    const { kPrompt, vPrompt } = from.layers[1]!;
+    for (let head = 0; head < KV_HEADS; head++)
+      for (let token = 0; token < 4; token++)
+        for (let i = 0; i < HEAD_DIM; i++) {
+          const at = ((group * KV_HEADS + head) * 4 + token) * HEAD_DIM + i;
+          const expected = token < lengths[prompt]! ? key(prompt, token, 1, head, i) : 0;
+          expect(kPrompt.data[at]).toBe(expected);
+          expect(vPrompt.data[at]).toBe(expected === 0 ? 0 : -expected);
+        }
+  };
+
+  test('lie by group and head, zeros behind the shorter ones', () => {
+    for (const group of lengths.keys()) expectPrompt(cache, group, group);
+  });
+
+  test('what is behind a shorter one is not seen', () => {
+    const no = Number.NEGATIVE_INFINITY;
+    expect(unseenPrompt(cache).dims).toEqual([3, 4]);
+    expect([...unseenPrompt(cache).data]).toEqual([0, 0, no, no, 0, 0, 0, 0, 0, no, no, no]);
+  });
+
+  test('a group without live completions leaves, with its prompt', () => {
+    const { cache: smaller, places } = withoutFree(cache, 0, Int32Array.of(0, 1, 5));
+    expect(smaller.groups.map(({ prompt }) => prompt)).toEqual([0, 2]);
+    expect([...places]).toEqual([0, 1, 2]);
+    expectPrompt(smaller, 0, 0);
+    expectPrompt(smaller, 1, 2);
+  });
+});
+
+test('tokens that are still to come are not seen', () => {
+  const cache = emptyCache([1], 1, 3);
+  expect([...unseenOwn(cache, 1).data]).toEqual([0, Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY]);
+});
+
+test('tokens stay what they were while room is made and completions leave', () => {
+  let cache = emptyCache([1, 1, 1], 4, 150);
+  let whose = Array.from({ length: 12 }, (_, i) => i);
+  let places: Int32Array = Int32Array.from(whose);
+  const leaving = new Map([
+    [3, [5]],
+    [20, [0, 1, 2]],
+    [64, [3, 4, 8]],
+    [90, [9, 10]],
+    [130, [6, 7]],
+  ]);
+  const sizes = new Set<number>();
+  for (let token = 0; token < 150; token++) {
+    cache = withRoom(cache, token);
+    append(cache, token, places, whose);
+    const gone = leaving.get(token) ?? [];
+    if (gone.length > 0) {
+      const kept = whose.flatMap((who, i) => (gone.includes(who) ? [] : [i]));
+      ({ cache, places } = withoutFree(
+        cache,
+        token + 1,
+        Int32Array.from(kept, (i) => places[i]!),
+      ));
+      whose = kept.map((i) => whose[i]!);
+    }
+    sizes.add(cache.groups.length * cache.rows);
+    if (token % 10 === 0 || gone.length > 0)
+      for (const [i, who] of whose.entries()) expectTokens(cache, places[i]!, who, token + 1);
+  }
+  expect(whose).toEqual([11]);
+  expect(sizes.size).toBeGreaterThan(3);
+  expect(cache.groups.length * cache.rows).toBe(1);
+  expect(cache.capacity).toBe(192);
+});
