@@ -42,7 +42,8 @@ export async function saveCheckpoint(dir: string, options: SaveOptions): Promise
   const { source, dtype, maxShardBytes, extra, overwrite } = options;
   const tied = isHeadTied(source.dir);
   const stored = [...source.tensors.values()].filter(({ name }) => !(tied && name === 'lm_head.weight'));
-  const tensors = stored.map((tensor) => tensorToWrite(tensor, options));
+  const scratch = createScratch();
+  const tensors = stored.map((tensor) => tensorToWrite(tensor, options, scratch));
   await writeFolderAtomically(
     dir,
     async (folder) => {
@@ -57,7 +58,33 @@ export async function saveCheckpoint(dir: string, options: SaveOptions): Promise
 
 // --- internal ---
 
-function tensorToWrite(stored: StoredTensor, { source, weights, dtype: wanted }: SaveOptions): TensorToWrite {
+/** Room for one chunk of elements, which all tensors share: they are written one after another. */
+interface Scratch {
+  words(dtype: WeightDtype): ReturnType<typeof allocateWords>;
+  floats(): Float32Array;
+}
+
+function createScratch(): Scratch {
+  const words = new Map<WeightDtype, ReturnType<typeof allocateWords>>();
+  let floats: Float32Array | undefined;
+  return {
+    words(dtype) {
+      const known = words.get(dtype) ?? allocateWords(dtype, CHUNK_ELEMENTS);
+      words.set(dtype, known);
+      return known;
+    },
+    floats() {
+      floats ??= new Float32Array(CHUNK_ELEMENTS);
+      return floats;
+    },
+  };
+}
+
+function tensorToWrite(
+  stored: StoredTensor,
+  { source, weights, dtype: wanted }: SaveOptions,
+  scratch: Scratch,
+): TensorToWrite {
   const { name, storedName, shape } = stored;
   const dtype = wanted === undefined ? stored.dtype : DTYPE_OF_NAME[wanted];
   const count = elementCount(shape);
@@ -70,12 +97,11 @@ function tensorToWrite(stored: StoredTensor, { source, weights, dtype: wanted }:
       if (value !== undefined && value.length !== count) {
         throw new Error(`internal: ${name} has ${value.length} values, shape [${shape}] wants ${count}`);
       }
-      const words = allocateWords(dtype, Math.min(CHUNK_ELEMENTS, count));
-      const read = value === undefined ? new Float32Array(words.length) : null;
-      for (let done = 0; done < count; done += words.length) {
-        const length = Math.min(words.length, count - done);
-        const floats = read?.subarray(0, length) ?? value!.subarray(done, done + length);
-        if (read !== null) source.readInto(name, floats, done);
+      const words = scratch.words(dtype);
+      for (let done = 0; done < count; done += CHUNK_ELEMENTS) {
+        const length = Math.min(CHUNK_ELEMENTS, count - done);
+        const floats = value?.subarray(done, done + length) ?? scratch.floats().subarray(0, length);
+        if (value === undefined) source.readInto(name, floats, done);
         const part = words.subarray(0, length);
         narrow(dtype, floats, part);
         requireFinite(name, dtype, floats, part);

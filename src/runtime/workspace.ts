@@ -11,6 +11,8 @@ export interface Workspace {
   readonly bytes: number;
 }
 
+const GROWTH = 9 / 8;
+
 export function createWorkspace(): Workspace {
   const buffers = new Map<string, Float32Array>();
   return {
@@ -18,7 +20,8 @@ export function createWorkspace(): Workspace {
       const size = sizeOf(dims);
       let buffer = buffers.get(name);
       if (buffer === undefined || buffer.length < size) {
-        buffer = new Float32Array(size);
+        // A buffer that has grown once may grow again: some room keeps it from leaving one behind at every longer step.
+        buffer = new Float32Array(buffer === undefined ? size : Math.max(size, Math.ceil(GROWTH * buffer.length)));
         buffers.set(name, buffer);
       }
       return floats(buffer.subarray(0, size), dims);

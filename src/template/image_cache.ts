@@ -7,6 +7,8 @@
 export interface ProcessedImage {
   /** (t * h * w, channels * temporalPatch * patch * patch); made anew from the kept pixels at every access. */
   readonly pixelValues: Float32Array;
+  /** Writes them into memory that is there. */
+  readonly writePixels?: (target: Float32Array) => void;
   /** In patches. */
   readonly gridThw: readonly [number, number, number];
   /** Equal for equal files under equal processing, different otherwise. */

@@ -15,9 +15,10 @@ import {
   gridOf,
   type ImageLimits,
   type ImageProcessorConfig,
-  patchesOf,
+  patchElements,
   readImageProcessorConfig,
   resizeToGrid,
+  writePatches,
 } from '../models/qwen2_5_vl/image_processing.ts';
 import type { RgbImage } from '../models/qwen2_5_vl/image_resize.ts';
 import { visualTokens } from '../models/qwen2_5_vl/positions.ts';
@@ -154,11 +155,15 @@ interface SpecialNames {
 
 /** Patches are eight times the pixels they are made of, and seldom asked for twice: made at each access. */
 function processedImage(resized: RgbImage, processor: ImageProcessorConfig, hash: string): ProcessedImage {
+  const writePixels = (target: Float32Array): void => writePatches(resized, processor, target);
   return {
     hash,
     gridThw: gridOf(resized, processor),
+    writePixels,
     get pixelValues() {
-      return patchesOf(resized, processor).pixelValues;
+      const patches = new Float32Array(patchElements(resized, processor));
+      writePixels(patches);
+      return patches;
     },
   };
 }

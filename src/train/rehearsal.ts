@@ -1,8 +1,9 @@
 /**
- * `--dry_run`: a step at its largest, twice, with its update, and an evaluation batch. The longest prompts, completions
- * that never stop, the rewards as they are: what it takes is what the run will take at most, told before step 1.
- * Learns in memory only; writes nothing.
+ * `--dry_run`: two steps at their largest (the longest prompts, completions that never stop), some ordinary ones, and an
+ * evaluation batch. What they take is what the run will take at most, told before step 1. Learns in memory only; writes
+ * nothing.
  */
+import { createSampler } from '../data/sampler.ts';
 import { optimizerStepAt } from '../grpo/batching.ts';
 import { promptsOfRun } from '../grpo/run_length.ts';
 import type { RowSource, TrainingData } from './data.ts';
@@ -11,11 +12,19 @@ import { type Collector, collect, type Experience } from './experience.ts';
 import { growthOfImages, type RowImages } from './kept_images.ts';
 import { learn } from './learn.ts';
 import { encodePrompt, type PromptOfRow } from './prompts.ts';
-import { encodeUnlessLong } from './reader.ts';
+import { createReader, encodeUnlessLong } from './reader.ts';
 import type { Updater } from './update.ts';
 
 /** Rows whose prompts are looked at, spread over the data. */
 const ROWS_TRIED = 512;
+
+/**
+ * Ordinary steps after the two largest, as many as fit into this time: the variety of prompts and completions makes
+ * buffers of many sizes, and garbage takes some steps to come to its full amount. Large models have no time for them, and
+ * little need: there both are small beside the rest.
+ */
+const ORDINARY_MS = 8000;
+const ORDINARY_STEPS = 40;
 
 export interface Rehearsed {
   readonly data: TrainingData;
@@ -33,40 +42,51 @@ export async function rehearse(
 ): Promise<void> {
   const { args, plan, policy, reference, journal, sampling } = collector;
   const endless: Collector = { ...collector, sampling: { ...sampling, stopIds: [] } };
-  const { longest: prompts, images } = await look(data.train, plan.promptsPerRollout, collector);
-  // The first step compiles every kernel and makes the one comparison of `--attn_probe auto`; the second is one of many.
-  const step = async (): Promise<{ seconds: number; experiences: readonly Experience[] }> => {
+  const { longest, images } = await look(data.train, plan.promptsPerRollout, collector);
+  const step = async (prompts: readonly PromptOfRow[], how: Collector): Promise<Done> => {
     const start = performance.now();
     const experiences = new Map<number, Experience>();
     const microBatches = optimizerStepAt(plan, 0);
     for (const { rollout } of microBatches) {
-      if (!experiences.has(rollout)) experiences.set(rollout, await collect(prompts, rollout, 0, endless));
+      if (!experiences.has(rollout)) experiences.set(rollout, await collect(prompts, rollout, 0, how));
     }
-    await learn(microBatches, experiences, endless);
+    await learn(microBatches, experiences, how);
     await updater.update();
     return { seconds: (performance.now() - start) / 1000, experiences: [...experiences.values()] };
   };
-  const first = await step();
-  const second = await step();
+  // The first step compiles every kernel and makes the one comparison of `--attn_probe auto`.
+  const first = await step(longest, endless);
+  const second = await step(longest, endless);
+  const sampler = createSampler({ length: data.train.length, seed: args.dataSeed, shuffle: args.datasetShuffle });
+  const reader = createReader(data.train, sampler, args.truncationStrategy, encodePrompt(policy.template));
+  const end = performance.now() + ORDINARY_MS;
+  for (let i = 0; i < ORDINARY_STEPS && performance.now() < end; i++) {
+    await step(await reader.next(plan.promptsPerRollout), collector);
+  }
   const evaluates = data.evaluation !== null && (args.evalOnStart || args.evalStrategy !== 'no');
   if (evaluates) await rehearseEvaluation(data.evaluation!, collector);
 
   const measured = process.resourceUsage().maxRSS * 1024;
   const rows = Math.min(promptsOfRun(plan, totalSteps), data.train.length) + (evaluates ? data.evaluation!.length : 0);
   const growth = growthOfImages(images, { rows, keepsPixels }, policy, reference);
-  const tokens = prompts[0]!.prompt.ids.length;
+  const tokens = longest[0]!.prompt.ids.length;
   await journal.notice(
     'info',
     `dry run: a step of ${plan.promptsPerRollout} prompts (the longest has ${tokens} tokens) x ${plan.numGenerations} completions of ${sampling.maxCompletionLength} tokens takes ${second.seconds.toFixed(1)} s, the first one ${first.seconds.toFixed(1)} s`,
   );
   await journal.notice(
     'info',
-    `dry run: predicted peak memory ${gib(measured + growth)} GiB: ${gib(measured)} measured in two such steps${evaluates ? ' and an evaluation batch' : ''}, ${gib(growth)} for images that are kept`,
+    `dry run: predicted peak memory ${gib(measured + growth)} GiB: ${gib(measured)} measured in a rehearsal, ${gib(growth)} for images that are kept`,
   );
   await tellRewards(first.experiences, collector);
 }
 
 // --- internal ---
+
+interface Done {
+  readonly seconds: number;
+  readonly experiences: readonly Experience[];
+}
 
 const gib = (bytes: number): string => (bytes / 2 ** 30).toFixed(2);
 

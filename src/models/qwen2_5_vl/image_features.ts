@@ -3,7 +3,7 @@
  * Knows which images are the same by their hash; a budget in bytes bounds what is kept.
  */
 import { type FloatTensor, floats, rows } from '../../runtime/tensor.ts';
-import type { ImagePatches, VisionTape, VisionTower } from './vision_tower.ts';
+import { type ImagePatches, patchesOf, type VisionTape, type VisionTower } from './vision_tower.ts';
 
 /** Patches of an image and a name for its content; equal hashes mean equal pixels. */
 export interface HashedImage extends ImagePatches {
@@ -80,8 +80,6 @@ export function createImageFeatures(tower: VisionTower, isTrained: boolean, budg
 }
 
 // --- internal ---
-
-const patchesOf = ([frames, height, width]: ImagePatches['gridThw']): number => frames * height * width;
 
 function batches(images: readonly HashedImage[]): HashedImage[][] {
   const result: HashedImage[][] = [];

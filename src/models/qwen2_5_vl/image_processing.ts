@@ -150,15 +150,6 @@ export async function resizeToGrid(image: RgbImage, config: ImageProcessorConfig
   return resizeBicubic(image, size.width, size.height);
 }
 
-export interface Patches {
-  /**
-   * [gridT * gridH * gridW, 3 * temporalPatch * patch * patch], row-major. Rows go by merged block, then by patch inside
-   * the block; columns by channel, time, y, x. The image is repeated over time.
-   */
-  readonly pixelValues: Float32Array;
-  readonly gridThw: Grid;
-}
-
 /** Grid of an image that has been resized. */
 export const gridOf = ({ width, height }: RgbImage, { patchSize }: ImageProcessorConfig): Grid => [
   1,
@@ -166,14 +157,21 @@ export const gridOf = ({ width, height }: RgbImage, { patchSize }: ImageProcesso
   width / patchSize,
 ];
 
-/** Normalised patches of an image that has been resized. */
-export function patchesOf(resized: RgbImage, config: ImageProcessorConfig): Patches {
+/** Elements of the patches of an image that has been resized. */
+export function patchElements(resized: RgbImage, { temporalPatchSize }: ImageProcessorConfig): number {
+  return resized.width * resized.height * 3 * temporalPatchSize;
+}
+
+/**
+ * Writes the normalised patches of an image that has been resized: [gridT * gridH * gridW, 3 * temporalPatch * patch *
+ * patch], row-major. Rows go by merged block, then by patch inside the block; columns by channel, time, y, x. The image is
+ * repeated over time.
+ */
+export function writePatches(resized: RgbImage, config: ImageProcessorConfig, pixelValues: Float32Array): void {
   const { patchSize, mergeSize, temporalPatchSize } = config;
-  const gridThw = gridOf(resized, config);
-  const [, gridH, gridW] = gridThw;
+  const [, gridH, gridW] = gridOf(resized, config);
   const table = normaliseTable(config);
   const plane = patchSize * patchSize;
-  const pixelValues = new Float32Array(gridH * gridW * 3 * temporalPatchSize * plane);
   let to = 0;
   for (let blockY = 0; blockY < gridH; blockY += mergeSize) {
     for (let blockX = 0; blockX < gridW; blockX += mergeSize) {
@@ -192,7 +190,6 @@ export function patchesOf(resized: RgbImage, config: ImageProcessorConfig): Patc
       }
     }
   }
-  return { pixelValues, gridThw };
 }
 
 // --- internal ---

@@ -17,6 +17,8 @@ import { joinLayouts, type VisionLayout, visionLayout, type WindowRun } from './
 export interface ImagePatches {
   /** [patches, channels * frames * patch * patch] */
   readonly pixelValues: Float32Array;
+  /** Writes them where they are wanted, for images that have to make them. */
+  readonly writePixels?: (target: Float32Array) => void;
   /** Frames, rows, columns, in patches. */
   readonly gridThw: readonly [number, number, number];
 }
@@ -105,14 +107,14 @@ export function createVisionTower(
   const pixelFeeds = (images: readonly ImagePatches[], { patches, order, inverse }: VisionLayout) => {
     const width = patchWidth(config);
     const [only] = images;
-    let pixels = only!.pixelValues;
-    if (images.length > 1) {
-      pixels = workspace.get('vision.pixels', patches, width).data;
-      let next = 0;
-      for (const { pixelValues } of images) {
-        pixels.set(pixelValues, next);
-        next += pixelValues.length;
-      }
+    const lieThere = images.length === 1 && only!.writePixels === undefined;
+    const pixels = lieThere ? only!.pixelValues : workspace.get('vision.pixels', patches, width).data;
+    let next = 0;
+    for (const image of lieThere ? [] : images) {
+      const target = pixels.subarray(next, next + patchesOf(image.gridThw) * width);
+      if (image.writePixels === undefined) target.set(image.pixelValues);
+      else image.writePixels(target);
+      next += target.length;
     }
     return {
       pixels: floats(pixels, [patches, width]),
@@ -237,6 +239,8 @@ export function createVisionTower(
     },
   };
 }
+
+export const patchesOf = ([frames, height, width]: ImagePatches['gridThw']): number => frames * height * width;
 
 // --- internal ---
 

@@ -2,7 +2,13 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { decodeImage } from '../../../src/data/image_decode.ts';
-import { patchesOf, readImageProcessorConfig, resizeToGrid } from '../../../src/models/qwen2_5_vl/image_processing.ts';
+import {
+  gridOf,
+  patchElements,
+  readImageProcessorConfig,
+  resizeToGrid,
+  writePatches,
+} from '../../../src/models/qwen2_5_vl/image_processing.ts';
 import { goldenCheckpoints } from '../../helpers/golden.ts';
 import { goldenCases, goldenTensor, imageNames } from '../../template/golden_cases.ts';
 
@@ -18,7 +24,10 @@ for (const checkpoint of goldenCheckpoints()) {
         for (const name of imageNames(golden)) {
           const bytes = readFileSync(join(checkpoint.golden, 'images', name));
           const picture = await decodeImage(bytes, { name, where: 'test' });
-          const { pixelValues, gridThw } = patchesOf(await resizeToGrid(picture, config), config);
+          const resized = await resizeToGrid(picture, config);
+          const gridThw = gridOf(resized, config);
+          const pixelValues = new Float32Array(patchElements(resized, config));
+          writePatches(resized, config, pixelValues);
           grids.push(gridThw);
           for (let i = 0; i < pixelValues.length; i += width) rows.push(pixelValues.subarray(i, i + width));
         }

@@ -4,11 +4,13 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { SightlineError } from '../../../src/errors.ts';
 import {
+  gridOf,
   parseImageProcessorConfig,
-  patchesOf,
+  patchElements,
   readImageProcessorConfig,
   resizeToGrid,
   smartResize,
+  writePatches,
 } from '../../../src/models/qwen2_5_vl/image_processing.ts';
 import { type RgbImage, resizeBicubic } from '../../../src/models/qwen2_5_vl/image_resize.ts';
 
@@ -84,7 +86,10 @@ describe('patch order', () => {
         data[at + 2] = x % 14;
       }
     }
-    const { pixelValues, gridThw } = patchesOf(await resizeToGrid({ width, height, data }, config), config);
+    const resized = await resizeToGrid({ width, height, data }, config);
+    const gridThw = gridOf(resized, config);
+    const pixelValues = new Float32Array(patchElements(resized, config));
+    writePatches(resized, config, pixelValues);
     expect(gridThw).toEqual([1, 4, 6]);
     expect(pixelValues.length).toBe(24 * 1176);
     const value = (row: number, channel: number, time: number, y: number, x: number): number =>
