@@ -1,6 +1,7 @@
 /**
  * Ties a command line to the process: signals stop a run in good order, a closed pipe does not stop it at all.
  */
+import { setFlagsFromString } from 'node:v8';
 import type { CliCommand } from './commands.ts';
 import { runCommandLine } from './program.ts';
 
@@ -12,6 +13,8 @@ type StopSignal = keyof typeof EXIT_CODES;
  * run can save and end (130 or 143 then); the second quits at once.
  */
 export async function runProcess(commands: readonly CliCommand[]): Promise<void> {
+  // Beside a run's tensors its objects are few; V8 would let their garbage grow to several times what is alive.
+  setFlagsFromString('--heap-growing-percent=50');
   for (const stream of [process.stdout, process.stderr]) {
     // a reader that went away (`sightline ... | head`) ends the reading, not the run
     stream.on('error', (error: NodeJS.ErrnoException) => {

@@ -6,6 +6,7 @@
 import { createSampler } from '../data/sampler.ts';
 import { optimizerStepAt } from '../grpo/batching.ts';
 import { promptsOfRun } from '../grpo/run_length.ts';
+import { IMAGE_CACHE_BYTES } from '../template/template.ts';
 import type { RowSource, TrainingData } from './data.ts';
 import { evaluate } from './evaluation.ts';
 import { type Collector, collect, type Experience } from './experience.ts';
@@ -68,7 +69,9 @@ export async function rehearse(
 
   const measured = process.resourceUsage().maxRSS * 1024;
   const rows = Math.min(promptsOfRun(plan, totalSteps), data.train.length) + (evaluates ? data.evaluation!.length : 0);
-  const growth = growthOfImages(images, { rows, keepsPixels }, policy, reference);
+  const features = [policy, ...(reference === null ? [] : [reference])].map(({ model }) => model.images);
+  const pixelBudget = keepsPixels ? IMAGE_CACHE_BYTES : 0;
+  const growth = growthOfImages(images, { rows, pixelBudget, features }, policy.config.vision);
   const tokens = longest[0]!.prompt.ids.length;
   await journal.notice(
     'info',

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { SightlineError } from '../../src/errors.ts';
 import { planBatches } from '../../src/grpo/batching.ts';
-import { runLength } from '../../src/grpo/run_length.ts';
+import { promptsOfRun, runLength } from '../../src/grpo/run_length.ts';
 
 const plan = planBatches({
   perDeviceTrainBatchSize: 8,
@@ -37,4 +37,19 @@ describe('runLength', () => {
     expect(act).toThrow(SightlineError);
     expect(act).toThrow('the dataset has 2 rows, but a rollout takes 3 prompts');
   });
+});
+
+test('promptsOfRun: rollouts that were begun, each used for its iterations', () => {
+  expect(promptsOfRun(plan, 4)).toBe(12);
+  const twice = planBatches({
+    perDeviceTrainBatchSize: 16,
+    gradientAccumulationSteps: 1,
+    generationBatchSize: null,
+    stepsPerGeneration: 2,
+    numGenerations: 8,
+    numIterations: 2,
+  });
+  // a rollout of 4 prompts lasts 4 steps
+  expect(promptsOfRun(twice, 4)).toBe(4);
+  expect(promptsOfRun(twice, 5)).toBe(8);
 });
