@@ -158,7 +158,7 @@ export const rlhfFlags = {
   dry_run: boolean({
     group: 'Other',
     default: false,
-    help: 'Rehearse one step at its largest, tell its time, peak memory and rewards, and stop; nothing is trained or written.',
+    help: 'Rehearse steps, the largest first, and an evaluation batch; tell time, peak memory and rewards, and stop. Nothing is written.',
   }),
   reuse_rollout: boolean({
     group: 'GRPO',
