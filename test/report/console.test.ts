@@ -88,6 +88,7 @@ describe('not a terminal', () => {
       attention/tdr_mean   1.09  1.05
       evaluation  before  after
       reward           1      4
+      memory      N GiB at most
       output      output/v0
       checkpoint  output/v0/checkpoint-2
       next
