@@ -3,10 +3,10 @@
  * Reads and fills the cache; does not sample.
  */
 import { type CompiledModule, compileModule } from '../../runtime/compiled_module.ts';
-import type { RuntimeOptions } from '../../runtime/session.ts';
+import { pin, type RuntimeOptions } from '../../runtime/session.ts';
 import { type FloatTensor, ints, sizeOf, type Tensor } from '../../runtime/tensor.ts';
 import type { Workspace } from '../../runtime/workspace.ts';
-import { readWeightsOf } from './bindings.ts';
+import { readWeightsOf, weightsOf } from './bindings.ts';
 import type { TextConfig } from './config.ts';
 import { type DecodeLayersOptions, decodeLayers } from './decode_layers.ts';
 import { appendToken, type KvCache, unseenOwn, unseenPrompt } from './kv_cache.ts';
@@ -37,8 +37,8 @@ export interface DecodeStepInputs {
 export interface DecodeProbe {
   readonly layers: readonly number[];
   readonly spans: number;
-  /** Of the cache's groups: [groups, prompt, spans] */
-  readonly indicator: FloatTensor;
+  /** Which prompt columns belong to a span, of a cache's groups: [groups, prompt, spans] */
+  readonly indicatorOf: (cache: KvCache) => FloatTensor;
 }
 
 export interface DecodeStep {
@@ -61,7 +61,7 @@ export function createDecodeStep(
 ): DecodeStep {
   const { hiddenSize, numKeyValueHeads, headDim } = config;
   const keyWidth = numKeyValueHeads * headDim;
-  const runs = layerRuns(config, parameters);
+  const layerRuns = cutLayers(config, parameters);
   const modules = new Map<string, CompiledModule>();
   const moduleOf = (options: DecodeLayersOptions): CompiledModule => {
     const key = JSON.stringify(options);
@@ -70,64 +70,79 @@ export function createDecodeStep(
     return known;
   };
 
-  return {
-    async run({ x: embeddings, positions, places, cache, length, probe, recorder }) {
-      const products = recorder?.products ?? false;
-      const rows = places.length;
-      const placeCount = cache.groups.length * cache.rows;
-      const place = new Int32Array(placeCount);
-      const placePositions = new Int32Array(3 * placeCount);
-      for (const [row, at] of places.entries()) {
-        place[at] = row;
-        for (let axis = 0; axis < 3; axis++) placePositions[axis * placeCount + at] = positions[row]!;
-      }
-      const common: Record<string, Tensor> = {
-        ...textAngles(config, { rows: placeCount, positions: placePositions }),
-        place: ints(place, [placeCount]),
-        row: ints(places, [rows]),
-        unseenPrompt: unseenPrompt(cache),
-        unseenOwn: unseenOwn(cache, length),
-      };
-      let x = embeddings;
-      for (const { first, count } of runs) {
-        const layers = Array.from({ length: count }, (_, i) => first + i);
-        const probed = layers.flatMap((layer, i) => (probe?.layers.includes(layer) ? [i] : []));
-        const spans = probed.length === 0 ? 0 : probe!.spans;
-        const module = moduleOf({ count, fewRows: rows <= FEW_ROWS, probed, spans, products });
-        const feeds: Record<string, Tensor> = {
-          ...(await readWeightsOf(module, parameters, runName(first))),
-          ...common,
-          x,
-        };
-        if (spans > 0) feeds.indicator = probe!.indicator;
-        const y = workspace.get(`decode.y.${first}`, rows, hiddenSize);
-        const into: Record<string, FloatTensor> = { y };
-        const tapes = layers.map((layer) =>
-          createLayerTape(
-            config,
-            (name, width) =>
-              name === 'x' && layer === first ? x : workspace.get(`decode.${layer}.${name}`, rows, width),
-            products,
-          ),
+  /** Everything that stays the same while the same rows stand at the same places. */
+  function arrange({ places, cache, probe, recorder }: DecodeStepInputs): Arrangement {
+    const rows = places.length;
+    const placeCount = cache.groups.length * cache.rows;
+    const products = recorder?.products ?? false;
+    const buffer = (name: string, count: number, width: number): FloatTensor =>
+      pin(workspace.get(`decode.${name}`, count, width));
+    const place = new Int32Array(placeCount);
+    for (const [row, at] of places.entries()) place[at] = row;
+    const standing = {
+      place: pin(ints(place, [placeCount])),
+      row: pin(ints(places, [rows])),
+      unseenPrompt: pin(unseenPrompt(cache)),
+      ...(probe === undefined ? {} : { indicator: pin(probe.indicatorOf(cache)) }),
+    };
+    const embeddings = buffer('x', rows, hiddenSize);
+    let x = embeddings;
+    const runs: Run[] = [];
+    for (const { first, count } of layerRuns) {
+      const layers = Array.from({ length: count }, (_, i) => first + i);
+      const probed = layers.flatMap((layer, i) => (probe?.layers.includes(layer) ? [i] : []));
+      const spans = probed.length === 0 ? 0 : probe!.spans;
+      const module = moduleOf({ count, fewRows: rows <= FEW_ROWS, probed, spans, products });
+      const input = x;
+      x = buffer(`y.${first}`, rows, hiddenSize);
+      const weights = parameters.inMemory ? weightsOf(module, parameters, runName(first)) : {};
+      const feeds: Record<string, Tensor> = { ...weights, ...standing, x: input };
+      const into: Record<string, FloatTensor> = { y: x };
+      const steps = layers.map((layer, i): LayerStep => {
+        const tape = createLayerTape(
+          config,
+          (name, width) => (name === 'x' && i === 0 ? input : buffer(`${layer}.${name}`, rows, width)),
+          products,
         );
-        for (const [i, layer] of layers.entries()) {
-          const tape = tapes[i]!;
-          for (const [name, tensor] of Object.entries(cache.layers[layer]!)) feeds[`${name}.${i}`] = tensor;
-          into[`k.${i}`] = workspace.get(`decode.${layer}.k by place`, placeCount, keyWidth);
-          into[`v.${i}`] = workspace.get(`decode.${layer}.v by place`, placeCount, keyWidth);
-          into[`o.${i}`] = tape.o;
-          if (i > 0) into[`x.${i}`] = tape.x;
-          if (probed.includes(i)) into[`masses.${i}`] = workspace.get(`decode.${layer}.masses`, rows, spans);
-          for (const [name, tensor] of Object.entries(tape.products ?? {})) into[`products.${i}.${name}`] = tensor;
+        const k = buffer(`${layer}.k by place`, placeCount, keyWidth);
+        const v = buffer(`${layer}.v by place`, placeCount, keyWidth);
+        const masses = probed.includes(i) ? buffer(`${layer}.masses`, rows, spans) : null;
+        for (const [name, tensor] of Object.entries(cache.layers[layer]!)) feeds[`${name}.${i}`] = tensor;
+        Object.assign(into, { [`k.${i}`]: k, [`v.${i}`]: v, [`o.${i}`]: tape.o });
+        if (i > 0) into[`x.${i}`] = tape.x;
+        if (masses !== null) into[`masses.${i}`] = masses;
+        for (const [name, tensor] of Object.entries(tape.products ?? {})) into[`products.${i}.${name}`] = tensor;
+        return { layer, tape, k, v, masses };
+      });
+      runs.push({ first, module, feeds, into, steps });
+    }
+    return { places, cache, probe, products, embeddings, runs, hidden: x };
+  }
+
+  let arrangement: Arrangement | null = null;
+
+  return {
+    async run(inputs) {
+      const { x, positions, places, cache, length, recorder } = inputs;
+      if (arrangement === null || !isFor(arrangement, inputs)) arrangement = arrange(inputs);
+      const { embeddings, runs, hidden } = arrangement;
+      embeddings.data.set(x.data);
+      const placeCount = cache.groups.length * cache.rows;
+      const placePositions = new Int32Array(3 * placeCount);
+      for (const [row, at] of places.entries())
+        for (let axis = 0; axis < 3; axis++) placePositions[axis * placeCount + at] = positions[row]!;
+      const { cos, sin } = textAngles(config, { rows: placeCount, positions: placePositions });
+      const changing = { cos, sin, unseenOwn: unseenOwn(cache, length) };
+      for (const { first, module, feeds, into, steps } of runs) {
+        // Weights in memory are bound already; others are read when they are used.
+        if (!parameters.inMemory) Object.assign(feeds, await readWeightsOf(module, parameters, runName(first)));
+        await module.forward(Object.assign(feeds, changing), into);
+        for (const { layer, tape, k, v, masses } of steps) {
+          appendToken(cache, layer, length, places, { k, v });
+          recorder?.onLayer(layer, tape, masses);
         }
-        await module.forward(feeds, into);
-        for (const [i, layer] of layers.entries()) {
-          appendToken(cache, layer, length, places, { k: into[`k.${i}`]!, v: into[`v.${i}`]! });
-          recorder?.onLayer(layer, tapes[i]!, into[`masses.${i}`] ?? null);
-        }
-        x = y;
       }
-      return x;
+      return hidden;
     },
 
     async release() {
@@ -139,6 +154,44 @@ export function createDecodeStep(
 
 // --- internal ---
 
+/** The runs of a step for certain rows at certain places, bound to their tensors. */
+interface Arrangement extends Pick<DecodeStepInputs, 'places' | 'cache' | 'probe'> {
+  readonly products: boolean;
+  readonly embeddings: FloatTensor;
+  readonly runs: readonly Run[];
+  readonly hidden: FloatTensor;
+}
+
+interface Run {
+  /** Its first layer. */
+  readonly first: number;
+  readonly module: CompiledModule;
+  /** What changes with every token is put in before each run. */
+  readonly feeds: Record<string, Tensor>;
+  readonly into: Readonly<Record<string, FloatTensor>>;
+  readonly steps: readonly LayerStep[];
+}
+
+/** What a layer leaves. */
+interface LayerStep {
+  readonly layer: number;
+  readonly tape: LayerTape;
+  /** [places, kvHeads * d] */
+  readonly k: FloatTensor;
+  readonly v: FloatTensor;
+  readonly masses: FloatTensor | null;
+}
+
+function isFor(known: Arrangement, { places, cache, probe, recorder }: DecodeStepInputs): boolean {
+  return (
+    known.cache === cache &&
+    known.probe === probe &&
+    known.products === (recorder?.products ?? false) &&
+    known.places.length === places.length &&
+    known.places.every((place, row) => place === places[row])
+  );
+}
+
 /** A module's parameter `<layer of the run>.<name>`, in the run that begins at layer `first`. */
 const runName =
   (first: number) =>
@@ -148,7 +201,7 @@ const runName =
       : param.replace(/^(\d+)\./, (_, layer) => `model.layers.${first + Number(layer)}.`);
 
 /** The layers cut into runs of nearly equal length. Weights that are read when they are used come layer by layer. */
-function layerRuns({ numHiddenLayers }: TextConfig, parameters: Parameters): { first: number; count: number }[] {
+function cutLayers({ numHiddenLayers }: TextConfig, parameters: Parameters): { first: number; count: number }[] {
   const layerBytes = parameters.names
     .filter((name) => name.startsWith('model.layers.0.'))
     .reduce((sum, name) => sum + 4 * sizeOf(parameters.shape(name)), 0);

@@ -9,7 +9,7 @@ import { type FloatTensor, floats, rows as rowsOf, zeros } from '../../runtime/t
 import { createWorkspace, type Workspace } from '../../runtime/workspace.ts';
 import type { Random } from '../../util/random.ts';
 import { weightsOf } from './bindings.ts';
-import { createDecodeStep, FEW_ROWS } from './decode_step.ts';
+import { createDecodeStep, type DecodeProbe, FEW_ROWS } from './decode_step.ts';
 import { createKvCache, type KvCache, setPrompt, withoutFree, withRoom } from './kv_cache.ts';
 import type { LayerProbe, Prefilled, Prompt, Qwen2_5_VLModel, Scored } from './model.ts';
 import type { Recording } from './recording.ts';
@@ -89,7 +89,7 @@ export function createGenerator(model: Qwen2_5_VLModel, runtime: RuntimeOptions 
     const kept = recordedPlaces(live, recording);
     return decode.run({
       ...inputs,
-      probe: record.probe === null ? undefined : { ...record.probe, indicator: indicatorOf(record.probe, cache) },
+      probe: record.probe,
       recorder: {
         products: recording.products,
         onLayer: (layer, rows, masses) => recording.step(layer, kept, rows, masses),
@@ -177,7 +177,10 @@ export function createGenerator(model: Qwen2_5_VLModel, runtime: RuntimeOptions 
 
     async generateAndScore(prompts, options, probe) {
       const recording = model.record(prompts, { count: options.count, maxTokens: options.maxNewTokens }, probe);
-      const { generated, prefilled } = await sample(prompts, options, { recording, probe: probe ?? null });
+      const { generated, prefilled } = await sample(prompts, options, {
+        recording,
+        probe: probe && decodeProbe(probe),
+      });
       const groups = prompts.map((prompt, g) => ({
         ...prompt,
         completions: generated[g]!.map(({ ids }) => ids),
@@ -224,7 +227,7 @@ interface Rollout {
 
 interface RecordedProbe {
   readonly recording: Recording;
-  readonly probe: LayerProbe | null;
+  readonly probe: DecodeProbe | undefined;
 }
 
 function createRow(group: number, completion: number, place: number, random: Random): Row {
@@ -267,10 +270,16 @@ function keepLive(live: readonly Row[], hidden: FloatTensor, workspace: Workspac
   return kept;
 }
 
-/** The indicators of the cache's groups in one rectangle: [groups, prompt, spans]. */
-function indicatorOf({ spans, indicators }: LayerProbe, { groups, layers }: KvCache): FloatTensor {
-  const longest = layers[0]!.kPrompt.dims[2]!;
-  const joined = zeros(groups.length, longest, spans);
-  for (const [g, { prompt }] of groups.entries()) joined.data.set(indicators[prompt]!, g * longest * spans);
-  return joined;
+/** The same probe, its indicators in one rectangle of the cache's groups. */
+function decodeProbe({ layers, spans, indicators }: LayerProbe): DecodeProbe {
+  return {
+    layers,
+    spans,
+    indicatorOf: ({ groups, layers: cached }) => {
+      const longest = cached[0]!.kPrompt.dims[2]!;
+      const joined = zeros(groups.length, longest, spans);
+      for (const [g, { prompt }] of groups.entries()) joined.data.set(indicators[prompt]!, g * longest * spans);
+      return joined;
+    },
+  };
 }

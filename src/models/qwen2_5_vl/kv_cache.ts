@@ -25,13 +25,13 @@ export interface KvCache {
   /** Tokens there is room for at a place. */
   readonly capacity: number;
   readonly layers: readonly LayerCache[];
-  /** Memory: a cache and the one made from it lie in different buffers. */
+  /** Memory: what is copied into another cache lies in other buffers there. */
   readonly workspace: Workspace;
-  readonly side: 0 | 1;
+  readonly sides: { readonly prompt: 0 | 1; readonly own: 0 | 1 };
 }
 
 /** Room is made for this many tokens at a time. */
-const TOKENS = 64;
+const TOKENS = 16;
 
 export interface KvCacheShape {
   readonly kvHeads: number;
@@ -55,10 +55,10 @@ export function createKvCache(workspace: Workspace, shape: KvCacheShape): KvCach
     rows,
     capacity: Math.min(TOKENS, maxTokens),
     workspace,
-    side: 0,
+    sides: { prompt: 0, own: 0 },
   };
   const prompts = (layer: number, name: string): FloatTensor =>
-    buffer(cache, `${layer}.${name}`, groups.length, kvHeads, longest, headDim);
+    buffer(workspace, 0, `${layer}.${name}`, groups.length, kvHeads, longest, headDim);
   const layers = Array.from(
     { length: shape.layers },
     (_, layer): LayerCache => ({
@@ -157,20 +157,16 @@ const WORTH_COPYING = 0.75;
 const NOBODY = -1;
 
 /** Zeros: what a mask hides has to be finite. */
-function buffer(
-  { workspace, side }: Pick<KvCache, 'workspace' | 'side'>,
-  name: string,
-  ...dims: number[]
-): FloatTensor {
+function buffer(workspace: Workspace, side: 0 | 1, name: string, ...dims: number[]): FloatTensor {
   const tensor = pin(workspace.get(`kv.${side}.${name}`, ...dims));
   tensor.data.fill(0);
   return tensor;
 }
 
 function emptyOwn(cache: Omit<KvCache, 'layers'>, layer: number): Pick<LayerCache, 'kOwn' | 'vOwn'> {
-  const { groups, kvHeads, rows, capacity, headDim } = cache;
+  const { groups, kvHeads, rows, capacity, headDim, workspace, sides } = cache;
   const own = (name: string): FloatTensor =>
-    buffer(cache, `${layer}.${name}`, groups.length, kvHeads, rows, capacity, headDim);
+    buffer(workspace, sides.own, `${layer}.${name}`, groups.length, kvHeads, rows, capacity, headDim);
   return { kOwn: own('kOwn'), vOwn: own('vOwn') };
 }
 
@@ -189,8 +185,10 @@ function moved(
 ): KvCache {
   const { kvHeads, headDim } = cache;
   const groups = kept.map((group) => cache.groups[group]!);
-  const side = cache.side === 0 ? 1 : 0;
-  const result: Omit<KvCache, 'layers'> = { ...cache, ...change, groups, side };
+  const everyGroup = kept.length === cache.groups.length;
+  const other = (side: 0 | 1): 0 | 1 => (side === 0 ? 1 : 0);
+  const sides = { prompt: everyGroup ? cache.sides.prompt : other(cache.sides.prompt), own: other(cache.sides.own) };
+  const result: Omit<KvCache, 'layers'> = { ...cache, ...change, groups, sides };
   const layers = cache.layers.map((layer, i): LayerCache => {
     const own = emptyOwn(result, i);
     for (const [place, source] of from.entries()) {
@@ -203,8 +201,9 @@ function moved(
       }
     }
     const prompts = (name: 'kPrompt' | 'vPrompt'): FloatTensor => {
+      if (everyGroup) return layer[name];
       const [, ...rest] = layer[name].dims as [number, ...number[]];
-      const picked = buffer(result, `${i}.${name}`, kept.length, ...rest);
+      const picked = buffer(cache.workspace, sides.prompt, `${i}.${name}`, kept.length, ...rest);
       for (const [g, group] of kept.entries())
         picked.data.set(rowsOfTensor(layer[name], group, group + 1).data, (g * picked.data.length) / kept.length);
       return picked;

@@ -72,9 +72,8 @@ export function createRecording(config: TextConfig, workspace: Workspace, shape:
   };
   const copyRows = (from: FloatTensor, to: FloatTensor, places: readonly number[]): void => {
     const width = to.dims[1]!;
-    for (const [i, place] of places.entries()) {
-      to.data.set(from.data.subarray(i * width, (i + 1) * width), place * width);
-    }
+    for (let i = 0; i < places.length; i++)
+      to.data.set(from.data.subarray(i * width, (i + 1) * width), places[i]! * width);
   };
 
   return {

@@ -148,5 +148,5 @@ test('tokens stay what they were while room is made and completions leave', () =
   expect(whose).toEqual([11]);
   expect(sizes.size).toBeGreaterThan(3);
   expect(cache.groups.length * cache.rows).toBe(1);
-  expect(cache.capacity).toBe(192);
+  expect(cache.capacity).toBe(160);
 });
