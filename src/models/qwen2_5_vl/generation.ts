@@ -7,6 +7,7 @@ import { type CompiledModule, compileModule } from '../../runtime/compiled_modul
 import type { RuntimeOptions } from '../../runtime/session.ts';
 import { type FloatTensor, floats, rows as rowsOf, zeros } from '../../runtime/tensor.ts';
 import { createWorkspace, type Workspace } from '../../runtime/workspace.ts';
+import { createExclusive } from '../../util/exclusive.ts';
 import type { Random } from '../../util/random.ts';
 import { weightsOf } from './bindings.ts';
 import { createDecodeStep, type DecodeProbe, FEW_ROWS } from './decode_step.ts';
@@ -65,6 +66,7 @@ export function createGenerator(model: Qwen2_5_VLModel, runtime: RuntimeOptions 
   const { text } = sizes;
   const { hiddenSize } = text;
   const workspace = createWorkspace();
+  const exclusive = createExclusive(); // rollouts share the workspace
   const decode = createDecodeStep(text, parameters, workspace, runtime);
   const samplers = new Map<string, CompiledModule>();
   const samplerOf = (rule: SamplingRule, few: boolean): CompiledModule => {
@@ -173,27 +175,29 @@ export function createGenerator(model: Qwen2_5_VLModel, runtime: RuntimeOptions 
   }
 
   return {
-    generate: async (prompts, options) => (await sample(prompts, options, null)).generated,
+    generate: (prompts, options) => exclusive(async () => (await sample(prompts, options, null)).generated),
 
-    async generateAndScore(prompts, options, probe) {
-      const recording = model.record(prompts, { count: options.count, maxTokens: options.maxNewTokens }, probe);
-      const { generated, prefilled } = await sample(prompts, options, {
-        recording,
-        probe: probe && decodeProbe(probe),
-      });
-      const groups = prompts.map((prompt, g) => ({
-        ...prompt,
-        completions: generated[g]!.map(({ ids }) => ids),
-        logps: generated[g]!.map(({ logps }) => logps),
-        entropies: generated[g]!.map(({ entropies }) => entropies),
-      }));
-      return { generated, scored: model.scoredFrom(recording, prefilled, groups, options.temperature) };
-    },
+    generateAndScore: (prompts, options, probe) => exclusive(() => sampleAndScore(prompts, options, probe)),
 
     async release() {
       await Promise.all([decode.release(), ...[...samplers.values()].map((sampler) => sampler.release())]);
     },
   };
+
+  async function sampleAndScore(prompts: readonly Prompt[], options: GenerateOptions, probe?: LayerProbe) {
+    const recording = model.record(prompts, { count: options.count, maxTokens: options.maxNewTokens }, probe);
+    const { generated, prefilled } = await sample(prompts, options, {
+      recording,
+      probe: probe && decodeProbe(probe),
+    });
+    const groups = prompts.map((prompt, g) => ({
+      ...prompt,
+      completions: generated[g]!.map(({ ids }) => ids),
+      logps: generated[g]!.map(({ logps }) => logps),
+      entropies: generated[g]!.map(({ entropies }) => entropies),
+    }));
+    return { generated, scored: model.scoredFrom(recording, prefilled, groups, options.temperature) };
+  }
 }
 
 // --- internal ---

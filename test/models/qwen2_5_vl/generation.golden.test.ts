@@ -44,6 +44,39 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
     });
   });
 
+  test('two calls at once wait for each other: each gives what it gives alone', async () => {
+    const all = [...prompts.values()];
+    const calls = [
+      () =>
+        generator.generate(
+          all.slice(0, 2),
+          options({ count: 3, temperature: 1, maxNewTokens: 40, random: createRandom(1) }),
+        ),
+      () =>
+        generator.generate(
+          all.slice(1, 4),
+          options({ count: 2, temperature: 1, maxNewTokens: 20, random: createRandom(2) }),
+        ),
+    ];
+    const alone = [await calls[0]!(), await calls[1]!()];
+    expect(await Promise.all(calls.map((call) => call()))).toEqual(alone);
+  });
+
+  test('sampler log-probabilities are those of scoring, past several growths of the cache', async () => {
+    const subset = [...prompts.values()].slice(0, 3);
+    const generated = await generator.generate(
+      subset,
+      options({ count: 3, temperature: 1, maxNewTokens: 90, stopIds: [] }),
+    );
+    const groups = subset.map((group, i) => ({ ...group, completions: generated[i]!.map(({ ids }) => ids) }));
+    const { completions } = await model.score(groups, { temperature: 1, keep: false });
+    const errors = completions.flatMap((group, g) =>
+      group.flatMap(({ logps }, c) => [...logps].map((logp, t) => Math.abs(logp - generated[g]![c]!.logps[t]!))),
+    );
+    expect(errors.length).toBe(3 * 3 * 90);
+    expect(Math.max(...errors)).toBeLessThan(5e-5);
+  });
+
   test('sampler log-probabilities are those of scoring', async () => {
     const subset = [...prompts.values()].slice(0, 3);
     const generated = await generator.generate(subset, options({ count: 5, temperature: 0.8 }));
