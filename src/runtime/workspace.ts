@@ -7,29 +7,38 @@ import { type FloatTensor, floats, sizeOf } from './tensor.ts';
 export interface Workspace {
   /** A tensor of these sizes in the buffer of that name; its contents are whatever was left there. */
   get(name: string, ...dims: number[]): FloatTensor;
-  /** Bytes held. */
+  /** Bytes that were asked for, by the largest tensor of each name; room that was never touched takes no memory. */
   readonly bytes: number;
 }
 
-const GROWTH = 9 / 8;
-
 export function createWorkspace(): Workspace {
-  const buffers = new Map<string, Float32Array>();
+  const buffers = new Map<string, { array: Float32Array; used: number }>();
   return {
     get(name, ...dims) {
       const size = sizeOf(dims);
       let buffer = buffers.get(name);
-      if (buffer === undefined || buffer.length < size) {
-        // A buffer that has grown once may grow again: some room keeps it from leaving one behind at every longer step.
-        buffer = new Float32Array(buffer === undefined ? size : Math.max(size, Math.ceil(GROWTH * buffer.length)));
+      if (buffer === undefined || buffer.array.length < size) {
+        buffer = { array: new Float32Array(withRoom(size)), used: 0 };
         buffers.set(name, buffer);
       }
-      return floats(buffer.subarray(0, size), dims);
+      buffer.used = Math.max(buffer.used, size);
+      return floats(buffer.array.subarray(0, size), dims);
     },
     get bytes() {
       let total = 0;
-      for (const buffer of buffers.values()) total += buffer.byteLength;
+      for (const { used } of buffers.values()) total += Float32Array.BYTES_PER_ELEMENT * used;
       return total;
     },
   };
+}
+
+// --- internal ---
+
+/**
+ * The next of four sizes per octave: a buffer that has to grow leaves its old memory to the garbage collector, so steps
+ * that are a little longer than those before should find room. Pages that nobody touches cost nothing.
+ */
+function withRoom(size: number): number {
+  const step = 2 ** Math.max(0, Math.floor(Math.log2(Math.max(1, size))) - 2);
+  return Math.ceil(size / step) * step;
 }

@@ -11,12 +11,21 @@ describe('a workspace', () => {
     expect(workspace.bytes).toBe(4 * (12 + 6));
   });
 
-  test('a buffer that grows leaves room, so that a little longer steps do not make it grow again', () => {
+  test('a buffer has room, so that a little longer steps do not make it grow', () => {
     const workspace = createWorkspace();
-    workspace.get('a', 800);
-    const grown = workspace.get('a', 801);
-    expect(workspace.bytes).toBe(4 * 900);
-    for (let size = 802; size <= 900; size++) expect(workspace.get('a', size).data.buffer).toBe(grown.data.buffer);
-    expect(workspace.get('a', 901).data.length).toBe(901);
+    const first = workspace.get('a', 801);
+    for (let size = 802; size <= 896; size++) expect(workspace.get('a', size).data.buffer).toBe(first.data.buffer);
+    expect(workspace.bytes).toBe(4 * 896);
+    const grown = workspace.get('a', 897);
+    expect(grown.data.length).toBe(897);
+    expect(grown.data.buffer).not.toBe(first.data.buffer);
+    expect(workspace.get('a', 1024).data.buffer).toBe(grown.data.buffer);
+  });
+
+  test('nothing and one element', () => {
+    const workspace = createWorkspace();
+    expect(workspace.get('a', 0, 5).data.length).toBe(0);
+    expect(workspace.get('b', 1).data.length).toBe(1);
+    expect(workspace.bytes).toBe(4);
   });
 });
