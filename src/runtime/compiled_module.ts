@@ -49,6 +49,29 @@ export function compileModule(
   };
 }
 
+export interface ModuleCache {
+  /** The module of that key, made and compiled when it is first asked for. */
+  get(key: string, make: () => Module, backward?: BackwardOptions): CompiledModule;
+  /** Releases all of them. */
+  release(): Promise<void>;
+}
+
+/** Variants of a module, of which a run needs some. */
+export function createModuleCache(runtime: RuntimeOptions = {}): ModuleCache {
+  const modules = new Map<string, CompiledModule>();
+  return {
+    get(key, make, backward) {
+      const known = modules.get(key) ?? compileModule(make(), backward, runtime);
+      modules.set(key, known);
+      return known;
+    },
+    async release() {
+      for (const module of modules.values()) await module.release();
+      modules.clear();
+    },
+  };
+}
+
 // --- internal ---
 
 function onlyFloats(tensors: Record<string, Tensor>): Record<string, FloatTensor> {

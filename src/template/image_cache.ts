@@ -3,6 +3,8 @@
  * Knows hashes and sizes, not pixels.
  */
 
+import { createByteCache } from '../util/byte_cache.ts';
+
 /** What the vision tower needs of one image. */
 export interface ProcessedImage {
   /** (t * h * w, channels * temporalPatch * patch * patch); made anew from the kept pixels at every access. */
@@ -28,33 +30,19 @@ export interface ImageCache {
 
 /** Least recently used out first, once the images together exceed `budget` bytes. */
 export function createImageCache(budget: number): ImageCache {
-  const entries = new Map<string, SizedImage>();
+  const kept = createByteCache<ProcessedImage>(budget);
   const pending = new Map<string, Promise<SizedImage>>();
-  let held = 0;
-  const store = (made: SizedImage): void => {
-    entries.set(made.image.hash, made);
-    held += made.bytes;
-    for (const [hash, oldest] of entries) {
-      if (held <= budget) break;
-      entries.delete(hash);
-      held -= oldest.bytes;
-    }
-  };
   return {
     get: async (hash, make) => {
-      const known = entries.get(hash);
-      if (known !== undefined) {
-        entries.delete(hash);
-        entries.set(hash, known);
-        return known.image;
-      }
+      const known = kept.get(hash);
+      if (known !== undefined) return known;
       const underWay = pending.get(hash);
       if (underWay !== undefined) return (await underWay).image;
       const making = make().finally(() => pending.delete(hash));
       pending.set(hash, making);
-      const made = await making;
-      store(made);
-      return made.image;
+      const { image, bytes } = await making;
+      kept.set(hash, image, bytes);
+      return image;
     },
   };
 }

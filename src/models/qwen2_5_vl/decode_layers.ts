@@ -29,7 +29,8 @@ export interface DecodeLayersOptions {
  * x [N, hidden] of the live rows -> y [N, hidden], and of each layer i: `k.i`, `v.i` [G*R, kvHeads * d] by place,
  * `x.i` [N, hidden] (its input; from layer 1), `o.i` [N, heads * d], `masses.i` [N, spans] of a probed one, and with
  * products all rows of a `LayerProducts`, as `products.i.q` and so on.
- * cos, sin [G*R, d / 2] by place; place int32 [G*R] says which live row stands at a place (any, if none), row int32 [N] where a live row stands.
+ * cos, sin [G*R, d / 2] by place; place int32 [G*R] says which live row stands at a place (any, if none), row int32 [N]
+ * where a live row stands.
  */
 export function decodeLayers(
   config: TextConfig,

@@ -2,9 +2,9 @@
  * Computes one token of every live completion: all decoder layers, in as few runs as keep the event loop alive.
  * Reads and fills the cache; does not sample.
  */
-import { type CompiledModule, compileModule } from '../../runtime/compiled_module.ts';
+import { type CompiledModule, createModuleCache } from '../../runtime/compiled_module.ts';
 import { pin, type RuntimeOptions } from '../../runtime/session.ts';
-import { type FloatTensor, ints, sizeOf, type Tensor } from '../../runtime/tensor.ts';
+import { type FloatTensor, gatherRows, ints, sizeOf, type Tensor } from '../../runtime/tensor.ts';
 import type { Workspace } from '../../runtime/workspace.ts';
 import { readWeightsOf, weightsOf } from './bindings.ts';
 import type { TextConfig } from './config.ts';
@@ -12,11 +12,12 @@ import { type DecodeLayersOptions, decodeLayers } from './decode_layers.ts';
 import { appendToken, type KvCache, unseenOwn, unseenPrompt } from './kv_cache.ts';
 import { createLayerTape, type LayerTape } from './layer_tape.ts';
 import type { Parameters } from './parameters.ts';
+import { piecesOf } from './pieces.ts';
 import { textAngles } from './text_decoder.ts';
 
 export interface DecodeStepInputs {
-  /** Embeddings of the last ids: [N, hidden] */
-  readonly x: FloatTensor;
+  /** The last id of each live completion. */
+  readonly ids: Int32Array;
   /** Rotary position of each of those ids, the same on all three axes. */
   readonly positions: readonly number[];
   /** Where each row stands in the cache. */
@@ -62,13 +63,9 @@ export function createDecodeStep(
   const { hiddenSize, numKeyValueHeads, headDim } = config;
   const keyWidth = numKeyValueHeads * headDim;
   const layerRuns = cutLayers(config, parameters);
-  const modules = new Map<string, CompiledModule>();
-  const moduleOf = (options: DecodeLayersOptions): CompiledModule => {
-    const key = JSON.stringify(options);
-    const known = modules.get(key) ?? compileModule(decodeLayers(config, options), {}, runtime);
-    modules.set(key, known);
-    return known;
-  };
+  const modules = createModuleCache(runtime);
+  const moduleOf = (options: DecodeLayersOptions): CompiledModule =>
+    modules.get(JSON.stringify(options), () => decodeLayers(config, options));
 
   /** Everything that stays the same while the same rows stand at the same places. */
   function arrange({ places, cache, probe, recorder }: DecodeStepInputs): Arrangement {
@@ -123,10 +120,10 @@ export function createDecodeStep(
 
   return {
     async run(inputs) {
-      const { x, positions, places, cache, length, recorder } = inputs;
+      const { ids, positions, places, cache, length, recorder } = inputs;
       if (arrangement === null || !isFor(arrangement, inputs)) arrangement = arrange(inputs);
       const { embeddings, runs, hidden } = arrangement;
-      embeddings.data.set(x.data);
+      gatherRows(parameters.value('model.embed_tokens.weight'), ids, embeddings);
       const placeCount = cache.groups.length * cache.rows;
       const placePositions = new Int32Array(3 * placeCount);
       for (const [row, at] of places.entries())
@@ -145,10 +142,7 @@ export function createDecodeStep(
       return hidden;
     },
 
-    async release() {
-      for (const module of modules.values()) await module.release();
-      modules.clear();
-    },
+    release: () => modules.release(),
   };
 }
 
@@ -206,9 +200,5 @@ function cutLayers({ numHiddenLayers }: TextConfig, parameters: Parameters): { f
     .filter((name) => name.startsWith('model.layers.0.'))
     .reduce((sum, name) => sum + 4 * sizeOf(parameters.shape(name)), 0);
   const most = parameters.inMemory ? Math.max(1, Math.floor(RUN_BYTES / layerBytes)) : 1;
-  const runCount = Math.ceil(numHiddenLayers / most);
-  return Array.from({ length: runCount }, (_, i) => {
-    const first = Math.ceil((i * numHiddenLayers) / runCount);
-    return { first, count: Math.ceil(((i + 1) * numHiddenLayers) / runCount) - first };
-  });
+  return piecesOf(numHiddenLayers, most).map(({ start, end }) => ({ first: start, count: end - start }));
 }

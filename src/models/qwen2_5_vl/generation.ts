@@ -3,9 +3,9 @@
  * What is sampled are ids; they are kept as they are and never turned into text and back here.
  */
 import { linear, linearFewRows } from '../../nn/linear.ts';
-import { type CompiledModule, compileModule } from '../../runtime/compiled_module.ts';
+import { createModuleCache } from '../../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../../runtime/session.ts';
-import { type FloatTensor, floats, rows as rowsOf, zeros } from '../../runtime/tensor.ts';
+import { type FloatTensor, floats, gatherRows, zeros } from '../../runtime/tensor.ts';
 import { createWorkspace, type Workspace } from '../../runtime/workspace.ts';
 import { createExclusive } from '../../util/exclusive.ts';
 import type { Random } from '../../util/random.ts';
@@ -68,24 +68,13 @@ export function createGenerator(model: Qwen2_5_VLModel, runtime: RuntimeOptions 
   const workspace = createWorkspace();
   const exclusive = createExclusive(); // rollouts share the workspace
   const decode = createDecodeStep(text, parameters, workspace, runtime);
-  const samplers = new Map<string, CompiledModule>();
-  const samplerOf = (rule: SamplingRule, few: boolean): CompiledModule => {
-    const key = JSON.stringify({ rule, few });
-    const known =
-      samplers.get(key) ?? compileModule(samplingHead(text, rule, few ? linearFewRows : linear), {}, runtime);
-    samplers.set(key, known);
-    return known;
-  };
-  const table = (): FloatTensor => parameters.value('model.embed_tokens.weight');
+  const samplers = createModuleCache(runtime);
 
   /** One decode step: hidden [N, h] of the live rows, given their last ids. */
   function step({ live, cache, length, nextPositions }: Rollout, record: RecordedProbe | null): Promise<FloatTensor> {
-    const count = live.length;
-    const x = workspace.get('x', count, hiddenSize);
-    for (const [i, row] of live.entries())
-      x.data.set(table().data.subarray(row.last * hiddenSize, (row.last + 1) * hiddenSize), i * hiddenSize);
+    const ids = Int32Array.from(live, ({ last }) => last);
     const positions = live.map(({ group }) => nextPositions[group]! + length);
-    const inputs = { x, positions, places: placesOf(live), cache, length };
+    const inputs = { ids, positions, places: placesOf(live), cache, length };
     if (record === null) return decode.run(inputs);
     const { recording } = record;
     const kept = recordedPlaces(live, recording);
@@ -107,6 +96,7 @@ export function createGenerator(model: Qwen2_5_VLModel, runtime: RuntimeOptions 
   ): Promise<{ generated: Generated[][]; prefilled: Prefilled }> {
     const { count, maxNewTokens, temperature, stopIds, bannedIds, random, signal, onTokens } = options;
     const rule: SamplingRule = { greedy: temperature === 0, topK: options.topK ?? 0, topP: options.topP ?? 1 };
+    const ruleName = JSON.stringify(rule);
     const inverseTemperature = floats(Float32Array.of(temperature === 0 ? 1 : 1 / temperature), []);
     const banned = floats(new Float32Array(text.vocabSize), [text.vocabSize]);
     for (const id of bannedIds) banned.data[id] = Number.NEGATIVE_INFINITY;
@@ -131,13 +121,17 @@ export function createGenerator(model: Qwen2_5_VLModel, runtime: RuntimeOptions 
     );
     const rollout: Rollout = { live: all, cache, length: 0, nextPositions: prefilled.nextPositions };
     let hidden = workspace.get('hidden', all.length, hiddenSize);
-    for (const [i, { group }] of all.entries())
-      hidden.data.set(rowsOf(prefilled.lastHidden, group, group + 1).data, i * hiddenSize);
+    gatherRows(
+      prefilled.lastHidden,
+      Int32Array.from(all, ({ group }) => group),
+      hidden,
+    );
 
     for (let token = 0; token < maxNewTokens && rollout.live.length > 0; token++) {
       signal?.throwIfAborted();
       const { live } = rollout;
-      const sampler = samplerOf(rule, live.length <= FEW_ROWS);
+      const few = live.length <= FEW_ROWS;
+      const sampler = samplers.get(`${ruleName} ${few}`, () => samplingHead(text, rule, few ? linearFewRows : linear));
       const uniform = Float32Array.from(live, (row) => Math.min(row.random.next(), LARGEST_UNIFORM));
       const sampled = await sampler.forward({
         ...weightsOf(sampler, parameters, headName(text)),
@@ -180,7 +174,7 @@ export function createGenerator(model: Qwen2_5_VLModel, runtime: RuntimeOptions 
     generateAndScore: (prompts, options, probe) => exclusive(() => sampleAndScore(prompts, options, probe)),
 
     async release() {
-      await Promise.all([decode.release(), ...[...samplers.values()].map((sampler) => sampler.release())]);
+      await Promise.all([decode.release(), samplers.release()]);
     },
   };
 
@@ -266,12 +260,9 @@ function dropFinished(rollout: Rollout): void {
 
 /** The rows of those that go on, moved together. */
 function keepLive(live: readonly Row[], hidden: FloatTensor, workspace: Workspace): FloatTensor {
-  const going = live.flatMap(({ finished }, i) => (finished ? [] : [i]));
+  const going = Int32Array.from(live.flatMap(({ finished }, i) => (finished ? [] : [i])));
   if (going.length === live.length) return hidden;
-  const width = hidden.dims[1]!;
-  const kept = workspace.get('kept', going.length, width);
-  for (const [to, from] of going.entries()) kept.data.set(rowsOf(hidden, from, from + 1).data, to * width);
-  return kept;
+  return gatherRows(hidden, going, workspace.get('kept', going.length, hidden.dims[1]!));
 }
 
 /** The same probe, its indicators in one rectangle of the cache's groups. */

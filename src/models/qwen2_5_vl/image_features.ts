@@ -3,6 +3,7 @@
  * Knows which images are the same by their hash; a budget in bytes bounds what is kept.
  */
 import { type FloatTensor, floats, rows } from '../../runtime/tensor.ts';
+import { createByteCache } from '../../util/byte_cache.ts';
 import { type ImagePatches, patchesOf, type VisionTape, type VisionTower } from './vision_tower.ts';
 
 /** Patches of an image and a name for its content; equal hashes mean equal pixels. */
@@ -29,18 +30,7 @@ export interface ImageFeatures {
 const BATCH_PATCHES = 8192;
 
 export function createImageFeatures(tower: VisionTower, isTrained: boolean, budget: number): ImageFeatures {
-  // Map order is age: the oldest entry is evicted first, and a hit makes an entry young again.
-  const kept = new Map<string, FloatTensor>();
-  let bytes = 0;
-  const remember = (hash: string, tokens: FloatTensor): void => {
-    kept.set(hash, tokens);
-    bytes += tokens.data.byteLength;
-    for (const [oldest, { data }] of kept) {
-      if (bytes <= budget) break;
-      kept.delete(oldest);
-      bytes -= data.byteLength;
-    }
-  };
+  const kept = createByteCache<FloatTensor>(budget);
   return {
     async encode(images, keep) {
       const tokens = new Map<string, FloatTensor>();
@@ -48,11 +38,7 @@ export function createImageFeatures(tower: VisionTower, isTrained: boolean, budg
       for (const image of images) {
         const known = isTrained ? undefined : kept.get(image.hash);
         if (known === undefined) missing.set(image.hash, image);
-        else {
-          kept.delete(image.hash);
-          kept.set(image.hash, known);
-          tokens.set(image.hash, known);
-        }
+        else tokens.set(image.hash, known);
       }
       const tapes: { tape: VisionTape; hashes: string[] }[] = [];
       for (const [number, batch] of batches([...missing.values()]).entries()) {
@@ -66,14 +52,14 @@ export function createImageFeatures(tower: VisionTower, isTrained: boolean, budg
           row += count;
           tokens.set(hash, own);
           // A copy: an image that is kept must not hold its whole batch in memory.
-          if (!isTrained) remember(hash, floats(own.data.slice(), own.dims));
+          if (!isTrained) kept.set(hash, floats(own.data.slice(), own.dims), own.data.byteLength);
         }
         if (encoded.tape !== null) tapes.push({ tape: encoded.tape, hashes: batch.map(({ hash }) => hash) });
       }
       return { tokens, tapes };
     },
     get bytes() {
-      return bytes;
+      return kept.bytes;
     },
     budget: isTrained ? 0 : budget,
   };

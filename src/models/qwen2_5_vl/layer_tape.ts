@@ -48,7 +48,7 @@ export function tensorsOf({ x, o, products }: LayerTape): FloatTensor[] {
 /** What attention's output module kept, by the names it has there. */
 export function keptOf(
   products: LayerProducts,
-  map: (name: string, tensor: FloatTensor) => FloatTensor,
+  map: (name: string, tensor: FloatTensor) => FloatTensor = (_, tensor) => tensor,
 ): Record<string, FloatTensor> {
   return Object.fromEntries(KEPT.map((name) => [name, map(name, products[name])]));
 }

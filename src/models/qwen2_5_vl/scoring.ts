@@ -4,13 +4,13 @@
  */
 import { type CompiledModule, compileModule } from '../../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../../runtime/session.ts';
-import { type FloatTensor, floats, ints, rows, type Tensor } from '../../runtime/tensor.ts';
+import { type FloatTensor, floats, gatherRows, ints, rows, type Tensor } from '../../runtime/tensor.ts';
 import type { Workspace } from '../../runtime/workspace.ts';
 import { accumulatorsOf, type NameOf, weightsOf } from './bindings.ts';
 import type { TextConfig } from './config.ts';
 import type { PackedBatch } from './packed.ts';
 import type { Parameters } from './parameters.ts';
-import { mostRows } from './pieces.ts';
+import { mostRows, piecesOf } from './pieces.ts';
 import { BACKWARD } from './run_limits.ts';
 import { type HeadSizes, scoringHead } from './text.ts';
 
@@ -82,15 +82,8 @@ export function createScoringHead(
   function* chunks(hidden: FloatTensor, { hiddenRows, targets }: Targets, temperature: number, times: number) {
     const most = Math.min(bytesRows, mostRows(head.module, times));
     const inverseTemperature = floats(Float32Array.of(1 / temperature), []);
-    // Chunks of equal size: a small last one would go through the weights for little.
-    const chunkRows = Math.ceil(targets.length / Math.ceil(targets.length / most));
-    for (let start = 0; start < targets.length; start += chunkRows) {
-      const end = Math.min(start + chunkRows, targets.length);
-      const picked = workspace.get('head.rows', end - start, h);
-      for (let i = start; i < end; i++) {
-        const row = hiddenRows[i]!;
-        picked.data.set(hidden.data.subarray(row * h, (row + 1) * h), (i - start) * h);
-      }
+    for (const { start, end } of piecesOf(targets.length, most)) {
+      const picked = gatherRows(hidden, hiddenRows.subarray(start, end), workspace.get('head.rows', end - start, h));
       const feeds: Record<string, Tensor> = {
         ...weightsOf(head, parameters, nameOf),
         hidden: picked,

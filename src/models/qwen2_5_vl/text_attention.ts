@@ -5,7 +5,7 @@
  */
 import type { Heads } from '../../nn/attention.ts';
 import { causalAttention, sharedPromptAttention, tiledAttention } from '../../nn/attention_modules.ts';
-import { type CompiledModule, compileModule } from '../../runtime/compiled_module.ts';
+import { createModuleCache } from '../../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../../runtime/session.ts';
 import { type FloatTensor, floats, ints, rows, type Tensor } from '../../runtime/tensor.ts';
 import { longestCompletion, type PackedBatch, type PackedGroup, type Span } from './packed.ts';
@@ -53,30 +53,19 @@ export interface TextAttention {
 const TILE = 256;
 
 export function createTextAttention(heads: Heads, runtime: RuntimeOptions = {}): TextAttention {
-  const modules = new Map<string, CompiledModule>();
-  const once = (key: string, make: () => CompiledModule): CompiledModule => {
-    const known = modules.get(key) ?? make();
-    modules.set(key, known);
-    return known;
-  };
-  const causal = () => once('causal', () => compileModule(causalAttention(heads), {}, runtime));
-  const weighted = () => once('weighted', () => compileModule(causalAttention(heads, { weights: true }), {}, runtime));
+  const modules = createModuleCache(runtime);
+  const causal = () => modules.get('causal', () => causalAttention(heads));
+  const weighted = () => modules.get('weighted', () => causalAttention(heads, { weights: true }));
   const shared = (spans: number) =>
-    once(`shared ${spans}`, () =>
-      compileModule(
-        sharedPromptAttention(heads, { spans }),
-        { from: ['out'], accumulateInputs: ['kPrefix', 'vPrefix'] },
-        runtime,
-      ),
-    );
+    modules.get(`shared ${spans}`, () => sharedPromptAttention(heads, { spans }), {
+      from: ['out'],
+      accumulateInputs: ['kPrefix', 'vPrefix'],
+    });
   const tiled = (spans: number) =>
-    once(`tiled ${spans}`, () =>
-      compileModule(
-        tiledAttention(heads, { spans }),
-        { from: ['out'], accumulateInputs: ['k', 'v', 'kPrefix', 'vPrefix'] },
-        runtime,
-      ),
-    );
+    modules.get(`tiled ${spans}`, () => tiledAttention(heads, { spans }), {
+      from: ['out'],
+      accumulateInputs: ['k', 'v', 'kPrefix', 'vPrefix'],
+    });
   const empty = floats(new Float32Array(0), [0, heads.kvHeads * heads.headDim]);
 
   return {
@@ -190,10 +179,7 @@ export function createTextAttention(heads: Heads, runtime: RuntimeOptions = {}):
       }
     },
 
-    async release() {
-      for (const module of modules.values()) await module.release();
-      modules.clear();
-    },
+    release: () => modules.release(),
   };
 }
 

@@ -138,7 +138,7 @@ export function createTextDecoder(
         const weights = await outputWeights(layer);
         if (tape.products === null) await forwardInPieces(after, 'forward', weights, outputFeeds, { y });
         else {
-          const kept = keptOf(tape.products, (_, tensor) => tensor);
+          const kept = keptOf(tape.products);
           await forwardInPieces(after, 'forwardKeeping', weights, outputFeeds, { y, ...kept });
         }
         onLayer?.(layer, tape);
