@@ -1,19 +1,51 @@
 /**
- * The sum of squares over gradient arrays as a whole, for their norm.
- * Plain loops over memory; knows no tensor and no graph.
+ * Sums of squares of gradient arrays, for their norm: most of it in the runtime, on all threads.
+ * Knows arrays; no parameter and no loss.
  */
+import type { Graph } from '../graph/graph.ts';
+import { sumOfSquares as sumOfSquaresOver } from '../graph/ops/reduce.ts';
+import { input } from '../graph/value.ts';
+import { compile, type RuntimeOptions } from '../runtime/session.ts';
+import { floats } from '../runtime/tensor.ts';
 
-/** Σ x² over all elements of all arrays, added up in float64. */
-export function sumOfSquares(arrays: Iterable<Float32Array>): number {
-  let total = 0;
-  for (const array of arrays) total += sumOfSquaresOf(array);
-  return total;
+export interface SumOfSquares {
+  /**
+   * Σ x² of each array. Blocks of 256 elements are added up in float32, everything else in float64; where squares leave
+   * the range of float32, everything.
+   */
+  of(arrays: readonly Float32Array[]): Promise<number[]>;
+  release(): Promise<void>;
 }
 
-// --- internal ---
+export async function createSumOfSquares(options: RuntimeOptions = {}): Promise<SumOfSquares> {
+  const executable = await compile(blockSums(), options);
+  let sums = new Float32Array(0);
 
-/** Four sums side by side: one alone would wait for its last addition at every element. */
-function sumOfSquaresOf(x: Float32Array): number {
+  async function sumOf(x: Float32Array): Promise<number> {
+    const blocks = Math.floor(x.length / BLOCK);
+    if (x.length < WORTH_A_RUN) return sumOfSquares(x);
+    if (sums.length < blocks) sums = new Float32Array(blocks);
+    const whole = blocks * BLOCK;
+    const into = { sums: floats(sums.subarray(0, blocks), [blocks]) };
+    await executable.run({ x: floats(x.subarray(0, whole), [blocks, BLOCK]) }, into);
+    let total = sumOfSquares(x.subarray(whole));
+    for (let i = 0; i < blocks; i++) total += sums[i]!;
+    return total > SMALLEST * x.length && total < Number.POSITIVE_INFINITY ? total : sumOfSquares(x);
+  }
+
+  return {
+    async of(arrays) {
+      const totals: number[] = [];
+      for (const array of arrays) totals.push(await sumOf(array));
+      return totals;
+    },
+    release: () => executable.release(),
+  };
+}
+
+/** Σ x² in float64. */
+export function sumOfSquares(x: Float32Array): number {
+  // Four sums side by side: one alone would wait for its last addition at every element.
   const whole = x.length - (x.length % 4);
   let [a, b, c, d] = [0, 0, 0, 0];
   for (let i = 0; i < whole; i += 4) {
@@ -29,4 +61,18 @@ function sumOfSquaresOf(x: Float32Array): number {
   }
   for (let i = whole; i < x.length; i++) a += x[i]! ** 2;
   return a + b + (c + d);
+}
+
+// --- internal ---
+
+/** Elements whose squares are added up in float32. */
+const BLOCK = 256;
+/** Fewer elements are summed here before a run has begun. */
+const WORTH_A_RUN = 2 ** 15;
+/** A mean square below it may have lost squares that float32 takes for 0. */
+const SMALLEST = 2 ** -100;
+
+function blockSums(): Graph {
+  const x = input('x', ['blocks', BLOCK]);
+  return { name: 'sum of squares', inputs: { x }, outputs: { sums: sumOfSquaresOver(x, [1]) } };
 }

@@ -9,7 +9,7 @@ import { SightlineError } from '../errors.ts';
 import type { Parameters } from '../models/qwen2_5_vl/parameters.ts';
 import { type AdamW, type AdamWOptions, createAdamW } from '../optim/adamw.ts';
 import { clipCoefficient, globalNorm } from '../optim/clip.ts';
-import { sumOfSquares } from '../optim/gradients.ts';
+import { createSumOfSquares } from '../optim/gradients.ts';
 import type { Schedule } from '../optim/schedule.ts';
 
 /** Whether weight decay applies to a parameter. */
@@ -76,6 +76,7 @@ export interface Updater {
 export async function createUpdater(parameters: Parameters, options: UpdateOptions): Promise<Updater> {
   const { schedule, weightDecay, maxGradNorm, decays = matricesDecay, patience = 5 } = options;
   const adamw: AdamW = await createAdamW(options);
+  const squares = await createSumOfSquares(options);
   const trained = parameters.trained.map((name) => {
     const { data, dims } = parameters.value(name);
     const moments: Moments = { m: new Float32Array(data.length), v: new Float32Array(data.length) };
@@ -86,14 +87,14 @@ export async function createUpdater(parameters: Parameters, options: UpdateOptio
   return {
     async update() {
       const gradients = trained.map(({ name }) => parameters.gradient(name).data);
-      const gradNorm = globalNorm(gradients.map((gradient) => sumOfSquares([gradient])));
+      const gradNorm = globalNorm(await squares.of(gradients));
       const learningRate = schedule(counts.steps);
       const skipped = !Number.isFinite(gradNorm);
-      if (!skipped) {
+      if (skipped) parameters.zeroGradients();
+      else {
         const rows = trained.map((row, i) => ({ ...row, grad: gradients[i]!, learningRate }));
         await adamw.update(rows, { step: counts.updates + 1, gradScale: clipCoefficient(gradNorm, maxGradNorm) });
       }
-      parameters.zeroGradients();
       counts = {
         steps: counts.steps + 1,
         updates: counts.updates + (skipped ? 0 : 1),
@@ -115,7 +116,9 @@ export async function createUpdater(parameters: Parameters, options: UpdateOptio
       counts = state.counts;
     },
 
-    release: () => adamw.release(),
+    async release() {
+      await Promise.all([adamw.release(), squares.release()]);
+    },
   };
 }
 
