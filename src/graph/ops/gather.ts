@@ -1,7 +1,7 @@
 /**
  * Picking rows and elements by index, and putting them back.
  */
-import { showShape } from '../shape.ts';
+import { sameShape, showShape } from '../shape.ts';
 import { none, scalar, type Value } from '../value.ts';
 import { makeNode, requireFloat } from './define.ts';
 import { expand, reshape } from './movement.ts';
@@ -96,6 +96,29 @@ export function takeSlices(x: Value, index: Value): Value {
       return emitter.node('GatherND', [rows!, places], { batch_dims: 1 });
     },
     vjp: none('only sampling uses it'),
+  });
+}
+
+/**
+ * x with slice i of `slices` [m, ...] put where row i of `index` [m, k] (int32) says: k indices, of x's first k axes. No
+ * place may be named twice. Where the result is written to x's own buffer, nothing else is touched.
+ */
+export function putSlices(x: Value, index: Value, slices: Value): Value {
+  requireFloat('putSlices', x, slices);
+  const [count, depth] = index.shape;
+  const expected = typeof depth === 'number' ? [count!, ...x.shape.slice(depth)] : null;
+  if (index.dtype !== 'int32' || index.shape.length !== 2 || expected === null || !sameShape(slices.shape, expected)) {
+    throw new Error(
+      `putSlices: ${showShape(slices.shape)} at ${index.dtype} ${showShape(index.shape)} are no slices of ${showShape(x.shape)}`,
+    );
+  }
+  return makeNode({
+    op: 'putSlices',
+    inputs: [x, index, slices],
+    shape: x.shape,
+    emit: (emitter, [whole, places, parts]) =>
+      emitter.node('ScatterND', [whole!, emitter.node('Cast', [places!], { to: 7 }), parts!]),
+    vjp: none('only decoding uses it'),
   });
 }
 

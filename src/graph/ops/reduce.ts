@@ -60,9 +60,10 @@ export function logSoftmax(x: Value): Value {
 /**
  * Element index[i] of the log-softmax of each row i: x [n, v], index [n] (int32) -> [n, 1]. The gradient is
  * (one at index - softmax) dy in three passes after the log-softmax; that of `takeFromRows(logSoftmax(x))` takes six.
+ *
+ * @param logs the log-softmax of x, where it has another use as well
  */
-export function logSoftmaxAt(x: Value, index: Value): Value {
-  const logs = logSoftmax(x);
+export function logSoftmaxAt(x: Value, index: Value, logs: Value = logSoftmax(x)): Value {
   const picked = takeFromRows(logs, index);
   return makeNode({
     op: 'logSoftmaxAt',

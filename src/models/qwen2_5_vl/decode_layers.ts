@@ -1,10 +1,10 @@
 /**
- * A run of decoder layers as one module for one token of every live completion: the whole step, or a part of it, is
- * one call of the runtime. Keys and values of the step come out of it; whoever keeps the cache puts them there.
+ * A run of decoder layers as one module for one token of every completion: the whole step, or a part of it, is one call
+ * of the runtime. Keys and values of the step go into the cache on the way; the last run draws the next token.
  */
 import type { Constant, Module } from '../../graph/module.ts';
-import { permuteRows } from '../../graph/ops/gather.ts';
-import { slice } from '../../graph/ops/movement.ts';
+import { putSlices } from '../../graph/ops/gather.ts';
+import { reshape, slice } from '../../graph/ops/movement.ts';
 import { rmsNorm } from '../../graph/ops/norm.ts';
 import { rotary } from '../../graph/ops/rotary.ts';
 import type { Shape } from '../../graph/shape.ts';
@@ -12,6 +12,7 @@ import type { Value } from '../../graph/value.ts';
 import { decodeAttention } from '../../nn/decode_attention.ts';
 import { linear, linearFewRows } from '../../nn/linear.ts';
 import type { TextConfig } from './config.ts';
+import { type SamplingHead, samplingHead } from './sampling.ts';
 import { attentionOutput } from './text.ts';
 
 export interface DecodeLayersOptions {
@@ -23,18 +24,20 @@ export interface DecodeLayersOptions {
   readonly spans: number;
   /** Return results of products for backward, too. */
   readonly products: boolean;
+  /** Draw a token from the last layer's rows. */
+  readonly sampling: SamplingHead | null;
 }
 
 /**
- * x [N, hidden] of the live rows -> y [N, hidden], and of each layer i: `k.i`, `v.i` [G*R, kvHeads * d] by place,
- * `x.i` [N, hidden] (its input; from layer 1), `o.i` [N, heads * d], `masses.i` [N, spans] of a probed one, and with
- * products all rows of a `LayerProducts`, as `products.i.q` and so on.
- * cos, sin [G*R, d / 2] by place; place int32 [G*R] says which live row stands at a place (any, if none), row int32 [N]
- * where a live row stands.
+ * Everything goes by place, rows of places where no completion stands included.
+ * x [G*R, hidden] -> y [G*R, hidden], and of each layer i: `k.i`, `v.i` [G, kvHeads, R, T, d], the cache's own tokens with
+ * this one put in at `slots` int32 [G*R*kvHeads, 4]; `x.i` [G*R, hidden] (its input; from layer 1), `o.i`
+ * [G*R, heads * d], `masses.i` [G*R, spans] of a probed one, and with products all rows of a `LayerProducts`, as
+ * `products.i.q` and so on. With sampling, what the sampling head returns. cos, sin [G*R, d / 2]; unseen [G, P + T].
  */
 export function decodeLayers(
   config: TextConfig,
-  { count, fewRows, probed, spans, products }: DecodeLayersOptions,
+  { count, fewRows, probed, spans, products, sampling }: DecodeLayersOptions,
 ): Module {
   const { hiddenSize, numAttentionHeads, numKeyValueHeads: kvHeads, headDim, rmsNormEps } = config;
   const heads = { heads: numAttentionHeads, kvHeads, headDim };
@@ -45,15 +48,15 @@ export function decodeLayers(
     'self_attn.qkv_proj.bias': [queryWidth + 2 * keyWidth],
   };
   const after = attentionOutput(config, fewRows);
-  const params: Record<string, Shape> = {};
+  const head = sampling === null ? null : samplingHead(config, sampling, fewRows ? linearFewRows : linear, 'G*R');
+  const params: Record<string, Shape> = { ...head?.params };
   const constants: Record<string, Constant> = {
     cos: { shape: ['G*R', headDim / 2] },
     sin: { shape: ['G*R', headDim / 2] },
-    place: { shape: ['G*R'], dtype: 'int32' },
-    row: { shape: ['N'], dtype: 'int32' },
-    unseenPrompt: { shape: ['G', 'P'] },
-    unseenOwn: { shape: ['T'] },
+    slots: { shape: [`${kvHeads}*G*R`, 4], dtype: 'int32' },
+    unseen: { shape: ['G', 'P+T'] },
     ...(probed.length === 0 ? {} : { indicator: { shape: ['G', 'P', spans] } }),
+    ...head?.constants,
   };
   for (let layer = 0; layer < count; layer++) {
     for (const [name, shape] of Object.entries({ ...before, ...after.params })) params[`${layer}.${name}`] = shape;
@@ -63,51 +66,47 @@ export function decodeLayers(
   return {
     name: `${count} decode layers`,
     params,
-    inputs: { x: ['N', hiddenSize] },
+    inputs: { x: ['G*R', hiddenSize] },
     constants,
     build: (w): Record<string, Value> => {
       const outputs: Record<string, Value> = {};
       let x = w.x!;
       for (let layer = 0; layer < count; layer++) {
-        const toPlaces = (rows: Value): Value => permuteRows(rows, w.place!, w.row!);
-        const toRows = (places: Value): Value => permuteRows(places, w.row!, w.place!);
         const param = (name: string): Value => w[`${layer}.${name}`]!;
+        const put = (cache: string, rows: Value): Value =>
+          putSlices(w[`${cache}.${layer}`]!, w.slots!, reshape(rows, [`${kvHeads}*G*R`, headDim]));
 
         const normed = rmsNorm(x, param('input_layernorm.weight'), rmsNormEps);
         const project = fewRows ? linearFewRows : linear;
-        const qkv = toPlaces(project(normed, param('self_attn.qkv_proj.weight'), param('self_attn.qkv_proj.bias')));
+        const qkv = project(normed, param('self_attn.qkv_proj.weight'), param('self_attn.qkv_proj.bias'));
         const turned = rotary(slice(qkv, 1, 0, queryWidth + keyWidth), w.cos!, w.sin!, numAttentionHeads + kvHeads);
         const q = slice(turned, 1, 0, queryWidth);
         const k = slice(turned, 1, queryWidth, queryWidth + keyWidth);
         const v = slice(qkv, 1, queryWidth + keyWidth, queryWidth + 2 * keyWidth);
-        const { out, masses } = decodeAttention(
+        const [kOwn, vOwn] = [put('kOwn', k), put('vOwn', v)];
+        const { out: o, masses } = decodeAttention(
           {
             q,
-            k,
-            v,
             kPrompt: w[`kPrompt.${layer}`]!,
             vPrompt: w[`vPrompt.${layer}`]!,
-            kOwn: w[`kOwn.${layer}`]!,
-            vOwn: w[`vOwn.${layer}`]!,
-            unseenPrompt: w.unseenPrompt!,
-            unseenOwn: w.unseenOwn!,
+            kOwn,
+            vOwn,
+            unseen: w.unseen!,
             indicator: probed.includes(layer) ? w.indicator : undefined,
           },
           heads,
         );
-        const o = toRows(out);
         if (layer > 0) outputs[`x.${layer}`] = x;
-        Object.assign(outputs, { [`k.${layer}`]: k, [`v.${layer}`]: v, [`o.${layer}`]: o });
-        if (masses !== null) outputs[`masses.${layer}`] = toRows(masses);
+        Object.assign(outputs, { [`k.${layer}`]: kOwn, [`v.${layer}`]: vOwn, [`o.${layer}`]: o });
+        if (masses !== null) outputs[`masses.${layer}`] = masses;
         const params = Object.fromEntries(Object.keys(after.params).map((name) => [name, param(name)]));
         const { y, ...kept } = after.build({ ...params, x, o });
-        if (products) {
-          const rows = { q: toRows(q), k: toRows(k), v: toRows(v), ...kept };
-          for (const [name, value] of Object.entries(rows)) outputs[`products.${layer}.${name}`] = value;
-        }
+        if (products)
+          for (const [name, value] of Object.entries({ q, k, v, ...kept }))
+            outputs[`products.${layer}.${name}`] = value;
         x = y!;
       }
-      return { ...outputs, y: x };
+      return { ...outputs, y: x, ...head?.build({ ...w, hidden: x }) };
     },
   };
 }

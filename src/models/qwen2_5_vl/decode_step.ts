@@ -1,30 +1,32 @@
 /**
- * Computes one token of every live completion: all decoder layers, in as few runs as keep the event loop alive.
- * Reads and fills the cache; does not sample.
+ * Computes one token of every completion: all decoder layers and the draw of the next token, in as few runs as keep the
+ * event loop alive. Reads and fills the cache. Everything goes by place; at a place where no completion stands, anything
+ * may be fed, and what comes out means nothing.
  */
 import { type CompiledModule, createModuleCache } from '../../runtime/compiled_module.ts';
 import { pin, type RuntimeOptions } from '../../runtime/session.ts';
-import { type FloatTensor, gatherRows, ints, sizeOf, type Tensor } from '../../runtime/tensor.ts';
+import { type FloatTensor, floats, gatherRows, sizeOf, type Tensor } from '../../runtime/tensor.ts';
 import type { Workspace } from '../../runtime/workspace.ts';
-import { readWeightsOf, weightsOf } from './bindings.ts';
+import { type NameOf, readWeightsOf, weightsOf } from './bindings.ts';
 import type { TextConfig } from './config.ts';
 import { type DecodeLayersOptions, decodeLayers } from './decode_layers.ts';
-import { appendToken, type KvCache, unseenOwn, unseenPrompt } from './kv_cache.ts';
+import { type KvCache, openToken } from './kv_cache.ts';
 import { createLayerTape, type LayerTape } from './layer_tape.ts';
 import type { Parameters } from './parameters.ts';
 import { piecesOf } from './pieces.ts';
+import type { SamplingHead } from './sampling.ts';
+import { headName } from './scoring.ts';
 import { textAngles } from './text_decoder.ts';
 
 export interface DecodeStepInputs {
-  /** The last id of each live completion. */
+  /** The last id of each completion, its rotary position (the same on all three axes), and a number in [0, 1) to draw with. */
   readonly ids: Int32Array;
-  /** Rotary position of each of those ids, the same on all three axes. */
-  readonly positions: readonly number[];
-  /** Where each row stands in the cache. */
-  readonly places: Int32Array;
+  readonly positions: Int32Array;
+  readonly uniform: Float32Array;
   readonly cache: KvCache;
   /** Tokens the cache holds of each completion. */
   readonly length: number;
+  readonly sampling: Sampling;
   readonly probe?: DecodeProbe;
   /** Who takes each layer's rows and masses; they are overwritten by the next step. */
   readonly recorder?: {
@@ -32,6 +34,24 @@ export interface DecodeStepInputs {
     readonly products: boolean;
     readonly onLayer: (layer: number, rows: LayerTape, masses: FloatTensor | null) => void;
   };
+}
+
+/** How tokens are drawn, the same in all steps of a rollout. */
+export interface Sampling {
+  readonly head: SamplingHead;
+  /** [vocab]: 0, or -inf for ids that must not be drawn. */
+  readonly banned: FloatTensor;
+  /** [] */
+  readonly inverseTemperature: FloatTensor;
+}
+
+/** What was drawn; overwritten by the next step. */
+export interface Drawn {
+  readonly id: FloatTensor;
+  readonly logp: FloatTensor;
+  readonly entropy: FloatTensor;
+  /** [places, vocab], if the sampling head returns them. */
+  readonly logps?: FloatTensor;
 }
 
 /** Attention masses to measure. */
@@ -43,8 +63,8 @@ export interface DecodeProbe {
 }
 
 export interface DecodeStep {
-  /** Output of the last layer [N, hidden]; the cache holds one token more. */
-  run(inputs: DecodeStepInputs): Promise<FloatTensor>;
+  /** Output of the last layer [places, hidden], and the next tokens; the cache holds one token more. */
+  run(inputs: DecodeStepInputs): Promise<{ hidden: FloatTensor; drawn: Drawn }>;
   release(): Promise<void>;
 }
 
@@ -54,92 +74,116 @@ export const FEW_ROWS = 32;
 /** Weights of one run: some 20 ms of streaming, in which nothing else happens. */
 const RUN_BYTES = 512 * 2 ** 20;
 
+/** Room for what a sampling head returns of so many rows. */
+export function drawnRows(workspace: Workspace, rows: number, { logps }: SamplingHead, vocabSize: number): Drawn {
+  const buffer = (name: string, width: number): FloatTensor => pin(workspace.get(`drawn.${name}`, rows, width));
+  return {
+    id: buffer('id', 1),
+    logp: buffer('logp', 1),
+    entropy: buffer('entropy', 1),
+    ...(logps ? { logps: buffer('logps', vocabSize) } : {}),
+  };
+}
+
 export function createDecodeStep(
   config: TextConfig,
   parameters: Parameters,
   workspace: Workspace,
   runtime: RuntimeOptions = {},
 ): DecodeStep {
-  const { hiddenSize, numKeyValueHeads, headDim } = config;
-  const keyWidth = numKeyValueHeads * headDim;
+  const { hiddenSize, headDim, numHiddenLayers, vocabSize } = config;
   const layerRuns = cutLayers(config, parameters);
   const modules = createModuleCache(runtime);
   const moduleOf = (options: DecodeLayersOptions): CompiledModule =>
     modules.get(JSON.stringify(options), () => decodeLayers(config, options));
 
-  /** Everything that stays the same while the same rows stand at the same places. */
-  function arrange({ places, cache, probe, recorder }: DecodeStepInputs): Arrangement {
-    const rows = places.length;
-    const placeCount = cache.groups.length * cache.rows;
+  /** Everything that stays the same while the cache does. */
+  function arrange({ cache, sampling, probe, recorder }: DecodeStepInputs): Arrangement {
+    const places = cache.groups.length * cache.rows;
     const products = recorder?.products ?? false;
-    const buffer = (name: string, count: number, width: number): FloatTensor =>
-      pin(workspace.get(`decode.${name}`, count, width));
-    const place = new Int32Array(placeCount);
-    for (const [row, at] of places.entries()) place[at] = row;
-    const standing = {
-      place: pin(ints(place, [placeCount])),
-      row: pin(ints(places, [rows])),
-      unseenPrompt: pin(unseenPrompt(cache)),
+    const buffer = (name: string, width: number): FloatTensor => pin(workspace.get(`decode.${name}`, places, width));
+    const embeddings = buffer('x', hiddenSize);
+    const angles = { cos: buffer('cos', headDim / 2), sin: buffer('sin', headDim / 2) };
+    const uniform = pin(floats(new Float32Array(places), [places]));
+    const standing: Record<string, Tensor> = {
+      ...angles,
+      unseen: cache.unseen,
+      slots: cache.slots,
       ...(probe === undefined ? {} : { indicator: pin(probe.indicatorOf(cache)) }),
     };
-    const embeddings = buffer('x', rows, hiddenSize);
+    const drawn = drawnRows(workspace, places, sampling.head, vocabSize);
     let x = embeddings;
     const runs: Run[] = [];
     for (const { first, count } of layerRuns) {
       const layers = Array.from({ length: count }, (_, i) => first + i);
       const probed = layers.flatMap((layer, i) => (probe?.layers.includes(layer) ? [i] : []));
       const spans = probed.length === 0 ? 0 : probe!.spans;
-      const module = moduleOf({ count, fewRows: rows <= FEW_ROWS, probed, spans, products });
+      const isLast = first + count === numHiddenLayers;
+      const module = moduleOf({
+        count,
+        fewRows: places <= FEW_ROWS,
+        probed,
+        spans,
+        products,
+        sampling: isLast ? sampling.head : null,
+      });
       const input = x;
-      x = buffer(`y.${first}`, rows, hiddenSize);
-      const weights = parameters.inMemory ? weightsOf(module, parameters, runName(first)) : {};
+      x = buffer(`y.${first}`, hiddenSize);
+      const weights = parameters.inMemory ? weightsOf(module, parameters, nameIn(config, first)) : {};
       const feeds: Record<string, Tensor> = { ...weights, ...standing, x: input };
       const into: Record<string, FloatTensor> = { y: x };
-      const steps = layers.map((layer, i): LayerStep => {
+      if (isLast) {
+        const { banned, inverseTemperature } = sampling;
+        Object.assign(feeds, { banned, inverseTemperature, uniform });
+        Object.assign(into, drawn);
+      }
+      const taken = layers.map((layer, i): LayerRows => {
         const tape = createLayerTape(
           config,
-          (name, width) => (name === 'x' && i === 0 ? input : buffer(`${layer}.${name}`, rows, width)),
+          (name, width) => (name === 'x' && i === 0 ? input : buffer(`${layer}.${name}`, width)),
           products,
         );
-        const k = buffer(`${layer}.k by place`, placeCount, keyWidth);
-        const v = buffer(`${layer}.v by place`, placeCount, keyWidth);
-        const masses = probed.includes(i) ? buffer(`${layer}.masses`, rows, spans) : null;
-        for (const [name, tensor] of Object.entries(cache.layers[layer]!)) feeds[`${name}.${i}`] = tensor;
-        Object.assign(into, { [`k.${i}`]: k, [`v.${i}`]: v, [`o.${i}`]: tape.o });
+        const masses = probed.includes(i) ? buffer(`${layer}.masses`, spans) : null;
+        const { kPrompt, vPrompt, kOwn, vOwn } = cache.layers[layer]!;
+        Object.assign(feeds, {
+          [`kPrompt.${i}`]: kPrompt,
+          [`vPrompt.${i}`]: vPrompt,
+          [`kOwn.${i}`]: kOwn,
+          [`vOwn.${i}`]: vOwn,
+        });
+        // The cache's own memory: the step's keys and values are put into it.
+        Object.assign(into, { [`k.${i}`]: kOwn, [`v.${i}`]: vOwn, [`o.${i}`]: tape.o });
         if (i > 0) into[`x.${i}`] = tape.x;
         if (masses !== null) into[`masses.${i}`] = masses;
         for (const [name, tensor] of Object.entries(tape.products ?? {})) into[`products.${i}.${name}`] = tensor;
-        return { layer, tape, k, v, masses };
+        return { layer, tape, masses };
       });
-      runs.push({ first, module, feeds, into, steps });
+      runs.push({ first, module, feeds, into, layers: taken });
     }
-    return { places, cache, probe, products, embeddings, runs, hidden: x };
+    return { cache, sampling, probe, products, embeddings, angles, uniform, runs, hidden: x, drawn };
   }
 
   let arrangement: Arrangement | null = null;
 
   return {
     async run(inputs) {
-      const { ids, positions, places, cache, length, recorder } = inputs;
+      const { ids, positions, cache, length, recorder } = inputs;
       if (arrangement === null || !isFor(arrangement, inputs)) arrangement = arrange(inputs);
-      const { embeddings, runs, hidden } = arrangement;
+      const { embeddings, angles, uniform, runs, hidden, drawn } = arrangement;
       gatherRows(parameters.value('model.embed_tokens.weight'), ids, embeddings);
-      const placeCount = cache.groups.length * cache.rows;
-      const placePositions = new Int32Array(3 * placeCount);
-      for (const [row, at] of places.entries())
-        for (let axis = 0; axis < 3; axis++) placePositions[axis * placeCount + at] = positions[row]!;
-      const { cos, sin } = textAngles(config, { rows: placeCount, positions: placePositions });
-      const changing = { cos, sin, unseenOwn: unseenOwn(cache, length) };
-      for (const { first, module, feeds, into, steps } of runs) {
+      const rows = ids.length;
+      const { cos, sin } = textAngles(config, { rows, positions: threefold(positions) });
+      angles.cos.data.set(cos.data);
+      angles.sin.data.set(sin.data);
+      uniform.data.set(inputs.uniform);
+      openToken(cache, length);
+      for (const { first, module, feeds, into, layers } of runs) {
         // Weights in memory are bound already; others are read when they are used.
-        if (!parameters.inMemory) Object.assign(feeds, await readWeightsOf(module, parameters, runName(first)));
-        await module.forward(Object.assign(feeds, changing), into);
-        for (const { layer, tape, k, v, masses } of steps) {
-          appendToken(cache, layer, length, places, { k, v });
-          recorder?.onLayer(layer, tape, masses);
-        }
+        if (!parameters.inMemory) Object.assign(feeds, await readWeightsOf(module, parameters, nameIn(config, first)));
+        await module.forward(feeds, into);
+        for (const { layer, tape, masses } of layers) recorder?.onLayer(layer, tape, masses);
       }
-      return hidden;
+      return { hidden, drawn };
     },
 
     release: () => modules.release(),
@@ -148,51 +192,58 @@ export function createDecodeStep(
 
 // --- internal ---
 
-/** The runs of a step for certain rows at certain places, bound to their tensors. */
-interface Arrangement extends Pick<DecodeStepInputs, 'places' | 'cache' | 'probe'> {
+/** The runs of a step for a cache, bound to their tensors. */
+interface Arrangement extends Pick<DecodeStepInputs, 'cache' | 'sampling' | 'probe'> {
   readonly products: boolean;
   readonly embeddings: FloatTensor;
+  readonly angles: { readonly cos: FloatTensor; readonly sin: FloatTensor };
+  readonly uniform: FloatTensor;
   readonly runs: readonly Run[];
   readonly hidden: FloatTensor;
+  readonly drawn: Drawn;
 }
 
 interface Run {
   /** Its first layer. */
   readonly first: number;
   readonly module: CompiledModule;
-  /** What changes with every token is put in before each run. */
   readonly feeds: Record<string, Tensor>;
   readonly into: Readonly<Record<string, FloatTensor>>;
-  readonly steps: readonly LayerStep[];
+  readonly layers: readonly LayerRows[];
 }
 
-/** What a layer leaves. */
-interface LayerStep {
+/** What a layer leaves for a recorder. */
+interface LayerRows {
   readonly layer: number;
   readonly tape: LayerTape;
-  /** [places, kvHeads * d] */
-  readonly k: FloatTensor;
-  readonly v: FloatTensor;
   readonly masses: FloatTensor | null;
 }
 
-function isFor(known: Arrangement, { places, cache, probe, recorder }: DecodeStepInputs): boolean {
+function isFor(known: Arrangement, { cache, sampling, probe, recorder }: DecodeStepInputs): boolean {
   return (
     known.cache === cache &&
+    known.sampling === sampling &&
     known.probe === probe &&
-    known.products === (recorder?.products ?? false) &&
-    known.places.length === places.length &&
-    known.places.every((place, row) => place === places[row])
+    known.products === (recorder?.products ?? false)
   );
 }
 
-/** A module's parameter `<layer of the run>.<name>`, in the run that begins at layer `first`. */
-const runName =
-  (first: number) =>
-  (param: string): string =>
-    param === ''
-      ? `decode run from layer ${first}`
-      : param.replace(/^(\d+)\./, (_, layer) => `model.layers.${first + Number(layer)}.`);
+/** Positions [3, rows] that are the same on all axes. */
+function threefold(positions: Int32Array): Int32Array {
+  const axes = new Int32Array(3 * positions.length);
+  for (let axis = 0; axis < 3; axis++) axes.set(positions, axis * positions.length);
+  return axes;
+}
+
+/** Names in the run that begins at layer `first`: `<layer of the run>.<name>`, and those of the sampling head. */
+const nameIn = (config: TextConfig, first: number): NameOf => {
+  const ofHead = headName(config);
+  return (param) => {
+    if (param === '') return `decode run from layer ${first}`;
+    const [, layer, name] = /^(\d+)\.(.*)$/.exec(param) ?? [];
+    return layer === undefined ? ofHead(param) : `model.layers.${first + Number(layer)}.${name}`;
+  };
+};
 
 /** The layers cut into runs of nearly equal length. Weights that are read when they are used come layer by layer. */
 function cutLayers({ numHiddenLayers }: TextConfig, parameters: Parameters): { first: number; count: number }[] {

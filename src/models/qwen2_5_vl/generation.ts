@@ -4,17 +4,25 @@
  */
 import { linear, linearFewRows } from '../../nn/linear.ts';
 import { createModuleCache } from '../../runtime/compiled_module.ts';
-import type { RuntimeOptions } from '../../runtime/session.ts';
-import { type FloatTensor, floats, gatherRows, zeros } from '../../runtime/tensor.ts';
-import { createWorkspace, type Workspace } from '../../runtime/workspace.ts';
+import { pin, type RuntimeOptions } from '../../runtime/session.ts';
+import { floats, gatherRows, zeros } from '../../runtime/tensor.ts';
+import { createWorkspace } from '../../runtime/workspace.ts';
 import { createExclusive } from '../../util/exclusive.ts';
 import type { Random } from '../../util/random.ts';
 import { weightsOf } from './bindings.ts';
-import { createDecodeStep, type DecodeProbe, FEW_ROWS } from './decode_step.ts';
+import {
+  createDecodeStep,
+  type DecodeProbe,
+  type DecodeStepInputs,
+  type Drawn,
+  drawnRows,
+  FEW_ROWS,
+  type Sampling,
+} from './decode_step.ts';
 import { createKvCache, type KvCache, setPrompt, withoutFree, withRoom } from './kv_cache.ts';
 import type { LayerProbe, Prefilled, Prompt, Qwen2_5_VLModel, Scored } from './model.ts';
-import type { Recording } from './recording.ts';
-import { type SamplingRule, samplingHead } from './sampling.ts';
+import type { RecordedToken, Recording } from './recording.ts';
+import { samplingHead } from './sampling.ts';
 import { headName } from './scoring.ts';
 
 export interface GenerateOptions {
@@ -70,22 +78,49 @@ export function createGenerator(model: Qwen2_5_VLModel, runtime: RuntimeOptions 
   const decode = createDecodeStep(text, parameters, workspace, runtime);
   const samplers = createModuleCache(runtime);
 
-  /** One decode step: hidden [N, h] of the live rows, given their last ids. */
-  function step({ live, cache, length, nextPositions }: Rollout, record: RecordedProbe | null): Promise<FloatTensor> {
-    const ids = Int32Array.from(live, ({ last }) => last);
-    const positions = live.map(({ group }) => nextPositions[group]! + length);
-    const inputs = { ids, positions, places: placesOf(live), cache, length };
-    if (record === null) return decode.run(inputs);
-    const { recording } = record;
-    const kept = recordedPlaces(live, recording);
-    return decode.run({
+  /** The first tokens, from the prompts' last rows. */
+  async function drawFirst({ lastHidden }: Prefilled, { live, cache }: Rollout, sampling: Sampling): Promise<Drawn> {
+    const { head, banned, inverseTemperature } = sampling;
+    const places = cache.groups.length * cache.rows;
+    const few = places <= FEW_ROWS;
+    const sampler = samplers.get(JSON.stringify({ head, few }), () =>
+      samplingHead(text, head, few ? linearFewRows : linear),
+    );
+    const groupOf = Int32Array.from({ length: places }, (_, place) => Math.floor(place / cache.rows));
+    const hidden = gatherRows(lastHidden, groupOf, workspace.get('hidden', places, hiddenSize));
+    const uniform = floats(byPlace(new Float32Array(places), live, uniformOf), [places]);
+    const drawn = drawnRows(workspace, places, head, text.vocabSize);
+    const weights = weightsOf(sampler, parameters, headName(text));
+    await sampler.forward({ ...weights, hidden, banned, uniform, inverseTemperature }, { ...drawn });
+    return drawn;
+  }
+
+  /** One decode step: puts the live rows' last ids in, and draws the next ones of those that go on. */
+  async function step(rollout: Rollout, going: readonly Row[], sampling: Sampling, record: RecordedProbe | null) {
+    const { live, cache, length, nextPositions } = rollout;
+    const places = cache.groups.length * cache.rows;
+    const inputs: DecodeStepInputs = {
+      ids: byPlace(new Int32Array(places), live, ({ last }) => last),
+      positions: byPlace(new Int32Array(places), live, ({ group }) => nextPositions[group]! + length),
+      uniform: byPlace(new Float32Array(places), going, uniformOf),
+      cache,
+      length,
+      sampling,
+    };
+    rollout.length++;
+    if (record === null) return (await decode.run(inputs)).drawn;
+    const { recording, probe } = record;
+    const tokens = recordedTokens(live, recording);
+    const { hidden, drawn } = await decode.run({
       ...inputs,
-      probe: record.probe,
+      probe,
       recorder: {
         products: recording.products,
-        onLayer: (layer, rows, masses) => recording.step(layer, kept, rows, masses),
+        onLayer: (layer, rows, masses) => recording.step(layer, tokens, rows, masses),
       },
     });
+    recording.stepHidden(tokens, hidden);
+    return drawn;
   }
 
   /** Samples until every row has ended; with a recording, the rows of last tokens are computed too. */
@@ -94,13 +129,8 @@ export function createGenerator(model: Qwen2_5_VLModel, runtime: RuntimeOptions 
     options: GenerateOptions,
     record: RecordedProbe | null,
   ): Promise<{ generated: Generated[][]; prefilled: Prefilled }> {
-    const { count, maxNewTokens, temperature, stopIds, bannedIds, random, signal, onTokens } = options;
-    const rule: SamplingRule = { greedy: temperature === 0, topK: options.topK ?? 0, topP: options.topP ?? 1 };
-    const ruleName = JSON.stringify(rule);
-    const inverseTemperature = floats(Float32Array.of(temperature === 0 ? 1 : 1 / temperature), []);
-    const banned = floats(new Float32Array(text.vocabSize), [text.vocabSize]);
-    for (const id of bannedIds) banned.data[id] = Number.NEGATIVE_INFINITY;
-
+    const { count, maxNewTokens, stopIds, random, signal, onTokens } = options;
+    const sampling = samplingOf(options, text.vocabSize, record?.recording.logps ?? false);
     const cache = createKvCache(workspace, {
       kvHeads: text.numKeyValueHeads,
       headDim: text.headDim,
@@ -119,53 +149,34 @@ export function createGenerator(model: Qwen2_5_VLModel, runtime: RuntimeOptions 
         createRow(group, completion, group * count + completion, random.fork(`${group}/${completion}`)),
       ),
     );
+    const generated = () => prompts.map((_, g) => all.filter(({ group }) => group === g).map(generatedOf));
     const rollout: Rollout = { live: all, cache, length: 0, nextPositions: prefilled.nextPositions };
-    let hidden = workspace.get('hidden', all.length, hiddenSize);
-    gatherRows(
-      prefilled.lastHidden,
-      Int32Array.from(all, ({ group }) => group),
-      hidden,
-    );
+    if (all.length === 0 || maxNewTokens === 0) return { generated: generated(), prefilled };
 
-    for (let token = 0; token < maxNewTokens && rollout.live.length > 0; token++) {
-      signal?.throwIfAborted();
-      const { live } = rollout;
-      const few = live.length <= FEW_ROWS;
-      const sampler = samplers.get(`${ruleName} ${few}`, () => samplingHead(text, rule, few ? linearFewRows : linear));
-      const uniform = Float32Array.from(live, (row) => Math.min(row.random.next(), LARGEST_UNIFORM));
-      const sampled = await sampler.forward({
-        ...weightsOf(sampler, parameters, headName(text)),
-        hidden,
-        banned,
-        uniform: floats(uniform, [live.length]),
-        inverseTemperature,
-      });
-      for (const [i, row] of live.entries()) {
-        row.last = sampled.id!.data[i]!;
+    const accept = (rows: readonly Row[], { id, logp, entropy, logps }: Drawn): void => {
+      for (const row of rows) {
+        row.last = id.data[row.place]!;
         row.ids.push(row.last);
-        row.logps.push(sampled.logp!.data[i]!);
-        row.entropies.push(sampled.entropy!.data[i]!);
+        row.logps.push(logp.data[row.place]!);
+        row.entropies.push(entropy.data[row.place]!);
         row.finished = stopIds.includes(row.last);
       }
-      onTokens?.(live.map(({ group, completion, last }) => ({ group, completion, id: last })));
-      const last = token + 1 === maxNewTokens;
-      if (record === null) {
-        if (last) break;
-        dropFinished(rollout);
-        if (rollout.live.length === 0) break;
-      }
+      if (logps !== undefined) record!.recording.drawn(recordedTokens(rows, record!.recording), logps);
+      onTokens?.(rows.map(({ group, completion, last }) => ({ group, completion, id: last })));
+    };
+    accept(all, await drawFirst(prefilled, rollout, sampling));
+    for (let tokens = 1; ; tokens++) {
+      signal?.throwIfAborted();
+      const going = tokens === maxNewTokens ? [] : rollout.live.filter(({ finished }) => !finished);
+      if (record === null) keepOnly(rollout, going);
+      if (rollout.live.length === 0) break;
       rollout.cache = withRoom(rollout.cache, rollout.length);
-      const after = await step(rollout, record);
-      rollout.length++;
-      hidden = after;
-      if (record !== null) {
-        record.recording.stepHidden(recordedPlaces(rollout.live, record.recording), after);
-        hidden = keepLive(rollout.live, after, workspace);
-        dropFinished(rollout);
-      }
+      const drawn = await step(rollout, going, sampling, record);
+      if (going.length === 0) break;
+      accept(going, drawn);
+      keepOnly(rollout, going);
     }
-    const generated = prompts.map((_, g) => all.filter(({ group }) => group === g).map(generatedOf));
-    return { generated, prefilled };
+    return { generated: generated(), prefilled };
   }
 
   return {
@@ -243,26 +254,42 @@ function generatedOf({ ids, logps, entropies, finished }: Row): Generated {
 
 const placesOf = (live: readonly Row[]): Int32Array => Int32Array.from(live, ({ place }) => place);
 
-/** Where the rows of the live completions' last ids are kept. */
-const recordedPlaces = (live: readonly Row[], recording: Recording): number[] =>
-  live.map(({ group, completion, ids }) => recording.place(group, completion, ids.length - 1));
+/** A number of each of these rows at its place; elsewhere stays what was there. */
+function byPlace<T extends Int32Array | Float32Array>(
+  numbers: T,
+  rows: readonly Row[],
+  numberOf: (row: Row) => number,
+): T {
+  for (const row of rows) numbers[row.place] = numberOf(row);
+  return numbers;
+}
 
-/** Lets finished rows go; the cache shrinks when it pays. */
-function dropFinished(rollout: Rollout): void {
-  const live = rollout.live.filter(({ finished }) => !finished);
+const uniformOf = ({ random }: Row): number => Math.min(random.next(), LARGEST_UNIFORM);
+
+/** How tokens are drawn, as the decode step wants it. */
+function samplingOf(options: GenerateOptions, vocabSize: number, logps: boolean): Sampling {
+  const { temperature, topK = 0, topP = 1, bannedIds } = options;
+  const banned = floats(new Float32Array(vocabSize), [vocabSize]);
+  for (const id of bannedIds) banned.data[id] = Number.NEGATIVE_INFINITY;
+  return {
+    head: { greedy: temperature === 0, topK, topP, logps },
+    banned: pin(banned),
+    inverseTemperature: pin(floats(Float32Array.of(temperature === 0 ? 1 : 1 / temperature), [])),
+  };
+}
+
+/** The live completions' last ids, in a recording. */
+const recordedTokens = (live: readonly Row[], recording: Recording): RecordedToken[] =>
+  live.map(({ group, completion, ids, place }) => recording.token(group, completion, ids.length - 1, place));
+
+/** Lets the other rows go; the cache shrinks when it pays. */
+function keepOnly(rollout: Rollout, live: readonly Row[]): void {
   if (live.length === rollout.live.length) return;
   rollout.live = live;
   if (live.length === 0) return;
   const { cache, places } = withoutFree(rollout.cache, rollout.length, placesOf(live));
   rollout.cache = cache;
   for (const [i, row] of live.entries()) row.place = places[i]!;
-}
-
-/** The rows of those that go on, moved together. */
-function keepLive(live: readonly Row[], hidden: FloatTensor, workspace: Workspace): FloatTensor {
-  const going = Int32Array.from(live.flatMap(({ finished }, i) => (finished ? [] : [i])));
-  if (going.length === live.length) return hidden;
-  return gatherRows(hidden, going, workspace.get('kept', going.length, hidden.dims[1]!));
 }
 
 /** The same probe, its indicators in one rectangle of the cache's groups. */

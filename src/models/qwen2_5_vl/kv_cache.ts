@@ -3,7 +3,7 @@
  * live completion's own. Knows places; not what is sampled.
  */
 import { pin } from '../../runtime/session.ts';
-import { type FloatTensor, floats, rows as rowsOfTensor, zeros } from '../../runtime/tensor.ts';
+import { type FloatTensor, floats, type IntTensor, ints, rows as rowsOfTensor } from '../../runtime/tensor.ts';
 import type { Workspace } from '../../runtime/workspace.ts';
 
 export interface LayerCache {
@@ -25,6 +25,13 @@ export interface KvCache {
   /** Tokens there is room for at a place. */
   readonly capacity: number;
   readonly layers: readonly LayerCache[];
+  /**
+   * Of a group's columns, the prompt's and then a place's own, 0 for those that are seen; -inf behind a shorter prompt and
+   * for tokens that are still to come: [groups, prompt + capacity].
+   */
+  readonly unseen: FloatTensor;
+  /** Where the next token's keys and values go: [groups * rows * kvHeads, 4], by place, then head. */
+  readonly slots: IntTensor;
   /** Memory: what is copied into another cache lies in other buffers there. */
   readonly workspace: Workspace;
   readonly sides: { readonly prompt: 0 | 1; readonly own: 0 | 1 };
@@ -48,7 +55,7 @@ export function createKvCache(workspace: Workspace, shape: KvCacheShape): KvCach
   const { kvHeads, headDim, promptLengths, rows, maxTokens } = shape;
   const groups = promptLengths.map((length, prompt) => ({ prompt, length }));
   const longest = Math.max(...promptLengths);
-  const cache: Omit<KvCache, 'layers'> = {
+  const cache: CacheWithoutTensors = {
     kvHeads,
     headDim,
     groups,
@@ -67,7 +74,7 @@ export function createKvCache(workspace: Workspace, shape: KvCacheShape): KvCach
       ...emptyOwn(cache, layer),
     }),
   );
-  return { ...cache, layers };
+  return { ...cache, layers, ...columnsOf(cache, longest, 0) };
 }
 
 /** Sets a prompt's keys and values in a layer, from rows k, v [prompt, kvHeads * d]. */
@@ -86,23 +93,11 @@ export function setPrompt(cache: KvCache, layer: number, group: number, k: Float
   }
 }
 
-/** Writes token `length` of the given places in a layer, from rows by place k, v [groups * rows, kvHeads * d]. */
-export function appendToken(
-  { kvHeads, headDim, rows, capacity, layers }: KvCache,
-  layer: number,
-  length: number,
-  places: Int32Array,
-  { k, v }: { k: FloatTensor; v: FloatTensor },
-): void {
-  const { kOwn, vOwn } = layers[layer]!;
-  for (const place of places) {
-    for (let head = 0; head < kvHeads; head++) {
-      const from = (place * kvHeads + head) * headDim;
-      const to = (slotOf({ kvHeads, rows }, place, head) * capacity + length) * headDim;
-      kOwn.data.set(k.data.subarray(from, from + headDim), to);
-      vOwn.data.set(v.data.subarray(from, from + headDim), to);
-    }
-  }
+/** Says that the next token of all places is number `length` of their own, and that it is seen from now on. */
+export function openToken({ groups, unseen, slots, capacity }: KvCache, length: number): void {
+  const columns = unseen.dims[1]!;
+  for (let g = 0; g < groups.length; g++) unseen.data[(g + 1) * columns - capacity + length] = 0;
+  for (let i = 3; i < slots.data.length; i += 4) slots.data[i] = length;
 }
 
 /** The cache, or a copy of it with room for one token more than `length`. */
@@ -134,24 +129,12 @@ export function withoutFree(
   return { cache: smaller, places: places.map((place) => from.indexOf(place)) };
 }
 
-/** 0 for columns of a group's prompt, -inf behind them: [groups, prompt]. */
-export function unseenPrompt({ groups, layers }: KvCache): FloatTensor {
-  const longest = layers[0]!.kPrompt.dims[2]!;
-  const unseen = zeros(groups.length, longest);
-  for (const [g, { length }] of groups.entries())
-    unseen.data.fill(Number.NEGATIVE_INFINITY, g * longest + length, (g + 1) * longest);
-  return unseen;
-}
-
-/** 0 for the tokens a place holds, -inf for those that are still to come: [capacity]. */
-export function unseenOwn({ capacity }: KvCache, length: number): FloatTensor {
-  return floats(new Float32Array(capacity).fill(Number.NEGATIVE_INFINITY, length), [capacity]);
-}
-
 // --- internal ---
 
-/** Copying is worth it once a quarter of all places is free. */
-const WORTH_COPYING = 0.75;
+type CacheWithoutTensors = Omit<KvCache, 'layers' | 'unseen' | 'slots'>;
+
+/** Free places are computed like the others; copying is worth it once an eighth of all is free. */
+const WORTH_COPYING = 7 / 8;
 
 /** Of a place where no completion stands. */
 const NOBODY = -1;
@@ -163,7 +146,7 @@ function buffer(workspace: Workspace, side: 0 | 1, name: string, ...dims: number
   return tensor;
 }
 
-function emptyOwn(cache: Omit<KvCache, 'layers'>, layer: number): Pick<LayerCache, 'kOwn' | 'vOwn'> {
+function emptyOwn(cache: CacheWithoutTensors, layer: number): Pick<LayerCache, 'kOwn' | 'vOwn'> {
   const { groups, kvHeads, rows, capacity, headDim, workspace, sides } = cache;
   const own = (name: string): FloatTensor =>
     buffer(workspace, sides.own, `${layer}.${name}`, groups.length, kvHeads, rows, capacity, headDim);
@@ -188,7 +171,7 @@ function moved(
   const everyGroup = kept.length === cache.groups.length;
   const other = (side: 0 | 1): 0 | 1 => (side === 0 ? 1 : 0);
   const sides = { prompt: everyGroup ? cache.sides.prompt : other(cache.sides.prompt), own: other(cache.sides.own) };
-  const result: Omit<KvCache, 'layers'> = { ...cache, ...change, groups, sides };
+  const result: CacheWithoutTensors = { ...cache, ...change, groups, sides };
   const layers = cache.layers.map((layer, i): LayerCache => {
     const own = emptyOwn(result, i);
     for (const [place, source] of from.entries()) {
@@ -210,7 +193,28 @@ function moved(
     };
     return { kPrompt: prompts('kPrompt'), vPrompt: prompts('vPrompt'), ...own };
   });
-  return { ...result, layers };
+  return { ...result, layers, ...columnsOf(result, layers[0]!.kPrompt.dims[2]!, length) };
+}
+
+/** What says which columns a cache shows whose places hold `length` tokens, and where their next ones go. */
+function columnsOf(
+  { groups, rows, kvHeads, capacity }: CacheWithoutTensors,
+  longest: number,
+  length: number,
+): Pick<KvCache, 'unseen' | 'slots'> {
+  const columns = longest + capacity;
+  const unseen = new Float32Array(groups.length * columns);
+  for (const [g, prompt] of groups.entries()) {
+    unseen.fill(Number.NEGATIVE_INFINITY, g * columns + prompt.length, g * columns + longest);
+    unseen.fill(Number.NEGATIVE_INFINITY, g * columns + longest + length, (g + 1) * columns);
+  }
+  const slots: number[] = [];
+  for (let g = 0; g < groups.length; g++)
+    for (let row = 0; row < rows; row++) for (let head = 0; head < kvHeads; head++) slots.push(g, head, row, length);
+  return {
+    unseen: pin(floats(unseen, [groups.length, columns])),
+    slots: pin(ints(Int32Array.from(slots), [slots.length / 4, 4])),
+  };
 }
 
 /** Number of a place's run of tokens among [groups, kvHeads, rows]. */

@@ -64,6 +64,8 @@ export interface ModelTape {
   readonly predictions: Predictions;
   readonly temperature: number;
   readonly hidden: FloatTensor;
+  /** Log-probabilities of all tokens [predictions, vocab], where they were kept. */
+  readonly logps: FloatTensor | null;
   readonly decoder: DecoderTape;
   readonly visual: VisualInputs;
   readonly images: EncodedImages;
@@ -116,6 +118,12 @@ export interface Prefilled {
   readonly visual: VisualInputs;
   readonly images: EncodedImages;
 }
+
+/**
+ * What a recording may take for log-probabilities of all tokens. They save backward the head's product; with a vocabulary
+ * of 151,936 it recomputes them.
+ */
+const RECORDED_LOGPS_BYTES = 64 * 2 ** 20;
 
 export interface ModelOptions {
   readonly attnImpl: AttentionImplementation;
@@ -182,6 +190,7 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
         probedLayers: probe?.layers ?? [],
         spans: probe?.spans ?? 0,
         products: !checkpointing,
+        logpsBytes: RECORDED_LOGPS_BYTES,
       }),
     scoredFrom,
 
@@ -206,15 +215,18 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
     const completions = perCompletion(batch, { logps, entropies, masses });
     if (tape === null) return { completions, tape: null };
     generation++;
-    const modelTape = { generation, batch, predictions, temperature, hidden, decoder: tape, visual, images: encoded };
-    return { completions, tape: modelTape };
+    const kept = { hidden, logps: null, decoder: tape };
+    return {
+      completions,
+      tape: { generation, batch, predictions, temperature, ...kept, visual, images: encoded },
+    };
   }
 
   async function backward(modelTape: ModelTape, dLogps: Float32Array): Promise<void> {
-    const { batch, predictions, temperature, hidden, decoder: tape, visual, images: encoded } = modelTape;
+    const { batch, predictions, temperature, hidden, logps, decoder: tape, visual, images: encoded } = modelTape;
     if (modelTape.generation !== generation)
       throw new Error('internal: backward on a tape that a later score has overwritten');
-    const dHidden = await scoring.backward(hidden, predictions, temperature, dLogps);
+    const dHidden = await scoring.backward(hidden, predictions, temperature, dLogps, logps);
     const dEmbeddings = await decoder.backward(tape, dHidden);
     const cotangents = encoded.tapes.map(({ hashes }) => {
       const counts = hashes.map((hash) => encoded.tokens.get(hash)!.dims[0]!);
@@ -245,7 +257,7 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
     temperature: number,
   ): Scored {
     const batch = packGroups(sampled.map((group) => withPositions(group, sizes)));
-    const { layers, hidden, masses } = recording.finish(
+    const { layers, hidden, masses, logps } = recording.finish(
       batch.groups.map(({ completions }) => completions.map(({ length }) => length)),
     );
     const joined = (pick: (group: SampledGroup) => readonly Float32Array[]): Float32Array =>
@@ -274,6 +286,7 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
         predictions,
         temperature,
         hidden: output,
+        logps,
         decoder: decoderTape,
         visual,
         images: encoded,

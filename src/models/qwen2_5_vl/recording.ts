@@ -18,6 +18,8 @@ export interface RecordingShape {
   readonly spans: number;
   /** Keep results of products as well. */
   readonly products: boolean;
+  /** Keep the log-probabilities of all tokens wherever one is drawn, if they take at most so many bytes. */
+  readonly logpsBytes: number;
 }
 
 /** What is left when the completions have ended: rows in packed order. */
@@ -27,28 +29,42 @@ export interface Recorded {
   readonly hidden: FloatTensor;
   /** Layer -> [rows of completions, spans] */
   readonly masses: ReadonlyMap<number, FloatTensor>;
+  /** [tokens of completions, vocab] */
+  readonly logps: FloatTensor | null;
 }
 
 export interface Recording {
   readonly probedLayers: readonly number[];
   readonly spans: number;
   readonly products: boolean;
+  /** Whether log-probabilities are kept. */
+  readonly logps: boolean;
   /** A layer of all prompts, packed one after another. */
   prompts(layer: number, rows: LayerTape): void;
   /** Output of the last layer for each prompt's last row: [prompts, hidden]. */
   promptsHidden(hidden: FloatTensor): void;
-  /** Where token `t` of a completion is kept. */
-  place(group: number, completion: number, t: number): number;
-  /** A layer of one decode step; places[i] is that of row i. */
-  step(layer: number, places: readonly number[], rows: LayerTape, masses: FloatTensor | null): void;
-  stepHidden(places: readonly number[], hidden: FloatTensor): void;
+  /** Token `t` of a completion, which stands in row `row` of what follows. */
+  token(group: number, completion: number, t: number, row: number): RecordedToken;
+  /** A layer of one decode step: the rows of these tokens. */
+  step(layer: number, tokens: readonly RecordedToken[], rows: LayerTape, masses: FloatTensor | null): void;
+  stepHidden(tokens: readonly RecordedToken[], hidden: FloatTensor): void;
+  /** Log-probabilities [rows, vocab] that tokens were drawn from. */
+  drawn(tokens: readonly RecordedToken[], logps: FloatTensor): void;
   /** Moves the rows together. @param lengths per group, per completion */
   finish(lengths: readonly (readonly number[])[]): Recorded;
 }
 
+export interface RecordedToken {
+  /** Its row in the tensors of a step. */
+  readonly from: number;
+  /** Where its row is kept, and where among the tokens of completions it is. */
+  readonly to: number;
+  readonly index: number;
+}
+
 export function createRecording(config: TextConfig, workspace: Workspace, shape: RecordingShape): Recording {
-  const { promptLengths, count, maxTokens, probedLayers, spans, products } = shape;
-  const { hiddenSize, numHiddenLayers } = config;
+  const { promptLengths, count, maxTokens, probedLayers, spans, products, logpsBytes } = shape;
+  const { hiddenSize, numHiddenLayers, vocabSize } = config;
   const starts: number[] = [];
   let capacity = 0;
   for (const length of promptLengths) {
@@ -62,6 +78,10 @@ export function createRecording(config: TextConfig, workspace: Workspace, shape:
   const hidden = buffer('hidden', hiddenSize);
   const masses = new Map(probedLayers.map((layer) => [layer, buffer(`${layer}.masses`, spans)]));
 
+  const tokenCount = promptLengths.length * count * maxTokens;
+  const logps =
+    4 * tokenCount * vocabSize <= logpsBytes ? workspace.get('recorded.logps', tokenCount, vocabSize) : null;
+
   const copyPrompts = (from: FloatTensor, to: FloatTensor): void => {
     const width = to.dims[1]!;
     let row = 0;
@@ -70,31 +90,39 @@ export function createRecording(config: TextConfig, workspace: Workspace, shape:
       row += length;
     }
   };
-  const copyRows = (from: FloatTensor, to: FloatTensor, places: readonly number[]): void => {
+  const copyRow = (from: FloatTensor, row: number, to: FloatTensor, place: number): void => {
     const width = to.dims[1]!;
-    for (let i = 0; i < places.length; i++)
-      to.data.set(from.data.subarray(i * width, (i + 1) * width), places[i]! * width);
+    to.data.set(from.data.subarray(row * width, (row + 1) * width), place * width);
+  };
+  const copyTokens = (from: FloatTensor, to: FloatTensor, tokens: readonly RecordedToken[]): void => {
+    for (const token of tokens) copyRow(from, token.from, to, token.to);
   };
 
   return {
     probedLayers,
     spans,
     products,
+    logps: logps !== null,
     prompts(layer, rows) {
       copyTape(rows, layers[layer]!, copyPrompts);
     },
-    promptsHidden: (rows) =>
-      copyRows(
-        rows,
-        hidden,
-        promptLengths.map((length, g) => starts[g]! + length - 1),
-      ),
-    place: (group, completion, t) => starts[group]! + promptLengths[group]! + completion * maxTokens + t,
-    step(layer, places, rows, measured) {
-      copyTape(rows, layers[layer]!, (from, to) => copyRows(from, to, places));
-      if (measured !== null) copyRows(measured, masses.get(layer)!, places);
+    promptsHidden(rows) {
+      for (const [g, length] of promptLengths.entries()) copyRow(rows, g, hidden, starts[g]! + length - 1);
     },
-    stepHidden: (places, rows) => copyRows(rows, hidden, places),
+    token: (group, completion, t, row) => ({
+      from: row,
+      to: starts[group]! + promptLengths[group]! + completion * maxTokens + t,
+      index: (group * count + completion) * maxTokens + t,
+    }),
+    step(layer, tokens, rows, measured) {
+      copyTape(rows, layers[layer]!, (from, to) => copyTokens(from, to, tokens));
+      if (measured !== null) copyTokens(measured, masses.get(layer)!, tokens);
+    },
+    stepHidden: (tokens, rows) => copyTokens(rows, hidden, tokens),
+    drawn(tokens, rows) {
+      if (logps === null) throw new Error('internal: this recording keeps no log-probabilities');
+      for (const { from, index } of tokens) copyRow(rows, from, logps, index);
+    },
     finish(lengths) {
       const prompts = promptLengths.map((length, g) => ({ start: starts[g]!, length }));
       const completions = lengths.map((group, g) =>
@@ -117,6 +145,12 @@ export function createRecording(config: TextConfig, workspace: Workspace, shape:
         layers: layers.map((layer) => mapTape(config, layer, (tensor) => together(tensor, all))),
         hidden: together(hidden, all),
         masses: new Map([...masses].map(([layer, tensor]) => [layer, together(tensor, completions.flat())])),
+        logps:
+          logps &&
+          together(
+            logps,
+            lengths.flat().map((length, i) => ({ start: i * maxTokens, length })),
+          ),
       };
     },
   };

@@ -22,27 +22,40 @@ export interface SamplingRule {
   readonly topP: number;
 }
 
+export interface SamplingHead extends SamplingRule {
+  /** Return the log-probabilities of all tokens, too. */
+  readonly logps?: boolean;
+}
+
 /**
  * hidden [N, h], banned [vocab] (0, or -inf for ids that must not be drawn), uniform [N] in [0, 1) ->
- * id [N, 1], and logp, entropy [N, 1] of softmax(logits / temperature) with nothing left out.
+ * id [N, 1], and logp, entropy [N, 1] of softmax(logits / temperature) with nothing left out; with `logps` the logarithm of
+ * that softmax as well, logps [N, vocab].
  *
  * Order of the filters as in transformers' generate: temperature, top_k, top_p.
+ *
+ * @param n what N is called
  */
-export function samplingHead(config: HeadSizes, rule: SamplingRule, apply: Linear): Module {
+export function samplingHead(
+  config: HeadSizes,
+  { logps: wanted = false, ...rule }: SamplingHead,
+  apply: Linear,
+  n = 'N',
+): Module {
   const { hiddenSize: h, vocabSize, rmsNormEps } = config;
   return {
     name: 'sampling head',
     params: { 'norm.weight': [h], head: [vocabSize, h] },
-    inputs: { hidden: ['N', h] },
-    constants: { banned: { shape: [vocabSize] }, uniform: { shape: ['N'] }, inverseTemperature: { shape: [] } },
+    inputs: { hidden: [n, h] },
+    constants: { banned: { shape: [vocabSize] }, uniform: { shape: [n] }, inverseTemperature: { shape: [] } },
     build: (w) => {
       const normed = rmsNorm(w.hidden!, w['norm.weight']!, rmsNormEps);
       const logits = apply(mul(normed, w.inverseTemperature!), w.head!); // [N, vocab]
       const logps = logSoftmax(logits);
       const allowed = add(logits, w.banned!);
-      const id = choose(allowed, reshape(w.uniform!, ['N', 1]), rule, vocabSize);
-      const logp = takeFromRows(logps, toInt(reshape(id, ['N'])));
-      return { id, logp, entropy: entropyOf(logps) };
+      const id = choose(allowed, reshape(w.uniform!, [n, 1]), rule, vocabSize);
+      const logp = takeFromRows(logps, toInt(reshape(id, [n])));
+      return { id, logp, entropy: entropyOf(logps), ...(wanted ? { logps } : {}) };
     },
   };
 }
@@ -63,7 +76,7 @@ function choose(logits: Value, uniform: Value, { greedy, topK, topP }: SamplingR
   const before = sub(cumulativeSum(probabilities), probabilities);
   const kept = topP >= 1 ? probabilities : where(lessOrEqual(before, scalar(topP)), probabilities, 0);
   const place = draw(kept, uniform, count);
-  return takeFromRows(topIndices(logits, count), toInt(reshape(place, ['N'])));
+  return takeFromRows(topIndices(logits, count), toInt(reshape(place, [place.shape[0]!])));
 }
 
 /**

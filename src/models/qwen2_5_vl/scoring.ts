@@ -35,8 +35,18 @@ export interface ScoringHead {
     predictions: Targets,
     temperature: number,
   ): Promise<{ logps: Float32Array; entropies: Float32Array }>;
-  /** Cotangent of `hidden` given those of the log-probabilities; adds the head's weight gradients. */
-  backward(hidden: FloatTensor, predictions: Targets, temperature: number, dLogps: Float32Array): Promise<FloatTensor>;
+  /**
+   * Cotangent of `hidden` given those of the log-probabilities; adds the head's weight gradients.
+   *
+   * @param logps log-probabilities of all tokens [predictions, vocab], if they are known; else they are computed again
+   */
+  backward(
+    hidden: FloatTensor,
+    predictions: Targets,
+    temperature: number,
+    dLogps: Float32Array,
+    logps?: FloatTensor | null,
+  ): Promise<FloatTensor>;
   release(): Promise<void>;
 }
 
@@ -105,7 +115,7 @@ export function createScoringHead(
       return { logps: logps.data, entropies: entropies.data };
     },
 
-    async backward(hidden, predictions, temperature, dLogps) {
+    async backward(hidden, predictions, temperature, dLogps, logps = null) {
       const dHidden = workspace.get('head.d.hidden', ...hidden.dims);
       dHidden.data.fill(0);
       const gradients = accumulatorsOf(head, parameters, nameOf);
@@ -115,6 +125,7 @@ export function createScoringHead(
         await head.backward(
           { ...feeds, 'd.logp': dLogp, ...gradients.feeds },
           { 'd.hidden': dRows, ...gradients.into },
+          logps === null ? undefined : { logps: rows(logps, start, end) },
         );
         for (let i = start; i < end; i++) {
           const row = predictions.hiddenRows[i]! * h;

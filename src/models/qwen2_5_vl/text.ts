@@ -84,7 +84,8 @@ export function attentionOutput(config: TextConfig, fewRows = false): Module {
 
 /**
  * Log-probability of one target per row, and the entropy of the row's distribution.
- * hidden [N, h], target int32 [N], inverseTemperature [] -> logp [N, 1], entropy [N, 1].
+ * hidden [N, h], target int32 [N], inverseTemperature [] -> logp [N, 1], entropy [N, 1]; kept: the logarithm of the whole
+ * distribution, logps [N, vocab].
  */
 export function scoringHead(config: HeadSizes): Module {
   const { hiddenSize: h, vocabSize, rmsNormEps } = config;
@@ -93,11 +94,13 @@ export function scoringHead(config: HeadSizes): Module {
     params: { 'norm.weight': [h], head: [vocabSize, h] },
     inputs: { hidden: [N, h] },
     constants: { target: { shape: [N], dtype: 'int32' }, inverseTemperature: { shape: [] } },
+    keeps: ['logps'],
     build: (w) => {
       const normed = rmsNorm(w.hidden!, w['norm.weight']!, rmsNormEps);
       // Temperature on the rows of the stream: [N, h] is less to go through than [N, vocab].
       const logits = linear(mul(normed, w.inverseTemperature!), w.head!);
-      return { logp: logSoftmaxAt(logits, w.target!), entropy: entropyOf(logSoftmax(logits)) };
+      const logps = logSoftmax(logits);
+      return { logp: logSoftmaxAt(logits, w.target!, logps), entropy: entropyOf(logps), logps };
     },
   };
 }

@@ -97,6 +97,35 @@ describeOps(
         nan: false,
       },
     ],
+    putSlices: [
+      {
+        name: 'rows of a matrix',
+        args: [
+          rows(4, 3),
+          { dims: [2, 1], shape: ['M', 1], dtype: 'int32', data: [3, 1] },
+          { dims: [2, 3], shape: ['M', 3] },
+        ],
+        build: ops.putSlices,
+        reference: (x, places, slices) =>
+          tabulate([4, 3], (i, j) => (places!.includes(i) ? slices![places!.indexOf(i) * 3 + j]! : x[i * 3 + j]!)),
+        notDifferentiable: /no gradient through 'putSlices': only decoding uses it/,
+      },
+      {
+        name: 'two indices',
+        args: [
+          { dims: [2, 3, 2], shape: ['N', 3, 'W'] },
+          { dims: [3, 2], shape: ['M', 2], dtype: 'int32', data: [0, 2, 1, 0, 1, 1] },
+          { dims: [3, 2], shape: ['M', 'W'] },
+        ],
+        build: ops.putSlices,
+        reference: (x, _, slices) =>
+          tabulate([6, 2], (i, j) => {
+            const slice = [2, 3, 4].indexOf(i);
+            return slice < 0 ? x[i * 2 + j]! : slices![slice * 2 + j]!;
+          }),
+        notDifferentiable: /no gradient through 'putSlices': only decoding uses it/,
+      },
+    ],
     takeSlices: [
       {
         args: [{ dims: [3, 4, 2], shape: ['N', 4, 2] }, index([3, 0, 2], 'N')],
@@ -150,6 +179,16 @@ describeOps(
       /takeSlices: expected three axes and one index per row, got \[N, 4\] and \[N\]/,
     ],
     [
+      'slices of another width',
+      () => ops.putSlices(input('x', ['N', 4]), input('i', ['M', 1], 'int32'), input('s', ['M', 3])),
+      /putSlices: \[M, 3\] at int32 \[M, 1\] are no slices of \[N, 4\]/,
+    ],
+    [
+      'slices at indices without a second axis',
+      () => ops.putSlices(input('x', ['N', 4]), input('i', ['M'], 'int32'), input('s', ['M', 4])),
+      /putSlices: \[M, 4\] at int32 \[M\] are no slices/,
+    ],
+    [
       'elements of a vector',
       () => ops.takeFromRows(input('x', ['N']), input('i', ['N'], 'int32')),
       /takeFromRows: expected a matrix/,
@@ -179,4 +218,23 @@ describe('cotangents of a row that is taken very often', () => {
     expect(largestDifference(got.dx!.data, expected)).toBe(0);
     await executable.release();
   });
+});
+
+test('slices are put into the buffer itself, which is not copied', async () => {
+  const [x, places, slices] = [input('x', ['N', 64]), input('i', ['M', 1], 'int32'), input('s', ['M', 64])];
+  const y = ops.putSlices(x, places, slices);
+  const doubled = mul(y, 2);
+  const executable = await compile({ name: 'put', inputs: { x, i: places, s: slices }, outputs: { y, doubled } });
+  const whole = floats(new Float32Array(64 * 2 ** 14).fill(1), [2 ** 14, 64]);
+  const feeds = {
+    x: whole,
+    i: ints(Int32Array.of(5, 9000), [2, 1]),
+    s: floats(new Float32Array(128).fill(3), [2, 64]),
+  };
+  const into = { y: whole, doubled: floats(new Float32Array(64 * 2 ** 14), [2 ** 14, 64]) };
+  await executable.run(feeds, into);
+  for (const [i, value] of [...whole.data].entries())
+    if (value !== ([5, 9000].includes(Math.floor(i / 64)) ? 3 : 1)) throw new Error(`element ${i} is ${value}`);
+  expect([into.doubled.data[5 * 64], into.doubled.data[6 * 64]]).toEqual([6, 2]);
+  await executable.release();
 });

@@ -1,11 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import {
-  appendToken,
   createKvCache,
   type KvCache,
+  openToken,
   setPrompt,
-  unseenOwn,
-  unseenPrompt,
   withoutFree,
   withRoom,
 } from '../../../src/models/qwen2_5_vl/kv_cache.ts';
@@ -13,6 +11,7 @@ import { floats } from '../../../src/runtime/tensor.ts';
 import { createWorkspace } from '../../../src/runtime/workspace.ts';
 
 const [KV_HEADS, HEAD_DIM, LAYERS] = [2, 3, 2];
+const no = Number.NEGATIVE_INFINITY;
 
 const emptyCache = (promptLengths: readonly number[], rows: number, maxTokens: number): KvCache =>
   createKvCache(createWorkspace(), {
@@ -45,15 +44,22 @@ function rowsOf(count: number, layer: number, at: (row: number) => { who: number
   };
 }
 
-/** Appends the token to every live completion; whose[i] stands at places[i]. */
+/** Puts the token of every live completion where the cache says; whose[i] stands at places[i]. */
 function append(cache: KvCache, token: number, places: Int32Array, whose: readonly number[]): void {
   const standing = new Map([...places].map((place, i) => [place, whose[i]!]));
-  for (let layer = 0; layer < LAYERS; layer++) {
-    const rows = rowsOf(cache.groups.length * cache.rows, layer, (place) => ({
+  openToken(cache, token);
+  for (const [layer, { kOwn, vOwn }] of cache.layers.entries()) {
+    const { k, v } = rowsOf(cache.groups.length * cache.rows, layer, (place) => ({
       who: standing.get(place) ?? 99,
       token,
     }));
-    appendToken(cache, layer, token, places, rows);
+    for (let i = 0; i < cache.slots.dims[0]!; i++) {
+      const to = cache.slots.data
+        .subarray(4 * i, 4 * i + 4)
+        .reduce((offset, index, axis) => offset * kOwn.dims[axis]! + index, 0);
+      kOwn.data.set(k.data.subarray(i * HEAD_DIM, (i + 1) * HEAD_DIM), to * HEAD_DIM);
+      vOwn.data.set(v.data.subarray(i * HEAD_DIM, (i + 1) * HEAD_DIM), to * HEAD_DIM);
+    }
   }
 }
 
@@ -97,9 +103,13 @@ describe('prompts', () => {
   });
 
   test('what is behind a shorter one is not seen', () => {
-    const no = Number.NEGATIVE_INFINITY;
-    expect(unseenPrompt(cache).dims).toEqual([3, 4]);
-    expect([...unseenPrompt(cache).data]).toEqual([0, 0, no, no, 0, 0, 0, 0, 0, no, no, no]);
+    expect(cache.unseen.dims).toEqual([3, 4 + 8]);
+    const prompts = [0, 1, 2].map((g) => [...cache.unseen.data.subarray(g * 12, g * 12 + 4)]);
+    expect(prompts).toEqual([
+      [0, 0, no, no],
+      [0, 0, 0, 0],
+      [0, no, no, no],
+    ]);
   });
 
   test('a group without live completions leaves, with its prompt', () => {
@@ -111,9 +121,20 @@ describe('prompts', () => {
   });
 });
 
-test('tokens that are still to come are not seen', () => {
-  const cache = emptyCache([1], 1, 3);
-  expect([...unseenOwn(cache, 1).data]).toEqual([0, Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY]);
+test('tokens that are still to come are not seen, in a larger or smaller cache neither', () => {
+  const cache = emptyCache([2, 1], 2, 40);
+  const own = ({ unseen, capacity, groups }: KvCache): number[][] =>
+    groups.map((_, g) => [...unseen.data.subarray((g + 1) * (2 + capacity) - capacity, (g + 1) * (2 + capacity))]);
+  const seen = (count: number, capacity: number): number[] =>
+    Array.from({ length: capacity }, (_, t) => (t < count ? 0 : no));
+  expect(own(cache)).toEqual([seen(0, 16), seen(0, 16)]);
+  openToken(cache, 0);
+  expect(own(cache)).toEqual([seen(1, 16), seen(1, 16)]);
+  for (let token = 1; token < 16; token++) openToken(cache, token);
+  const larger = withRoom(cache, 16);
+  expect(own(larger)).toEqual([seen(16, 32), seen(16, 32)]);
+  openToken(larger, 16);
+  expect(own(withoutFree(larger, 17, Int32Array.of(3)).cache)).toEqual([seen(17, 32)]);
 });
 
 test('tokens stay what they were while room is made and completions leave', () => {
