@@ -48,12 +48,15 @@ export function linearShapes(text: TextSizes): LinearShape[] {
   ];
 }
 
-/** Pairs of a row and a column it sees: the prompt once, completions on prompt and themselves, all causal. */
+/**
+ * Pairs of a row and a column it sees: the prompt once, completions but their last tokens on prompt and themselves, all
+ * causal.
+ */
 export function visiblePairs({ prompt, completions, tokens }: StepSizes): number {
-  return triangle(prompt) + completions * (tokens * prompt + triangle(tokens));
+  return triangle(prompt) + completions * ((tokens - 1) * prompt + triangle(tokens - 1));
 }
 
-/** Rows that predict a token: the prompt's last one, and of each completion all but the last. */
+/** Rows that predict a token: the prompt's last one, and all of the completions. */
 export const outputRowsOf = ({ completions, tokens }: StepSizes): number => 1 + completions * (tokens - 1);
 
 /**
@@ -72,15 +75,21 @@ export const backwardFlop = (text: TextSizes, step: StepSizes): number => 2 * fo
 /**
  * What backward computes again. With gradient checkpointing all of a layer but the last product of its two halves
  * (attention's product with the values, the MLP's down projection), whose results no gradient needs; attention's scores
- * and the head's logits in any case, because neither is ever kept for all positions.
+ * in any case, because they are never kept for all positions; the head's logits unless the rollout has recorded their
+ * softmax.
  */
-export function recomputedFlop(text: TextSizes, step: StepSizes, gradientCheckpointing: boolean): number {
+export function recomputedFlop(
+  text: TextSizes,
+  step: StepSizes,
+  { gradientCheckpointing, recorded }: { gradientCheckpointing: boolean; recorded: boolean },
+): number {
   const scores = attentionProduct(text, visiblePairs(step));
-  if (!gradientCheckpointing) return text.numHiddenLayers * scores + headFlop(text, step);
+  const head = recorded ? 0 : headFlop(text, step);
+  if (!gradientCheckpointing) return text.numHiddenLayers * scores + head;
   const down = text.hiddenSize * text.intermediateSize;
   const layer = linearFlop(rowsOf(step), layerWeights(text) - down) + scores;
   const spared = linearFlop(rowsOf(step) - outputRowsOf(step), secondHalfWeights(text) - down);
-  return text.numHiddenLayers * layer - spared + headFlop(text, step);
+  return text.numHiddenLayers * layer - spared + head;
 }
 
 /** The prompt alone, without a head: its last row predicts the first token. */
@@ -134,7 +143,8 @@ export function visionFlop(vision: VisionConfig, patches: number, windows: reado
 export const layerWeights = (text: TextSizes): number =>
   linearShapes(text).reduce((sum, { inputs, outputs }) => sum + inputs * outputs, 0);
 
-export const rowsOf = ({ prompt, completions, tokens }: StepSizes): number => prompt + completions * tokens;
+/** The prompt's rows, and those of all completion tokens but the last ones, after which nothing comes. */
+export const rowsOf = ({ prompt, completions, tokens }: StepSizes): number => prompt + completions * (tokens - 1);
 
 // --- internal ---
 

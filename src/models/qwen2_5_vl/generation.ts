@@ -59,7 +59,7 @@ export interface Generator {
   generate(prompts: readonly Prompt[], options: GenerateOptions): Promise<Generated[][]>;
   /**
    * The same, and what the model's `score` with `keep` would return for the completions: decoding has computed every
-   * row of them already, so no forward is needed before backward. Costs a decode step for each last token.
+   * row of them already, so no forward is needed before backward. A probe costs a decode step for each last token.
    */
   generateAndScore(
     prompts: readonly Prompt[],
@@ -110,7 +110,7 @@ export function createGenerator(model: Qwen2_5_VLModel, runtime: RuntimeOptions 
     rollout.length++;
     if (record === null) return (await decode.run(inputs)).drawn;
     const { recording, probe } = record;
-    const tokens = recordedTokens(live, recording);
+    const tokens = live.map((row) => recordedToken(row, recording, !going.includes(row)));
     const { hidden, drawn } = await decode.run({
       ...inputs,
       probe,
@@ -123,7 +123,7 @@ export function createGenerator(model: Qwen2_5_VLModel, runtime: RuntimeOptions 
     return drawn;
   }
 
-  /** Samples until every row has ended; with a recording, the rows of last tokens are computed too. */
+  /** Samples until every row has ended; with a probe, the rows of last tokens are computed too. */
   async function sample(
     prompts: readonly Prompt[],
     options: GenerateOptions,
@@ -161,14 +161,18 @@ export function createGenerator(model: Qwen2_5_VLModel, runtime: RuntimeOptions 
         row.entropies.push(entropy.data[row.place]!);
         row.finished = stopIds.includes(row.last);
       }
-      if (logps !== undefined) record!.recording.drawn(recordedTokens(rows, record!.recording), logps);
+      if (logps !== undefined && record !== null) {
+        const tokens = rows.map((row) => recordedToken(row, record.recording));
+        record.recording.drawn(tokens, logps);
+      }
       onTokens?.(rows.map(({ group, completion, last }) => ({ group, completion, id: last })));
     };
     accept(all, await drawFirst(prefilled, rollout, sampling));
     for (let tokens = 1; ; tokens++) {
       signal?.throwIfAborted();
       const going = tokens === maxNewTokens ? [] : rollout.live.filter(({ finished }) => !finished);
-      if (record === null) keepOnly(rollout, going);
+      // Last tokens are computed only to be measured.
+      if (record?.probe === undefined) keepOnly(rollout, going);
       if (rollout.live.length === 0) break;
       rollout.cache = withRoom(rollout.cache, rollout.length);
       const drawn = await step(rollout, going, sampling, record);
@@ -278,9 +282,9 @@ function samplingOf(options: GenerateOptions, vocabSize: number, logps: boolean)
   };
 }
 
-/** The live completions' last ids, in a recording. */
-const recordedTokens = (live: readonly Row[], recording: Recording): RecordedToken[] =>
-  live.map(({ group, completion, ids, place }) => recording.token(group, completion, ids.length - 1, place));
+/** A completion's newest token, in a recording. */
+const recordedToken = ({ group, completion, ids, place }: Row, recording: Recording, isLast = false): RecordedToken =>
+  recording.token(group, completion, ids.length - 1, { row: place, isLast });
 
 /** Lets the other rows go; the cache shrinks when it pays. */
 function keepOnly(rollout: Rollout, live: readonly Row[]): void {

@@ -15,7 +15,7 @@ import { configAttributes, implementationOf } from './config_attributes.ts';
 import { embed, embedBackward, type VisualInputs } from './embeddings.ts';
 import { imagesOfSequences, unpadded } from './forward_inputs.ts';
 import { createImageFeatures, type EncodedImages, type HashedImage, type ImageFeatures } from './image_features.ts';
-import { type GroupToPack, type PackedBatch, type PromptPositions, packGroups } from './packed.ts';
+import { type GroupToPack, type Ids, type PackedBatch, type PromptPositions, packGroups } from './packed.ts';
 import type { Parameters } from './parameters.ts';
 import { ropeIndex } from './positions.ts';
 import { createRecording, type Recording, type RecordingShape } from './recording.ts';
@@ -29,7 +29,7 @@ import { createVisionTower, type VisionTower } from './vision_tower.ts';
 export interface Group {
   readonly promptIds: Int32Array;
   readonly images: readonly HashedImage[];
-  readonly completions: readonly (Int32Array | readonly number[])[];
+  readonly completions: readonly Ids[];
   /** Positions of the prompt; absent: the multimodal rotary positions its images give it. */
   readonly positions?: PromptPositions;
 }
@@ -199,11 +199,20 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
     },
   };
 
+  /**
+   * A group's rows. Nothing comes after a completion's last token: its row takes part in no log-probability and no
+   * gradient, only in what is measured of itself.
+   */
+  function toPack(group: Group, lastTokens: boolean): GroupToPack {
+    const completions = lastTokens ? group.completions : group.completions.map((ids) => ids.slice(0, -1));
+    return withPositions({ ...group, completions }, sizes);
+  }
+
   async function score(groups: readonly Group[], { temperature, keep, probe }: ScoreOptions): Promise<Scored> {
-    const batch = packGroups(groups.map((group) => withPositions(group, sizes)));
+    const batch = packGroups(groups.map((group) => toPack(group, probe !== undefined)));
     const { x, visual, encoded } = await embeddings(groups, batch, keep);
     const implementation = implementationOf(config);
-    const predictions = predictionsOf(batch);
+    const predictions = predictionsOf(batch, completionsOf(groups));
     const { hidden, masses, tape } = await decoder.forward(batch, x, {
       implementation,
       keep,
@@ -212,7 +221,7 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
       probe,
     });
     const { logps, entropies } = await scoring.forward(hidden, predictions, temperature);
-    const completions = perCompletion(batch, { logps, entropies, masses });
+    const completions = perCompletion(groups, { logps, entropies, masses });
     if (tape === null) return { completions, tape: null };
     generation++;
     const kept = { hidden, logps: null, decoder: tape };
@@ -256,18 +265,18 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
     sampled: readonly SampledGroup[],
     temperature: number,
   ): Scored {
-    const batch = packGroups(sampled.map((group) => withPositions(group, sizes)));
+    const batch = packGroups(sampled.map((group) => toPack(group, false)));
     const { layers, hidden, masses, logps } = recording.finish(
-      batch.groups.map(({ completions }) => completions.map(({ length }) => length)),
+      sampled.map((group) => group.completions.map(({ length }) => length)),
     );
     const joined = (pick: (group: SampledGroup) => readonly Float32Array[]): Float32Array =>
       Float32Array.from(sampled.flatMap((group) => pick(group).flatMap((row) => [...row])));
-    const completions = perCompletion(batch, {
+    const completions = perCompletion(sampled, {
       logps: joined(({ logps }) => logps),
       entropies: joined(({ entropies }) => entropies),
       masses,
     });
-    const predictions = predictionsOf(batch);
+    const predictions = predictionsOf(batch, completionsOf(sampled));
     const { outputRows } = predictions;
     const decoderTape: DecoderTape = {
       batch,
@@ -387,12 +396,15 @@ function withPositions({ promptIds, images, completions, positions }: Group, siz
 }
 
 /** Values of all completion tokens in packed order, cut into completions. */
+const completionsOf = (groups: readonly Pick<Group, 'completions'>[]): (readonly Ids[])[] =>
+  groups.map(({ completions }) => completions);
+
 function perCompletion(
-  batch: PackedBatch,
+  groups: readonly Pick<Group, 'completions'>[],
   all: { logps: Float32Array; entropies: Float32Array; masses: ReadonlyMap<number, FloatTensor> },
 ): ScoredCompletion[][] {
   let token = 0;
-  return batch.groups.map((group) =>
+  return groups.map((group) =>
     group.completions.map(({ length }) => {
       const [start, end] = [token, token + length];
       token = end;

@@ -30,10 +30,12 @@ export interface PromptPositions {
   readonly delta: number;
 }
 
+export type Ids = Int32Array | readonly number[];
+
 export interface GroupToPack {
   readonly promptIds: Int32Array;
   readonly promptPositions: PromptPositions;
-  readonly completions: readonly (Int32Array | readonly number[])[];
+  readonly completions: readonly Ids[];
 }
 
 /** Lays groups out as [prompt | c1 | … | cG] one after another. */

@@ -22,12 +22,12 @@ export interface RecordingShape {
   readonly logpsBytes: number;
 }
 
-/** What is left when the completions have ended: rows in packed order. */
+/** What is left when the completions have ended: rows in packed order, those of last tokens left out. */
 export interface Recorded {
   readonly layers: readonly LayerTape[];
   /** [rows, hidden]: output of the last block; of a prompt its last row only */
   readonly hidden: FloatTensor;
-  /** Layer -> [rows of completions, spans] */
+  /** Layer -> [tokens of completions, spans] */
   readonly masses: ReadonlyMap<number, FloatTensor>;
   /** [tokens of completions, vocab] */
   readonly logps: FloatTensor | null;
@@ -43,22 +43,22 @@ export interface Recording {
   prompts(layer: number, rows: LayerTape): void;
   /** Output of the last layer for each prompt's last row: [prompts, hidden]. */
   promptsHidden(hidden: FloatTensor): void;
-  /** Token `t` of a completion, which stands in row `row` of what follows. */
-  token(group: number, completion: number, t: number, row: number): RecordedToken;
+  /** Token `t` of a completion, which stands in row `row` of what follows; nothing is kept of a last one but its masses. */
+  token(group: number, completion: number, t: number, at: { row: number; isLast: boolean }): RecordedToken;
   /** A layer of one decode step: the rows of these tokens. */
   step(layer: number, tokens: readonly RecordedToken[], rows: LayerTape, masses: FloatTensor | null): void;
   stepHidden(tokens: readonly RecordedToken[], hidden: FloatTensor): void;
   /** Log-probabilities [rows, vocab] that tokens were drawn from. */
   drawn(tokens: readonly RecordedToken[], logps: FloatTensor): void;
-  /** Moves the rows together. @param lengths per group, per completion */
+  /** Moves the rows together. @param lengths in tokens, per group, per completion */
   finish(lengths: readonly (readonly number[])[]): Recorded;
 }
 
 export interface RecordedToken {
   /** Its row in the tensors of a step. */
   readonly from: number;
-  /** Where its row is kept, and where among the tokens of completions it is. */
-  readonly to: number;
+  /** Where its row is kept, if it is, and where among the tokens of completions it is. */
+  readonly to: number | null;
   readonly index: number;
 }
 
@@ -66,21 +66,22 @@ export function createRecording(config: TextConfig, workspace: Workspace, shape:
   const { promptLengths, count, maxTokens, probedLayers, spans, products, logpsBytes } = shape;
   const { hiddenSize, numHiddenLayers, vocabSize } = config;
   const starts: number[] = [];
+  const room = Math.max(0, maxTokens - 1); // rows of a completion: its last token has none
   let capacity = 0;
   for (const length of promptLengths) {
     starts.push(capacity);
-    capacity += length + count * maxTokens;
+    capacity += length + count * room;
   }
   const buffer = (name: string, width: number): FloatTensor => workspace.get(`recorded.${name}`, capacity, width);
   const layers = Array.from({ length: numHiddenLayers }, (_, layer) =>
     createLayerTape(config, (name, width) => buffer(`${layer}.${name}`, width), products),
   );
   const hidden = buffer('hidden', hiddenSize);
-  const masses = new Map(probedLayers.map((layer) => [layer, buffer(`${layer}.masses`, spans)]));
 
   const tokenCount = promptLengths.length * count * maxTokens;
-  const logps =
-    4 * tokenCount * vocabSize <= logpsBytes ? workspace.get('recorded.logps', tokenCount, vocabSize) : null;
+  const ofTokens = (name: string, width: number): FloatTensor => workspace.get(`recorded.${name}`, tokenCount, width);
+  const masses = new Map(probedLayers.map((layer) => [layer, ofTokens(`${layer}.masses`, spans)]));
+  const logps = 4 * tokenCount * vocabSize <= logpsBytes ? ofTokens('logps', vocabSize) : null;
 
   const copyPrompts = (from: FloatTensor, to: FloatTensor): void => {
     const width = to.dims[1]!;
@@ -95,7 +96,10 @@ export function createRecording(config: TextConfig, workspace: Workspace, shape:
     to.data.set(from.data.subarray(row * width, (row + 1) * width), place * width);
   };
   const copyTokens = (from: FloatTensor, to: FloatTensor, tokens: readonly RecordedToken[]): void => {
-    for (const token of tokens) copyRow(from, token.from, to, token.to);
+    for (const token of tokens) if (token.to !== null) copyRow(from, token.from, to, token.to);
+  };
+  const copyOfTokens = (from: FloatTensor, to: FloatTensor, tokens: readonly RecordedToken[]): void => {
+    for (const token of tokens) copyRow(from, token.from, to, token.index);
   };
 
   return {
@@ -109,25 +113,29 @@ export function createRecording(config: TextConfig, workspace: Workspace, shape:
     promptsHidden(rows) {
       for (const [g, length] of promptLengths.entries()) copyRow(rows, g, hidden, starts[g]! + length - 1);
     },
-    token: (group, completion, t, row) => ({
+    token: (group, completion, t, { row, isLast }) => ({
       from: row,
-      to: starts[group]! + promptLengths[group]! + completion * maxTokens + t,
+      to: isLast ? null : starts[group]! + promptLengths[group]! + completion * room + t,
       index: (group * count + completion) * maxTokens + t,
     }),
     step(layer, tokens, rows, measured) {
       copyTape(rows, layers[layer]!, (from, to) => copyTokens(from, to, tokens));
-      if (measured !== null) copyTokens(measured, masses.get(layer)!, tokens);
+      if (measured !== null) copyOfTokens(measured, masses.get(layer)!, tokens);
     },
     stepHidden: (tokens, rows) => copyTokens(rows, hidden, tokens),
     drawn(tokens, rows) {
       if (logps === null) throw new Error('internal: this recording keeps no log-probabilities');
-      for (const { from, index } of tokens) copyRow(rows, from, logps, index);
+      copyOfTokens(rows, logps, tokens);
     },
     finish(lengths) {
       const prompts = promptLengths.map((length, g) => ({ start: starts[g]!, length }));
       const completions = lengths.map((group, g) =>
-        group.map((length, c) => ({ start: starts[g]! + promptLengths[g]! + c * maxTokens, length })),
+        group.map((length, c) => ({
+          start: starts[g]! + promptLengths[g]! + c * room,
+          length: Math.max(0, length - 1),
+        })),
       );
+      const tokens = lengths.flat().map((length, i) => ({ start: i * maxTokens, length }));
       const all = prompts.flatMap((prompt, g) => [prompt, ...completions[g]!]);
       const rowCount = all.reduce((sum, { length }) => sum + length, 0);
       // Every piece moves towards the front, in order, so none is overwritten before it has moved.
@@ -144,13 +152,8 @@ export function createRecording(config: TextConfig, workspace: Workspace, shape:
       return {
         layers: layers.map((layer) => mapTape(config, layer, (tensor) => together(tensor, all))),
         hidden: together(hidden, all),
-        masses: new Map([...masses].map(([layer, tensor]) => [layer, together(tensor, completions.flat())])),
-        logps:
-          logps &&
-          together(
-            logps,
-            lengths.flat().map((length, i) => ({ start: i * maxTokens, length })),
-          ),
+        masses: new Map([...masses].map(([layer, tensor]) => [layer, together(tensor, tokens)])),
+        logps: logps && together(logps, tokens),
       };
     },
   };

@@ -8,7 +8,7 @@ import { type FloatTensor, floats, gatherRows, ints, rows, type Tensor } from '.
 import type { Workspace } from '../../runtime/workspace.ts';
 import { accumulatorsOf, type NameOf, weightsOf } from './bindings.ts';
 import type { TextConfig } from './config.ts';
-import type { PackedBatch } from './packed.ts';
+import type { Ids, PackedBatch } from './packed.ts';
 import type { Parameters } from './parameters.ts';
 import { mostRows, piecesOf } from './pieces.ts';
 import { BACKWARD } from './run_limits.ts';
@@ -56,15 +56,19 @@ export interface ScoringHead {
  */
 const CHUNK_BYTES = 160 * 2 ** 20;
 
-/** The completion tokens of a packed batch in order: token t is predicted by the row before it. */
-export function predictionsOf(batch: PackedBatch): Predictions {
+/**
+ * The completion tokens in order: token t is predicted by the row before it.
+ *
+ * @param completions ids, per group; the batch may lack the rows of their last ones
+ */
+export function predictionsOf(batch: PackedBatch, completions: readonly (readonly Ids[])[]): Predictions {
   const hiddenRows: number[] = [];
   const targets: number[] = [];
-  for (const { prompt, completions } of batch.groups) {
-    for (const { start, length } of completions) {
-      for (let t = 0; t < length; t++) {
+  for (const [g, { prompt, completions: spans }] of batch.groups.entries()) {
+    for (const [c, { start }] of spans.entries()) {
+      for (const [t, id] of completions[g]![c]!.entries()) {
         hiddenRows.push(t === 0 ? prompt.start + prompt.length - 1 : start + t - 1);
-        targets.push(batch.ids[start + t]!);
+        targets.push(id);
       }
     }
   }

@@ -12,12 +12,25 @@ import { largestDifference } from '../../helpers/check_op.ts';
 import { goldenCheckpoints } from '../../helpers/golden.ts';
 import { goldenImages, groupOf, loadModel, readCases, readTensors } from '../../helpers/golden_values.ts';
 
+interface Setting {
+  readonly gradientCheckpointing: boolean;
+  readonly isTrained: (name: string) => boolean;
+  readonly probed: boolean;
+  readonly maxNewTokens: number;
+}
+const usual: Setting = { gradientCheckpointing: true, isTrained: () => true, probed: true, maxNewTokens: 14 };
+const visionFrozen = (name: string): boolean => !name.startsWith('visual.');
+
 describe.each(goldenCheckpoints())('$name', (checkpoint) => {
   test.each([
-    ['vision frozen', true, (name: string) => !name.startsWith('visual.')],
-    ['vision trained', true, () => true],
-    ['vision frozen, results of products kept', false, (name: string) => !name.startsWith('visual.')],
-  ])('%s', async (_, gradientCheckpointing, isTrained) => {
+    ['vision frozen', { isTrained: visionFrozen }],
+    ['vision trained', {}],
+    ['vision frozen, results of products kept', { isTrained: visionFrozen, gradientCheckpointing: false }],
+    ['without a probe, so without rows of last tokens', { isTrained: visionFrozen, probed: false }],
+    ['completions of one token', { isTrained: visionFrozen, maxNewTokens: 1 }],
+    ['completions of one token, without a probe', { isTrained: visionFrozen, probed: false, maxNewTokens: 1 }],
+  ] as [string, Partial<Setting>][])('%s', async (_, setting) => {
+    const { gradientCheckpointing, isTrained, probed, maxNewTokens } = { ...usual, ...setting };
     const tensors = readTensors(join(checkpoint.golden, 'tensors.safetensors'));
     const cases = readCases(checkpoint).filter(({ name }) =>
       ['one_image', 'odd_size_system', 'text_only'].includes(name),
@@ -38,14 +51,15 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
     const stopIds = Array.from({ length: 60 }, (_, i) => 10 * i);
     const { generated, scored } = await generator.generateAndScore(
       prompts,
-      { count: 4, maxNewTokens: 14, temperature: 1.3, stopIds, bannedIds: [imageTokenId], random: createRandom(3) },
-      probe,
+      { count: 4, maxNewTokens, temperature: 1.3, stopIds, bannedIds: [imageTokenId], random: createRandom(3) },
+      probed ? probe : undefined,
     );
     const lengths = generated.flat().map(({ ids }) => ids.length);
-    expect(new Set(lengths).size).toBeGreaterThan(2);
+    if (maxNewTokens > 1) expect(new Set(lengths).size).toBeGreaterThan(2);
     expect(scored.completions.flat().map(({ logps }) => logps.length)).toEqual(lengths);
     const fromRollout = await gradients(model, scored);
 
+    // With a probe, the forward computes the rows of last tokens as well.
     const groups = prompts.map((prompt, g): Group => ({ ...prompt, completions: generated[g]!.map(({ ids }) => ids) }));
     const plain = await model.score(groups, { temperature: 1.3, keep: true, probe });
     const errors = { logps: 0, entropies: 0, masses: 0, gradients: 0 };
@@ -53,15 +67,27 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
       const got = scored.completions.flat()[i]!;
       errors.logps = Math.max(errors.logps, largestDifference(got.logps, expected.logps));
       errors.entropies = Math.max(errors.entropies, largestDifference(got.entropies, expected.entropies));
-      expect([...got.masses.keys()]).toEqual([...expected.masses.keys()]);
-      for (const [layer, masses] of expected.masses) {
-        errors.masses = Math.max(errors.masses, largestDifference(got.masses.get(layer)!, masses));
+      expect([...got.masses.keys()]).toEqual(probed ? [...expected.masses.keys()] : []);
+      for (const [layer, masses] of got.masses) {
+        errors.masses = Math.max(errors.masses, largestDifference(masses, expected.masses.get(layer)!));
       }
     }
     const fromForward = await gradients(model, plain);
     for (const [name, expected] of fromForward) {
       const largest = expected.reduce((max, x) => Math.max(max, Math.abs(x)), 1e-12);
       errors.gradients = Math.max(errors.gradients, largestDifference(fromRollout.get(name)!, expected) / largest);
+    }
+    const unprobed = await model.score(groups, { temperature: 1.3, keep: true });
+    errors.logps = Math.max(
+      errors.logps,
+      ...plain.completions
+        .flat()
+        .map(({ logps }, i) => largestDifference(unprobed.completions.flat()[i]!.logps, logps)),
+    );
+    for (const [name, got] of await gradients(model, unprobed)) {
+      const expected = fromForward.get(name)!;
+      const largest = expected.reduce((max, x) => Math.max(max, Math.abs(x)), 1e-12);
+      errors.gradients = Math.max(errors.gradients, largestDifference(got, expected) / largest);
     }
     console.log(`rollout against forward, ${checkpoint.name}:`, errors);
     expect(Math.max(errors.logps, errors.entropies)).toBeLessThan(5e-5);
