@@ -127,7 +127,14 @@ async function createSession(ort: Ort, lowered: LoweredGraph, options: RuntimeOp
       enableMemPattern: false, // patterns are planned per shape, and ours change at every run
       ...(options.threads === undefined ? {} : { intraOpNumThreads: options.threads }),
       logSeverityLevel: 4, // what fails is thrown with its message; the library would print it as well
-      extra: { session: { force_spinning_stop: '1' } }, // an idle session must not spin beside the one that runs
+      extra: {
+        session: {
+          force_spinning_stop: '1', // an idle session must not spin beside the one that runs
+          // Numbers below 1.2e-38, which softmax makes of tokens that are as good as impossible, take some processors a
+          // hundred times as long as others.
+          set_denormal_as_zero: '1',
+        },
+      },
     });
   } catch (error) {
     throw new Error(`internal: graph ${lowered.name} does not compile: ${String(error)}`, { cause: error });

@@ -164,6 +164,15 @@ describe('an output into an input’s own buffer', () => {
   });
 });
 
+test('numbers too small for a normal float32 are 0, on every thread', () =>
+  withGraph({ x, y }, { product: mul(x, y) }, async (graph) => {
+    const tiny = (value: number): FloatTensor => floats(new Float32Array(2 ** 20).fill(value), [2 ** 20]);
+    const { product } = await graph.run({ x: tiny(1e-25), y: tiny(1e-15) });
+    expect(product!.data.every((value) => value === 0)).toBe(true);
+    const kept = await graph.run({ x: tiny(1e-25), y: tiny(1e-12) });
+    expect(kept.product!.data.every((value) => value > 0)).toBe(true);
+  }));
+
 test('one graph serves every length', () =>
   withGraph({ x, y }, { out: add(x, y) }, async (graph) => {
     for (const n of [1, 7, 1000, 3]) {
