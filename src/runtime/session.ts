@@ -130,8 +130,8 @@ async function createSession(ort: Ort, lowered: LoweredGraph, options: RuntimeOp
       extra: {
         session: {
           force_spinning_stop: '1', // an idle session must not spin beside the one that runs
-          // Numbers below 1.2e-38, which softmax makes of tokens that are as good as impossible, take some processors a
-          // hundred times as long as others.
+          // Numbers below 1.2e-38, which softmax makes of tokens that are as good as impossible, take some processors
+          // very much longer than others (docs/log.md).
           set_denormal_as_zero: '1',
         },
       },
