@@ -48,7 +48,8 @@ export function decodeLayers(
     'self_attn.qkv_proj.bias': [queryWidth + 2 * keyWidth],
   };
   const after = attentionOutput(config, fewRows);
-  const head = sampling === null ? null : samplingHead(config, sampling, fewRows ? linearFewRows : linear, 'G*R');
+  const project = fewRows ? linearFewRows : linear;
+  const head = sampling === null ? null : samplingHead(config, sampling, project, 'G*R');
   const params: Record<string, Shape> = { ...head?.params };
   const constants: Record<string, Constant> = {
     cos: { shape: ['G*R', headDim / 2] },
@@ -77,7 +78,6 @@ export function decodeLayers(
           putSlices(w[`${cache}.${layer}`]!, w.slots!, reshape(rows, [`${kvHeads}*G*R`, headDim]));
 
         const normed = rmsNorm(x, param('input_layernorm.weight'), rmsNormEps);
-        const project = fewRows ? linearFewRows : linear;
         const qkv = project(normed, param('self_attn.qkv_proj.weight'), param('self_attn.qkv_proj.bias'));
         const turned = rotary(slice(qkv, 1, 0, queryWidth + keyWidth), w.cos!, w.sin!, numAttentionHeads + kvHeads);
         const q = slice(turned, 1, 0, queryWidth);

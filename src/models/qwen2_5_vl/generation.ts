@@ -110,7 +110,8 @@ export function createGenerator(model: Qwen2_5_VLModel, runtime: RuntimeOptions 
     rollout.length++;
     if (record === null) return (await decode.run(inputs)).drawn;
     const { recording, probe } = record;
-    const tokens = live.map((row) => recordedToken(row, recording, !going.includes(row)));
+    const goesOn = new Set(going);
+    const tokens = live.map((row) => recordedToken(row, recording, !goesOn.has(row)));
     const { hidden, drawn } = await decode.run({
       ...inputs,
       probe,
