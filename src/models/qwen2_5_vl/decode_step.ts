@@ -71,7 +71,7 @@ export interface DecodeStep {
 /** Up to this many rows the weights are streamed from the left (measured: see docs/log.md). */
 export const FEW_ROWS = 32;
 
-/** Weights of one run: some 20 ms of streaming, in which nothing else happens. */
+/** Weights of one run's layers: some 20 ms of streaming, in which nothing else happens. The last has the head as well. */
 const RUN_BYTES = 512 * 2 ** 20;
 
 /** Room for what a sampling head returns of so many rows. */

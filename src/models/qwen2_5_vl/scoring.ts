@@ -1,6 +1,7 @@
 /**
  * Log-probabilities and entropies of completion tokens from hidden rows, and their gradient.
- * Runs in chunks of rows, so that logits for all positions never exist at once.
+ * Runs in chunks of rows, so that logits for all positions never exist at once here; backward takes the
+ * log-probabilities of all tokens where a rollout has kept them.
  */
 import { type CompiledModule, compileModule } from '../../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../../runtime/session.ts';
