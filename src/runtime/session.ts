@@ -40,7 +40,7 @@ export async function compile(graph: Graph, options: RuntimeOptions = {}): Promi
   const lowered = lower(graph);
   const ort = await loadOrt();
   const session = await createSession(ort, lowered, options);
-  const outputNames = lowered.outputs.map((output) => output.name);
+  const outputNames = new Set(lowered.outputs.map((output) => output.name));
   return {
     name: graph.name,
     inputs: lowered.inputs,
@@ -55,7 +55,7 @@ export async function compile(graph: Graph, options: RuntimeOptions = {}): Promi
       }
       const fetches: Record<string, OrtTensor | null> = {};
       for (const name of [...Object.keys(into), ...(want ?? [])]) {
-        if (!outputNames.includes(name)) throw new Error(`internal: graph ${graph.name} has no output '${name}'`);
+        if (!outputNames.has(name)) throw new Error(`internal: graph ${graph.name} has no output '${name}'`);
       }
       for (const name of want ?? outputNames) {
         const target = into[name];

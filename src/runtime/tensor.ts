@@ -47,11 +47,16 @@ export function view(tensor: FloatTensor, ...dims: number[]): FloatTensor {
 
 export const sizeOf = (dims: readonly number[]): number => dims.reduce((product, dim) => product * dim, 1);
 
-/** Copies rows of `from` by index, one after another, into `into` [indices, ...]. */
+/** Copies rows of `from` by index, one after another, into `into` [indices, ...]; neighbours go together. */
 export function gatherRows(from: FloatTensor, indices: Int32Array, into: FloatTensor): FloatTensor {
   const width = from.data.length / from.dims[0]!;
-  for (const [i, index] of indices.entries())
-    into.data.set(from.data.subarray(index * width, (index + 1) * width), i * width);
+  for (let i = 0; i < indices.length; ) {
+    const first = indices[i]!;
+    let count = 1;
+    while (indices[i + count] === first + count) count++;
+    into.data.set(from.data.subarray(first * width, (first + count) * width), i * width);
+    i += count;
+  }
   return into;
 }
 

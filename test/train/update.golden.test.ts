@@ -6,7 +6,6 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { countStep, grpoLoss } from '../../src/grpo/loss.ts';
 import type { Group, Qwen2_5_VLModel } from '../../src/models/qwen2_5_vl/model.ts';
 import { createUpdater, type Updater } from '../../src/train/update.ts';
-import { largestDifference } from '../helpers/check_op.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
 import { type GoldenGrpo, goldenGroups, loadModel, readJson, readTensors } from '../helpers/golden_values.ts';
 
@@ -54,17 +53,40 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
       expect(skipped).toBe(false);
     }
     const after = readTensors(join(checkpoint.golden, 'after_two_adamw_steps.safetensors'));
+    const firstGradients = readTensors(join(checkpoint.golden, 'gradients.safetensors'));
     expect(after.size).toBeGreaterThan(20);
+    let [elements, rounding] = [0, 0];
     for (const [name, { data }] of after) {
-      const error = largestDifference(model.parameters.value(name).data, data);
+      const value = model.parameters.value(name).data;
+      const isRounding = roundingOnly(firstGradients.get(name)!.data as Float32Array);
+      let [error, errorOfRounding] = [0, 0];
+      for (let i = 0; i < data.length; i++) {
+        const difference = Math.abs(value[i]! - data[i]!);
+        if (isRounding(i)) {
+          rounding++;
+          errorOfRounding = Math.max(errorOfRounding, difference);
+        } else error = Math.max(error, difference);
+      }
+      elements += data.length;
       worst.parameters = Math.max(worst.parameters, error);
       expect(error, name).toBeLessThan(1e-4);
+      expect(errorOfRounding, name).toBeLessThan(2 * optimizer.lr);
     }
+    expect(rounding / elements).toBeLessThan(1e-3);
     console.log(`largest errors of two AdamW steps, ${checkpoint.name} (${after.size} tensors):`, worst);
     expect(worst.loss).toBeLessThan(1e-4);
     expect(worst.gradNorm).toBeLessThan(1e-3);
   });
 });
+
+/**
+ * AdamW's first update is lr · g / (|g| + eps): where a gradient is nothing but rounding (one element in 100,000 here, 3e-10
+ * where the tensor's largest is 4e-2), its sign decides, and processors disagree on it.
+ */
+function roundingOnly(gradient: Float32Array): (i: number) => boolean {
+  const largest = gradient.reduce((max, g) => Math.max(max, Math.abs(g)), 0);
+  return (i) => gradient[i] !== 0 && Math.abs(gradient[i]!) < 1e-7 * largest;
+}
 
 /** The loss of grpo.json, variant grpo/token/beta 0.04; gradients land in the parameters' accumulators. */
 async function lossAndGradients(model: Qwen2_5_VLModel, groups: readonly Group[], grpo: GoldenGrpo): Promise<number> {

@@ -1,9 +1,11 @@
 /**
- * A run of decoder layers as one module for one token of every completion: the whole step, or a part of it, is one call
- * of the runtime. Keys and values of the step go into the cache on the way; the last run draws the next token.
+ * A run of decoder layers as one module for the next tokens of every completion: one call of the runtime computes all
+ * layers for several tokens, or, of a large model, some layers for one. Keys and values go into the cache on the way;
+ * the last layers draw the next token.
  */
 import type { Constant, Module } from '../../graph/module.ts';
-import { putSlices } from '../../graph/ops/gather.ts';
+import { toInt } from '../../graph/ops/elementwise.ts';
+import { putSlices, takeRows } from '../../graph/ops/gather.ts';
 import { reshape, slice } from '../../graph/ops/movement.ts';
 import { rmsNorm } from '../../graph/ops/norm.ts';
 import { rotary } from '../../graph/ops/rotary.ts';
@@ -17,29 +19,36 @@ import { attentionOutput } from './text.ts';
 
 export interface DecodeLayersOptions {
   readonly count: number;
+  /** Tokens of each completion. More than one ask for the whole model: each is drawn from the one before it. */
+  readonly tokens: number;
   /** Written for few rows: weights are streamed from the left. */
   readonly fewRows: boolean;
+  /** Starts from ids, with their embeddings, instead of rows. */
+  readonly embeds: boolean;
+  /** Draw a token from the last layer's rows. */
+  readonly sampling: SamplingHead | null;
+  /** Return the rows that backward starts from; with `products` results of products as well. */
+  readonly taped: boolean;
+  readonly products: boolean;
   /** Layers, from 0 in this run, whose attention masses are measured on so many spans. */
   readonly probed: readonly number[];
   readonly spans: number;
-  /** Return results of products for backward, too. */
-  readonly products: boolean;
-  /** Draw a token from the last layer's rows. */
-  readonly sampling: SamplingHead | null;
 }
 
 /**
  * Everything goes by place, rows of places where no completion stands included.
- * x [G*R, hidden] -> y [G*R, hidden], and of each layer i: `k.i`, `v.i` [G, kvHeads, R, T, d], the cache's own tokens with
- * this one put in at `slots` int32 [G*R*kvHeads, 4]; `x.i` [G*R, hidden] (its input; from layer 1), `o.i`
- * [G*R, heads * d], `masses.i` [G*R, spans] of a probed one, and with products all rows of a `LayerProducts`, as
- * `products.i.q` and so on. With sampling, what the sampling head returns. cos, sin [G*R, d / 2]; unseen [G, P + T].
+ *
+ * x [G*R, hidden], or ids int32 [G*R] -> `0.y` [G*R, hidden], unless a token is drawn from it, and of each token t and layer
+ * i: `t.kOwn.i`, `t.vOwn.i` [G, kvHeads, R, T, d], the cache's own tokens with this one put in at `t.slots` int32
+ * [G*R*kvHeads, 4]; `t.masses.i` [G*R, spans] of a probed layer. Taped: `t.x.i` [G*R, hidden] (a layer's input, unless it
+ * is the module's), `t.o.i` [G*R, heads * d], `t.y`, and with products all of a `LayerProducts` as `t.q.i` and so on. With
+ * sampling, what the sampling head returns, as `t.id` and so on. `t.cos`, `t.sin` [G*R, d / 2]; `t.unseen` [G, P + T].
  */
-export function decodeLayers(
-  config: TextConfig,
-  { count, fewRows, probed, spans, products, sampling }: DecodeLayersOptions,
-): Module {
-  const { hiddenSize, numAttentionHeads, numKeyValueHeads: kvHeads, headDim, rmsNormEps } = config;
+export function decodeLayers(config: TextConfig, options: DecodeLayersOptions): Module {
+  const { count, tokens, fewRows, embeds, sampling, taped, products, probed, spans } = options;
+  if (tokens > 1 && !(embeds && sampling !== null))
+    throw new Error('internal: several tokens in a run that does not go from ids to ids');
+  const { hiddenSize, vocabSize, numAttentionHeads, numKeyValueHeads: kvHeads, headDim, rmsNormEps } = config;
   const heads = { heads: numAttentionHeads, kvHeads, headDim };
   const [queryWidth, keyWidth] = [numAttentionHeads * headDim, kvHeads * headDim];
   const before: Record<string, Shape> = {
@@ -50,63 +59,96 @@ export function decodeLayers(
   const after = attentionOutput(config, fewRows);
   const project = fewRows ? linearFewRows : linear;
   const head = sampling === null ? null : samplingHead(config, sampling, project, 'G*R');
-  const params: Record<string, Shape> = { ...head?.params };
+  const { uniform, ...standing } = head?.constants ?? {};
+
+  const params: Record<string, Shape> = { ...(embeds ? { embeddings: [vocabSize, hiddenSize] } : {}), ...head?.params };
   const constants: Record<string, Constant> = {
-    cos: { shape: ['G*R', headDim / 2] },
-    sin: { shape: ['G*R', headDim / 2] },
-    slots: { shape: [`${kvHeads}*G*R`, 4], dtype: 'int32' },
-    unseen: { shape: ['G', 'P+T'] },
+    ...standing,
+    ...(embeds ? { ids: { shape: ['G*R'], dtype: 'int32' } } : {}),
     ...(probed.length === 0 ? {} : { indicator: { shape: ['G', 'P', spans] } }),
-    ...head?.constants,
   };
+  for (let token = 0; token < tokens; token++) {
+    const ofToken: Record<string, Constant> = {
+      cos: { shape: ['G*R', headDim / 2] },
+      sin: { shape: ['G*R', headDim / 2] },
+      slots: { shape: [`${kvHeads}*G*R`, 4], dtype: 'int32' },
+      unseen: { shape: ['G', 'P+T'] },
+      ...(uniform === undefined ? {} : { uniform }),
+    };
+    for (const [name, constant] of Object.entries(ofToken)) constants[`${token}.${name}`] = constant;
+  }
   for (let layer = 0; layer < count; layer++) {
     for (const [name, shape] of Object.entries({ ...before, ...after.params })) params[`${layer}.${name}`] = shape;
     for (const name of ['kPrompt', 'vPrompt']) constants[`${name}.${layer}`] = { shape: ['G', kvHeads, 'P', headDim] };
     for (const name of ['kOwn', 'vOwn']) constants[`${name}.${layer}`] = { shape: ['G', kvHeads, 'R', 'T', headDim] };
   }
+
   return {
-    name: `${count} decode layers`,
+    name: tokens === 1 ? `${count} decode layers` : `${count} decode layers, ${tokens} tokens`,
     params,
-    inputs: { x: ['G*R', hiddenSize] },
+    inputs: embeds ? {} : { x: ['G*R', hiddenSize] },
     constants,
     build: (w): Record<string, Value> => {
       const outputs: Record<string, Value> = {};
-      let x = w.x!;
-      for (let layer = 0; layer < count; layer++) {
+      const own = Array.from({ length: count }, (_, layer) => ({ k: w[`kOwn.${layer}`]!, v: w[`vOwn.${layer}`]! }));
+
+      /** Layer `layer` of a token; its outputs are told by name. */
+      const block = (x: Value, layer: number, token: number): Value => {
+        const of = (name: string): Value => w[`${token}.${name}`]!;
         const param = (name: string): Value => w[`${layer}.${name}`]!;
-        const put = (cache: string, rows: Value): Value =>
-          putSlices(w[`${cache}.${layer}`]!, w.slots!, reshape(rows, [`${kvHeads}*G*R`, headDim]));
+        const tell = (name: string, value: Value): void => {
+          outputs[`${token}.${name}.${layer}`] = value;
+        };
+        const put = (cache: Value, rows: Value): Value =>
+          putSlices(cache, of('slots'), reshape(rows, [`${kvHeads}*G*R`, headDim]));
 
         const normed = rmsNorm(x, param('input_layernorm.weight'), rmsNormEps);
         const qkv = project(normed, param('self_attn.qkv_proj.weight'), param('self_attn.qkv_proj.bias'));
-        const turned = rotary(slice(qkv, 1, 0, queryWidth + keyWidth), w.cos!, w.sin!, numAttentionHeads + kvHeads);
+        const turned = rotary(
+          slice(qkv, 1, 0, queryWidth + keyWidth),
+          of('cos'),
+          of('sin'),
+          numAttentionHeads + kvHeads,
+        );
         const q = slice(turned, 1, 0, queryWidth);
         const k = slice(turned, 1, queryWidth, queryWidth + keyWidth);
         const v = slice(qkv, 1, queryWidth + keyWidth, queryWidth + 2 * keyWidth);
-        const [kOwn, vOwn] = [put('kOwn', k), put('vOwn', v)];
+        const held = { k: put(own[layer]!.k, k), v: put(own[layer]!.v, v) };
+        own[layer] = held;
+        tell('kOwn', held.k);
+        tell('vOwn', held.v);
         const { out: o, masses } = decodeAttention(
           {
             q,
             kPrompt: w[`kPrompt.${layer}`]!,
             vPrompt: w[`vPrompt.${layer}`]!,
-            kOwn,
-            vOwn,
-            unseen: w.unseen!,
+            kOwn: held.k,
+            vOwn: held.v,
+            unseen: of('unseen'),
             indicator: probed.includes(layer) ? w.indicator : undefined,
           },
           heads,
         );
-        if (layer > 0) outputs[`x.${layer}`] = x;
-        Object.assign(outputs, { [`k.${layer}`]: kOwn, [`v.${layer}`]: vOwn, [`o.${layer}`]: o });
-        if (masses !== null) outputs[`masses.${layer}`] = masses;
-        const params = Object.fromEntries(Object.keys(after.params).map((name) => [name, param(name)]));
-        const { y, ...kept } = after.build({ ...params, x, o });
-        if (products)
-          for (const [name, value] of Object.entries({ q, k, v, ...kept }))
-            outputs[`products.${layer}.${name}`] = value;
-        x = y!;
+        if (masses !== null) tell('masses', masses);
+        const outputParams = Object.fromEntries(Object.keys(after.params).map((name) => [name, param(name)]));
+        const { y, ...kept } = after.build({ ...outputParams, x, o });
+        if (taped && (layer > 0 || embeds)) tell('x', x);
+        if (taped) tell('o', o);
+        if (products) for (const [name, value] of Object.entries({ q, k, v, ...kept })) tell(name, value);
+        return y!;
+      };
+
+      let ids = w.ids;
+      for (let token = 0; token < tokens; token++) {
+        let x = ids === undefined ? w.x! : takeRows(w.embeddings!, ids);
+        for (let layer = 0; layer < count; layer++) x = block(x, layer, token);
+        if (taped || head === null) outputs[`${token}.y`] = x;
+        if (head === null) continue;
+        const drawn = head.build({ ...w, hidden: x, uniform: w[`${token}.uniform`]! });
+        for (const [name, value] of Object.entries(drawn)) outputs[`${token}.${name}`] = value;
+        ids = toInt(reshape(drawn.id!, ['G*R']));
       }
-      return { ...outputs, y: x, ...head?.build({ ...w, hidden: x }) };
+      return outputs;
     },
   };
 }

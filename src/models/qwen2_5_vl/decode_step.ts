@@ -1,39 +1,39 @@
 /**
- * Computes one token of every completion: all decoder layers and the draw of the next token, in as few runs as keep the
- * event loop alive. Reads and fills the cache. Everything goes by place; at a place where no completion stands, anything
- * may be fed, and what comes out means nothing.
+ * Computes the next tokens of every completion: all decoder layers and the draw, several tokens in one run of a small
+ * model, a token in as few runs as keep the event loop alive of a large one. Reads and fills the cache. Everything goes by
+ * place; at a place where no completion stands, anything may be fed, and what comes out means nothing.
  */
+import { angleTable, inverseFrequencies } from '../../nn/rope.ts';
 import { type CompiledModule, createModuleCache } from '../../runtime/compiled_module.ts';
 import { pin, type RuntimeOptions } from '../../runtime/session.ts';
-import { type FloatTensor, floats, gatherRows, sizeOf, type Tensor } from '../../runtime/tensor.ts';
+import { type FloatTensor, type IntTensor, ints, sizeOf, type Tensor, zeros } from '../../runtime/tensor.ts';
 import type { Workspace } from '../../runtime/workspace.ts';
 import { type NameOf, readWeightsOf, weightsOf } from './bindings.ts';
 import type { TextConfig } from './config.ts';
 import { type DecodeLayersOptions, decodeLayers } from './decode_layers.ts';
-import { type KvCache, openToken } from './kv_cache.ts';
-import { createLayerTape, type LayerTape } from './layer_tape.ts';
+import { type KvCache, openTokens } from './kv_cache.ts';
+import { type LayerProducts, PRODUCTS } from './layer_tape.ts';
 import type { Parameters } from './parameters.ts';
 import { piecesOf } from './pieces.ts';
+import type { Recording, TokenRows } from './recording.ts';
+import { RUN_FLOP } from './run_limits.ts';
 import type { SamplingHead } from './sampling.ts';
 import { headName } from './scoring.ts';
-import { textAngles } from './text_decoder.ts';
 
 export interface DecodeStepInputs {
-  /** The last id of each completion, its rotary position (the same on all three axes), and a number in [0, 1) to draw with. */
+  /** The last id of each completion and its rotary position (the same on all three axes). */
   readonly ids: Int32Array;
   readonly positions: Int32Array;
+  /** For each of the next tokens a number in [0, 1) to draw it with: [tokens, places]. */
   readonly uniform: Float32Array;
+  /** As many tokens are computed as it takes at once. */
   readonly cache: KvCache;
   /** Tokens the cache holds of each completion. */
   readonly length: number;
   readonly sampling: Sampling;
+  /** Who keeps the rows that are computed, and the masses that are measured. */
+  readonly recording: Recording | null;
   readonly probe?: DecodeProbe;
-  /** Who takes each layer's rows and masses; they are overwritten by the next step. */
-  readonly recorder?: {
-    /** With results of products. */
-    readonly products: boolean;
-    readonly onLayer: (layer: number, rows: LayerTape, masses: FloatTensor | null) => void;
-  };
 }
 
 /** How tokens are drawn, the same in all steps of a rollout. */
@@ -62,21 +62,38 @@ export interface DecodeProbe {
   readonly indicatorOf: (cache: KvCache) => FloatTensor;
 }
 
+/** A token of every completion: the rows that were kept of it, and the token drawn from it. */
+export interface DecodedToken {
+  readonly rows: TokenRows | null;
+  readonly drawn: Drawn;
+}
+
 export interface DecodeStep {
-  /** Output of the last layer [places, hidden], and the next tokens; the cache holds one token more. */
-  run(inputs: DecodeStepInputs): Promise<{ hidden: FloatTensor; drawn: Drawn }>;
+  /** Tokens to compute at once of so many places, where `wanted` are left: as few runs as can be, little for nothing. */
+  tokensAtOnce(places: number, wanted: number): number;
+  /** The next tokens, each drawn from the one before; the cache holds as many tokens more. */
+  run(inputs: DecodeStepInputs): Promise<DecodedToken[]>;
   release(): Promise<void>;
 }
 
 /** Up to this many rows the weights are streamed from the left (measured: see docs/log.md). */
 export const FEW_ROWS = 32;
 
-/** Weights of one run's layers: some 20 ms of streaming, in which nothing else happens. The last has the head as well. */
+/** Weights that one run reads: some 20 ms of streaming, in which nothing else happens. The last has the head as well. */
 const RUN_BYTES = 512 * 2 ** 20;
 
-/** Room for what a sampling head returns of so many rows. */
-export function drawnRows(workspace: Workspace, rows: number, { logps }: SamplingHead, vocabSize: number): Drawn {
-  const buffer = (name: string, width: number): FloatTensor => pin(workspace.get(`drawn.${name}`, rows, width));
+/** Tokens of a run. Starting one costs as much as a tenth of a small model's token; compiling costs more with each. */
+const MOST_TOKENS = 4;
+
+/** Room for what a sampling head returns of so many rows; another `name`, other memory. */
+export function drawnRows(
+  workspace: Workspace,
+  name: string,
+  rows: number,
+  { logps }: SamplingHead,
+  vocabSize: number,
+): Drawn {
+  const buffer = (which: string, width: number): FloatTensor => pin(workspace.get(`${name}.${which}`, rows, width));
   return {
     id: buffer('id', 1),
     logp: buffer('logp', 1),
@@ -92,58 +109,59 @@ export function createDecodeStep(
   runtime: RuntimeOptions = {},
 ): DecodeStep {
   const { hiddenSize, headDim, numHiddenLayers, vocabSize } = config;
-  const layerRuns = cutLayers(config, parameters);
+  const layerWeights = weightsOfLayer(parameters);
+  const layerRuns = cutLayers(config, parameters, layerWeights);
+  const frequencies = inverseFrequencies(config.ropeTheta, headDim, headDim / 2);
   const modules = createModuleCache(runtime);
   const moduleOf = (options: DecodeLayersOptions): CompiledModule =>
     modules.get(JSON.stringify(options), () => decodeLayers(config, options));
 
   /** Everything that stays the same while the cache does. */
-  function arrange({ cache, sampling, probe, recorder }: DecodeStepInputs): Arrangement {
+  function arrange({ cache, sampling, probe, recording }: DecodeStepInputs): Arrangement {
     const places = cache.groups.length * cache.rows;
-    const products = recorder?.products ?? false;
-    const buffer = (name: string, width: number): FloatTensor => pin(workspace.get(`decode.${name}`, places, width));
-    const embeddings = buffer('x', hiddenSize);
-    const angles = { cos: buffer('cos', headDim / 2), sin: buffer('sin', headDim / 2) };
-    const uniform = pin(floats(new Float32Array(places), [places]));
+    const taped = recording !== null;
+    const products = recording?.products ?? false;
+    const ids = pin(ints(new Int32Array(places), [places]));
+    const tokens = cache.next.map((next, t) => ({
+      cos: pin(zeros(places, headDim / 2)),
+      sin: pin(zeros(places, headDim / 2)),
+      uniform: pin(zeros(places)),
+      drawn: drawnRows(workspace, `drawn.${t}`, places, sampling.head, vocabSize),
+      ...next,
+    }));
     const standing: Record<string, Tensor> = {
-      ...angles,
-      unseen: cache.unseen,
-      slots: cache.slots,
       ...(probe === undefined ? {} : { indicator: pin(probe.indicatorOf(cache)) }),
     };
-    const drawn = drawnRows(workspace, places, sampling.head, vocabSize);
-    let x = embeddings;
-    const runs: Run[] = [];
-    for (const { first, count } of layerRuns) {
+    for (const [t, { cos, sin, unseen, slots }] of tokens.entries())
+      Object.assign(standing, { [`${t}.cos`]: cos, [`${t}.sin`]: sin, [`${t}.unseen`]: unseen, [`${t}.slots`]: slots });
+    const runs = layerRuns.map(({ first, count }): Run => {
       const layers = Array.from({ length: count }, (_, i) => first + i);
       const probed = layers.flatMap((layer, i) => (probe?.layers.includes(layer) ? [i] : []));
-      const spans = probed.length === 0 ? 0 : probe!.spans;
       const isLast = first + count === numHiddenLayers;
       const module = moduleOf({
         count,
+        tokens: tokens.length,
         fewRows: places <= FEW_ROWS,
-        probed,
-        spans,
-        products,
+        embeds: first === 0,
         sampling: isLast ? sampling.head : null,
+        taped,
+        products,
+        probed,
+        spans: probed.length === 0 ? 0 : probe!.spans,
       });
-      const input = x;
-      x = buffer(`y.${first}`, hiddenSize);
       const weights = parameters.inMemory ? weightsOf(module, parameters, nameIn(config, first)) : {};
-      const feeds: Record<string, Tensor> = { ...weights, ...standing, x: input };
-      const into: Record<string, FloatTensor> = { y: x };
+      const feeds: Record<string, Tensor> = { ...weights, ...standing };
+      const into: Record<string, FloatTensor> = {};
+      if (first === 0) feeds.ids = ids;
       if (isLast) {
         const { banned, inverseTemperature } = sampling;
-        Object.assign(feeds, { banned, inverseTemperature, uniform });
-        Object.assign(into, drawn);
-      }
-      const taken = layers.map((layer, i): LayerRows => {
-        const tape = createLayerTape(
-          config,
-          (name, width) => (name === 'x' && i === 0 ? input : buffer(`${layer}.${name}`, width)),
-          products,
-        );
-        const masses = probed.includes(i) ? buffer(`${layer}.masses`, spans) : null;
+        Object.assign(feeds, { banned, inverseTemperature });
+        for (const [t, { uniform, drawn }] of tokens.entries()) {
+          feeds[`${t}.uniform`] = uniform;
+          for (const [name, tensor] of Object.entries(drawn)) into[`${t}.${name}`] = tensor;
+        }
+      } else if (!taped) into['0.y'] = pin(workspace.get(`decode.y.${first}`, places, hiddenSize));
+      for (const [i, layer] of layers.entries()) {
         const { kPrompt, vPrompt, kOwn, vOwn } = cache.layers[layer]!;
         Object.assign(feeds, {
           [`kPrompt.${i}`]: kPrompt,
@@ -151,39 +169,54 @@ export function createDecodeStep(
           [`kOwn.${i}`]: kOwn,
           [`vOwn.${i}`]: vOwn,
         });
-        // The cache's own memory: the step's keys and values are put into it.
-        Object.assign(into, { [`k.${i}`]: kOwn, [`v.${i}`]: vOwn, [`o.${i}`]: tape.o });
-        if (i > 0) into[`x.${i}`] = tape.x;
-        if (masses !== null) into[`masses.${i}`] = masses;
-        for (const [name, tensor] of Object.entries(tape.products ?? {})) into[`products.${i}.${name}`] = tensor;
-        return { layer, tape, masses };
-      });
-      runs.push({ first, module, feeds, into, layers: taken });
-    }
-    return { cache, sampling, probe, products, embeddings, angles, uniform, runs, hidden: x, drawn };
+        // The cache's own memory: keys and values of each token are put into it.
+        for (const t of tokens.keys()) Object.assign(into, { [`${t}.kOwn.${i}`]: kOwn, [`${t}.vOwn.${i}`]: vOwn });
+      }
+      const taken = recording === null ? [] : rowsOf(layers, probed, tokens.length, products);
+      return { first, module, feeds, into, taken };
+    });
+    return { cache, sampling, probe, recording, ids, tokens, runs };
   }
 
   let arrangement: Arrangement | null = null;
 
   return {
+    tokensAtOnce(places, wanted) {
+      if (layerRuns.length > 1) return 1;
+      const elements = numHiddenLayers * layerWeights + vocabSize * hiddenSize;
+      const room = Math.min(RUN_BYTES / (4 * elements), RUN_FLOP / (2 * elements * places), MOST_TOKENS, wanted);
+      const counts = Array.from({ length: Math.max(1, Math.floor(room)) }, (_, i) => i + 1);
+      const forNothing = (count: number): number => Math.ceil(wanted / count) * count - wanted;
+      // Of two tokens or more, the number that leaves least over; of equal ones the largest.
+      const several = counts.filter((count) => count > 1 || counts.length === 1);
+      return several.reduce((best, count) => (forNothing(count) <= forNothing(best) ? count : best));
+    },
+
     async run(inputs) {
-      const { ids, positions, cache, length, recorder } = inputs;
+      const { positions, cache, length, recording } = inputs;
       if (arrangement === null || !isFor(arrangement, inputs)) arrangement = arrange(inputs);
-      const { embeddings, angles, uniform, runs, hidden, drawn } = arrangement;
-      gatherRows(parameters.value('model.embed_tokens.weight'), ids, embeddings);
-      const rows = ids.length;
-      const { cos, sin } = textAngles(config, { rows, positions: threefold(positions) });
-      angles.cos.data.set(cos.data);
-      angles.sin.data.set(sin.data);
-      uniform.data.set(inputs.uniform);
-      openToken(cache, length);
-      for (const { first, module, feeds, into, layers } of runs) {
+      const { ids, tokens, runs } = arrangement;
+      const places = positions.length;
+      ids.data.set(inputs.ids);
+      for (const [t, { cos, sin, uniform }] of tokens.entries()) {
+        const angles = angleTable(places, frequencies, (place) => positions[place]! + t);
+        cos.data.set(angles.cos);
+        sin.data.set(angles.sin);
+        uniform.data.set(inputs.uniform.subarray(t * places, (t + 1) * places));
+      }
+      openTokens(cache, length);
+      const opened = recording === null ? [] : tokens.map(() => recording.open(places));
+      let y: FloatTensor | undefined;
+      for (const run of runs) {
+        const { first, module, feeds, into, taken } = run;
+        if (y !== undefined) feeds.x = y;
         // Weights in memory are bound already; others are read when they are used.
         if (!parameters.inMemory) Object.assign(feeds, await readWeightsOf(module, parameters, nameIn(config, first)));
+        for (const { output, token, pick } of taken) into[output] = pick(opened[token]!);
         await module.forward(feeds, into);
-        for (const { layer, tape, masses } of layers) recorder?.onLayer(layer, tape, masses);
+        y = into['0.y'];
       }
-      return { hidden, drawn };
+      return tokens.map(({ drawn }, t) => ({ rows: opened[t] ?? null, drawn }));
     },
 
     release: () => modules.release(),
@@ -193,14 +226,15 @@ export function createDecodeStep(
 // --- internal ---
 
 /** The runs of a step for a cache, bound to their tensors. */
-interface Arrangement extends Pick<DecodeStepInputs, 'cache' | 'sampling' | 'probe'> {
-  readonly products: boolean;
-  readonly embeddings: FloatTensor;
-  readonly angles: { readonly cos: FloatTensor; readonly sin: FloatTensor };
-  readonly uniform: FloatTensor;
+interface Arrangement extends Pick<DecodeStepInputs, 'cache' | 'sampling' | 'probe' | 'recording'> {
+  readonly ids: IntTensor;
+  readonly tokens: readonly {
+    readonly cos: FloatTensor;
+    readonly sin: FloatTensor;
+    readonly uniform: FloatTensor;
+    readonly drawn: Drawn;
+  }[];
   readonly runs: readonly Run[];
-  readonly hidden: FloatTensor;
-  readonly drawn: Drawn;
 }
 
 interface Run {
@@ -208,48 +242,66 @@ interface Run {
   readonly first: number;
   readonly module: CompiledModule;
   readonly feeds: Record<string, Tensor>;
-  readonly into: Readonly<Record<string, FloatTensor>>;
-  readonly layers: readonly LayerRows[];
+  readonly into: Record<string, FloatTensor>;
+  /** Outputs that a recording takes, and where it has them. */
+  readonly taken: readonly TakenRows[];
 }
 
-/** What a layer leaves for a recorder. */
-interface LayerRows {
-  readonly layer: number;
-  readonly tape: LayerTape;
-  readonly masses: FloatTensor | null;
+interface TakenRows {
+  readonly output: string;
+  readonly token: number;
+  readonly pick: (rows: TokenRows) => FloatTensor;
 }
 
-function isFor(known: Arrangement, { cache, sampling, probe, recorder }: DecodeStepInputs): boolean {
-  return (
-    known.cache === cache &&
-    known.sampling === sampling &&
-    known.probe === probe &&
-    known.products === (recorder?.products ?? false)
-  );
+/** The rows that a run of these layers leaves. @param probed layers, from 0 in the run, whose masses are measured */
+function rowsOf(layers: readonly number[], probed: readonly number[], tokens: number, products: boolean): TakenRows[] {
+  const last = layers.at(-1)!;
+  return Array.from({ length: tokens }, (_, token): TakenRows[] => {
+    const taken = (name: string, pick: TakenRows['pick']): TakenRows => ({ output: `${token}.${name}`, token, pick });
+    return [
+      ...layers.flatMap((layer, i) => {
+        const ofProducts = (name: keyof LayerProducts): TakenRows =>
+          taken(`${name}.${i}`, (rows) => rows.layers[layer]!.products![name]);
+        return [
+          // A later run is fed its first layer's input, which the run before it has written.
+          ...(layer === 0 || i > 0 ? [taken(`x.${i}`, (rows) => rows.layers[layer]!.x)] : []),
+          taken(`o.${i}`, (rows) => rows.layers[layer]!.o),
+          ...(products ? PRODUCTS.map(ofProducts) : []),
+        ];
+      }),
+      ...probed.map((i) => taken(`masses.${i}`, (rows) => rows.masses.get(layers[i]!)!)),
+      taken('y', (rows) => rows.layers[last + 1]?.x ?? rows.hidden),
+    ];
+  }).flat();
 }
 
-/** Positions [3, rows] that are the same on all axes. */
-function threefold(positions: Int32Array): Int32Array {
-  const axes = new Int32Array(3 * positions.length);
-  for (let axis = 0; axis < 3; axis++) axes.set(positions, axis * positions.length);
-  return axes;
+function isFor(known: Arrangement, { cache, sampling, probe, recording }: DecodeStepInputs): boolean {
+  return known.cache === cache && known.sampling === sampling && known.probe === probe && known.recording === recording;
 }
 
-/** Names in the run that begins at layer `first`: `<layer of the run>.<name>`, and those of the sampling head. */
+/** Names in the run that begins at layer `first`: `<layer of the run>.<name>`, the embeddings, and those of the head. */
 const nameIn = (config: TextConfig, first: number): NameOf => {
   const ofHead = headName(config);
   return (param) => {
     if (param === '') return `decode run from layer ${first}`;
+    if (param === 'embeddings') return 'model.embed_tokens.weight';
     const [, layer, name] = /^(\d+)\.(.*)$/.exec(param) ?? [];
     return layer === undefined ? ofHead(param) : `model.layers.${first + Number(layer)}.${name}`;
   };
 };
 
-/** The layers cut into runs of nearly equal length. Weights that are read when they are used come layer by layer. */
-function cutLayers({ numHiddenLayers }: TextConfig, parameters: Parameters): { first: number; count: number }[] {
-  const layerBytes = parameters.names
+/** Elements of a layer's weights. */
+const weightsOfLayer = (parameters: Parameters): number =>
+  parameters.names
     .filter((name) => name.startsWith('model.layers.0.'))
-    .reduce((sum, name) => sum + 4 * sizeOf(parameters.shape(name)), 0);
-  const most = parameters.inMemory ? Math.max(1, Math.floor(RUN_BYTES / layerBytes)) : 1;
+    .reduce((sum, name) => sum + sizeOf(parameters.shape(name)), 0);
+
+/** The layers cut into runs of nearly equal length. Weights that are read when they are used come layer by layer. */
+function cutLayers(
+  { numHiddenLayers }: TextConfig,
+  parameters: Parameters,
+  layerWeights: number,
+): { first: number; count: number }[] {
+  const most = parameters.inMemory ? Math.max(1, Math.floor(RUN_BYTES / (4 * layerWeights))) : 1;
   return piecesOf(numHiddenLayers, most).map(({ start, end }) => ({ first: start, count: end - start }));
 }

@@ -12,8 +12,8 @@ import type { Random } from '../../util/random.ts';
 import { weightsOf } from './bindings.ts';
 import {
   createDecodeStep,
+  type DecodedToken,
   type DecodeProbe,
-  type DecodeStepInputs,
   type Drawn,
   drawnRows,
   FEW_ROWS,
@@ -89,49 +89,45 @@ export function createGenerator(model: Qwen2_5_VLModel, runtime: RuntimeOptions 
     const groupOf = Int32Array.from({ length: places }, (_, place) => Math.floor(place / cache.rows));
     const hidden = gatherRows(lastHidden, groupOf, workspace.get('hidden', places, hiddenSize));
     const uniform = floats(byPlace(new Float32Array(places), live, uniformOf), [places]);
-    const drawn = drawnRows(workspace, places, head, text.vocabSize);
+    const drawn = drawnRows(workspace, 'drawn first', places, head, text.vocabSize);
     const weights = weightsOf(sampler, parameters, headName(text));
     await sampler.forward({ ...weights, hidden, banned, uniform, inverseTemperature }, { ...drawn });
     return drawn;
   }
 
-  /** One decode step: puts the live rows' last ids in, and draws the next ones of those that go on. */
-  async function step(rollout: Rollout, going: readonly Row[], sampling: Sampling, record: RecordedProbe | null) {
+  /** The next tokens of the live rows: their last ids go in, and as many as the cache takes at once come out. */
+  function step(rollout: Rollout, sampling: Sampling, { recording, probe }: RecordedProbe): Promise<DecodedToken[]> {
     const { live, cache, length, nextPositions } = rollout;
     const places = cache.groups.length * cache.rows;
-    const inputs: DecodeStepInputs = {
+    const uniform = new Float32Array(cache.atOnce * places);
+    for (const row of live) for (let t = 0; t < cache.atOnce; t++) uniform[t * places + row.place] = uniformOf(row);
+    rollout.length += cache.atOnce;
+    return decode.run({
       ids: byPlace(new Int32Array(places), live, ({ last }) => last),
       positions: byPlace(new Int32Array(places), live, ({ group }) => nextPositions[group]! + length),
-      uniform: byPlace(new Float32Array(places), going, uniformOf),
+      uniform,
       cache,
       length,
       sampling,
-    };
-    rollout.length++;
-    if (record === null) return (await decode.run(inputs)).drawn;
-    const { recording, probe } = record;
-    const goesOn = new Set(going);
-    const tokens = live.map((row) => recordedToken(row, recording, !goesOn.has(row)));
-    const { hidden, drawn } = await decode.run({
-      ...inputs,
+      recording,
       probe,
-      recorder: {
-        products: recording.products,
-        onLayer: (layer, rows, masses) => recording.step(layer, tokens, rows, masses),
-      },
     });
-    recording.stepHidden(tokens, hidden);
-    return drawn;
   }
 
   /** Samples until every row has ended; with a probe, the rows of last tokens are computed too. */
   async function sample(
     prompts: readonly Prompt[],
     options: GenerateOptions,
-    record: RecordedProbe | null,
-  ): Promise<{ generated: Generated[][]; prefilled: Prefilled }> {
+    probe?: LayerProbe,
+    record?: (steps: number) => Recording,
+  ): Promise<{ generated: Generated[][]; prefilled: Prefilled; recording: Recording | null }> {
     const { count, maxNewTokens, stopIds, random, signal, onTokens } = options;
-    const sampling = samplingOf(options, text.vocabSize, record?.recording.logps ?? false);
+    // The last token is only fed to be measured.
+    const mostSteps = Math.max(0, probe === undefined ? maxNewTokens - 1 : maxNewTokens);
+    const atOnce = decode.tokensAtOnce(prompts.length * count, mostSteps);
+    const recording = record?.(Math.ceil(mostSteps / atOnce) * atOnce) ?? null;
+    const recorded: RecordedProbe = { recording, probe: probe && decodeProbe(probe) };
+    const sampling = samplingOf(options, text.vocabSize, recording?.logps ?? false);
     const cache = createKvCache(workspace, {
       kvHeads: text.numKeyValueHeads,
       headDim: text.headDim,
@@ -139,11 +135,12 @@ export function createGenerator(model: Qwen2_5_VLModel, runtime: RuntimeOptions 
       promptLengths: prompts.map(({ promptIds }) => promptIds.length),
       rows: count,
       maxTokens: maxNewTokens,
+      atOnce,
     });
     const prefilled = await model.prefill(
       prompts,
       (layer, group, k, v) => setPrompt(cache, layer, group, k, v),
-      record?.recording,
+      recording ?? undefined,
     );
     const all = prompts.flatMap((_, group) =>
       Array.from({ length: count }, (_, completion) =>
@@ -152,7 +149,7 @@ export function createGenerator(model: Qwen2_5_VLModel, runtime: RuntimeOptions 
     );
     const generated = () => prompts.map((_, g) => all.filter(({ group }) => group === g).map(generatedOf));
     const rollout: Rollout = { live: all, cache, length: 0, nextPositions: prefilled.nextPositions };
-    if (all.length === 0 || maxNewTokens === 0) return { generated: generated(), prefilled };
+    if (all.length === 0 || maxNewTokens === 0) return { generated: generated(), prefilled, recording };
 
     const accept = (rows: readonly Row[], { id, logp, entropy, logps }: Drawn): void => {
       for (const row of rows) {
@@ -161,31 +158,34 @@ export function createGenerator(model: Qwen2_5_VLModel, runtime: RuntimeOptions 
         row.logps.push(logp.data[row.place]!);
         row.entropies.push(entropy.data[row.place]!);
         row.finished = stopIds.includes(row.last);
-      }
-      if (logps !== undefined && record !== null) {
-        const tokens = rows.map((row) => recordedToken(row, record.recording));
-        record.recording.drawn(tokens, logps);
+        if (logps !== undefined) recording?.drawn(newestOf(row), logps, row.place);
       }
       onTokens?.(rows.map(({ group, completion, last }) => ({ group, completion, id: last })));
     };
+    const goesOn = ({ finished, ids }: Row): boolean => !finished && ids.length < maxNewTokens;
     accept(all, await drawFirst(prefilled, rollout, sampling));
-    for (let tokens = 1; ; tokens++) {
+    while (true) {
       signal?.throwIfAborted();
-      const going = tokens === maxNewTokens ? [] : rollout.live.filter(({ finished }) => !finished);
-      // Last tokens are computed only to be measured.
-      if (record?.probe === undefined) keepOnly(rollout, going);
+      // A row's last token is computed only where it is measured.
+      const isWanted = (row: Row): boolean => goesOn(row) || (probe !== undefined && row.ids.length > rollout.length);
+      keepOnly(rollout, rollout.live.filter(isWanted));
       if (rollout.live.length === 0) break;
       rollout.cache = withRoom(rollout.cache, rollout.length);
-      const drawn = await step(rollout, going, sampling, record);
-      if (going.length === 0) break;
-      accept(going, drawn);
-      keepOnly(rollout, going);
+      const first = rollout.length;
+      for (const [t, { rows, drawn }] of (await step(rollout, sampling, recorded)).entries()) {
+        signal?.throwIfAborted();
+        // Rows that had ended before this token were computed for nothing.
+        const standing = rollout.live.filter(({ ids }) => ids.length === first + t + 1);
+        if (rows !== null) for (const row of standing) recording?.stands(newestOf(row), rows, row.place);
+        const going = standing.filter(goesOn);
+        if (going.length > 0) accept(going, drawn);
+      }
     }
-    return { generated: generated(), prefilled };
+    return { generated: generated(), prefilled, recording };
   }
 
   return {
-    generate: (prompts, options) => exclusive(async () => (await sample(prompts, options, null)).generated),
+    generate: (prompts, options) => exclusive(async () => (await sample(prompts, options)).generated),
 
     generateAndScore: (prompts, options, probe) => exclusive(() => sampleAndScore(prompts, options, probe)),
 
@@ -195,18 +195,17 @@ export function createGenerator(model: Qwen2_5_VLModel, runtime: RuntimeOptions 
   };
 
   async function sampleAndScore(prompts: readonly Prompt[], options: GenerateOptions, probe?: LayerProbe) {
-    const recording = model.record(prompts, { count: options.count, maxTokens: options.maxNewTokens }, probe);
-    const { generated, prefilled } = await sample(prompts, options, {
-      recording,
-      probe: probe && decodeProbe(probe),
-    });
+    const { count, maxNewTokens: maxTokens } = options;
+    const { generated, prefilled, recording } = await sample(prompts, options, probe, (steps) =>
+      model.record(prompts, { count, maxTokens, steps }, probe),
+    );
     const groups = prompts.map((prompt, g) => ({
       ...prompt,
       completions: generated[g]!.map(({ ids }) => ids),
       logps: generated[g]!.map(({ logps }) => logps),
       entropies: generated[g]!.map(({ entropies }) => entropies),
     }));
-    return { generated, scored: model.scoredFrom(recording, prefilled, groups, options.temperature) };
+    return { generated, scored: model.scoredFrom(recording!, prefilled, groups, options.temperature) };
   }
 }
 
@@ -240,7 +239,7 @@ interface Rollout {
 }
 
 interface RecordedProbe {
-  readonly recording: Recording;
+  readonly recording: Recording | null;
   readonly probe: DecodeProbe | undefined;
 }
 
@@ -283,9 +282,8 @@ function samplingOf(options: GenerateOptions, vocabSize: number, logps: boolean)
   };
 }
 
-/** A completion's newest token, in a recording. */
-const recordedToken = ({ group, completion, ids, place }: Row, recording: Recording, isLast = false): RecordedToken =>
-  recording.token(group, completion, ids.length - 1, { row: place, isLast });
+/** A completion's newest token, as a recording knows it. */
+const newestOf = ({ group, completion, ids }: Row): RecordedToken => ({ group, completion, t: ids.length - 1 });
 
 /** Lets the other rows go; the cache shrinks when it pays. */
 function keepOnly(rollout: Rollout, live: readonly Row[]): void {

@@ -24,17 +24,24 @@ export interface KvCache {
   readonly rows: number;
   /** Tokens there is room for at a place. */
   readonly capacity: number;
+  /** Tokens of each place that are put in at once. */
+  readonly atOnce: number;
   readonly layers: readonly LayerCache[];
-  /**
-   * Of a group's columns, the prompt's and then a place's own, 0 for those that are seen; -inf behind a shorter prompt and
-   * for tokens that are still to come: [groups, prompt + capacity].
-   */
-  readonly unseen: FloatTensor;
-  /** Where the next token's keys and values go: [groups * rows * kvHeads, 4], by place, then head. */
-  readonly slots: IntTensor;
+  /** For each of the next tokens, as many as are put in at once. */
+  readonly next: readonly NextToken[];
   /** Memory: what is copied into another cache lies in other buffers there. */
   readonly workspace: Workspace;
   readonly sides: { readonly prompt: 0 | 1; readonly own: 0 | 1 };
+}
+
+export interface NextToken {
+  /**
+   * Of a group's columns, the prompt's and then a place's own, 0 for those that the token sees; -inf behind a shorter
+   * prompt and for tokens that come after it: [groups, prompt + capacity].
+   */
+  readonly unseen: FloatTensor;
+  /** Where its keys and values go: [groups * rows * kvHeads, 4], by place, then head. */
+  readonly slots: IntTensor;
 }
 
 /** Room is made for this many tokens at a time. */
@@ -48,11 +55,13 @@ export interface KvCacheShape {
   /** Completions of each prompt, and tokens each may grow to. */
   readonly rows: number;
   readonly maxTokens: number;
+  /** Tokens of each completion that are put in at once. */
+  readonly atOnce: number;
 }
 
 /** An empty cache in buffers of the workspace: valid until the next one is made there. */
 export function createKvCache(workspace: Workspace, shape: KvCacheShape): KvCache {
-  const { kvHeads, headDim, promptLengths, rows, maxTokens } = shape;
+  const { kvHeads, headDim, promptLengths, rows, maxTokens, atOnce } = shape;
   const groups = promptLengths.map((length, prompt) => ({ prompt, length }));
   const longest = Math.max(...promptLengths);
   const cache: CacheWithoutTensors = {
@@ -60,7 +69,8 @@ export function createKvCache(workspace: Workspace, shape: KvCacheShape): KvCach
     headDim,
     groups,
     rows,
-    capacity: Math.min(TOKENS, maxTokens),
+    capacity: Math.max(atOnce, Math.min(TOKENS, maxTokens)),
+    atOnce,
     workspace,
     sides: { prompt: 0, own: 0 },
   };
@@ -74,7 +84,7 @@ export function createKvCache(workspace: Workspace, shape: KvCacheShape): KvCach
       ...emptyOwn(cache, layer),
     }),
   );
-  return { ...cache, layers, ...columnsOf(cache, longest, 0) };
+  return { ...cache, layers, next: nextTokens(cache, longest) };
 }
 
 /** Sets a prompt's keys and values in a layer, from rows k, v [prompt, kvHeads * d]. */
@@ -93,16 +103,21 @@ export function setPrompt(cache: KvCache, layer: number, group: number, k: Float
   }
 }
 
-/** Says that the next token of all places is number `length` of their own, and that it is seen from now on. */
-export function openToken({ groups, unseen, slots, capacity }: KvCache, length: number): void {
-  const columns = unseen.dims[1]!;
-  for (let g = 0; g < groups.length; g++) unseen.data[(g + 1) * columns - capacity + length] = 0;
-  for (let i = 3; i < slots.data.length; i += 4) slots.data[i] = length;
+/** Says that all places hold `length` tokens of their own: the next ones come behind them, and see them and themselves. */
+export function openTokens({ groups, next, capacity }: KvCache, length: number): void {
+  for (const [i, { unseen, slots }] of next.entries()) {
+    const columns = unseen.dims[1]!;
+    for (let g = 0; g < groups.length; g++) {
+      const own = (g + 1) * columns - capacity;
+      unseen.data.fill(0, own, own + length + i + 1);
+    }
+    for (let at = 3; at < slots.data.length; at += 4) slots.data[at] = length + i;
+  }
 }
 
-/** The cache, or a copy of it with room for one token more than `length`. */
+/** The cache, or a copy of it with room for the next tokens behind `length` ones. */
 export function withRoom(cache: KvCache, length: number): KvCache {
-  if (length < cache.capacity) return cache;
+  if (length + cache.atOnce <= cache.capacity) return cache;
   const everyPlace = Array.from({ length: cache.groups.length * cache.rows }, (_, place) => place);
   return moved(cache, length, { capacity: cache.capacity + TOKENS }, everyPlace);
 }
@@ -131,7 +146,7 @@ export function withoutFree(
 
 // --- internal ---
 
-type CacheWithoutTensors = Omit<KvCache, 'layers' | 'unseen' | 'slots'>;
+type CacheWithoutTensors = Omit<KvCache, 'layers' | 'next'>;
 
 /** Free places are computed like the others; copying is worth it once an eighth of all is free. */
 const WORTH_COPYING = 7 / 8;
@@ -193,28 +208,21 @@ function moved(
     };
     return { kPrompt: prompts('kPrompt'), vPrompt: prompts('vPrompt'), ...own };
   });
-  return { ...result, layers, ...columnsOf(result, layers[0]!.kPrompt.dims[2]!, length) };
+  return { ...result, layers, next: nextTokens(result, layers[0]!.kPrompt.dims[2]!) };
 }
 
-/** What says which columns a cache shows whose places hold `length` tokens, and where their next ones go. */
-function columnsOf(
-  { groups, rows, kvHeads, capacity }: CacheWithoutTensors,
-  longest: number,
-  length: number,
-): Pick<KvCache, 'unseen' | 'slots'> {
+/** What says which columns a cache shows to its next tokens, and where they go: as if none had been opened. */
+function nextTokens({ groups, rows, kvHeads, capacity, atOnce }: CacheWithoutTensors, longest: number): NextToken[] {
   const columns = longest + capacity;
-  const unseen = new Float32Array(groups.length * columns);
-  for (const [g, prompt] of groups.entries()) {
-    unseen.fill(Number.NEGATIVE_INFINITY, g * columns + prompt.length, g * columns + longest);
-    unseen.fill(Number.NEGATIVE_INFINITY, g * columns + longest + length, (g + 1) * columns);
-  }
+  const unseen = new Float32Array(groups.length * columns).fill(Number.NEGATIVE_INFINITY);
+  for (const [g, prompt] of groups.entries()) unseen.fill(0, g * columns, g * columns + prompt.length);
   const slots: number[] = [];
   for (let g = 0; g < groups.length; g++)
-    for (let row = 0; row < rows; row++) for (let head = 0; head < kvHeads; head++) slots.push(g, head, row, length);
-  return {
-    unseen: pin(floats(unseen, [groups.length, columns])),
+    for (let row = 0; row < rows; row++) for (let head = 0; head < kvHeads; head++) slots.push(g, head, row, 0);
+  return Array.from({ length: atOnce }, () => ({
+    unseen: pin(floats(unseen.slice(), [groups.length, columns])),
     slots: pin(ints(Int32Array.from(slots), [slots.length / 4, 4])),
-  };
+  }));
 }
 
 /** Number of a place's run of tokens among [groups, kvHeads, rows]. */

@@ -14,10 +14,13 @@ export interface LayerTape {
 }
 
 /** q [N, heads * d], k and v [N, kvHeads * d], and what attention's output module keeps. */
-export type LayerProducts = Readonly<Record<'q' | 'k' | 'v' | (typeof KEPT)[number], FloatTensor>>;
+export type LayerProducts = Readonly<Record<(typeof PRODUCTS)[number], FloatTensor>>;
 
 /** `attended` [N, hidden], `gate` and `up` [N, intermediate]. */
 export const KEPT = ['attended', 'gate', 'up'] as const;
+
+/** Names of all products. */
+export const PRODUCTS = ['q', 'k', 'v', ...KEPT] as const;
 
 /** @param get gives the tensor of that name and width */
 export function createLayerTape(
@@ -38,11 +41,20 @@ export function createLayerTape(
   return { x: get('x', hiddenSize), o: get('o', queryWidth), products: products ? kept() : null };
 }
 
+/** Another tape of the same kind, tensor by tensor. */
+export function mapTape(
+  { x, o, products }: LayerTape,
+  map: (name: string, tensor: FloatTensor) => FloatTensor,
+): LayerTape {
+  const mapped = (of: LayerProducts): LayerProducts =>
+    Object.fromEntries(Object.entries(of).map(([name, tensor]) => [name, map(name, tensor)])) as LayerProducts;
+  return { x: map('x', x), o: map('o', o), products: products && mapped(products) };
+}
+
 /** The tensors of a tape, always in the same order. */
 export function tensorsOf({ x, o, products }: LayerTape): FloatTensor[] {
   if (products === null) return [x, o];
-  const { q, k, v, attended, gate, up } = products;
-  return [x, o, q, k, v, attended, gate, up];
+  return [x, o, ...PRODUCTS.map((name) => products[name])];
 }
 
 /** What attention's output module kept, by the names it has there. */

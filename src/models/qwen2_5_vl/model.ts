@@ -87,7 +87,11 @@ export interface Qwen2_5_VLModel extends PolicyModel {
    */
   prefill(prompts: readonly Prompt[], onKeysAndValues: OnKeysAndValues, recording?: Recording): Promise<Prefilled>;
   /** Room for the rows of prompts and of the completions that will be sampled from them. */
-  record(prompts: readonly Prompt[], room: Pick<RecordingShape, 'count' | 'maxTokens'>, probe?: LayerProbe): Recording;
+  record(
+    prompts: readonly Prompt[],
+    room: Pick<RecordingShape, 'count' | 'maxTokens' | 'steps'>,
+    probe?: LayerProbe,
+  ): Recording;
   /** What `score` with `keep` would return for sampled completions, from the rows that sampling has computed already. */
   scoredFrom(recording: Recording, prefilled: Prefilled, sampled: readonly SampledGroup[], temperature: number): Scored;
   /** Attention implementation in force. */
@@ -266,7 +270,7 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
     temperature: number,
   ): Scored {
     const batch = packGroups(sampled.map((group) => toPack(group, false)));
-    const { layers, hidden, masses, logps } = recording.finish(
+    const { layers, hidden, order, masses, logps } = recording.finish(
       sampled.map((group) => group.completions.map(({ length }) => length)),
     );
     const joined = (pick: (group: SampledGroup) => readonly Float32Array[]): Float32Array =>
@@ -283,10 +287,12 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
       implementation: implementationOf(config),
       angles: textAngles(sizes.text, batch),
       layers,
+      order,
       outputRows,
     };
     generation++;
-    const output = gatherRows(hidden, outputRows, workspace.get('output', outputRows.length, sizes.text.hiddenSize));
+    const recordedRows = outputRows.map((row) => order[row]!);
+    const output = gatherRows(hidden, recordedRows, workspace.get('output', outputRows.length, sizes.text.hiddenSize));
     return {
       completions,
       tape: {

@@ -9,7 +9,7 @@ import { type FloatTensor, floats, gatherRows, scatterRows } from '../../runtime
 import type { Workspace } from '../../runtime/workspace.ts';
 import { accumulatorsOf, type NameOf, readWeightsOf } from './bindings.ts';
 import type { TextConfig } from './config.ts';
-import { createLayerTape, isKept, keptOf, type LayerTape } from './layer_tape.ts';
+import { createLayerTape, isKept, keptOf, type LayerTape, mapTape } from './layer_tape.ts';
 import type { PackedBatch } from './packed.ts';
 import type { Parameters } from './parameters.ts';
 import { backwardInPieces, forwardInPieces } from './pieces.ts';
@@ -44,6 +44,8 @@ export interface DecoderTape {
   readonly angles: { readonly cos: FloatTensor; readonly sin: FloatTensor };
   /** In the last one, tensors of the block's second half may hold the output rows only. */
   readonly layers: readonly LayerTape[];
+  /** Where the batch's rows lie in them; absent: one after another. */
+  readonly order?: Int32Array;
   readonly outputRows: Int32Array | undefined;
 }
 
@@ -89,6 +91,14 @@ export function createTextDecoder(
     const into = picking(name, tensor, picked);
     return into === tensor ? tensor : gatherRows(tensor, picked!, into);
   };
+
+  /** A layer's rows as the batch has them, in memory that all layers share. */
+  const inOrder = (tape: LayerTape, order: Int32Array | undefined): LayerTape =>
+    order === undefined
+      ? tape
+      : mapTape(tape, (name, tensor) =>
+          gatherRows(tensor, order, workspace.get(`text.ordered.${name}`, order.length, tensor.dims[1]!)),
+        );
 
   const inputWeights = (layer: number) => readWeightsOf(before, parameters, layerName(layer));
   const outputWeights = (layer: number) => readWeightsOf(after, parameters, layerName(layer));
@@ -148,13 +158,13 @@ export function createTextDecoder(
       return { hidden: x, masses, tape: keep ? { batch, implementation, angles, layers, outputRows } : null };
     },
 
-    async backward({ batch, implementation, angles, layers, outputRows }, dHidden) {
+    async backward({ batch, implementation, angles, layers, order, outputRows }, dHidden) {
       const { rows } = batch;
       let dy = dHidden;
       const d = projectionsOf(rows, 'text.d');
       const dO = workspace.get('text.d.o', rows, numAttentionHeads * headDim);
       for (let layer = numHiddenLayers - 1; layer >= 0; layer--) {
-        const { x, o, products } = layers[layer]!;
+        const { x, o, products } = inOrder(layers[layer]!, order);
         const picked = layer === numHiddenLayers - 1 ? outputRows : undefined;
         const outputGradients = accumulatorsOf(after, parameters, layerName(layer));
         const dx = workspace.get(`text.d.x.${layer % 2}`, rows, hiddenSize);

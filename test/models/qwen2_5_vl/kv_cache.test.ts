@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest';
 import {
   createKvCache,
   type KvCache,
-  openToken,
+  type NextToken,
+  openTokens,
   setPrompt,
   withoutFree,
   withRoom,
@@ -13,7 +14,7 @@ import { createWorkspace } from '../../../src/runtime/workspace.ts';
 const [KV_HEADS, HEAD_DIM, LAYERS] = [2, 3, 2];
 const no = Number.NEGATIVE_INFINITY;
 
-const emptyCache = (promptLengths: readonly number[], rows: number, maxTokens: number): KvCache =>
+const emptyCache = (promptLengths: readonly number[], rows: number, maxTokens: number, atOnce = 1): KvCache =>
   createKvCache(createWorkspace(), {
     kvHeads: KV_HEADS,
     headDim: HEAD_DIM,
@@ -21,6 +22,7 @@ const emptyCache = (promptLengths: readonly number[], rows: number, maxTokens: n
     promptLengths,
     rows,
     maxTokens,
+    atOnce,
   });
 
 /** A number that says what it is: completion, token, layer, head, element; values are the negative of keys. */
@@ -44,23 +46,24 @@ function rowsOf(count: number, layer: number, at: (row: number) => { who: number
   };
 }
 
-/** Puts the token of every live completion where the cache says; whose[i] stands at places[i]. */
-function append(cache: KvCache, token: number, places: Int32Array, whose: readonly number[]): void {
+/** Puts the next tokens of every live completion, from number `first`, where the cache says; whose[i] stands at places[i]. */
+function append(cache: KvCache, first: number, places: Int32Array, whose: readonly number[]): void {
   const standing = new Map([...places].map((place, i) => [place, whose[i]!]));
-  openToken(cache, token);
-  for (const [layer, { kOwn, vOwn }] of cache.layers.entries()) {
-    const { k, v } = rowsOf(cache.groups.length * cache.rows, layer, (place) => ({
-      who: standing.get(place) ?? 99,
-      token,
-    }));
-    for (let i = 0; i < cache.slots.dims[0]!; i++) {
-      const to = cache.slots.data
-        .subarray(4 * i, 4 * i + 4)
-        .reduce((offset, index, axis) => offset * kOwn.dims[axis]! + index, 0);
-      kOwn.data.set(k.data.subarray(i * HEAD_DIM, (i + 1) * HEAD_DIM), to * HEAD_DIM);
-      vOwn.data.set(v.data.subarray(i * HEAD_DIM, (i + 1) * HEAD_DIM), to * HEAD_DIM);
+  openTokens(cache, first);
+  for (const [t, { slots }] of cache.next.entries())
+    for (const [layer, { kOwn, vOwn }] of cache.layers.entries()) {
+      const { k, v } = rowsOf(cache.groups.length * cache.rows, layer, (place) => ({
+        who: standing.get(place) ?? 99,
+        token: first + t,
+      }));
+      for (let i = 0; i < slots.dims[0]!; i++) {
+        const to = slots.data
+          .subarray(4 * i, 4 * i + 4)
+          .reduce((offset, index, axis) => offset * kOwn.dims[axis]! + index, 0);
+        kOwn.data.set(k.data.subarray(i * HEAD_DIM, (i + 1) * HEAD_DIM), to * HEAD_DIM);
+        vOwn.data.set(v.data.subarray(i * HEAD_DIM, (i + 1) * HEAD_DIM), to * HEAD_DIM);
+      }
     }
-  }
 }
 
 /** Every element the cache holds of a completion, compared with what was put there. */
@@ -103,8 +106,9 @@ describe('prompts', () => {
   });
 
   test('what is behind a shorter one is not seen', () => {
-    expect(cache.unseen.dims).toEqual([3, 4 + 8]);
-    const prompts = [0, 1, 2].map((g) => [...cache.unseen.data.subarray(g * 12, g * 12 + 4)]);
+    const [{ unseen }] = cache.next as [NextToken];
+    expect(unseen.dims).toEqual([3, 4 + 8]);
+    const prompts = [0, 1, 2].map((g) => [...unseen.data.subarray(g * 12, g * 12 + 4)]);
     expect(prompts).toEqual([
       [0, 0, no, no],
       [0, 0, 0, 0],
@@ -121,24 +125,42 @@ describe('prompts', () => {
   });
 });
 
-test('tokens that are still to come are not seen, in a larger or smaller cache neither', () => {
-  const cache = emptyCache([2, 1], 2, 40);
-  const own = ({ unseen, capacity, groups }: KvCache): number[][] =>
-    groups.map((_, g) => [...unseen.data.subarray((g + 1) * (2 + capacity) - capacity, (g + 1) * (2 + capacity))]);
-  const seen = (count: number, capacity: number): number[] =>
-    Array.from({ length: capacity }, (_, t) => (t < count ? 0 : no));
-  expect(own(cache)).toEqual([seen(0, 16), seen(0, 16)]);
-  openToken(cache, 0);
-  expect(own(cache)).toEqual([seen(1, 16), seen(1, 16)]);
-  for (let token = 1; token < 16; token++) openToken(cache, token);
+test('a token sees those before it and itself, in a larger or smaller cache too', () => {
+  const cache = emptyCache([2, 1], 2, 40, 2);
+  /** Of each of the next tokens, of each group: how many own columns are seen, all of them at the front. */
+  const seen = ({ next, capacity, groups }: KvCache): number[][] =>
+    next.map(({ unseen }) =>
+      groups.map((_, g) => {
+        const own = [...unseen.data.subarray((g + 1) * (2 + capacity) - capacity, (g + 1) * (2 + capacity))];
+        const count = own.filter((x) => x === 0).length;
+        expect(own).toEqual(own.map((_, t) => (t < count ? 0 : no)));
+        return count;
+      }),
+    );
+  openTokens(cache, 0);
+  expect(seen(cache)).toEqual([
+    [1, 1],
+    [2, 2],
+  ]);
+  for (let token = 2; token < 16; token += 2) openTokens(cache, token);
+  expect(seen(cache)).toEqual([
+    [15, 15],
+    [16, 16],
+  ]);
   const larger = withRoom(cache, 16);
-  expect(own(larger)).toEqual([seen(16, 32), seen(16, 32)]);
-  openToken(larger, 16);
-  expect(own(withoutFree(larger, 17, Int32Array.of(3)).cache)).toEqual([seen(17, 32)]);
+  expect(larger.capacity).toBe(32);
+  openTokens(larger, 16);
+  expect(seen(larger)).toEqual([
+    [17, 17],
+    [18, 18],
+  ]);
+  const { cache: smaller } = withoutFree(larger, 18, Int32Array.of(3));
+  openTokens(smaller, 18);
+  expect(seen(smaller)).toEqual([[19], [20]]);
 });
 
-test('tokens stay what they were while room is made and completions leave', () => {
-  let cache = emptyCache([1, 1, 1], 4, 150);
+test.each([1, 2, 3])('tokens stay what they were while room is made and completions leave, %i at once', (atOnce) => {
+  let cache = emptyCache([1, 1, 1], 4, 150, atOnce);
   let whose = Array.from({ length: 12 }, (_, i) => i);
   let places: Int32Array = Int32Array.from(whose);
   const leaving = new Map([
@@ -149,10 +171,11 @@ test('tokens stay what they were while room is made and completions leave', () =
     [130, [6, 7]],
   ]);
   const sizes = new Set<number>();
-  for (let token = 0; token < 150; token++) {
-    cache = withRoom(cache, token);
-    append(cache, token, places, whose);
-    const gone = leaving.get(token) ?? [];
+  for (let first = 0; first < 150; first += atOnce) {
+    const token = first + atOnce - 1;
+    cache = withRoom(cache, first);
+    append(cache, first, places, whose);
+    const gone = Array.from({ length: atOnce }, (_, t) => leaving.get(first + t) ?? []).flat();
     if (gone.length > 0) {
       const kept = whose.flatMap((who, i) => (gone.includes(who) ? [] : [i]));
       ({ cache, places } = withoutFree(
@@ -163,7 +186,7 @@ test('tokens stay what they were while room is made and completions leave', () =
       whose = kept.map((i) => whose[i]!);
     }
     sizes.add(cache.groups.length * cache.rows);
-    if (token % 10 === 0 || gone.length > 0)
+    if (first % 10 === 0 || gone.length > 0)
       for (const [i, who] of whose.entries()) expectTokens(cache, places[i]!, who, token + 1);
   }
   expect(whose).toEqual([11]);
