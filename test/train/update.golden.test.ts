@@ -55,24 +55,21 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
     const after = readTensors(join(checkpoint.golden, 'after_two_adamw_steps.safetensors'));
     const firstGradients = readTensors(join(checkpoint.golden, 'gradients.safetensors'));
     expect(after.size).toBeGreaterThan(20);
-    let [elements, rounding] = [0, 0];
+    let [elements, undetermined] = [0, 0];
     for (const [name, { data }] of after) {
       const value = model.parameters.value(name).data;
       const isRounding = roundingOnly(firstGradients.get(name)!.data as Float32Array);
-      let [error, errorOfRounding] = [0, 0];
-      for (let i = 0; i < data.length; i++) {
-        const difference = Math.abs(value[i]! - data[i]!);
-        if (isRounding(i)) {
-          rounding++;
-          errorOfRounding = Math.max(errorOfRounding, difference);
-        } else error = Math.max(error, difference);
-      }
       elements += data.length;
-      worst.parameters = Math.max(worst.parameters, error);
-      expect(error, name).toBeLessThan(1e-4);
-      expect(errorOfRounding, name).toBeLessThan(2 * optimizer.lr);
+      let largest = 0;
+      for (let i = 0; i < data.length; i++) {
+        const error = Math.abs(value[i]! - data[i]!);
+        if (error < 1e-4 || !isRounding(i)) largest = Math.max(largest, error);
+        else undetermined++;
+      }
+      worst.parameters = Math.max(worst.parameters, largest);
+      expect(largest, name).toBeLessThan(1e-4);
     }
-    expect(rounding / elements).toBeLessThan(1e-3);
+    expect(undetermined).toBeLessThan(elements / 1e4);
     console.log(`largest errors of two AdamW steps, ${checkpoint.name} (${after.size} tensors):`, worst);
     expect(worst.loss).toBeLessThan(1e-4);
     expect(worst.gradNorm).toBeLessThan(1e-3);
