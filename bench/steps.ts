@@ -148,10 +148,14 @@ export async function openStepBench(model: string, variant: Variant, say: (line:
     return { ...parts, forward: forward.ms, reward: reward.ms, backward: backward.ms };
   }
 
-  /** Rollout to gradients; a rollout that records nothing is the same for all variants and comes in. */
-  async function run(which: Variant, plainly: Sampled, label: string): Promise<VariantSample> {
+  function setCheckpointing(which: Variant): void {
     if (which === 'residuals' || which === 'recorded residuals') policy.model.gradient_checkpointing_disable();
     else policy.model.gradient_checkpointing_enable();
+  }
+
+  /** Rollout to gradients; a rollout that records nothing is the same for all variants and comes in. */
+  async function run(which: Variant, plainly: Sampled, label: string): Promise<VariantSample> {
+    setCheckpointing(which);
     return learn(isRecorded(which) ? await sample(plainly.group.prompt, label, true) : plainly);
   }
 
@@ -159,7 +163,7 @@ export async function openStepBench(model: string, variant: Variant, say: (line:
   async function look(sampled: Sampled, label: string): Promise<StepSample['attention']> {
     const { prompt } = sampled.group;
     const probe = probeOf(prompt);
-    policy.model.gradient_checkpointing_enable();
+    setCheckpointing(variant);
     if (isRecorded(variant)) {
       const probed = await sample(prompt, label, true, probe);
       const reward = await timed(() => verdict(probed.group, probed.scored!, withAttention));

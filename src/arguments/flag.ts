@@ -102,7 +102,7 @@ export function numberList<D extends readonly number[] | null>(
 }
 
 /** `--flag`, `--flag true` or `--flag false`, as ms-swift writes them. */
-export function boolean(options: Common & { default: boolean }): Flag<boolean> {
+export function boolean<D extends boolean | null>(options: Common & { default: D }): Flag<boolean | D> {
   return { metavar: 'true|false', ...options, shape: { kind: 'boolean' }, many: false };
 }
 

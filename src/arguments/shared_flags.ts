@@ -134,7 +134,9 @@ export const tuningFlags = {
   }),
   gradient_checkpointing: boolean({
     group: 'Optimiser',
-    default: true,
+    default: null,
+    unset:
+      'only where the values would take more than 256 MiB and more than a quarter of weights, gradients and moments',
     help: 'Recompute each block in the backward pass instead of keeping its intermediate values: less memory, more time.',
   }),
 } as const;

@@ -33,7 +33,8 @@ export interface PolicyOptions {
   readonly attnImpl: AttentionImplementation;
   /** Whether weights change: no for inference and for a reference model, whatever `freeze` says. */
   readonly trainable: boolean;
-  readonly gradientCheckpointing?: boolean;
+  /** Null: where keeping would take too much memory. */
+  readonly gradientCheckpointing?: boolean | null;
   readonly freeze?: Freeze;
   readonly template?: TemplateOptions;
   /** Keep the pixels of images, because they will be asked for again; default true. */
@@ -62,7 +63,7 @@ export async function openPolicy(options: PolicyOptions): Promise<Policy> {
     model: dir,
     attnImpl,
     trainable,
-    gradientCheckpointing = true,
+    gradientCheckpointing = null,
     freeze = DEFAULT_FREEZE,
     runtime,
     keepImages = true,
@@ -108,7 +109,7 @@ export interface PolicyArguments {
   readonly maxPixels: number | null;
   readonly system: string | null;
   readonly maxLength?: number | null;
-  readonly gradientCheckpointing?: boolean;
+  readonly gradientCheckpointing?: boolean | null;
   readonly freezeLlm?: boolean;
   readonly freezeVit?: boolean;
   readonly freezeAligner?: boolean;

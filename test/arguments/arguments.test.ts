@@ -74,7 +74,7 @@ describe('values', () => {
       freezeVit: true,
       freezeAligner: true,
       freezeLlm: false,
-      gradientCheckpointing: true,
+      gradientCheckpointing: null,
       loggingSteps: 5,
       loggingFirstStep: true,
       saveSteps: 500,

@@ -227,9 +227,10 @@ describe('the same result, computed otherwise', () => {
     ['masses of the forward that is learned from', { attn_probe: 'fused' }],
     ['a forward of its own to learn from', { reuse_rollout: 'false' }],
     ['the same, eager probe', { reuse_rollout: 'false', attn_probe: 'eager' }],
-    ['residuals kept instead of recomputed', { reuse_rollout: 'false', gradient_checkpointing: 'false' }],
-    ['residuals without a forward', { gradient_checkpointing: 'false' }],
-    ['residuals kept, eager probe', { reuse_rollout: 'false', gradient_checkpointing: 'false', attn_probe: 'eager' }],
+    ['blocks recomputed instead of residuals kept', { reuse_rollout: 'false', gradient_checkpointing: 'true' }],
+    ['blocks recomputed from the rollout', { gradient_checkpointing: 'true' }],
+    ['blocks recomputed, eager probe', { reuse_rollout: 'false', gradient_checkpointing: 'true', attn_probe: 'eager' }],
+    ['residuals kept because it is said so', { gradient_checkpointing: 'false' }],
     ['flash attention', { attn_impl: 'flash_attention_2' }],
     ['eager attention', { attn_impl: 'eager' }],
     ['flash attention, a forward of its own', { attn_impl: 'flash_attention_2', reuse_rollout: 'false' }],
@@ -301,7 +302,7 @@ describe('attention implementations', () => {
   });
 
   test('in both layouts of a config, nothing is left switched', async () => {
-    await run({ attn_impl: 'flash_attention_2' });
+    await run({ attn_impl: 'flash_attention_2', gradient_checkpointing: 'true' });
     const before = JSON.parse(readFileSync(join(project.model, 'config.json'), 'utf8'));
     expect(policyOf().config).toEqual({ ...before, _attn_implementation: 'flash_attention_2' });
     expect(policyOf().is_gradient_checkpointing).toBe(true);

@@ -113,6 +113,7 @@ describe('a run', () => {
     ['one row a micro-batch', { per_device_train_batch_size: '1', gradient_accumulation_steps: '6' }],
     ['all rows in one', { per_device_train_batch_size: '6', gradient_accumulation_steps: '1' }],
     ['residuals kept', { gradient_checkpointing: 'false' }],
+    ['blocks recomputed', { gradient_checkpointing: 'true' }],
     ['flash attention', { attn_impl: 'flash_attention_2' }],
   ])('has the same numbers with %s', async (name, changes) => {
     base ??= await run('base', { freeze_vit: 'false' });

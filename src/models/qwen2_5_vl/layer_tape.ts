@@ -14,31 +14,36 @@ export interface LayerTape {
 }
 
 /** q [N, heads * d], k and v [N, kvHeads * d], and what attention's output module keeps. */
-export type LayerProducts = Readonly<Record<(typeof PRODUCTS)[number], FloatTensor>>;
+export type LayerProducts = Readonly<Record<Product, FloatTensor>>;
 
 /** `attended` [N, hidden], `gate` and `up` [N, intermediate]. */
 export const KEPT = ['attended', 'gate', 'up'] as const;
 
 /** Names of all products. */
 export const PRODUCTS = ['q', 'k', 'v', ...KEPT] as const;
+type Product = (typeof PRODUCTS)[number];
 
 /** @param get gives the tensor of that name and width */
 export function createLayerTape(
-  { hiddenSize, intermediateSize, numAttentionHeads, numKeyValueHeads, headDim }: TextConfig,
+  config: TextConfig,
   get: (name: string, width: number) => FloatTensor,
   products: boolean,
 ): LayerTape {
-  const queryWidth = numAttentionHeads * headDim;
-  const keyWidth = numKeyValueHeads * headDim;
-  const kept = (): LayerProducts => ({
-    q: get('q', queryWidth),
-    k: get('k', keyWidth),
-    v: get('v', keyWidth),
-    attended: get('attended', hiddenSize),
-    gate: get('gate', intermediateSize),
-    up: get('up', intermediateSize),
-  });
-  return { x: get('x', hiddenSize), o: get('o', queryWidth), products: products ? kept() : null };
+  const { hiddenSize, numAttentionHeads, headDim } = config;
+  const widths = productWidths(config);
+  const kept = (): LayerProducts =>
+    Object.fromEntries(PRODUCTS.map((name) => [name, get(name, widths[name])])) as Record<Product, FloatTensor>;
+  return {
+    x: get('x', hiddenSize),
+    o: get('o', numAttentionHeads * headDim),
+    products: products ? kept() : null,
+  };
+}
+
+/** Bytes of the products of all layers and so many rows. */
+export function productBytes(config: TextConfig, rows: number): number {
+  const width = Object.values(productWidths(config)).reduce((sum, each) => sum + each, 0);
+  return Float32Array.BYTES_PER_ELEMENT * config.numHiddenLayers * rows * width;
 }
 
 /** Another tape of the same kind, tensor by tensor. */
@@ -66,3 +71,17 @@ export function keptOf(
 }
 
 export const isKept = (name: string): boolean => (KEPT as readonly string[]).includes(name);
+
+// --- internal ---
+
+function productWidths(config: TextConfig): Record<Product, number> {
+  const { hiddenSize, intermediateSize, numAttentionHeads, numKeyValueHeads, headDim } = config;
+  return {
+    q: numAttentionHeads * headDim,
+    k: numKeyValueHeads * headDim,
+    v: numKeyValueHeads * headDim,
+    attended: hiddenSize,
+    gate: intermediateSize,
+    up: intermediateSize,
+  };
+}

@@ -15,10 +15,11 @@ import { configAttributes, implementationOf } from './config_attributes.ts';
 import { embed, embedBackward, type VisualInputs } from './embeddings.ts';
 import { imagesOfSequences, unpadded } from './forward_inputs.ts';
 import { createImageFeatures, type EncodedImages, type HashedImage, type ImageFeatures } from './image_features.ts';
+import { productBytes } from './layer_tape.ts';
 import { type GroupToPack, type Ids, type PackedBatch, type PromptPositions, packGroups } from './packed.ts';
 import type { Parameters } from './parameters.ts';
 import { ropeIndex } from './positions.ts';
-import { createRecording, type Recording, type RecordingShape } from './recording.ts';
+import { createRecording, type Recording, type RecordingShape, recordedRows } from './recording.ts';
 import { createScoringHead, headName, type Predictions, predictionsOf } from './scoring.ts';
 import { logitsHead } from './text.ts';
 import type { AttentionImplementation, Probe } from './text_attention.ts';
@@ -131,7 +132,8 @@ const RECORDED_LOGPS_BYTES = 64 * 2 ** 20;
 
 export interface ModelOptions {
   readonly attnImpl: AttentionImplementation;
-  readonly gradientCheckpointing: boolean;
+  /** Null: where results of products would take too much memory. */
+  readonly gradientCheckpointing: boolean | null;
   readonly runtime?: RuntimeOptions;
 }
 
@@ -149,6 +151,9 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
   const exclusive = createExclusive();
   let generation = 0;
   let checkpointing = options.gradientCheckpointing;
+  const productBudget = budgetOfProducts(parameters);
+  const keepsProducts = (batchRows: number): boolean =>
+    checkpointing === null ? productBytes(sizes.text, batchRows) <= productBudget : !checkpointing;
 
   const embeddings = async (groups: readonly Group[], batch: PackedBatch, keep: boolean) => {
     const encoded = await images.encode(
@@ -172,7 +177,7 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
     vision,
     decoder,
     get is_gradient_checkpointing() {
-      return checkpointing;
+      return checkpointing === true;
     },
     gradient_checkpointing_disable() {
       checkpointing = false;
@@ -187,15 +192,17 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
     backward: (tape, dLogps) => exclusive(() => backward(tape, dLogps)),
     forward: (kwargs) => exclusive(() => plainForward(kwargs)),
     prefill: (prompts, onKeysAndValues, recording) => exclusive(() => prefill(prompts, onKeysAndValues, recording)),
-    record: (prompts, room, probe) =>
-      createRecording(sizes.text, workspace, {
-        promptLengths: prompts.map(({ promptIds }) => promptIds.length),
+    record(prompts, room, probe) {
+      const promptLengths = prompts.map(({ promptIds }) => promptIds.length);
+      return createRecording(sizes.text, workspace, {
+        promptLengths,
         ...room,
         probedLayers: probe?.layers ?? [],
         spans: probe?.spans ?? 0,
-        products: !checkpointing,
+        products: keepsProducts(recordedRows({ promptLengths, ...room })),
         logpsBytes: RECORDED_LOGPS_BYTES,
-      }),
+      });
+    },
     scoredFrom,
 
     async release() {
@@ -220,7 +227,7 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
     const { hidden, masses, tape } = await decoder.forward(batch, x, {
       implementation,
       keep,
-      products: keep && !checkpointing,
+      products: keep && keepsProducts(batch.rows),
       outputRows: predictions.outputRows,
       probe,
     });
@@ -291,8 +298,8 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
       outputRows,
     };
     generation++;
-    const recordedRows = outputRows.map((row) => order[row]!);
-    const output = gatherRows(hidden, recordedRows, workspace.get('output', outputRows.length, sizes.text.hiddenSize));
+    const lyingAt = outputRows.map((row) => order[row]!);
+    const output = gatherRows(hidden, lyingAt, workspace.get('output', outputRows.length, sizes.text.hiddenSize));
     return {
       completions,
       tape: {
@@ -391,9 +398,17 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
 
 /** Bytes of visual tokens that are kept: a sixteenth of the weights, which a large tower is worth, or 64 MiB. */
 function budgetOfImages(parameters: Parameters): number {
-  const weights = parameters.names.reduce((sum, name) => sum + sizeOf(parameters.shape(name)), 0);
-  return Math.max(64 * 2 ** 20, (Float32Array.BYTES_PER_ELEMENT * weights) / 16);
+  return Math.max(64 * 2 ** 20, bytesOf(parameters, parameters.names) / 16);
 }
+
+/** Bytes that results of products may take where nobody says: they must not be what a run's memory is spent on. */
+function budgetOfProducts(parameters: Parameters): number {
+  const [weights, trained] = [bytesOf(parameters, parameters.names), bytesOf(parameters, parameters.trained)];
+  return Math.max(256 * 2 ** 20, (weights + 3 * trained) / 4); // trained: a gradient and two moments
+}
+
+const bytesOf = (parameters: Parameters, names: readonly string[]): number =>
+  names.reduce((sum, name) => sum + Float32Array.BYTES_PER_ELEMENT * sizeOf(parameters.shape(name)), 0);
 
 /** The group as the packer wants it: positions of its prompt worked out from its images. */
 function withPositions({ promptIds, images, completions, positions }: Group, sizes: Qwen2_5_VLConfig): GroupToPack {

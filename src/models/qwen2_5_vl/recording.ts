@@ -77,12 +77,20 @@ export interface RecordedToken {
   readonly t: number;
 }
 
+/** Rows that there may be. */
+export const recordedRows = ({
+  promptLengths,
+  count,
+  steps,
+}: Pick<RecordingShape, 'promptLengths' | 'count' | 'steps'>): number =>
+  sumOf(promptLengths) + promptLengths.length * count * steps;
+
 export function createRecording(config: TextConfig, workspace: Workspace, shape: RecordingShape): Recording {
   const { promptLengths, count, maxTokens, steps, probedLayers, spans, products, logpsBytes } = shape;
   const { hiddenSize, numHiddenLayers, vocabSize } = config;
   const completions = promptLengths.length * count;
-  const promptRows = promptLengths.reduce((sum, length) => sum + length, 0);
-  const capacity = promptRows + completions * steps;
+  const promptRows = sumOf(promptLengths);
+  const capacity = recordedRows(shape);
   const buffer = (name: string, width: number): FloatTensor => workspace.get(`recorded.${name}`, capacity, width);
   const layers = Array.from({ length: numHiddenLayers }, (_, layer) =>
     createLayerTape(config, (name, width) => buffer(`${layer}.${name}`, width), products),
@@ -169,6 +177,8 @@ export function createRecording(config: TextConfig, workspace: Workspace, shape:
 }
 
 // --- internal ---
+
+const sumOf = (numbers: readonly number[]): number => numbers.reduce((sum, number) => sum + number, 0);
 
 /** Moves pieces of a tensor's rows to its front, in order, so that none is overwritten before it has moved. */
 function together(tensor: FloatTensor, pieces: readonly { start: number; length: number }[]): FloatTensor {
