@@ -36,15 +36,20 @@ export const tanh = unary('tanh', 'Tanh', ({ dy, y }) => mul(dy, sub(1, square(y
 /** 1 / (1 + e^-x) */
 export const sigmoid = unary('sigmoid', 'Sigmoid', ({ dy, y }) => mul(dy, mul(y, sub(1, y))));
 export const erf = unary('erf', 'Erf', ({ dy, x }) => mul(dy, mul(2 / Math.sqrt(Math.PI), exp(neg(square(x))))));
-/** x * sigmoid(x), written as QuickGelu with alpha 1: one pass over memory. */
-export const silu = unary(
-  'silu',
-  (e, x) => e.node('QuickGelu', [x], { alpha: { float: 1 } }, 'com.microsoft'),
-  ({ dy, x, y }) => {
-    const s = sigmoid(x);
-    return mul(dy, add(s, mul(y, sub(1, s)))); // s + x s (1 - s)
-  },
-);
+/**
+ * x * sigmoid(x). ONNX Runtime makes one kernel of the two, QuickGelu, where no gradient asks for the sigmoid as well; a
+ * backward shares it.
+ */
+export function silu(x: Value): Value {
+  const s = sigmoid(x);
+  return makeNode({
+    op: 'silu',
+    inputs: [x, s],
+    shape: x.shape,
+    emit: (emitter, names) => emitter.node('Mul', names),
+    vjp: (dy, y) => [() => mul(dy, add(s, mul(y, sub(1, s)))), null], // s + x s (1 - s)
+  });
+}
 /** x Φ(x), the exact form (torch.nn.GELU's default). */
 export const gelu = unary(
   'gelu',

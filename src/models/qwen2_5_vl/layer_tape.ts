@@ -23,21 +23,23 @@ export const KEPT = ['attended', 'gate', 'up'] as const;
 export const PRODUCTS = ['q', 'k', 'v', ...KEPT] as const;
 type Product = (typeof PRODUCTS)[number];
 
+/** Widths of a tape's tensors, by name. */
+export function tapeWidths(config: TextConfig, products: boolean): Readonly<Record<string, number>> {
+  const { hiddenSize, numAttentionHeads, headDim } = config;
+  return { x: hiddenSize, o: numAttentionHeads * headDim, ...(products ? productWidths(config) : {}) };
+}
+
 /** @param get gives the tensor of that name and width */
 export function createLayerTape(
   config: TextConfig,
   get: (name: string, width: number) => FloatTensor,
   products: boolean,
 ): LayerTape {
-  const { hiddenSize, numAttentionHeads, headDim } = config;
-  const widths = productWidths(config);
-  const kept = (): LayerProducts =>
-    Object.fromEntries(PRODUCTS.map((name) => [name, get(name, widths[name])])) as Record<Product, FloatTensor>;
-  return {
-    x: get('x', hiddenSize),
-    o: get('o', numAttentionHeads * headDim),
-    products: products ? kept() : null,
-  };
+  const tensors = Object.fromEntries(
+    Object.entries(tapeWidths(config, products)).map(([name, width]) => [name, get(name, width)]),
+  ) as Record<'x' | 'o' | Product, FloatTensor>;
+  const { x, o, ...kept } = tensors;
+  return { x, o, products: products ? kept : null };
 }
 
 /** Bytes of the products of all layers and so many rows. */
@@ -54,12 +56,6 @@ export function mapTape(
   const mapped = (of: LayerProducts): LayerProducts =>
     Object.fromEntries(Object.entries(of).map(([name, tensor]) => [name, map(name, tensor)])) as LayerProducts;
   return { x: map('x', x), o: map('o', o), products: products && mapped(products) };
-}
-
-/** The tensors of a tape, always in the same order. */
-export function tensorsOf({ x, o, products }: LayerTape): FloatTensor[] {
-  if (products === null) return [x, o];
-  return [x, o, ...PRODUCTS.map((name) => products[name])];
 }
 
 /** What attention's output module kept, by the names it has there. */

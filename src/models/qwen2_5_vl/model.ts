@@ -155,7 +155,7 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
   const keepsProducts = (batchRows: number): boolean =>
     checkpointing === null ? productBytes(sizes.text, batchRows) <= productBudget : !checkpointing;
 
-  const embeddings = async (groups: readonly Group[], batch: PackedBatch, keep: boolean) => {
+  const embeddings = async (groups: readonly Group[], batch: PackedBatch, keep: boolean, into?: FloatTensor) => {
     const encoded = await images.encode(
       groups.flatMap((group) => group.images),
       keep,
@@ -164,7 +164,8 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
       imagesOfGroup: groups.map((group) => group.images.map(({ hash }) => hash)),
       tokens: encoded.tokens,
     };
-    const x = workspace.get(keep ? 'taped embeddings' : 'embeddings', batch.rows, sizes.text.hiddenSize);
+    const name = keep ? 'taped embeddings' : 'embeddings';
+    const x = into ?? workspace.get(name, batch.rows, sizes.text.hiddenSize);
     embed(batch, table(), visual, sizes.imageTokenId, x);
     return { x, visual, encoded };
   };
@@ -324,7 +325,8 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
     const groups = prompts.map((prompt): Group => ({ ...prompt, completions: [] }));
     const packed = groups.map((group) => withPositions(group, sizes));
     const batch = packGroups(packed);
-    const { x, visual, encoded } = await embeddings(groups, batch, recording !== undefined);
+    const into = recording?.promptLayers;
+    const { x, visual, encoded } = await embeddings(groups, batch, recording !== undefined, into?.[0]?.x);
     // Products of the last layer are recorded of all rows; else only what predicts a first token goes through its end.
     const lastRows = Int32Array.from(batch.groups, ({ prompt }) => prompt.start + prompt.length - 1);
     const outputRows = recording?.products ? undefined : lastRows;
@@ -333,7 +335,7 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
       keep: false,
       products: recording?.products,
       outputRows,
-      onLayer: recording?.prompts,
+      into,
       onProjections: (layer, { k, v }) => {
         for (const [g, { prompt }] of batch.groups.entries()) {
           const [start, end] = [prompt.start, prompt.start + prompt.length];

@@ -7,7 +7,7 @@
 import { type FloatTensor, gatherRows, rows as rowsOf, zeros } from '../../runtime/tensor.ts';
 import type { Workspace } from '../../runtime/workspace.ts';
 import type { TextConfig } from './config.ts';
-import { createLayerTape, type LayerTape, mapTape, tensorsOf } from './layer_tape.ts';
+import { createLayerTape, type LayerTape, mapTape } from './layer_tape.ts';
 
 export interface RecordingShape {
   readonly promptLengths: readonly number[];
@@ -45,8 +45,8 @@ export interface Recording {
   readonly products: boolean;
   /** Whether log-probabilities are kept. */
   readonly logps: boolean;
-  /** A layer of all prompts, packed one after another. */
-  prompts(layer: number, rows: LayerTape): void;
+  /** Rows of all prompts, one prompt after another, for a forward over them to write. */
+  readonly promptLayers: readonly LayerTape[];
   /** Output of the last layer for each prompt's last row: [prompts, hidden]. */
   promptsHidden(hidden: FloatTensor): void;
   /** Rows of one token at so many places, for a decode step to write. */
@@ -95,6 +95,8 @@ export function createRecording(config: TextConfig, workspace: Workspace, shape:
   const layers = Array.from({ length: numHiddenLayers }, (_, layer) =>
     createLayerTape(config, (name, width) => buffer(`${layer}.${name}`, width), products),
   );
+  const between = (start: number, end: number): LayerTape[] =>
+    layers.map((layer) => mapTape(layer, (_, tensor) => rowsOf(tensor, start, end)));
   const hidden = buffer('hidden', hiddenSize);
   const masses = new Map(
     probedLayers.map((layer) => [layer, workspace.get(`recorded.${layer}.masses`, completions * steps, spans)]),
@@ -112,14 +114,7 @@ export function createRecording(config: TextConfig, workspace: Workspace, shape:
     spans,
     products,
     logps: logps !== null,
-    prompts(layer, rows) {
-      const sources = tensorsOf(rows);
-      for (const [i, target] of tensorsOf(layers[layer]!).entries()) {
-        const source = sources[i];
-        if (source === undefined) throw new Error('internal: products are recorded, and a layer brings none');
-        target.data.set(source.data);
-      }
-    },
+    promptLayers: between(0, promptRows),
     promptsHidden(rows) {
       let end = 0;
       for (const [g, length] of promptLengths.entries()) {
@@ -130,11 +125,10 @@ export function createRecording(config: TextConfig, workspace: Workspace, shape:
     open(places) {
       const [first, end] = [used, used + places];
       used = end;
-      const opened = (tensor: FloatTensor): FloatTensor => rowsOf(tensor, first, end);
       return {
         first,
-        layers: layers.map((layer) => mapTape(layer, (_, tensor) => opened(tensor))),
-        hidden: opened(hidden),
+        layers: between(first, end),
+        hidden: rowsOf(hidden, first, end),
         masses: new Map(
           [...masses].map(([layer, tensor]) => [layer, rowsOf(tensor, first - promptRows, end - promptRows)]),
         ),
@@ -161,7 +155,7 @@ export function createRecording(config: TextConfig, workspace: Workspace, shape:
         (row) => row - promptRows,
       );
       return {
-        layers: layers.map((layer) => mapTape(layer, (_, tensor) => rowsOf(tensor, 0, used))),
+        layers: between(0, used),
         hidden: rowsOf(hidden, 0, used),
         order: Int32Array.from(order),
         masses: new Map(

@@ -5,17 +5,18 @@
 
 import type { Module } from '../../graph/module.ts';
 import { add, exp, mul, neg } from '../../graph/ops/elementwise.ts';
+import { takeRows } from '../../graph/ops/gather.ts';
 import { matmul } from '../../graph/ops/matmul.ts';
 import { reshape } from '../../graph/ops/movement.ts';
 import { rmsNorm } from '../../graph/ops/norm.ts';
 import { logSoftmax, logSoftmaxAt } from '../../graph/ops/reduce.ts';
 import { rotary } from '../../graph/ops/rotary.ts';
-import type { Dim } from '../../graph/shape.ts';
+import type { Dim, Shape } from '../../graph/shape.ts';
 import type { Value } from '../../graph/value.ts';
 import { linear, linearFewRows } from '../../nn/linear.ts';
 import { gatedMlp, gatedMlpFewRows } from '../../nn/mlp.ts';
 import type { TextConfig } from './config.ts';
-import { KEPT } from './layer_tape.ts';
+import { KEPT, tapeWidths } from './layer_tape.ts';
 
 /** What a head has to know of the model. */
 export type HeadSizes = Pick<TextConfig, 'hiddenSize' | 'vocabSize' | 'rmsNormEps'>;
@@ -79,6 +80,21 @@ export function attentionOutput(config: TextConfig, fewRows = false): Module {
       const { gate, up, out } = fewRows ? gatedMlpFewRows(normed, mlp) : gatedMlp(normed, mlp);
       return { y: add(attended, out), attended, gate, up };
     },
+  };
+}
+
+/** The tensors of a layer's tape, rows picked by index: x [M, hidden] and so on, order int32 [N] -> `ordered.x` [N, hidden], … */
+export function tapeInOrder(config: TextConfig, products: boolean): Module {
+  const inputs = Object.fromEntries(
+    Object.entries(tapeWidths(config, products)).map(([name, width]): [string, Shape] => [name, ['M', width]]),
+  );
+  return {
+    name: 'tape in order',
+    params: {},
+    inputs,
+    constants: { order: { shape: [N], dtype: 'int32' } },
+    build: (w) =>
+      Object.fromEntries(Object.keys(inputs).map((name) => [`ordered.${name}`, takeRows(w[name]!, w.order!)])),
   };
 }
 

@@ -3,9 +3,9 @@
  * Every layer runs the same compiled modules with its own weights; knows rows, not where their embeddings come from.
  */
 import { angleTable, inverseFrequencies } from '../../nn/rope.ts';
-import { compileModule } from '../../runtime/compiled_module.ts';
+import { compileModule, createModuleCache } from '../../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../../runtime/session.ts';
-import { type FloatTensor, floats, gatherRows, scatterRows } from '../../runtime/tensor.ts';
+import { type FloatTensor, floats, gatherRows, ints, scatterRows, type Tensor } from '../../runtime/tensor.ts';
 import type { Workspace } from '../../runtime/workspace.ts';
 import { accumulatorsOf, type NameOf, readWeightsOf } from './bindings.ts';
 import type { TextConfig } from './config.ts';
@@ -13,7 +13,7 @@ import { createLayerTape, isKept, keptOf, type LayerTape, mapTape } from './laye
 import type { PackedBatch } from './packed.ts';
 import type { Parameters } from './parameters.ts';
 import { backwardInPieces, forwardInPieces } from './pieces.ts';
-import { attentionInput, attentionOutput } from './text.ts';
+import { attentionInput, attentionOutput, tapeInOrder } from './text.ts';
 import { type AttentionImplementation, createTextAttention, type Probe, type Projections } from './text_attention.ts';
 
 export interface DecoderOptions {
@@ -31,8 +31,8 @@ export interface DecoderOptions {
   readonly probe?: Probe & { readonly layers: readonly number[] };
   /** Called with each layer's projections of all rows. */
   readonly onProjections?: (layer: number, projections: Projections) => void;
-  /** Called with each layer's rows. */
-  readonly onLayer?: (layer: number, rows: LayerTape) => void;
+  /** Where each layer's rows go, its products among them if they are kept; the first one's x has the embeddings. */
+  readonly into?: readonly LayerTape[];
   /** Called with each layer's attention weights [heads, S, S] of every sequence; eager only, prompts only. */
   readonly onWeights?: (layer: number, weights: readonly FloatTensor[]) => void;
 }
@@ -75,6 +75,7 @@ export function createTextDecoder(
   const trainable = (param: string): boolean => parameters.isTrained(layerName(0)(param));
   const before = compileModule(attentionInput(config), { trainable, accumulateInputs: ['x'] }, runtime);
   const after = compileModule(attentionOutput(config), { trainable }, runtime);
+  const reordering = createModuleCache(runtime);
   const attention = createTextAttention({ heads: numAttentionHeads, kvHeads: numKeyValueHeads, headDim }, runtime);
   const projectionsOf = (rowCount: number, tag: string): Projections => ({
     q: workspace.get(`${tag}.q`, rowCount, numAttentionHeads * headDim),
@@ -93,19 +94,26 @@ export function createTextDecoder(
   };
 
   /** A layer's rows as the batch has them, in memory that all layers share. */
-  const inOrder = (tape: LayerTape, order: Int32Array | undefined): LayerTape =>
-    order === undefined
-      ? tape
-      : mapTape(tape, (name, tensor) =>
-          gatherRows(tensor, order, workspace.get(`text.ordered.${name}`, order.length, tensor.dims[1]!)),
-        );
+  async function inOrder(tape: LayerTape, order: Int32Array | undefined): Promise<LayerTape> {
+    if (order === undefined) return tape;
+    const feeds: Record<string, Tensor> = { order: ints(order, [order.length]) };
+    const into: Record<string, FloatTensor> = {};
+    const ordered = mapTape(tape, (name, tensor) => {
+      feeds[name] = tensor;
+      into[`ordered.${name}`] = workspace.get(`text.ordered.${name}`, order.length, tensor.dims[1]!);
+      return into[`ordered.${name}`]!;
+    });
+    const products = tape.products !== null;
+    await reordering.get(String(products), () => tapeInOrder(config, products)).forward(feeds, into);
+    return ordered;
+  }
 
   const inputWeights = (layer: number) => readWeightsOf(before, parameters, layerName(layer));
   const outputWeights = (layer: number) => readWeightsOf(after, parameters, layerName(layer));
 
   return {
     async forward(batch, embeddings, { implementation, keep, products: wanted = false, ...options }) {
-      const { outputRows, probe, onWeights, onProjections, onLayer } = options;
+      const { outputRows, probe, onWeights, onProjections, into } = options;
       const { rows } = batch;
       const angles = textAngles(config, batch);
       const completionRows = batch.groups.reduce((sum, group) => sum + group.completionRows.length, 0);
@@ -115,19 +123,18 @@ export function createTextDecoder(
       for (let layer = 0; layer < numHiddenLayers; layer++) {
         // A layer that keeps nothing shares its memory with the others.
         const picked = layer === numHiddenLayers - 1 ? outputRows : undefined;
-        const tape = createLayerTape(
-          config,
-          (name, width) => {
-            if (name === 'x') return x;
-            const count = isKept(name) ? (picked?.length ?? rows) : rows;
-            return workspace.get(keep ? `text.${layer}.${name}` : `text.${name}`, count, width);
-          },
-          wanted,
-        );
+        const own = (name: string, width: number): FloatTensor => {
+          if (name === 'x') return x;
+          const count = isKept(name) ? (picked?.length ?? rows) : rows;
+          return workspace.get(keep ? `text.${layer}.${name}` : `text.${name}`, count, width);
+        };
+        const tape = into?.[layer] ?? createLayerTape(config, own, wanted);
         const projections = tape.products ?? projectionsOf(rows, 'text');
         const { o } = tape;
         // Two buffers in turn when nothing is kept: a block never reads and writes the same one.
-        const y = workspace.get(keep ? `text.${layer}.y` : `text.x.${layer % 2}`, picked?.length ?? rows, hiddenSize);
+        const y =
+          into?.[layer + 1]?.x ??
+          workspace.get(keep ? `text.${layer}.y` : `text.x.${layer % 2}`, picked?.length ?? rows, hiddenSize);
         const { q, k, v } = projections;
         await forwardInPieces(before, 'forward', await inputWeights(layer), { ...angles, x }, { q, k, v });
         onProjections?.(layer, projections);
@@ -151,7 +158,6 @@ export function createTextDecoder(
           const kept = keptOf(tape.products);
           await forwardInPieces(after, 'forwardKeeping', weights, outputFeeds, { y, ...kept });
         }
-        onLayer?.(layer, tape);
         layers.push(tape);
         x = y;
       }
@@ -164,7 +170,7 @@ export function createTextDecoder(
       const d = projectionsOf(rows, 'text.d');
       const dO = workspace.get('text.d.o', rows, numAttentionHeads * headDim);
       for (let layer = numHiddenLayers - 1; layer >= 0; layer--) {
-        const { x, o, products } = inOrder(layers[layer]!, order);
+        const { x, o, products } = await inOrder(layers[layer]!, order);
         const picked = layer === numHiddenLayers - 1 ? outputRows : undefined;
         const outputGradients = accumulatorsOf(after, parameters, layerName(layer));
         const dx = workspace.get(`text.d.x.${layer % 2}`, rows, hiddenSize);
@@ -201,7 +207,7 @@ export function createTextDecoder(
     },
 
     async release() {
-      await Promise.all([before.release(), after.release(), attention.release()]);
+      await Promise.all([before.release(), after.release(), reordering.release(), attention.release()]);
     },
   };
 }
