@@ -69,7 +69,7 @@ export interface DecodedToken {
 }
 
 export interface DecodeStep {
-  /** Tokens to compute at once of so many places, where `wanted` are left: as few runs as can be, little for nothing. */
+  /** Tokens to compute at once of so many places, where `wanted` are to come. */
   tokensAtOnce(places: number, wanted: number): number;
   /** The next tokens, each drawn from the one before; the cache holds as many tokens more. */
   run(inputs: DecodeStepInputs): Promise<DecodedToken[]>;
@@ -82,8 +82,23 @@ export const FEW_ROWS = 32;
 /** Weights that one run reads: some 20 ms of streaming, in which nothing else happens. The last has the head as well. */
 const RUN_BYTES = 512 * 2 ** 20;
 
-/** Tokens of a run. Starting one costs as much as a tenth of a small model's token; compiling costs more with each. */
+/** Tokens of a run: more gain nothing (measured: see docs/log.md), and each makes compiling longer. */
 const MOST_TOKENS = 4;
+/** What starting a run costs, in tokens of a small model. */
+const START_COST = 0.07;
+
+/**
+ * Into runs of how many tokens, `most` at most, to cut `wanted` ones: the fewest started runs, tokens left over in the last
+ * one, and tokens computed after all completions have ended, which is half a run on average.
+ */
+export function tokensPerRun(wanted: number, most: number): number {
+  const cost = (tokens: number): number => {
+    const runs = Math.ceil(wanted / tokens);
+    return START_COST * runs + (runs * tokens - wanted) + (tokens - 1) / 2;
+  };
+  const counts = Array.from({ length: Math.max(1, Math.floor(most)) }, (_, i) => i + 1);
+  return counts.reduce((best, count) => (cost(count) < cost(best) ? count : best));
+}
 
 /** Room for what a sampling head returns of so many rows; another `name`, other memory. */
 export function drawnRows(
@@ -184,12 +199,10 @@ export function createDecodeStep(
     tokensAtOnce(places, wanted) {
       if (layerRuns.length > 1) return 1;
       const elements = numHiddenLayers * layerWeights + vocabSize * hiddenSize;
-      const room = Math.min(RUN_BYTES / (4 * elements), RUN_FLOP / (2 * elements * places), MOST_TOKENS, wanted);
-      const counts = Array.from({ length: Math.max(1, Math.floor(room)) }, (_, i) => i + 1);
-      const forNothing = (count: number): number => Math.ceil(wanted / count) * count - wanted;
-      // Of two tokens or more, the number that leaves least over; of equal ones the largest.
-      const several = counts.filter((count) => count > 1 || counts.length === 1);
-      return several.reduce((best, count) => (forNothing(count) <= forNothing(best) ? count : best));
+      return tokensPerRun(
+        wanted,
+        Math.min(RUN_BYTES / (4 * elements), RUN_FLOP / (2 * elements * places), MOST_TOKENS),
+      );
     },
 
     async run(inputs) {
