@@ -1,23 +1,71 @@
 /** Weights that stay on disk give the same numbers as weights in memory. */
 import { expect, test } from 'vitest';
+import { tdrProbe } from '../../../src/attention/probe.ts';
 import { openCheckpoint } from '../../../src/checkpoint/open.ts';
 import { readConfig } from '../../../src/models/qwen2_5_vl/config.ts';
+import { createGenerator } from '../../../src/models/qwen2_5_vl/generation.ts';
 import { createModel } from '../../../src/models/qwen2_5_vl/model.ts';
 import { streamParameters } from '../../../src/models/qwen2_5_vl/parameters.ts';
-import { goldenCheckpoints } from '../../helpers/golden.ts';
+import { gatherRows, zeros } from '../../../src/runtime/tensor.ts';
+import { createRandom } from '../../../src/util/random.ts';
+import { largestDifference } from '../../helpers/check_op.ts';
+import { type GoldenCheckpoint, goldenCheckpoints } from '../../helpers/golden.ts';
 import { groupOf, loadModel, readCases } from '../../helpers/golden_values.ts';
 
-test.each(goldenCheckpoints())('streamed weights score as loaded ones: $name', async (checkpoint) => {
+/** The same model, loaded and streamed, and a prompt without images. */
+async function open(checkpoint: GoldenCheckpoint) {
   const golden = readCases(checkpoint).find(({ image_grid_thw }) => image_grid_thw === null)!;
-  const group = groupOf(golden, []);
-  const loaded = await loadModel(checkpoint);
   const source = openCheckpoint(checkpoint.model);
-  const options = { attnImpl: 'sdpa' as const, gradientCheckpointing: true };
+  const options = { attnImpl: 'sdpa' as const, gradientCheckpointing: false };
   const streamed = createModel(await readConfig(checkpoint.model), await streamParameters(source), options);
+  return { group: groupOf(golden, []), loaded: await loadModel(checkpoint, options), streamed, source };
+}
+
+test.each(goldenCheckpoints())('streamed weights score as loaded ones: $name', async (checkpoint) => {
+  const { group, loaded, streamed, source } = await open(checkpoint);
   const score = async (model: typeof loaded) =>
     (await model.score([group], { temperature: 1, keep: false })).completions[0]![0]!.logps;
   expect([...(await score(streamed))]).toEqual([...(await score(loaded))]);
   expect([...(await score(streamed))]).toEqual([...(await score(loaded))]);
+  source.close();
+  await Promise.all([loaded.release(), streamed.release()]);
+});
+
+test.each(goldenCheckpoints())('a layer a run decodes and records as all layers in one: $name', async (checkpoint) => {
+  const { group, loaded, streamed, source } = await open(checkpoint);
+  const results = [];
+  for (const model of [loaded, streamed]) {
+    const generator = createGenerator(model);
+    const { numHiddenLayers } = model.sizes.text;
+    const probe = tdrProbe([{ promptIds: group.promptIds, systemPrefix: 2 }], [group.promptIds[5]!], numHiddenLayers);
+    const options = {
+      count: 3,
+      maxNewTokens: 64,
+      temperature: 1,
+      stopIds: [7],
+      bannedIds: [],
+      random: createRandom(5),
+    };
+    const { generated, scored } = await generator.generateAndScore([group], options, probe);
+    const { layers, order } = scored.tape!.decoder;
+    const kept = layers.flatMap(({ x, o, products }) =>
+      [x, o, products!.q, products!.gate].map((tensor) =>
+        gatherRows(tensor, order!, zeros(order!.length, tensor.dims[1]!)),
+      ),
+    );
+    const masses = scored.completions[0]!.map((completion) => [...completion.masses.values()].map((row) => [...row]));
+    results.push({ ids: generated[0]!.map(({ ids }) => [...ids]), masses, kept: kept.map(({ data }) => data) });
+    await generator.release();
+  }
+  const [inOneRun, layerByLayer] = results as [(typeof results)[0], (typeof results)[0]];
+  expect(layerByLayer.ids).toEqual(inOneRun.ids);
+  for (const [i, tensor] of inOneRun.kept.entries()) {
+    expect(tensor.some((x) => x !== 0)).toBe(true);
+    expect(largestDifference(layerByLayer.kept[i]!, tensor)).toBeLessThan(1e-4);
+  }
+  for (const [c, ofLayers] of inOneRun.masses.entries())
+    for (const [i, row] of ofLayers.entries())
+      expect(largestDifference(layerByLayer.masses[c]![i]!, row)).toBeLessThan(1e-6);
   source.close();
   await Promise.all([loaded.release(), streamed.release()]);
 });
