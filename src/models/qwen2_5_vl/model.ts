@@ -327,14 +327,13 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
     const batch = packGroups(packed);
     const into = recording?.promptLayers;
     const { x, visual, encoded } = await embeddings(groups, batch, recording !== undefined, into?.[0]?.x);
-    // Products of the last layer are recorded of all rows; else only what predicts a first token goes through its end.
+    // Only what predicts a first token goes through the last layer's end.
     const lastRows = Int32Array.from(batch.groups, ({ prompt }) => prompt.start + prompt.length - 1);
-    const outputRows = recording?.products ? undefined : lastRows;
     const { hidden } = await decoder.forward(batch, x, {
       implementation: implementationOf(config),
       keep: false,
       products: recording?.products,
-      outputRows,
+      outputRows: lastRows,
       into,
       onProjections: (layer, { k, v }) => {
         for (const [g, { prompt }] of batch.groups.entries()) {
@@ -344,8 +343,7 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
       },
     });
     const lastHidden = zeros(prompts.length, sizes.text.hiddenSize);
-    if (outputRows === undefined) gatherRows(hidden, lastRows, lastHidden);
-    else lastHidden.data.set(hidden.data);
+    lastHidden.data.set(hidden.data);
     recording?.promptsHidden(lastHidden);
     const nextPositions = packed.map(({ promptIds, promptPositions }) => promptIds.length + promptPositions.delta);
     return { lastHidden, nextPositions, visual, images: encoded };

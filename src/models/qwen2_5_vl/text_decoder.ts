@@ -31,7 +31,10 @@ export interface DecoderOptions {
   readonly probe?: Probe & { readonly layers: readonly number[] };
   /** Called with each layer's projections of all rows. */
   readonly onProjections?: (layer: number, projections: Projections) => void;
-  /** Where each layer's rows go, its products among them if they are kept; the first one's x has the embeddings. */
+  /**
+   * Where each layer's rows go, its products among them if they are kept; the first one's x has the embeddings. Of the last
+   * one's second half, rows that are no output rows become zeros.
+   */
   readonly into?: readonly LayerTape[];
   /** Called with each layer's attention weights [heads, S, S] of every sequence; eager only, prompts only. */
   readonly onWeights?: (layer: number, weights: readonly FloatTensor[]) => void;
@@ -155,8 +158,11 @@ export function createTextDecoder(
         const weights = await outputWeights(layer);
         if (tape.products === null) await forwardInPieces(after, 'forward', weights, outputFeeds, { y });
         else {
-          const kept = keptOf(tape.products);
+          const whole = keptOf(tape.products);
+          const kept = keptOf(tape.products, (name, tensor) => picking(name, tensor, picked));
           await forwardInPieces(after, 'forwardKeeping', weights, outputFeeds, { y, ...kept });
+          for (const [name, rowsKept] of Object.entries(kept))
+            if (rowsKept !== whole[name]) scatterRows(rowsKept, picked!, whole[name]!);
         }
         layers.push(tape);
         x = y;
