@@ -57,7 +57,7 @@ export const sizesOf = (visualTokens: number): StepSizes => ({
 });
 
 export async function openStepBench(model: string, variant: Variant, say: (line: string) => void): Promise<StepBench> {
-  const policy = await openPolicy({ model, attnImpl: 'sdpa', trainable: true });
+  const policy = await openPolicy({ model, attnImpl: 'sdpa', trainable: true, gradientCheckpointing: true });
   const { config, parameters, template } = policy;
   await loadPlugins([PLUGIN]);
   const plain: readonly Reward[] = [trivialReward];

@@ -39,6 +39,7 @@ export interface ModelConfigAttributes {
 /** The policy. A forward keeps nothing for a backward: it is what other frameworks call running without gradients. */
 export interface PolicyModel {
   readonly config: ModelConfigAttributes;
+  /** Whether blocks are always recomputed; false too where that depends on memory, and then the two calls change nothing. */
   readonly is_gradient_checkpointing: boolean;
   gradient_checkpointing_disable(): void;
   gradient_checkpointing_enable(): void;

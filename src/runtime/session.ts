@@ -23,7 +23,8 @@ export interface Executable {
   /**
    * Runs once. `into` maps outputs to the tensors whose buffers receive them; outputs not named there come back in
    * fresh memory. An input's own buffer is allowed, and accumulators add up in place so, if nothing in the graph reads
-   * that input after the node that makes the output.
+   * that input after the node that makes the output. So is one buffer for several outputs, if what makes the next one has
+   * waited for all that reads the one before.
    */
   run<Name extends string>(
     feeds: Feeds,

@@ -1,7 +1,7 @@
 /**
  * `--dry_run`: two steps at their largest (the longest prompts, completions that never stop), some ordinary ones, and an
- * evaluation batch. What they take is what the run will take at most, told before step 1. Learns in memory only; writes
- * nothing.
+ * evaluation batch. What they take, and what is known to come on top of it, is what the run will take at most, told before
+ * step 1. Learns in memory only; writes nothing.
  */
 import { createSampler } from '../data/sampler.ts';
 import { optimizerStepAt } from '../grpo/batching.ts';
@@ -72,6 +72,7 @@ export async function rehearse(
   const features = [policy, ...(reference === null ? [] : [reference])].map(({ model }) => model.images);
   const pixelBudget = keepsPixels ? IMAGE_CACHE_BYTES : 0;
   const growth = growthOfImages(images, { rows, pixelBudget, features }, policy.config.vision);
+  const products = policy.model.productRoom;
   const tokens = longest[0]!.prompt.ids.length;
   await journal.notice(
     'info',
@@ -79,7 +80,7 @@ export async function rehearse(
   );
   await journal.notice(
     'info',
-    `dry run: predicted peak memory ${gib(measured + growth)} GiB: ${gib(measured)} measured in a rehearsal, ${gib(growth)} for images that are kept`,
+    `dry run: predicted peak memory ${gib(measured + growth + products)} GiB: ${gib(measured)} measured in a rehearsal, ${gib(growth)} for images that are kept${products === 0 ? '' : `, ${gib(products)} for what smaller steps may keep (--gradient_checkpointing)`}`,
   );
   await tellRewards(first.experiences, collector);
 }

@@ -12,6 +12,7 @@ import {
   stepTime,
   toJson,
   trainRatio,
+  type Variant,
   type VariantSample,
 } from '../../bench/goals.ts';
 import { median } from '../../bench/statistics.ts';
@@ -99,6 +100,15 @@ describe('the results', () => {
     expect(results.attention_overhead).toBeCloseTo(9.5 / 460, 12);
     expect(results.scoring_memory_ratio).toBeCloseTo(4.1, 12);
     expect(results.startup_s).toBe(4);
+  });
+
+  test('a recorded step trains like the one with a forward whose backward starts from the same', () => {
+    const trained = (variant: Variant): number => {
+      const other = { ...series(1), variant };
+      return resultsOf(other, other, memory, [{ seconds: 3 }]).train_flops_ratio;
+    };
+    expect(trained('recorded')).toBeCloseTo(1500 / 150 / 20, 12);
+    expect(trained('recorded residuals')).toBeCloseTo(1250 / 130 / 20, 12);
   });
 
   test('are printed as one JSON object of numbers', () => {

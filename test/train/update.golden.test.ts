@@ -63,8 +63,9 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
       let largest = 0;
       for (let i = 0; i < data.length; i++) {
         const error = Math.abs(value[i]! - data[i]!);
-        if (error < 1e-4 || !isRounding(i)) largest = Math.max(largest, error);
-        else undetermined++;
+        // Two steps of full length, each the wrong way round.
+        if (isRounding(i) && error >= 1e-4 && error < 4 * optimizer.lr) undetermined++;
+        else largest = Math.max(largest, error);
       }
       worst.parameters = Math.max(worst.parameters, largest);
       expect(largest, name).toBeLessThan(1e-4);

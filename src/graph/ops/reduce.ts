@@ -25,13 +25,6 @@ export function mean(x: Value, axes: readonly number[], keepDims = false): Value
   });
 }
 
-/** Sum of squares over axes, in one pass. */
-export function sumOfSquares(x: Value, axes: readonly number[], keepDims = false): Value {
-  return reduce('sumOfSquares', 'ReduceSumSquare', x, axes, keepDims, (dy) => [
-    () => mul(spread(dy, x, axes), mul(x, 2)),
-  ]);
-}
-
 /** Largest element over axes. */
 export function reduceMax(x: Value, axes: readonly number[], keepDims = false): Value {
   return reduce(

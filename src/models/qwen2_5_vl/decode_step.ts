@@ -73,6 +73,8 @@ export interface DecodeStep {
   tokensAtOnce(places: number, wanted: number): number;
   /** The next tokens, each drawn from the one before; the cache holds as many tokens more. */
   run(inputs: DecodeStepInputs): Promise<DecodedToken[]>;
+  /** Lets go of the last cache and recording, whose memory may have to grow. */
+  forget(): void;
   release(): Promise<void>;
 }
 
@@ -230,6 +232,10 @@ export function createDecodeStep(
         y = into['0.y'];
       }
       return tokens.map(({ drawn }, t) => ({ rows: opened[t] ?? null, drawn }));
+    },
+
+    forget() {
+      arrangement = null;
     },
 
     release: () => modules.release(),

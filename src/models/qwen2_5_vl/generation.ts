@@ -40,7 +40,7 @@ export interface GenerateOptions {
   /** One stream a completion is forked from it, so a completion does not depend on its neighbours. */
   readonly random: Random;
   readonly signal?: AbortSignal;
-  /** Called after each step with the ids sampled in it, for streaming. */
+  /** Called for each token with the ids sampled, for streaming; several times after a run that has computed several. */
   readonly onTokens?: (tokens: readonly { group: number; completion: number; id: number }[]) => void;
 }
 
@@ -59,7 +59,7 @@ export interface Generator {
   generate(prompts: readonly Prompt[], options: GenerateOptions): Promise<Generated[][]>;
   /**
    * The same, and what the model's `score` with `keep` would return for the completions: decoding has computed every
-   * row of them already, so no forward is needed before backward. A probe costs a decode step for each last token.
+   * row of them already, so no forward is needed before backward. A probe asks for the rows of last tokens as well.
    */
   generateAndScore(
     prompts: readonly Prompt[],
@@ -184,10 +184,13 @@ export function createGenerator(model: Qwen2_5_VLModel, runtime: RuntimeOptions 
     return { generated: generated(), prefilled, recording };
   }
 
-  return {
-    generate: (prompts, options) => exclusive(async () => (await sample(prompts, options)).generated),
+  /** Rollouts one after another; none leaves anything bound. */
+  const rollOut = <T>(work: () => Promise<T>): Promise<T> => exclusive(() => work().finally(() => decode.forget()));
 
-    generateAndScore: (prompts, options, probe) => exclusive(() => sampleAndScore(prompts, options, probe)),
+  return {
+    generate: (prompts, options) => rollOut(async () => (await sample(prompts, options)).generated),
+
+    generateAndScore: (prompts, options, probe) => rollOut(() => sampleAndScore(prompts, options, probe)),
 
     async release() {
       await Promise.all([decode.release(), samplers.release()]);

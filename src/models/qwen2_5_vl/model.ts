@@ -97,6 +97,11 @@ export interface Qwen2_5_VLModel extends PolicyModel {
   scoredFrom(recording: Recording, prefilled: Prefilled, sampled: readonly SampledGroup[], temperature: number): Scored;
   /** Attention implementation in force. */
   implementation(): AttentionImplementation;
+  /**
+   * Bytes by which smaller steps than those so far may make results of products grow: a step that is too large for them
+   * keeps none, so the largest step is not the one that takes most.
+   */
+  readonly productRoom: number;
   /** Bytes of reused buffers. */
   workspaceBytes(): number;
   release(): Promise<void>;
@@ -152,8 +157,14 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
   let generation = 0;
   let checkpointing = options.gradientCheckpointing;
   const productBudget = budgetOfProducts(parameters);
-  const keepsProducts = (batchRows: number): boolean =>
-    checkpointing === null ? productBytes(sizes.text, batchRows) <= productBudget : !checkpointing;
+  const products = { mostKept: 0, leftOut: false };
+  function keepsProducts(batchRows: number): boolean {
+    if (checkpointing !== null) return !checkpointing;
+    const bytes = productBytes(sizes.text, batchRows);
+    if (bytes <= productBudget) products.mostKept = Math.max(products.mostKept, bytes);
+    else products.leftOut = true;
+    return bytes <= productBudget;
+  }
 
   const embeddings = async (groups: readonly Group[], batch: PackedBatch, keep: boolean, into?: FloatTensor) => {
     const encoded = await images.encode(
@@ -180,11 +191,15 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
     get is_gradient_checkpointing() {
       return checkpointing === true;
     },
+    // A choice by memory stays one: a plain forward keeps nothing, so neither call has anything to do there.
     gradient_checkpointing_disable() {
-      checkpointing = false;
+      if (checkpointing !== null) checkpointing = false;
     },
     gradient_checkpointing_enable() {
-      checkpointing = true;
+      if (checkpointing !== null) checkpointing = true;
+    },
+    get productRoom() {
+      return products.leftOut ? productBudget - products.mostKept : 0;
     },
     implementation: () => implementationOf(config),
     workspaceBytes: () => workspace.bytes + images.bytes,
@@ -332,7 +347,6 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
     const { hidden } = await decoder.forward(batch, x, {
       implementation: implementationOf(config),
       keep: false,
-      products: recording?.products,
       outputRows: lastRows,
       into,
       onProjections: (layer, { k, v }) => {

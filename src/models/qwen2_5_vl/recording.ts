@@ -40,8 +40,6 @@ export interface Recorded {
 }
 
 export interface Recording {
-  readonly probedLayers: readonly number[];
-  readonly spans: number;
   readonly products: boolean;
   /** Whether log-probabilities are kept. */
   readonly logps: boolean;
@@ -106,12 +104,10 @@ export function createRecording(config: TextConfig, workspace: Workspace, shape:
 
   const indexOf = ({ group, completion, t }: RecordedToken): number => (group * count + completion) * maxTokens + t;
   /** Row of each token, of completions of full length. */
-  const rowOfToken = new Int32Array(tokens);
+  const rowOfToken = new Int32Array(tokens).fill(NOT_COMPUTED);
   let used = promptRows;
 
   return {
-    probedLayers,
-    spans,
     products,
     logps: logps !== null,
     promptLayers: between(0, promptRows),
@@ -150,6 +146,7 @@ export function createRecording(config: TextConfig, workspace: Workspace, shape:
         for (const { start, length } of pieces.slice(g * count, g * count + group.length))
           order.push(...rowOfToken.subarray(start, start + Math.max(0, length - 1)));
       }
+      if (order.includes(NOT_COMPUTED)) throw new Error('internal: a token was sampled whose row is not recorded');
       const rowsOfTokens = Int32Array.from(
         pieces.flatMap(({ start, length }) => [...rowOfToken.subarray(start, start + length)]),
         (row) => row - promptRows,
@@ -171,6 +168,8 @@ export function createRecording(config: TextConfig, workspace: Workspace, shape:
 }
 
 // --- internal ---
+
+const NOT_COMPUTED = -1;
 
 const sumOf = (numbers: readonly number[]): number => numbers.reduce((sum, number) => sum + number, 0);
 

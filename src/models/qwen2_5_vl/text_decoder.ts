@@ -45,7 +45,7 @@ export interface DecoderTape {
   readonly batch: PackedBatch;
   readonly implementation: AttentionImplementation;
   readonly angles: { readonly cos: FloatTensor; readonly sin: FloatTensor };
-  /** In the last one, tensors of the block's second half may hold the output rows only. */
+  /** In the last one, tensors of the block's second half hold the output rows only; with `order` zeros elsewhere. */
   readonly layers: readonly LayerTape[];
   /** Where the batch's rows lie in them; absent: one after another. */
   readonly order?: Int32Array;

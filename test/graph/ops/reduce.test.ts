@@ -71,15 +71,6 @@ describeOps(
         reference: (x) => rowsOf(x, 3).map((row) => (total(row.map((v) => v * v)) / 3) ** 2),
       },
     ],
-    sumOfSquares: [
-      ...reduction(ops.sumOfSquares, (xs) => total(xs.map((v) => v * v))),
-      {
-        name: 'a cotangent that varies',
-        args: [{ dims: [2, 3] }],
-        build: (x) => square(ops.sumOfSquares(x, [1])),
-        reference: (x) => rowsOf(x, 3).map((row) => total(row.map((v) => v * v)) ** 2),
-      },
-    ],
     reduceMax: reduction(ops.reduceMax, largest, {
       notDifferentiable: /no gradient through 'reduceMax': used for shifts/,
     }),

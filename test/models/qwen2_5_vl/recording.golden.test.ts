@@ -5,7 +5,9 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { tdrProbe } from '../../../src/attention/probe.ts';
+import { tokensPerRun } from '../../../src/models/qwen2_5_vl/decode_step.ts';
 import { createGenerator } from '../../../src/models/qwen2_5_vl/generation.ts';
+import { productBytes } from '../../../src/models/qwen2_5_vl/layer_tape.ts';
 import type { Group, Qwen2_5_VLModel, Scored } from '../../../src/models/qwen2_5_vl/model.ts';
 import { createRandom } from '../../../src/util/random.ts';
 import { largestDifference } from '../../helpers/check_op.ts';
@@ -17,9 +19,19 @@ interface Setting {
   readonly isTrained: (name: string) => boolean;
   readonly probed: boolean;
   readonly maxNewTokens: number;
+  /** Tokens that a run should compute of so many. */
+  readonly perRun: number;
+  /** Completions end by chance, not at the limit. */
+  readonly ends: boolean;
 }
-// So many tokens that a run computes four of them, or three without a probe.
-const usual: Setting = { gradientCheckpointing: true, isTrained: () => true, probed: true, maxNewTokens: 64 };
+const usual: Setting = {
+  gradientCheckpointing: true,
+  isTrained: () => true,
+  probed: true,
+  maxNewTokens: 64,
+  perRun: 4,
+  ends: true,
+};
 const visionFrozen = (name: string): boolean => !name.startsWith('visual.');
 
 describe.each(goldenCheckpoints())('$name', (checkpoint) => {
@@ -27,16 +39,32 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
     ['vision frozen', { isTrained: visionFrozen }],
     ['vision trained', {}],
     ['vision frozen, results of products kept', { isTrained: visionFrozen, gradientCheckpointing: false }],
-    ['without a probe, so without rows of last tokens', { isTrained: visionFrozen, probed: false }],
+    ['without a probe, so without rows of last tokens', { isTrained: visionFrozen, probed: false, perRun: 3 }],
     [
       'results of products kept, without a probe',
-      { isTrained: visionFrozen, gradientCheckpointing: false, probed: false },
+      { isTrained: visionFrozen, gradientCheckpointing: false, probed: false, perRun: 3 },
     ],
-    ['a token a run', { isTrained: visionFrozen, maxNewTokens: 14 }],
-    ['completions of one token', { isTrained: visionFrozen, maxNewTokens: 1 }],
-    ['completions of one token, without a probe', { isTrained: visionFrozen, probed: false, maxNewTokens: 1 }],
+    [
+      'completions cut off amid a run',
+      {
+        isTrained: visionFrozen,
+        gradientCheckpointing: false,
+        maxNewTokens: 90,
+        perRun: 3,
+        probed: false,
+        ends: false,
+      },
+    ],
+    ['a token a run', { isTrained: visionFrozen, maxNewTokens: 12, perRun: 1 }],
+    ['completions of two tokens', { isTrained: visionFrozen, maxNewTokens: 2, perRun: 1 }],
+    ['completions of one token', { isTrained: visionFrozen, maxNewTokens: 1, perRun: 1 }],
+    [
+      'completions of one token, without a probe',
+      { isTrained: visionFrozen, probed: false, maxNewTokens: 1, perRun: 1 },
+    ],
   ] as [string, Partial<Setting>][])('%s', async (_, setting) => {
-    const { gradientCheckpointing, isTrained, probed, maxNewTokens } = { ...usual, ...setting };
+    const { gradientCheckpointing, isTrained, probed, maxNewTokens, perRun, ends } = { ...usual, ...setting };
+    expect(tokensPerRun(probed ? maxNewTokens : maxNewTokens - 1, 4)).toBe(perRun);
     const tensors = readTensors(join(checkpoint.golden, 'tensors.safetensors'));
     const cases = readCases(checkpoint).filter(({ name }) =>
       ['one_image', 'odd_size_system', 'text_only'].includes(name),
@@ -54,14 +82,15 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
       text.numHiddenLayers,
     );
     // Stop ids that come by chance at temperature 1: completions of different lengths.
-    const stopIds = Array.from({ length: 60 }, (_, i) => 10 * i);
+    const stopIds = ends ? Array.from({ length: 60 }, (_, i) => 10 * i) : [];
     const { generated, scored } = await generator.generateAndScore(
       prompts,
       { count: 4, maxNewTokens, temperature: 1.3, stopIds, bannedIds: [imageTokenId], random: createRandom(3) },
       probed ? probe : undefined,
     );
     const lengths = generated.flat().map(({ ids }) => ids.length);
-    if (maxNewTokens > 1) expect(new Set(lengths).size).toBeGreaterThan(2);
+    if (!ends) expect(new Set(lengths)).toEqual(new Set([maxNewTokens]));
+    else if (maxNewTokens > 2) expect(new Set(lengths).size).toBeGreaterThan(2);
     expect(scored.completions.flat().map(({ logps }) => logps.length)).toEqual(lengths);
     const fromRollout = await gradients(model, scored);
 
@@ -102,6 +131,27 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
     await generator.release();
     await model.release();
   });
+});
+
+test.each(goldenCheckpoints())('products are kept as long as they do not take too much: $name', async (checkpoint) => {
+  const golden = readCases(checkpoint).find(({ image_grid_thw }) => image_grid_thw === null)!;
+  const prompt = groupOf(golden, [], []);
+  const model = await loadModel(checkpoint, { gradientCheckpointing: null });
+  const keeps = (steps: number): boolean => model.record([prompt], { count: 8, maxTokens: 1, steps }).products;
+  const largest = Math.floor((2 ** 28 / productBytes(model.sizes.text, 1) - prompt.promptIds.length) / 8);
+  expect(keeps(64)).toBe(true);
+  expect(model.productRoom).toBe(0);
+  expect(keeps(largest)).toBe(true);
+  expect(keeps(largest + 1)).toBe(false);
+  expect(model.productRoom).toBeLessThan(8 * productBytes(model.sizes.text, 1));
+  const { tape } = await model.score([{ ...prompt, completions: [[1, 2, 3]] }], { temperature: 1, keep: true });
+  expect(tape!.decoder.layers.every(({ products }) => products !== null)).toBe(true);
+  // Neither call makes the choice another one.
+  model.gradient_checkpointing_disable();
+  expect(keeps(largest + 1)).toBe(false);
+  model.gradient_checkpointing_enable();
+  expect([model.is_gradient_checkpointing, keeps(64)]).toEqual([false, true]);
+  await model.release();
 });
 
 /** Gradients of a fixed weighting of all log-probabilities. */
