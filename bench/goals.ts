@@ -37,14 +37,9 @@ export type Results = Record<GoalKey, number>;
 export const VARIANTS = ['recompute', 'residuals', 'recorded', 'recorded residuals'] as const;
 export type Variant = (typeof VARIANTS)[number];
 
-const WITH_FORWARD: Readonly<Record<Variant, Variant>> = {
-  recompute: 'recompute',
-  residuals: 'residuals',
-  recorded: 'recompute',
-  'recorded residuals': 'residuals',
-};
-
 export const isRecorded = (variant: Variant): boolean => variant === 'recorded' || variant === 'recorded residuals';
+/** Whether backward has results of products, from a forward or from sampling. */
+export const keepsProducts = (variant: Variant): boolean => variant === 'residuals' || variant === 'recorded residuals';
 
 /** Milliseconds of the parts in which the variants differ. */
 export interface VariantSample {
@@ -151,7 +146,7 @@ export function resultsOf(
 ): Results {
   const { variant } = short;
   // A recorded step has no forward: that of the step whose backward starts from the same values stands for it.
-  const trained = WITH_FORWARD[variant];
+  const trained = keepsProducts(variant) ? 'residuals' : 'recompute';
   const both = (measure: (s: StepSample, work: StepWork) => number): number[] =>
     [short, long].map(({ samples, work }) => medianOf(samples, (sample) => measure(sample, work)));
   return {

@@ -30,7 +30,15 @@ import {
   type StepSizes,
   visionFlop,
 } from './flops.ts';
-import { isRecorded, type StepSample, type StepWork, VARIANTS, type Variant, type VariantSample } from './goals.ts';
+import {
+  isRecorded,
+  keepsProducts,
+  type StepSample,
+  type StepWork,
+  VARIANTS,
+  type Variant,
+  type VariantSample,
+} from './goals.ts';
 import { createRates } from './rates.ts';
 import { timed } from './statistics.ts';
 
@@ -149,7 +157,7 @@ export async function openStepBench(model: string, variant: Variant, say: (line:
   }
 
   function setCheckpointing(which: Variant): void {
-    if (which === 'residuals' || which === 'recorded residuals') policy.model.gradient_checkpointing_disable();
+    if (keepsProducts(which)) policy.model.gradient_checkpointing_disable();
     else policy.model.gradient_checkpointing_enable();
   }
 

@@ -158,7 +158,8 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
   let checkpointing = options.gradientCheckpointing;
   const productBudget = budgetOfProducts(parameters);
   const products = { mostKept: 0, leftOut: false };
-  function keepsProducts(batchRows: number): boolean {
+  /** Decides for a step of so many rows, and remembers what that says of `productRoom`. */
+  function decideProducts(batchRows: number): boolean {
     if (checkpointing !== null) return !checkpointing;
     const bytes = productBytes(sizes.text, batchRows);
     if (bytes <= productBudget) products.mostKept = Math.max(products.mostKept, bytes);
@@ -215,7 +216,7 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
         ...room,
         probedLayers: probe?.layers ?? [],
         spans: probe?.spans ?? 0,
-        products: keepsProducts(recordedRows({ promptLengths, ...room })),
+        products: decideProducts(recordedRows({ promptLengths, ...room })),
         logpsBytes: RECORDED_LOGPS_BYTES,
       });
     },
@@ -243,7 +244,7 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
     const { hidden, masses, tape } = await decoder.forward(batch, x, {
       implementation,
       keep,
-      products: keep && keepsProducts(batch.rows),
+      products: keep && decideProducts(batch.rows),
       outputRows: predictions.outputRows,
       probe,
     });

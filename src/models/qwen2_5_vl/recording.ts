@@ -138,23 +138,25 @@ export function createRecording(config: TextConfig, workspace: Workspace, shape:
       logps.data.set(rowsOf(rows, place, place + 1).data, indexOf(token) * vocabSize);
     },
     finish(lengths) {
-      const order: number[] = [];
       const pieces = lengths.flat().map((length, i) => ({ start: i * maxTokens, length }));
+      const rowsOfPiece = (start: number, length: number): Int32Array => rowOfToken.subarray(start, start + length);
       let prompt = 0;
-      for (const [g, group] of lengths.entries()) {
-        for (let row = 0; row < promptLengths[g]!; row++) order.push(prompt++);
-        for (const { start, length } of pieces.slice(g * count, g * count + group.length))
-          order.push(...rowOfToken.subarray(start, start + Math.max(0, length - 1)));
-      }
+      const order = joined(
+        lengths.flatMap((group, g) => [
+          Int32Array.from({ length: promptLengths[g]! }, () => prompt++),
+          ...pieces
+            .slice(g * count, g * count + group.length)
+            .map(({ start, length }) => rowsOfPiece(start, Math.max(0, length - 1))),
+        ]),
+      );
       if (order.includes(NOT_COMPUTED)) throw new Error('internal: a token was sampled whose row is not recorded');
-      const rowsOfTokens = Int32Array.from(
-        pieces.flatMap(({ start, length }) => [...rowOfToken.subarray(start, start + length)]),
+      const rowsOfTokens = joined(pieces.map(({ start, length }) => rowsOfPiece(start, length))).map(
         (row) => row - promptRows,
       );
       return {
         layers: between(0, used),
         hidden: rowsOf(hidden, 0, used),
-        order: Int32Array.from(order),
+        order,
         masses: new Map(
           [...masses].map(([layer, tensor]) => [
             layer,
@@ -172,6 +174,16 @@ export function createRecording(config: TextConfig, workspace: Workspace, shape:
 const NOT_COMPUTED = -1;
 
 const sumOf = (numbers: readonly number[]): number => numbers.reduce((sum, number) => sum + number, 0);
+
+function joined(parts: readonly Int32Array[]): Int32Array {
+  const whole = new Int32Array(sumOf(parts.map(({ length }) => length)));
+  let next = 0;
+  for (const part of parts) {
+    whole.set(part, next);
+    next += part.length;
+  }
+  return whole;
+}
 
 /** Moves pieces of a tensor's rows to its front, in order, so that none is overwritten before it has moved. */
 function together(tensor: FloatTensor, pieces: readonly { start: number; length: number }[]): FloatTensor {
