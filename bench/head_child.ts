@@ -33,7 +33,7 @@ console.log(JSON.stringify(report));
 
 async function sampling(): Promise<HeadPart> {
   const rule = { greedy: false, topK: 0, topP: 1 };
-  const sampler = compileModule(samplingHead(text, rule, linearFewRows));
+  const sampler = compileModule(samplingHead(text, rule, 'left'));
   const random = createRandom(1);
   const feeds = {
     'norm.weight': norm,

@@ -1,11 +1,12 @@
 /**
  * The gated feed-forward layer SwiGLU (Shazeer 2020): down(silu(gate x) · up x).
  */
+import { blockedLinear, blocksToRows, rowsToBlocks } from '../graph/ops/blocked.ts';
 import { mul, silu } from '../graph/ops/elementwise.ts';
 import { matmul } from '../graph/ops/matmul.ts';
 import { transpose } from '../graph/ops/movement.ts';
 import type { Value } from '../graph/value.ts';
-import { linear } from './linear.ts';
+import { linear, type WeightForm } from './linear.ts';
 
 export interface GatedMlp {
   readonly gate: Value;
@@ -33,10 +34,32 @@ export function gatedMlp(x: Value, w: GatedMlp): GatedMlpValues {
 
 /** The same without biases for few rows: weights on the left, and the rows stay columns until the end. */
 export function gatedMlpFewRows(x: Value, w: GatedMlp): GatedMlpValues {
-  if (w.gateBias !== undefined || w.upBias !== undefined || w.downBias !== undefined)
-    throw new Error('gatedMlpFewRows: biases are not supported');
+  refuseBiases('gatedMlpFewRows', w);
   const gate = matmul(w.gate, x, { transB: true }); // [intermediate, n]
   const up = matmul(w.up, x, { transB: true });
   const asRows = (columns: Value): Value => transpose(columns, [1, 0]);
   return { gate: asRows(gate), up: asRows(up), out: asRows(matmul(w.down, mul(silu(gate), up))) };
+}
+
+/** The same for weights in blocks, in which the rows stay until the end. */
+export function gatedMlpInBlocks(x: Value, w: GatedMlp): GatedMlpValues {
+  refuseBiases('gatedMlpInBlocks', w);
+  const blocks = rowsToBlocks(x);
+  const gate = blockedLinear(blocks, w.gate); // [1, intermediate, 1, n]
+  const up = blockedLinear(blocks, w.up);
+  const out = blockedLinear(mul(silu(gate), up), w.down);
+  return { gate: blocksToRows(gate), up: blocksToRows(up), out: blocksToRows(out) };
+}
+
+export const GATED_MLP: Readonly<Record<WeightForm, typeof gatedMlp>> = {
+  right: gatedMlp,
+  left: gatedMlpFewRows,
+  blocks: gatedMlpInBlocks,
+};
+
+// --- internal ---
+
+function refuseBiases(name: string, { gateBias, upBias, downBias }: GatedMlp): void {
+  if (gateBias !== undefined || upBias !== undefined || downBias !== undefined)
+    throw new Error(`${name}: biases are not supported`);
 }

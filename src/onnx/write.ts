@@ -15,10 +15,7 @@ export function writeModel(graph: LoweredGraph, sequence?: string): Uint8Array {
   const model = {
     irVersion: IR_VERSION,
     producerName: 'sightline',
-    opsetImport: [
-      { domain: '', version: OPSET },
-      { domain: 'com.microsoft', version: 1 },
-    ],
+    opsetImport: opsetsOf(graph),
     graph: {
       name: graph.name,
       node: [...sequences.map(writeEmptySequence), ...graph.nodes.map(writeNode)],
@@ -31,6 +28,15 @@ export function writeModel(graph: LoweredGraph, sequence?: string): Uint8Array {
 }
 
 // --- internal ---
+
+/** ONNX Runtime's own ops; its optimiser puts some of them into any graph. */
+const OWN = 'com.microsoft';
+
+/** Domains with their versions; those that not every build of the runtime knows only where the graph uses them. */
+function opsetsOf({ nodes }: LoweredGraph): { domain: string; version: number }[] {
+  const used = nodes.map(({ domain }) => domain).filter((domain) => domain !== '');
+  return [{ domain: '', version: OPSET }, ...[...new Set([OWN, ...used])].map((domain) => ({ domain, version: 1 }))];
+}
 
 const writeNode = ({ opType, domain, inputs, outputs, attributes }: OnnxNode) => ({
   input: inputs,

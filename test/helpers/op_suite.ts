@@ -9,11 +9,15 @@ import { checkOp, type OpCase } from './check_op.ts';
 /** What must not be built, and what is said about it. */
 export type Fault = readonly [name: string, build: () => unknown, message: RegExp];
 
-/** @param module the ops' module itself (`import * as`), so that nothing exported is forgotten */
+/**
+ * @param module the ops' module itself (`import * as`), so that nothing exported is forgotten
+ * @param skip why the cases cannot run on this machine, if they cannot
+ */
 export function describeOps<Module extends object>(
   module: Module,
   cases: Readonly<Record<keyof Module & string, readonly OpCase[]>>,
   faults: readonly Fault[],
+  skip?: string,
 ): void {
   test('every exported op has a case', () => {
     const ops = Object.entries(module).flatMap(([name, value]) => (typeof value === 'function' ? [name] : []));
@@ -23,7 +27,7 @@ export function describeOps<Module extends object>(
     expect(covered.sort()).toEqual(ops.sort());
   });
   for (const [op, list] of Object.entries<readonly OpCase[]>(cases)) {
-    describe(op, () => {
+    describe.skipIf(skip !== undefined)(skip === undefined ? op : `${op}: ${skip}`, () => {
       for (const opCase of list) {
         test(nameOf(opCase), async ({ annotate }) => {
           const { value, gradient } = await checkOp(opCase);

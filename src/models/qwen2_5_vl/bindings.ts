@@ -11,16 +11,21 @@ import type { Parameters } from './parameters.ts';
 /** Canonical name of a module's parameter, e.g. `w => 'model.layers.3.' + w`. */
 export type NameOf = (param: string) => string;
 
+/** The tensor of a canonical name, which a module takes in this shape. */
+export type TensorOf = (name: string, shape: Shape) => FloatTensor;
+
+/** @param tensorOf where the tensors are, if some are not the parameters' own */
 export function weightsOf(
   compiled: CompiledModule,
   parameters: Parameters,
   nameOf: NameOf,
+  tensorOf: TensorOf = parameters.value,
 ): Record<string, FloatTensor> {
-  if (!parameters.inMemory) return bind(compiled, parameters, nameOf);
+  if (!parameters.inMemory) return bind(compiled, nameOf, tensorOf);
   const layers = bound.get(compiled) ?? new Map<string, Record<string, FloatTensor>>();
   bound.set(compiled, layers);
   const layer = nameOf('');
-  const known = layers.get(layer) ?? bind(compiled, parameters, nameOf);
+  const known = layers.get(layer) ?? bind(compiled, nameOf, tensorOf);
   layers.set(layer, known);
   return known;
 }
@@ -65,11 +70,11 @@ export function accumulatorsOf({ module }: CompiledModule, parameters: Parameter
 /** Weights of each module by layer: looked up once, since a decode step asks for all of them. */
 const bound = new WeakMap<CompiledModule, Map<string, Record<string, FloatTensor>>>();
 
-function bind({ module }: CompiledModule, parameters: Parameters, nameOf: NameOf): Record<string, FloatTensor> {
+function bind({ module }: CompiledModule, nameOf: NameOf, tensorOf: TensorOf): Record<string, FloatTensor> {
   return Object.fromEntries(
     Object.entries(module.params).map(([param, shape]) => [
       param,
-      pin(view(parameters.value(nameOf(param)), ...sizes(shape))),
+      pin(view(tensorOf(nameOf(param), shape), ...sizes(shape))),
     ]),
   );
 }

@@ -12,7 +12,7 @@ import { rotary } from '../../graph/ops/rotary.ts';
 import type { Shape } from '../../graph/shape.ts';
 import type { Value } from '../../graph/value.ts';
 import { decodeAttention } from '../../nn/decode_attention.ts';
-import { linear, linearFewRows } from '../../nn/linear.ts';
+import { LINEAR, type WeightForm, weightShape } from '../../nn/linear.ts';
 import type { TextConfig } from './config.ts';
 import { type SamplingHead, samplingHead } from './sampling.ts';
 import { attentionOutput } from './text.ts';
@@ -21,8 +21,8 @@ export interface DecodeLayersOptions {
   readonly count: number;
   /** Tokens of each completion. More than one ask for the whole model: each is drawn from the one before it. */
   readonly tokens: number;
-  /** Written for few rows: weights are streamed from the left. */
-  readonly fewRows: boolean;
+  /** Of the weights of all products. */
+  readonly form: WeightForm;
   /** Starts from ids, with their embeddings, instead of rows. */
   readonly embeds: boolean;
   /** Draw a token from the last layer's rows. */
@@ -45,7 +45,7 @@ export interface DecodeLayersOptions {
  * sampling, what the sampling head returns, as `t.id` and so on. `t.cos`, `t.sin` [G*R, d / 2]; `t.unseen` [G, P + T].
  */
 export function decodeLayers(config: TextConfig, options: DecodeLayersOptions): Module {
-  const { count, tokens, fewRows, embeds, sampling, taped, products, probed, spans } = options;
+  const { count, tokens, form, embeds, sampling, taped, products, probed, spans } = options;
   if (tokens > 1 && !(embeds && sampling !== null))
     throw new Error('internal: several tokens in a run that does not go from ids to ids');
   const { hiddenSize, vocabSize, numAttentionHeads, numKeyValueHeads: kvHeads, headDim, rmsNormEps } = config;
@@ -53,12 +53,12 @@ export function decodeLayers(config: TextConfig, options: DecodeLayersOptions): 
   const [queryWidth, keyWidth] = [numAttentionHeads * headDim, kvHeads * headDim];
   const before: Record<string, Shape> = {
     'input_layernorm.weight': [hiddenSize],
-    'self_attn.qkv_proj.weight': [queryWidth + 2 * keyWidth, hiddenSize],
+    'self_attn.qkv_proj.weight': weightShape(form, queryWidth + 2 * keyWidth, hiddenSize),
     'self_attn.qkv_proj.bias': [queryWidth + 2 * keyWidth],
   };
-  const after = attentionOutput(config, fewRows);
-  const project = fewRows ? linearFewRows : linear;
-  const head = sampling === null ? null : samplingHead(config, sampling, project, 'G*R');
+  const after = attentionOutput(config, form);
+  const project = LINEAR[form];
+  const head = sampling === null ? null : samplingHead(config, sampling, form, 'G*R');
   const { uniform, ...standing } = head?.constants ?? {};
 
   const params: Record<string, Shape> = { ...(embeds ? { embeddings: [vocabSize, hiddenSize] } : {}), ...head?.params };

@@ -3,12 +3,14 @@
  * model, a token in as few runs as keep the event loop alive of a large one. Reads and fills the cache. Everything goes by
  * place; at a place where no completion stands, anything may be fed, and what comes out means nothing.
  */
+import type { WeightForm } from '../../nn/linear.ts';
 import { angleTable, inverseFrequencies } from '../../nn/rope.ts';
 import { type CompiledModule, createModuleCache } from '../../runtime/compiled_module.ts';
 import { pin, type RuntimeOptions } from '../../runtime/session.ts';
 import { type FloatTensor, type IntTensor, ints, sizeOf, type Tensor, zeros } from '../../runtime/tensor.ts';
 import type { Workspace } from '../../runtime/workspace.ts';
-import { type NameOf, readWeightsOf, weightsOf } from './bindings.ts';
+import { type NameOf, readWeightsOf, type TensorOf, weightsOf } from './bindings.ts';
+import { type BlockedWeights, createBlockedWeights } from './blocked_weights.ts';
 import type { TextConfig } from './config.ts';
 import { type DecodeLayersOptions, decodeLayers } from './decode_layers.ts';
 import { type KvCache, openTokens } from './kv_cache.ts';
@@ -73,12 +75,12 @@ export interface DecodeStep {
   tokensAtOnce(places: number, wanted: number): number;
   /** The next tokens, each drawn from the one before; the cache holds as many tokens more. */
   run(inputs: DecodeStepInputs): Promise<DecodedToken[]>;
-  /** Lets go of the last cache and recording, whose memory may have to grow. */
+  /** Lets go of the last cache and recording, whose memory may have to grow, and of what the weights were. */
   forget(): void;
   release(): Promise<void>;
 }
 
-/** Up to this many rows the weights are streamed from the left (measured: see docs/log.md). */
+/** Up to this many rows the weights are streamed, in blocks or from the left (measured: see docs/log.md). */
 export const FEW_ROWS = 32;
 
 /** Weights that one run reads: some 20 ms of streaming, in which nothing else happens. The last has the head as well. */
@@ -133,9 +135,26 @@ export function createDecodeStep(
   const moduleOf = (options: DecodeLayersOptions): CompiledModule =>
     modules.get(JSON.stringify(options), () => decodeLayers(config, options));
 
+  let copies: Promise<BlockedWeights | null> | undefined;
+  let copied = false;
+
+  /** Copies of the weights as they are in this rollout; of a large model there are none. */
+  async function inBlocks(): Promise<BlockedWeights | null> {
+    if (!parameters.inMemory || layerRuns.length > 1) return null;
+    copies ??= createBlockedWeights(parameters, productNames(config), runtime);
+    const blocks = await copies;
+    if (!copied) await blocks?.refresh();
+    copied = true;
+    return blocks;
+  }
+
   /** Everything that stays the same while the cache does. */
-  function arrange({ cache, sampling, probe, recording }: DecodeStepInputs): Arrangement {
+  async function arrange({ cache, sampling, probe, recording }: DecodeStepInputs): Promise<Arrangement> {
     const places = cache.groups.length * cache.rows;
+    const blocks = places <= FEW_ROWS ? await inBlocks() : null;
+    const form: WeightForm = blocks !== null ? 'blocks' : places <= FEW_ROWS ? 'left' : 'right';
+    // Only weights in blocks have more than two axes.
+    const tensorOf: TensorOf = (name, shape) => (shape.length > 2 ? blocks!.value(name) : parameters.value(name));
     const taped = recording !== null;
     const products = recording?.products ?? false;
     const ids = pin(ints(new Int32Array(places), [places]));
@@ -158,7 +177,7 @@ export function createDecodeStep(
       const module = moduleOf({
         count,
         tokens: tokens.length,
-        fewRows: places <= FEW_ROWS,
+        form,
         embeds: first === 0,
         sampling: isLast ? sampling.head : null,
         taped,
@@ -166,7 +185,7 @@ export function createDecodeStep(
         probed,
         spans: probed.length === 0 ? 0 : probe!.spans,
       });
-      const weights = parameters.inMemory ? weightsOf(module, parameters, nameIn(config, first)) : {};
+      const weights = parameters.inMemory ? weightsOf(module, parameters, nameIn(config, first), tensorOf) : {};
       const feeds: Record<string, Tensor> = { ...weights, ...standing };
       const into: Record<string, FloatTensor> = {};
       if (first === 0) feeds.ids = ids;
@@ -209,7 +228,7 @@ export function createDecodeStep(
 
     async run(inputs) {
       const { positions, cache, length, recording } = inputs;
-      if (arrangement === null || !isFor(arrangement, inputs)) arrangement = arrange(inputs);
+      if (arrangement === null || !isFor(arrangement, inputs)) arrangement = await arrange(inputs);
       const { ids, tokens, runs } = arrangement;
       const places = positions.length;
       ids.data.set(inputs.ids);
@@ -236,9 +255,12 @@ export function createDecodeStep(
 
     forget() {
       arrangement = null;
+      copied = false;
     },
 
-    release: () => modules.release(),
+    async release() {
+      await Promise.all([modules.release(), (await copies)?.release()]);
+    },
   };
 }
 
@@ -308,6 +330,15 @@ const nameIn = (config: TextConfig, first: number): NameOf => {
     return layer === undefined ? ofHead(param) : `model.layers.${first + Number(layer)}.${name}`;
   };
 };
+
+/** The weights of a step's products. */
+function productNames(config: TextConfig): string[] {
+  const ofLayer = ['self_attn.qkv_proj', 'self_attn.o_proj', 'mlp.gate_proj', 'mlp.up_proj', 'mlp.down_proj'];
+  const layers = Array.from({ length: config.numHiddenLayers }, (_, layer) =>
+    ofLayer.map((name) => `model.layers.${layer}.${name}.weight`),
+  );
+  return [...layers.flat(), headName(config)('head')];
+}
 
 /** Elements of a layer's weights. */
 const weightsOfLayer = (parameters: Parameters): number =>

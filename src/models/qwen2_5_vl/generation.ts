@@ -2,7 +2,7 @@
  * Sampling completions: prompts are computed once per group, then all live rows of all groups step together.
  * What is sampled are ids; they are kept as they are and never turned into text and back here.
  */
-import { linear, linearFewRows } from '../../nn/linear.ts';
+import type { WeightForm } from '../../nn/linear.ts';
 import { createModuleCache } from '../../runtime/compiled_module.ts';
 import { pin, type RuntimeOptions } from '../../runtime/session.ts';
 import { floats, gatherRows, zeros } from '../../runtime/tensor.ts';
@@ -82,10 +82,8 @@ export function createGenerator(model: Qwen2_5_VLModel, runtime: RuntimeOptions 
   async function drawFirst({ lastHidden }: Prefilled, { live, cache }: Rollout, sampling: Sampling): Promise<Drawn> {
     const { head, banned, inverseTemperature } = sampling;
     const places = cache.groups.length * cache.rows;
-    const few = places <= FEW_ROWS;
-    const sampler = samplers.get(JSON.stringify({ head, few }), () =>
-      samplingHead(text, head, few ? linearFewRows : linear),
-    );
+    const form: WeightForm = places <= FEW_ROWS ? 'left' : 'right';
+    const sampler = samplers.get(JSON.stringify({ head, form }), () => samplingHead(text, head, form));
     const groupOf = Int32Array.from({ length: places }, (_, place) => Math.floor(place / cache.rows));
     const hidden = gatherRows(lastHidden, groupOf, workspace.get('hidden', places, hiddenSize));
     const uniform = floats(byPlace(new Float32Array(places), live, uniformOf), [places]);

@@ -10,7 +10,7 @@ import { cumulativeSum, logSoftmax, reduceMax, softmax, sum } from '../../graph/
 import { argMax, topIndices, topValues } from '../../graph/ops/select.ts';
 import { subDims } from '../../graph/shape.ts';
 import { scalar, type Value } from '../../graph/value.ts';
-import type { Linear } from '../../nn/linear.ts';
+import { LINEAR, type WeightForm, weightShape } from '../../nn/linear.ts';
 import { entropyOf, type HeadSizes } from './text.ts';
 
 export interface SamplingRule {
@@ -34,23 +34,24 @@ export interface SamplingHead extends SamplingRule {
  *
  * Order of the filters as in transformers' generate: temperature, top_k, top_p.
  *
+ * @param form of the head's weight
  * @param n what N is called
  */
 export function samplingHead(
   config: HeadSizes,
   { logps: wanted = false, ...rule }: SamplingHead,
-  apply: Linear,
+  form: WeightForm,
   n = 'N',
 ): Module {
   const { hiddenSize: h, vocabSize, rmsNormEps } = config;
   return {
     name: 'sampling head',
-    params: { 'norm.weight': [h], head: [vocabSize, h] },
+    params: { 'norm.weight': [h], head: weightShape(form, vocabSize, h) },
     inputs: { hidden: [n, h] },
     constants: { banned: { shape: [vocabSize] }, uniform: { shape: [n] }, inverseTemperature: { shape: [] } },
     build: (w) => {
       const normed = rmsNorm(w.hidden!, w['norm.weight']!, rmsNormEps);
-      const logits = apply(mul(normed, w.inverseTemperature!), w.head!); // [N, vocab]
+      const logits = LINEAR[form](mul(normed, w.inverseTemperature!), w.head!); // [N, vocab]
       const logps = logSoftmax(logits);
       const allowed = add(logits, w.banned!);
       const id = choose(allowed, reshape(w.uniform!, [n, 1]), rule, vocabSize);

@@ -13,8 +13,8 @@ import { logSoftmax, logSoftmaxAt } from '../../graph/ops/reduce.ts';
 import { rotary } from '../../graph/ops/rotary.ts';
 import type { Dim, Shape } from '../../graph/shape.ts';
 import type { Value } from '../../graph/value.ts';
-import { linear, linearFewRows } from '../../nn/linear.ts';
-import { gatedMlp, gatedMlpFewRows } from '../../nn/mlp.ts';
+import { LINEAR, linear, type WeightForm, weightShape } from '../../nn/linear.ts';
+import { GATED_MLP } from '../../nn/mlp.ts';
 import type { TextConfig } from './config.ts';
 import { KEPT, tapeWidths } from './layer_tape.ts';
 
@@ -57,27 +57,27 @@ export function attentionInput(config: TextConfig): Module {
 /**
  * Attention's result o [N, heads * d] back into the stream x [N, hidden], then the feed-forward layer.
  *
- * @param fewRows written for the few rows of a decode step
+ * @param form of the weights: another one than `right` is for the few rows of a decode step
  */
-export function attentionOutput(config: TextConfig, fewRows = false): Module {
+export function attentionOutput(config: TextConfig, form: WeightForm = 'right'): Module {
   const { hiddenSize: h, intermediateSize, numAttentionHeads, headDim, rmsNormEps } = config;
   return {
     name: 'text attention output',
     params: {
-      'self_attn.o_proj.weight': [h, numAttentionHeads * headDim],
+      'self_attn.o_proj.weight': weightShape(form, h, numAttentionHeads * headDim),
       'post_attention_layernorm.weight': [h],
-      'mlp.gate_proj.weight': [intermediateSize, h],
-      'mlp.up_proj.weight': [intermediateSize, h],
-      'mlp.down_proj.weight': [h, intermediateSize],
+      'mlp.gate_proj.weight': weightShape(form, intermediateSize, h),
+      'mlp.up_proj.weight': weightShape(form, intermediateSize, h),
+      'mlp.down_proj.weight': weightShape(form, h, intermediateSize),
     },
     inputs: { x: [N, h], o: [N, numAttentionHeads * headDim] },
     constants: {},
     keeps: KEPT,
     build: (w) => {
-      const attended = add(w.x!, (fewRows ? linearFewRows : linear)(w.o!, w['self_attn.o_proj.weight']!));
+      const attended = add(w.x!, LINEAR[form](w.o!, w['self_attn.o_proj.weight']!));
       const normed = rmsNorm(attended, w['post_attention_layernorm.weight']!, rmsNormEps);
       const mlp = { gate: w['mlp.gate_proj.weight']!, up: w['mlp.up_proj.weight']!, down: w['mlp.down_proj.weight']! };
-      const { gate, up, out } = fewRows ? gatedMlpFewRows(normed, mlp) : gatedMlp(normed, mlp);
+      const { gate, up, out } = GATED_MLP[form](normed, mlp);
       return { y: add(attended, out), attended, gate, up };
     },
   };

@@ -5,7 +5,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type SamplingRule, samplingHead } from '../../../src/models/qwen2_5_vl/sampling.ts';
-import { linear, linearFewRows } from '../../../src/nn/linear.ts';
+import type { WeightForm } from '../../../src/nn/linear.ts';
 import { compileModule } from '../../../src/runtime/compiled_module.ts';
 import { floats, zeros } from '../../../src/runtime/tensor.ts';
 import { createRandom } from '../../../src/util/random.ts';
@@ -59,7 +59,7 @@ function intervalsOf(
 async function check(
   vocabSize: number,
   distributions: readonly (readonly number[])[],
-  { banned = new Set<number>(), rule = ALL, draws = uniforms, apply = linear } = {},
+  { banned = new Set<number>(), rule = ALL, draws = uniforms, form = 'right' as WeightForm } = {},
 ): Promise<void> {
   const h = distributions.length;
   const rows = h * draws.length;
@@ -71,7 +71,7 @@ async function check(
   for (let row = 0; row < rows; row++) hidden.data[row * h + Math.floor(row / draws.length)] = 1;
   const mask = zeros(vocabSize);
   for (const id of banned) mask.data[id] = Number.NEGATIVE_INFINITY;
-  const module = compileModule(samplingHead({ hiddenSize: h, vocabSize, rmsNormEps: 0 }, rule, apply));
+  const module = compileModule(samplingHead({ hiddenSize: h, vocabSize, rmsNormEps: 0 }, rule, form));
   const sampled = await module.forward({
     'norm.weight': floats(new Float32Array(h).fill(1), [h]),
     head,
@@ -129,7 +129,7 @@ describe.each([
   ];
 
   test('of every distribution', () => check(n, distributions));
-  test('the product with the weight on the left', () => check(n, distributions, { apply: linearFewRows }));
+  test('the product with the weight on the left', () => check(n, distributions, { form: 'left' }));
   test('one row', () => check(n, [normal(n, 2)], { draws: [0.731] }));
   test('banned tokens are never drawn, though they hold nearly all the mass', async () => {
     const banned = new Set(Array.from({ length: n - 1 }, (_, i) => i).filter((id) => id % 3 !== 1));
@@ -152,7 +152,7 @@ test('the greedy choice, and nothing that is banned', async () => {
   const logits = normal(3000, 2);
   const order = logits.map((_, id) => id).sort((a, b) => logits[b]! - logits[a]!);
   const rule = { ...ALL, greedy: true };
-  const module = compileModule(samplingHead({ hiddenSize: 1, vocabSize: 3000, rmsNormEps: 0 }, rule, linear));
+  const module = compileModule(samplingHead({ hiddenSize: 1, vocabSize: 3000, rmsNormEps: 0 }, rule, 'right'));
   const banned = zeros(3000);
   banned.data[order[0]!] = Number.NEGATIVE_INFINITY;
   const feeds = {
