@@ -77,6 +77,26 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
     expect(Math.max(...errors)).toBeLessThan(5e-5);
   });
 
+  test('weights that change between two calls are those of the second one', async () => {
+    const subset = [...prompts.values()].slice(0, 2);
+    const sample = () => generator.generate(subset, options({ count: 2, temperature: 1, stopIds: [] }));
+    await sample();
+    const weights = model.parameters.names
+      .filter((name) => /(layers.*proj|embed_tokens|lm_head).*weight/.test(name) && !name.startsWith('visual'))
+      .map((name) => model.parameters.value(name).data);
+    const before = weights.map((data) => data.slice());
+    for (const data of weights) for (let i = 0; i < data.length; i += 3) data[i]! *= 1.5;
+    const generated = await sample();
+    const groups = subset.map((group, i) => ({ ...group, completions: generated[i]!.map(({ ids }) => ids) }));
+    const { completions } = await model.score(groups, { temperature: 1, keep: false });
+    for (const [i, data] of weights.entries()) data.set(before[i]!);
+    const errors = completions.flatMap((group, g) =>
+      group.flatMap(({ logps }, c) => [...logps].map((logp, t) => Math.abs(logp - generated[g]![c]!.logps[t]!))),
+    );
+    expect(errors.length).toBe(2 * 2 * 12);
+    expect(Math.max(...errors)).toBeLessThan(5e-5);
+  });
+
   test('sampler log-probabilities are those of scoring', async () => {
     const subset = [...prompts.values()].slice(0, 3);
     const generated = await generator.generate(subset, options({ count: 5, temperature: 0.8 }));
