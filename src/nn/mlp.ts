@@ -1,12 +1,12 @@
 /**
  * The gated feed-forward layer SwiGLU (Shazeer 2020): down(silu(gate x) · up x).
  */
-import { blockedLinear, blocksToRows, rowsToBlocks } from '../graph/ops/blocked.ts';
+import { blockedLinear } from '../graph/ops/blocked.ts';
 import { mul, silu } from '../graph/ops/elementwise.ts';
 import { matmul } from '../graph/ops/matmul.ts';
 import { transpose } from '../graph/ops/movement.ts';
 import type { Value } from '../graph/value.ts';
-import { linear, type WeightForm } from './linear.ts';
+import { linear } from './linear.ts';
 
 export interface GatedMlp {
   readonly gate: Value;
@@ -41,21 +41,13 @@ export function gatedMlpFewRows(x: Value, w: GatedMlp): GatedMlpValues {
   return { gate: asRows(gate), up: asRows(up), out: asRows(matmul(w.down, mul(silu(gate), up))) };
 }
 
-/** The same for weights in blocks, in which the rows stay until the end. */
-export function gatedMlpInBlocks(x: Value, w: GatedMlp): GatedMlpValues {
+/** The same in blocks of channels, and added to `plus`: x, plus [1, h, 1, n] -> gate, up [1, intermediate, 1, n], out. */
+export function gatedMlpInBlocks(x: Value, w: GatedMlp, plus: Value): GatedMlpValues {
   refuseBiases('gatedMlpInBlocks', w);
-  const blocks = rowsToBlocks(x);
-  const gate = blockedLinear(blocks, w.gate); // [1, intermediate, 1, n]
-  const up = blockedLinear(blocks, w.up);
-  const out = blockedLinear(mul(silu(gate), up), w.down);
-  return { gate: blocksToRows(gate), up: blocksToRows(up), out: blocksToRows(out) };
+  const gate = blockedLinear(x, w.gate);
+  const up = blockedLinear(x, w.up);
+  return { gate, up, out: blockedLinear(mul(silu(gate), up), w.down, { plus }) };
 }
-
-export const GATED_MLP: Readonly<Record<WeightForm, typeof gatedMlp>> = {
-  right: gatedMlp,
-  left: gatedMlpFewRows,
-  blocks: gatedMlpInBlocks,
-};
 
 // --- internal ---
 

@@ -41,6 +41,10 @@ test('a whole model', () => {
       output: [
         { name: 'y', type: { tensorType: { elemType: 1, shape: { dim: [{ dimValue: '2' }, { dimParam: 'N' }] } } } },
       ],
+      // Sizes of what is neither: the runtime plans memory by them.
+      valueInfo: [
+        { name: 'v:0', type: { tensorType: { elemType: 1, shape: { dim: [{ dimParam: 'N' }, { dimValue: '2' }] } } } },
+      ],
     },
   });
 });

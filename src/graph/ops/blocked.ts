@@ -13,35 +13,29 @@ import { makeNode, requireFloat } from './define.ts';
 const DOMAIN = 'com.microsoft.nchwc';
 const noGradient = none('decoding is not differentiated');
 
-/** Rows [n, c] in blocks: [1, c, 1, n], a block of channels of all rows after the other. */
+/** Rows [1, 1, n, c] in blocks: [1, c, 1, n], a block of channels of all rows after the other. */
 export function rowsToBlocks(x: Value): Value {
   requireFloat('rowsToBlocks', x);
-  const [n, c] = axes('rowsToBlocks', x, 2);
+  const [, , n, c] = axes('rowsToBlocks', x);
   return makeNode({
     op: 'rowsToBlocks',
     inputs: [x],
     shape: [1, c!, 1, n!],
-    emit: (emitter, [rows]) => {
-      const image = emitter.node('Unsqueeze', [rows!, emitter.constant('int64', [2], [0, 1])]);
-      return emitter.node('ReorderInput', [image], { channels_last: 1 }, DOMAIN);
-    },
+    emit: (emitter, names) => emitter.node('ReorderInput', names, { channels_last: 1 }, DOMAIN),
     vjp: noGradient,
   });
 }
 
-/** The way back: [1, c, 1, n] -> [n, c]. */
+/** The way back: [1, c, 1, n] -> [1, 1, n, c]. */
 export function blocksToRows(x: Value): Value {
   requireFloat('blocksToRows', x);
-  const [, c, , n] = axes('blocksToRows', x, 4);
+  const [, c, , n] = axes('blocksToRows', x);
   if (typeof c !== 'number') throw new Error(`blocksToRows: ${showShape(x.shape)} has channels of unknown number`);
   return makeNode({
     op: 'blocksToRows',
     inputs: [x],
-    shape: [n!, c],
-    emit: (emitter, names) => {
-      const image = emitter.node('ReorderOutput', names, { channels: c, channels_last: 1 }, DOMAIN);
-      return emitter.node('Squeeze', [image, emitter.constant('int64', [2], [0, 1])]);
-    },
+    shape: [1, 1, n!, c],
+    emit: (emitter, names) => emitter.node('ReorderOutput', names, { channels: c, channels_last: 1 }, DOMAIN),
     vjp: noGradient,
   });
 }
@@ -49,7 +43,7 @@ export function blocksToRows(x: Value): Value {
 /** A weight as checkpoints store it, seen as [1, out, 1, in], with its outputs in blocks: what `blockedLinear` takes as [out, in, 1, 1]. */
 export function weightToBlocks(weight: Value): Value {
   requireFloat('weightToBlocks', weight);
-  axes('weightToBlocks', weight, 4);
+  axes('weightToBlocks', weight);
   return makeNode({
     op: 'weightToBlocks',
     inputs: [weight],
@@ -59,32 +53,43 @@ export function weightToBlocks(weight: Value): Value {
   });
 }
 
-/** weight · x + bias, all in blocks: x [1, in, 1, n], weight [out, in, 1, 1], bias [out] -> [1, out, 1, n]. */
-export function blockedLinear(x: Value, weight: Value, bias?: Value): Value {
-  const inputs = bias === undefined ? [x, weight] : [x, weight, bias];
+/**
+ * weight · x + bias + plus, all in blocks: x [1, in, 1, n], weight [out, in, 1, 1], bias [out], plus [1, out, 1, n] ->
+ * [1, out, 1, n].
+ */
+export function blockedLinear(x: Value, weight: Value, { bias, plus }: { bias?: Value; plus?: Value } = {}): Value {
+  const inputs = [x, weight, bias, plus].filter((value) => value !== undefined);
   requireFloat('blockedLinear', ...inputs);
-  const [, c, , n] = axes('blockedLinear', x, 4);
-  const [out, inner, ...kernel] = axes('blockedLinear', weight, 4);
-  if (inner !== c || mulDims(...kernel) !== 1 || (bias !== undefined && !sameShape(bias.shape, [out!])))
+  const [, c, , n] = axes('blockedLinear', x);
+  const [out, inner, ...kernel] = axes('blockedLinear', weight);
+  const shape: Shape = [1, out!, 1, n!];
+  const fits =
+    inner === c &&
+    mulDims(...kernel) === 1 &&
+    (bias === undefined || sameShape(bias.shape, [out!])) &&
+    (plus === undefined || sameShape(plus.shape, shape));
+  if (!fits)
     throw new Error(`blockedLinear: ${inputs.map(({ shape }) => showShape(shape)).join(', ')} do not fit one another`);
   return makeNode({
     op: 'blockedLinear',
     inputs,
-    shape: [1, out!, 1, n!],
-    emit: (emitter, names) =>
-      emitter.node(
+    shape,
+    emit: (emitter, [xName, weightName, ...more]) => {
+      const biasName = bias === undefined ? '' : more.shift()!;
+      return emitter.node(
         'Conv',
-        names,
+        [xName!, weightName!, biasName, ...more],
         { kernel_shape: [1, 1], strides: [1, 1], pads: [0, 0, 0, 0], dilations: [1, 1], group: 1 },
         DOMAIN,
-      ),
+      );
+    },
     vjp: noGradient,
   });
 }
 
 // --- internal ---
 
-function axes(op: string, { shape }: Value, count: number): Shape {
-  if (shape.length !== count) throw new Error(`${op}: expected ${count} axes, got ${showShape(shape)}`);
+function axes(op: string, { shape }: Value): Shape {
+  if (shape.length !== 4) throw new Error(`${op}: expected 4 axes, got ${showShape(shape)}`);
   return shape;
 }

@@ -9,14 +9,20 @@ import { neg } from './elementwise.ts';
 /**
  * Turns each head's pairs (x_i, x_{i + d/2}) by the row's angles.
  *
- * @param x [n, heads * d], heads side by side
+ * @param x [n, heads * d], heads side by side; or [1, n, heads * d]
  * @param cos, sin [n, d / 2]
  */
 export function rotary(x: Value, cos: Value, sin: Value, heads: number): Value {
   requireFloat('rotary', x, cos, sin);
-  const [n, width] = x.shape;
+  const batched = x.shape.length === 3 && x.shape[0] === 1;
+  const [n, width] = batched ? x.shape.slice(1) : x.shape;
   const [angles, half] = cos.shape;
-  if (x.shape.length !== 2 || cos.shape.length !== 2 || !sameShape(cos.shape, sin.shape) || angles !== n) {
+  if (
+    !(batched || x.shape.length === 2) ||
+    cos.shape.length !== 2 ||
+    !sameShape(cos.shape, sin.shape) ||
+    angles !== n
+  ) {
     throw new Error(
       `rotary: expected rows and their angles, got ${[x, cos, sin].map(({ shape }) => showShape(shape)).join(', ')}`,
     );
@@ -30,15 +36,10 @@ export function rotary(x: Value, cos: Value, sin: Value, heads: number): Value {
     shape: x.shape,
     emit: (emitter, [rows, cosName, sinName]) => {
       // ONNX Runtime's kernel looks angles up by position id; row i's own angles are row i of the table.
-      const batched = emitter.node('Unsqueeze', [rows!, emitter.constant('int64', [1], [0])]);
-      const start = emitter.constant('int64', [1], [0]);
-      const turned = emitter.node(
-        'RotaryEmbedding',
-        [batched, start, cosName!, sinName!],
-        { num_heads: heads },
-        'com.microsoft',
-      );
-      return emitter.node('Squeeze', [turned, emitter.constant('int64', [1], [0])]);
+      const zero = emitter.constant('int64', [1], [0]);
+      const turn = (batch: string): string =>
+        emitter.node('RotaryEmbedding', [batch, zero, cosName!, sinName!], { num_heads: heads }, 'com.microsoft');
+      return batched ? turn(rows!) : emitter.node('Squeeze', [turn(emitter.node('Unsqueeze', [rows!, zero])), zero]);
     },
     // A turn is orthogonal: its transpose turns back.
     vjp: (dy) => [() => rotary(dy, cos, neg(sin), heads), null, null],

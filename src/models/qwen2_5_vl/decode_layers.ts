@@ -4,6 +4,7 @@
  * the last layers draw the next token.
  */
 import type { Constant, Module } from '../../graph/module.ts';
+import { blocksToRows, rowsToBlocks } from '../../graph/ops/blocked.ts';
 import { toInt } from '../../graph/ops/elementwise.ts';
 import { putSlices, takeRows } from '../../graph/ops/gather.ts';
 import { reshape, slice } from '../../graph/ops/movement.ts';
@@ -13,9 +14,10 @@ import type { Shape } from '../../graph/shape.ts';
 import type { Value } from '../../graph/value.ts';
 import { decodeAttention } from '../../nn/decode_attention.ts';
 import { LINEAR, type WeightForm, weightShape } from '../../nn/linear.ts';
+import { type FloatTensor, view } from '../../runtime/tensor.ts';
 import type { TextConfig } from './config.ts';
 import { type SamplingHead, samplingHead } from './sampling.ts';
-import { attentionOutput } from './text.ts';
+import { attentionOutput, attentionOutputInBlocks } from './text.ts';
 
 export interface DecodeLayersOptions {
   readonly count: number;
@@ -43,6 +45,8 @@ export interface DecodeLayersOptions {
  * [G*R*kvHeads, 4]; `t.masses.i` [G*R, spans] of a probed layer. Taped: `t.x.i` [G*R, hidden] (a layer's input, unless it
  * is the module's), `t.o.i` [G*R, heads * d], `t.y`, and with products all of a `LayerProducts` as `t.q.i` and so on. With
  * sampling, what the sampling head returns, as `t.id` and so on. `t.cos`, `t.sin` [G*R, d / 2]; `t.unseen` [G, P + T].
+ *
+ * With weights in blocks, rows that are kept have further axes of one in front: `asOutput`.
  */
 export function decodeLayers(config: TextConfig, options: DecodeLayersOptions): Module {
   const { count, tokens, form, embeds, sampling, taped, products, probed, spans } = options;
@@ -56,8 +60,8 @@ export function decodeLayers(config: TextConfig, options: DecodeLayersOptions): 
     'self_attn.qkv_proj.weight': weightShape(form, queryWidth + 2 * keyWidth, hiddenSize),
     'self_attn.qkv_proj.bias': [queryWidth + 2 * keyWidth],
   };
-  const after = attentionOutput(config, form);
-  const project = LINEAR[form];
+  const inBlocks = form === 'blocks';
+  const after = inBlocks ? attentionOutputInBlocks(config) : attentionOutput(config, form === 'left');
   const head = sampling === null ? null : samplingHead(config, sampling, form, 'G*R');
   const { uniform, ...standing } = head?.constants ?? {};
 
@@ -92,7 +96,7 @@ export function decodeLayers(config: TextConfig, options: DecodeLayersOptions): 
       const outputs: Record<string, Value> = {};
       const own = Array.from({ length: count }, (_, layer) => ({ k: w[`kOwn.${layer}`]!, v: w[`vOwn.${layer}`]! }));
 
-      /** Layer `layer` of a token; its outputs are told by name. */
+      /** Layer `layer` of a token on the stream x, as rows or in blocks; its outputs are told by name. */
       const block = (x: Value, layer: number, token: number): Value => {
         const of = (name: string): Value => w[`${token}.${name}`]!;
         const param = (name: string): Value => w[`${layer}.${name}`]!;
@@ -102,22 +106,24 @@ export function decodeLayers(config: TextConfig, options: DecodeLayersOptions): 
         const put = (cache: Value, rows: Value): Value =>
           putSlices(cache, of('slots'), reshape(rows, [`${kvHeads}*G*R`, headDim]));
 
-        const normed = rmsNorm(x, param('input_layernorm.weight'), rmsNormEps);
-        const qkv = project(normed, param('self_attn.qkv_proj.weight'), param('self_attn.qkv_proj.bias'));
+        const rows = inBlocks ? blocksToRows(x) : x;
+        const normed = rmsNorm(rows, param('input_layernorm.weight'), rmsNormEps);
+        const joint = LINEAR[form](normed, param('self_attn.qkv_proj.weight'), param('self_attn.qkv_proj.bias'));
+        const qkv = inBlocks ? reshape(joint, [1, 'G*R', queryWidth + 2 * keyWidth]) : joint;
         const turned = rotary(
-          slice(qkv, 1, 0, queryWidth + keyWidth),
+          slice(qkv, -1, 0, queryWidth + keyWidth),
           of('cos'),
           of('sin'),
           numAttentionHeads + kvHeads,
         );
-        const q = slice(turned, 1, 0, queryWidth);
-        const k = slice(turned, 1, queryWidth, queryWidth + keyWidth);
-        const v = slice(qkv, 1, queryWidth + keyWidth, queryWidth + 2 * keyWidth);
+        const q = slice(turned, -1, 0, queryWidth);
+        const k = slice(turned, -1, queryWidth, queryWidth + keyWidth);
+        const v = slice(qkv, -1, queryWidth + keyWidth, queryWidth + 2 * keyWidth);
         const held = { k: put(own[layer]!.k, k), v: put(own[layer]!.v, v) };
         own[layer] = held;
         tell('kOwn', held.k);
         tell('vOwn', held.v);
-        const { out: o, masses } = decodeAttention(
+        const { out, masses } = decodeAttention(
           {
             q,
             kPrompt: w[`kPrompt.${layer}`]!,
@@ -130,9 +136,10 @@ export function decodeLayers(config: TextConfig, options: DecodeLayersOptions): 
           heads,
         );
         if (masses !== null) tell('masses', masses);
+        const o = inBlocks ? reshape(out, [1, 1, 'G*R', queryWidth]) : out;
         const outputParams = Object.fromEntries(Object.keys(after.params).map((name) => [name, param(name)]));
         const { y, ...kept } = after.build({ ...outputParams, x, o });
-        if (taped && (layer > 0 || embeds)) tell('x', x);
+        if (taped && (layer > 0 || embeds)) tell('x', rows);
         if (taped) tell('o', o);
         if (products) for (const [name, value] of Object.entries({ q, k, v, ...kept })) tell(name, value);
         return y!;
@@ -140,15 +147,23 @@ export function decodeLayers(config: TextConfig, options: DecodeLayersOptions): 
 
       let ids = w.ids;
       for (let token = 0; token < tokens; token++) {
-        let x = ids === undefined ? w.x! : takeRows(w.embeddings!, ids);
+        const rows = ids === undefined ? w.x! : takeRows(w.embeddings!, ids);
+        let x = inBlocks ? rowsToBlocks(reshape(rows, [1, 1, 'G*R', hiddenSize])) : rows;
         for (let layer = 0; layer < count; layer++) x = block(x, layer, token);
-        if (taped || head === null) outputs[`${token}.y`] = x;
+        const y = inBlocks ? blocksToRows(x) : x;
+        if (taped || head === null) outputs[`${token}.y`] = y;
         if (head === null) continue;
-        const drawn = head.build({ ...w, hidden: x, uniform: w[`${token}.uniform`]! });
+        const drawn = head.build({ ...w, hidden: y, uniform: w[`${token}.uniform`]! });
         for (const [name, value] of Object.entries(drawn)) outputs[`${token}.${name}`] = value;
         ids = toInt(reshape(drawn.id!, ['G*R']));
       }
       return outputs;
     },
   };
+}
+
+/** Rows [n, c] as the module gives the output of that name, e.g. `gate.3`, from weights of this form. */
+export function asOutput(form: WeightForm, name: string, rows: FloatTensor): FloatTensor {
+  if (form !== 'blocks' || name.startsWith('masses.')) return rows;
+  return view(rows, ...(/^[qkv]\./.test(name) ? [1] : [1, 1]), ...rows.dims);
 }

@@ -12,7 +12,7 @@ import type { Workspace } from '../../runtime/workspace.ts';
 import { type NameOf, readWeightsOf, type TensorOf, weightsOf } from './bindings.ts';
 import { type BlockedWeights, createBlockedWeights } from './blocked_weights.ts';
 import type { TextConfig } from './config.ts';
-import { type DecodeLayersOptions, decodeLayers } from './decode_layers.ts';
+import { asOutput, type DecodeLayersOptions, decodeLayers } from './decode_layers.ts';
 import { type KvCache, openTokens } from './kv_cache.ts';
 import { type LayerProducts, PRODUCTS } from './layer_tape.ts';
 import type { Parameters } from './parameters.ts';
@@ -208,7 +208,7 @@ export function createDecodeStep(
         // The cache's own memory: keys and values of each token are put into it.
         for (const t of tokens.keys()) Object.assign(into, { [`${t}.kOwn.${i}`]: kOwn, [`${t}.vOwn.${i}`]: vOwn });
       }
-      const taken = recording === null ? [] : rowsOf(layers, probed, tokens.length, products);
+      const taken = recording === null ? [] : rowsOf(layers, probed, { tokens: tokens.length, form, products });
       return { first, module, feeds, into, taken };
     });
     return { cache, sampling, probe, recording, ids, tokens, runs };
@@ -295,10 +295,18 @@ interface TakenRows {
 }
 
 /** The rows that a run of these layers leaves. @param probed layers, from 0 in the run, whose masses are measured */
-function rowsOf(layers: readonly number[], probed: readonly number[], tokens: number, products: boolean): TakenRows[] {
+function rowsOf(
+  layers: readonly number[],
+  probed: readonly number[],
+  { tokens, form, products }: Pick<DecodeLayersOptions, 'tokens' | 'form' | 'products'>,
+): TakenRows[] {
   const last = layers.at(-1)!;
   return Array.from({ length: tokens }, (_, token): TakenRows[] => {
-    const taken = (name: string, pick: TakenRows['pick']): TakenRows => ({ output: `${token}.${name}`, token, pick });
+    const taken = (name: string, rowsIn: TakenRows['pick']): TakenRows => ({
+      output: `${token}.${name}`,
+      token,
+      pick: (rows) => asOutput(form, name, rowsIn(rows)),
+    });
     return [
       ...layers.flatMap((layer, i) => {
         const ofProducts = (name: keyof LayerProducts): TakenRows =>

@@ -10,7 +10,7 @@ import { cumulativeSum, logSoftmax, reduceMax, softmax, sum } from '../../graph/
 import { argMax, topIndices, topValues } from '../../graph/ops/select.ts';
 import { subDims } from '../../graph/shape.ts';
 import { scalar, type Value } from '../../graph/value.ts';
-import { LINEAR, type WeightForm, weightShape } from '../../nn/linear.ts';
+import { LINEAR, rowsShape, type WeightForm, weightShape } from '../../nn/linear.ts';
 import { entropyOf, type HeadSizes } from './text.ts';
 
 export interface SamplingRule {
@@ -28,7 +28,7 @@ export interface SamplingHead extends SamplingRule {
 }
 
 /**
- * hidden [N, h], banned [vocab] (0, or -inf for ids that must not be drawn), uniform [N] in [0, 1) ->
+ * hidden [N, h] (or as rows of `form`), banned [vocab] (0, or -inf for ids that must not be drawn), uniform [N] in [0, 1) ->
  * id [N, 1], and logp, entropy [N, 1] of softmax(logits / temperature) with nothing left out; with `logps` the logarithm of
  * that softmax as well, logps [N, vocab].
  *
@@ -47,11 +47,11 @@ export function samplingHead(
   return {
     name: 'sampling head',
     params: { 'norm.weight': [h], head: weightShape(form, vocabSize, h) },
-    inputs: { hidden: [n, h] },
+    inputs: { hidden: rowsShape(form, n, h) },
     constants: { banned: { shape: [vocabSize] }, uniform: { shape: [n] }, inverseTemperature: { shape: [] } },
     build: (w) => {
       const normed = rmsNorm(w.hidden!, w['norm.weight']!, rmsNormEps);
-      const logits = LINEAR[form](mul(normed, w.inverseTemperature!), w.head!); // [N, vocab]
+      const logits = reshape(LINEAR[form](mul(normed, w.inverseTemperature!), w.head!), [n, vocabSize]);
       const logps = logSoftmax(logits);
       const allowed = add(logits, w.banned!);
       const id = choose(allowed, reshape(w.uniform!, [n, 1]), rule, vocabSize);

@@ -4,6 +4,7 @@
  */
 
 import type { Module } from '../../graph/module.ts';
+import { blockedLinear, blocksToRows, rowsToBlocks } from '../../graph/ops/blocked.ts';
 import { add, exp, mul, neg } from '../../graph/ops/elementwise.ts';
 import { takeRows } from '../../graph/ops/gather.ts';
 import { matmul } from '../../graph/ops/matmul.ts';
@@ -13,8 +14,9 @@ import { logSoftmax, logSoftmaxAt } from '../../graph/ops/reduce.ts';
 import { rotary } from '../../graph/ops/rotary.ts';
 import type { Dim, Shape } from '../../graph/shape.ts';
 import type { Value } from '../../graph/value.ts';
-import { LINEAR, linear, type WeightForm, weightShape } from '../../nn/linear.ts';
-import { GATED_MLP } from '../../nn/mlp.ts';
+import { linear, linearFewRows, type WeightForm, weightShape } from '../../nn/linear.ts';
+import { type GatedMlp, gatedMlp, gatedMlpFewRows, gatedMlpInBlocks } from '../../nn/mlp.ts';
+
 import type { TextConfig } from './config.ts';
 import { KEPT, tapeWidths } from './layer_tape.ts';
 
@@ -57,28 +59,42 @@ export function attentionInput(config: TextConfig): Module {
 /**
  * Attention's result o [N, heads * d] back into the stream x [N, hidden], then the feed-forward layer.
  *
- * @param form of the weights: another one than `right` is for the few rows of a decode step
+ * @param fewRows written for the few rows of a decode step
  */
-export function attentionOutput(config: TextConfig, form: WeightForm = 'right'): Module {
-  const { hiddenSize: h, intermediateSize, numAttentionHeads, headDim, rmsNormEps } = config;
+export function attentionOutput(config: TextConfig, fewRows = false): Module {
+  const { hiddenSize: h, numAttentionHeads, headDim, rmsNormEps } = config;
   return {
     name: 'text attention output',
-    params: {
-      'self_attn.o_proj.weight': weightShape(form, h, numAttentionHeads * headDim),
-      'post_attention_layernorm.weight': [h],
-      'mlp.gate_proj.weight': weightShape(form, intermediateSize, h),
-      'mlp.up_proj.weight': weightShape(form, intermediateSize, h),
-      'mlp.down_proj.weight': weightShape(form, h, intermediateSize),
-    },
+    params: outputParams(config, fewRows ? 'left' : 'right'),
     inputs: { x: [N, h], o: [N, numAttentionHeads * headDim] },
     constants: {},
     keeps: KEPT,
     build: (w) => {
-      const attended = add(w.x!, LINEAR[form](w.o!, w['self_attn.o_proj.weight']!));
+      const attended = add(w.x!, (fewRows ? linearFewRows : linear)(w.o!, w['self_attn.o_proj.weight']!));
       const normed = rmsNorm(attended, w['post_attention_layernorm.weight']!, rmsNormEps);
-      const mlp = { gate: w['mlp.gate_proj.weight']!, up: w['mlp.up_proj.weight']!, down: w['mlp.down_proj.weight']! };
-      const { gate, up, out } = GATED_MLP[form](normed, mlp);
+      const { gate, up, out } = (fewRows ? gatedMlpFewRows : gatedMlp)(normed, mlpOf(w));
       return { y: add(attended, out), attended, gate, up };
+    },
+  };
+}
+
+/**
+ * The same for few rows with the weights and the stream in blocks: x [1, hidden, 1, N] and o [1, 1, N, heads * d] -> y in
+ * blocks; what is kept comes as rows [1, 1, N, ·].
+ */
+export function attentionOutputInBlocks(config: TextConfig): Module {
+  const { hiddenSize: h, numAttentionHeads, headDim, rmsNormEps } = config;
+  return {
+    name: 'text attention output in blocks',
+    params: outputParams(config, 'blocks'),
+    inputs: { x: [1, h, 1, N], o: [1, 1, N, numAttentionHeads * headDim] },
+    constants: {},
+    build: (w) => {
+      const attended = blockedLinear(rowsToBlocks(w.o!), w['self_attn.o_proj.weight']!, { plus: w.x! });
+      const rows = blocksToRows(attended);
+      const normed = rmsNorm(rows, w['post_attention_layernorm.weight']!, rmsNormEps);
+      const { gate, up, out } = gatedMlpInBlocks(rowsToBlocks(normed), mlpOf(w), attended);
+      return { y: out, attended: rows, gate: blocksToRows(gate), up: blocksToRows(up) };
     },
   };
 }
@@ -140,3 +156,24 @@ export function logitsHead(config: HeadSizes): Module {
     build: (w) => ({ logits: linear(rmsNorm(w.hidden!, w['norm.weight']!, rmsNormEps), w.head!) }),
   };
 }
+
+// --- internal ---
+
+function outputParams(
+  { hiddenSize: h, intermediateSize, numAttentionHeads, headDim }: TextConfig,
+  form: WeightForm,
+): Record<string, Shape> {
+  return {
+    'self_attn.o_proj.weight': weightShape(form, h, numAttentionHeads * headDim),
+    'post_attention_layernorm.weight': [h],
+    'mlp.gate_proj.weight': weightShape(form, intermediateSize, h),
+    'mlp.up_proj.weight': weightShape(form, intermediateSize, h),
+    'mlp.down_proj.weight': weightShape(form, h, intermediateSize),
+  };
+}
+
+const mlpOf = (w: Readonly<Record<string, Value>>): GatedMlp => ({
+  gate: w['mlp.gate_proj.weight']!,
+  up: w['mlp.up_proj.weight']!,
+  down: w['mlp.down_proj.weight']!,
+});

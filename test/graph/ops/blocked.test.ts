@@ -2,7 +2,7 @@ import * as ops from '../../../src/graph/ops/blocked.ts';
 import { reshape } from '../../../src/graph/ops/movement.ts';
 import { input, type Value } from '../../../src/graph/value.ts';
 import { channelBlock } from '../../../src/runtime/channel_block.ts';
-import type { OpCase } from '../../helpers/check_op.ts';
+import type { Argument, OpCase } from '../../helpers/check_op.ts';
 import { describeOps } from '../../helpers/op_suite.ts';
 import { tabulate } from '../../helpers/reference.ts';
 
@@ -16,7 +16,7 @@ const inBlocks = (c: number, n: number, at: (channel: number, row: number) => nu
   tabulate([c / block, n, block], (b, row, i) => at(b * block + i, row));
 
 const toBlocks = (n: number, c: number): OpCase => ({
-  args: [{ dims: [n, c], shape: ['N', c] }],
+  args: [{ dims: [1, 1, n, c], shape: [1, 1, 'N', c] }],
   build: ops.rowsToBlocks,
   reference: (x) => inBlocks(c, n, (channel, row) => x[row * c + channel]!),
   notDifferentiable,
@@ -38,21 +38,29 @@ const weight = (out: number, inner: number): OpCase => ({
 });
 
 /** Rows in, rows out: a weight as checkpoints store it goes through its blocks. */
-function product(x: Value, w: Value, bias?: Value): Value {
+function product(x: Value, w: Value, more: { bias?: Value; plus?: Value } = {}): Value {
   const [out, inner] = w.shape as [number, number];
   const blocks = reshape(ops.weightToBlocks(reshape(w, [1, out, 1, inner])), [out, inner, 1, 1]);
-  return ops.blocksToRows(ops.blockedLinear(ops.rowsToBlocks(x), blocks, bias));
+  const plus = more.plus && ops.rowsToBlocks(more.plus);
+  return ops.blocksToRows(ops.blockedLinear(ops.rowsToBlocks(x), blocks, { ...more, plus }));
 }
 
-const linear = (n: number, inner: number, out: number, biased: boolean): OpCase => ({
-  name: `${n} rows, ${inner} to ${out}${biased ? ', with a bias' : ''}`,
-  args: [{ dims: [n, inner], shape: ['N', inner] }, { dims: [out, inner] }, ...(biased ? [{ dims: [out] }] : [])],
-  build: product,
+const linear = (n: number, inner: number, out: number, ...more: ('bias' | 'plus')[]): OpCase => ({
+  name: [`${n} rows, ${inner} to ${out}`, ...more].join(', '),
+  args: [
+    { dims: [1, 1, n, inner], shape: [1, 1, 'N', inner] },
+    { dims: [out, inner] },
+    ...more.map(
+      (which): Argument => (which === 'bias' ? { dims: [out] } : { dims: [1, 1, n, out], shape: [1, 1, 'N', out] }),
+    ),
+  ],
+  build: (x, w, ...values) => product(x, w, Object.fromEntries(more.map((which, i) => [which, values[i]!]))),
   tolerance: { value: 3e-5 },
-  reference: (x, w, bias) =>
+  reference: (x, w, ...values) =>
     tabulate([n, out], (row, o) => {
-      let sum = bias?.[o] ?? 0;
-      for (let i = 0; i < inner; i++) sum += x[row * inner + i]! * w![o * inner + i]!;
+      let sum = 0;
+      for (const [i, which] of more.entries()) sum += values[i]![which === 'bias' ? o : row * out + o]!;
+      for (let i = 0; i < inner; i++) sum += x[row * inner + i]! * w[o * inner + i]!;
       return sum;
     }),
   notDifferentiable,
@@ -67,13 +75,14 @@ describeOps(
     blocksToRows: [toRows(1, few), toRows(8, few), toRows(3, many)],
     weightToBlocks: [weight(few, many), weight(many, few), weight(few, 3)],
     blockedLinear: [
-      ...[1, 2, 3, 4, 7, 8, 9, 33].map((n) => linear(n, few, many, false)),
-      linear(8, many, few, true),
-      linear(8, 20 * block, 9 * block, true),
+      ...[1, 2, 3, 4, 7, 8, 9, 33].map((n) => linear(n, few, many)),
+      linear(8, many, few, 'bias'),
+      linear(5, few, many, 'plus'),
+      linear(8, 20 * block, 9 * block, 'bias', 'plus'),
     ],
   },
   [
-    ['rows of three axes', () => ops.rowsToBlocks(x), /rowsToBlocks: expected 2 axes, got \[1, 16, 1, N\]/],
+    ['rows of two axes', () => ops.rowsToBlocks(input('r', ['N', 16])), /rowsToBlocks: expected 4 axes, got \[N, 16\]/],
     ['blocks of two axes', () => ops.blocksToRows(input('r', ['N', 16])), /blocksToRows: expected 4 axes/],
     [
       'channels of unknown number',
@@ -88,10 +97,19 @@ describeOps(
     ],
     [
       'a bias of other channels',
-      () => ops.blockedLinear(x, w, input('b', [16])),
+      () => ops.blockedLinear(x, w, { bias: input('b', [16]) }),
       /blockedLinear: .*\[16\] do not fit one another/,
     ],
-    ['integers', () => ops.rowsToBlocks(input('i', ['N', 16], 'int32')), /rowsToBlocks: expected float32, got int32/],
+    [
+      'rows of another kind to add',
+      () => ops.blockedLinear(x, w, { plus: input('p', [1, 16, 1, 'N']) }),
+      /blockedLinear: .*\[1, 16, 1, N\] do not fit one another/,
+    ],
+    [
+      'integers',
+      () => ops.rowsToBlocks(input('i', [1, 1, 'N', 16], 'int32')),
+      /rowsToBlocks: expected float32, got int32/,
+    ],
   ],
   processorsBlock === null ? 'this processor has no kernels for blocks of channels' : undefined,
 );
