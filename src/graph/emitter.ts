@@ -25,7 +25,10 @@ export interface OnnxConstant {
 }
 
 export interface Emitter {
-  /** Adds a node and returns the name of its first output; the further ones are `<name>.1`, …. `domain` '' is standard ONNX, 'com.microsoft' ONNX Runtime's own. */
+  /**
+   * Adds a node, unless there is the same one already, and returns the name of its first output; the further ones are
+   * `<name>.1`, …. `domain` '' is standard ONNX, 'com.microsoft' ONNX Runtime's own.
+   */
   node(
     opType: string,
     inputs: readonly string[],
@@ -43,11 +46,16 @@ export interface Emitter {
 /** @param carriers the graph's inputs, in which every symbolic size must stand alone as some dimension */
 export function createEmitter(carriers: readonly { name: string; shape: Shape }[]): Emitter {
   const nodes: OnnxNode[] = [];
+  const made = new Map<string, string>();
   const constants = new Map<string, OnnxConstant>();
   const sizes = new Map<string, string>();
 
   const node: Emitter['node'] = (opType, inputs, attributes = {}, domain = '', outputs = 1) => {
+    const key = JSON.stringify([domain, opType, inputs, attributes, outputs]);
+    const known = made.get(key);
+    if (known !== undefined) return known;
     const output = `v:${nodes.length}`; // the colon keeps these apart from what callers name 'v0'
+    made.set(key, output);
     const further = Array.from({ length: outputs - 1 }, (_, i) => `${output}.${i + 1}`);
     nodes.push({ opType, domain, inputs, outputs: [output, ...further], attributes });
     return output;
