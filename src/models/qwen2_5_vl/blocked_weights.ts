@@ -4,17 +4,17 @@
  */
 import type { Graph } from '../../graph/graph.ts';
 import { weightToBlocks } from '../../graph/ops/blocked.ts';
-import type { Shape } from '../../graph/shape.ts';
-import { input, type Value } from '../../graph/value.ts';
+import { input } from '../../graph/value.ts';
 import { channelBlock } from '../../runtime/channel_block.ts';
 import { compile, pin, type RuntimeOptions } from '../../runtime/session.ts';
 import { type FloatTensor, view, zeros } from '../../runtime/tensor.ts';
+import { createPause } from '../../util/pauses.ts';
 import type { Parameters } from './parameters.ts';
 
 export interface BlockedWeights {
   /** The copy of a weight [out, in], as [out, in, 1, 1]. */
   value(name: string): FloatTensor;
-  /** Copies the weights as they are now. */
+  /** Copies the weights as they are now; the event loop gets its turns meanwhile. */
   refresh(): Promise<void>;
   release(): Promise<void>;
 }
@@ -26,24 +26,27 @@ export async function createBlockedWeights(
   runtime: RuntimeOptions = {},
 ): Promise<BlockedWeights | null> {
   const block = await channelBlock();
-  const sizes = names.map((name) => parameters.shape(name) as readonly [out: number, inner: number]);
-  if (block === null || sizes.flat().some((size) => size % block !== 0)) return null;
-  const executable = await compile(copies(sizes), runtime);
-  const feeds: Record<string, FloatTensor> = {};
-  const into: Record<string, FloatTensor> = {};
-  for (const [i, [out, inner]] of sizes.entries()) {
-    feeds[`weight.${i}`] = pin(view(parameters.value(names[i]!), 1, out, 1, inner));
-    into[`blocks.${i}`] = pin(zeros(1, out, 1, inner));
-  }
-  const values = new Map(names.map((name, i) => [name, view(into[`blocks.${i}`]!, ...sizes[i]!, 1, 1)]));
+  const sizes = new Map(names.map((name) => [name, parameters.shape(name) as readonly [out: number, inner: number]]));
+  if (block === null || [...sizes.values()].flat().some((size) => size % block !== 0)) return null;
+  const executable = await compile(copy(), runtime);
+  const copies = [...sizes].map(([name, [out, inner]]) => ({
+    name,
+    weight: pin(view(parameters.value(name), 1, out, 1, inner)),
+    blocks: pin(zeros(1, out, 1, inner)),
+  }));
+  const values = new Map(copies.map(({ name, blocks }) => [name, view(blocks, ...sizes.get(name)!, 1, 1)]));
   return {
     value(name) {
       const tensor = values.get(name);
       if (tensor === undefined) throw new Error(`internal: no copy of '${name}' in blocks`);
       return tensor;
     },
-    refresh: async () => {
-      await executable.run(feeds, into);
+    async refresh() {
+      const pause = createPause();
+      for (const { weight, blocks } of copies) {
+        await pause();
+        await executable.run({ weight }, { blocks });
+      }
     },
     release: () => executable.release(),
   };
@@ -51,15 +54,7 @@ export async function createBlockedWeights(
 
 // --- internal ---
 
-/** `weight.i` [1, out, 1, in] -> `blocks.i`, all in one run. */
-function copies(sizes: readonly (readonly [out: number, inner: number])[]): Graph {
-  const inputs: Record<string, Value> = {};
-  const outputs: Record<string, Value> = {};
-  for (const [i, [out, inner]] of sizes.entries()) {
-    const shape: Shape = [1, out, 1, inner];
-    const weight = input(`weight.${i}`, shape);
-    inputs[`weight.${i}`] = weight;
-    outputs[`blocks.${i}`] = weightToBlocks(weight);
-  }
-  return { name: 'weights in blocks', inputs, outputs };
+function copy(): Graph {
+  const weight = input('weight', [1, 'out', 1, 'in']);
+  return { name: 'a weight in blocks', inputs: { weight }, outputs: { blocks: weightToBlocks(weight) } };
 }

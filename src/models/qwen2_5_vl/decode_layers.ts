@@ -13,7 +13,7 @@ import { rotary } from '../../graph/ops/rotary.ts';
 import type { Shape } from '../../graph/shape.ts';
 import type { Value } from '../../graph/value.ts';
 import { decodeAttention } from '../../nn/decode_attention.ts';
-import { LINEAR, type WeightForm, weightShape } from '../../nn/linear.ts';
+import { LINEAR, rowsShape, type WeightForm, weightShape } from '../../nn/linear.ts';
 import { type FloatTensor, view } from '../../runtime/tensor.ts';
 import type { TextConfig } from './config.ts';
 import { type SamplingHead, samplingHead } from './sampling.ts';
@@ -40,7 +40,7 @@ export interface DecodeLayersOptions {
 /**
  * Everything goes by place, rows of places where no completion stands included.
  *
- * x [G*R, hidden], or ids int32 [G*R] -> `0.y` [G*R, hidden], unless a token is drawn from it, and of each token t and layer
+ * x [G*R, hidden] (rows of `form`), or ids int32 [G*R] -> `0.y` [G*R, hidden], unless a token is drawn from it, and of each token t and layer
  * i: `t.kOwn.i`, `t.vOwn.i` [G, kvHeads, R, T, d], the cache's own tokens with this one put in at `t.slots` int32
  * [G*R*kvHeads, 4]; `t.masses.i` [G*R, spans] of a probed layer. Taped: `t.x.i` [G*R, hidden] (a layer's input, unless it
  * is the module's), `t.o.i` [G*R, heads * d], `t.y`, and with products all of a `LayerProducts` as `t.q.i` and so on. With
@@ -90,7 +90,7 @@ export function decodeLayers(config: TextConfig, options: DecodeLayersOptions): 
   return {
     name: tokens === 1 ? `${count} decode layers` : `${count} decode layers, ${tokens} tokens`,
     params,
-    inputs: embeds ? {} : { x: ['G*R', hiddenSize] },
+    inputs: embeds ? {} : { x: rowsShape(form, 'G*R', hiddenSize) },
     constants,
     build: (w): Record<string, Value> => {
       const outputs: Record<string, Value> = {};
@@ -136,7 +136,7 @@ export function decodeLayers(config: TextConfig, options: DecodeLayersOptions): 
           heads,
         );
         if (masses !== null) tell('masses', masses);
-        const o = inBlocks ? reshape(out, [1, 1, 'G*R', queryWidth]) : out;
+        const o = reshape(out, rowsShape(form, 'G*R', queryWidth));
         const outputParams = Object.fromEntries(Object.keys(after.params).map((name) => [name, param(name)]));
         const { y, ...kept } = after.build({ ...outputParams, x, o });
         if (taped && (layer > 0 || embeds)) tell('x', rows);
@@ -147,8 +147,9 @@ export function decodeLayers(config: TextConfig, options: DecodeLayersOptions): 
 
       let ids = w.ids;
       for (let token = 0; token < tokens; token++) {
-        const rows = ids === undefined ? w.x! : takeRows(w.embeddings!, ids);
-        let x = inBlocks ? rowsToBlocks(reshape(rows, [1, 1, 'G*R', hiddenSize])) : rows;
+        const rows =
+          ids === undefined ? w.x! : reshape(takeRows(w.embeddings!, ids), rowsShape(form, 'G*R', hiddenSize));
+        let x = inBlocks ? rowsToBlocks(rows) : rows;
         for (let layer = 0; layer < count; layer++) x = block(x, layer, token);
         const y = inBlocks ? blocksToRows(x) : x;
         if (taped || head === null) outputs[`${token}.y`] = y;

@@ -80,11 +80,20 @@ export interface DecodeStep {
   release(): Promise<void>;
 }
 
-/** Up to this many rows the weights are streamed, in blocks or from the left (measured: see docs/log.md). */
+/** Up to this many rows it is faster to stream a weight from the left than to have it on the right (docs/log.md). */
 export const FEW_ROWS = 32;
+/** Up to this many rows a weight in blocks is faster than both. */
+const BLOCK_ROWS = 128;
 
-/** Weights that one run reads: some 20 ms of streaming, in which nothing else happens. The last has the head as well. */
-const RUN_BYTES = 512 * 2 ** 20;
+/** What is measured for one size of models only. */
+export interface DecodeLimits {
+  /** Weights that one run reads: some 20 ms of streaming, in which nothing else happens. The last has the head as well. */
+  readonly runBytes: number;
+  /** Weights of which copies in blocks are kept. */
+  readonly copyBytes: number;
+}
+
+const LIMITS: DecodeLimits = { runBytes: 512 * 2 ** 20, copyBytes: 2 * 2 ** 30 };
 
 /** Tokens of a run: more gain nothing (measured: see docs/log.md), and each makes compiling longer. */
 const MOST_TOKENS = 4;
@@ -126,10 +135,12 @@ export function createDecodeStep(
   parameters: Parameters,
   workspace: Workspace,
   runtime: RuntimeOptions = {},
+  { runBytes, copyBytes }: DecodeLimits = LIMITS,
 ): DecodeStep {
   const { hiddenSize, headDim, numHiddenLayers, vocabSize } = config;
   const layerWeights = weightsOfLayer(parameters);
-  const layerRuns = cutLayers(config, parameters, layerWeights);
+  const weightBytes = Float32Array.BYTES_PER_ELEMENT * (numHiddenLayers * layerWeights + vocabSize * hiddenSize);
+  const layerRuns = cutLayers(config, parameters, layerWeights, runBytes);
   const frequencies = inverseFrequencies(config.ropeTheta, headDim, headDim / 2);
   const modules = createModuleCache(runtime);
   const moduleOf = (options: DecodeLayersOptions): CompiledModule =>
@@ -139,8 +150,8 @@ export function createDecodeStep(
   let copied = false;
 
   /** Copies of the weights as they are in this rollout; of a large model there are none. */
-  async function inBlocks(): Promise<BlockedWeights | null> {
-    if (!parameters.inMemory || layerRuns.length > 1) return null;
+  async function inBlocks(places: number): Promise<BlockedWeights | null> {
+    if (!parameters.inMemory || weightBytes > copyBytes || places > BLOCK_ROWS) return null;
     copies ??= createBlockedWeights(parameters, productNames(config), runtime);
     const blocks = await copies;
     if (!copied) await blocks?.refresh();
@@ -151,7 +162,7 @@ export function createDecodeStep(
   /** Everything that stays the same while the cache does. */
   async function arrange({ cache, sampling, probe, recording }: DecodeStepInputs): Promise<Arrangement> {
     const places = cache.groups.length * cache.rows;
-    const blocks = places <= FEW_ROWS ? await inBlocks() : null;
+    const blocks = await inBlocks(places);
     const form: WeightForm = blocks !== null ? 'blocks' : places <= FEW_ROWS ? 'left' : 'right';
     // Only weights in blocks have more than two axes.
     const tensorOf: TensorOf = (name, shape) => (shape.length > 2 ? blocks!.value(name) : parameters.value(name));
@@ -196,7 +207,10 @@ export function createDecodeStep(
           feeds[`${t}.uniform`] = uniform;
           for (const [name, tensor] of Object.entries(drawn)) into[`${t}.${name}`] = tensor;
         }
-      } else if (!taped) into['0.y'] = pin(workspace.get(`decode.y.${first}`, places, hiddenSize));
+      } else if (!taped) {
+        const y = workspace.get(`decode.y.${first}`, places, hiddenSize);
+        into['0.y'] = pin(asOutput(form, 'y', y));
+      }
       for (const [i, layer] of layers.entries()) {
         const { kPrompt, vPrompt, kOwn, vOwn } = cache.layers[layer]!;
         Object.assign(feeds, {
@@ -219,11 +233,8 @@ export function createDecodeStep(
   return {
     tokensAtOnce(places, wanted) {
       if (layerRuns.length > 1) return 1;
-      const elements = numHiddenLayers * layerWeights + vocabSize * hiddenSize;
-      return tokensPerRun(
-        wanted,
-        Math.min(RUN_BYTES / (4 * elements), RUN_FLOP / (2 * elements * places), MOST_TOKENS),
-      );
+      const flop = (2 * weightBytes * places) / Float32Array.BYTES_PER_ELEMENT;
+      return tokensPerRun(wanted, Math.min(runBytes / weightBytes, RUN_FLOP / flop, MOST_TOKENS));
     },
 
     async run(inputs) {
@@ -359,7 +370,8 @@ function cutLayers(
   { numHiddenLayers }: TextConfig,
   parameters: Parameters,
   layerWeights: number,
+  runBytes: number,
 ): { first: number; count: number }[] {
-  const most = parameters.inMemory ? Math.max(1, Math.floor(RUN_BYTES / (4 * layerWeights))) : 1;
+  const most = parameters.inMemory ? Math.max(1, Math.floor(runBytes / (4 * layerWeights))) : 1;
   return piecesOf(numHiddenLayers, most).map(({ start, end }) => ({ first: start, count: end - start }));
 }

@@ -13,6 +13,7 @@ import { weightsOf } from './bindings.ts';
 import {
   createDecodeStep,
   type DecodedToken,
+  type DecodeLimits,
   type DecodeProbe,
   type Drawn,
   drawnRows,
@@ -69,13 +70,18 @@ export interface Generator {
   release(): Promise<void>;
 }
 
-export function createGenerator(model: Qwen2_5_VLModel, runtime: RuntimeOptions = {}): Generator {
+/** @param limits of sizes at which decoding changes its ways, for tests */
+export function createGenerator(
+  model: Qwen2_5_VLModel,
+  runtime: RuntimeOptions = {},
+  limits?: DecodeLimits,
+): Generator {
   const { sizes, parameters } = model;
   const { text } = sizes;
   const { hiddenSize } = text;
   const workspace = createWorkspace();
   const exclusive = createExclusive(); // rollouts share the workspace
-  const decode = createDecodeStep(text, parameters, workspace, runtime);
+  const decode = createDecodeStep(text, parameters, workspace, runtime, limits);
   const samplers = createModuleCache(runtime);
 
   /** The first tokens, from the prompts' last rows. */

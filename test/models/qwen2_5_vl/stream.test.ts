@@ -31,41 +31,50 @@ test.each(goldenCheckpoints())('streamed weights score as loaded ones: $name', a
   await Promise.all([loaded.release(), streamed.release()]);
 });
 
-test.each(goldenCheckpoints())('a layer a run decodes and records as all layers in one: $name', async (checkpoint) => {
-  const { group, loaded, streamed, source } = await open(checkpoint);
-  const results = [];
-  for (const model of [loaded, streamed]) {
-    const generator = createGenerator(model);
-    const { numHiddenLayers } = model.sizes.text;
-    const probe = tdrProbe([{ promptIds: group.promptIds, systemPrefix: 2 }], [group.promptIds[5]!], numHiddenLayers);
-    const options = {
-      count: 3,
-      maxNewTokens: 64,
-      temperature: 1,
-      stopIds: [7],
-      bannedIds: [],
-      random: createRandom(5),
-    };
-    const { generated, scored } = await generator.generateAndScore([group], options, probe);
-    const { layers, order } = scored.tape!.decoder;
-    const kept = layers.flatMap(({ x, o, products }) =>
-      [x, o, products!.q, products!.gate].map((tensor) =>
-        gatherRows(tensor, order!, zeros(order!.length, tensor.dims[1]!)),
-      ),
-    );
-    const masses = scored.completions[0]!.map((completion) => [...completion.masses.values()].map((row) => [...row]));
-    results.push({ ids: generated[0]!.map(({ ids }) => [...ids]), masses, kept: kept.map(({ data }) => data) });
-    await generator.release();
-  }
-  const [inOneRun, layerByLayer] = results as [(typeof results)[0], (typeof results)[0]];
-  expect(layerByLayer.ids).toEqual(inOneRun.ids);
-  for (const [i, tensor] of inOneRun.kept.entries()) {
-    expect(tensor.some((x) => x !== 0)).toBe(true);
-    expect(largestDifference(layerByLayer.kept[i]!, tensor)).toBeLessThan(1e-4);
-  }
-  for (const [c, ofLayers] of inOneRun.masses.entries())
-    for (const [i, row] of ofLayers.entries())
-      expect(largestDifference(layerByLayer.masses[c]![i]!, row)).toBeLessThan(1e-6);
-  source.close();
-  await Promise.all([loaded.release(), streamed.release()]);
-});
+test.each(goldenCheckpoints())(
+  'however layers are cut into runs, and wherever weights are, decoding records the same: $name',
+  async (checkpoint) => {
+    const { group, loaded, streamed, source } = await open(checkpoint);
+    const results = [];
+    for (const [model, limits] of [
+      [loaded, undefined],
+      [loaded, { runBytes: 1, copyBytes: 2 ** 40 }], // layer by layer, weights in blocks
+      [loaded, { runBytes: 2 ** 40, copyBytes: 0 }], // in one run, weights from the left
+      [streamed, undefined], // layer by layer, weights from the left
+    ] as const) {
+      const generator = createGenerator(model, {}, limits);
+      const { numHiddenLayers } = model.sizes.text;
+      const probe = tdrProbe([{ promptIds: group.promptIds, systemPrefix: 2 }], [group.promptIds[5]!], numHiddenLayers);
+      const options = {
+        count: 3,
+        maxNewTokens: 64,
+        temperature: 1,
+        stopIds: [7],
+        bannedIds: [],
+        random: createRandom(5),
+      };
+      const { generated, scored } = await generator.generateAndScore([group], options, probe);
+      const { layers, order } = scored.tape!.decoder;
+      const kept = layers.flatMap(({ x, o, products }) =>
+        [x, o, products!.q, products!.gate].map((tensor) =>
+          gatherRows(tensor, order!, zeros(order!.length, tensor.dims[1]!)),
+        ),
+      );
+      const masses = scored.completions[0]!.map((completion) => [...completion.masses.values()].map((row) => [...row]));
+      results.push({ ids: generated[0]!.map(({ ids }) => [...ids]), masses, kept: kept.map(({ data }) => data) });
+      await generator.release();
+    }
+    const [inOneRun, ...others] = results as [(typeof results)[0], ...typeof results];
+    expect(inOneRun.kept.every((tensor) => tensor.some((x) => x !== 0))).toBe(true);
+    for (const other of others) {
+      expect(other.ids).toEqual(inOneRun.ids);
+      for (const [i, tensor] of inOneRun.kept.entries())
+        expect(largestDifference(other.kept[i]!, tensor)).toBeLessThan(1e-4);
+      for (const [c, ofLayers] of inOneRun.masses.entries())
+        for (const [i, row] of ofLayers.entries())
+          expect(largestDifference(other.masses[c]![i]!, row)).toBeLessThan(1e-6);
+    }
+    source.close();
+    await Promise.all([loaded.release(), streamed.release()]);
+  },
+);
