@@ -64,6 +64,18 @@ export async function scoredRollout(
   return { groups: toGroups(prompts, generated, tools.template), scored };
 }
 
+/** The same, measured while it is sampled, where nothing is learned from it. */
+export async function measuredRollout(
+  prompts: readonly PromptOfRow[],
+  sampling: Sampling,
+  tools: RolloutTools,
+  probe: LayerProbe,
+): Promise<{ groups: RolloutGroup[]; completions: Scored['completions'] }> {
+  const options = generateOptions(sampling, tools);
+  const { generated, completions } = await tools.generator.generateAndMeasure(prompts.map(toPrompt), options, probe);
+  return { groups: toGroups(prompts, generated, tools.template), completions };
+}
+
 // --- internal ---
 
 const toPrompt = ({ prompt }: PromptOfRow): Prompt => ({ promptIds: prompt.ids, images: prompt.images });

@@ -5,9 +5,10 @@ import type { RlhfArguments } from '../arguments/resolve.ts';
 import { tdrProbe } from '../attention/probe.ts';
 import { groupAdvantages } from '../grpo/advantages.ts';
 import { completionMetrics, rewardMetrics } from '../grpo/metrics.ts';
-import { type Completion, rollout } from '../grpo/rollout.ts';
+import { type Completion, measuredRollout, type RolloutGroup, rollout } from '../grpo/rollout.ts';
 import { mean, sampleStd } from '../grpo/statistics.ts';
 import type { Generator } from '../models/qwen2_5_vl/generation.ts';
+import type { Scored } from '../models/qwen2_5_vl/model.ts';
 import type { Random } from '../util/random.ts';
 import { untilAborted } from '../util/until_aborted.ts';
 import type { RowSource } from './data.ts';
@@ -16,7 +17,7 @@ import { TDR_COLUMN } from './hacking.ts';
 import { createAverages } from './journal.ts';
 import { type Judged, type JudgeOptions, judge, probedPrompts } from './judge.ts';
 import type { Policy } from './policy.ts';
-import { encodePrompt } from './prompts.ts';
+import { encodePrompt, type PromptOfRow } from './prompts.ts';
 import { allTooLong, encodeUnlessLong } from './reader.ts';
 import { samplingOf } from './sampling.ts';
 
@@ -33,12 +34,20 @@ export interface EvaluationTools {
 /** Metrics over all rows of a source, as training logs them, without the `eval_` prefix. */
 export async function evaluate(args: RlhfArguments, rows: RowSource, tools: EvaluationTools): Promise<Metrics> {
   const { policy, generator, random, judging, signal } = tools;
-  const { template, config, model } = policy;
+  const { template, config } = policy;
   const numGenerations = args.numGenerationsEval;
   const flags = samplingOf({ ...args, temperature: args.evalTemperature, numGenerations }, policy);
   const sampling = { ...flags, stopIds: tools.stopIds ?? flags.stopIds };
   const promptsAtOnce = Math.max(1, Math.floor(args.perDeviceEvalBatchSize / numGenerations));
   const measures = args.attnProbe !== 'eager' && judging.rewards.some(({ needs }) => needs.includes('attention'));
+  const visual = [config.imageTokenId, config.videoTokenId];
+  /** Completions, and what an attention reward asks of them. */
+  const sampled = async (prompts: readonly PromptOfRow[], stream: Random): Promise<Sampled> => {
+    const sampler = { generator, template, random: stream, signal };
+    if (!measures) return { groups: await rollout(prompts, sampling, sampler), completions: null };
+    const probe = tdrProbe(probedPrompts(prompts), visual, config.text.numHiddenLayers);
+    return measuredRollout(prompts, sampling, sampler, probe);
+  };
   // completions alone: the images of all rows would not fit into memory
   const completions: Completion[] = [];
   const logged = createAverages();
@@ -50,19 +59,8 @@ export async function evaluate(args: RlhfArguments, rows: RowSource, tools: Eval
     );
     const prompts = encoded.filter((prompt) => prompt !== null);
     if (prompts.length === 0) continue;
-    const part = await rollout(prompts, sampling, { generator, template, random: random.fork(`${first}`), signal });
-    const visual = [config.imageTokenId, config.videoTokenId];
-    const scored = measures
-      ? await model.score(
-          part.map(({ prompt, completions }) => ({
-            promptIds: prompt.ids,
-            images: prompt.images,
-            completions: completions.map(({ ids }) => ids),
-          })),
-          { temperature: 1, keep: false, probe: tdrProbe(probedPrompts(part), visual, config.text.numHiddenLayers) },
-        )
-      : null;
-    const judged = await untilAborted(judge(part, scored?.completions ?? null, judging), signal);
+    const { groups: part, completions: scored } = await sampled(prompts, random.fork(`${first}`));
+    const judged = await untilAborted(judge(part, scored, judging), signal);
     completions.push(...part.flatMap((group) => group.completions));
     judgedParts.push(judged);
     // A reward logs means of its call; calls count by the completions they judged.
@@ -85,4 +83,12 @@ export async function evaluate(args: RlhfArguments, rows: RowSource, tools: Eval
     // exact, where means of means are not: calls differ in how many ratios they have
     ...(ratios.length === 0 ? {} : { 'attention/tdr_mean': mean(ratios)!, 'attention/tdr_std': sampleStd(ratios) }),
   };
+}
+
+// --- internal ---
+
+interface Sampled {
+  readonly groups: readonly RolloutGroup[];
+  /** With attention masses; null where nobody asks for them. */
+  readonly completions: Scored['completions'] | null;
 }

@@ -166,8 +166,8 @@ export function createDecodeStep(
     const form: WeightForm = blocks !== null ? 'blocks' : places <= FEW_ROWS ? 'left' : 'right';
     // Only weights in blocks have more than two axes.
     const tensorOf: TensorOf = (name, shape) => (shape.length > 2 ? blocks!.value(name) : parameters.value(name));
-    const taped = recording !== null;
-    const products = recording?.products ?? false;
+    const taped = recording !== null && recording.keeps !== 'masses';
+    const products = recording?.keeps === 'products';
     const ids = pin(ints(new Int32Array(places), [places]));
     const tokens = cache.next.map((next, t) => ({
       cos: pin(zeros(places, headDim / 2)),
@@ -222,7 +222,7 @@ export function createDecodeStep(
         // The cache's own memory: keys and values of each token are put into it.
         for (const t of tokens.keys()) Object.assign(into, { [`${t}.kOwn.${i}`]: kOwn, [`${t}.vOwn.${i}`]: vOwn });
       }
-      const taken = recording === null ? [] : rowsOf(layers, probed, { tokens: tokens.length, form, products });
+      const taken = recording === null ? [] : rowsOf(layers, probed, { tokens: tokens.length, form, taped, products });
       return { first, module, feeds, into, taken };
     });
     return { cache, sampling, probe, recording, ids, tokens, runs };
@@ -309,7 +309,7 @@ interface TakenRows {
 function rowsOf(
   layers: readonly number[],
   probed: readonly number[],
-  { tokens, form, products }: Pick<DecodeLayersOptions, 'tokens' | 'form' | 'products'>,
+  { tokens, form, taped, products }: Pick<DecodeLayersOptions, 'tokens' | 'form' | 'taped' | 'products'>,
 ): TakenRows[] {
   const last = layers.at(-1)!;
   return Array.from({ length: tokens }, (_, token): TakenRows[] => {
@@ -318,6 +318,8 @@ function rowsOf(
       token,
       pick: (rows) => asOutput(form, name, rowsIn(rows)),
     });
+    const measured = probed.map((i) => taken(`masses.${i}`, (rows) => rows.masses.get(layers[i]!)!));
+    if (!taped) return measured;
     return [
       ...layers.flatMap((layer, i) => {
         const ofProducts = (name: keyof LayerProducts): TakenRows =>
@@ -329,8 +331,8 @@ function rowsOf(
           ...(products ? PRODUCTS.map(ofProducts) : []),
         ];
       }),
-      ...probed.map((i) => taken(`masses.${i}`, (rows) => rows.masses.get(layers[i]!)!)),
-      taken('y', (rows) => rows.layers[last + 1]?.x ?? rows.hidden),
+      ...measured,
+      taken('y', (rows) => rows.layers[last + 1]?.x ?? rows.hidden!),
     ];
   }).flat();
 }

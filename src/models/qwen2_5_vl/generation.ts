@@ -21,7 +21,7 @@ import {
   type Sampling,
 } from './decode_step.ts';
 import { createKvCache, type KvCache, setPrompt, withoutFree, withRoom } from './kv_cache.ts';
-import type { LayerProbe, Prefilled, Prompt, Qwen2_5_VLModel, Scored } from './model.ts';
+import type { LayerProbe, Prefilled, Prompt, Qwen2_5_VLModel, SampledGroup, Scored } from './model.ts';
 import type { RecordedToken, Recording } from './recording.ts';
 import { samplingHead } from './sampling.ts';
 import { headName } from './scoring.ts';
@@ -67,6 +67,12 @@ export interface Generator {
     options: GenerateOptions,
     probe?: LayerProbe,
   ): Promise<{ generated: Generated[][]; scored: Scored }>;
+  /** Measures while it samples, and keeps nothing for backward. */
+  generateAndMeasure(
+    prompts: readonly Prompt[],
+    options: GenerateOptions,
+    probe: LayerProbe,
+  ): Promise<{ generated: Generated[][]; completions: Scored['completions'] }>;
   release(): Promise<void>;
 }
 
@@ -144,7 +150,7 @@ export function createGenerator(
     const prefilled = await model.prefill(
       prompts,
       (layer, group, k, v) => setPrompt(cache, layer, group, k, v),
-      recording ?? undefined,
+      recording === null || recording.keeps === 'masses' ? undefined : recording,
     );
     const all = prompts.flatMap((_, group) =>
       Array.from({ length: count }, (_, completion) =>
@@ -194,26 +200,29 @@ export function createGenerator(
   return {
     generate: (prompts, options) => rollOut(async () => (await sample(prompts, options)).generated),
 
-    generateAndScore: (prompts, options, probe) => rollOut(() => sampleAndScore(prompts, options, probe)),
+    generateAndScore: (prompts, options, probe) =>
+      rollOut(async () => {
+        const { count, maxNewTokens: maxTokens, temperature } = options;
+        const { generated, prefilled, recording } = await sample(prompts, options, probe, (steps) =>
+          model.record(prompts, { count, maxTokens, steps }, 'tape', probe),
+        );
+        const scored = model.scoredFrom(recording!, prefilled, sampledGroups(prompts, generated), temperature);
+        return { generated, scored };
+      }),
+
+    generateAndMeasure: (prompts, options, probe) =>
+      rollOut(async () => {
+        const { count, maxNewTokens: maxTokens } = options;
+        const { generated, recording } = await sample(prompts, options, probe, (steps) =>
+          model.record(prompts, { count, maxTokens, steps }, 'masses', probe),
+        );
+        return { generated, completions: model.measuredFrom(recording!, sampledGroups(prompts, generated)) };
+      }),
 
     async release() {
       await Promise.all([decode.release(), samplers.release()]);
     },
   };
-
-  async function sampleAndScore(prompts: readonly Prompt[], options: GenerateOptions, probe?: LayerProbe) {
-    const { count, maxNewTokens: maxTokens } = options;
-    const { generated, prefilled, recording } = await sample(prompts, options, probe, (steps) =>
-      model.record(prompts, { count, maxTokens, steps }, probe),
-    );
-    const groups = prompts.map((prompt, g) => ({
-      ...prompt,
-      completions: generated[g]!.map(({ ids }) => ids),
-      logps: generated[g]!.map(({ logps }) => logps),
-      entropies: generated[g]!.map(({ entropies }) => entropies),
-    }));
-    return { generated, scored: model.scoredFrom(recording!, prefilled, groups, options.temperature) };
-  }
 }
 
 // --- internal ---
@@ -262,6 +271,15 @@ function generatedOf({ ids, logps, entropies, finished }: Row): Generated {
     finished,
   };
 }
+
+/** Prompts with their completions, as the model knows sampled groups. */
+const sampledGroups = (prompts: readonly Prompt[], generated: readonly Generated[][]): SampledGroup[] =>
+  prompts.map((prompt, g) => ({
+    ...prompt,
+    completions: generated[g]!.map(({ ids }) => ids),
+    logps: generated[g]!.map(({ logps }) => logps),
+    entropies: generated[g]!.map(({ entropies }) => entropies),
+  }));
 
 const placesOf = (live: readonly Row[]): Int32Array => Int32Array.from(live, ({ place }) => place);
 

@@ -87,14 +87,17 @@ export interface Qwen2_5_VLModel extends PolicyModel {
    * overwritten by the next layer. A recording keeps the prompts' rows for backward.
    */
   prefill(prompts: readonly Prompt[], onKeysAndValues: OnKeysAndValues, recording?: Recording): Promise<Prefilled>;
-  /** Room for the rows of prompts and of the completions that will be sampled from them. */
+  /** Room for the rows of prompts and of the completions that will be sampled from them, or for what is measured of them. */
   record(
     prompts: readonly Prompt[],
     room: Pick<RecordingShape, 'count' | 'maxTokens' | 'steps'>,
+    keeps: 'masses' | 'tape',
     probe?: LayerProbe,
   ): Recording;
   /** What `score` with `keep` would return for sampled completions, from the rows that sampling has computed already. */
   scoredFrom(recording: Recording, prefilled: Prefilled, sampled: readonly SampledGroup[], temperature: number): Scored;
+  /** The same of a recording that keeps masses alone: there is nothing for backward. */
+  measuredFrom(recording: Recording, sampled: readonly SampledGroup[]): Scored['completions'];
   /** Attention implementation in force. */
   implementation(): AttentionImplementation;
   /**
@@ -209,18 +212,20 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
     backward: (tape, dLogps) => exclusive(() => backward(tape, dLogps)),
     forward: (kwargs) => exclusive(() => plainForward(kwargs)),
     prefill: (prompts, onKeysAndValues, recording) => exclusive(() => prefill(prompts, onKeysAndValues, recording)),
-    record(prompts, room, probe) {
+    record(prompts, room, keeps, probe) {
       const promptLengths = prompts.map(({ promptIds }) => promptIds.length);
+      const products = keeps === 'tape' && decideProducts(recordedRows({ promptLengths, ...room }));
       return createRecording(sizes.text, workspace, {
         promptLengths,
         ...room,
         probedLayers: probe?.layers ?? [],
         spans: probe?.spans ?? 0,
-        products: decideProducts(recordedRows({ promptLengths, ...room })),
+        keeps: keeps === 'masses' ? 'masses' : products ? 'products' : 'rows',
         logpsBytes: RECORDED_LOGPS_BYTES,
       });
     },
     scoredFrom,
+    measuredFrom: (recording, sampled) => sampledCompletions(sampled, recording.finish(lengthsOf(sampled)).masses),
 
     async release() {
       await Promise.all([decoder, vision, scoring, logits].map((part) => part.release()));
@@ -294,16 +299,10 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
     temperature: number,
   ): Scored {
     const batch = packGroups(sampled.map((group) => toPack(group, false)));
-    const { layers, hidden, order, masses, logps } = recording.finish(
-      sampled.map((group) => group.completions.map(({ length }) => length)),
-    );
-    const joined = (pick: (group: SampledGroup) => readonly Float32Array[]): Float32Array =>
-      Float32Array.from(sampled.flatMap((group) => pick(group).flatMap((row) => [...row])));
-    const completions = perCompletion(sampled, {
-      logps: joined(({ logps }) => logps),
-      entropies: joined(({ entropies }) => entropies),
-      masses,
-    });
+    const { masses, rows: recorded } = recording.finish(lengthsOf(sampled));
+    if (recorded === null) throw new Error('internal: a recording of masses alone is nothing to learn from');
+    const { layers, hidden, order, logps } = recorded;
+    const completions = sampledCompletions(sampled, masses);
     const predictions = predictionsOf(batch, completionsOf(sampled));
     const { outputRows } = predictions;
     const decoderTape: DecoderTape = {
@@ -434,6 +433,23 @@ function withPositions({ promptIds, images, completions, positions }: Group, siz
 /** Values of all completion tokens in packed order, cut into completions. */
 const completionsOf = (groups: readonly Pick<Group, 'completions'>[]): (readonly Ids[])[] =>
   groups.map(({ completions }) => completions);
+
+const lengthsOf = (groups: readonly SampledGroup[]): number[][] =>
+  groups.map(({ completions }) => completions.map(({ length }) => length));
+
+/** Completions with what the sampler knew of their tokens, and masses [tokens, spans] of all of them. */
+function sampledCompletions(
+  sampled: readonly SampledGroup[],
+  masses: ReadonlyMap<number, FloatTensor>,
+): ScoredCompletion[][] {
+  const joined = (pick: (group: SampledGroup) => readonly Float32Array[]): Float32Array =>
+    Float32Array.from(sampled.flatMap((group) => pick(group).flatMap((row) => [...row])));
+  return perCompletion(sampled, {
+    logps: joined(({ logps }) => logps),
+    entropies: joined(({ entropies }) => entropies),
+    masses,
+  });
+}
 
 function perCompletion(
   groups: readonly Pick<Group, 'completions'>[],

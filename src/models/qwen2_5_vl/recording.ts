@@ -1,6 +1,6 @@
 /**
- * Keeps, while completions are sampled, what backward needs of every row: each block's input and attention
- * result, and results of its products unless they are to be computed again.
+ * Keeps, while completions are sampled, what is measured of every row, and what backward needs of it: each block's input
+ * and attention result, and results of its products unless they are to be computed again.
  * Rows lie in the order in which they are computed, the prompts' first, and a decode step writes them where they stay; which
  * row is whose is put together once the completions have ended.
  */
@@ -19,28 +19,32 @@ export interface RecordingShape {
   /** Layers whose attention masses are measured, on this many spans. */
   readonly probedLayers: readonly number[];
   readonly spans: number;
-  /** Keep results of products as well. */
-  readonly products: boolean;
-  /** Keep the log-probabilities of all tokens wherever one is drawn, if they take at most so many bytes. */
+  /** Attention masses alone; rows for backward; or results of products as well. */
+  readonly keeps: 'masses' | 'rows' | 'products';
+  /** With rows, keep the log-probabilities of all tokens wherever one is drawn, if they take at most so many bytes. */
   readonly logpsBytes: number;
 }
 
 /** What is left when the completions have ended. */
 export interface Recorded {
+  /** Layer -> [tokens of completions, spans] */
+  readonly masses: ReadonlyMap<number, FloatTensor>;
+  readonly rows: RecordedRows | null;
+}
+
+export interface RecordedRows {
   /** Of all rows in the order in which they were computed. */
   readonly layers: readonly LayerTape[];
   /** Of the same rows, output of the last block; of a prompt only its last row is set. */
   readonly hidden: FloatTensor;
   /** Where the rows of a packed batch lie among them, those of last tokens left out: [rows]. */
   readonly order: Int32Array;
-  /** Layer -> [tokens of completions, spans] */
-  readonly masses: ReadonlyMap<number, FloatTensor>;
   /** [tokens of completions, vocab] */
   readonly logps: FloatTensor | null;
 }
 
 export interface Recording {
-  readonly products: boolean;
+  readonly keeps: RecordingShape['keeps'];
   /** Whether log-probabilities are kept. */
   readonly logps: boolean;
   /** Rows of all prompts, one prompt after another, for a forward over them to write. */
@@ -62,8 +66,8 @@ export interface TokenRows {
   /** The first of them among all. */
   readonly first: number;
   readonly layers: readonly LayerTape[];
-  /** Output of the last layer [places, hidden]. */
-  readonly hidden: FloatTensor;
+  /** Output of the last layer [places, hidden]; null where no rows are kept. */
+  readonly hidden: FloatTensor | null;
   /** Probed layer -> [places, spans] */
   readonly masses: ReadonlyMap<number, FloatTensor>;
 }
@@ -84,34 +88,61 @@ export const recordedRows = ({
   sumOf(promptLengths) + promptLengths.length * count * steps;
 
 export function createRecording(config: TextConfig, workspace: Workspace, shape: RecordingShape): Recording {
-  const { promptLengths, count, maxTokens, steps, probedLayers, spans, products, logpsBytes } = shape;
+  const { promptLengths, count, maxTokens, steps, probedLayers, spans, keeps, logpsBytes } = shape;
   const { hiddenSize, numHiddenLayers, vocabSize } = config;
+  const taped = keeps !== 'masses';
   const completions = promptLengths.length * count;
   const promptRows = sumOf(promptLengths);
   const capacity = recordedRows(shape);
   const buffer = (name: string, width: number): FloatTensor => workspace.get(`recorded.${name}`, capacity, width);
-  const layers = Array.from({ length: numHiddenLayers }, (_, layer) =>
-    createLayerTape(config, (name, width) => buffer(`${layer}.${name}`, width), products),
+  const layers = Array.from({ length: taped ? numHiddenLayers : 0 }, (_, layer) =>
+    createLayerTape(config, (name, width) => buffer(`${layer}.${name}`, width), keeps === 'products'),
   );
   const between = (start: number, end: number): LayerTape[] =>
     layers.map((layer) => mapTape(layer, (_, tensor) => rowsOf(tensor, start, end)));
-  const hidden = buffer('hidden', hiddenSize);
+  const hidden = taped ? buffer('hidden', hiddenSize) : null;
   const masses = new Map(
     probedLayers.map((layer) => [layer, workspace.get(`recorded.${layer}.masses`, completions * steps, spans)]),
   );
   const tokens = completions * maxTokens;
-  const logps = 4 * tokens * vocabSize <= logpsBytes ? workspace.get('recorded.logps', tokens, vocabSize) : null;
+  const keepsLogps = taped && 4 * tokens * vocabSize <= logpsBytes;
+  const logps = keepsLogps ? workspace.get('recorded.logps', tokens, vocabSize) : null;
 
   const indexOf = ({ group, completion, t }: RecordedToken): number => (group * count + completion) * maxTokens + t;
   /** Row of each token, of completions of full length. */
   const rowOfToken = new Int32Array(tokens).fill(NOT_COMPUTED);
   let used = promptRows;
 
+  const piecesOf = (lengths: readonly (readonly number[])[]): { start: number; length: number }[] =>
+    lengths.flat().map((length, i) => ({ start: i * maxTokens, length }));
+  const rowsOfPiece = (start: number, length: number): Int32Array => rowOfToken.subarray(start, start + length);
+
+  function finishRows(hidden: FloatTensor, lengths: readonly (readonly number[])[]): RecordedRows {
+    const pieces = piecesOf(lengths);
+    let prompt = 0;
+    const order = joined(
+      lengths.flatMap((group, g) => [
+        Int32Array.from({ length: promptLengths[g]! }, () => prompt++),
+        ...pieces
+          .slice(g * count, g * count + group.length)
+          .map(({ start, length }) => rowsOfPiece(start, Math.max(0, length - 1))),
+      ]),
+    );
+    if (order.includes(NOT_COMPUTED)) throw new Error('internal: a token was sampled whose row is not recorded');
+    return {
+      layers: between(0, used),
+      hidden: rowsOf(hidden, 0, used),
+      order,
+      logps: logps && together(logps, pieces),
+    };
+  }
+
   return {
-    products,
-    logps: logps !== null,
+    keeps,
+    logps: keepsLogps,
     promptLayers: between(0, promptRows),
     promptsHidden(rows) {
+      if (hidden === null) throw new Error('internal: this recording keeps no rows');
       let end = 0;
       for (const [g, length] of promptLengths.entries()) {
         end += length;
@@ -124,7 +155,7 @@ export function createRecording(config: TextConfig, workspace: Workspace, shape:
       return {
         first,
         layers: between(first, end),
-        hidden: rowsOf(hidden, first, end),
+        hidden: hidden && rowsOf(hidden, first, end),
         masses: new Map(
           [...masses].map(([layer, tensor]) => [layer, rowsOf(tensor, first - promptRows, end - promptRows)]),
         ),
@@ -138,32 +169,16 @@ export function createRecording(config: TextConfig, workspace: Workspace, shape:
       logps.data.set(rowsOf(rows, place, place + 1).data, indexOf(token) * vocabSize);
     },
     finish(lengths) {
-      const pieces = lengths.flat().map((length, i) => ({ start: i * maxTokens, length }));
-      const rowsOfPiece = (start: number, length: number): Int32Array => rowOfToken.subarray(start, start + length);
-      let prompt = 0;
-      const order = joined(
-        lengths.flatMap((group, g) => [
-          Int32Array.from({ length: promptLengths[g]! }, () => prompt++),
-          ...pieces
-            .slice(g * count, g * count + group.length)
-            .map(({ start, length }) => rowsOfPiece(start, Math.max(0, length - 1))),
-        ]),
-      );
-      if (order.includes(NOT_COMPUTED)) throw new Error('internal: a token was sampled whose row is not recorded');
-      const rowsOfTokens = joined(pieces.map(({ start, length }) => rowsOfPiece(start, length))).map(
-        (row) => row - promptRows,
-      );
+      // Rows of last tokens are computed only where masses are measured.
+      const measured =
+        masses.size === 0 ? [] : piecesOf(lengths).map(({ start, length }) => rowsOfPiece(start, length));
+      const rowsMeasured = joined(measured).map((row) => row - promptRows);
+      if (rowsMeasured.some((row) => row < 0)) throw new Error('internal: a token was sampled that was not measured');
+      const measuresOf = (tensor: FloatTensor): FloatTensor =>
+        gatherRows(tensor, rowsMeasured, zeros(rowsMeasured.length, spans));
       return {
-        layers: between(0, used),
-        hidden: rowsOf(hidden, 0, used),
-        order,
-        masses: new Map(
-          [...masses].map(([layer, tensor]) => [
-            layer,
-            gatherRows(tensor, rowsOfTokens, zeros(rowsOfTokens.length, spans)),
-          ]),
-        ),
-        logps: logps && together(logps, pieces),
+        masses: new Map([...masses].map(([layer, tensor]) => [layer, measuresOf(tensor)])),
+        rows: hidden && finishRows(hidden, lengths),
       };
     },
   };

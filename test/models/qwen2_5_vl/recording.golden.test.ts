@@ -83,11 +83,15 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
     );
     // Stop ids that come by chance at temperature 1: completions of different lengths.
     const stopIds = ends ? Array.from({ length: 60 }, (_, i) => 10 * i) : [];
-    const { generated, scored } = await generator.generateAndScore(
-      prompts,
-      { count: 4, maxNewTokens, temperature: 1.3, stopIds, bannedIds: [imageTokenId], random: createRandom(3) },
-      probed ? probe : undefined,
-    );
+    const options = {
+      count: 4,
+      maxNewTokens,
+      temperature: 1.3,
+      stopIds,
+      bannedIds: [imageTokenId],
+      random: createRandom(3),
+    };
+    const { generated, scored } = await generator.generateAndScore(prompts, options, probed ? probe : undefined);
     const lengths = generated.flat().map(({ ids }) => ids.length);
     if (!ends) expect(new Set(lengths)).toEqual(new Set([maxNewTokens]));
     else if (maxNewTokens > 2) expect(new Set(lengths).size).toBeGreaterThan(2);
@@ -106,6 +110,12 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
       for (const [layer, masses] of got.masses) {
         errors.masses = Math.max(errors.masses, largestDifference(masses, expected.masses.get(layer)!));
       }
+    }
+    if (probed) {
+      // Measured while sampling, with nothing kept: the same in every bit.
+      const measured = await generator.generateAndMeasure(prompts, options, probe);
+      expect(measured.generated).toEqual(generated);
+      expect(measured.completions).toEqual(scored.completions);
     }
     const fromForward = await gradients(model, plain);
     for (const [name, expected] of fromForward) {
@@ -137,7 +147,8 @@ test.each(goldenCheckpoints())('products are kept as long as they do not take to
   const golden = readCases(checkpoint).find(({ image_grid_thw }) => image_grid_thw === null)!;
   const prompt = groupOf(golden, [], []);
   const model = await loadModel(checkpoint, { gradientCheckpointing: null });
-  const keeps = (steps: number): boolean => model.record([prompt], { count: 8, maxTokens: 1, steps }).products;
+  const keeps = (steps: number): boolean =>
+    model.record([prompt], { count: 8, maxTokens: 1, steps }, 'tape').keeps === 'products';
   const largest = Math.floor((2 ** 28 / productBytes(model.sizes.text, 1) - prompt.promptIds.length) / 8);
   expect(keeps(64)).toBe(true);
   expect(model.productRoom).toBe(0);
