@@ -195,8 +195,8 @@ interface Measured {
 const RECTANGLE_SCORES = 2 ** 20;
 
 /**
- * The groups as they are run. A prompt with one completion right behind it is one causal sequence; neighbours of that kind
- * lie side by side in one run, as completions of an empty prompt.
+ * The groups as they are run. A prompt alone, or with one completion right behind it, is one causal sequence; neighbours
+ * of that kind lie side by side in one run, as completions of an empty prompt.
  */
 function sideBySide(groups: readonly PackedGroup[]): PackedGroup[] {
   const runs: PackedGroup[] = [];
@@ -220,7 +220,7 @@ function sideBySide(groups: readonly PackedGroup[]): PackedGroup[] {
     longest = 0;
   };
   for (const group of groups) {
-    if (group.completions.length !== 1) {
+    if (group.completions.length > 1) {
       flush();
       runs.push(group);
       continue;
