@@ -213,12 +213,13 @@ export async function openStepBench(model: string, variant: Variant, say: (line:
       const vision = await timed(() => policy.model.images.encode(prompt.images, false));
 
       const sampled = await sample(prompt, name, false);
-      // What is compared takes turns in going first: whoever is first finds the caches cold. The attention reward and the
-      // step without it are neighbours, since a machine is not the same seconds later.
-      const parts = [...VARIANTS.filter((other) => other !== variant), 'look', variant] as const;
+      // The attention reward and the step without it are neighbours, since a machine is not the same seconds later, and
+      // take turns in going first: whoever is first finds the caches cold.
+      const others = VARIANTS.filter((other) => other !== variant);
+      const compared = repetition % 2 === 0 ? (['look', variant] as const) : ([variant, 'look'] as const);
       const variants: Partial<Record<Variant, VariantSample>> = {};
       let attention: StepSample['attention'] | undefined;
-      for (const what of repetition % 2 === 0 ? parts : [...parts].reverse()) {
+      for (const what of [...compared, ...others]) {
         parameters.zeroGradients();
         if (what === 'look') attention = await look(sampled, name);
         else variants[what] = await run(what, sampled, name);

@@ -51,7 +51,7 @@ export function createEmitter(carriers: readonly { name: string; shape: Shape }[
   const sizes = new Map<string, string>();
 
   const node: Emitter['node'] = (opType, inputs, attributes = {}, domain = '', outputs = 1) => {
-    const key = JSON.stringify([domain, opType, inputs, attributes, outputs]);
+    const key = JSON.stringify([domain, opType, inputs, attributes, outputs], exactNumber);
     const known = made.get(key);
     if (known !== undefined) return known;
     const output = `v:${nodes.length}`; // the colon keeps these apart from what callers name 'v0'
@@ -109,3 +109,11 @@ export function createEmitter(carriers: readonly { name: string; shape: Shape }[
     },
   };
 }
+
+// --- internal ---
+
+/** Numbers that JSON does not tell apart: -0, infinities and NaN. */
+const exactNumber = (_: string, value: unknown): unknown =>
+  typeof value === 'number' && (Object.is(value, -0) || !Number.isFinite(value))
+    ? `number ${1 / value} ${value}`
+    : value;

@@ -24,8 +24,8 @@ export interface LoweredGraph {
   readonly name: string;
   readonly inputs: readonly Port[];
   readonly outputs: readonly Port[];
-  /** What is known of results on the way: the runtime does not find out all sizes by itself. */
-  readonly known: readonly Port[];
+  /** Sizes of what is neither: the runtime plans memory by them, and does not find out all by itself. */
+  readonly intermediates: readonly Port[];
   readonly nodes: readonly OnnxNode[];
   readonly constants: readonly OnnxConstant[];
 }
@@ -47,16 +47,16 @@ export function lower(graph: Graph): LoweredGraph {
   const nodes = nameOutputs(graph, emitter.nodes, names);
   const fed = new Set(nodes.flatMap((node) => node.inputs));
   const made = new Set(nodes.flatMap((node) => node.outputs));
-  const known = new Map<string, Port>();
+  const intermediates = new Map<string, Port>();
   for (const value of order) {
     const name = names.get(value)!;
-    if (made.has(name)) known.set(name, port(name, value));
+    if (made.has(name)) intermediates.set(name, port(name, value));
   }
   return {
     name: graph.name,
     inputs: inputs.filter(({ name }) => fed.has(name)),
     outputs: Object.entries(graph.outputs).map(([name, value]) => port(name, value)),
-    known: [...known.values()],
+    intermediates: [...intermediates.values()],
     nodes,
     constants: emitter.constants,
   };

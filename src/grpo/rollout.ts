@@ -64,7 +64,7 @@ export async function scoredRollout(
   return { groups: toGroups(prompts, generated, tools.template), scored };
 }
 
-/** The same, measured while it is sampled, where nothing is learned from it. */
+/** Like `rollout`; attention is measured while it samples, for who learns nothing from it. */
 export async function measuredRollout(
   prompts: readonly PromptOfRow[],
   sampling: Sampling,

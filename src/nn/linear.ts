@@ -36,8 +36,7 @@ export const linearFewRows: Linear = (x, weight, bias) => {
 };
 
 /** The same for few rows, [1, 1, n, in] -> [1, 1, n, out], and a weight in blocks, which is streamed faster. */
-export const linearInBlocks: Linear = (x, weight, bias) =>
-  blocksToRows(blockedLinear(rowsToBlocks(x), weight, { bias }));
+const linearInBlocks: Linear = (x, weight, bias) => blocksToRows(blockedLinear(rowsToBlocks(x), weight, { bias }));
 
 export const LINEAR: Readonly<Record<WeightForm, Linear>> = {
   right: linear,

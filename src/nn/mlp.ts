@@ -21,7 +21,7 @@ export interface GatedMlp {
 export interface GatedMlpValues {
   readonly gate: Value;
   readonly up: Value;
-  /** [n, h] */
+  /** [n, h]; in blocks [1, h, 1, n] */
   readonly out: Value;
 }
 

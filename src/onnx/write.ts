@@ -22,7 +22,7 @@ export function writeModel(graph: LoweredGraph, sequence?: string): Uint8Array {
       initializer: graph.constants.map(writeConstant),
       input: graph.inputs.map(writePort),
       output: [...sequences.map(writeSequencePort), ...graph.outputs.map(writePort)],
-      valueInfo: graph.known.map(writePort),
+      valueInfo: graph.intermediates.map(writePort),
     },
   };
   return ModelProto.encode(ModelProto.fromObject(model)).finish();

@@ -44,9 +44,10 @@ export async function evaluate(args: RlhfArguments, rows: RowSource, tools: Eval
   /** Completions, and what an attention reward asks of them. */
   const sampled = async (prompts: readonly PromptOfRow[], stream: Random): Promise<Sampled> => {
     const sampler = { generator, template, random: stream, signal };
-    if (!measures) return { groups: await rollout(prompts, sampling, sampler), completions: null };
+    if (!measures) return { groups: await rollout(prompts, sampling, sampler), measured: null };
     const probe = tdrProbe(probedPrompts(prompts), visual, config.text.numHiddenLayers);
-    return measuredRollout(prompts, sampling, sampler, probe);
+    const { groups, completions } = await measuredRollout(prompts, sampling, sampler, probe);
+    return { groups, measured: completions };
   };
   // completions alone: the images of all rows would not fit into memory
   const completions: Completion[] = [];
@@ -59,8 +60,8 @@ export async function evaluate(args: RlhfArguments, rows: RowSource, tools: Eval
     );
     const prompts = encoded.filter((prompt) => prompt !== null);
     if (prompts.length === 0) continue;
-    const { groups: part, completions: scored } = await sampled(prompts, random.fork(`${first}`));
-    const judged = await untilAborted(judge(part, scored, judging), signal);
+    const { groups: part, measured } = await sampled(prompts, random.fork(`${first}`));
+    const judged = await untilAborted(judge(part, measured, judging), signal);
     completions.push(...part.flatMap((group) => group.completions));
     judgedParts.push(judged);
     // A reward logs means of its call; calls count by the completions they judged.
@@ -89,6 +90,6 @@ export async function evaluate(args: RlhfArguments, rows: RowSource, tools: Eval
 
 interface Sampled {
   readonly groups: readonly RolloutGroup[];
-  /** With attention masses; null where nobody asks for them. */
-  readonly completions: Scored['completions'] | null;
+  /** The completions with attention masses; null where nobody asks for them. */
+  readonly measured: Scored['completions'] | null;
 }

@@ -33,7 +33,7 @@ export interface JudgeOptions {
 }
 
 /**
- * @param scored the same completions from a forward with a TDR probe, per group; null if none was made
+ * @param scored the same completions measured by a TDR probe, in a forward or while they were sampled, per group; or null
  * @throws SightlineError of a reward that throws or returns what it must not
  */
 export async function judge(

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { createEmitter } from '../../src/graph/emitter.ts';
 import { type Graph, lower } from '../../src/graph/graph.ts';
 import { add, exp, mul, square } from '../../src/graph/ops/elementwise.ts';
 import { permuteRows } from '../../src/graph/ops/gather.ts';
@@ -21,6 +22,30 @@ async function run(graph: Graph, feeds: Record<string, readonly number[]>): Prom
   await executable.release();
   return Object.fromEntries(Object.entries(results).map(([name, { data }]) => [name, [...data]]));
 }
+
+describe('equal nodes', () => {
+  test('are written once, however often their values were built', async () => {
+    const graph = { name: 'g', inputs: { x }, outputs: { out: add(mul(exp(x), 2), square(exp(x))) } };
+    expect(kinds(graph).filter((kind) => kind === 'Exp')).toHaveLength(1);
+    expect((await run(graph, { x: [0, 1] })).out![1]).toBeCloseTo(2 * Math.E + Math.E ** 2, 5);
+  });
+
+  test('give every output its own tensor', async () => {
+    const graph = { name: 'g', inputs: { x }, outputs: { a: exp(x), b: exp(x) } };
+    const { a, b } = await run(graph, { x: [0, 1] });
+    expect(a).toEqual(b);
+  });
+
+  test('are those with equal attributes, signs of zero and infinities included', () => {
+    const emitter = createEmitter([]);
+    const of = (alpha: number): string => emitter.node('Elu', ['x'], { alpha: { float: alpha } });
+    const names = [1, 0, -0, Infinity, -Infinity, Number.NaN].map(of);
+    expect(new Set(names).size).toBe(6);
+    expect(of(1)).toBe(names[0]);
+    expect(emitter.node('Elu', ['x'], { alpha: { float: 1 } }, 'com.microsoft')).not.toBe(names[0]);
+    expect(emitter.node('Split', ['x'], {}, '', 2)).not.toBe(emitter.node('Split', ['x'], {}, '', 3));
+  });
+});
 
 describe('inputs', () => {
   test('any value can be declared an input: nothing behind it is computed', async () => {

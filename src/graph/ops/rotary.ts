@@ -36,10 +36,12 @@ export function rotary(x: Value, cos: Value, sin: Value, heads: number): Value {
     shape: x.shape,
     emit: (emitter, [rows, cosName, sinName]) => {
       // ONNX Runtime's kernel looks angles up by position id; row i's own angles are row i of the table.
-      const zero = emitter.constant('int64', [1], [0]);
+      const start = emitter.constant('int64', [1], [0]);
       const turn = (batch: string): string =>
-        emitter.node('RotaryEmbedding', [batch, zero, cosName!, sinName!], { num_heads: heads }, 'com.microsoft');
-      return batched ? turn(rows!) : emitter.node('Squeeze', [turn(emitter.node('Unsqueeze', [rows!, zero])), zero]);
+        emitter.node('RotaryEmbedding', [batch, start, cosName!, sinName!], { num_heads: heads }, 'com.microsoft');
+      if (batched) return turn(rows!);
+      const axes = emitter.constant('int64', [1], [0]);
+      return emitter.node('Squeeze', [turn(emitter.node('Unsqueeze', [rows!, axes])), axes]);
     },
     // A turn is orthogonal: its transpose turns back.
     vjp: (dy) => [() => rotary(dy, cos, neg(sin), heads), null, null],

@@ -14,7 +14,7 @@ export type NameOf = (param: string) => string;
 /** The tensor of a canonical name, which a module takes in this shape. */
 export type TensorOf = (name: string, shape: Shape) => FloatTensor;
 
-/** @param tensorOf where the tensors are, if some are not the parameters' own */
+/** @param tensorOf where the tensors are, if some are not the parameters' own: the same for a module at every call */
 export function weightsOf(
   compiled: CompiledModule,
   parameters: Parameters,

@@ -7,9 +7,10 @@ import { weightToBlocks } from '../../graph/ops/blocked.ts';
 import { input } from '../../graph/value.ts';
 import { channelBlock } from '../../runtime/channel_block.ts';
 import { compile, pin, type RuntimeOptions } from '../../runtime/session.ts';
-import { type FloatTensor, view, zeros } from '../../runtime/tensor.ts';
+import { type FloatTensor, rows, view, zeros } from '../../runtime/tensor.ts';
 import { createPause } from '../../util/pauses.ts';
 import type { Parameters } from './parameters.ts';
+import { piecesOf } from './pieces.ts';
 
 export interface BlockedWeights {
   /** The copy of a weight [out, in], as [out, in, 1, 1]. */
@@ -29,12 +30,15 @@ export async function createBlockedWeights(
   const sizes = new Map(names.map((name) => [name, parameters.shape(name) as readonly [out: number, inner: number]]));
   if (block === null || [...sizes.values()].flat().some((size) => size % block !== 0)) return null;
   const executable = await compile(copy(), runtime);
-  const copies = [...sizes].map(([name, [out, inner]]) => ({
-    name,
-    weight: pin(view(parameters.value(name), 1, out, 1, inner)),
-    blocks: pin(zeros(1, out, 1, inner)),
-  }));
-  const values = new Map(copies.map(({ name, blocks }) => [name, view(blocks, ...sizes.get(name)!, 1, 1)]));
+  const values = new Map([...sizes].map(([name, [out, inner]]) => [name, zeros(out, inner, 1, 1)]));
+  const pieces = [...sizes].flatMap(([name, [out, inner]]) => {
+    // Whole blocks of outputs: each lies in one piece, on both sides.
+    const most = block * Math.max(1, Math.floor(PIECE_BYTES / (4 * inner * block)));
+    return piecesOf(out, most).map(({ start, end }) => {
+      const cut = (tensor: FloatTensor): FloatTensor => pin(view(rows(tensor, start, end), 1, end - start, 1, inner));
+      return { weight: cut(parameters.value(name)), blocks: cut(values.get(name)!) };
+    });
+  });
   return {
     value(name) {
       const tensor = values.get(name);
@@ -43,7 +47,7 @@ export async function createBlockedWeights(
     },
     async refresh() {
       const pause = createPause();
-      for (const { weight, blocks } of copies) {
+      for (const { weight, blocks } of pieces) {
         await pause();
         await executable.run({ weight }, { blocks });
       }
@@ -53,6 +57,9 @@ export async function createBlockedWeights(
 }
 
 // --- internal ---
+
+/** Weights copied in one run: some 2 ms. */
+const PIECE_BYTES = 16 * 2 ** 20;
 
 function copy(): Graph {
   const weight = input('weight', [1, 'out', 1, 'in']);

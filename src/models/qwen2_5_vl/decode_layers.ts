@@ -46,7 +46,7 @@ export interface DecodeLayersOptions {
  * is the module's), `t.o.i` [G*R, heads * d], `t.y`, and with products all of a `LayerProducts` as `t.q.i` and so on. With
  * sampling, what the sampling head returns, as `t.id` and so on. `t.cos`, `t.sin` [G*R, d / 2]; `t.unseen` [G, P + T].
  *
- * With weights in blocks, rows that are kept have further axes of one in front: `asOutput`.
+ * With weights in blocks, rows that come out have axes of one in front: `asOutput`.
  */
 export function decodeLayers(config: TextConfig, options: DecodeLayersOptions): Module {
   const { count, tokens, form, embeds, sampling, taped, products, probed, spans } = options;
@@ -61,7 +61,7 @@ export function decodeLayers(config: TextConfig, options: DecodeLayersOptions): 
     'self_attn.qkv_proj.bias': [queryWidth + 2 * keyWidth],
   };
   const inBlocks = form === 'blocks';
-  const after = inBlocks ? attentionOutputInBlocks(config) : attentionOutput(config, form === 'left');
+  const after = inBlocks ? attentionOutputInBlocks(config) : attentionOutput(config, form);
   const head = sampling === null ? null : samplingHead(config, sampling, form, 'G*R');
   const { uniform, ...standing } = head?.constants ?? {};
 
@@ -163,8 +163,12 @@ export function decodeLayers(config: TextConfig, options: DecodeLayersOptions): 
   };
 }
 
-/** Rows [n, c] as the module gives the output of that name, e.g. `gate.3`, from weights of this form. */
+/**
+ * Rows [n, c] as the module gives the output of that name, e.g. `gate.3`, from weights of this form: of blocks [1, 1, n, c],
+ * but q, k and v, which were turned between rows and heads, [1, n, c]. Masses are never in blocks.
+ */
 export function asOutput(form: WeightForm, name: string, rows: FloatTensor): FloatTensor {
-  if (form !== 'blocks' || name.startsWith('masses.')) return rows;
-  return view(rows, ...(/^[qkv]\./.test(name) ? [1] : [1, 1]), ...rows.dims);
+  const [kind] = name.split('.') as [string];
+  if (form !== 'blocks' || kind === 'masses') return rows;
+  return view(rows, ...(['q', 'k', 'v'].includes(kind) ? [1] : [1, 1]), ...rows.dims);
 }

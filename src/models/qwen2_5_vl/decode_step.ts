@@ -3,7 +3,6 @@
  * model, a token in as few runs as keep the event loop alive of a large one. Reads and fills the cache. Everything goes by
  * place; at a place where no completion stands, anything may be fed, and what comes out means nothing.
  */
-import type { WeightForm } from '../../nn/linear.ts';
 import { angleTable, inverseFrequencies } from '../../nn/rope.ts';
 import { type CompiledModule, createModuleCache } from '../../runtime/compiled_module.ts';
 import { pin, type RuntimeOptions } from '../../runtime/session.ts';
@@ -75,17 +74,20 @@ export interface DecodeStep {
   tokensAtOnce(places: number, wanted: number): number;
   /** The next tokens, each drawn from the one before; the cache holds as many tokens more. */
   run(inputs: DecodeStepInputs): Promise<DecodedToken[]>;
-  /** Lets go of the last cache and recording, whose memory may have to grow, and of what the weights were. */
+  /** Lets go of the last cache and recording, whose memory may have to grow. Trained weights are copied anew after it. */
   forget(): void;
   release(): Promise<void>;
 }
 
 /** Up to this many rows it is faster to stream a weight from the left than to have it on the right (docs/log.md). */
-export const FEW_ROWS = 32;
-/** Up to this many rows a weight in blocks is faster than both. */
+const FEW_ROWS = 32;
+/** Up to this many rows a weight in blocks is faster than both (docs/log.md). */
 const BLOCK_ROWS = 128;
 
-/** What is measured for one size of models only. */
+/** Where the weights of so many rows' products are, if there is no copy of them in blocks. */
+export const formWithoutCopy = (rows: number): 'left' | 'right' => (rows <= FEW_ROWS ? 'left' : 'right');
+
+/** Sizes of models at which decoding goes another way; tests reach both sides with others. */
 export interface DecodeLimits {
   /** Weights that one run reads: some 20 ms of streaming, in which nothing else happens. The last has the head as well. */
   readonly runBytes: number;
@@ -146,24 +148,23 @@ export function createDecodeStep(
   const moduleOf = (options: DecodeLayersOptions): CompiledModule =>
     modules.get(JSON.stringify(options), () => decodeLayers(config, options));
 
-  let copies: Promise<BlockedWeights | null> | undefined;
-  let copied = false;
+  let copies: BlockedWeights | null | undefined;
+  let fresh = false;
 
   /** Copies of the weights as they are in this rollout; of a large model there are none. */
   async function inBlocks(places: number): Promise<BlockedWeights | null> {
     if (!parameters.inMemory || weightBytes > copyBytes || places > BLOCK_ROWS) return null;
-    copies ??= createBlockedWeights(parameters, productNames(config), runtime);
-    const blocks = await copies;
-    if (!copied) await blocks?.refresh();
-    copied = true;
-    return blocks;
+    if (copies === undefined) copies = await createBlockedWeights(parameters, productNames(config), runtime);
+    if (!fresh) await copies?.refresh();
+    fresh = true;
+    return copies;
   }
 
   /** Everything that stays the same while the cache does. */
   async function arrange({ cache, sampling, probe, recording }: DecodeStepInputs): Promise<Arrangement> {
     const places = cache.groups.length * cache.rows;
     const blocks = await inBlocks(places);
-    const form: WeightForm = blocks !== null ? 'blocks' : places <= FEW_ROWS ? 'left' : 'right';
+    const form = blocks === null ? formWithoutCopy(places) : 'blocks';
     // Only weights in blocks have more than two axes.
     const tensorOf: TensorOf = (name, shape) => (shape.length > 2 ? blocks!.value(name) : parameters.value(name));
     const taped = recording !== null && recording.keeps !== 'masses';
@@ -266,11 +267,11 @@ export function createDecodeStep(
 
     forget() {
       arrangement = null;
-      copied = false;
+      if (parameters.trained.length > 0) fresh = false;
     },
 
     async release() {
-      await Promise.all([modules.release(), (await copies)?.release()]);
+      await Promise.all([modules.release(), copies?.release()]);
     },
   };
 }

@@ -2,7 +2,6 @@
  * Sampling completions: prompts are computed once per group, then all live rows of all groups step together.
  * What is sampled are ids; they are kept as they are and never turned into text and back here.
  */
-import type { WeightForm } from '../../nn/linear.ts';
 import { createModuleCache } from '../../runtime/compiled_module.ts';
 import { pin, type RuntimeOptions } from '../../runtime/session.ts';
 import { floats, gatherRows, zeros } from '../../runtime/tensor.ts';
@@ -17,7 +16,7 @@ import {
   type DecodeProbe,
   type Drawn,
   drawnRows,
-  FEW_ROWS,
+  formWithoutCopy,
   type Sampling,
 } from './decode_step.ts';
 import { createKvCache, type KvCache, setPrompt, withoutFree, withRoom } from './kv_cache.ts';
@@ -67,7 +66,7 @@ export interface Generator {
     options: GenerateOptions,
     probe?: LayerProbe,
   ): Promise<{ generated: Generated[][]; scored: Scored }>;
-  /** Measures while it samples, and keeps nothing for backward. */
+  /** Like `generate`; attention is measured while it samples, and nothing is kept for backward. */
   generateAndMeasure(
     prompts: readonly Prompt[],
     options: GenerateOptions,
@@ -94,7 +93,7 @@ export function createGenerator(
   async function drawFirst({ lastHidden }: Prefilled, { live, cache }: Rollout, sampling: Sampling): Promise<Drawn> {
     const { head, banned, inverseTemperature } = sampling;
     const places = cache.groups.length * cache.rows;
-    const form: WeightForm = places <= FEW_ROWS ? 'left' : 'right';
+    const form = formWithoutCopy(places);
     const sampler = samplers.get(JSON.stringify({ head, form }), () => samplingHead(text, head, form));
     const groupOf = Int32Array.from({ length: places }, (_, place) => Math.floor(place / cache.rows));
     const hidden = gatherRows(lastHidden, groupOf, workspace.get('hidden', places, hiddenSize));
@@ -150,7 +149,7 @@ export function createGenerator(
     const prefilled = await model.prefill(
       prompts,
       (layer, group, k, v) => setPrompt(cache, layer, group, k, v),
-      recording === null || recording.keeps === 'masses' ? undefined : recording,
+      recording ?? undefined,
     );
     const all = prompts.flatMap((_, group) =>
       Array.from({ length: count }, (_, completion) =>
@@ -204,7 +203,7 @@ export function createGenerator(
       rollOut(async () => {
         const { count, maxNewTokens: maxTokens, temperature } = options;
         const { generated, prefilled, recording } = await sample(prompts, options, probe, (steps) =>
-          model.record(prompts, { count, maxTokens, steps }, 'tape', probe),
+          model.record(prompts, { count, maxTokens, steps, tape: true }, probe),
         );
         const scored = model.scoredFrom(recording!, prefilled, sampledGroups(prompts, generated), temperature);
         return { generated, scored };
@@ -214,7 +213,7 @@ export function createGenerator(
       rollOut(async () => {
         const { count, maxNewTokens: maxTokens } = options;
         const { generated, recording } = await sample(prompts, options, probe, (steps) =>
-          model.record(prompts, { count, maxTokens, steps }, 'masses', probe),
+          model.record(prompts, { count, maxTokens, steps, tape: false }, probe),
         );
         return { generated, completions: model.measuredFrom(recording!, sampledGroups(prompts, generated)) };
       }),

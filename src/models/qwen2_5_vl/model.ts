@@ -84,14 +84,13 @@ export interface Qwen2_5_VLModel extends PolicyModel {
   backward(tape: ModelTape, dLogps: Float32Array): Promise<void>;
   /**
    * Runs prompts only: calls back with each layer's keys and values of each prompt, [prompt, kvHeads * d] views that are
-   * overwritten by the next layer. A recording keeps the prompts' rows for backward.
+   * overwritten by the next layer. A recording of rows keeps the prompts' rows for backward.
    */
   prefill(prompts: readonly Prompt[], onKeysAndValues: OnKeysAndValues, recording?: Recording): Promise<Prefilled>;
   /** Room for the rows of prompts and of the completions that will be sampled from them, or for what is measured of them. */
   record(
     prompts: readonly Prompt[],
-    room: Pick<RecordingShape, 'count' | 'maxTokens' | 'steps'>,
-    keeps: 'masses' | 'tape',
+    room: Pick<RecordingShape, 'count' | 'maxTokens' | 'steps'> & { readonly tape: boolean },
     probe?: LayerProbe,
   ): Recording;
   /** What `score` with `keep` would return for sampled completions, from the rows that sampling has computed already. */
@@ -212,15 +211,15 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
     backward: (tape, dLogps) => exclusive(() => backward(tape, dLogps)),
     forward: (kwargs) => exclusive(() => plainForward(kwargs)),
     prefill: (prompts, onKeysAndValues, recording) => exclusive(() => prefill(prompts, onKeysAndValues, recording)),
-    record(prompts, room, keeps, probe) {
+    record(prompts, { tape, ...room }, probe) {
       const promptLengths = prompts.map(({ promptIds }) => promptIds.length);
-      const products = keeps === 'tape' && decideProducts(recordedRows({ promptLengths, ...room }));
+      const withRows = () => (decideProducts(recordedRows({ promptLengths, ...room })) ? 'products' : 'rows');
       return createRecording(sizes.text, workspace, {
         promptLengths,
         ...room,
         probedLayers: probe?.layers ?? [],
         spans: probe?.spans ?? 0,
-        keeps: keeps === 'masses' ? 'masses' : products ? 'products' : 'rows',
+        keeps: tape ? withRows() : 'masses',
         logpsBytes: RECORDED_LOGPS_BYTES,
       });
     },
@@ -340,8 +339,9 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
     const groups = prompts.map((prompt): Group => ({ ...prompt, completions: [] }));
     const packed = groups.map((group) => withPositions(group, sizes));
     const batch = packGroups(packed);
-    const into = recording?.promptLayers;
-    const { x, visual, encoded } = await embeddings(groups, batch, recording !== undefined, into?.[0]?.x);
+    const taped = recording?.keeps === 'masses' ? undefined : recording;
+    const into = taped?.promptLayers;
+    const { x, visual, encoded } = await embeddings(groups, batch, taped !== undefined, into?.[0]?.x);
     // Only what predicts a first token goes through the last layer's end.
     const lastRows = Int32Array.from(batch.groups, ({ prompt }) => prompt.start + prompt.length - 1);
     const { hidden } = await decoder.forward(batch, x, {
@@ -358,7 +358,7 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
     });
     const lastHidden = zeros(prompts.length, sizes.text.hiddenSize);
     lastHidden.data.set(hidden.data);
-    recording?.promptsHidden(lastHidden);
+    taped?.promptsHidden(lastHidden);
     const nextPositions = packed.map(({ promptIds, promptPositions }) => promptIds.length + promptPositions.delta);
     return { lastHidden, nextPositions, visual, images: encoded };
   }

@@ -14,9 +14,8 @@ import { logSoftmax, logSoftmaxAt } from '../../graph/ops/reduce.ts';
 import { rotary } from '../../graph/ops/rotary.ts';
 import type { Dim, Shape } from '../../graph/shape.ts';
 import type { Value } from '../../graph/value.ts';
-import { linear, linearFewRows, type WeightForm, weightShape } from '../../nn/linear.ts';
+import { LINEAR, linear, type WeightForm, weightShape } from '../../nn/linear.ts';
 import { type GatedMlp, gatedMlp, gatedMlpFewRows, gatedMlpInBlocks } from '../../nn/mlp.ts';
-
 import type { TextConfig } from './config.ts';
 import { KEPT, tapeWidths } from './layer_tape.ts';
 
@@ -59,20 +58,20 @@ export function attentionInput(config: TextConfig): Module {
 /**
  * Attention's result o [N, heads * d] back into the stream x [N, hidden], then the feed-forward layer.
  *
- * @param fewRows written for the few rows of a decode step
+ * @param form of the weights: `left` for the few rows of a decode step
  */
-export function attentionOutput(config: TextConfig, fewRows = false): Module {
+export function attentionOutput(config: TextConfig, form: 'left' | 'right' = 'right'): Module {
   const { hiddenSize: h, numAttentionHeads, headDim, rmsNormEps } = config;
   return {
     name: 'text attention output',
-    params: outputParams(config, fewRows ? 'left' : 'right'),
+    params: outputParams(config, form),
     inputs: { x: [N, h], o: [N, numAttentionHeads * headDim] },
     constants: {},
     keeps: KEPT,
     build: (w) => {
-      const attended = add(w.x!, (fewRows ? linearFewRows : linear)(w.o!, w['self_attn.o_proj.weight']!));
+      const attended = add(w.x!, LINEAR[form](w.o!, w['self_attn.o_proj.weight']!));
       const normed = rmsNorm(attended, w['post_attention_layernorm.weight']!, rmsNormEps);
-      const { gate, up, out } = (fewRows ? gatedMlpFewRows : gatedMlp)(normed, mlpOf(w));
+      const { gate, up, out } = (form === 'left' ? gatedMlpFewRows : gatedMlp)(normed, mlpOf(w));
       return { y: add(attended, out), attended, gate, up };
     },
   };
@@ -82,17 +81,13 @@ export function attentionOutput(config: TextConfig, fewRows = false): Module {
  * The same for few rows with the weights and the stream in blocks: x [1, hidden, 1, N] and o [1, 1, N, heads * d] -> y in
  * blocks; what is kept comes as rows [1, 1, N, ·].
  */
-export function attentionOutputInBlocks(config: TextConfig): Module {
-  const { hiddenSize: h, numAttentionHeads, headDim, rmsNormEps } = config;
+export function attentionOutputInBlocks(config: TextConfig): Pick<Module, 'params' | 'build'> {
   return {
-    name: 'text attention output in blocks',
     params: outputParams(config, 'blocks'),
-    inputs: { x: [1, h, 1, N], o: [1, 1, N, numAttentionHeads * headDim] },
-    constants: {},
     build: (w) => {
       const attended = blockedLinear(rowsToBlocks(w.o!), w['self_attn.o_proj.weight']!, { plus: w.x! });
       const rows = blocksToRows(attended);
-      const normed = rmsNorm(rows, w['post_attention_layernorm.weight']!, rmsNormEps);
+      const normed = rmsNorm(rows, w['post_attention_layernorm.weight']!, config.rmsNormEps);
       const { gate, up, out } = gatedMlpInBlocks(rowsToBlocks(normed), mlpOf(w), attended);
       return { y: out, attended: rows, gate: blocksToRows(gate), up: blocksToRows(up) };
     },

@@ -193,6 +193,8 @@ interface Measured {
 
 /** Scores of a rectangle of sequences, per head: bounds its memory, padding included. */
 const RECTANGLE_SCORES = 2 ** 20;
+/** A rectangle of sequences over what they would take without padding. */
+const MOST_PADDING = 2;
 
 /**
  * The groups as they are run. A prompt alone, or with one completion right behind it, is one causal sequence; neighbours
@@ -202,6 +204,7 @@ function sideBySide(groups: readonly PackedGroup[]): PackedGroup[] {
   const runs: PackedGroup[] = [];
   let waiting: Span[] = [];
   let longest = 0;
+  let scores = 0; // of the sequences themselves, padding left out
   const flush = (): void => {
     const [first] = waiting;
     if (first === undefined) return;
@@ -218,6 +221,7 @@ function sideBySide(groups: readonly PackedGroup[]): PackedGroup[] {
     );
     waiting = [];
     longest = 0;
+    scores = 0;
   };
   for (const group of groups) {
     if (group.completions.length > 1) {
@@ -226,9 +230,11 @@ function sideBySide(groups: readonly PackedGroup[]): PackedGroup[] {
       continue;
     }
     const length = group.prompt.length + group.completionRows.length;
-    if ((waiting.length + 1) * Math.max(longest, length) ** 2 > RECTANGLE_SCORES) flush();
+    const rectangle = (waiting.length + 1) * Math.max(longest, length) ** 2;
+    if (rectangle > RECTANGLE_SCORES || rectangle > MOST_PADDING * (scores + length ** 2)) flush();
     waiting.push({ start: group.prompt.start, length });
     longest = Math.max(longest, length);
+    scores += length ** 2;
   }
   flush();
   return runs;

@@ -30,6 +30,12 @@ function turned(n: number, heads: number, half: number): OpCase {
   };
 }
 
+/** The same rows with an axis of one in front. */
+function batchOfOne({ args: [rows, ...angles], ...rest }: OpCase): OpCase {
+  const { dims, shape } = rows!;
+  return { ...rest, name: 'a batch of one', args: [{ dims: [1, ...dims], shape: [1, ...shape!] }, ...angles] };
+}
+
 const one = turned(3, 2, 2);
 const [x, table] = [input('x', ['N', 8]), input('table', ['N', 2])];
 
@@ -41,6 +47,7 @@ describeOps(
       turned(1, 1, 1),
       turned(5, 3, 4),
       turned(2, 1, 20),
+      batchOfOne(turned(3, 2, 2)),
       {
         ...one,
         name: 'a cotangent that varies',

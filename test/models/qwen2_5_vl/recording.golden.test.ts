@@ -148,7 +148,7 @@ test.each(goldenCheckpoints())('products are kept as long as they do not take to
   const prompt = groupOf(golden, [], []);
   const model = await loadModel(checkpoint, { gradientCheckpointing: null });
   const keeps = (steps: number): boolean =>
-    model.record([prompt], { count: 8, maxTokens: 1, steps }, 'tape').keeps === 'products';
+    model.record([prompt], { count: 8, maxTokens: 1, steps, tape: true }).keeps === 'products';
   const largest = Math.floor((2 ** 28 / productBytes(model.sizes.text, 1) - prompt.promptIds.length) / 8);
   expect(keeps(64)).toBe(true);
   expect(model.productRoom).toBe(0);

@@ -1,0 +1,53 @@
+import { describe, expect, test } from 'vitest';
+import { createBlockedWeights } from '../../../src/models/qwen2_5_vl/blocked_weights.ts';
+import { parametersOf } from '../../../src/models/qwen2_5_vl/parameters.ts';
+import { channelBlock } from '../../../src/runtime/channel_block.ts';
+import { type FloatTensor, zeros } from '../../../src/runtime/tensor.ts';
+
+const processorsBlock = await channelBlock();
+const block = processorsBlock ?? 8;
+
+function made(out: number, inner: number): FloatTensor {
+  const tensor = zeros(out, inner);
+  for (let i = 0; i < tensor.data.length; i++) tensor.data[i] = i + 1;
+  return tensor;
+}
+
+/** A weight [out, in] with its outputs in blocks. */
+const inBlocks = ({ data, dims: [out, inner] }: FloatTensor): number[] =>
+  Array.from({ length: out! * inner! }, (_, at) => {
+    const [b, i, o] = [Math.floor(at / (inner! * block)), Math.floor(at / block) % inner!, at % block];
+    return data[(b * block + o) * inner! + i]!;
+  });
+
+async function copiesOf(tensors: Record<string, FloatTensor>) {
+  const parameters = parametersOf(new Map(Object.entries(tensors)), () => false);
+  return createBlockedWeights(parameters, Object.keys(tensors));
+}
+
+describe.skipIf(processorsBlock === null)('on a processor with blocks', () => {
+  test('copies follow their weights when they are told to', async () => {
+    const [small, wide] = [made(2 * block, 3 * block), made(64, 2 ** 17)]; // the second is copied in pieces
+    const copies = (await copiesOf({ small, wide }))!;
+    await copies.refresh();
+    expect(copies.value('small').dims).toEqual([2 * block, 3 * block, 1, 1]);
+    expect([...copies.value('small').data]).toEqual(inBlocks(small));
+    expect(copies.value('wide').data).toEqual(Float32Array.from(inBlocks(wide)));
+    small.data[5] = -1;
+    expect([...copies.value('small').data]).not.toEqual(inBlocks(small));
+    await copies.refresh();
+    expect([...copies.value('small').data]).toEqual(inBlocks(small));
+    await copies.release();
+  });
+
+  test('there are none of sizes that fill no blocks', async () => {
+    expect(await copiesOf({ even: made(2 * block, block), odd: made(block, block + 1) })).toBeNull();
+    expect(await copiesOf({ odd: made(block + 4, block) })).toBeNull();
+  });
+
+  test('nor of weights that were not named', async () => {
+    const copies = (await copiesOf({ a: made(block, block) }))!;
+    expect(() => copies.value('b')).toThrow("internal: no copy of 'b' in blocks");
+    await copies.release();
+  });
+});
