@@ -1,5 +1,5 @@
 /**
- * AdamW (Loshchilov & Hutter 2019) on flat arrays, in place, through one compiled graph run chunk by chunk.
+ * AdamW (Loshchilov & Hutter 2019) on flat arrays, in place, through one compiled graph run chunk by chunk; short arrays here.
  * Knows arrays and rates, not what the parameters are; schedules and clipping come in as numbers.
  *
  * Source: torch.optim.AdamW (decoupled decay, bias correction, no amsgrad). With c = sqrt(1 - beta2^t), its update
@@ -52,17 +52,22 @@ export async function createAdamW(options: AdamWOptions): Promise<AdamW> {
       const { beta1, beta2, epsilon } = options;
       const correction = Math.sqrt(1 - beta2 ** step);
       const common = {
-        toMean: scalarTensor((1 - beta1) * gradScale),
-        toRoot: scalarTensor(Math.sqrt(1 - beta2) * gradScale),
-        epsilon: scalarTensor(epsilon * correction),
+        toMean: (1 - beta1) * gradScale,
+        toRoot: Math.sqrt(1 - beta2) * gradScale,
+        epsilon: epsilon * correction,
       };
       for (const { learningRate, weightDecay, ...arrays } of parameters) {
         checkLengths(arrays);
-        const scalars = {
+        const rates: Rates = {
           ...common,
-          rate: scalarTensor((learningRate * correction) / (1 - beta1 ** step)),
-          keep: scalarTensor(1 - learningRate * weightDecay),
+          rate: (learningRate * correction) / (1 - beta1 ** step),
+          keep: 1 - learningRate * weightDecay,
         };
+        if (arrays.value.length < WORTH_A_RUN) {
+          updateHere(arrays, rates, options);
+          continue;
+        }
+        const scalars = Object.fromEntries(Object.entries(rates).map(([name, rate]) => [name, scalarTensor(rate)]));
         for (let start = 0; start < arrays.value.length; start += CHUNK) {
           const { value, grad, m, v } = chunkOf(arrays, start);
           const feeds: Feeds = { ...scalars, value, grad, m, v };
@@ -82,6 +87,35 @@ export async function createAdamW(options: AdamWOptions): Promise<AdamW> {
  * two threads, and the cost of starting a run is a few per cent of it; four times less or more is slower.
  */
 const CHUNK = 2 ** 18;
+
+/** Fewer elements are updated here before a run has begun: biases and norms, of which there are many. */
+const WORTH_A_RUN = 2 ** 13;
+
+/** What a step multiplies by, and adds to the root, with the clip coefficient and bias correction in it. */
+interface Rates {
+  readonly toMean: number;
+  readonly toRoot: number;
+  readonly epsilon: number;
+  readonly rate: number;
+  readonly keep: number;
+}
+
+/** The graph's arithmetic, operation by operation in float32: the same numbers to the last bit. */
+function updateHere({ value, grad, m, v }: Arrays, rates: Rates, { beta1, beta2 }: AdamWOptions): void {
+  const f = Math.fround;
+  const [b1, b2, toMean, toRoot] = [f(beta1), f(beta2), f(rates.toMean), f(rates.toRoot)];
+  const [rate, keep, epsilon] = [f(rates.rate), f(rates.keep), f(rates.epsilon)];
+  for (let i = 0; i < value.length; i++) {
+    const g = grad[i]!;
+    const root = f(g * toRoot);
+    const newM = f(f(m[i]! * b1) + f(g * toMean));
+    const newV = f(f(v[i]! * b2) + f(root * root));
+    m[i] = newM;
+    v[i] = newV;
+    value[i] = f(f(value[i]! * keep) - f(f(newM / f(f(Math.sqrt(newV)) + epsilon)) * rate));
+    grad[i] = 0;
+  }
+}
 
 /** Each moment and the value are read by one node only, before the node that writes them: outputs may go into inputs. */
 function updateGraph({ beta1, beta2 }: AdamWOptions): Graph {

@@ -54,6 +54,28 @@ function relativeError(got: Float32Array, expected: Float64Array): number {
   return largestDifference(got, expected) / size;
 }
 
+test('short arrays are updated as long ones are, to the last bit', async () => {
+  const random = createRandom(9);
+  const [short, long] = [2 ** 13 - 1, 2 ** 14];
+  const array = (scale: number): Float32Array => Float32Array.from({ length: short }, () => random.normal() * scale);
+  const within = (part: Float32Array): Float32Array => {
+    const whole = new Float32Array(long);
+    whole.set(part);
+    return whole;
+  };
+  const alone = parameter(array(1), new Float32Array(short));
+  const among = { ...parameter(within(alone.value), new Float32Array(long)) };
+  for (let step = 1; step <= 5; step++) {
+    const grad = array(10 ** (2 - step));
+    alone.grad.set(grad);
+    among.grad.set(grad);
+    await adamw.update([alone, among], { step, gradScale: 0.37 * step });
+    for (const name of ['value', 'm', 'v', 'grad'] as const)
+      expect(among[name].subarray(0, short), `${name} at step ${step}`).toEqual(alone[name]);
+  }
+  expect(alone.m.some((x) => x !== 0)).toBe(true);
+});
+
 describe('against torch’s formula in float64', () => {
   const chunk = 2 ** 18;
   test('six steps over arrays of every length, with rates, decays and scales of their own', async ({ annotate }) => {
