@@ -40,7 +40,10 @@ export function blocksToRows(x: Value): Value {
   });
 }
 
-/** A weight as checkpoints store it, seen as [1, out, 1, in], with its outputs in blocks: what `blockedLinear` takes as [out, in, 1, 1]. */
+/**
+ * A weight as checkpoints store it, seen as [1, out, 1, in], with its outputs in blocks: what `blockedLinear` takes as
+ * [out, in, 1, 1].
+ */
 export function weightToBlocks(weight: Value): Value {
   requireFloat('weightToBlocks', weight);
   axes('weightToBlocks', weight);

@@ -40,13 +40,13 @@ export interface DecodeLayersOptions {
 /**
  * Everything goes by place, rows of places where no completion stands included.
  *
- * x [G*R, hidden] (rows of `form`), or ids int32 [G*R] -> `0.y` [G*R, hidden], unless a token is drawn from it, and of each token t and layer
+ * x [G*R, hidden], or ids int32 [G*R] -> `0.y` [G*R, hidden], unless a token is drawn from it, and of each token t and layer
  * i: `t.kOwn.i`, `t.vOwn.i` [G, kvHeads, R, T, d], the cache's own tokens with this one put in at `t.slots` int32
  * [G*R*kvHeads, 4]; `t.masses.i` [G*R, spans] of a probed layer. Taped: `t.x.i` [G*R, hidden] (a layer's input, unless it
  * is the module's), `t.o.i` [G*R, heads * d], `t.y`, and with products all of a `LayerProducts` as `t.q.i` and so on. With
  * sampling, what the sampling head returns, as `t.id` and so on. `t.cos`, `t.sin` [G*R, d / 2]; `t.unseen` [G, P + T].
  *
- * With weights in blocks, rows that come out have axes of one in front: `asOutput`.
+ * With weights in blocks, rows that go in and come out have axes of one in front: `rowsShape`, `asOutput`.
  */
 export function decodeLayers(config: TextConfig, options: DecodeLayersOptions): Module {
   const { count, tokens, form, embeds, sampling, taped, products, probed, spans } = options;
