@@ -39,8 +39,8 @@ describe.each(goldenCheckpoints())(
   (checkpoint) => {
     test.each([
       ['few rows', 3, 64],
-      ['rows for which a weight without a copy is on the right', 40, 24],
-      ['rows that become few enough for weights in blocks', 136, 24],
+      ['rows for which a weight without a copy is on the right', 40, 16],
+      ['rows that become few enough for weights in blocks', 136, 10],
     ])('decoding records and measures the same, %s', async (_, count, maxNewTokens) => {
       const { group, loaded, streamed, source } = await open(checkpoint);
       const results = [];
