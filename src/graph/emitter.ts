@@ -48,7 +48,6 @@ export function createEmitter(carriers: readonly { name: string; shape: Shape }[
   const nodes: OnnxNode[] = [];
   const made = new Map<string, string>();
   const constants = new Map<string, OnnxConstant>();
-  const sizes = new Map<string, string>();
 
   const node: Emitter['node'] = (opType, inputs, attributes = {}, domain = '', outputs = 1) => {
     const key = JSON.stringify([domain, opType, inputs, attributes, outputs], exactNumber);
@@ -72,14 +71,9 @@ export function createEmitter(carriers: readonly { name: string; shape: Shape }[
 
   /** int64 [1]: the run-time size of a named dimension. */
   const sizeOf = (name: string): string => {
-    const known = sizes.get(name);
-    if (known !== undefined) return known;
     for (const carrier of carriers) {
       const axis = carrier.shape.indexOf(name);
-      if (axis < 0) continue;
-      const size = node('Shape', [carrier.name], { start: axis, end: axis + 1 });
-      sizes.set(name, size);
-      return size;
+      if (axis >= 0) return node('Shape', [carrier.name], { start: axis, end: axis + 1 });
     }
     throw new Error(`internal: no input of the graph carries the size '${name}' as a dimension of its own`);
   };

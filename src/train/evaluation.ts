@@ -2,7 +2,6 @@
  * Evaluation on held-out prompts: sample, judge, average. Nothing is learned.
  */
 import type { RlhfArguments } from '../arguments/resolve.ts';
-import { tdrProbe } from '../attention/probe.ts';
 import { groupAdvantages } from '../grpo/advantages.ts';
 import { completionMetrics, rewardMetrics } from '../grpo/metrics.ts';
 import { type Completion, measuredRollout, type RolloutGroup, rollout } from '../grpo/rollout.ts';
@@ -15,7 +14,7 @@ import type { RowSource } from './data.ts';
 import type { Metrics } from './events.ts';
 import { TDR_COLUMN } from './hacking.ts';
 import { createAverages } from './journal.ts';
-import { type Judged, type JudgeOptions, judge, probedPrompts } from './judge.ts';
+import { attentionProbe, type Judged, type JudgeOptions, judge } from './judge.ts';
 import type { Policy } from './policy.ts';
 import { encodePrompt, type PromptOfRow } from './prompts.ts';
 import { allTooLong, encodeUnlessLong } from './reader.ts';
@@ -39,13 +38,11 @@ export async function evaluate(args: RlhfArguments, rows: RowSource, tools: Eval
   const flags = samplingOf({ ...args, temperature: args.evalTemperature, numGenerations }, policy);
   const sampling = { ...flags, stopIds: tools.stopIds ?? flags.stopIds };
   const promptsAtOnce = Math.max(1, Math.floor(args.perDeviceEvalBatchSize / numGenerations));
-  const measures = args.attnProbe !== 'eager' && judging.rewards.some(({ needs }) => needs.includes('attention'));
-  const visual = [config.imageTokenId, config.videoTokenId];
   /** Completions, and what an attention reward asks of them. */
   const sampled = async (prompts: readonly PromptOfRow[], stream: Random): Promise<Sampled> => {
     const sampler = { generator, template, random: stream, signal };
-    if (!measures) return { groups: await rollout(prompts, sampling, sampler), measured: null };
-    const probe = tdrProbe(probedPrompts(prompts), visual, config.text.numHiddenLayers);
+    const probe = attentionProbe(prompts, judging, config);
+    if (probe === undefined) return { groups: await rollout(prompts, sampling, sampler), measured: null };
     const { groups, completions } = await measuredRollout(prompts, sampling, sampler, probe);
     return { groups, measured: completions };
   };

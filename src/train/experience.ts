@@ -3,7 +3,6 @@
  * Collects it; does not learn.
  */
 import type { RlhfArguments } from '../arguments/resolve.ts';
-import { tdrProbe } from '../attention/probe.ts';
 import { type GroupAdvantages, groupAdvantages } from '../grpo/advantages.ts';
 import { type BatchPlan, oldLogpsNeeded } from '../grpo/batching.ts';
 import { completionMetrics, entropyMetrics, rewardMetrics } from '../grpo/metrics.ts';
@@ -16,7 +15,7 @@ import { untilAborted } from '../util/until_aborted.ts';
 import type { Metrics } from './events.ts';
 import type { HackingWatch } from './hacking.ts';
 import type { Journal } from './journal.ts';
-import { type Judged, type JudgeOptions, judge, probedPrompts } from './judge.ts';
+import { attentionProbe, type Judged, type JudgeOptions, judge } from './judge.ts';
 import type { Policy } from './policy.ts';
 import type { PromptOfRow } from './prompts.ts';
 
@@ -57,10 +56,7 @@ export async function collect(
   const { args, plan, policy, reference, generator, random, journal, judging, signal } = collector;
   const { template } = policy;
   const options = judging(step);
-  const measures = args.attnProbe !== 'eager' && options.rewards.some(({ needs }) => needs.includes('attention'));
-  const probe = measures
-    ? tdrProbe(probedPrompts(prompts), visualIds(policy), policy.config.text.numHiddenLayers)
-    : undefined;
+  const probe = attentionProbe(prompts, options, policy.config);
   // One micro-batch a step, and one step a rollout: what is scored here is what is learned from.
   const learnsFromThis =
     plan.microBatchesPerStep === 1 && plan.microBatchesPerRollout === 1 && plan.numIterations === 1;
@@ -68,7 +64,7 @@ export async function collect(
   const tools = { generator, template, random: random.fork(`rollout ${number}`), signal };
   const { groups, scored } = await sampleAndScore(prompts, tools, collector, {
     learnsFromThis,
-    isNeeded: learnsFromThis || needsOld || measures,
+    isNeeded: learnsFromThis || needsOld || probe !== undefined,
     probe,
   });
   const packed = groups.map(toGroup);
@@ -80,7 +76,7 @@ export async function collect(
         );
 
   const judged = await journal.time('reward', () =>
-    untilAborted(judge(groups, measures ? scored!.completions : null, options), signal),
+    untilAborted(judge(groups, probe === undefined ? null : scored!.completions, options), signal),
   );
   const advantages = groupAdvantages(judged.totals, plan.numGenerations, args);
   return {
@@ -155,5 +151,3 @@ async function sampleAndScore(
   const options = { temperature: args.temperature, keep: want.learnsFromThis, probe: want.probe };
   return { groups, scored: await journal.time('forward', () => policy.model.score(groups.map(toGroup), options)) };
 }
-
-const visualIds = ({ config }: Policy): number[] => [config.imageTokenId, config.videoTokenId];

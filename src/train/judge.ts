@@ -3,8 +3,10 @@
  * Knows the contract's names; not what any reward measures, nor what becomes of the values.
  */
 
+import { type TdrProbe, tdrProbe } from '../attention/probe.ts';
 import { combineRewards, type RewardValue } from '../grpo/advantages.ts';
 import type { RolloutGroup } from '../grpo/rollout.ts';
+import type { Qwen2_5_VLConfig } from '../models/qwen2_5_vl/config.ts';
 import type { ScoredCompletion } from '../models/qwen2_5_vl/model.ts';
 import type { PolicyModel } from '../models/types.ts';
 import { columnArrays } from '../rewards/columns.ts';
@@ -85,9 +87,16 @@ export async function judge(
   return { columns, totals, metrics, extras };
 }
 
-/** Prompts as a TDR probe wants them. */
-export const probedPrompts = (groups: readonly Pick<RolloutGroup, 'prompt'>[]) =>
-  groups.map(({ prompt }) => ({ promptIds: prompt.ids, systemPrefix: prompt.systemPrefix }));
+/** What to measure of these prompts' completions, if an attention reward wants sums out of a fused forward. */
+export function attentionProbe(
+  groups: readonly Pick<RolloutGroup, 'prompt'>[],
+  { rewards, attnProbe }: Pick<JudgeOptions, 'rewards' | 'attnProbe'>,
+  { imageTokenId, videoTokenId, text }: Qwen2_5_VLConfig,
+): TdrProbe | undefined {
+  if (attnProbe === 'eager' || !rewards.some(({ needs }) => needs.includes('attention'))) return undefined;
+  const prompts = groups.map(({ prompt }) => ({ promptIds: prompt.ids, systemPrefix: prompt.systemPrefix }));
+  return tdrProbe(prompts, [imageTokenId, videoTokenId], text.numHiddenLayers);
+}
 
 // --- internal ---
 

@@ -23,6 +23,15 @@ export function rowsOf(x: readonly number[], width: number): number[][] {
   return Array.from({ length: x.length / width }, (_, i) => x.slice(i * width, (i + 1) * width));
 }
 
+/** x [c, n] with its c in blocks of channels: block, n, channel within the block. */
+export const inBlocksOf =
+  (block: number) =>
+  (c: number, n: number, at: (channel: number, i: number) => number): number[] =>
+    Array.from({ length: c * n }, (_, flat) => {
+      const row = Math.floor(flat / block);
+      return at(Math.floor(row / n) * block + (flat % block), row % n);
+    });
+
 export const total = (xs: readonly number[]): number => xs.reduce((sum, x) => sum + x, 0);
 
 // --- internal ---

@@ -40,16 +40,14 @@ export const erf = unary('erf', 'Erf', ({ dy, x }) => mul(dy, mul(2 / Math.sqrt(
  * x * sigmoid(x). ONNX Runtime makes one kernel of the two, QuickGelu, where no gradient asks for the sigmoid as well; a
  * backward shares it.
  */
-export function silu(x: Value): Value {
-  const s = sigmoid(x);
-  return makeNode({
-    op: 'silu',
-    inputs: [x, s],
-    shape: x.shape,
-    emit: (emitter, names) => emitter.node('Mul', names),
-    vjp: (dy, y) => [() => mul(dy, add(s, mul(y, sub(1, s)))), null], // s + x s (1 - s)
-  });
-}
+export const silu = unary(
+  'silu',
+  (e, x) => e.node('Mul', [x, e.node('Sigmoid', [x])]),
+  ({ dy, x, y }) => {
+    const s = sigmoid(x);
+    return mul(dy, add(s, mul(y, sub(1, s)))); // s + x s (1 - s)
+  },
+);
 /** x Φ(x), the exact form (torch.nn.GELU's default). */
 export const gelu = unary(
   'gelu',

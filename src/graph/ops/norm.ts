@@ -18,11 +18,6 @@ export function rmsNorm(x: Value, weight: Value, epsilon: number): Value {
     const r = div(1, sqrt(add(mean(square(x), [-1], true), epsilon)));
     return { xHat: mul(x, r), r };
   };
-  let shared: { xHat: Value; r: Value } | undefined;
-  const once = (): { xHat: Value; r: Value } => {
-    shared ??= normalised();
-    return shared;
-  };
   return makeNode({
     op: 'rmsNorm',
     inputs: [x, weight],
@@ -31,11 +26,11 @@ export function rmsNorm(x: Value, weight: Value, epsilon: number): Value {
       emitter.node('SimplifiedLayerNormalization', names, { axis: -1, epsilon: { float: epsilon }, stash_type: 1 }),
     vjp: (dy) => [
       () => {
-        const { xHat, r } = once();
+        const { xHat, r } = normalised();
         const dHat = mul(dy, weight);
         return mul(r, sub(dHat, mul(xHat, mean(mul(dHat, xHat), [-1], true))));
       },
-      () => mul(dy, once().xHat),
+      () => mul(dy, normalised().xHat),
     ],
   });
 }

@@ -167,8 +167,9 @@ export function decodeLayers(config: TextConfig, options: DecodeLayersOptions): 
  * Rows [n, c] as the module gives the output of that name, e.g. `gate.3`, from weights of this form: of blocks [1, 1, n, c],
  * but q, k and v, which were turned between rows and heads, [1, n, c]. Masses are never in blocks.
  */
-export function asOutput(form: WeightForm, name: string, rows: FloatTensor): FloatTensor {
+export function asOutput(form: WeightForm, name: string): (rows: FloatTensor) => FloatTensor {
   const [kind] = name.split('.') as [string];
-  if (form !== 'blocks' || kind === 'masses') return rows;
-  return view(rows, ...(['q', 'k', 'v'].includes(kind) ? [1] : [1, 1]), ...rows.dims);
+  if (form !== 'blocks' || kind === 'masses') return (rows) => rows;
+  const front = ['q', 'k', 'v'].includes(kind) ? [1] : [1, 1];
+  return (rows) => view(rows, ...front, ...rows.dims);
 }

@@ -210,7 +210,7 @@ export function createDecodeStep(
         }
       } else if (!taped) {
         const y = workspace.get(`decode.y.${first}`, places, hiddenSize);
-        into['0.y'] = pin(asOutput(form, 'y', y));
+        into['0.y'] = pin(asOutput(form, 'y')(y));
       }
       for (const [i, layer] of layers.entries()) {
         const { kPrompt, vPrompt, kOwn, vOwn } = cache.layers[layer]!;
@@ -314,11 +314,10 @@ function rowsOf(
 ): TakenRows[] {
   const last = layers.at(-1)!;
   return Array.from({ length: tokens }, (_, token): TakenRows[] => {
-    const taken = (name: string, rowsIn: TakenRows['pick']): TakenRows => ({
-      output: `${token}.${name}`,
-      token,
-      pick: (rows) => asOutput(form, name, rowsIn(rows)),
-    });
+    const taken = (name: string, rowsIn: TakenRows['pick']): TakenRows => {
+      const shaped = asOutput(form, name);
+      return { output: `${token}.${name}`, token, pick: (rows) => shaped(rowsIn(rows)) };
+    };
     const measured = probed.map((i) => taken(`masses.${i}`, (rows) => rows.masses.get(layers[i]!)!));
     if (!taped) return measured;
     return [

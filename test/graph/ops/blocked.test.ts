@@ -4,16 +4,13 @@ import { input, type Value } from '../../../src/graph/value.ts';
 import { channelBlock } from '../../../src/runtime/channel_block.ts';
 import type { Argument, OpCase } from '../../helpers/check_op.ts';
 import { describeOps } from '../../helpers/op_suite.ts';
-import { tabulate } from '../../helpers/reference.ts';
+import { inBlocksOf, tabulate } from '../../helpers/reference.ts';
 
 const processorsBlock = await channelBlock();
 const block = processorsBlock ?? 8;
+const inBlocks = inBlocksOf(block);
 const notDifferentiable = /decoding is not differentiated/;
 const [few, many] = [2 * block, 5 * block]; // channels
-
-/** x [n, c] or [c, n] in blocks: block of channels, row, channel within the block. */
-const inBlocks = (c: number, n: number, at: (channel: number, row: number) => number): number[] =>
-  tabulate([c / block, n, block], (b, row, i) => at(b * block + i, row));
 
 const toBlocks = (n: number, c: number): OpCase => ({
   args: [{ dims: [1, 1, n, c], shape: [1, 1, 'N', c] }],

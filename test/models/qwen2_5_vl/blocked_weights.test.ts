@@ -3,6 +3,7 @@ import { createBlockedWeights } from '../../../src/models/qwen2_5_vl/blocked_wei
 import { parametersOf } from '../../../src/models/qwen2_5_vl/parameters.ts';
 import { channelBlock } from '../../../src/runtime/channel_block.ts';
 import { type FloatTensor, zeros } from '../../../src/runtime/tensor.ts';
+import { inBlocksOf } from '../../helpers/reference.ts';
 
 const processorsBlock = await channelBlock();
 const block = processorsBlock ?? 8;
@@ -15,10 +16,7 @@ function made(out: number, inner: number): FloatTensor {
 
 /** A weight [out, in] with its outputs in blocks. */
 const inBlocks = ({ data, dims: [out, inner] }: FloatTensor): number[] =>
-  Array.from({ length: out! * inner! }, (_, at) => {
-    const [b, i, o] = [Math.floor(at / (inner! * block)), Math.floor(at / block) % inner!, at % block];
-    return data[(b * block + o) * inner! + i]!;
-  });
+  inBlocksOf(block)(out!, inner!, (o, i) => data[o * inner! + i]!);
 
 async function copiesOf(tensors: Record<string, FloatTensor>) {
   const parameters = parametersOf(new Map(Object.entries(tensors)), () => false);

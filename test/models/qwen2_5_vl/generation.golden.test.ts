@@ -3,7 +3,12 @@
  */
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createGenerator, type GenerateOptions, type Generator } from '../../../src/models/qwen2_5_vl/generation.ts';
+import {
+  createGenerator,
+  type Generated,
+  type GenerateOptions,
+  type Generator,
+} from '../../../src/models/qwen2_5_vl/generation.ts';
 import type { Group, Qwen2_5_VLModel } from '../../../src/models/qwen2_5_vl/model.ts';
 import { createRandom } from '../../../src/util/random.ts';
 import { goldenCheckpoints } from '../../helpers/golden.ts';
@@ -37,6 +42,15 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
     ...changes,
   });
 
+  /** Of every token, how far the sampler's log-probability at temperature 1 is from that of scoring. */
+  async function logpErrors(subset: readonly Group[], generated: readonly Generated[][]): Promise<number[]> {
+    const groups = subset.map((group, i) => ({ ...group, completions: generated[i]!.map(({ ids }) => ids) }));
+    const { completions } = await model.score(groups, { temperature: 1, keep: false });
+    return completions.flatMap((group, g) =>
+      group.flatMap(({ logps }, c) => [...logps].map((logp, t) => Math.abs(logp - generated[g]![c]!.logps[t]!))),
+    );
+  }
+
   test('greedy tokens of every case, all prompts in one batch', async () => {
     const generated = await generator.generate([...prompts.values()], options());
     cases.forEach((golden, i) => {
@@ -68,11 +82,7 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
       subset,
       options({ count: 3, temperature: 1, maxNewTokens: 90, stopIds: [] }),
     );
-    const groups = subset.map((group, i) => ({ ...group, completions: generated[i]!.map(({ ids }) => ids) }));
-    const { completions } = await model.score(groups, { temperature: 1, keep: false });
-    const errors = completions.flatMap((group, g) =>
-      group.flatMap(({ logps }, c) => [...logps].map((logp, t) => Math.abs(logp - generated[g]![c]!.logps[t]!))),
-    );
+    const errors = await logpErrors(subset, generated);
     expect(errors.length).toBe(3 * 3 * 90);
     expect(Math.max(...errors)).toBeLessThan(5e-5);
   });
@@ -87,12 +97,8 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
     const before = weights.map((data) => data.slice());
     for (const data of weights) for (let i = 0; i < data.length; i += 3) data[i]! *= 1.5;
     const generated = await sample();
-    const groups = subset.map((group, i) => ({ ...group, completions: generated[i]!.map(({ ids }) => ids) }));
-    const { completions } = await model.score(groups, { temperature: 1, keep: false });
+    const errors = await logpErrors(subset, generated);
     for (const [i, data] of weights.entries()) data.set(before[i]!);
-    const errors = completions.flatMap((group, g) =>
-      group.flatMap(({ logps }, c) => [...logps].map((logp, t) => Math.abs(logp - generated[g]![c]!.logps[t]!))),
-    );
     expect(errors.length).toBe(2 * 2 * 12);
     expect(Math.max(...errors)).toBeLessThan(5e-5);
   });
