@@ -83,13 +83,11 @@ test('several completions a prompt: greedy ones do not differ, sampled ones do',
 });
 
 test('before the first step it sees the same completions as after steps that change nothing', async () => {
-  const records = evaluationsOf(await evaluated({ eval_on_start: 'true', learning_rate: '0', eval_temperature: '1' }));
+  // With `auto`, the first call of the attention reward reads eager weights, which round otherwise.
+  const flags = { eval_on_start: 'true', learning_rate: '0', eval_temperature: '1', attn_probe: 'fused' };
+  const records = evaluationsOf(await evaluated(flags));
   expect(records).toHaveLength(3);
-  // The first call of the attention reward reads eager weights, later ones fused masses: the same but for rounding.
-  for (const record of records) {
-    expect(record.eval_reward).toBeCloseTo(records[0]!.eval_reward!, 6);
-    expect(record['eval_completions/mean_length']).toBe(records[0]!['eval_completions/mean_length']);
-  }
+  for (const record of records) expect(record.eval_reward).toBe(records[0]!.eval_reward);
 });
 
 test('a part of the training rows can be set aside', async () => {
