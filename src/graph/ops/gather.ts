@@ -77,6 +77,24 @@ export function addIntoRows(x: Value, index: Value, dy: Value): Value {
   });
 }
 
+/** Weights [n, v] added up by bin, bins [n, v] (int32) from 0 to below `count` -> [n, count]. */
+export function binSums(weights: Value, bins: Value, count: number): Value {
+  requireFloat('binSums', weights);
+  if (bins.dtype !== 'int32' || !sameShape(bins.shape, weights.shape) || bins.shape.length !== 2) {
+    throw new Error(
+      `binSums: expected a matrix and an int32 bin of each element, got ${showShape(weights.shape)} and ${bins.dtype} ${showShape(bins.shape)}`,
+    );
+  }
+  const zeros = expand(reshape(scalar(0), [1, 1]), [weights.shape[0]!, count]);
+  return makeNode({
+    op: 'binSums',
+    inputs: [zeros, bins, weights],
+    shape: zeros.shape,
+    emit: (emitter, names) => emitter.node('ScatterElements', names, { axis: 1, reduction: 'add' }),
+    vjp: none('only sampling uses it'),
+  });
+}
+
 /** Slice index[i] of each row i: x [n, b, w], index [n] (int32) -> [n, w]. */
 export function takeSlices(x: Value, index: Value): Value {
   requireFloat('takeSlices', x);

@@ -11,6 +11,7 @@ import { argMax, topIndices, topValues } from '../../graph/ops/select.ts';
 import { subDims } from '../../graph/shape.ts';
 import { scalar, type Value } from '../../graph/value.ts';
 import { LINEAR, rowsShape, type WeightForm, weightShape } from '../../nn/linear.ts';
+import { nucleus } from './nucleus.ts';
 import { entropyOf, type HeadSizes } from './text.ts';
 
 export interface SamplingRule {
@@ -70,8 +71,11 @@ const LARGEST_BELOW_ONE = 1 - 2 ** -24;
 /** logits [N, v], uniform [N, 1] -> id [N, 1] */
 function choose(logits: Value, uniform: Value, { greedy, topK, topP }: SamplingRule, vocabSize: number): Value {
   if (greedy) return argMax(logits);
-  if (topK <= 0 && topP >= 1) return draw(softmax(logits), uniform, vocabSize);
-  const count = topK > 0 ? Math.min(topK, vocabSize) : vocabSize;
+  if (topK <= 0 || topK >= vocabSize) {
+    const probabilities = softmax(logits);
+    return draw(topP >= 1 ? probabilities : nucleus(probabilities, logits, topP), uniform, vocabSize);
+  }
+  const count = topK;
   const probabilities = softmax(topValues(logits, count)); // most likely first
   // A token stays while the tokens before it have not reached top_p; the first always stays.
   const before = sub(cumulativeSum(probabilities), probabilities);

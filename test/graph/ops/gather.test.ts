@@ -126,6 +126,21 @@ describeOps(
         notDifferentiable: /no gradient through 'putSlices': only decoding uses it/,
       },
     ],
+    binSums: [
+      {
+        name: 'bins of several, of one and of none',
+        args: [
+          { dims: [2, 5], shape: ['N', 5] },
+          { dims: [2, 5], shape: ['N', 5], dtype: 'int32', data: [0, 2, 0, 0, 3, 1, 1, 3, 1, 0] },
+        ],
+        build: (weights, bins) => ops.binSums(weights, bins, 4),
+        reference: (weights, bins) =>
+          tabulate([2, 4], (i, bin) =>
+            tabulate([5], (j) => (bins![i * 5 + j] === bin ? weights[i * 5 + j]! : 0)).reduce((a, b) => a + b),
+          ),
+        notDifferentiable: /no gradient through 'binSums': only sampling uses it/,
+      },
+    ],
     takeSlices: [
       {
         args: [{ dims: [3, 4, 2], shape: ['N', 4, 2] }, index([3, 0, 2], 'N')],

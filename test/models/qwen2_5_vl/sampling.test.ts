@@ -34,15 +34,18 @@ function intervalsOf(
   const weight = (id: number): number => Math.exp(logits[id]! - largest);
   let kept = allowed;
   if (rule.topK > 0 || rule.topP < 1) {
+    const sorts = rule.topK > 0 && rule.topK < logits.length;
     kept = allowed.toSorted((a, b) => logits[b]! - logits[a]! || a - b);
-    if (rule.topK > 0) kept = kept.slice(0, rule.topK);
+    if (sorts) kept = kept.slice(0, rule.topK);
     const sum = total(kept.map(weight));
     let before = 0;
-    kept = kept.filter((id) => {
+    const reaching = kept.filter((id) => {
       const stays = before <= rule.topP;
       before += weight(id) / sum;
       return stays;
     });
+    const least = logits[reaching.at(-1)!]!;
+    kept = sorts ? reaching : allowed.filter((id) => logits[id]! >= least);
   }
   const sum = total(kept.map(weight));
   const intervals = new Map<number, Interval>();
