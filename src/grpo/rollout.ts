@@ -4,7 +4,8 @@
  */
 import type { Row } from '../data/row.ts';
 import type { Generated, GenerateOptions, Generator } from '../models/qwen2_5_vl/generation.ts';
-import type { LayerProbe, Prompt, Scored } from '../models/qwen2_5_vl/model.ts';
+import type { Prompt } from '../models/qwen2_5_vl/groups.ts';
+import type { LayerProbe, Scored } from '../models/qwen2_5_vl/model.ts';
 import type { EncodedPrompt, Template } from '../template/template.ts';
 import type { Random } from '../util/random.ts';
 

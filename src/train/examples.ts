@@ -5,7 +5,7 @@
 import { splitResponse } from '../data/messages.ts';
 import type { Row } from '../data/row.ts';
 import { SightlineError } from '../errors.ts';
-import type { Group } from '../models/qwen2_5_vl/model.ts';
+import type { Group } from '../models/qwen2_5_vl/groups.ts';
 import type { Template } from '../template/template.ts';
 import type { RowFault } from './data.ts';
 

@@ -4,7 +4,7 @@
 
 import type { MicroBatch } from '../grpo/batching.ts';
 import { countStep, grpoLoss, type LossSums } from '../grpo/loss.ts';
-import type { Group } from '../models/qwen2_5_vl/model.ts';
+import type { Group } from '../models/qwen2_5_vl/groups.ts';
 import { type Collector, type Experience, entropiesOf, toGroup } from './experience.ts';
 
 /** Forward and backward of a step's micro-batches; gradients are left in their accumulators. */

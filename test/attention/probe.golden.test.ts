@@ -3,7 +3,8 @@
  */
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { Group, LayerProbe } from '../../src/models/qwen2_5_vl/model.ts';
+import type { Group } from '../../src/models/qwen2_5_vl/groups.ts';
+import type { LayerProbe } from '../../src/models/qwen2_5_vl/model.ts';
 import type { AttentionImplementation } from '../../src/models/qwen2_5_vl/text_attention.ts';
 import { createRandom } from '../../src/util/random.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';

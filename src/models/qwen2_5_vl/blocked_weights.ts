@@ -32,9 +32,10 @@ export async function createBlockedWeights(
   const executable = await compile(copy(), runtime);
   const values = new Map([...sizes].map(([name, [out, inner]]) => [name, zeros(out, inner, 1, 1)]));
   const pieces = [...sizes].flatMap(([name, [out, inner]]) => {
-    // Whole blocks of outputs: each lies in one piece, on both sides.
-    const most = block * Math.max(1, Math.floor(PIECE_BYTES / (4 * inner * block)));
-    return piecesOf(out, most).map(({ start, end }) => {
+    // Cut between blocks of outputs: each lies in one piece, on both sides.
+    const most = Math.max(1, Math.floor(PIECE_BYTES / (4 * inner * block)));
+    return piecesOf(out / block, most).map((piece) => {
+      const [start, end] = [block * piece.start, block * piece.end];
       const cut = (tensor: FloatTensor): FloatTensor => pin(view(rows(tensor, start, end), 1, end - start, 1, inner));
       return { weight: cut(parameters.value(name)), blocks: cut(values.get(name)!) };
     });

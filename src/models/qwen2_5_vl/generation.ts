@@ -19,8 +19,9 @@ import {
   formWithoutCopy,
   type Sampling,
 } from './decode_step.ts';
+import type { Prompt, SampledGroup } from './groups.ts';
 import { createKvCache, type KvCache, setPrompt, withoutFree, withRoom } from './kv_cache.ts';
-import type { LayerProbe, Prefilled, Prompt, Qwen2_5_VLModel, SampledGroup, Scored } from './model.ts';
+import type { LayerProbe, Prefilled, Qwen2_5_VLModel, Scored } from './model.ts';
 import type { RecordedToken, Recording } from './recording.ts';
 import { samplingHead } from './sampling.ts';
 import { headName } from './scoring.ts';

@@ -2,7 +2,7 @@
  * Visual tokens of images: encoded once per step, and kept over steps while the tower is frozen.
  * Knows which images are the same by their hash; a budget in bytes bounds what is kept.
  */
-import { type FloatTensor, floats, rows } from '../../runtime/tensor.ts';
+import { type FloatTensor, floats, rows, zeros } from '../../runtime/tensor.ts';
 import { createByteCache } from '../../util/byte_cache.ts';
 import { type ImagePatches, patchesOf, type VisionTape, type VisionTower } from './vision_tower.ts';
 
@@ -63,6 +63,32 @@ export function createImageFeatures(tower: VisionTower, isTrained: boolean, budg
     },
     budget: isTrained ? 0 : budget,
   };
+}
+
+/** A batch of images whose tower can be trained, and zeros to add their tokens' cotangents to. */
+export interface ImageCotangents {
+  readonly tape: VisionTape;
+  /** [tokens of all its images, hidden] */
+  readonly whole: FloatTensor;
+  /** The same memory, by hash: [tokens, hidden]. */
+  readonly parts: readonly (readonly [string, FloatTensor])[];
+}
+
+export function cotangentsOf({ tokens, tapes }: EncodedImages): ImageCotangents[] {
+  return tapes.map(({ tape, hashes }) => {
+    const own = hashes.map((hash) => tokens.get(hash)!);
+    const whole = zeros(
+      own.reduce((sum, { dims }) => sum + dims[0]!, 0),
+      own[0]!.dims[1]!,
+    );
+    let next = 0;
+    const parts = hashes.map((hash, i) => {
+      const first = next;
+      next += own[i]!.dims[0]!;
+      return [hash, rows(whole, first, next)] as const;
+    });
+    return { tape, whole, parts };
+  });
 }
 
 // --- internal ---

@@ -2,38 +2,37 @@
  * Qwen2.5-VL as one object: scores groups of completions with everything backward needs, and runs the plain forward
  * that rewards call. The attention implementation is read from `config` at every call.
  */
-import type { AttentionTensor } from '../../attention/tdr.ts';
 import { compileModule } from '../../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../../runtime/session.ts';
-import { type FloatTensor, floats, gatherRows, rows, sizeOf, zeros } from '../../runtime/tensor.ts';
+import { type FloatTensor, gatherRows, rows, zeros } from '../../runtime/tensor.ts';
 import { createWorkspace } from '../../runtime/workspace.ts';
 import { createExclusive } from '../../util/exclusive.ts';
-import type { ForwardOutput, ModelKwargs, PolicyModel } from '../types.ts';
-import { weightsOf } from './bindings.ts';
+import type { PolicyModel } from '../types.ts';
 import type { Qwen2_5_VLConfig } from './config.ts';
 import { configAttributes, implementationOf } from './config_attributes.ts';
 import { embed, embedBackward, type VisualInputs } from './embeddings.ts';
-import { imagesOfSequences, unpadded } from './forward_inputs.ts';
-import { createImageFeatures, type EncodedImages, type HashedImage, type ImageFeatures } from './image_features.ts';
-import { productBytes } from './layer_tape.ts';
-import { type GroupToPack, type Ids, type PackedBatch, type PromptPositions, packGroups } from './packed.ts';
-import type { Parameters } from './parameters.ts';
-import { ropeIndex } from './positions.ts';
+import {
+  completionsOf,
+  type Group,
+  lengthsOf,
+  type Prompt,
+  perCompletion,
+  type SampledGroup,
+  type ScoredCompletion,
+  sampledCompletions,
+  withPositions,
+} from './groups.ts';
+import { cotangentsOf, createImageFeatures, type EncodedImages, type ImageFeatures } from './image_features.ts';
+import { type GroupToPack, type PackedBatch, packGroups } from './packed.ts';
+import { bytesOf, type Parameters } from './parameters.ts';
+import { type ForwardParts, plainForward } from './plain_forward.ts';
+import { createProductMemory } from './product_memory.ts';
 import { createRecording, type Recording, type RecordingShape, recordedRows } from './recording.ts';
-import { createScoringHead, headName, type Predictions, predictionsOf } from './scoring.ts';
+import { createScoringHead, type Predictions, predictionsOf } from './scoring.ts';
 import { logitsHead } from './text.ts';
 import type { AttentionImplementation, Probe } from './text_attention.ts';
 import { createTextDecoder, type DecoderTape, type TextDecoder, textAngles } from './text_decoder.ts';
 import { createVisionTower, type VisionTower } from './vision_tower.ts';
-
-/** A prompt with its images, and completions sampled from it. */
-export interface Group {
-  readonly promptIds: Int32Array;
-  readonly images: readonly HashedImage[];
-  readonly completions: readonly Ids[];
-  /** Positions of the prompt; absent: the multimodal rotary positions its images give it. */
-  readonly positions?: PromptPositions;
-}
 
 export interface ScoreOptions {
   readonly temperature: number;
@@ -41,14 +40,6 @@ export interface ScoreOptions {
   readonly keep: boolean;
   /** Attention masses of completion rows on spans of prompt columns, in these layers. */
   readonly probe?: LayerProbe;
-}
-
-export interface ScoredCompletion {
-  /** [tokens]: log-probability of each token, and the entropy of the distribution it was drawn from. */
-  readonly logps: Float32Array;
-  readonly entropies: Float32Array;
-  /** Layer -> [tokens, spans]: attention mass of the token's own row; empty without a probe. */
-  readonly masses: ReadonlyMap<number, Float32Array>;
 }
 
 export interface Scored {
@@ -109,16 +100,8 @@ export interface Qwen2_5_VLModel extends PolicyModel {
   release(): Promise<void>;
 }
 
-export type Prompt = Omit<Group, 'completions'>;
-
 /** A probe and the layers it measures in. */
 export type LayerProbe = Probe & { readonly layers: readonly number[] };
-
-/** A group and what the sampler knew of its tokens. */
-export interface SampledGroup extends Group {
-  readonly logps: readonly Float32Array[];
-  readonly entropies: readonly Float32Array[];
-}
 
 export type OnKeysAndValues = (layer: number, group: number, k: FloatTensor, v: FloatTensor) => void;
 
@@ -158,16 +141,9 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
   const exclusive = createExclusive();
   let generation = 0;
   let checkpointing = options.gradientCheckpointing;
-  const productBudget = budgetOfProducts(parameters);
-  const products = { mostKept: 0, leftOut: false };
-  /** Decides for a step of so many rows, and remembers what that says of `productRoom`. */
-  function decideProducts(batchRows: number): boolean {
-    if (checkpointing !== null) return !checkpointing;
-    const bytes = productBytes(sizes.text, batchRows);
-    if (bytes <= productBudget) products.mostKept = Math.max(products.mostKept, bytes);
-    else products.leftOut = true;
-    return bytes <= productBudget;
-  }
+  const products = createProductMemory(sizes.text, parameters);
+  const keepsProducts = (batchRows: number): boolean =>
+    checkpointing === null ? products.fits(batchRows) : !checkpointing;
 
   const embeddings = async (groups: readonly Group[], batch: PackedBatch, keep: boolean, into?: FloatTensor) => {
     const encoded = await images.encode(
@@ -182,6 +158,14 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
     const x = into ?? workspace.get(name, batch.rows, sizes.text.hiddenSize);
     embed(batch, table(), visual, sizes.imageTokenId, x);
     return { x, visual, encoded };
+  };
+
+  const forwardParts: ForwardParts = {
+    sizes,
+    parameters,
+    decoder,
+    logits,
+    embeddings: async (groups, batch) => (await embeddings(groups, batch, false)).x,
   };
 
   const model: Qwen2_5_VLModel = {
@@ -202,18 +186,18 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
       if (checkpointing !== null) checkpointing = true;
     },
     get productRoom() {
-      return products.leftOut ? productBudget - products.mostKept : 0;
+      return products.room;
     },
     implementation: () => implementationOf(config),
     workspaceBytes: () => workspace.bytes + images.bytes,
 
     score: (groups, scoreOptions) => exclusive(() => score(groups, scoreOptions)),
     backward: (tape, dLogps) => exclusive(() => backward(tape, dLogps)),
-    forward: (kwargs) => exclusive(() => plainForward(kwargs)),
+    forward: (kwargs) => exclusive(() => plainForward(forwardParts, implementationOf(config), kwargs)),
     prefill: (prompts, onKeysAndValues, recording) => exclusive(() => prefill(prompts, onKeysAndValues, recording)),
     record(prompts, { tape, ...room }, probe) {
       const promptLengths = prompts.map(({ promptIds }) => promptIds.length);
-      const withRows = () => (decideProducts(recordedRows({ promptLengths, ...room })) ? 'products' : 'rows');
+      const withRows = () => (keepsProducts(recordedRows({ promptLengths, ...room })) ? 'products' : 'rows');
       return createRecording(sizes.text, workspace, {
         promptLengths,
         ...room,
@@ -248,7 +232,7 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
     const { hidden, masses, tape } = await decoder.forward(batch, x, {
       implementation,
       keep,
-      products: keep && decideProducts(batch.rows),
+      products: keep && keepsProducts(batch.rows),
       outputRows: predictions.outputRows,
       probe,
     });
@@ -269,26 +253,12 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
       throw new Error('internal: backward on a tape that a later score has overwritten');
     const dHidden = await scoring.backward(hidden, predictions, temperature, dLogps, logps);
     const dEmbeddings = await decoder.backward(tape, dHidden);
-    const cotangents = encoded.tapes.map(({ hashes }) => {
-      const counts = hashes.map((hash) => encoded.tokens.get(hash)!.dims[0]!);
-      const whole = zeros(
-        counts.reduce((sum, count) => sum + count, 0),
-        sizes.text.hiddenSize,
-      );
-      let next = 0;
-      const parts = hashes.map((hash, i): [string, FloatTensor] => {
-        const first = next;
-        next += counts[i]!;
-        return [hash, rows(whole, first, next)];
-      });
-      return { whole, parts };
-    });
+    const cotangents = cotangentsOf(encoded);
     const dTokens = new Map(cotangents.flatMap(({ parts }) => parts));
     const tableName = 'model.embed_tokens.weight';
     const dTable = parameters.isTrained(tableName) ? parameters.gradient(tableName) : null;
     embedBackward(batch, dEmbeddings, visual, sizes.imageTokenId, dTable, dTokens);
-    for (const [i, { tape: visionTape }] of encoded.tapes.entries())
-      await vision.backward(visionTape, cotangents[i]!.whole);
+    for (const { tape: visionTape, whole } of cotangents) await vision.backward(visionTape, whole);
   }
 
   function scoredFrom(
@@ -363,48 +333,6 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
     return { lastHidden, nextPositions, visual, images: encoded };
   }
 
-  /** The forward as transformers has it: whole sequences in, logits out, weights if asked for and if there are any. */
-  async function plainForward(kwargs: ModelKwargs): Promise<ForwardOutput> {
-    const sequences = unpadded(kwargs);
-    const groups = imagesOfSequences(kwargs, sequences, sizes).map(
-      (sequenceImages, i): Group => ({
-        promptIds: sequences[i]!,
-        images: sequenceImages,
-        completions: [],
-      }),
-    );
-    const batch = packGroups(groups.map((group) => withPositions(group, sizes)));
-    const { x } = await embeddings(groups, batch, false);
-    const implementation = implementationOf(config);
-    const wantsWeights = kwargs.output_attentions === true && implementation === 'eager';
-    const attentions: AttentionTensor[] = [];
-    const [batchSize, length] = [sequences.length, sequences[0]?.length ?? 0];
-    const { numAttentionHeads: heads, vocabSize } = sizes.text;
-    const { hidden } = await decoder.forward(batch, x, {
-      implementation,
-      keep: false,
-      onWeights: wantsWeights
-        ? (_, weights) => {
-            const data = new Float32Array(batchSize * heads * length * length);
-            for (const [b, weight] of weights.entries()) data.set(weight.data, b * heads * length * length);
-            attentions.push({ data, dims: [batchSize, heads, length, length] });
-          }
-        : undefined,
-    });
-    const kept = kwargs.logits_to_keep ? Math.min(kwargs.logits_to_keep, length) : length;
-    const result = zeros(batchSize, kept, vocabSize);
-    for (const [b, { prompt }] of batch.groups.entries()) {
-      await logits.forward(
-        {
-          ...weightsOf(logits, parameters, headName(sizes.text)),
-          hidden: rows(hidden, prompt.start + length - kept, prompt.start + length),
-        },
-        { logits: floats(result.data.subarray(b * kept * vocabSize, (b + 1) * kept * vocabSize), [kept, vocabSize]) },
-      );
-    }
-    return { logits: result, attentions: wantsWeights ? attentions : null };
-  }
-
   return model;
 }
 
@@ -413,58 +341,4 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
 /** Bytes of visual tokens that are kept: a sixteenth of the weights, which a large tower is worth, or 64 MiB. */
 function budgetOfImages(parameters: Parameters): number {
   return Math.max(64 * 2 ** 20, bytesOf(parameters, parameters.names) / 16);
-}
-
-/** Bytes that results of products may take where nobody says: they must not be what a run's memory is spent on. */
-function budgetOfProducts(parameters: Parameters): number {
-  const [weights, trained] = [bytesOf(parameters, parameters.names), bytesOf(parameters, parameters.trained)];
-  return Math.max(256 * 2 ** 20, (weights + 3 * trained) / 4); // trained: a gradient and two moments
-}
-
-const bytesOf = (parameters: Parameters, names: readonly string[]): number =>
-  names.reduce((sum, name) => sum + Float32Array.BYTES_PER_ELEMENT * sizeOf(parameters.shape(name)), 0);
-
-/** The group as the packer wants it: positions of its prompt worked out from its images. */
-function withPositions({ promptIds, images, completions, positions }: Group, sizes: Qwen2_5_VLConfig): GroupToPack {
-  const grids = images.map(({ gridThw }) => gridThw);
-  return { promptIds, promptPositions: positions ?? ropeIndex(promptIds, grids, sizes), completions };
-}
-
-/** Values of all completion tokens in packed order, cut into completions. */
-const completionsOf = (groups: readonly Pick<Group, 'completions'>[]): (readonly Ids[])[] =>
-  groups.map(({ completions }) => completions);
-
-const lengthsOf = (groups: readonly SampledGroup[]): number[][] =>
-  groups.map(({ completions }) => completions.map(({ length }) => length));
-
-/** Completions with what the sampler knew of their tokens, and masses [tokens, spans] of all of them. */
-function sampledCompletions(
-  sampled: readonly SampledGroup[],
-  masses: ReadonlyMap<number, FloatTensor>,
-): ScoredCompletion[][] {
-  const joined = (pick: (group: SampledGroup) => readonly Float32Array[]): Float32Array =>
-    Float32Array.from(sampled.flatMap((group) => pick(group).flatMap((row) => [...row])));
-  return perCompletion(sampled, {
-    logps: joined(({ logps }) => logps),
-    entropies: joined(({ entropies }) => entropies),
-    masses,
-  });
-}
-
-function perCompletion(
-  groups: readonly Pick<Group, 'completions'>[],
-  all: { logps: Float32Array; entropies: Float32Array; masses: ReadonlyMap<number, FloatTensor> },
-): ScoredCompletion[][] {
-  let token = 0;
-  return groups.map((group) =>
-    group.completions.map(({ length }) => {
-      const [start, end] = [token, token + length];
-      token = end;
-      return {
-        logps: all.logps.subarray(start, end),
-        entropies: all.entropies.subarray(start, end),
-        masses: new Map([...all.masses].map(([layer, mass]) => [layer, rows(mass, start, end).data])),
-      };
-    }),
-  );
 }

@@ -21,6 +21,10 @@ export interface Parameters {
   shape(name: string): readonly number[];
 }
 
+/** Bytes of tensors by their names. */
+export const bytesOf = (parameters: Parameters, names: readonly string[]): number =>
+  names.reduce((sum, name) => sum + Float32Array.BYTES_PER_ELEMENT * sizeOf(parameters.shape(name)), 0);
+
 /** Reads every tensor of a checkpoint, widened to float32; the event loop gets its turns meanwhile. */
 export async function loadParameters(
   checkpoint: Checkpoint,

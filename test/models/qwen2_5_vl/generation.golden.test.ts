@@ -9,7 +9,8 @@ import {
   type GenerateOptions,
   type Generator,
 } from '../../../src/models/qwen2_5_vl/generation.ts';
-import type { Group, Qwen2_5_VLModel } from '../../../src/models/qwen2_5_vl/model.ts';
+import type { Group } from '../../../src/models/qwen2_5_vl/groups.ts';
+import type { Qwen2_5_VLModel } from '../../../src/models/qwen2_5_vl/model.ts';
 import { createRandom } from '../../../src/util/random.ts';
 import { goldenCheckpoints } from '../../helpers/golden.ts';
 import { groupOf, imagesOfCases, loadModel, readCases, readTensors } from '../../helpers/golden_values.ts';

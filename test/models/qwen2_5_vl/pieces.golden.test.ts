@@ -3,7 +3,8 @@
  */
 import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import type { Qwen2_5_VLModel, ScoredCompletion } from '../../../src/models/qwen2_5_vl/model.ts';
+import type { ScoredCompletion } from '../../../src/models/qwen2_5_vl/groups.ts';
+import type { Qwen2_5_VLModel } from '../../../src/models/qwen2_5_vl/model.ts';
 import { mostRows, piecesOf } from '../../../src/models/qwen2_5_vl/pieces.ts';
 import { attentionOutput } from '../../../src/models/qwen2_5_vl/text.ts';
 import type { AttentionImplementation } from '../../../src/models/qwen2_5_vl/text_attention.ts';
