@@ -47,7 +47,8 @@ interface Cut {
 
 /** @param place [N, v]: whole numbers begin bins */
 function cut(place: Value, probabilities: Value, topP: number): Cut {
-  const bins = toInt(min(max(place, 0), BINS + 1));
+  // What is no number goes into the last bin: the index of one must be in range, whatever the logits are.
+  const bins = toInt(where(lessOrEqual(place, scalar(BINS + 1)), max(place, 0), BINS + 1));
   const running = cumulativeSum(binSums(probabilities, bins, BINS + 2));
   return { bins, reached: sum(toFloat(lessOrEqual(running, scalar(topP))), [-1], true) };
 }

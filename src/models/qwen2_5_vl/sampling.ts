@@ -77,7 +77,7 @@ function choose(logits: Value, uniform: Value, { greedy, topK, topP }: SamplingR
   }
   const count = topK;
   const probabilities = softmax(topValues(logits, count)); // most likely first
-  // A token stays while the tokens before it have not reached top_p; the first always stays.
+  // A token stays while those before it make no more than top_p; the first always stays.
   const before = sub(cumulativeSum(probabilities), probabilities);
   const kept = topP >= 1 ? probabilities : where(lessOrEqual(before, scalar(topP)), probabilities, 0);
   const place = draw(kept, uniform, count);
@@ -106,7 +106,10 @@ function draw(probabilities: Value, uniform: Value, columns: number): Value {
 }
 
 interface Crossing {
-  /** The first column whose running sum exceeds the target; one of probability 0 never does so first. */
+  /**
+   * The first column whose running sum exceeds the target; one of probability 0 never does so first. In range also where
+   * the weights are no numbers: log-probabilities say so, and whoever reads them ends the run.
+   */
   readonly place: Value;
   /** Running sum up to that column, without it. */
   readonly before: Value;
@@ -120,7 +123,11 @@ function firstBeyond(weights: Value, uniform: Value): Crossing {
   const running = cumulativeSum(weights);
   const target = mul(uniform, slice(running, 1, subDims(columns, 1), columns));
   const passed = toFloat(lessOrEqual(running, target));
-  return { place: sum(passed, [-1], true), before: reduceMax(mul(passed, running), [-1], true), target };
+  return {
+    place: min(sum(passed, [-1], true), Number(columns) - 1),
+    before: reduceMax(mul(passed, running), [-1], true),
+    target,
+  };
 }
 
 /**

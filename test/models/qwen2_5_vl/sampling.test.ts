@@ -170,6 +170,37 @@ test('the greedy choice, and nothing that is banned', async () => {
   await module.release();
 });
 
+test.each<Partial<SamplingRule>>([
+  {},
+  { topK: 20 },
+  { topP: 0.9 },
+  { topK: 20, topP: 0.9 },
+  { topK: 2000, topP: 0.9 },
+  { greedy: true },
+])('logits that are no numbers give an id in range and no number as its log-probability: %o', async (rule) => {
+  const n = 3000;
+  const [bad, good] = [normal(n, 2), normal(n, 2)];
+  bad[7] = Number.NaN;
+  const infinite = normal(n, 2).map((x, id) => (id === 5 ? Number.POSITIVE_INFINITY : x));
+  const module = compileModule(
+    samplingHead({ hiddenSize: 1, vocabSize: n, rmsNormEps: 0 }, { ...ALL, ...rule }, 'right'),
+  );
+  for (const logits of [bad, infinite, good]) {
+    const { id, logp } = await module.forward({
+      'norm.weight': floats(Float32Array.of(1), [1]),
+      head: floats(Float32Array.from(logits), [n, 1]),
+      hidden: floats(Float32Array.of(1), [1, 1]),
+      banned: zeros(n),
+      uniform: floats(Float32Array.of(0.6), [1]),
+      inverseTemperature: floats(Float32Array.of(1), []),
+    });
+    expect(id!.data[0]).toBeGreaterThanOrEqual(0);
+    expect(id!.data[0]).toBeLessThan(n);
+    expect(Number.isFinite(logp!.data[0]!)).toBe(logits === good);
+  }
+  await module.release();
+});
+
 test('any vocabulary, any tokens that are left, any uniform', () => {
   const uniform = fc.oneof(
     fc.integer({ min: 0, max: 2 ** 32 - 1 }).map((n) => Math.min(n / 2 ** 32, 1 - 2 ** -20)),
