@@ -27,17 +27,19 @@ export function createReader<Encoded>(
   encode: (row: Row) => Promise<Encoded>,
 ): Reader<Encoded> {
   let passedOver = 0;
+  let keptAny = false;
   return {
     async next(count) {
       const taken: Encoded[] = [];
-      for (let misses = 0; taken.length < count; ) {
+      while (taken.length < count) {
         const rows = Array.from({ length: count - taken.length }, () => source.row(sampler.next()));
         const encoded = await Promise.all(rows.map((row) => encodeUnlessLong(row, longRows, encode)));
         const kept = encoded.filter((row) => row !== null);
         taken.push(...kept);
         passedOver += rows.length - kept.length;
-        misses = kept.length > 0 ? 0 : misses + rows.length;
-        if (misses >= source.length) throw allTooLong(source.length, rows[0]!.where);
+        keptAny ||= kept.length > 0;
+        // The first epoch has shown every row.
+        if (!keptAny && passedOver >= source.length) throw allTooLong(source.length, rows[0]!.where);
       }
       return taken;
     },
@@ -61,9 +63,10 @@ export async function encodeUnlessLong<Encoded>(
   }
 }
 
-/** What ends a run of which every row is too long. */
-export function allTooLong(rows: number, where: string): SightlineError {
-  return new SightlineError('E_DATASET_EMPTY', `all ${rows} rows are longer than the limit`, {
+/** What ends a run of which every row that was tried is too long. */
+export function allTooLong(tried: number, where: string, rows = tried): SightlineError {
+  const which = tried === rows ? `all ${rows} rows` : `all of the ${tried} rows tried, of ${rows},`;
+  return new SightlineError('E_DATASET_EMPTY', `${which} are longer than the limit`, {
     where,
     hint: 'raise --max_length, or lower --max_pixels',
   });

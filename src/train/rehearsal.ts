@@ -13,7 +13,7 @@ import { type Collector, collect, type Experience } from './experience.ts';
 import { growthOfImages, type RowImages } from './kept_images.ts';
 import { learn } from './learn.ts';
 import { encodePrompt, type PromptOfRow } from './prompts.ts';
-import { createReader, encodeUnlessLong } from './reader.ts';
+import { allTooLong, createReader, encodeUnlessLong } from './reader.ts';
 import type { Updater } from './update.ts';
 
 /** Rows whose prompts are looked at, spread over the data. */
@@ -113,6 +113,7 @@ async function look(
     prompts.sort((a, b) => b.prompt.ids.length - a.prompt.ids.length);
     prompts.length = Math.min(prompts.length, count);
   }
+  if (prompts.length === 0) throw allTooLong(tried, rows.row(0).where, rows.length);
   return {
     longest: Array.from({ length: count }, (_, i) => prompts[i % prompts.length]!),
     images: { rows: tried, patches: [...patches.values()].reduce((sum, value) => sum + value, 0) },

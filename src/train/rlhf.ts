@@ -12,7 +12,6 @@ import { argumentsToJson } from '../arguments/args_json.ts';
 import type { RlhfArguments } from '../arguments/resolve.ts';
 import { rlhfCommand } from '../arguments/rlhf.ts';
 import { createSampler } from '../data/sampler.ts';
-import { messageOf, SightlineError } from '../errors.ts';
 import { type BatchPlan, optimizerStepAt, planBatches } from '../grpo/batching.ts';
 import { lossMetrics } from '../grpo/metrics.ts';
 import { promptsOfRun, runLength } from '../grpo/run_length.ts';
@@ -29,6 +28,7 @@ import { type Collector, collect, type Experience, experienceMetrics, noReward }
 import { createHackingWatch } from './hacking.ts';
 import { createAverages, createJournal } from './journal.ts';
 import type { JudgeOptions } from './judge.ts';
+import { saveUnfinished } from './last_save.ts';
 import { learn } from './learn.ts';
 import { isDue, isLogDue } from './length.ts';
 import { openPolicy, type Policy, policyOptions } from './policy.ts';
@@ -189,8 +189,7 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts): Pr
       resume = { sampler: { ...sampler.state() } };
       if (update.skipped) await journal.notice('warn', `step ${step}: the gradient is not finite; the step is skipped`);
       averages.add({
-        loss,
-        ...(update.skipped ? {} : { grad_norm: update.gradNorm }),
+        ...(update.skipped ? { skipped_steps: 1 } : { loss, grad_norm: update.gradNorm }),
         learning_rate: update.learningRate,
         ...lossMetrics(sums),
         step_time: (performance.now() - start) / 1000,
@@ -207,17 +206,8 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts): Pr
       if (isDue(args.saveStrategy, args.saveSteps, done)) await save();
     }
   } catch (error) {
-    const stopped = context.signal.aborted && error === context.signal.reason;
-    // The step under way is dropped; what was learned before it is kept. Not so weights that have diverged, nor those
-    // that a bug of ours may have left half updated.
-    const isWhole = stopped || (error instanceof SightlineError && error.code !== 'E_DIVERGED');
-    if (step > 0 && args.saveStrategy !== 'no' && isWhole) {
-      await save().catch(async (fault) => {
-        if (stopped) throw fault;
-        await journal.notice('warn', `step ${step} could not be saved: ${messageOf(fault)}`);
-      });
-    }
-    if (!stopped) throw error;
+    const { saveStrategy } = args;
+    await saveUnfinished(error, { step, saveStrategy, signal: context.signal, journal, save });
   }
   if (reader.passedOver > 0) {
     await journal.notice('info', `${reader.passedOver} times a row was passed over: its prompt is too long`);

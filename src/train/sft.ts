@@ -8,13 +8,13 @@
 import type { SftArguments } from '../arguments/resolve.ts';
 import type { Row } from '../data/row.ts';
 import { createSampler } from '../data/sampler.ts';
-import { SightlineError } from '../errors.ts';
 import type { Qwen2_5_VLModel } from '../models/qwen2_5_vl/model.ts';
 import { createCheckpoints } from './checkpoints.ts';
 import { openTrainingData, type RowSource, type TrainingData } from './data.ts';
 import type { Metrics, RunContext } from './events.ts';
 import { type Example, encodeExample, lacksAnswer } from './examples.ts';
 import { createAverages, createJournal, type Journal } from './journal.ts';
+import { saveUnfinished } from './last_save.ts';
 import { isDue, isLogDue, stepsOfRun } from './length.ts';
 import { openPolicy, type Policy, policyOptions } from './policy.ts';
 import { createReader, encodeUnlessLong } from './reader.ts';
@@ -97,10 +97,12 @@ async function train(
   const reader = createReader(data.train, sampler, args.truncationStrategy, encode);
 
   let [step, epoch] = [0, 0];
+  // What the next step starts from: the rows of a step that is dropped are not used up.
+  let resume = { sampler: { ...sampler.state() } };
   const evaluate = async (): Promise<void> => {
     if (data.evaluation === null) return;
     const rows = evaluationBatches(data.evaluation, args, encode);
-    const metrics = await journal.time('evaluate', () => evaluationLoss(model, rows));
+    const metrics = await journal.time('evaluate', () => evaluationLoss(model, rows, context.signal));
     await journal.emit({ type: 'eval', step, maxSteps, epoch, metrics });
   };
   const save = (): Promise<string> =>
@@ -111,7 +113,7 @@ async function train(
         epoch,
         metric: journal.evaluationAt(step)?.loss ?? null,
         logHistory: journal.history(),
-        loop: { sampler: { ...sampler.state() } },
+        loop: resume,
       }),
     );
 
@@ -125,49 +127,46 @@ async function train(
     step,
     maxSteps,
   });
-  if (args.evalOnStart) await evaluate();
-  while (step < maxSteps && !context.signal.aborted) {
-    const examples = await journal.time('data', () => reader.next(rowsPerStep(args)));
-    const microBatches = chunks(examples, args.perDeviceTrainBatchSize);
-    const loss = await crossEntropyStep(model, microBatches, journal.time);
-    const { gradNorm, learningRate, skipped } = await journal
-      .time('update', () => updater.update())
-      .catch(saveAndRethrow);
-    const epochBefore = epoch;
-    step++;
-    epoch = sampler.epoch();
-    if (skipped) await journal.notice('warn', skippedText(step, gradNorm, loss, examples));
-    averages.add(skipped ? { skipped_steps: 1 } : { loss, grad_norm: gradNorm });
-    await journal.emit({ type: 'progress', step, maxSteps, epoch });
-    const done = { step, maxSteps, epochBefore, epoch };
-    if (isLogDue(args, done)) {
-      const metrics = { ...averages.take(), learning_rate: learningRate };
-      await journal.emit({ type: 'log', step, maxSteps, epoch, metrics });
+  try {
+    if (args.evalOnStart) await evaluate();
+    while (step < maxSteps) {
+      context.signal.throwIfAborted();
+      const examples = await journal.time('data', () => reader.next(rowsPerStep(args)));
+      const microBatches = chunks(examples, args.perDeviceTrainBatchSize);
+      const loss = await crossEntropyStep(model, microBatches, journal.time);
+      const { gradNorm, learningRate, skipped } = await journal.time('update', () => updater.update());
+      const epochBefore = epoch;
+      step++;
+      epoch = sampler.epoch();
+      resume = { sampler: { ...sampler.state() } };
+      if (skipped) await journal.notice('warn', skippedText(step, gradNorm, loss, examples));
+      averages.add(skipped ? { skipped_steps: 1 } : { loss, grad_norm: gradNorm });
+      await journal.emit({ type: 'progress', step, maxSteps, epoch });
+      const done = { step, maxSteps, epochBefore, epoch };
+      if (isLogDue(args, done)) {
+        const metrics = { ...averages.take(), learning_rate: learningRate };
+        await journal.emit({ type: 'log', step, maxSteps, epoch, metrics });
+      }
+      if (isDue(args.evalStrategy, args.evalSteps, done)) await evaluate();
+      if (isDue(args.saveStrategy, args.saveSteps, done)) await save();
     }
-    if (isDue(args.evalStrategy, args.evalSteps, done)) await evaluate();
-    if (isDue(args.saveStrategy, args.saveSteps, done)) await save();
+  } catch (error) {
+    const { saveStrategy } = args;
+    await saveUnfinished(error, { step, saveStrategy, signal: context.signal, journal, save });
   }
-  const status = step < maxSteps ? 'interrupted' : 'completed';
-  if (status === 'interrupted' && step > 0 && args.saveStrategy !== 'no') await save();
   if (reader.passedOver > 0) {
     await journal.notice('info', `${reader.passedOver} times a row was passed over, longer than ${maxLength} tokens`);
   }
   const { outputDir } = context;
   await journal.emit({
     type: 'end',
-    status,
+    status: step < maxSteps ? 'interrupted' : 'completed',
     step,
     maxSteps,
     outputDir,
     ...journal.summary(),
     ...checkpoints.summary(),
   });
-
-  /** A run that is given up leaves its last good weights. */
-  async function saveAndRethrow(error: unknown): Promise<never> {
-    if (error instanceof SightlineError && step > 0 && args.saveStrategy !== 'no') await save();
-    throw error;
-  }
 }
 
 const rowsPerStep = (args: SftArguments): number => args.perDeviceTrainBatchSize * args.gradientAccumulationSteps;
@@ -197,10 +196,12 @@ async function* evaluationBatches(
 async function evaluationLoss(
   model: Pick<Qwen2_5_VLModel, 'score'>,
   batches: AsyncIterable<readonly Example[]>,
+  signal: AbortSignal,
 ): Promise<Metrics> {
   const start = performance.now();
   let [sum, tokens, rows] = [0, 0, 0];
   for await (const batch of batches) {
+    signal.throwIfAborted();
     const groups = batch.map(({ group }) => group);
     const { completions } = await model.score(groups, { temperature: 1, keep: false });
     for (const { logps } of completions.flat()) for (const logp of logps) sum -= logp;

@@ -418,13 +418,34 @@ test('evaluation: before, at every interval and at the end, without a trace in w
   expect(evaluated.last.best_model_checkpoint).toBe(join(evaluated.folder, 'checkpoint-2'));
 });
 
-test('weights that have diverged end the run with exit code 4 and are not saved', async () => {
-  const diverging = tinyRun(project, 'diverged', { learning_rate: '1e38', max_steps: '20' });
-  await expect(diverging).rejects.toMatchObject({ code: 'E_DIVERGED', exitCode: 4 });
-  const folder = runFolder(join(root, 'runs', 'diverged'));
-  expect(readdirSync(folder).filter((name) => name.startsWith('checkpoint'))).toEqual([]);
-  const logs = readLines<Record<string, unknown>>(join(folder, 'logging.jsonl'));
-  expect(logs.length).toBeGreaterThanOrEqual(5);
+test.each<Record<string, string>>([{}, { top_p: '0.9' }, { top_k: '20', top_p: '0.9' }])(
+  'weights that have diverged end the run with exit code 4 and are not saved: %o',
+  async (changes) => {
+    const name = `diverged ${Object.keys(changes).join()}`;
+    const diverging = tinyRun(project, name, {
+      learning_rate: '1e38',
+      max_steps: '20',
+      logging_steps: '2',
+      ...changes,
+    });
+    await expect(diverging).rejects.toMatchObject({ code: 'E_DIVERGED', exitCode: 4 });
+    const folder = runFolder(join(root, 'runs', name));
+    expect(readdirSync(folder).filter((name) => name.startsWith('checkpoint'))).toEqual([]);
+    const logs = readLines<Record<string, unknown>>(join(folder, 'logging.jsonl'));
+    expect(logs.length).toBeGreaterThanOrEqual(2);
+    // A step that is skipped has no loss to take into the mean.
+    const skipped = logs.filter((record) => 'skipped_steps' in record);
+    expect(skipped.length).toBeGreaterThan(0);
+    for (const record of logs) if ('loss' in record) expect(record.loss).toEqual(expect.any(Number));
+  },
+);
+
+test('a dry run of rows that are all too long says so', async () => {
+  const texts = { dataset: project.texts, max_length: '5', truncation_strategy: 'delete', dry_run: 'true' };
+  await expect(tinyRun(project, 'dry', texts)).rejects.toMatchObject({
+    code: 'E_DATASET_EMPTY',
+    message: expect.stringContaining('all 6 rows are longer than the limit'),
+  });
 });
 
 test('a run that is stopped before it begins leaves nothing behind', async () => {

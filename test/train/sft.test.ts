@@ -2,7 +2,7 @@
  * Whole supervised runs on a tiny random checkpoint: what they tell, train and leave behind, and which options must not
  * change the result.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -164,6 +164,35 @@ describe('a run', () => {
     const { folder, end } = await run('stopped', {}, stopAtTwo, controller.signal);
     expect(end).toMatchObject({ status: 'interrupted', step: 2, lastCheckpoint: join(folder, 'checkpoint-2') });
     expect(existsSync(join(folder, 'checkpoint-2', 'optimizer.safetensors'))).toBe(true);
+  });
+
+  test('stops in the middle of an evaluation, and saves', async () => {
+    const controller = new AbortController();
+    const stopAtTwo = (event: TrainEvent): void => {
+      if (event.type === 'log' && event.step === 2) controller.abort();
+    };
+    const evaluated = { val_dataset: answers, eval_strategy: 'steps', eval_steps: '2' };
+    const { events, end, folder } = await run('stopped evaluating', evaluated, stopAtTwo, controller.signal);
+    expect(end).toMatchObject({ status: 'interrupted', step: 2, lastCheckpoint: join(folder, 'checkpoint-2') });
+    expect(events.some((event) => event.type === 'eval')).toBe(false);
+  });
+
+  test('that meets a broken picture keeps what it has learned', async () => {
+    const dataset = join(root, 'broken.jsonl');
+    writeRows(dataset, [0, 1, 2, 3].map((i) => row(i, 'red')).concat({ ...row(4, 'red'), images: ['broken.png'] }));
+    writeFileSync(join(root, 'broken.png'), readFileSync(join(root, '0.png')).subarray(0, 60));
+    const changes = { dataset, per_device_train_batch_size: '2', gradient_accumulation_steps: '1', save_steps: '100' };
+    await expect(run('broken', changes)).rejects.toMatchObject({ exitCode: 2, where: `${dataset}:5` });
+    const folder = join(root, 'runs', 'broken');
+    expect(readdirSync(folder)).toEqual(['checkpoint-2']);
+    const loop = JSON.parse(readFileSync(join(folder, 'checkpoint-2', 'loop_state.json'), 'utf8'));
+    expect(loop.sampler).toMatchObject({ epoch: 0, position: 4 });
+  });
+
+  test('whose weights have diverged does not save them', async () => {
+    const diverging = run('diverged', { learning_rate: '1e38', max_steps: '20' });
+    await expect(diverging).rejects.toMatchObject({ code: 'E_DIVERGED', exitCode: 4 });
+    expect(readdirSync(join(root, 'runs', 'diverged'))).toEqual([]);
   });
 
   test('leaves what a later run needs: moments, counts, the place in the data', async () => {
