@@ -116,6 +116,9 @@ let loaded: Promise<Ort> | undefined;
 
 /** Loaded on first use: the library takes 100 ms to load, and `--help` needs none of it. */
 function loadOrt(): Promise<Ort> {
+  // ONNX Runtime 1.30 collects facts about machine and runs and sends them to its makers, unless this is set when its
+  // library is loaded (onnxruntime/core/platform/posix/telemetry.cc). Nothing of a run leaves the machine.
+  process.env.ORT_DISABLE_TELEMETRY = '1';
   loaded ??= import('onnxruntime-node');
   return loaded;
 }
