@@ -29,7 +29,12 @@ interface Forward {
 }
 
 // Every model that is made, the policy of a run first, and the forwards of each.
-const spied = vi.hoisted(() => ({ models: [] as unknown[], forwards: [] as unknown[][] }));
+// `poison`: whether the gradients of a backward are no numbers.
+const spied = vi.hoisted(() => ({
+  models: [] as unknown[],
+  forwards: [] as unknown[][],
+  poison: (): boolean => false,
+}));
 vi.mock('../../src/models/qwen2_5_vl/model.ts', async (importOriginal) => {
   const original = await importOriginal<typeof import('../../src/models/qwen2_5_vl/model.ts')>();
   return {
@@ -42,6 +47,12 @@ vi.mock('../../src/models/qwen2_5_vl/model.ts', async (importOriginal) => {
         forwards.push({ implementation: options.implementation, keeps: options.keep !== false });
         return forward(batch, x, options);
       });
+      const backward = model.backward.bind(model);
+      vi.spyOn(model, 'backward').mockImplementation(async (tape, dLogps) => {
+        await backward(tape, dLogps);
+        const { trained } = model.parameters;
+        if (spied.poison()) model.parameters.gradient(trained[0]!).data[0] = Number.NaN;
+      });
       spied.models.push(model);
       spied.forwards.push(forwards);
       return model;
@@ -51,6 +62,7 @@ vi.mock('../../src/models/qwen2_5_vl/model.ts', async (importOriginal) => {
 beforeEach(() => {
   spied.models.length = 0;
   spied.forwards.length = 0;
+  spied.poison = () => false;
 });
 const policyOf = (): Qwen2_5_VLModel => spied.models[0] as Qwen2_5_VLModel;
 
@@ -419,26 +431,35 @@ test('evaluation: before, at every interval and at the end, without a trace in w
 });
 
 test.each<Record<string, string>>([{}, { top_p: '0.9' }, { top_k: '20', top_p: '0.9' }])(
-  'weights that have diverged end the run with exit code 4 and are not saved: %o',
+  'weights that have diverged end the run before anything is judged, with exit code 4, and are not saved: %o',
   async (changes) => {
     const name = `diverged ${Object.keys(changes).join()}`;
-    const diverging = tinyRun(project, name, {
-      learning_rate: '1e38',
-      max_steps: '20',
-      logging_steps: '2',
-      ...changes,
+    const diverging = tinyRun(project, name, { learning_rate: '1e38', max_steps: '20', ...changes });
+    await expect(diverging).rejects.toMatchObject({
+      code: 'E_DIVERGED',
+      exitCode: 4,
+      message: expect.stringContaining("the model's output is not finite: token 1 has no probability"),
     });
-    await expect(diverging).rejects.toMatchObject({ code: 'E_DIVERGED', exitCode: 4 });
     const folder = runFolder(join(root, 'runs', name));
     expect(readdirSync(folder).filter((name) => name.startsWith('checkpoint'))).toEqual([]);
     const logs = readLines<Record<string, unknown>>(join(folder, 'logging.jsonl'));
-    expect(logs.length).toBeGreaterThanOrEqual(2);
-    // A step that is skipped has no loss to take into the mean.
-    const skipped = logs.filter((record) => 'skipped_steps' in record);
-    expect(skipped.length).toBeGreaterThan(0);
-    for (const record of logs) if ('loss' in record) expect(record.loss).toEqual(expect.any(Number));
+    expect(logs.map((record) => record['global_step/max_steps'])).toEqual(['1/20']);
   },
 );
+
+test('steps of gradients that are not finite are skipped, counted and given up after five, with no part in the means', async () => {
+  let steps = 0;
+  spied.poison = () => ++steps > 1;
+  const skipping = tinyRun(project, 'skipped', { logging_steps: '2', max_steps: '20' });
+  await expect(skipping).rejects.toMatchObject({ code: 'E_DIVERGED', exitCode: 4 });
+  const logs = readLines<Record<string, unknown>>(join(runFolder(join(root, 'runs', 'skipped')), 'logging.jsonl'));
+  expect(logs.map((record) => [record['global_step/max_steps'], record.skipped_steps])).toEqual([
+    ['1/20', undefined],
+    ['2/20', 1],
+    ['4/20', 1],
+  ]);
+  expect(logs.map((record) => 'loss' in record && 'grad_norm' in record)).toEqual([true, false, false]);
+});
 
 test('a dry run of rows that are all too long says so', async () => {
   const texts = { dataset: project.texts, max_length: '5', truncation_strategy: 'delete', dry_run: 'true' };

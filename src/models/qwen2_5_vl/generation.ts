@@ -2,6 +2,7 @@
  * Sampling completions: prompts are computed once per group, then all live rows of all groups step together.
  * What is sampled are ids; they are kept as they are and never turned into text and back here.
  */
+import { SightlineError } from '../../errors.ts';
 import { createModuleCache } from '../../runtime/compiled_module.ts';
 import { pin, type RuntimeOptions } from '../../runtime/session.ts';
 import { floats, gatherRows, zeros } from '../../runtime/tensor.ts';
@@ -56,7 +57,11 @@ export interface Generated {
 }
 
 export interface Generator {
-  /** Per prompt, `count` completions. */
+  /**
+   * Per prompt, `count` completions.
+   *
+   * @throws SightlineError E_DIVERGED where the model's output is not finite
+   */
   generate(prompts: readonly Prompt[], options: GenerateOptions): Promise<Generated[][]>;
   /**
    * The same, and what the model's `score` with `keep` would return for the completions: decoding has computed every
@@ -163,6 +168,7 @@ export function createGenerator(
 
     const accept = (rows: readonly Row[], { id, logp, entropy, logps }: Drawn): void => {
       for (const row of rows) {
+        if (!Number.isFinite(logp.data[row.place])) throw notFinite(row.ids.length);
         row.last = id.data[row.place]!;
         row.ids.push(row.last);
         row.logps.push(logp.data[row.place]!);
@@ -306,6 +312,13 @@ function samplingOf(options: GenerateOptions, vocabSize: number, logps: boolean)
     inverseTemperature: pin(floats(Float32Array.of(temperature === 0 ? 1 : 1 / temperature), [])),
   };
 }
+
+/** What would be drawn is no choice of the model's: text, and rewards for it, would only look as if there were one. */
+const notFinite = (tokens: number): SightlineError =>
+  new SightlineError('E_DIVERGED', `the model's output is not finite: token ${tokens + 1} has no probability`, {
+    hint: 'weights or activations overflow; go back to an earlier checkpoint, or lower --learning_rate',
+    exitCode: 4,
+  });
 
 /** A completion's newest token, as a recording knows it. */
 const newestOf = ({ group, completion, ids }: Row): RecordedToken => ({ group, completion, t: ids.length - 1 });
