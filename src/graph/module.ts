@@ -39,8 +39,6 @@ export interface BackwardOptions {
   readonly trainable?: (param: string) => boolean;
   /** Outputs that have a cotangent; default all. */
   readonly from?: readonly string[];
-  /** Inputs whose cotangent is wanted; default all. */
-  readonly to?: readonly string[];
   /** Cotangents of these inputs are added to an accumulator, as weights' are (for inputs shared by many runs). */
   readonly accumulateInputs?: readonly string[];
 }
@@ -108,7 +106,7 @@ function differentiateModule(
   options: BackwardOptions,
 ): Differentiated {
   const from = options.from ?? Object.keys(outputs);
-  const to = options.to ?? Object.keys(leaves.inputs);
+  const to = Object.keys(leaves.inputs);
   const trained = Object.keys(leaves.params).filter((name) => options.trainable?.(name) ?? true);
   const accumulated = [...trained, ...(options.accumulateInputs ?? [])];
   const plain = to.filter((name) => !accumulated.includes(name));

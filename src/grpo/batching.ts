@@ -1,6 +1,6 @@
 /**
  * Batch geometry: how completions flow from rollouts through micro-batches into optimizer steps, as plain numbers.
- * Knows counts, not prompts or tensors; which rows a rollout takes is order.ts.
+ * Knows counts, not prompts or tensors; which rows a rollout takes says data/sampler.ts.
  *
  * Source: ms-swift rlhf_trainers/args_mixin.py (`_init_generation_batch_params`) and TRL trainer/grpo_trainer.py
  * (`_get_train_sampler`, `_prepare_inputs`), for one process.
@@ -39,8 +39,6 @@ export interface BatchPlan {
   readonly numIterations: number;
   /** Every micro-batch holds whole groups, so each prompt is computed once per rollout and iteration. */
   readonly groupsWhole: boolean;
-  /** Every micro-batch is learned from by the weights that sampled it: old log-probabilities are never needed. */
-  readonly alwaysOnPolicy: boolean;
   /** What the user should know of this geometry; null when nothing. */
   readonly notice: string | null;
 }
@@ -111,7 +109,6 @@ export function planBatches(options: BatchOptions): BatchPlan {
     numGenerations,
     numIterations,
     groupsWhole,
-    alwaysOnPolicy: microBatchesPerStep % (microBatchesPerRollout * numIterations) === 0,
     notice: groupsWhole
       ? null
       : `per_device_train_batch_size ${microBatchSize} is not a multiple of num_generations ${numGenerations}: groups ` +

@@ -70,7 +70,7 @@ export function withinGroupCorrelation(
   return { correlation, groups, samples };
 }
 
-/** State of a watch over one correlation; plain data, saved with the training state. */
+/** State of a watch over one correlation; plain data. */
 export interface FlipWatch {
   /** Running average of the correlation; null before the first value. */
   readonly average: number | null;

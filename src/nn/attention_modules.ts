@@ -17,7 +17,10 @@ export interface AttentionModuleOptions {
 }
 
 /** One causal sequence: q [T, ·] against k, v [S, ·]; a row sees the columns whose position is not after its own. */
-export function causalAttention(heads: Heads, { weights = false, spans = 0 }: AttentionModuleOptions = {}): Module {
+export function causalAttention(
+  heads: Heads,
+  { weights = false }: Pick<AttentionModuleOptions, 'weights'> = {},
+): Module {
   const { queryWidth, keyWidth } = widths(heads);
   return {
     name: 'causal attention',
@@ -26,7 +29,6 @@ export function causalAttention(heads: Heads, { weights = false, spans = 0 }: At
     constants: {
       rowPositions: { shape: ['T'], dtype: 'int32' },
       columnPositions: { shape: ['S'], dtype: 'int32' },
-      ...indicatorConstant(spans, 'S'),
     },
     build: (x) => {
       const result = attention(
@@ -35,7 +37,6 @@ export function causalAttention(heads: Heads, { weights = false, spans = 0 }: At
           k: batchOfOne(x.k!),
           v: batchOfOne(x.v!),
           mask: causalMask(x.rowPositions!, x.columnPositions!),
-          indicator: x.indicator,
         },
         heads,
       );

@@ -15,7 +15,8 @@ export function stepsOfRun(
   length: { readonly maxSteps: number; readonly numTrainEpochs: number },
 ): number {
   if (length.maxSteps > 0) return length.maxSteps;
-  return Math.max(1, Math.ceil((length.numTrainEpochs * rows) / rowsPerStep));
+  // Rounding first: 1.1 epochs of 10 steps must not become 12 for want of a last digit.
+  return Math.max(1, Math.ceil(Number(((length.numTrainEpochs * rows) / rowsPerStep).toFixed(9))));
 }
 
 /** A step that has just been done. */

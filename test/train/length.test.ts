@@ -8,6 +8,7 @@ describe('stepsOfRun', () => {
     [10, 4, -1, 0.5, 2],
     [2, 100, -1, 1, 1],
     [10, 4, 7, 3, 7],
+    [10, 1, -1, 1.1, 11],
   ])('%d rows, %d a step, max_steps %d, %d epochs: %d', (rows, perStep, maxSteps, numTrainEpochs, expected) => {
     expect(stepsOfRun(rows, perStep, { maxSteps, numTrainEpochs })).toBe(expected);
   });
