@@ -18,6 +18,8 @@ export interface HeadPart {
 
 export interface HeadReport {
   readonly sampling: HeadPart;
+  /** The same with a top_p, and no top_k. */
+  readonly nucleus: HeadPart;
   /** The product within sampling, by itself. */
   readonly product: HeadPart;
   readonly forward: HeadPart;
@@ -33,7 +35,7 @@ export async function measureHead(repetitions: number): Promise<HeadReport> {
 }
 
 /** The table of the report. */
-export function headText({ sampling, product, forward, backward }: HeadReport): string {
+export function headText({ sampling, nucleus, product, forward, backward }: HeadReport): string {
   const { hiddenSize, vocabSize } = MODEL_PRESETS['qwen2.5-vl-3b'];
   const weights = hiddenSize * vocabSize;
   const cells = (...columns: string[]): string => columns.map((cell) => cell.padStart(10)).join('');
@@ -45,6 +47,7 @@ export function headText({ sampling, product, forward, backward }: HeadReport): 
     `head of ${vocabSize} x ${hiddenSize}, made-up weights; medians`,
     `${'part'.padEnd(20)}${cells('ms', 'GFLOP', 'GFLOP/s', 'extra MiB')}`,
     line(`sampling, ${SAMPLED_ROWS} rows`, sampling, 2 * SAMPLED_ROWS * weights),
+    line('  with top_p 0.9', nucleus, 2 * SAMPLED_ROWS * weights),
     line('  product alone', product, 2 * SAMPLED_ROWS * weights),
     line(`scoring, ${SCORED_ROWS} rows`, forward, 2 * SCORED_ROWS * weights),
     line('  gradient', backward, 3 * 2 * SCORED_ROWS * weights), // logits again, by activations, by weights

@@ -26,13 +26,18 @@ const head = noise(0.02, vocabSize, h);
 const norm = floats(new Float32Array(h).fill(1), [h]);
 const inverseTemperature = floats(Float32Array.of(1), []);
 
-const report: HeadReport = { sampling: await sampling(), product: await product(), ...(await scoring()) };
+const report: HeadReport = {
+  sampling: await sampling(1),
+  nucleus: await sampling(0.9),
+  product: await product(),
+  ...(await scoring()),
+};
 console.log(JSON.stringify(report));
 
 // --- internal ---
 
-async function sampling(): Promise<HeadPart> {
-  const rule = { greedy: false, topK: 0, topP: 1 };
+async function sampling(topP: number): Promise<HeadPart> {
+  const rule = { greedy: false, topK: 0, topP };
   const sampler = compileModule(samplingHead(text, rule, 'left'));
   const random = createRandom(1);
   const feeds = {
