@@ -3,7 +3,8 @@
  * Knows the contract, not what any reward measures.
  */
 import { messageOf, SightlineError } from '../errors.ts';
-import type { RewardKwargs, RewardValues } from './contract.ts';
+import { newPatience, type Patience, untilAborted } from '../util/until_aborted.ts';
+import type { ORM, RewardKwargs, RewardValues } from './contract.ts';
 import { placeIn } from './place.ts';
 import type { Reward } from './registry.ts';
 
@@ -16,17 +17,19 @@ export interface RewardColumn {
 }
 
 /**
- * All rewards of a batch. Asynchronous ones run together.
+ * All rewards of a batch. Asynchronous ones run together; one that takes long is told of, and `signal` ends the wait.
  *
- * @throws SightlineError E_REWARD_THREW, E_REWARD_RETURN: naming the reward, the value, the sample and the plugin file
+ * @throws SightlineError E_REWARD_THREW, E_REWARD_RETURN: naming the reward, the value, the sample and the plugin file; or
+ * the signal's reason
  */
 export async function runRewards(
   rewards: readonly Reward[],
   completions: readonly string[],
   kwargs: RewardKwargs,
+  signal = new AbortController().signal,
 ): Promise<RewardColumn[]> {
   // allSettled, not all: after one fault the others must have ended before the run does, or they would go on in its ruins.
-  const settled = await Promise.allSettled(rewards.map((reward) => runReward(reward, completions, kwargs)));
+  const settled = await Promise.allSettled(rewards.map((reward) => runReward(reward, completions, kwargs, signal)));
   return settled.map((result) => {
     if (result.status === 'rejected') throw result.reason;
     return result.value;
@@ -35,13 +38,27 @@ export async function runRewards(
 
 // --- internal ---
 
-async function runReward(reward: Reward, completions: readonly string[], kwargs: RewardKwargs): Promise<RewardColumn> {
+/** Of each reward, so that one that is slow at every step is not told of at every step. */
+const patience = new WeakMap<ORM, Patience>();
+
+async function runReward(
+  reward: Reward,
+  completions: readonly string[],
+  kwargs: RewardKwargs,
+  signal: AbortSignal,
+): Promise<RewardColumn> {
+  const tell = (seconds: number) =>
+    kwargs.logger.warn(
+      `reward "${reward.name}" has not answered for ${seconds} s, asked about ${completions.length} completions; the run waits for it. Ctrl-C ends the run in good order.`,
+    );
+  if (!patience.has(reward.orm)) patience.set(reward.orm, newPatience());
   let returned: RewardValues;
   try {
     // Copies, so that a reward that edits its input cannot change another one's.
-    returned = await reward.orm.call([...completions], { ...kwargs });
+    const answer = Promise.resolve(reward.orm.call([...completions], { ...kwargs }));
+    returned = await untilAborted(answer, signal, tell, patience.get(reward.orm));
   } catch (error) {
-    if (error instanceof SightlineError) throw error;
+    if (error instanceof SightlineError || (signal.aborted && error === signal.reason)) throw error;
     throw new SightlineError('E_REWARD_THREW', `reward "${reward.name}" threw: ${messageOf(error)}`, {
       where: reward.file === undefined ? undefined : placeIn(error, reward.file),
       hint: 'return null for a sample the reward cannot judge',

@@ -12,7 +12,6 @@ import type { Group } from '../models/qwen2_5_vl/groups.ts';
 import type { LayerProbe, Scored } from '../models/qwen2_5_vl/model.ts';
 import type { Reward } from '../rewards/registry.ts';
 import type { Random } from '../util/random.ts';
-import { untilAborted } from '../util/until_aborted.ts';
 import type { Metrics } from './events.ts';
 import type { HackingWatch } from './hacking.ts';
 import type { Journal } from './journal.ts';
@@ -77,7 +76,7 @@ export async function collect(
         );
 
   const judged = await journal.time('reward', () =>
-    untilAborted(judge(groups, probe === undefined ? null : scored!.completions, options), signal),
+    judge(groups, probe === undefined ? null : scored!.completions, options),
   );
   const advantages = groupAdvantages(judged.totals, plan.numGenerations, args);
   return {

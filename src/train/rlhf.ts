@@ -46,7 +46,10 @@ import { updateOptions } from './update_options.ts';
  */
 export async function runRlhf(args: RlhfArguments, context: RunContext): Promise<void> {
   const plan = planBatches(args);
-  await loadPlugins(args.externalPlugins);
+  await loadPlugins(args.externalPlugins, {
+    signal: context.signal,
+    warn: (text) => void context.emit({ type: 'notice', level: 'warn', text }),
+  });
   const rewards = createRewards(args.rewardFuncs, argumentsToJson(rlhfCommand, { ...args }), args.rewardWeights);
   const data = await openTrainingData(args);
   const opened: { close(): Promise<void> }[] = [];
@@ -238,6 +241,7 @@ function collectorOf(args: RlhfArguments, context: RunContext, parts: Parts): Co
     },
     step,
     maxSteps: totalSteps,
+    signal: context.signal,
   });
   return {
     args,

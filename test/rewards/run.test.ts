@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { formatError, SightlineError } from '../../src/errors.ts';
 import { columnArrays } from '../../src/rewards/columns.ts';
 import type { ORM, OrmConstructor, RewardArgs, RewardValues } from '../../src/rewards/contract.ts';
@@ -57,6 +57,23 @@ describe('runRewards', () => {
     });
     await run(['slow', 'quick']);
     expect(order).toEqual(['slow starts', 'quick', 'slow ends']);
+  });
+
+  test('one that does not answer is told of by name; a signal ends the wait', async () => {
+    vi.useFakeTimers();
+    register('quick', () => [1, 1, 1]);
+    register('stuck', () => new Promise(() => undefined));
+    const kwargs = rewardKwargs(3, null);
+    const controller = new AbortController();
+    const running = runRewards(createRewards(['quick', 'stuck']), texts, kwargs, controller.signal);
+    await vi.advanceTimersByTimeAsync(130_000);
+    expect(kwargs.lines).toEqual([
+      expect.stringMatching(/^warn reward "stuck" has not answered for 60 s, asked about 3 completions/),
+      expect.stringMatching(/^warn reward "stuck" has not answered for 120 s/),
+    ]);
+    controller.abort(new Error('stop'));
+    await expect(running).rejects.toBe(controller.signal.reason);
+    vi.useRealTimers();
   });
 
   test('a reward that edits its input does not reach the next one', async () => {
