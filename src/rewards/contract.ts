@@ -75,7 +75,7 @@ export type AttnProbe = 'eager' | 'fused' | 'auto';
 
 /**
  * Second argument of `call`. B samples; every array has B entries. Columns of the dataset (`solution`, ...) come under
- * their own names; a column that a row lacks is undefined at that row.
+ * their own names; a column that a row lacks is undefined at that row. All data is the reward's own copy.
  */
 export interface RewardKwargs {
   readonly [column: string]: unknown;

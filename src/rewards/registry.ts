@@ -6,6 +6,7 @@ import { messageOf, SightlineError } from '../errors.ts';
 import { MathAccuracy } from './accuracy/index.ts';
 import type { ORM, OrmConstructor, RewardArgs, RewardNeed } from './contract.ts';
 import { Format } from './format/index.ts';
+import { ownCopy } from './own_copy.ts';
 import { placeIn } from './place.ts';
 import { MultiModalAccuracyORM } from './r1v_accuracy/index.ts';
 
@@ -65,7 +66,9 @@ export function createRewards(
       hint: `rewards of this run: ${names.join(', ')}`,
     });
   }
-  return names.map((name, i) => createReward(name, { ...args, ...options[name] }, weights?.[i] ?? 1));
+  return names.map((name, i) =>
+    createReward(name, ownCopy({ ...args, ...options[name] }) as RewardArgs, weights?.[i] ?? 1),
+  );
 }
 
 // --- internal ---

@@ -5,6 +5,7 @@
 import { messageOf, SightlineError } from '../errors.ts';
 import { newPatience, type Patience, untilAborted } from '../util/until_aborted.ts';
 import type { ORM, RewardKwargs, RewardValues } from './contract.ts';
+import { ownKwargs } from './own_copy.ts';
 import { placeIn } from './place.ts';
 import type { Reward } from './registry.ts';
 
@@ -54,8 +55,7 @@ async function runReward(
   if (!patience.has(reward.orm)) patience.set(reward.orm, newPatience());
   let returned: RewardValues;
   try {
-    // Copies, so that a reward that edits its input cannot change another one's.
-    const answer = Promise.resolve(reward.orm.call([...completions], { ...kwargs }));
+    const answer = Promise.resolve(reward.orm.call([...completions], ownKwargs(kwargs)));
     returned = await untilAborted(answer, signal, tell, patience.get(reward.orm));
   } catch (error) {
     if (error instanceof SightlineError || (signal.aborted && error === signal.reason)) throw error;
