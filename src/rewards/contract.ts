@@ -100,7 +100,7 @@ export interface RewardKwargs {
   /** What the fused probe measured in the training forward; null where it did not run. */
   readonly attention_masses: readonly (AttentionMasses | null)[] | null;
   readonly logger: RewardLogger;
-  /** Adds a number to this step's metrics. */
+  /** Adds a finite number to this step's metrics, under a name that the trainer does not use itself. */
   log_metric(name: string, value: number): void;
   /** Adds a column to completions.jsonl, one value per sample. */
   log_extra(column: string, values: readonly unknown[]): void;

@@ -5,9 +5,11 @@
 import { messageOf, SightlineError } from '../errors.ts';
 import { newPatience, type Patience, untilAborted } from '../util/until_aborted.ts';
 import type { ORM, RewardKwargs, RewardValues } from './contract.ts';
+import { checkMetric } from './metric.ts';
 import { ownKwargs } from './own_copy.ts';
 import { placeIn } from './place.ts';
 import type { Reward } from './registry.ts';
+import { show } from './show.ts';
 
 export interface RewardColumn {
   readonly name: string;
@@ -20,8 +22,8 @@ export interface RewardColumn {
 /**
  * All rewards of a batch. Asynchronous ones run together; one that takes long is told of, and `signal` ends the wait.
  *
- * @throws SightlineError E_REWARD_THREW, E_REWARD_RETURN: naming the reward, the value, the sample and the plugin file; or
- * the signal's reason
+ * @throws SightlineError E_REWARD_THREW, E_REWARD_RETURN: naming the reward, the value (returned or logged), the sample and
+ * the plugin file; or the signal's reason
  */
 export async function runRewards(
   rewards: readonly Reward[],
@@ -53,9 +55,16 @@ async function runReward(
       `reward "${reward.name}" has not answered for ${seconds} s, asked about ${completions.length} completions; the run waits for it. Ctrl-C ends the run in good order.`,
     );
   if (!patience.has(reward.orm)) patience.set(reward.orm, newPatience());
+  const own: RewardKwargs = {
+    ...ownKwargs(kwargs),
+    log_metric: (name, value) => {
+      checkMetric(reward, name, value);
+      kwargs.log_metric(name, value);
+    },
+  };
   let returned: RewardValues;
   try {
-    const answer = Promise.resolve(reward.orm.call([...completions], ownKwargs(kwargs)));
+    const answer = Promise.resolve(reward.orm.call([...completions], own));
     returned = await untilAborted(answer, signal, tell, patience.get(reward.orm));
   } catch (error) {
     if (error instanceof SightlineError || (signal.aborted && error === signal.reason)) throw error;
@@ -93,10 +102,4 @@ function checked(reward: Reward, returned: unknown, samples: number): (number | 
     }
     return value;
   });
-}
-
-function show(value: unknown): string {
-  if (typeof value === 'string') return `the string ${JSON.stringify(value.slice(0, 60))}`;
-  if (typeof value === 'object' && value !== null) return `an object (${value.constructor?.name ?? 'Object'})`;
-  return String(value);
 }

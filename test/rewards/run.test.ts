@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { formatError, SightlineError } from '../../src/errors.ts';
 import { columnArrays } from '../../src/rewards/columns.ts';
-import type { ORM, OrmConstructor, RewardArgs, RewardValues } from '../../src/rewards/contract.ts';
+import type { ORM, OrmConstructor, RewardArgs, RewardKwargs, RewardValues } from '../../src/rewards/contract.ts';
 import { createRewards, orms } from '../../src/rewards/registry.ts';
 import { runRewards } from '../../src/rewards/run.ts';
 import { rewardKwargs } from '../helpers/reward_kwargs.ts';
@@ -12,10 +12,13 @@ afterEach(() => {
 });
 
 /** Registers a reward whose call is the given function. */
-function register(name: string, call: (completions: readonly string[]) => unknown): OrmConstructor {
+function register(
+  name: string,
+  call: (completions: readonly string[], kwargs: RewardKwargs) => unknown,
+): OrmConstructor {
   class Made implements ORM {
-    call(completions: readonly string[]) {
-      return call(completions) as RewardValues; // what a plugin returns is not checked by types at run time
+    call(completions: readonly string[], kwargs: RewardKwargs) {
+      return call(completions, kwargs) as RewardValues; // what a plugin returns is not checked by types at run time
     }
   }
   orms[name] = Made;
@@ -124,6 +127,40 @@ describe('runRewards', () => {
     expect(formatError(told)).toMatch(message);
     expect(formatError(told)).toMatch(/fix: /);
     expect(formatError(told)).not.toMatch(/at .*\.ts:\d+:\d+\)/);
+  });
+
+  test.each([
+    ['no number', ['mine', '3'], 'the string "3" as the metric "mine"'],
+    ['a number that is none', ['mine', Number.NaN], 'NaN as the metric "mine"'],
+    ['nothing', ['mine'], 'undefined as the metric "mine"'],
+    ['no name', [3, 3], 'a metric whose name is 3'],
+    ['an empty name', ['', 3], 'a metric whose name is the string ""'],
+    ['a name of the trainer', ['grad_norm', 3], 'a metric as "grad_norm", a name of the trainer\'s own'],
+    ['a name of another reward', ['rewards/Format/mean', 3], 'a metric as "rewards/Format/mean", a name of'],
+  ])('a reward that logs %s is refused by name', async (_, args, message) => {
+    register('bad', (completions, { log_metric }) => {
+      (log_metric as (...any: unknown[]) => void)(...args);
+      return completions.map(() => 0);
+    });
+    const error: unknown = await run(['bad']).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: 'E_REWARD_RETURN', exitCode: 2, hint: expect.any(String) });
+    expect((error as Error).message).toContain(`reward "bad" logged ${message}`);
+  });
+
+  test('a name and a number of its own are logged', async () => {
+    register('good', (completions, { log_metric }) => {
+      log_metric('good/share', 0.5);
+      log_metric('attention/tdr_mean', -1);
+      return completions.map(() => 0);
+    });
+    const kwargs = rewardKwargs(3, null);
+    await runRewards(createRewards(['good']), texts, kwargs);
+    expect(kwargs.metrics).toEqual(
+      new Map([
+        ['good/share', 0.5],
+        ['attention/tdr_mean', -1],
+      ]),
+    );
   });
 
   test('holes of a sparse array are null', async () => {
