@@ -100,6 +100,19 @@ function checked(reward: Reward, returned: unknown, samples: number): (number | 
     if (typeof value !== 'number' || !Number.isFinite(value)) {
       throw fault(`${show(value)} for sample ${i}`, 'a value is a finite number, or null if the reward does not apply');
     }
+    if (Math.abs(value) > LARGEST) {
+      throw fault(`${value} for sample ${i}`, `a value is at most ${LARGEST} in size; scale the reward or bound it`);
+    }
+    const weighted = reward.weight * value;
+    if (Math.abs(weighted) > LARGEST) {
+      throw fault(
+        `${value} for sample ${i}, which is ${Number(weighted.toPrecision(6))} with its weight ${reward.weight}`,
+        `a weighted value is at most ${LARGEST} in size; lower its weight in --reward_weights`,
+      );
+    }
     return value;
   });
 }
+
+/** Of a value, and of a value times its weight: sums of them and their squares are then far from overflowing. */
+const LARGEST = 1e30;

@@ -113,6 +113,7 @@ describe('runRewards', () => {
     ['returns too few', () => [1, 2], /"bad" returned 2 values for 3 completions/],
     ['returns NaN', () => [1, Number.NaN, 1], /"bad" returned NaN for sample 1/],
     ['returns infinity', () => [1, 1, Number.POSITIVE_INFINITY], /"bad" returned Infinity for sample 2/],
+    ['returns what squares to infinity', () => [1, -1e200, 1], /"bad" returned -1e\+200 for sample 1/],
     ['returns a string', () => [1, 1, '1'], /"bad" returned the string "1" for sample 2/],
     ['returns a boolean', () => [true, 1, 1], /"bad" returned true for sample 0/],
     ['returns a list in the list', () => [1, [1], 1], /"bad" returned an object \(Array\) for sample 1/],
@@ -127,6 +128,18 @@ describe('runRewards', () => {
     expect(formatError(told)).toMatch(message);
     expect(formatError(told)).toMatch(/fix: /);
     expect(formatError(told)).not.toMatch(/at .*\.ts:\d+:\d+\)/);
+  });
+
+  test('a value that its weight makes too large is refused with the weight; one at the bound is not', async () => {
+    register('big', () => [0, 1e25, 0]);
+    await expect(run(['big'], [1e10])).rejects.toMatchObject({
+      code: 'E_REWARD_RETURN',
+      message: 'reward "big" returned 1e+25 for sample 1, which is 1e+35 with its weight 10000000000',
+      hint: expect.stringContaining('--reward_weights'),
+    });
+    await expect(run(['big'], [-1e300])).rejects.toThrow('which is -Infinity with its weight -1e+300');
+    register('bound', () => [1e30, -1e30, 0]);
+    expect((await run(['bound']))[0]!.values).toEqual([1e30, -1e30, 0]);
   });
 
   test.each([
