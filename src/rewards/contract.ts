@@ -25,7 +25,10 @@ export interface ORM {
 /** Things the trainer only prepares if a reward says it needs them. */
 export type RewardNeed = 'attention';
 
-/** The class put into `orms`. Its class name is the metric name: `rewards/<name>/mean`. */
+/**
+ * The class put into `orms`. Its class name is the metric name, `rewards/<name>/mean`; where two rewards of a run have
+ * classes of one name, the names they are registered under are.
+ */
 export interface OrmConstructor {
   new (args: RewardArgs): ORM;
   readonly name: string;

@@ -24,7 +24,7 @@ export const ormFiles = new Map<string, string>();
 export interface Reward {
   /** As in `--reward_funcs`; also its column in completions.jsonl. */
   readonly name: string;
-  /** Class name, as in `rewards/<label>/mean`. */
+  /** Class name, as in `rewards/<label>/mean`; the name where another reward's class has the same. */
   readonly label: string;
   readonly orm: ORM;
   readonly weight: number;
@@ -46,7 +46,7 @@ export function createRewards(
   args: RewardArgs = {},
   weights?: readonly number[],
   options: Readonly<Record<string, RewardArgs>> = {},
-): Reward[] {
+): readonly Reward[] {
   if (weights !== undefined && weights.length !== names.length) {
     throw new SightlineError(
       'E_REWARD_WEIGHTS',
@@ -66,12 +66,24 @@ export function createRewards(
       hint: `rewards of this run: ${names.join(', ')}`,
     });
   }
-  return names.map((name, i) =>
+  const rewards = names.map((name, i) =>
     createReward(name, ownCopy({ ...args, ...options[name] }) as RewardArgs, weights?.[i] ?? 1),
   );
+  return apart(rewards);
 }
 
 // --- internal ---
+
+/**
+ * Rewards that would share a metric get their registered names for labels, which differ. One of these may be the class
+ * name of yet another reward, which then gives way too.
+ */
+function apart(rewards: readonly Reward[]): readonly Reward[] {
+  const clashes = ({ name, label }: Reward) => rewards.some((other) => other.label === label && other.name !== name);
+  const givesWay = (reward: Reward) => reward.label !== reward.name && clashes(reward);
+  if (!rewards.some(givesWay)) return rewards;
+  return apart(rewards.map((reward) => (givesWay(reward) ? { ...reward, label: reward.name } : reward)));
+}
 
 function createReward(name: string, args: RewardArgs, weight: number): Reward {
   const Orm = orms[name];

@@ -36,8 +36,8 @@ describe('runRewards', () => {
     register('two', async () => [0.5, 2, null]);
     const columns = await run(['one', 'two'], [3, 2]);
     expect(columns.map(({ name, label, weight, values }) => [name, label, weight, values])).toEqual([
-      ['one', 'Made', 3, [1, null, null]],
-      ['two', 'Made', 2, [0.5, 2, null]],
+      ['one', 'one', 3, [1, null, null]],
+      ['two', 'two', 2, [0.5, 2, null]],
     ]);
   });
 
@@ -229,6 +229,21 @@ describe('createRewards', () => {
     expect(got).toEqual([{ seed: 1, beta: 3 }]);
     expect(reward).toMatchObject({ name: 'probe', label: 'Probe', needs: ['attention'], weight: 2 });
     expect(() => createRewards(['probe'], {}, [1], { format: {} })).toThrow(/not in --reward_funcs/);
+  });
+
+  test('rewards whose classes have one name are told apart by their registered names', () => {
+    register('one', () => []);
+    register('two', () => []);
+    orms.other = class two extends (orms.one!) {}; // by its class name, the label that `two` falls back on
+    orms.again = orms.format!;
+    added.push('other', 'again');
+    const labels = (...names: string[]) => createRewards(names).map(({ label }) => label);
+    expect(labels('one', 'format')).toEqual(['Made', 'Format']);
+    expect(labels('one', 'two', 'format')).toEqual(['one', 'two', 'Format']);
+    expect(labels('two', 'one', 'other')).toEqual(['two', 'one', 'other']);
+    expect(labels('format', 'again')).toEqual(['format', 'again']);
+    expect(labels('other', 'one')).toEqual(['two', 'Made']);
+    expect(labels('format', 'format')).toEqual(['Format', 'Format']); // the same reward twice
   });
 
   test('what is no class with call is refused by name', () => {
