@@ -110,6 +110,23 @@ describe('runRewards', () => {
       },
       /reward "bad" threw: oops/,
     ],
+    [
+      'throws an object without a text',
+      () => {
+        throw Object.create(null);
+      },
+      /reward "bad" threw: something without a text/,
+    ],
+    [
+      'throws an error that throws when it is read',
+      () => {
+        const fail = () => {
+          throw new Error('again');
+        };
+        throw Object.defineProperties(new Error(), { stack: { get: fail }, message: { get: fail } });
+      },
+      /reward "bad" threw: something without a text/,
+    ],
     ['returns too few', () => [1, 2], /"bad" returned 2 values for 3 completions/],
     ['returns NaN', () => [1, Number.NaN, 1], /"bad" returned NaN for sample 1/],
     ['returns infinity', () => [1, 1, Number.POSITIVE_INFINITY], /"bad" returned Infinity for sample 2/],
