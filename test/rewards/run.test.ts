@@ -132,6 +132,8 @@ describe('runRewards', () => {
     ['returns infinity', () => [1, 1, Number.POSITIVE_INFINITY], /"bad" returned Infinity for sample 2/],
     ['returns what squares to infinity', () => [1, -1e200, 1], /"bad" returned -1e\+200 for sample 1/],
     ['returns a string', () => [1, 1, '1'], /"bad" returned the string "1" for sample 2/],
+    ['returns a BigInt', () => [1n, 1, 1], /"bad" returned the BigInt 1n for sample 0/],
+    ['returns a function', () => () => [1, 1, 1], /"bad" returned a function instead of an array/],
     ['returns a boolean', () => [true, 1, 1], /"bad" returned true for sample 0/],
     ['returns a list in the list', () => [1, [1], 1], /"bad" returned an object \(Array\) for sample 1/],
     ['returns one number', () => 1, /"bad" returned 1 instead of an array/],
