@@ -23,7 +23,8 @@ export interface ORM {
 }
 
 /** Things the trainer only prepares if a reward says it needs them. */
-export type RewardNeed = 'attention';
+export const REWARD_NEEDS = ['attention'] as const;
+export type RewardNeed = (typeof REWARD_NEEDS)[number];
 
 /**
  * The class put into `orms`. Its class name is the metric name, `rewards/<name>/mean`; where two rewards of a run have

@@ -4,11 +4,12 @@
  */
 import { messageOf, SightlineError } from '../errors.ts';
 import { MathAccuracy } from './accuracy/index.ts';
-import type { ORM, OrmConstructor, RewardArgs, RewardNeed } from './contract.ts';
+import { type ORM, type OrmConstructor, REWARD_NEEDS, type RewardArgs, type RewardNeed } from './contract.ts';
 import { Format } from './format/index.ts';
 import { ownCopy } from './own_copy.ts';
 import { placeIn } from './place.ts';
 import { MultiModalAccuracyORM } from './r1v_accuracy/index.ts';
+import { show } from './show.ts';
 
 /** Rewards by name. A plugin registers by assignment: `orms['my_reward'] = MyReward`. */
 export const orms: Record<string, OrmConstructor> = Object.assign(Object.create(null), {
@@ -106,7 +107,20 @@ function createReward(name: string, args: RewardArgs, weight: number): Reward {
       },
     );
   }
-  return { name, label: Orm.name || name, orm: made(name, Orm, args, file), weight, needs: Orm.needs ?? [], file };
+  const needs = needsOf(name, Orm, file);
+  return { name, label: Orm.name || name, orm: made(name, Orm, args, file), weight, needs, file };
+}
+
+/** A need that nobody knows would be prepared by nobody, and its reward would go without. */
+function needsOf(name: string, Orm: OrmConstructor, file: string | undefined): readonly RewardNeed[] {
+  const needs = Orm.needs ?? [];
+  const known: readonly unknown[] = REWARD_NEEDS;
+  const unknown = Array.isArray(needs) ? needs.find((need) => !known.includes(need)) : needs;
+  if (unknown === undefined) return needs;
+  throw new SightlineError('E_REWARD_CLASS', `reward "${name}" has \`static needs\` with ${show(unknown)}`, {
+    where: file,
+    hint: `write a list of names; known: ${REWARD_NEEDS.join(', ')}`,
+  });
 }
 
 function made(name: string, Orm: OrmConstructor, args: RewardArgs, file: string | undefined): ORM {

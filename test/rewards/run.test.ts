@@ -265,6 +265,21 @@ describe('createRewards', () => {
     expect(labels('format', 'format')).toEqual(['Format', 'Format']); // the same reward twice
   });
 
+  test.each([
+    ['a need that is not known', ['attention', 'attnetion'], 'the string "attnetion"'],
+    ['a need that is no name', [3], '3'],
+    ['no list', 'attention', 'the string "attention"'],
+    ['an object', { attention: true }, 'an object (Object)'],
+  ])('needs: %s is refused, with those that are known', (_, needs, told) => {
+    Object.assign(
+      register('bad', () => []),
+      { needs },
+    );
+    const error = grab(() => createRewards(['bad']));
+    expect(error).toMatchObject({ code: 'E_REWARD_CLASS', message: `reward "bad" has \`static needs\` with ${told}` });
+    expect(error.hint).toContain('known: attention');
+  });
+
   test('what is no class with call is refused by name', () => {
     for (const bad of [(() => [1]) as unknown, class {}, { call: () => [1] }]) {
       orms.bad = bad as OrmConstructor;
