@@ -4,11 +4,14 @@
  */
 import { messageOf } from '../errors.ts';
 
-/** `file:line:column` as it stands in a stack or a parser's message; the file alone if there is no line. */
+/**
+ * `file:line` as it stands in a stack or a parser's message; the file alone if there is no line. Plugins run without their
+ * types, in lines that are kept and columns that are not: the column of a stack is not that of the file.
+ */
 export function placeIn(error: unknown, file: string): string {
   const text = `${messageOf(error)}\n${stackOf(error)}`;
   const at = text.indexOf(`${file}:`);
-  const line = at < 0 ? null : /^:\d+(?::\d+)?/.exec(text.slice(at + file.length));
+  const line = at < 0 ? null : /^:\d+/.exec(text.slice(at + file.length));
   return line ? file + line[0] : file;
 }
 

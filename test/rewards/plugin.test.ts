@@ -65,7 +65,7 @@ describe('loadPlugins', () => {
     await loadPlugins([file]);
     await expect(runRewards(createRewards(['longest']), ['boom'], rewardKwargs(1, null))).rejects.toMatchObject({
       message: 'reward "longest" threw: cannot judge',
-      where: expect.stringMatching(/throws\.ts:9:\d+$/),
+      where: expect.stringMatching(/throws\.ts:9$/),
     });
   });
 
@@ -112,7 +112,7 @@ describe('loadPlugins', () => {
     expect(await fault(file)).toMatchObject({
       code: 'E_PLUGIN_SYNTAX',
       message: expect.stringMatching(/does not parse: Unexpected token$/),
-      where: expect.stringMatching(/syntax\.ts:2:\d+$/),
+      where: expect.stringMatching(/syntax\.ts:2$/),
     });
   });
 
@@ -121,7 +121,7 @@ describe('loadPlugins', () => {
     expect(await fault(file)).toMatchObject({
       code: 'E_PLUGIN_THREW',
       message: 'plugin threw while loading: not today',
-      where: expect.stringMatching(/load\.ts:4:\d+$/),
+      where: expect.stringMatching(/load\.ts:4$/),
     });
   });
 
