@@ -17,6 +17,8 @@ export interface RewardColumn {
   readonly weight: number;
   /** One per completion; null where the reward does not apply. */
   readonly values: (number | null)[];
+  /** It told the reader of the run something in this call. */
+  readonly spoke: boolean;
 }
 
 /**
@@ -55,16 +57,13 @@ async function runReward(
       `reward "${reward.name}" has not answered for ${seconds} s, asked about ${completions.length} completions; the run waits for it. Ctrl-C ends the run in good order.`,
     );
   if (!patience.has(reward.orm)) patience.set(reward.orm, newPatience());
-  const own: RewardKwargs = {
-    ...ownKwargs(kwargs),
-    log_metric: (name, value) => {
-      checkMetric(reward, name, value);
-      kwargs.log_metric(name, value);
-    },
+  let spoke = false;
+  const onSpeech = () => {
+    spoke = true;
   };
   let returned: RewardValues;
   try {
-    const answer = Promise.resolve(reward.orm.call([...completions], own));
+    const answer = Promise.resolve(reward.orm.call([...completions], handed(reward, kwargs, onSpeech)));
     returned = await untilAborted(answer, signal, tell, patience.get(reward.orm));
   } catch (error) {
     if (error instanceof SightlineError || (signal.aborted && error === signal.reason)) throw error;
@@ -79,6 +78,24 @@ async function runReward(
     label: reward.label,
     weight: reward.weight,
     values: checked(reward, returned, completions.length),
+    spoke,
+  };
+}
+
+/** Its own arguments, whose metrics are checked and whose words are noticed. */
+function handed(reward: Reward, kwargs: RewardKwargs, onSpeech: () => void): RewardKwargs {
+  const { logger, log_metric } = kwargs;
+  const speak = (level: 'info' | 'warn') => (line: string) => {
+    onSpeech();
+    logger[level](line);
+  };
+  return {
+    ...ownKwargs(kwargs),
+    logger: { debug: (line) => logger.debug(line), info: speak('info'), warn: speak('warn') },
+    log_metric: (name, value) => {
+      checkMetric(reward, name, value);
+      log_metric(name, value);
+    },
   };
 }
 

@@ -149,6 +149,21 @@ describe('runRewards', () => {
     expect(formatError(told)).not.toMatch(/at .*\.ts:\d+:\d+\)/);
   });
 
+  test('it is known which reward said something', async () => {
+    register('loud', (completions, { logger }) => {
+      logger.info('none of these');
+      return completions.map(() => null);
+    });
+    register('quiet', (completions, { logger }) => {
+      logger.debug('none of these');
+      return completions.map(() => null);
+    });
+    const kwargs = rewardKwargs(3, null);
+    const columns = await runRewards(createRewards(['loud', 'quiet']), texts, kwargs);
+    expect(columns.map(({ spoke }) => spoke)).toEqual([true, false]);
+    expect(kwargs.lines).toEqual(['info none of these', 'debug none of these']);
+  });
+
   test('a value that its weight makes too large is refused with the weight; one at the bound is not', async () => {
     register('big', () => [0, 1e25, 0]);
     await expect(run(['big'], [1e10])).rejects.toMatchObject({

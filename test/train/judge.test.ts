@@ -311,12 +311,21 @@ describe('in a run', () => {
       weight_decay: '0',
     });
     expect(stdout.match(/no completion got a reward/g)).toHaveLength(1);
+    expect(stdout).not.toContain('returned no value');
     expect(logs).toHaveLength(2);
     for (const log of logs) {
       expect([log.loss, log.grad_norm, log.frac_reward_zero_std]).toEqual([0, 0, 1]);
       expect(log).not.toHaveProperty('reward');
     }
     expect(weightDifference(readWeights(join(folder, 'checkpoint-2')), readWeights(project.model))).toBe(0);
+  });
+
+  test('all null beside a reward that has values: said once, with the name', async () => {
+    const { stdout, logs } = await tinyRun(project, 'null beside', withReward('return completions.map(() => null);'));
+    expect(stdout.match(/returned no value/g)).toHaveLength(1);
+    expect(stdout).toMatch(/step 1: reward "test" returned no value for any of the 8 completions/);
+    expect(stdout).not.toContain('no completion got a reward');
+    for (const log of logs) expect(log['rewards/Test/null_frac']).toBe(1);
   });
 
   test('a fault in the first step leaves nothing behind', async () => {
