@@ -46,7 +46,11 @@ export function formatError(error: SightlineError): string {
   return lines.join('\n');
 }
 
-/** Text of anything that was thrown. */
+/** Text of anything that was thrown, also of what has none: an object without a prototype, or one whose text throws. */
 export function messageOf(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.message : String(thrown);
+  try {
+    return String(thrown instanceof Error ? thrown.message : thrown);
+  } catch {
+    return 'something without a text';
+  }
 }

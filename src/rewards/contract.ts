@@ -23,9 +23,13 @@ export interface ORM {
 }
 
 /** Things the trainer only prepares if a reward says it needs them. */
-export type RewardNeed = 'attention';
+export const REWARD_NEEDS = ['attention'] as const;
+export type RewardNeed = (typeof REWARD_NEEDS)[number];
 
-/** The class put into `orms`. Its class name is the metric name: `rewards/<name>/mean`. */
+/**
+ * The class put into `orms`. Its class name is the metric name, `rewards/<name>/mean`; where two rewards of a run have
+ * classes of one name, the names they are registered under are.
+ */
 export interface OrmConstructor {
   new (args: RewardArgs): ORM;
   readonly name: string;
@@ -75,7 +79,7 @@ export type AttnProbe = 'eager' | 'fused' | 'auto';
 
 /**
  * Second argument of `call`. B samples; every array has B entries. Columns of the dataset (`solution`, ...) come under
- * their own names; a column that a row lacks is undefined at that row.
+ * their own names; a column that a row lacks is undefined at that row. All data is the reward's own copy.
  */
 export interface RewardKwargs {
   readonly [column: string]: unknown;
@@ -100,7 +104,7 @@ export interface RewardKwargs {
   /** What the fused probe measured in the training forward; null where it did not run. */
   readonly attention_masses: readonly (AttentionMasses | null)[] | null;
   readonly logger: RewardLogger;
-  /** Adds a number to this step's metrics. */
+  /** Adds a finite number to this step's metrics, under a name that the trainer does not use itself. */
   log_metric(name: string, value: number): void;
   /** Adds a column to completions.jsonl, one value per sample. */
   log_extra(column: string, values: readonly unknown[]): void;

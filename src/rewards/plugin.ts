@@ -7,6 +7,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { extname, resolve } from 'node:path';
 import { createJiti } from 'jiti';
 import { messageOf, SightlineError } from '../errors.ts';
+import { untilAborted } from '../util/until_aborted.ts';
 import { placeIn } from './place.ts';
 import { ormFiles, orms } from './registry.ts';
 
@@ -19,6 +20,13 @@ export interface LoadedPlugin {
   readonly registered: readonly string[];
 }
 
+export interface PluginLoading {
+  /** Ends the wait for a plugin. */
+  readonly signal?: AbortSignal;
+  /** Told which plugin takes long. */
+  readonly warn?: (text: string) => void;
+}
+
 const extensions = ['.ts', '.mts', '.cts', '.js', '.mjs', '.cjs'];
 
 /**
@@ -26,17 +34,21 @@ const extensions = ['.ts', '.mts', '.cts', '.js', '.mjs', '.cjs'];
  * what it registers is seen here. Enums, decorators of TypeScript and top-level await work on every Node version.
  *
  * @param paths relative to the current folder, or absolute
- * @throws SightlineError E_PLUGIN_MISSING, E_PLUGIN_TYPE, E_PLUGIN_SYNTAX, E_PLUGIN_THREW, with file:line of the source
+ * @throws SightlineError E_PLUGIN_MISSING, E_PLUGIN_TYPE, E_PLUGIN_SYNTAX, E_PLUGIN_THREW, with file:line of the source; or
+ * the signal's reason
  */
-export async function loadPlugins(paths: readonly string[]): Promise<LoadedPlugin[]> {
+export async function loadPlugins(paths: readonly string[], loading: PluginLoading = {}): Promise<LoadedPlugin[]> {
   const loaded: LoadedPlugin[] = [];
-  for (const path of paths) loaded.push(await loadPlugin(resolve(path)));
+  for (const path of paths) loaded.push(await loadPlugin(resolve(path), loading));
   return loaded;
 }
 
 // --- internal ---
 
-async function loadPlugin(file: string): Promise<LoadedPlugin> {
+async function loadPlugin(
+  file: string,
+  { signal = new AbortController().signal, warn = () => undefined }: PluginLoading,
+): Promise<LoadedPlugin> {
   if (!statSync(file, { throwIfNoEntry: false })?.isFile()) {
     throw new SightlineError('E_PLUGIN_MISSING', `plugin file not found: ${file}`, {
       where: '--external_plugins',
@@ -63,8 +75,13 @@ async function loadPlugin(file: string): Promise<LoadedPlugin> {
     virtualModules: { sightline },
   });
   try {
-    await jiti.import(file);
+    await untilAborted(jiti.import(file), signal, (seconds) =>
+      warn(
+        `the plugin ${file} is still loading after ${seconds} s; the run waits for what it awaits at its top level. Ctrl-C ends the run, nothing has been trained yet.`,
+      ),
+    );
   } catch (error) {
+    if (signal.aborted && error === signal.reason) throw error;
     throw pluginError(error, file);
   }
   const registered = Object.keys(orms).filter((name) => orms[name] !== before[name]);

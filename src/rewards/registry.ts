@@ -4,10 +4,12 @@
  */
 import { messageOf, SightlineError } from '../errors.ts';
 import { MathAccuracy } from './accuracy/index.ts';
-import type { ORM, OrmConstructor, RewardArgs, RewardNeed } from './contract.ts';
+import { type ORM, type OrmConstructor, REWARD_NEEDS, type RewardArgs, type RewardNeed } from './contract.ts';
 import { Format } from './format/index.ts';
+import { ownCopy } from './own_copy.ts';
 import { placeIn } from './place.ts';
 import { MultiModalAccuracyORM } from './r1v_accuracy/index.ts';
+import { show } from './show.ts';
 
 /** Rewards by name. A plugin registers by assignment: `orms['my_reward'] = MyReward`. */
 export const orms: Record<string, OrmConstructor> = Object.assign(Object.create(null), {
@@ -23,7 +25,7 @@ export const ormFiles = new Map<string, string>();
 export interface Reward {
   /** As in `--reward_funcs`; also its column in completions.jsonl. */
   readonly name: string;
-  /** Class name, as in `rewards/<label>/mean`. */
+  /** Class name, as in `rewards/<label>/mean`; the name where another reward's class has the same. */
   readonly label: string;
   readonly orm: ORM;
   readonly weight: number;
@@ -45,7 +47,7 @@ export function createRewards(
   args: RewardArgs = {},
   weights?: readonly number[],
   options: Readonly<Record<string, RewardArgs>> = {},
-): Reward[] {
+): readonly Reward[] {
   if (weights !== undefined && weights.length !== names.length) {
     throw new SightlineError(
       'E_REWARD_WEIGHTS',
@@ -65,10 +67,24 @@ export function createRewards(
       hint: `rewards of this run: ${names.join(', ')}`,
     });
   }
-  return names.map((name, i) => createReward(name, { ...args, ...options[name] }, weights?.[i] ?? 1));
+  const rewards = names.map((name, i) =>
+    createReward(name, ownCopy({ ...args, ...options[name] }) as RewardArgs, weights?.[i] ?? 1),
+  );
+  return apart(rewards);
 }
 
 // --- internal ---
+
+/**
+ * Rewards that would share a metric get their registered names for labels, which differ. One of these may be the class
+ * name of yet another reward, which then gives way too.
+ */
+function apart(rewards: readonly Reward[]): readonly Reward[] {
+  const clashes = ({ name, label }: Reward) => rewards.some((other) => other.label === label && other.name !== name);
+  const givesWay = (reward: Reward) => reward.label !== reward.name && clashes(reward);
+  if (!rewards.some(givesWay)) return rewards;
+  return apart(rewards.map((reward) => (givesWay(reward) ? { ...reward, label: reward.name } : reward)));
+}
 
 function createReward(name: string, args: RewardArgs, weight: number): Reward {
   const Orm = orms[name];
@@ -91,7 +107,20 @@ function createReward(name: string, args: RewardArgs, weight: number): Reward {
       },
     );
   }
-  return { name, label: Orm.name || name, orm: made(name, Orm, args, file), weight, needs: Orm.needs ?? [], file };
+  const needs = needsOf(name, Orm, file);
+  return { name, label: Orm.name || name, orm: made(name, Orm, args, file), weight, needs, file };
+}
+
+/** A need that nobody knows would be prepared by nobody, and its reward would go without. */
+function needsOf(name: string, Orm: OrmConstructor, file: string | undefined): readonly RewardNeed[] {
+  const needs = Orm.needs ?? [];
+  const known: readonly unknown[] = REWARD_NEEDS;
+  const unknown = Array.isArray(needs) ? needs.find((need) => !known.includes(need)) : needs;
+  if (unknown === undefined) return needs;
+  throw new SightlineError('E_REWARD_CLASS', `reward "${name}" has \`static needs\` with ${show(unknown)}`, {
+    where: file,
+    hint: `write a list of names; known: ${REWARD_NEEDS.join(', ')}`,
+  });
 }
 
 function made(name: string, Orm: OrmConstructor, args: RewardArgs, file: string | undefined): ORM {

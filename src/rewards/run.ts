@@ -3,9 +3,13 @@
  * Knows the contract, not what any reward measures.
  */
 import { messageOf, SightlineError } from '../errors.ts';
-import type { RewardKwargs, RewardValues } from './contract.ts';
+import { newPatience, type Patience, untilAborted } from '../util/until_aborted.ts';
+import type { ORM, RewardKwargs, RewardValues } from './contract.ts';
+import { checkMetric } from './metric.ts';
+import { ownKwargs } from './own_copy.ts';
 import { placeIn } from './place.ts';
 import type { Reward } from './registry.ts';
+import { show } from './show.ts';
 
 export interface RewardColumn {
   readonly name: string;
@@ -13,20 +17,24 @@ export interface RewardColumn {
   readonly weight: number;
   /** One per completion; null where the reward does not apply. */
   readonly values: (number | null)[];
+  /** It told the reader of the run something in this call. */
+  readonly spoke: boolean;
 }
 
 /**
- * All rewards of a batch. Asynchronous ones run together.
+ * All rewards of a batch. Asynchronous ones run together; one that takes long is told of, and `signal` ends the wait.
  *
- * @throws SightlineError E_REWARD_THREW, E_REWARD_RETURN: naming the reward, the value, the sample and the plugin file
+ * @throws SightlineError E_REWARD_THREW, E_REWARD_RETURN: naming the reward, the value (returned or logged), the sample and
+ * the plugin file; or the signal's reason
  */
 export async function runRewards(
   rewards: readonly Reward[],
   completions: readonly string[],
   kwargs: RewardKwargs,
+  signal = new AbortController().signal,
 ): Promise<RewardColumn[]> {
   // allSettled, not all: after one fault the others must have ended before the run does, or they would go on in its ruins.
-  const settled = await Promise.allSettled(rewards.map((reward) => runReward(reward, completions, kwargs)));
+  const settled = await Promise.allSettled(rewards.map((reward) => runReward(reward, completions, kwargs, signal)));
   return settled.map((result) => {
     if (result.status === 'rejected') throw result.reason;
     return result.value;
@@ -35,13 +43,30 @@ export async function runRewards(
 
 // --- internal ---
 
-async function runReward(reward: Reward, completions: readonly string[], kwargs: RewardKwargs): Promise<RewardColumn> {
+/** Of each reward, so that one that is slow at every step is not told of at every step. */
+const patience = new WeakMap<ORM, Patience>();
+
+async function runReward(
+  reward: Reward,
+  completions: readonly string[],
+  kwargs: RewardKwargs,
+  signal: AbortSignal,
+): Promise<RewardColumn> {
+  const tell = (seconds: number) =>
+    kwargs.logger.warn(
+      `reward "${reward.name}" has not answered for ${seconds} s, asked about ${completions.length} completions; the run waits for it. Ctrl-C ends the run in good order.`,
+    );
+  if (!patience.has(reward.orm)) patience.set(reward.orm, newPatience());
+  let spoke = false;
+  const onSpeech = () => {
+    spoke = true;
+  };
   let returned: RewardValues;
   try {
-    // Copies, so that a reward that edits its input cannot change another one's.
-    returned = await reward.orm.call([...completions], { ...kwargs });
+    const answer = Promise.resolve(reward.orm.call([...completions], handed(reward, kwargs, onSpeech)));
+    returned = await untilAborted(answer, signal, tell, patience.get(reward.orm));
   } catch (error) {
-    if (error instanceof SightlineError) throw error;
+    if (error instanceof SightlineError || (signal.aborted && error === signal.reason)) throw error;
     throw new SightlineError('E_REWARD_THREW', `reward "${reward.name}" threw: ${messageOf(error)}`, {
       where: reward.file === undefined ? undefined : placeIn(error, reward.file),
       hint: 'return null for a sample the reward cannot judge',
@@ -53,6 +78,24 @@ async function runReward(reward: Reward, completions: readonly string[], kwargs:
     label: reward.label,
     weight: reward.weight,
     values: checked(reward, returned, completions.length),
+    spoke,
+  };
+}
+
+/** Its own arguments, whose metrics are checked and whose words are noticed. */
+function handed(reward: Reward, kwargs: RewardKwargs, onSpeech: () => void): RewardKwargs {
+  const { logger, log_metric } = kwargs;
+  const speak = (level: 'info' | 'warn') => (line: string) => {
+    onSpeech();
+    logger[level](line);
+  };
+  return {
+    ...ownKwargs(kwargs),
+    logger: { debug: (line) => logger.debug(line), info: speak('info'), warn: speak('warn') },
+    log_metric: (name, value) => {
+      checkMetric(reward, name, value);
+      log_metric(name, value);
+    },
   };
 }
 
@@ -74,12 +117,19 @@ function checked(reward: Reward, returned: unknown, samples: number): (number | 
     if (typeof value !== 'number' || !Number.isFinite(value)) {
       throw fault(`${show(value)} for sample ${i}`, 'a value is a finite number, or null if the reward does not apply');
     }
+    if (Math.abs(value) > LARGEST) {
+      throw fault(`${value} for sample ${i}`, `a value is at most ${LARGEST} in size; scale the reward or bound it`);
+    }
+    const weighted = reward.weight * value;
+    if (Math.abs(weighted) > LARGEST) {
+      throw fault(
+        `${value} for sample ${i}, which is ${Number(weighted.toPrecision(6))} with its weight ${reward.weight}`,
+        `a weighted value is at most ${LARGEST} in size; lower its weight in --reward_weights`,
+      );
+    }
     return value;
   });
 }
 
-function show(value: unknown): string {
-  if (typeof value === 'string') return `the string ${JSON.stringify(value.slice(0, 60))}`;
-  if (typeof value === 'object' && value !== null) return `an object (${value.constructor?.name ?? 'Object'})`;
-  return String(value);
-}
+/** Of a value, and of a value times its weight: sums of them and their squares are then far from overflowing. */
+const LARGEST = 1e30;

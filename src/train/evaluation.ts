@@ -9,7 +9,6 @@ import { mean, sampleStd } from '../grpo/statistics.ts';
 import type { Generator } from '../models/qwen2_5_vl/generation.ts';
 import type { Scored } from '../models/qwen2_5_vl/model.ts';
 import type { Random } from '../util/random.ts';
-import { untilAborted } from '../util/until_aborted.ts';
 import type { RowSource } from './data.ts';
 import type { Metrics } from './events.ts';
 import { TDR_COLUMN } from './hacking.ts';
@@ -58,7 +57,7 @@ export async function evaluate(args: RlhfArguments, rows: RowSource, tools: Eval
     const prompts = encoded.filter((prompt) => prompt !== null);
     if (prompts.length === 0) continue;
     const { groups: part, measured } = await sampled(prompts, random.fork(`${first}`));
-    const judged = await untilAborted(judge(part, measured, judging), signal);
+    const judged = await judge(part, measured, judging);
     completions.push(...part.flatMap((group) => group.completions));
     judgedParts.push(judged);
     // A reward logs means of its call; calls count by the completions they judged.

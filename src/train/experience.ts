@@ -10,9 +10,7 @@ import { type RolloutGroup, type RolloutTools, rollout, type Sampling, scoredRol
 import type { Generator } from '../models/qwen2_5_vl/generation.ts';
 import type { Group } from '../models/qwen2_5_vl/groups.ts';
 import type { LayerProbe, Scored } from '../models/qwen2_5_vl/model.ts';
-import type { Reward } from '../rewards/registry.ts';
 import type { Random } from '../util/random.ts';
-import { untilAborted } from '../util/until_aborted.ts';
 import type { Metrics } from './events.ts';
 import type { HackingWatch } from './hacking.ts';
 import type { Journal } from './journal.ts';
@@ -77,7 +75,7 @@ export async function collect(
         );
 
   const judged = await journal.time('reward', () =>
-    untilAborted(judge(groups, probe === undefined ? null : scored!.completions, options), signal),
+    judge(groups, probe === undefined ? null : scored!.completions, options),
   );
   const advantages = groupAdvantages(judged.totals, plan.numGenerations, args);
   return {
@@ -115,11 +113,6 @@ export function experienceMetrics(
     },
     warnings: correlations.warnings,
   };
-}
-
-export function noReward(step: number, rewards: readonly Reward[]): string {
-  const names = rewards.map(({ name }) => name).join(', ');
-  return `step ${step}: no completion got a reward (${names}: null), so nothing is learned from it. A null says that a reward does not apply: check the columns and images of the dataset, and what the rewards ask for.`;
 }
 
 /** A rollout's group as the model takes it. */

@@ -32,18 +32,20 @@ export interface JudgeOptions {
   readonly logger: RewardLogger;
   readonly step: number;
   readonly maxSteps: number;
+  /** Ends the wait for rewards. */
+  readonly signal?: AbortSignal;
 }
 
 /**
  * @param scored the same completions measured by a TDR probe, in a forward or while they were sampled, per group; or null
- * @throws SightlineError of a reward that throws or returns what it must not
+ * @throws SightlineError of a reward that throws or returns what it must not; the signal's reason
  */
 export async function judge(
   groups: readonly RolloutGroup[],
   scored: readonly (readonly ScoredCompletion[])[] | null,
   options: JudgeOptions,
 ): Promise<Judged> {
-  const { rewards, model, attnProbe, logger, step, maxSteps } = options;
+  const { rewards, model, attnProbe, logger, step, maxSteps, signal } = options;
   const numGenerations = groups[0]!.completions.length;
   const samples = groups.flatMap((group) => group.completions.map((completion) => ({ group, completion })));
   const metrics: Record<string, number> = {};
@@ -78,6 +80,7 @@ export async function judge(
     rewards,
     samples.map(({ completion }) => completion.text),
     kwargs,
+    signal,
   );
   const totals = combineRewards(
     columns.map(({ values }) => values),

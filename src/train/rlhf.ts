@@ -24,7 +24,7 @@ import { completionRows } from './completions.ts';
 import { openTrainingData, type TrainingData } from './data.ts';
 import { evaluate } from './evaluation.ts';
 import type { CompletionRow, RunContext } from './events.ts';
-import { type Collector, collect, type Experience, experienceMetrics, noReward } from './experience.ts';
+import { type Collector, collect, type Experience, experienceMetrics } from './experience.ts';
 import { createHackingWatch } from './hacking.ts';
 import { createAverages, createJournal } from './journal.ts';
 import type { JudgeOptions } from './judge.ts';
@@ -38,6 +38,7 @@ import { rehearse } from './rehearsal.ts';
 import { samplingOf } from './sampling.ts';
 import { createUpdater, type Updater } from './update.ts';
 import { updateOptions } from './update_options.ts';
+import { createValueWatch } from './without_value.ts';
 
 /**
  * Trains as the arguments say; resolves after the `end` event.
@@ -46,7 +47,10 @@ import { updateOptions } from './update_options.ts';
  */
 export async function runRlhf(args: RlhfArguments, context: RunContext): Promise<void> {
   const plan = planBatches(args);
-  await loadPlugins(args.externalPlugins);
+  await loadPlugins(args.externalPlugins, {
+    signal: context.signal,
+    warn: (text) => void context.emit({ type: 'notice', level: 'warn', text }),
+  });
   const rewards = createRewards(args.rewardFuncs, argumentsToJson(rlhfCommand, { ...args }), args.rewardWeights);
   const data = await openTrainingData(args);
   const opened: { close(): Promise<void> }[] = [];
@@ -104,6 +108,7 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts): Pr
     emit: journal.emit,
   });
   const hacking = createHackingWatch(rewards);
+  const values = createValueWatch();
   const averages = createAverages();
   const epochOf = (step: number): number =>
     (step * plan.completionsPerStep) / plan.numGenerations / plan.numIterations / data.train.length;
@@ -136,7 +141,6 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts): Pr
 
   const experiences = new Map<number, Experience>();
   let completionLog: CompletionRow[] = [];
-  let saidNoReward = false;
   let step = 0;
   let epoch = 0;
   // What the next step starts from: the rows of a step that is dropped are not used up.
@@ -170,12 +174,9 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts): Pr
       const { loss, sums } = await learn(microBatches, experiences, collector);
       for (const experience of fresh) {
         const { metrics, warnings } = experienceMetrics(experience, hacking);
-        for (const text of warnings) await journal.notice('warn', text);
+        const missing = values.observe(experience.judged, step + 1);
+        for (const text of [...warnings, ...missing]) await journal.notice('warn', text);
         averages.add(metrics);
-        if (!saidNoReward && experience.judged.totals.every((total) => total === null)) {
-          saidNoReward = true;
-          await journal.notice('warn', noReward(step + 1, rewards));
-        }
         if (args.logCompletions) completionLog.push(...completionRows(experience));
       }
       const update = await journal.time('update', () => updater.update());
@@ -238,6 +239,7 @@ function collectorOf(args: RlhfArguments, context: RunContext, parts: Parts): Co
     },
     step,
     maxSteps: totalSteps,
+    signal: context.signal,
   });
   return {
     args,

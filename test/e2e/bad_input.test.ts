@@ -181,6 +181,15 @@ describe.concurrent('rewards', () => {
     ['returns too few', 'call() { return [1]; }', /1 values? for 8 completions/],
     ['returns NaN', 'call(c) { return c.map(() => NaN); }', /NaN for sample 0/],
     ['returns strings', 'call(c) { return c.map(() => "1"); }', /the string "1" for sample 0/],
+    ['returns too much', 'call(c) { return c.map((_, i) => (-1) ** i * 1e200); }', /1e\+200 for sample 0/],
+    ['returns BigInts', 'call(c) { return c.map(() => 1n); }', /the BigInt 1n for sample 0/],
+    [
+      'logs a string',
+      'call(c, k) { k.log_metric("x", "1"); return c.map(() => 1); }',
+      /the string "1" as the metric "x"/,
+    ],
+    ['throws what has no text', 'call() { throw Object.create(null); }', /"faulty" threw: something without a text/],
+    ['needs what nobody knows', 'static needs = ["attnetion"]; call() {}', /the string "attnetion"/],
     ['returns nothing', 'call() {}', /undefined instead of an array/],
     ['throws when it is made', 'constructor() { throw new Error("no licence"); } call() {}', /no licence/],
     [

@@ -5,6 +5,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { exitOf, runCli, startCli, written } from '../helpers/cli.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
@@ -33,7 +34,10 @@ class Slow {
   async call(completions, { trainer_state, logger }) {
     const { global_step } = trainer_state;
     logger.info('amid step ' + (global_step + 1));
-    await new Promise((resolve) => setTimeout(resolve, global_step < 2 ? 0 : Number(process.env.SLOW_MS)));
+    await new Promise((resolve) => {
+      if (global_step < 2) resolve();
+      else if (process.env.SLOW_MS !== 'never') setTimeout(resolve, Number(process.env.SLOW_MS));
+    });
     return completions.map((text) => text.length);
   }
 }
@@ -90,14 +94,28 @@ describe('signals', () => {
     expect(existsSync(String(last.last_model_checkpoint))).toBe(true);
   });
 
-  test('amid a reward that never ends, one is enough', async () => {
-    const { child, text, output } = start(slow(), { SLOW_MS: '1000000' });
+  test.each([
+    ['with a timer', '1000000'],
+    ['with nothing that keeps the process', 'never'],
+  ])('amid a reward that never ends, %s, one is enough', async (_, SLOW_MS) => {
+    const { child, text, output } = start(slow(), { SLOW_MS });
     await written(child, text, /amid step 3/);
+    await sleep(200);
     child.kill('SIGINT');
     expect(await exitOf(child)).toBe(130);
     expect(text.stdout).toContain('stopped: 2 of 1000 steps');
     const { last } = readRun(runFolder(output));
     expect(existsSync(String(last.last_model_checkpoint))).toBe(true);
+  });
+
+  test('amid a plugin that never loads, one is enough, and nothing is left behind', async () => {
+    writeFileSync(join(root, 'hangs.ts'), "console.log('hanging');\nawait new Promise(() => undefined);\n");
+    const { child, text, output } = start({ external_plugins: join(root, 'hangs.ts'), reward_funcs: 'format' });
+    await written(child, text, /hanging/);
+    await sleep(200);
+    child.kill('SIGINT');
+    expect(await exitOf(child)).toBe(130);
+    expect(existsSync(output)).toBe(false);
   });
 });
 

@@ -1,7 +1,7 @@
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { formatError, SightlineError } from '../../src/errors.ts';
 import { columnArrays } from '../../src/rewards/columns.ts';
-import type { ORM, OrmConstructor, RewardArgs, RewardValues } from '../../src/rewards/contract.ts';
+import type { ORM, OrmConstructor, RewardArgs, RewardKwargs, RewardValues } from '../../src/rewards/contract.ts';
 import { createRewards, orms } from '../../src/rewards/registry.ts';
 import { runRewards } from '../../src/rewards/run.ts';
 import { rewardKwargs } from '../helpers/reward_kwargs.ts';
@@ -12,10 +12,13 @@ afterEach(() => {
 });
 
 /** Registers a reward whose call is the given function. */
-function register(name: string, call: (completions: readonly string[]) => unknown): OrmConstructor {
+function register(
+  name: string,
+  call: (completions: readonly string[], kwargs: RewardKwargs) => unknown,
+): OrmConstructor {
   class Made implements ORM {
-    call(completions: readonly string[]) {
-      return call(completions) as RewardValues; // what a plugin returns is not checked by types at run time
+    call(completions: readonly string[], kwargs: RewardKwargs) {
+      return call(completions, kwargs) as RewardValues; // what a plugin returns is not checked by types at run time
     }
   }
   orms[name] = Made;
@@ -33,8 +36,8 @@ describe('runRewards', () => {
     register('two', async () => [0.5, 2, null]);
     const columns = await run(['one', 'two'], [3, 2]);
     expect(columns.map(({ name, label, weight, values }) => [name, label, weight, values])).toEqual([
-      ['one', 'Made', 3, [1, null, null]],
-      ['two', 'Made', 2, [0.5, 2, null]],
+      ['one', 'one', 3, [1, null, null]],
+      ['two', 'two', 2, [0.5, 2, null]],
     ]);
   });
 
@@ -57,6 +60,23 @@ describe('runRewards', () => {
     });
     await run(['slow', 'quick']);
     expect(order).toEqual(['slow starts', 'quick', 'slow ends']);
+  });
+
+  test('one that does not answer is told of by name; a signal ends the wait', async () => {
+    vi.useFakeTimers();
+    register('quick', () => [1, 1, 1]);
+    register('stuck', () => new Promise(() => undefined));
+    const kwargs = rewardKwargs(3, null);
+    const controller = new AbortController();
+    const running = runRewards(createRewards(['quick', 'stuck']), texts, kwargs, controller.signal);
+    await vi.advanceTimersByTimeAsync(130_000);
+    expect(kwargs.lines).toEqual([
+      expect.stringMatching(/^warn reward "stuck" has not answered for 60 s, asked about 3 completions/),
+      expect.stringMatching(/^warn reward "stuck" has not answered for 120 s/),
+    ]);
+    controller.abort(new Error('stop'));
+    await expect(running).rejects.toBe(controller.signal.reason);
+    vi.useRealTimers();
   });
 
   test('a reward that edits its input does not reach the next one', async () => {
@@ -90,10 +110,30 @@ describe('runRewards', () => {
       },
       /reward "bad" threw: oops/,
     ],
+    [
+      'throws an object without a text',
+      () => {
+        throw Object.create(null);
+      },
+      /reward "bad" threw: something without a text/,
+    ],
+    [
+      'throws an error that throws when it is read',
+      () => {
+        const fail = () => {
+          throw new Error('again');
+        };
+        throw Object.defineProperties(new Error(), { stack: { get: fail }, message: { get: fail } });
+      },
+      /reward "bad" threw: something without a text/,
+    ],
     ['returns too few', () => [1, 2], /"bad" returned 2 values for 3 completions/],
     ['returns NaN', () => [1, Number.NaN, 1], /"bad" returned NaN for sample 1/],
     ['returns infinity', () => [1, 1, Number.POSITIVE_INFINITY], /"bad" returned Infinity for sample 2/],
+    ['returns what squares to infinity', () => [1, -1e200, 1], /"bad" returned -1e\+200 for sample 1/],
     ['returns a string', () => [1, 1, '1'], /"bad" returned the string "1" for sample 2/],
+    ['returns a BigInt', () => [1n, 1, 1], /"bad" returned the BigInt 1n for sample 0/],
+    ['returns a function', () => () => [1, 1, 1], /"bad" returned a function instead of an array/],
     ['returns a boolean', () => [true, 1, 1], /"bad" returned true for sample 0/],
     ['returns a list in the list', () => [1, [1], 1], /"bad" returned an object \(Array\) for sample 1/],
     ['returns one number', () => 1, /"bad" returned 1 instead of an array/],
@@ -107,6 +147,67 @@ describe('runRewards', () => {
     expect(formatError(told)).toMatch(message);
     expect(formatError(told)).toMatch(/fix: /);
     expect(formatError(told)).not.toMatch(/at .*\.ts:\d+:\d+\)/);
+  });
+
+  test('it is known which reward said something', async () => {
+    register('loud', (completions, { logger }) => {
+      logger.info('none of these');
+      return completions.map(() => null);
+    });
+    register('quiet', (completions, { logger }) => {
+      logger.debug('none of these');
+      return completions.map(() => null);
+    });
+    const kwargs = rewardKwargs(3, null);
+    const columns = await runRewards(createRewards(['loud', 'quiet']), texts, kwargs);
+    expect(columns.map(({ spoke }) => spoke)).toEqual([true, false]);
+    expect(kwargs.lines).toEqual(['info none of these', 'debug none of these']);
+  });
+
+  test('a value that its weight makes too large is refused with the weight; one at the bound is not', async () => {
+    register('big', () => [0, 1e25, 0]);
+    await expect(run(['big'], [1e10])).rejects.toMatchObject({
+      code: 'E_REWARD_RETURN',
+      message: 'reward "big" returned 1e+25 for sample 1, which is 1e+35 with its weight 10000000000',
+      hint: expect.stringContaining('--reward_weights'),
+    });
+    await expect(run(['big'], [-1e300])).rejects.toThrow('which is -Infinity with its weight -1e+300');
+    register('bound', () => [1e30, -1e30, 0]);
+    expect((await run(['bound']))[0]!.values).toEqual([1e30, -1e30, 0]);
+  });
+
+  test.each([
+    ['no number', ['mine', '3'], 'the string "3" as the metric "mine"'],
+    ['a number that is none', ['mine', Number.NaN], 'NaN as the metric "mine"'],
+    ['nothing', ['mine'], 'undefined as the metric "mine"'],
+    ['no name', [3, 3], 'a metric whose name is 3'],
+    ['an empty name', ['', 3], 'a metric whose name is the string ""'],
+    ['a name of the trainer', ['grad_norm', 3], 'a metric as "grad_norm", a name of the trainer\'s own'],
+    ['a name of another reward', ['rewards/Format/mean', 3], 'a metric as "rewards/Format/mean", a name of'],
+  ])('a reward that logs %s is refused by name', async (_, args, message) => {
+    register('bad', (completions, { log_metric }) => {
+      (log_metric as (...any: unknown[]) => void)(...args);
+      return completions.map(() => 0);
+    });
+    const error: unknown = await run(['bad']).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: 'E_REWARD_RETURN', exitCode: 2, hint: expect.any(String) });
+    expect((error as Error).message).toContain(`reward "bad" logged ${message}`);
+  });
+
+  test('a name and a number of its own are logged', async () => {
+    register('good', (completions, { log_metric }) => {
+      log_metric('good/share', 0.5);
+      log_metric('attention/tdr_mean', -1);
+      return completions.map(() => 0);
+    });
+    const kwargs = rewardKwargs(3, null);
+    await runRewards(createRewards(['good']), texts, kwargs);
+    expect(kwargs.metrics).toEqual(
+      new Map([
+        ['good/share', 0.5],
+        ['attention/tdr_mean', -1],
+      ]),
+    );
   });
 
   test('holes of a sparse array are null', async () => {
@@ -162,6 +263,36 @@ describe('createRewards', () => {
     expect(got).toEqual([{ seed: 1, beta: 3 }]);
     expect(reward).toMatchObject({ name: 'probe', label: 'Probe', needs: ['attention'], weight: 2 });
     expect(() => createRewards(['probe'], {}, [1], { format: {} })).toThrow(/not in --reward_funcs/);
+  });
+
+  test('rewards whose classes have one name are told apart by their registered names', () => {
+    register('one', () => []);
+    register('two', () => []);
+    orms.other = class two extends (orms.one!) {}; // by its class name, the label that `two` falls back on
+    orms.again = orms.format!;
+    added.push('other', 'again');
+    const labels = (...names: string[]) => createRewards(names).map(({ label }) => label);
+    expect(labels('one', 'format')).toEqual(['Made', 'Format']);
+    expect(labels('one', 'two', 'format')).toEqual(['one', 'two', 'Format']);
+    expect(labels('two', 'one', 'other')).toEqual(['two', 'one', 'other']);
+    expect(labels('format', 'again')).toEqual(['format', 'again']);
+    expect(labels('other', 'one')).toEqual(['two', 'Made']);
+    expect(labels('format', 'format')).toEqual(['Format', 'Format']); // the same reward twice
+  });
+
+  test.each([
+    ['a need that is not known', ['attention', 'attnetion'], 'the string "attnetion"'],
+    ['a need that is no name', [3], '3'],
+    ['no list', 'attention', 'the string "attention"'],
+    ['an object', { attention: true }, 'an object (Object)'],
+  ])('needs: %s is refused, with those that are known', (_, needs, told) => {
+    Object.assign(
+      register('bad', () => []),
+      { needs },
+    );
+    const error = grab(() => createRewards(['bad']));
+    expect(error).toMatchObject({ code: 'E_REWARD_CLASS', message: `reward "bad" has \`static needs\` with ${told}` });
+    expect(error.hint).toContain('known: attention');
   });
 
   test('what is no class with call is refused by name', () => {

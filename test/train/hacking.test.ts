@@ -18,6 +18,7 @@ function judged(tdr: readonly (number | null)[] | null, accuracy: readonly (numb
     name: rewards[k]!.name,
     label: rewards[k]!.label,
     weight: 1,
+    spoke: false,
     values: [...values],
   });
   return {

@@ -183,6 +183,58 @@ describe('what becomes of the values', () => {
     );
     expect(seen).toHaveLength(4);
   });
+
+  test('nor does it reach them, or what is learned, through columns, ids, messages, images or masses', async () => {
+    const edited: RolloutGroup = {
+      ...group({ solution: { words: ['a'] } }, [[1], [2, 3]]),
+      prompt: {
+        text: 'why?',
+        ids: Int32Array.of(7, 8),
+        systemPrefix: 1,
+        images: [{ hash: 'h', gridThw: [1, 2, 2], pixelValues: Float32Array.of(1, 2) }],
+      },
+    };
+    const scored = [
+      edited.completions.map(() => ({
+        logps: new Float32Array(1),
+        entropies: new Float32Array(1),
+        masses: new Map([[0, Float32Array.of(0.25, 0.5)]]),
+      })),
+    ];
+    const before = structuredClone(edited);
+    // biome-ignore lint/suspicious/noExplicitAny: it does what its types forbid
+    const vandal = (completions: readonly string[], kwargs: any) => {
+      kwargs.solution[0].words[0] = 'b';
+      kwargs.solution.length = 1;
+      kwargs.trainer_state.global_step = 0;
+      kwargs.prompt_ids[0].fill(0);
+      for (const ids of kwargs.completion_ids) ids.fill(0);
+      kwargs.messages[0][0].content = 'else';
+      kwargs.images[0][0].pixelValues.fill(0);
+      kwargs.images[0][0].gridThw[0] = 5;
+      kwargs.images[0][0].hash = 'other';
+      kwargs.system_prefix.fill(0);
+      kwargs.attention_masses[0].visual[0].fill(0);
+      return completions.map(() => 0);
+    };
+    let seen!: RewardKwargs;
+    const reader: Call = (completions, kwargs) => {
+      seen = kwargs;
+      return completions.map(() => 0);
+    };
+    await judge([edited], scored, judging([reward('vandal', vandal as Call), reward('reader', reader)]));
+    expect(edited).toEqual(before);
+    expect(seen).toMatchObject({
+      solution: [{ words: ['a'] }, { words: ['a'] }],
+      trainer_state: { global_step: 3 },
+      prompt_ids: [before.prompt.ids, before.prompt.ids],
+      completion_ids: before.completions.map(({ ids }) => ids),
+      messages: [before.row.messages, before.row.messages],
+      images: [before.prompt.images, before.prompt.images],
+      system_prefix: [1, 1],
+    });
+    expect(seen.attention_masses![0]!.visual[0]).toEqual(Float32Array.of(0.25));
+  });
 });
 
 describe('in a run', () => {
@@ -259,12 +311,21 @@ describe('in a run', () => {
       weight_decay: '0',
     });
     expect(stdout.match(/no completion got a reward/g)).toHaveLength(1);
+    expect(stdout).not.toContain('returned no value');
     expect(logs).toHaveLength(2);
     for (const log of logs) {
       expect([log.loss, log.grad_norm, log.frac_reward_zero_std]).toEqual([0, 0, 1]);
       expect(log).not.toHaveProperty('reward');
     }
     expect(weightDifference(readWeights(join(folder, 'checkpoint-2')), readWeights(project.model))).toBe(0);
+  });
+
+  test('all null beside a reward that has values: said once, with the name', async () => {
+    const { stdout, logs } = await tinyRun(project, 'null beside', withReward('return completions.map(() => null);'));
+    expect(stdout.match(/returned no value/g)).toHaveLength(1);
+    expect(stdout).toMatch(/step 1: reward "test" returned no value for any of the 8 completions/);
+    expect(stdout).not.toContain('no completion got a reward');
+    for (const log of logs) expect(log['rewards/Test/null_frac']).toBe(1);
   });
 
   test('a fault in the first step leaves nothing behind', async () => {

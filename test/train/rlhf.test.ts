@@ -6,6 +6,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Qwen2_5_VLModel } from '../../src/models/qwen2_5_vl/model.ts';
+import { isOwnedMetric } from '../../src/rewards/metric.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import {
   type FlagValues,
@@ -138,6 +139,11 @@ describe('a run', () => {
       expect(log).not.toHaveProperty('kl'); // no reference without beta
     }
     expect(first.logs.map(({ epoch }) => epoch)).toEqual([0.33333333, 0.66666667]);
+  });
+
+  test('what it logs, but for what its rewards log, is no name for a reward to log under', () => {
+    const ofReward = ['attention/tdr_mean', 'attention/tdr_std', 'attention/undefined_frac'];
+    expect(Object.keys(first.logs[0]!).filter((name) => !isOwnedMetric(name))).toEqual(ofReward);
   });
 
   test('reward is the weighted sum, the plain attention reward is -TDR, lengths are those of the completions', () => {
