@@ -5,6 +5,7 @@
 import { messageOf, SightlineError } from '../errors.ts';
 import { newPatience, type Patience, untilAborted } from '../util/until_aborted.ts';
 import type { ORM, RewardKwargs, RewardValues } from './contract.ts';
+import { checkColumn } from './extra_column.ts';
 import { checkMetric } from './metric.ts';
 import { ownKwargs } from './own_copy.ts';
 import { placeIn } from './place.ts';
@@ -34,7 +35,9 @@ export async function runRewards(
   signal = new AbortController().signal,
 ): Promise<RewardColumn[]> {
   // allSettled, not all: after one fault the others must have ended before the run does, or they would go on in its ruins.
-  const settled = await Promise.allSettled(rewards.map((reward) => runReward(reward, completions, kwargs, signal)));
+  const names = rewards.map(({ name }) => name);
+  const batch: RewardBatch = { completions, kwargs, names, signal };
+  const settled = await Promise.allSettled(rewards.map((reward) => runReward(reward, batch)));
   return settled.map((result) => {
     if (result.status === 'rejected') throw result.reason;
     return result.value;
@@ -46,12 +49,15 @@ export async function runRewards(
 /** Of each reward, so that one that is slow at every step is not told of at every step. */
 const patience = new WeakMap<ORM, Patience>();
 
-async function runReward(
-  reward: Reward,
-  completions: readonly string[],
-  kwargs: RewardKwargs,
-  signal: AbortSignal,
-): Promise<RewardColumn> {
+interface RewardBatch {
+  readonly completions: readonly string[];
+  readonly kwargs: RewardKwargs;
+  /** Of all rewards that judge it. */
+  readonly names: readonly string[];
+  readonly signal: AbortSignal;
+}
+
+async function runReward(reward: Reward, { completions, kwargs, names, signal }: RewardBatch): Promise<RewardColumn> {
   const tell = (seconds: number) =>
     kwargs.logger.warn(
       `reward "${reward.name}" has not answered for ${seconds} s, asked about ${completions.length} completions; the run waits for it. Ctrl-C ends the run in good order.`,

@@ -194,6 +194,20 @@ describe('runRewards', () => {
     expect((error as Error).message).toContain(`reward "bad" logged ${message}`);
   });
 
+  test.each([
+    ['no name', [3, [0, 0, 0]], 'a column whose name is 3'],
+    ['a column that the file has', ['advantages', [0, 0, 0]], 'a column as "advantages", which completions.jsonl has'],
+    ['the column of a reward', ['bad', [0, 0, 0]], 'a column as "bad", which completions.jsonl has'],
+  ])('a reward that writes %s into completions.jsonl is refused by name', async (_, args, message) => {
+    register('bad', (completions, { log_extra }) => {
+      (log_extra as (...any: unknown[]) => void)(...args);
+      return completions.map(() => 0);
+    });
+    const error: unknown = await run(['bad']).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: 'E_REWARD_RETURN', exitCode: 2, hint: expect.any(String) });
+    expect((error as Error).message).toContain(`reward "bad" logged ${message}`);
+  });
+
   test('a name and a number of its own are logged', async () => {
     register('good', (completions, { log_metric }) => {
       log_metric('good/share', 0.5);
