@@ -69,7 +69,7 @@ async function runReward(reward: Reward, { completions, kwargs, names, signal }:
   };
   let returned: RewardValues;
   try {
-    const answer = Promise.resolve(reward.orm.call([...completions], handed(reward, kwargs, onSpeech)));
+    const answer = Promise.resolve(reward.orm.call([...completions], handed(reward, { kwargs, names }, onSpeech)));
     returned = await untilAborted(answer, signal, tell, patience.get(reward.orm));
   } catch (error) {
     if (error instanceof SightlineError || (signal.aborted && error === signal.reason)) throw error;
@@ -88,9 +88,13 @@ async function runReward(reward: Reward, { completions, kwargs, names, signal }:
   };
 }
 
-/** Its own arguments, whose metrics are checked and whose words are noticed. */
-function handed(reward: Reward, kwargs: RewardKwargs, onSpeech: () => void): RewardKwargs {
-  const { logger, log_metric } = kwargs;
+/** Its own arguments, whose metrics and columns are checked and whose words are noticed. */
+function handed(
+  reward: Reward,
+  { kwargs, names }: Pick<RewardBatch, 'kwargs' | 'names'>,
+  onSpeech: () => void,
+): RewardKwargs {
+  const { logger, log_metric, log_extra } = kwargs;
   const speak = (level: 'info' | 'warn') => (line: string) => {
     onSpeech();
     logger[level](line);
@@ -101,6 +105,10 @@ function handed(reward: Reward, kwargs: RewardKwargs, onSpeech: () => void): Rew
     log_metric: (name, value) => {
       checkMetric(reward, name, value);
       log_metric(name, value);
+    },
+    log_extra: (column, values) => {
+      checkColumn(reward, column, names);
+      log_extra(column, values);
     },
   };
 }
