@@ -120,8 +120,8 @@ function usage(flag: string, expected: string, got: string): SightlineError {
   return new SightlineError('E_USAGE', `${flag}: expected ${expected}, got "${got}"`, { hint: 'see --help' });
 }
 
-/** Commander's own complaints in the form of ours; its help ends the process as usual. */
+/** Commander's own complaints in the form of ours; help that was asked for ends the command as it is. */
 function asUsageError(error: CommanderError): void {
-  if (error.exitCode === 0) process.exit(0);
+  if (error.exitCode === 0) throw error;
   throw new SightlineError('E_USAGE', error.message.replace(/^error: /, ''), { hint: 'see --help', cause: error });
 }
