@@ -7,6 +7,8 @@ import { existsSync } from 'node:fs';
 import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { messageOf, SightlineError } from '../errors.ts';
+import { diskHint } from '../util/disk_hint.ts';
+import { makeFolders } from '../util/make_folders.ts';
 
 export interface AtomicFolderOptions {
   /** Replace a folder of that name; without it, one that exists is an error. */
@@ -31,7 +33,7 @@ export async function writeFolderAtomically(
   const tag = `${process.pid}-${randomBytes(4).toString('hex')}`;
   const partial = join(parent, `.${basename(target)}.partial-${tag}`);
   try {
-    await mkdir(parent, { recursive: true });
+    makeFolders(parent);
     await removeLeftovers(target);
     await mkdir(partial);
     await fill(partial);
@@ -108,23 +110,9 @@ function alreadyThere(target: string): SightlineError {
 
 /** System errors a user can do something about, told as such. */
 function explained(error: unknown, target: string): unknown {
-  if (!(error instanceof Error) || !('code' in error) || error instanceof SightlineError) return error;
-  const hints: Readonly<Record<string, string>> = {
-    ENOSPC: 'the disk is full: free space or choose another folder',
-    EDQUOT: 'the disk quota is used up: free space or choose another folder',
-    EFBIG: 'the file system allows no file of this size: use smaller shards',
-    EACCES: 'no permission to write there: choose another folder',
-    EPERM: 'no permission to write there: choose another folder',
-    EROFS: 'the file system is read-only: choose another folder',
-    ENOTDIR: 'a part of the path is a file',
-    EEXIST: 'a part of the path is a file',
-    EMFILE: 'too many open files: raise the limit (ulimit -n)',
-    EIO: 'the disk reports an error',
-    ENOENT: 'the folder was removed while it was being written',
-  };
-  const hint = hints[String(error.code)];
-  if (hint === undefined) return error;
-  return new SightlineError('E_SAVE_FAILED', `could not be saved: ${messageOf(error)}`, {
+  const hint = diskHint(error);
+  if (hint === undefined || error instanceof SightlineError) return error;
+  return new SightlineError('E_SAVE_FAILED', `the folder cannot be written: ${messageOf(error)}`, {
     where: target,
     hint,
     exitCode: 1,

@@ -4,10 +4,12 @@
  */
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { messageOf, SightlineError } from '../errors.ts';
 import type { Json } from '../train/events.ts';
 import { writeFileAtomically } from '../util/atomic_write.ts';
+import { diskHint } from '../util/disk_hint.ts';
+import { makeFolders } from '../util/make_folders.ts';
 import { packageVersion } from '../util/version.ts';
 
 export interface OutputFolder {
@@ -28,7 +30,7 @@ export interface OutputFolder {
 export function createOutputFolder(parent: string, addVersion: boolean, now = new Date()): OutputFolder {
   const root = resolve(parent);
   try {
-    const made = makeMissing(root);
+    const made = makeFolders(root);
     if (!addVersion) return outputFolder(root, made);
     for (let version = nextVersion(root); ; version++) {
       const path = join(root, `v${version}-${timestamp(now)}`);
@@ -37,7 +39,7 @@ export function createOutputFolder(parent: string, addVersion: boolean, now = ne
   } catch (error) {
     throw new SightlineError('E_OUTPUT', `the output folder cannot be made: ${messageOf(error)}`, {
       where: `--output_dir ${parent}`,
-      hint: 'name a folder that can be written',
+      hint: diskHint(error) ?? 'name a folder that can be written',
       cause: error,
     });
   }
@@ -77,17 +79,6 @@ function outputFolder(path: string, made: readonly string[]): OutputFolder {
       discard();
     },
   };
-}
-
-/** Makes the folder and its missing parents; returns those made, the deepest first. */
-function makeMissing(path: string): string[] {
-  const first = mkdirSync(path, { recursive: true });
-  if (first === undefined) return [];
-  const made: string[] = [];
-  for (let folder = path; ; folder = dirname(folder)) {
-    made.push(folder);
-    if (folder === first) return made;
-  }
 }
 
 function makeExclusively(path: string): boolean {

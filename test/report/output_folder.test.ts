@@ -49,6 +49,12 @@ test('a folder that cannot be made is told with its flag', () => {
   );
 });
 
+test.runIf(existsSync('/proc/version'))('where no folder can be made, it is told as well', () => {
+  expect(() => createOutputFolder('/proc/sightline/runs', true, now)).toThrow(
+    expect.objectContaining({ code: 'E_OUTPUT', exitCode: 2, hint: expect.stringContaining('folder') }),
+  );
+});
+
 test('args.json has the arguments by flag name, and where they come from', () => {
   const plugin = join(root, 'plugin.ts');
   writeFileSync(plugin, 'export {};\n');
