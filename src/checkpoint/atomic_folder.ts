@@ -8,6 +8,7 @@ import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { messageOf, SightlineError } from '../errors.ts';
 import { diskHint } from '../util/disk_hint.ts';
+import { isAlive } from '../util/is_alive.ts';
 import { makeFolders } from '../util/make_folders.ts';
 
 export interface AtomicFolderOptions {
@@ -64,16 +65,6 @@ async function removeLeftovers(target: string): Promise<void> {
     if (!name.startsWith(prefix)) continue;
     if (isAlive(Number.parseInt(name.slice(prefix.length), 10))) continue;
     await rm(join(dirname(target), name), { recursive: true, force: true });
-  }
-}
-
-function isAlive(pid: number): boolean {
-  if (!Number.isInteger(pid) || pid <= 0) return false;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EPERM';
   }
 }
 
