@@ -9,8 +9,9 @@ import { bytesOf, type DtypeName } from '../checkpoint/dtypes.ts';
 import type { Checkpoint } from '../checkpoint/open.ts';
 import { type TensorToWrite, writeSafetensors } from '../checkpoint/safetensors.ts';
 import { saveCheckpoint } from '../checkpoint/save.ts';
+import { messageOf } from '../errors.ts';
 import type { Parameters } from '../models/qwen2_5_vl/parameters.ts';
-import type { CheckpointEvent, Json } from './events.ts';
+import type { CheckpointEvent, Json, NoticeEvent } from './events.ts';
 import type { Updater } from './update.ts';
 
 /** Names as transformers' Trainer has them, where it has a file for it; ours are JSON and safetensors throughout. */
@@ -32,7 +33,7 @@ export interface CheckpointsOptions {
   readonly onlyModel: boolean;
   /** Whether a higher metric is better (reward), or a lower one (loss). */
   readonly greaterIsBetter: boolean;
-  readonly emit: (event: CheckpointEvent) => Promise<void>;
+  readonly emit: (event: CheckpointEvent | NoticeEvent) => Promise<void>;
 }
 
 export interface ProgressToSave {
@@ -86,8 +87,14 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
       saved.push(dir);
       await options.emit({ type: 'checkpoint', step, dir });
       for (const old of beyondLimit(saved, best, totalLimit)) {
-        await removeFolder(old);
-        saved.splice(saved.indexOf(old), 1);
+        try {
+          await removeFolder(old);
+        } catch (error) {
+          // too many checkpoints are no reason to end a run; it is tried again with the next one
+          const text = `an old checkpoint could not be removed: ${messageOf(error)}`;
+          await options.emit({ type: 'notice', level: 'warn', text });
+        }
+        if (!existsSync(old)) saved.splice(saved.indexOf(old), 1);
       }
       return dir;
     },
