@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
+import { sweepLeftovers } from '../checkpoint/atomic_folder.ts';
 import { messageOf, SightlineError } from '../errors.ts';
 import type { Json } from '../train/events.ts';
 import { writeFileAtomically } from '../util/atomic_write.ts';
@@ -35,6 +36,7 @@ export function createOutputFolder(parent: string, addVersion: boolean, now = ne
   const made: string[] = [];
   try {
     made.push(...makeFolders(root));
+    sweepRuns(root);
     if (!addVersion) return claimed(root, made);
     for (let version = nextVersion(root); ; version++) {
       const path = join(root, `v${version}-${timestamp(now)}`);
@@ -145,6 +147,14 @@ function removeEmpty(folders: readonly string[]): void {
     if (!existsSync(folder)) continue;
     if (readdirSync(folder).length > 0) return;
     rmdirSync(folder);
+  }
+}
+
+/** Half checkpoints that killed runs left here, which hold gigabytes under names that nobody sees. */
+function sweepRuns(root: string): void {
+  sweepLeftovers(root);
+  for (const entry of readdirSync(root, { withFileTypes: true })) {
+    if (entry.isDirectory() && /^v\d+-\d{8}-\d{6}$/.test(entry.name)) sweepLeftovers(join(root, entry.name));
   }
 }
 

@@ -4,7 +4,8 @@
  */
 import { existsSync } from 'node:fs';
 import { copyFile, rename, rm, writeFile } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { join } from 'node:path';
+import { besideFolder } from '../checkpoint/atomic_folder.ts';
 import { bytesOf, type DtypeName } from '../checkpoint/dtypes.ts';
 import type { Checkpoint } from '../checkpoint/open.ts';
 import { type TensorToWrite, writeSafetensors } from '../checkpoint/safetensors.ts';
@@ -173,7 +174,7 @@ function beyondLimit(saved: readonly string[], best: Best | null, limit: number 
 
 /** Takes the name away first, so that it never stands for half a checkpoint. */
 async function removeFolder(dir: string): Promise<void> {
-  const hidden = join(dirname(dir), `.${basename(dir)}.partial-${process.pid}-removed`);
+  const hidden = besideFolder(dir, 'removed');
   await rename(dir, hidden);
   await rm(hidden, { recursive: true, force: true });
 }

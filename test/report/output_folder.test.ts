@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
+import { besideFolder } from '../../src/checkpoint/atomic_folder.ts';
 import { createOutputFolder, writeArgsJson } from '../../src/report/output_folder.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 
@@ -116,6 +117,22 @@ test('discard removes what was made as far as it is empty', () => {
   writeFileSync(join(kept.path, 'logging.jsonl'), '');
   kept.discard();
   expect(readdirSync(kept.path)).toEqual(['logging.jsonl']);
+});
+
+test('a new run removes the half checkpoints of killed ones, in its own and in sibling folders', () => {
+  const parent = join(root, 'killed amid a save');
+  const sibling = createOutputFolder(parent, true, now).path;
+  mkdirSync(join(parent, 'mine'));
+  const half = (folder: string): string => {
+    const path = besideFolder(join(folder, 'checkpoint-2'), '11223344').replace(`-${process.pid}-`, '-4194999-');
+    mkdirSync(path);
+    return path;
+  };
+  const swept = [half(parent), half(sibling)];
+  const kept = half(join(parent, 'mine'));
+  createOutputFolder(parent, true, now);
+  expect(swept.filter((path) => existsSync(path))).toEqual([]);
+  expect(existsSync(kept)).toBe(true);
 });
 
 test('a folder that cannot be made is told with its flag', () => {

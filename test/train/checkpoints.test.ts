@@ -5,6 +5,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'no
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { besideFolder } from '../../src/checkpoint/atomic_folder.ts';
 import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/open.ts';
 import { openSafetensors } from '../../src/checkpoint/safetensors.ts';
 import { loadParameters, type Parameters } from '../../src/models/qwen2_5_vl/parameters.ts';
@@ -138,7 +139,7 @@ describe('checkpoints', () => {
   test('of which an old one cannot be removed are told, and tried again', async () => {
     const { outputDir, save, told } = await checkpointsIn('not removable', { totalLimit: 1 });
     await save(progress(1));
-    const hidden = join(outputDir, `.checkpoint-1.partial-${process.pid}-removed`);
+    const hidden = besideFolder(join(outputDir, 'checkpoint-1'), 'removed');
     writeFileSync(hidden, 'in the way');
     await save(progress(2));
     expect(told.at(-1)).toMatch(/^an old checkpoint could not be removed: ENOTDIR/);
