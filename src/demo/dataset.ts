@@ -30,17 +30,18 @@ export interface Dataset {
 const BATCH = 32;
 
 /**
- * Draws and writes `rows` rows. Equal options give equal bytes.
+ * Draws and writes `rows` rows. Equal options give equal bytes. An abort throws the signal's reason and leaves nothing.
  *
  * @throws SightlineError E_OUTPUT_EXISTS if the folder holds anything already; E_OUTPUT if it cannot be written.
  */
-export async function generateDataset(options: DatasetOptions): Promise<Dataset> {
+export async function generateDataset(options: DatasetOptions, signal?: AbortSignal): Promise<Dataset> {
   const { kind, rows, seed } = options;
   const outputDir = resolve(options.outputDir);
   await writeFolder(outputDir, async (dir) => {
     await mkdir(join(dir, 'images'));
     const lines: string[] = [];
     for (let begin = 0; begin < rows; begin += BATCH) {
+      signal?.throwIfAborted();
       const samples = Array.from({ length: Math.min(BATCH, rows - begin) }, (_, i) =>
         demoSample(kind, seed, begin + i),
       );
