@@ -220,7 +220,7 @@ describe('a run', () => {
         expect.stringMatching(
           /^step 2 could not be saved, going on until the next save: the folder cannot be written: /,
         ),
-        expect.stringMatching(/^step 3 could not be saved, .*: a part of the path is a file$/),
+        expect.stringMatching(/^step 3 could not be saved, .*: a part of the path is a file: choose another folder$/),
       ]);
     });
 
