@@ -248,7 +248,7 @@ export const outputFlags = {
   add_version: boolean({
     group: 'Output',
     default: true,
-    help: 'Make a new folder vN-YYYYMMDD-HHMMSS in --output_dir; false writes into --output_dir itself.',
+    help: 'Make a new folder vN-YYYYMMDD-HHMMSS in --output_dir; false writes into --output_dir itself, which must hold no other run.',
   }),
   logging_steps: integer({
     group: 'Output',

@@ -2,11 +2,15 @@
  * Writes a folder so that its name only ever stands for the whole of it: built beside, fsynced, renamed.
  * Knows nothing of what is inside.
  */
-import { randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { createHash, randomBytes } from 'node:crypto';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { messageOf, SightlineError } from '../errors.ts';
+import { diskHint } from '../util/disk_hint.ts';
+import { isAlive } from '../util/is_alive.ts';
+import { makeFolders } from '../util/make_folders.ts';
 
 export interface AtomicFolderOptions {
   /** Replace a folder of that name; without it, one that exists is an error. */
@@ -28,10 +32,10 @@ export async function writeFolderAtomically(
   const exists = (): boolean => existsSync(target);
   if (exists() && !overwrite) throw alreadyThere(target);
   const parent = dirname(target);
-  const tag = `${process.pid}-${randomBytes(4).toString('hex')}`;
-  const partial = join(parent, `.${basename(target)}.partial-${tag}`);
+  const tag = randomBytes(4).toString('hex');
+  const partial = besideFolder(target, tag);
   try {
-    await mkdir(parent, { recursive: true });
+    makeFolders(parent);
     await removeLeftovers(target);
     await mkdir(partial);
     await fill(partial);
@@ -39,7 +43,7 @@ export async function writeFolderAtomically(
     if (exists()) {
       if (!overwrite) throw alreadyThere(target);
       // A folder with entries cannot be renamed over. Between the two renames the name stands for nothing, never for a half.
-      const old = join(parent, `.${basename(target)}.partial-${tag}-replaced`);
+      const old = besideFolder(target, `${tag}${REPLACED}`);
       await rename(target, old);
       await rename(partial, target);
       await rm(old, { recursive: true, force: true });
@@ -53,7 +57,34 @@ export async function writeFolderAtomically(
   }
 }
 
+/** The hidden name beside a folder under which this process builds it, or takes it away: `tag` says which of these. */
+export function besideFolder(target: string, tag: string): string {
+  return join(dirname(target), `.${basename(target)}.partial-${process.pid}-${HOST}-${tag}`);
+}
+
+/**
+ * Removes what killed processes of this machine left in a folder; of other machines nothing is known. What cannot be
+ * removed stays: it is in nobody's way.
+ */
+export function sweepLeftovers(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    const [, of, pid, host, tag] = /^\.(.+)\.partial-(\d+)-([0-9a-f]{8})-(.+)$/.exec(name) ?? [];
+    if (of === undefined || host !== HOST || isAlive(Number(pid))) continue;
+    // Killed between two renames, the older folder is the only one there is.
+    if (tag!.endsWith(REPLACED) && !existsSync(join(folder, of))) continue;
+    try {
+      rmSync(join(folder, name), { recursive: true, force: true });
+    } catch {}
+  }
+}
+
 // --- internal ---
+
+/** This machine, in names that other machines may see on a shared disk: process ids are its own. */
+const HOST = createHash('sha256').update(hostname()).digest('hex').slice(0, 8);
+
+/** Ends the name of a folder that makes room for the new one. */
+const REPLACED = '-replaced';
 
 /** Folders that a killed process left beside this target. */
 async function removeLeftovers(target: string): Promise<void> {
@@ -62,16 +93,6 @@ async function removeLeftovers(target: string): Promise<void> {
     if (!name.startsWith(prefix)) continue;
     if (isAlive(Number.parseInt(name.slice(prefix.length), 10))) continue;
     await rm(join(dirname(target), name), { recursive: true, force: true });
-  }
-}
-
-function isAlive(pid: number): boolean {
-  if (!Number.isInteger(pid) || pid <= 0) return false;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EPERM';
   }
 }
 
@@ -108,23 +129,9 @@ function alreadyThere(target: string): SightlineError {
 
 /** System errors a user can do something about, told as such. */
 function explained(error: unknown, target: string): unknown {
-  if (!(error instanceof Error) || !('code' in error) || error instanceof SightlineError) return error;
-  const hints: Readonly<Record<string, string>> = {
-    ENOSPC: 'the disk is full: free space or choose another folder',
-    EDQUOT: 'the disk quota is used up: free space or choose another folder',
-    EFBIG: 'the file system allows no file of this size: use smaller shards',
-    EACCES: 'no permission to write there: choose another folder',
-    EPERM: 'no permission to write there: choose another folder',
-    EROFS: 'the file system is read-only: choose another folder',
-    ENOTDIR: 'a part of the path is a file',
-    EEXIST: 'a part of the path is a file',
-    EMFILE: 'too many open files: raise the limit (ulimit -n)',
-    EIO: 'the disk reports an error',
-    ENOENT: 'the folder was removed while it was being written',
-  };
-  const hint = hints[String(error.code)];
-  if (hint === undefined) return error;
-  return new SightlineError('E_SAVE_FAILED', `could not be saved: ${messageOf(error)}`, {
+  const hint = diskHint(error);
+  if (hint === undefined || error instanceof SightlineError) return error;
+  return new SightlineError('E_SAVE_FAILED', `the folder cannot be written: ${messageOf(error)}`, {
     where: target,
     hint,
     exitCode: 1,

@@ -8,37 +8,36 @@ import { inferCommand } from '../arguments/infer.ts';
 import { rlhfCommand } from '../arguments/rlhf.ts';
 import { scoreCommand } from '../arguments/score.ts';
 import { sftCommand } from '../arguments/sft.ts';
+import { demo, demoHelp } from './demo.ts';
 import type { Io } from './io.ts';
 
 export interface CliCommand {
   readonly name: string;
   /** One line for `sightline --help`. */
   readonly summary: string;
-  /** Text of --help; a command without it reads --help itself. */
-  readonly help?: () => string;
+  /** What other programs, or people, call it; only to be asked whether it is meant. */
+  readonly alsoCalled?: readonly string[];
+  /** Text of --help, or of the part of it that the words after the command's name choose; without it --help is a word. */
+  help?(words: readonly string[]): string;
   /** Runs with the words after the command's name. */
   run(words: readonly string[], io: Io): Promise<void>;
 }
 
 export const commands: readonly CliCommand[] = [
-  command(rlhfCommand, async (words, io) => (await import('./rlhf.ts')).rlhf(words, io)),
-  command(sftCommand, async (words, io) => (await import('./sft.ts')).sft(words, io)),
-  command(inferCommand, async (words, io) => (await import('./infer.ts')).infer(words, io)),
-  command(scoreCommand, async (words, io) => (await import('./score.ts')).score(words, io)),
+  command(rlhfCommand, ['train', 'grpo'], async (words, io) => (await import('./rlhf.ts')).rlhf(words, io)),
+  command(sftCommand, ['train', 'finetune'], async (words, io) => (await import('./sft.ts')).sft(words, io)),
+  command(inferCommand, ['chat', 'generate'], async (words, io) => (await import('./infer.ts')).infer(words, io)),
+  command(scoreCommand, [], async (words, io) => (await import('./score.ts')).score(words, io)),
   {
     name: 'demo',
     summary: 'make the data, the tokenizer and the checkpoint of the embedded demo',
-    run: async (words) => {
-      const { demoCommand } = await import('./demo.ts');
-      await demoCommand()
-        .name('sightline demo')
-        .parseAsync([...words], { from: 'user' });
-    },
+    help: demoHelp,
+    run: demo,
   },
 ];
 
 // --- internal ---
 
-function command(spec: CommandSpec, run: CliCommand['run']): CliCommand {
-  return { name: spec.name, summary: spec.summary, help: () => helpText(spec), run };
+function command(spec: CommandSpec, alsoCalled: readonly string[], run: CliCommand['run']): CliCommand {
+  return { name: spec.name, alsoCalled, summary: spec.summary, help: () => helpText(spec), run };
 }

@@ -4,30 +4,60 @@
  */
 import { Command, type CommanderError } from 'commander';
 import { SightlineError } from '../errors.ts';
+import type { Io } from './io.ts';
 
 /**
- * The `demo` command with its subcommands. Wrong usage is thrown as SightlineError E_USAGE.
+ * Runs `sightline demo` with the words after its name; the signal stops what takes long.
  *
- * @example program.addCommand(demoCommand());
+ * Errors: E_USAGE, and those of what is run.
  */
-export function demoCommand(): Command {
-  const demo = new Command('demo')
-    .description('make the data, the tokenizer and the checkpoint of the embedded demo')
-    .configureOutput({ outputError: () => undefined })
-    .exitOverride(asUsageError);
-  addData(demo);
-  addTokenizer(demo);
-  addCheckpoint(demo);
-  addPack(demo);
-  addSummarise(demo);
-  return demo;
+export async function demo(words: readonly string[], { signal }: Pick<Io, 'signal'>): Promise<void> {
+  await demoCommand(signal).parseAsync([...words], { from: 'user' });
+}
+
+/** Text of `--help`: of the subcommand that the words begin with, else of all. */
+export function demoHelp([name]: readonly string[]): string {
+  const command = demoCommand(new AbortController().signal);
+  return (command.commands.find((known) => known.name() === name) ?? command).helpInformation();
 }
 
 // --- internal ---
 
+function demoCommand(signal: AbortSignal): Command {
+  const command = new Command('sightline demo')
+    .description('make the data, the tokenizer and the checkpoint of the embedded demo')
+    .configureOutput({ outputError: () => undefined })
+    .exitOverride(asUsageError);
+  addData(command, signal);
+  addTokenizer(command);
+  addCheckpoint(command);
+  addPack(command);
+  addSummarise(command);
+  return requireLast(command);
+}
+
+/**
+ * Commander asks for required flags before it looks at unknown ones, and would call a misspelt flag a missing one. So they
+ * are asked for when all words are known.
+ */
+function requireLast(command: Command): Command {
+  const required = command.commands.flatMap(({ options }) => options.filter(({ mandatory }) => mandatory));
+  for (const option of required) option.makeOptionMandatory(false);
+  return command.hook('preAction', (_, called) => {
+    const given = called.opts();
+    const missing = called.options.filter(
+      (option) => required.includes(option) && given[option.attributeName()] === undefined,
+    );
+    if (missing.length === 0) return;
+    throw new SightlineError('E_USAGE', `required: ${missing.map(({ flags }) => flags).join(', ')}`, {
+      hint: `sightline demo ${called.name()} --help`,
+    });
+  });
+}
+
 // What does the work is loaded when it is asked for: --help of the other commands must not wait for it.
 
-function addData(demo: Command): void {
+function addData(demo: Command, signal: AbortSignal): void {
   demo
     .command('data')
     .description('draw pictures and write their questions: DIR/data.jsonl, DIR/images, DIR/prompt.txt')
@@ -43,7 +73,7 @@ function addData(demo: Command): void {
         ]);
         const known = KINDS.find((name) => name === kind);
         if (known === undefined) throw usage('--kind', `one of ${KINDS.join(', ')}`, kind);
-        const { data } = await generateDataset({ kind: known, rows, seed, outputDir: output_dir });
+        const { data } = await generateDataset({ kind: known, rows, seed, outputDir: output_dir }, signal);
         console.log(`wrote ${rows} rows: ${data}`);
       },
     );
@@ -120,8 +150,11 @@ function usage(flag: string, expected: string, got: string): SightlineError {
   return new SightlineError('E_USAGE', `${flag}: expected ${expected}, got "${got}"`, { hint: 'see --help' });
 }
 
-/** Commander's own complaints in the form of ours; its help ends the process as usual. */
+/** Commander's own complaints in the form of ours; help on a missing subcommand has been written by then. */
 function asUsageError(error: CommanderError): void {
-  if (error.exitCode === 0) process.exit(0);
-  throw new SightlineError('E_USAGE', error.message.replace(/^error: /, ''), { hint: 'see --help', cause: error });
+  if (error.exitCode === 0 || error.code === 'commander.help') throw error;
+  throw new SightlineError('E_USAGE', error.message.replace(/^error: /, '').replaceAll('\n', ' '), {
+    hint: 'see --help',
+    cause: error,
+  });
 }

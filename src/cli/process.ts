@@ -1,50 +1,119 @@
 /**
- * Ties a command line to the process: signals stop a run in good order, a closed pipe does not stop it at all.
+ * Ties a command line to the process: signals and errors that nobody awaits stop a run in good order, streams that
+ * cannot be written do not stop it at all, and a run that is cut off is never taken for one that is done.
  */
 import { setFlagsFromString } from 'node:v8';
+import { formatError, messageOf, SightlineError } from '../errors.ts';
 import type { CliCommand } from './commands.ts';
 import { runCommandLine } from './program.ts';
+import { strayFault } from './stray_error.ts';
 
-const EXIT_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
+/** SIGHUP: the terminal has gone, as when a connection drops. */
+const EXIT_CODES = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 type StopSignal = keyof typeof EXIT_CODES;
 
 /**
- * Runs the process's own arguments and sets its exit code. The first SIGINT or SIGTERM aborts `io.signal`, so that a
- * run can save and end (130 or 143 then); the second quits at once.
+ * Runs the process's own arguments and sets its exit code. The first SIGINT, SIGTERM or SIGHUP aborts `io.signal`, so
+ * that a run can save and end (130, 143 or 129 then); the second quits at once. So does an error that nobody awaits (1).
  */
 export async function runProcess(commands: readonly CliCommand[]): Promise<void> {
   // Beside a run's tensors its objects are few; V8 would let their garbage grow to several times what is alive.
   setFlagsFromString('--heap-growing-percent=50');
-  for (const stream of [process.stdout, process.stderr]) {
-    // a reader that went away (`sightline ... | head`) ends the reading, not the run
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
-    });
-  }
-  const controller = new AbortController();
-  const stopped: StopSignal[] = [];
+  outliveStreams();
+  const run = new AbortController();
+  /** Exit code of a run that is stopped from outside. */
+  let stopped: number | null = null;
+  let isOpen = true;
+  const quit = (code: number): never => {
+    isOpen = false;
+    process.exit(code);
+  };
+  const signals: StopSignal[] = [];
   for (const signal of Object.keys(EXIT_CODES) as StopSignal[]) {
     process.on(signal, () => {
-      if (stopped.length > 0) process.exit(EXIT_CODES[signal]);
-      stopped.push(signal);
+      if (signals.length > 0) quit(EXIT_CODES[signal]);
+      signals.push(signal);
+      stopped ??= EXIT_CODES[signal];
       process.stderr.write(`\n${signal}: stopping in good order; once more quits at once\n`);
-      controller.abort(new DOMException(`stopped by ${signal}`, 'AbortError'));
+      run.abort(new DOMException(`stopped by ${signal}`, 'AbortError'));
     });
   }
+  const fail = (fault: SightlineError): void => {
+    if (run.signal.aborted) return; // the first says it all; what a dying run throws would only hide it
+    stopped ??= 1;
+    process.stderr.write(`${formatError(fault)}\n`);
+    run.abort(fault);
+  };
+  const stray = (thrown: unknown): void => {
+    const fault = strayFault(thrown);
+    if (fault !== null && isOpen) fail(fault);
+    else {
+      process.stderr.write(fault === null ? `error: ${stackOf(thrown)}\n` : `${formatError(fault)}\n`);
+      quit(1);
+    }
+  };
+  process.on('uncaughtException', stray);
+  process.on('unhandledRejection', stray);
+  process.on('beforeExit', () => {
+    if (isOpen) fail(waitsForNothing());
+  });
+  process.on('exit', (code) => {
+    if (!isOpen) return;
+    process.stderr.write(`${formatError(cutOff(code))}\n`);
+    if (code === 0) process.exitCode = 1;
+  });
   const code = await runCommandLine(process.argv.slice(2), commands, {
     env: process.env,
     stdin: process.stdin,
     stdout: process.stdout,
     stderr: process.stderr,
-    signal: controller.signal,
+    signal: run.signal,
   });
+  isOpen = false;
   process.exitCode = code;
-  if (stopped[0] === undefined) return;
+  if (stopped === null) return;
   // What a plugin has left running, a request or a timer, does not keep a stopped run alive.
   for (const stream of [process.stdout, process.stderr]) {
     await new Promise<void>((resolve) => {
       stream.write('', () => resolve());
     });
   }
-  process.exit(EXIT_CODES[stopped[0]]);
+  process.exit(stopped);
+}
+
+// --- internal ---
+
+/** A log that cannot be written must not cost a run: said once, on the stream that is left. */
+function outliveStreams(): void {
+  const streams = [
+    ['standard output', process.stdout, process.stderr],
+    ['standard error', process.stderr, process.stdout],
+  ] as const;
+  for (const [name, stream, other] of streams) {
+    let isSaid = false;
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      // a reader that went away (`sightline ... | head`) ends the reading, and needs no word
+      if (error.code === 'EPIPE' || isSaid) return;
+      isSaid = true;
+      other.write(`warning: ${name} cannot be written, going on without it: ${error.message}\n`);
+    });
+  }
+}
+
+function waitsForNothing(): SightlineError {
+  return new SightlineError('E_STRAY_ERROR', 'the run waits for something that can no longer come', {
+    hint: 'a plugin returned a promise that is never settled: settle it, or reject it after a while',
+    exitCode: 1,
+  });
+}
+
+function cutOff(code: number): SightlineError {
+  return new SightlineError('E_CUT_OFF', `the process is ended before the run is, with exit code ${code}`, {
+    hint: 'look for process.exit in plugins and what they load, and throw an error instead; what was not saved is lost',
+    exitCode: 1,
+  });
+}
+
+function stackOf(thrown: unknown): string {
+  return thrown instanceof Error && thrown.stack !== undefined ? thrown.stack : messageOf(thrown);
 }

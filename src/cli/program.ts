@@ -5,6 +5,7 @@
 import { Command, CommanderError } from 'commander';
 import { asksForHelp } from '../arguments/words.ts';
 import { formatError, messageOf, SightlineError } from '../errors.ts';
+import { nearestName } from '../util/nearest_name.ts';
 import { packageVersion } from '../util/version.ts';
 import type { CliCommand } from './commands.ts';
 import type { Io } from './io.ts';
@@ -33,6 +34,7 @@ function buildProgram(commands: readonly CliCommand[], io: Io): Command {
     .description('GRPO for vision-language models with attention as a first-class signal')
     .version(packageVersion(), '-v, --version', 'print the version')
     .helpOption('-h, --help', 'print this help; `sightline COMMAND --help` lists the flags of a command')
+    .helpCommand(false)
     .enablePositionalOptions()
     .exitOverride()
     .configureHelp({ subcommandTerm: (sub) => sub.name() })
@@ -42,7 +44,7 @@ function buildProgram(commands: readonly CliCommand[], io: Io): Command {
       outputError: () => undefined,
     });
   for (const { name, summary, help, run } of commands) {
-    const sub = program
+    program
       .command(name)
       .description(summary)
       .usage('[flags]')
@@ -51,13 +53,42 @@ function buildProgram(commands: readonly CliCommand[], io: Io): Command {
       .allowUnknownOption()
       .passThroughOptions()
       .action(async (words: string[]) => {
-        if (help !== undefined && asksForHelp(words)) io.stdout.write(help());
+        if (help !== undefined && asksForHelp(words)) io.stdout.write(help(words));
         else await run(words, io);
       });
-    if (help !== undefined) sub.configureHelp({ formatHelp: help });
   }
+  addHelp(program, commands, io);
+  program.on('command:*', ([name]: string[]) => {
+    throw unknownCommand(name!, commands);
+  });
   return program;
 }
+
+/** `help COMMAND` is `COMMAND --help`. */
+function addHelp(program: Command, commands: readonly CliCommand[], io: Io): void {
+  program
+    .command('help')
+    .description('print this help, or that of a command')
+    .argument('[command...]')
+    .helpOption(false)
+    .allowUnknownOption()
+    .action(([name, ...words]: string[]) => {
+      const command = commands.find((known) => known.name === name);
+      if (command?.help !== undefined) io.stdout.write(command.help(words));
+      else if (name === undefined || name.startsWith('-')) program.outputHelp();
+      else throw unknownCommand(name, commands);
+    });
+}
+
+function unknownCommand(name: string, commands: readonly CliCommand[]): SightlineError {
+  const namesOf = ({ name: own, alsoCalled = [] }: CliCommand): string[] => [own, ...alsoCalled];
+  const nearest = nearestName(name, commands.flatMap(namesOf));
+  const meant = commands.filter((command) => nearest !== null && namesOf(command).includes(nearest));
+  const question = nearest === null ? '' : ` (Did you mean ${meant.map((command) => command.name).join(' or ')}?)`;
+  return new SightlineError('E_USAGE', `unknown command '${name}'${question}`, { hint: LISTED });
+}
+
+const LISTED = 'sightline --help lists the commands';
 
 function tell(error: unknown, words: readonly string[], io: Io): number {
   if (error instanceof CommanderError) return tellCommander(error, io);
@@ -78,9 +109,7 @@ function tellCommander(error: CommanderError, io: Io): number {
   if (error.exitCode === 0) return 0;
   if (error.code === 'commander.help') return 2;
   const message = error.message.replace(/^error: /, '').replaceAll('\n', ' ');
-  io.stderr.write(
-    `${formatError(new SightlineError('E_USAGE', message, { hint: 'sightline --help lists the commands' }))}\n`,
-  );
+  io.stderr.write(`${formatError(new SightlineError('E_USAGE', message, { hint: LISTED }))}\n`);
   return 2;
 }
 

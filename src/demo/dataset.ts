@@ -5,7 +5,9 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { SightlineError } from '../errors.ts';
+import { messageOf, SightlineError } from '../errors.ts';
+import { diskHint } from '../util/disk_hint.ts';
+import { makeFolders } from '../util/make_folders.ts';
 import { drawItems, encodePng } from './draw.ts';
 import { SYSTEM_PROMPT } from './questions.ts';
 import { demoSample, type Kind } from './rows.ts';
@@ -28,17 +30,18 @@ export interface Dataset {
 const BATCH = 32;
 
 /**
- * Draws and writes `rows` rows. Equal options give equal bytes.
+ * Draws and writes `rows` rows. Equal options give equal bytes. An abort throws the signal's reason and leaves nothing.
  *
- * @throws SightlineError E_OUTPUT_EXISTS if the folder holds anything already.
+ * @throws SightlineError E_OUTPUT_EXISTS if the folder holds anything already; E_OUTPUT if it cannot be written.
  */
-export async function generateDataset(options: DatasetOptions): Promise<Dataset> {
+export async function generateDataset(options: DatasetOptions, signal?: AbortSignal): Promise<Dataset> {
   const { kind, rows, seed } = options;
   const outputDir = resolve(options.outputDir);
   await writeFolder(outputDir, async (dir) => {
     await mkdir(join(dir, 'images'));
     const lines: string[] = [];
     for (let begin = 0; begin < rows; begin += BATCH) {
+      signal?.throwIfAborted();
       const samples = Array.from({ length: Math.min(BATCH, rows - begin) }, (_, i) =>
         demoSample(kind, seed, begin + i),
       );
@@ -62,21 +65,32 @@ export async function generateDataset(options: DatasetOptions): Promise<Dataset>
  * Unlike a checkpoint, thousands of pictures that can be drawn again are not worth an fsync each.
  */
 async function writeFolder(target: string, fill: (dir: string) => Promise<void>): Promise<void> {
-  if (existsSync(target) && (await readdir(target)).length > 0) {
-    throw new SightlineError('E_OUTPUT_EXISTS', 'the output folder is not empty', {
-      where: target,
-      hint: 'name another folder, or remove this one',
-    });
-  }
   // A fixed name: what a killed run left there is replaced by the next one.
   const partial = join(dirname(target), `.${basename(target)}.partial`);
-  await rm(partial, { recursive: true, force: true });
-  await mkdir(partial, { recursive: true });
   try {
+    if (existsSync(target) && (await readdir(target)).length > 0) {
+      throw new SightlineError('E_OUTPUT_EXISTS', 'the output folder is not empty', {
+        where: target,
+        hint: 'name another folder, or remove this one',
+      });
+    }
+    await rm(partial, { recursive: true, force: true });
+    makeFolders(partial);
     await fill(partial);
     await rename(partial, target);
   } catch (error) {
-    await rm(partial, { recursive: true, force: true });
-    throw error;
+    await rm(partial, { recursive: true, force: true }).catch(() => undefined);
+    throw explained(error, target);
   }
+}
+
+/** A system's error as the user's; any other one as it is. */
+function explained(error: unknown, target: string): unknown {
+  const hint = diskHint(error);
+  if (hint === undefined || error instanceof SightlineError) return error;
+  return new SightlineError('E_OUTPUT', `the data set cannot be written: ${messageOf(error)}`, {
+    where: target,
+    hint,
+    cause: error,
+  });
 }

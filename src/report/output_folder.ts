@@ -3,41 +3,53 @@
  * Knows names and files, not what is logged into them.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join, resolve } from 'node:path';
+import { sweepLeftovers } from '../checkpoint/atomic_folder.ts';
 import { messageOf, SightlineError } from '../errors.ts';
 import type { Json } from '../train/events.ts';
 import { writeFileAtomically } from '../util/atomic_write.ts';
+import { diskHint } from '../util/disk_hint.ts';
+import { isAlive } from '../util/is_alive.ts';
+import { makeFolders } from '../util/make_folders.ts';
 import { packageVersion } from '../util/version.ts';
 
 export interface OutputFolder {
   /** Absolute path. */
   readonly path: string;
-  /** Takes back what was made, as far as it is still empty: for runs that end before they begin. */
+  /** Takes back what was made, as far as nothing was written: for runs that end before they begin. */
   discard(): void;
-  /** Takes it back with what the run wrote into it; a folder that was there before stays as it is. */
+  /** Takes it back with what the run wrote into it; a folder that was there before stays, and can be taken again. */
   remove(): void;
 }
 
 /**
  * Makes the folder of a run: `parent/vN-YYYYMMDD-HHMMSS` (local time), N one above the highest there is; without
- * `addVersion`, `parent` itself. Two runs that start at once get two folders.
+ * `addVersion`, `parent` itself, which must hold no other run. Two runs that start at once get two folders, or one of
+ * them none. A file is written into it at once: a folder that takes none should not be found out when all is learned.
  *
- * Errors: E_OUTPUT when the folder cannot be made or written.
+ * Errors: E_OUTPUT when the folder cannot be made or written; E_OUTPUT_EXISTS when another run is there.
  */
 export function createOutputFolder(parent: string, addVersion: boolean, now = new Date()): OutputFolder {
   const root = resolve(parent);
+  const made: string[] = [];
   try {
-    const made = makeMissing(root);
-    if (!addVersion) return outputFolder(root, made);
+    made.push(...makeFolders(root));
+    sweepRuns(root);
+    if (!addVersion) return claimed(root, made);
     for (let version = nextVersion(root); ; version++) {
       const path = join(root, `v${version}-${timestamp(now)}`);
-      if (makeExclusively(path)) return outputFolder(path, [path, ...made]);
+      if (!makeExclusively(path)) continue;
+      made.unshift(path);
+      return claimed(path, made);
     }
   } catch (error) {
-    throw new SightlineError('E_OUTPUT', `the output folder cannot be made: ${messageOf(error)}`, {
+    removeEmpty(made);
+    if (error instanceof SightlineError) throw error;
+    throw new SightlineError('E_OUTPUT', `the output folder cannot be written: ${messageOf(error)}`, {
       where: `--output_dir ${parent}`,
-      hint: 'name a folder that can be written',
+      hint: diskHint(error) ?? 'name a folder that can be written',
       cause: error,
     });
   }
@@ -66,28 +78,58 @@ export function writeArgsJson(
 
 // --- internal ---
 
-/** `made`: the folders that were not there before, the deepest first. */
-function outputFolder(path: string, made: readonly string[]): OutputFolder {
-  const discard = (): void => removeEmpty(made);
+/** The files of a run that a second one in the same folder would replace, or go on in. */
+const RUN_FILES = /^(?:args\.json|logging\.jsonl|completions\.jsonl|checkpoint-\d+)$/;
+
+/** Who has a folder, until the run's arguments take this file's place. */
+const CLAIM = JSON.stringify({ _sightline: { starting: { pid: process.pid, host: hostname() } } });
+
+/** Takes the folder for this run. `made`: the folders that were not there before, the deepest first. */
+function claimed(path: string, made: readonly string[]): OutputFolder {
+  const args = join(path, 'args.json');
+  if (isDeadClaim(args)) rmSync(args, { force: true });
+  const found = readdirSync(path).filter((name) => RUN_FILES.test(name));
+  if (found.length > 0) throw holdsAnotherRun(path, found);
+  try {
+    writeFileSync(args, CLAIM, { flag: 'wx' });
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST')
+      throw holdsAnotherRun(path, ['args.json']);
+    rmSync(args, { force: true });
+    throw error;
+  }
+  const discard = (): void => {
+    if (textOf(args) === CLAIM) rmSync(args);
+    removeEmpty(made);
+  };
   return {
     path,
     discard,
     remove: () => {
       if (made.includes(path)) rmSync(path, { recursive: true, force: true });
+      else rmSync(args, { force: true });
       discard();
     },
   };
 }
 
-/** Makes the folder and its missing parents; returns those made, the deepest first. */
-function makeMissing(path: string): string[] {
-  const first = mkdirSync(path, { recursive: true });
-  if (first === undefined) return [];
-  const made: string[] = [];
-  for (let folder = path; ; folder = dirname(folder)) {
-    made.push(folder);
-    if (folder === first) return made;
-  }
+/** Whether a run took the folder and was killed before it began. */
+function isDeadClaim(args: string): boolean {
+  const [, pid, host] =
+    /^\{"_sightline":\{"starting":\{"pid":(\d+),"host":(".*")\}\}\}$/.exec(textOf(args) ?? '') ?? [];
+  return host === JSON.stringify(hostname()) && !isAlive(Number(pid));
+}
+
+function textOf(path: string): string | null {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() ? readFileSync(path, 'utf8') : null;
+}
+
+function holdsAnotherRun(path: string, found: readonly string[]): SightlineError {
+  const more = found.length > 3 ? ` and ${found.length - 3} more` : '';
+  return new SightlineError('E_OUTPUT_EXISTS', `the folder holds another run: ${found.slice(0, 3).join(', ')}${more}`, {
+    where: `--output_dir ${path}, with --add_version false`,
+    hint: 'name another --output_dir, leave out --add_version false, or remove what is there',
+  });
 }
 
 function makeExclusively(path: string): boolean {
@@ -105,6 +147,14 @@ function removeEmpty(folders: readonly string[]): void {
     if (!existsSync(folder)) continue;
     if (readdirSync(folder).length > 0) return;
     rmdirSync(folder);
+  }
+}
+
+/** Half checkpoints that killed runs left here, which hold gigabytes under names that nobody sees. */
+function sweepRuns(root: string): void {
+  sweepLeftovers(root);
+  for (const entry of readdirSync(root, { withFileTypes: true })) {
+    if (entry.isDirectory() && /^v\d+-\d{8}-\d{6}$/.test(entry.name)) sweepLeftovers(join(root, entry.name));
   }
 }
 

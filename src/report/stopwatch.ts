@@ -13,7 +13,10 @@ export interface Stopwatch {
   secondsPerStep(step: number): number;
   /** Largest resident set so far, GiB. */
   memory(): number;
-  /** `global_step/max_steps`, `elapsed_time`, `remaining_time`, `memory(GiB)`, `train_speed(s/it)`. */
+  /**
+   * `global_step/max_steps`, `elapsed_time`, `remaining_time`, `memory(GiB)`, `train_speed(s/it)`; without the two that
+   * follow from the speed before the first step.
+   */
   columns(step: number, maxSteps: number): Record<string, string | number>;
 }
 
@@ -33,12 +36,13 @@ export function createStopwatch(now: () => number = () => performance.now()): St
     memory: () => Number((process.resourceUsage().maxRSS / 1024 ** 2).toFixed(2)),
     columns(step, maxSteps) {
       const speed = stopwatch.secondsPerStep(step);
+      const isKnown = step > firstStep;
       return {
         'global_step/max_steps': `${step}/${maxSteps}`,
         elapsed_time: formatDuration(stopwatch.elapsed()),
-        remaining_time: formatDuration((maxSteps - step) * speed),
+        ...(isKnown ? { remaining_time: formatDuration((maxSteps - step) * speed) } : {}),
         'memory(GiB)': stopwatch.memory(),
-        'train_speed(s/it)': Number(speed.toFixed(6)),
+        ...(isKnown ? { 'train_speed(s/it)': Number(speed.toFixed(6)) } : {}),
       };
     },
   };

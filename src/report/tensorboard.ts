@@ -3,12 +3,12 @@
  * Message fields are those of tensorflow/core/util/event.proto and framework/summary.proto; the record framing is that
  * of TFRecord: length, its masked CRC-32C, data, its masked CRC-32C, little-endian.
  */
-import { mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import protobuf from 'protobufjs/light.js';
 import type { Listener, Metrics, TrainEvent } from '../train/events.ts';
 import { AppendFile } from '../util/append_file.ts';
+import { makeFolders } from '../util/make_folders.ts';
 import { maskedCrc32c } from './crc32c.ts';
 
 /** One Event message, as far as it is used here. */
@@ -85,6 +85,6 @@ const EventProto = protobuf.Root.fromJSON({
 }).lookupType('Event');
 
 function openEventFile(folder: string, now: number): AppendFile {
-  mkdirSync(folder, { recursive: true });
+  makeFolders(folder);
   return new AppendFile(join(folder, `events.out.tfevents.${Math.floor(now / 1000)}.${hostname()}.${process.pid}.0`));
 }

@@ -4,13 +4,15 @@
  */
 import { existsSync } from 'node:fs';
 import { copyFile, rename, rm, writeFile } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { join } from 'node:path';
+import { besideFolder } from '../checkpoint/atomic_folder.ts';
 import { bytesOf, type DtypeName } from '../checkpoint/dtypes.ts';
 import type { Checkpoint } from '../checkpoint/open.ts';
 import { type TensorToWrite, writeSafetensors } from '../checkpoint/safetensors.ts';
 import { saveCheckpoint } from '../checkpoint/save.ts';
+import { messageOf } from '../errors.ts';
 import type { Parameters } from '../models/qwen2_5_vl/parameters.ts';
-import type { CheckpointEvent, Json } from './events.ts';
+import type { CheckpointEvent, Json, NoticeEvent } from './events.ts';
 import type { Updater } from './update.ts';
 
 /** Names as transformers' Trainer has them, where it has a file for it; ours are JSON and safetensors throughout. */
@@ -32,7 +34,7 @@ export interface CheckpointsOptions {
   readonly onlyModel: boolean;
   /** Whether a higher metric is better (reward), or a lower one (loss). */
   readonly greaterIsBetter: boolean;
-  readonly emit: (event: CheckpointEvent) => Promise<void>;
+  readonly emit: (event: CheckpointEvent | NoticeEvent) => Promise<void>;
 }
 
 export interface ProgressToSave {
@@ -86,8 +88,14 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
       saved.push(dir);
       await options.emit({ type: 'checkpoint', step, dir });
       for (const old of beyondLimit(saved, best, totalLimit)) {
-        await removeFolder(old);
-        saved.splice(saved.indexOf(old), 1);
+        try {
+          await removeFolder(old);
+        } catch (error) {
+          // too many checkpoints are no reason to end a run; it is tried again with the next one
+          const text = `an old checkpoint could not be removed: ${messageOf(error)}`;
+          await options.emit({ type: 'notice', level: 'warn', text });
+        }
+        if (!existsSync(old)) saved.splice(saved.indexOf(old), 1);
       }
       return dir;
     },
@@ -166,7 +174,7 @@ function beyondLimit(saved: readonly string[], best: Best | null, limit: number 
 
 /** Takes the name away first, so that it never stands for half a checkpoint. */
 async function removeFolder(dir: string): Promise<void> {
-  const hidden = join(dirname(dir), `.${basename(dir)}.partial-${process.pid}-removed`);
+  const hidden = besideFolder(dir, 'removed');
   await rename(dir, hidden);
   await rm(hidden, { recursive: true, force: true });
 }

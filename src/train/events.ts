@@ -139,7 +139,7 @@ export interface Listener {
 
 /** How a run is told where to write, when to stop and whom to tell. */
 export interface RunContext {
-  /** Aborted by SIGINT or SIGTERM: finish or drop the step, save, emit `end`, return. */
+  /** Aborted by a signal, or an error that nobody awaits: finish or drop the step, save, emit `end`, return. */
   readonly signal: AbortSignal;
   readonly emit: (event: TrainEvent) => void | Promise<void>;
   /** Existing, empty folder of this run (`output/vN-<timestamp>`). */

@@ -4,6 +4,7 @@
 import { messageOf, SightlineError } from '../errors.ts';
 import type { Journal } from './journal.ts';
 import type { Strategy } from './length.ts';
+import { isSaveFailure } from './save_amid.ts';
 
 export interface UnfinishedRun {
   /** Steps done. */
@@ -28,7 +29,8 @@ export async function saveUnfinished(
   // The step under way is dropped; what was learned before it is kept. Not so weights that have diverged, nor those that a
   // bug of ours may have left half updated.
   const isWhole = stopped || (error instanceof SightlineError && error.code !== 'E_DIVERGED');
-  if (step > 0 && saveStrategy !== 'no' && isWhole) {
+  const isTried = isSaveFailure(error);
+  if (step > 0 && saveStrategy !== 'no' && isWhole && !isTried) {
     try {
       await save();
     } catch (fault) {

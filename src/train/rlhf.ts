@@ -36,6 +36,7 @@ import { encodePrompt } from './prompts.ts';
 import { createReader } from './reader.ts';
 import { rehearse } from './rehearsal.ts';
 import { samplingOf } from './sampling.ts';
+import { saveAmid } from './save_amid.ts';
 import { createUpdater, type Updater } from './update.ts';
 import { updateOptions } from './update_options.ts';
 import { createValueWatch } from './without_value.ts';
@@ -204,7 +205,7 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts): Pr
         completionLog = [];
       }
       if (isDue(args.evalStrategy, args.evalSteps, done)) await evaluateNow(step);
-      if (isDue(args.saveStrategy, args.saveSteps, done)) await save();
+      if (isDue(args.saveStrategy, args.saveSteps, done)) await saveAmid({ step, maxSteps: totalSteps, journal, save });
     }
   } catch (error) {
     const { saveStrategy } = args;

@@ -2,20 +2,20 @@
  * Scores given completions: log-probabilities, entropies and the text-dominance ratio of each, as JSONL.
  * The output file appears whole or not at all; knows no rewards and trains nothing.
  */
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import type { ScoreArguments } from '../arguments/resolve.ts';
 import { withEagerAttention } from '../attention/implementation.ts';
 import { PROBE_TOLERANCE, probeDifference, tdrOfScored, tdrProbe } from '../attention/probe.ts';
 import { isTdr, type TdrResult, type TdrSpans, tdrFromAttentions, tdrSpans } from '../attention/tdr.ts';
 import { splitResponse } from '../data/messages.ts';
 import type { Row } from '../data/row.ts';
-import { messageOf, SightlineError } from '../errors.ts';
+import { SightlineError } from '../errors.ts';
 import type { Qwen2_5_VLConfig } from '../models/qwen2_5_vl/config.ts';
 import type { Group, ScoredCompletion } from '../models/qwen2_5_vl/groups.ts';
 import type { Qwen2_5_VLModel } from '../models/qwen2_5_vl/model.ts';
 import type { Template } from '../template/template.ts';
 import { openTrainingData, type RowFault } from './data.ts';
 import type { Json, RunContext } from './events.ts';
+import { writeOutputFile } from './output_file.ts';
 import { openPolicy, policyOptions } from './policy.ts';
 
 /**
@@ -35,7 +35,8 @@ export async function runScore(args: ScoreArguments, context: Pick<RunContext, '
       const start = { command: 'score', model: policy.summary, data: data.summary, outputDir: args.output };
       await context.emit({ type: 'start', ...start, changed: {}, step: 0, maxSteps: length });
       const scorer = createScorer(policy.model, args.attnProbe, args.temperature);
-      await writeWhole(args.output, async (write) => {
+      const output = { flag: '--output', signal: context.signal };
+      await writeOutputFile(args.output, output, async (write) => {
         for (let from = 0; from < length; from += args.perDeviceEvalBatchSize) {
           context.signal.throwIfAborted();
           const count = Math.min(args.perDeviceEvalBatchSize, length - from);
@@ -223,30 +224,4 @@ function record({ index, group, completion }: ScoreSample, { logps, entropies, s
     n_text: spans.text.length,
     ...(isTdr(tdr) ? {} : { tdr_reason: tdr.undefined }),
   };
-}
-
-/** Lets `fill` write into a file beside `path`, and gives it that name when all is on disk. */
-async function writeWhole(
-  path: string,
-  fill: (write: (text: string) => Promise<void>) => Promise<void>,
-): Promise<void> {
-  const beside = `${path}.${process.pid}.tmp`;
-  let handle: FileHandle;
-  try {
-    handle = await open(beside, 'w');
-  } catch (cause) {
-    throw new SightlineError('E_OUTPUT', `the file cannot be written: ${messageOf(cause)}`, {
-      where: `--output ${path}`,
-      hint: 'name a file in a folder that exists and can be written',
-      cause,
-    });
-  }
-  try {
-    const file = handle;
-    await fill((text) => file.appendFile(text)).finally(() => file.close());
-    await rename(beside, path);
-  } catch (error) {
-    await rm(beside, { force: true });
-    throw error;
-  }
 }

@@ -18,6 +18,7 @@ import { saveUnfinished } from './last_save.ts';
 import { isDue, isLogDue, stepsOfRun } from './length.ts';
 import { openPolicy, type Policy, policyOptions } from './policy.ts';
 import { createReader, encodeUnlessLong } from './reader.ts';
+import { saveAmid } from './save_amid.ts';
 import { createUpdater, type Updater } from './update.ts';
 import { updateOptions } from './update_options.ts';
 
@@ -148,7 +149,7 @@ async function train(
         await journal.emit({ type: 'log', step, maxSteps, epoch, metrics });
       }
       if (isDue(args.evalStrategy, args.evalSteps, done)) await evaluate();
-      if (isDue(args.saveStrategy, args.saveSteps, done)) await save();
+      if (isDue(args.saveStrategy, args.saveSteps, done)) await saveAmid({ step, maxSteps, journal, save });
     }
   } catch (error) {
     const { saveStrategy } = args;

@@ -1,8 +1,8 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { expect, test } from 'vitest';
-import { writeFolderAtomically } from '../../src/checkpoint/atomic_folder.ts';
+import { besideFolder, sweepLeftovers, writeFolderAtomically } from '../../src/checkpoint/atomic_folder.ts';
 import { refusal, scratch, shown } from './scratch.ts';
 
 const put = (text: string) => (folder: string) => writeFile(join(folder, 'a'), text);
@@ -59,6 +59,25 @@ test('leftovers of a dead process go, those of a living one stay', async () => {
   writeFileSync(join(dir, dead, 'a'), '');
   await writeFolderAtomically(join(dir, 'out'), put('1'));
   expect(readdirSync(dir).sort()).toEqual([other, alive, 'out'].sort());
+});
+
+test('a sweep takes what killed processes of this machine left, and only that', () => {
+  const dir = scratch();
+  const name = (of: string, tag: string) => basename(besideFolder(join(dir, of), tag));
+  const dead = (text: string) => text.replace(`-${process.pid}-`, '-4194999-');
+  const gone = [dead(name('a', '11223344')), dead(name('a', 'removed')), dead(name('b', '11223344-replaced'))];
+  const kept = [
+    'b',
+    name('a', '11223344'),
+    dead(name('a', '11223344-replaced')), // there is no other `a`
+    dead(name('a', '11223344')).replace(/-[0-9a-f]{8}-/, '-00000000-'),
+    '.a.partial-4194999',
+    'a.partial-4194999-00000000-11223344',
+  ];
+  for (const folder of [...gone, ...kept]) mkdirSync(join(dir, folder));
+  writeFileSync(join(dir, gone[0]!, 'a'), '');
+  sweepLeftovers(dir);
+  expect(readdirSync(dir).sort()).toEqual(kept.sort());
 });
 
 test('errors of the disk are told with the path and a way out', async () => {

@@ -1,6 +1,7 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
@@ -30,6 +31,7 @@ describe('signals', () => {
   test.each([
     ['SIGINT', 130],
     ['SIGTERM', 143],
+    ['SIGHUP', 129],
   ] as const)('%s lets the run save, then exits with %d', async (signal, code) => {
     const { child, text } = start(fixture, ['wait']);
     await once(child.stdout, 'data');
@@ -57,6 +59,75 @@ test('a closed pipe does not end a run', async () => {
   expect(text.stderr).toBe('went on to the end\n');
 });
 
+test.each([
+  ['standard output', 'stdout', 'stderr'],
+  ['standard error', 'stderr', 'stdout'],
+] as const)('%s on a full disk does not end a run, and is told once', async (name, full, left) => {
+  const folder = mkdtempSync(join(tmpdir(), 'sightline-full-'));
+  try {
+    const fd = openFullDevice(join(folder, 'full'));
+    if (fd === null) return; // not permitted here
+    const stdio = ['ignore', full === 'stdout' ? fd : 'pipe', full === 'stderr' ? fd : 'pipe'] as const;
+    const words = ['--import', 'jiti/register', fixture, 'chatter', full];
+    const child = spawn(process.execPath, words, { cwd: root, stdio: [...stdio] });
+    let text = '';
+    child[left]!.on('data', (chunk: Buffer) => {
+      text += chunk.toString();
+    });
+    expect(await exitOf(child)).toBe(0);
+    expect(text.match(/warning: .*/g)).toEqual([
+      `warning: ${name} cannot be written, going on without it: ENOSPC: no space left on device, write`,
+    ]);
+    expect(text).toContain('went on to the end');
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+describe('what nobody waits for', () => {
+  test.each(['rejection', 'callback'])('a stray %s lets the run save, then ends it with 1', async (kind) => {
+    const { child, text } = start(fixture, ['stray', kind]);
+    expect(await exitOf(child)).toBe(1);
+    expect(text.stdout).toBe('saved\n');
+    expect(text.stderr).toMatch(
+      /^error: an error was thrown outside of every reward call: left alone\n {2}at: .*fixtures\/program\.ts:\d+:\d+\n {2}fix: .*\n$/,
+    );
+  });
+
+  test('what is no error has no place', async () => {
+    const { child, text } = start(fixture, ['stray', 'nothing']);
+    expect(await exitOf(child)).toBe(1);
+    expect(text.stderr).toMatch(/^error: .*: left alone\n {2}fix: /);
+  });
+
+  test('a promise that is never settled ends the run with 1', async () => {
+    const { child, text } = start(fixture, ['stray', 'promise']);
+    expect(await exitOf(child)).toBe(1);
+    expect(text.stderr).toMatch(/^error: the run waits for something that can no longer come\n {2}fix: /);
+  });
+
+  test('after the run it ends the process', async () => {
+    const { child, text } = start(fixture, ['stray', 'late']);
+    expect(await exitOf(child)).toBe(1);
+    expect(text.stderr).toContain('left alone');
+  });
+});
+
+test.each([
+  [0, 1],
+  [7, 7],
+])('process.exit(%d) amid a run is told, and ends with %d', async (code, seen) => {
+  const { child, text } = start(fixture, ['exit', String(code)]);
+  expect(await exitOf(child)).toBe(seen);
+  expect(text.stderr).toMatch(/^error: the process is ended before the run is, with exit code \d\n {2}fix: /);
+});
+
+test('--help of demo is no run that is cut off', async () => {
+  const { child, text } = start('src/cli/main.ts', ['demo', '--help']);
+  expect(await exitOf(child)).toBe(0);
+  expect(text.stderr).toBe('');
+});
+
 test('the program itself: bad usage tells what and where, with exit code 2', async () => {
   const { child, text } = start('src/cli/main.ts', ['score', '--modle', 'x']);
   expect(await exitOf(child)).toBe(2);
@@ -64,6 +135,16 @@ test('the program itself: bad usage tells what and where, with exit code 2', asy
   expect(text.stderr).toContain('did you mean --model? → at --modle');
   expect(text.stderr).not.toContain('.ts:');
 });
+
+/** A device of our own that is always full, open for writing. */
+function openFullDevice(path: string): number | null {
+  try {
+    execFileSync('mknod', [path, 'c', '1', '7'], { stdio: 'ignore' });
+    return openSync(path, 'r+');
+  } catch {
+    return null;
+  }
+}
 
 test('what --help loads: commander and nothing else that is installed', () => {
   expect(packagesLoadedBy(join(root, 'src/cli/main.ts'))).toEqual(['commander']);

@@ -26,6 +26,30 @@ describe('the list of commands', () => {
   test('no command: help and exit code 2', async () => {
     expect(await run([])).toMatchObject({ code: 2, stderr: expect.stringContaining('Commands:') });
   });
+  test.each([
+    ['trian', ' (Did you mean rlhf or sft?)'],
+    ['grop', ' (Did you mean rlhf?)'],
+    ['dmeo', ' (Did you mean demo?)'],
+    ['something', ''],
+  ])('%s is unknown%s', async (name, question) => {
+    const stderr = `error: unknown command '${name}'${question}\n  fix: sightline --help lists the commands\n`;
+    expect(await run([name])).toEqual({ code: 2, stdout: '', stderr });
+    expect(await run(['help', name])).toEqual({ code: 2, stdout: '', stderr });
+  });
+  test('help alone is --help', async () => {
+    expect(await run(['help'])).toEqual(await run(['--help']));
+  });
+  test.each([
+    [['demo'], 'Usage: sightline demo [options] [command]', /^ {2}data .*draw pictures/m],
+    [['demo', 'data'], 'Usage: sightline demo data [options]', /--output_dir <DIR>/],
+  ])('help %j has what --help has', async (words, usage, part) => {
+    const help = await run(['help', ...words]);
+    expect(help).toMatchObject({ code: 0, stderr: '' });
+    expect(help.stdout).toContain(usage);
+    expect(help.stdout).toMatch(part);
+    expect(await run([...words, '--help'])).toEqual(help);
+    expect(await run([...words, '-h'])).toEqual(help);
+  });
   test('an unknown command is told with the nearest one', async () => {
     expect(await run(['rlfh', '--model', 'x'])).toEqual({
       code: 2,
@@ -38,7 +62,7 @@ describe('the list of commands', () => {
 test.each(commands.filter(({ help }) => help !== undefined))(
   '$name --help, wherever it stands',
   async ({ name, help }) => {
-    const expected = { code: 0, stdout: help!(), stderr: '' };
+    const expected = { code: 0, stdout: help!([]), stderr: '' };
     expect(await run([name, '--help'])).toEqual(expected);
     expect(await run([name, '--model', 'x', '-h'])).toEqual(expected);
     expect(await run(['help', name])).toEqual(expected);

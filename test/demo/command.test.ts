@@ -1,8 +1,8 @@
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { demoCommand } from '../../src/cli/demo.ts';
+import { demo } from '../../src/cli/demo.ts';
 
 let root: string;
 beforeEach(() => {
@@ -14,7 +14,7 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-const run = (...words: string[]) => demoCommand().parseAsync(words, { from: 'user' });
+const run = (...words: string[]) => demo(words, { signal: new AbortController().signal });
 
 test('data, tokenizer and checkpoint write what they say', async () => {
   await run('data', '--kind', 'eval', '--rows', '2', '--output_dir', join(root, 'data'));
@@ -23,6 +23,29 @@ test('data, tokenizer and checkpoint write what they say', async () => {
   expect(existsSync(join(root, 'tokenizer', 'tokenizer.json'))).toBe(true);
   await run('checkpoint', '--output_dir', join(root, 'checkpoint'), '--seed', '1');
   expect(existsSync(join(root, 'checkpoint', 'model.safetensors'))).toBe(true);
+});
+
+test('an abort ends it, and leaves nothing', async () => {
+  const signal = AbortSignal.timeout(100);
+  const started = performance.now();
+  const words = ['data', '--kind', 'eval', '--rows', '100000', '--output_dir', join(root, 'data')];
+  await expect(demo(words, { signal })).rejects.toMatchObject({ name: 'TimeoutError' });
+  expect(performance.now() - started).toBeLessThan(10_000);
+  expect(readdirSync(root)).toEqual([]);
+});
+
+describe('a misspelt flag is told as one, not as the one that it leaves out', () => {
+  test.each([
+    [
+      ['data', '--outputdir', 'x', '--kind', 'sft', '--rows', '1'],
+      /unknown option '--outputdir'.*Did you mean --output_dir/s,
+    ],
+    [['tokenizer', '--output_dri', 'x'], /unknown option '--output_dri'/],
+    [['pack', '--modle', 'x'], /unknown option '--modle'.*--model/s],
+    [['pack'], /^required: --model <DIR>, --output_dir <DIR>$/],
+  ])('%j', async (words, message) => {
+    await expect(run(...words)).rejects.toMatchObject({ code: 'E_USAGE', message: expect.stringMatching(message) });
+  });
 });
 
 describe('wrong usage is one message', () => {

@@ -52,7 +52,12 @@ test('a folder that holds something is left as it is', async () => {
 test('a failed run leaves nothing behind', async () => {
   const options = { kind: 'eval', rows: 2, seed: 0, outputDir: join(root, 'mine.txt', 'below') } as const;
   writeFileSync(join(root, 'mine.txt'), 'keep');
-  await expect(generateDataset(options)).rejects.toThrow();
+  await expect(generateDataset(options)).rejects.toMatchObject({
+    code: 'E_OUTPUT',
+    exitCode: 2,
+    where: options.outputDir,
+    hint: 'a part of the path is a file: choose another folder',
+  });
   expect(readdirSync(root)).toEqual(['mine.txt']);
 });
 

@@ -119,6 +119,48 @@ describe('signals', () => {
   });
 });
 
+describe('a plugin that fails outside of its reward call', () => {
+  const plugin = (body: string): FlagValues => {
+    const path = join(root, `stray${runs}.ts`);
+    writeFileSync(
+      path,
+      `import { orms } from 'sightline';
+class Stray {
+  async call(completions, { trainer_state }) {
+    if (trainer_state.global_step === 2) ${body};
+    return completions.map((text) => text.length);
+  }
+}
+orms['stray'] = Stray;
+`,
+    );
+    return { external_plugins: path, reward_funcs: 'stray', max_steps: '1000', save_steps: '1000' };
+  };
+
+  test.each([
+    ['a rejection', "void Promise.reject(new Error('left alone'))"],
+    [
+      'a callback amid a call that does not end',
+      "await new Promise(() => setTimeout(() => { throw new Error('left alone') }))",
+    ],
+  ])('%s: the steps before it are saved, exit code 1', async (_, body) => {
+    const { child, text, output } = start(plugin(body));
+    expect(await exitOf(child)).toBe(1);
+    expect(text.stderr).toMatch(
+      /^error: an error was thrown outside of every reward call: left alone\n {2}at: .*stray\d+\.ts:4:\d+\n {2}fix: .*\n$/,
+    );
+    const { last } = readRun(runFolder(output));
+    expect(last).toMatchObject({ status: 'interrupted' });
+    expect(existsSync(String(last.last_model_checkpoint))).toBe(true);
+  });
+
+  test('process.exit(0) is told, and is no success', async () => {
+    const { child, text } = start(plugin('process.exit(0)'));
+    expect(await exitOf(child)).toBe(1);
+    expect(text.stderr).toContain('error: the process is ended before the run is');
+  });
+});
+
 describe('output', () => {
   test('a reader that goes away does not end the run', async () => {
     const { child, output } = start({ max_steps: '4' });

@@ -81,6 +81,21 @@ describe('logging.jsonl', () => {
     expect(records[3]!.memory).toBeGreaterThan(0.01);
   });
 
+  test('before the first step, speed and remaining time are unknown and left out', () => {
+    const text = written('logging.jsonl', loggingJsonl, [
+      startEvent(),
+      { type: 'eval', step: 0, maxSteps: 2, epoch: 0, metrics: { reward: 2 } },
+    ]);
+    const record = JSON.parse(text!);
+    expect(Object.keys(record)).toEqual([
+      'eval_reward',
+      'epoch',
+      'global_step/max_steps',
+      'elapsed_time',
+      'memory(GiB)',
+    ]);
+  });
+
   test('a run that fails before its first log leaves no file', () => {
     expect(written('logging.jsonl', loggingJsonl, [startEvent()])).toBeNull();
   });

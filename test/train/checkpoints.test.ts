@@ -1,10 +1,11 @@
 /**
  * Which checkpoints a run keeps, what is in them, and that none is ever half there.
  */
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { besideFolder } from '../../src/checkpoint/atomic_folder.ts';
 import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/open.ts';
 import { openSafetensors } from '../../src/checkpoint/safetensors.ts';
 import { loadParameters, type Parameters } from '../../src/models/qwen2_5_vl/parameters.ts';
@@ -46,7 +47,7 @@ async function checkpointsIn(name: string, changes: Partial<CheckpointsOptions> 
     totalLimit: null,
     onlyModel: true,
     greaterIsBetter: false,
-    emit: async ({ dir }) => void told.push(dir),
+    emit: async (event) => void told.push(event.type === 'checkpoint' ? event.dir : event.text),
     ...changes,
   });
   return { outputDir, told, ...checkpoints };
@@ -133,6 +134,18 @@ describe('checkpoints', () => {
     expect(existsSync(join(outputDir, 'checkpoint-1', 'model.safetensors'))).toBe(true);
     expect(summary().lastCheckpoint).toBe(join(outputDir, 'checkpoint-1'));
     expect(told).toHaveLength(1);
+  });
+
+  test('of which an old one cannot be removed are told, and tried again', async () => {
+    const { outputDir, save, told } = await checkpointsIn('not removable', { totalLimit: 1 });
+    await save(progress(1));
+    const hidden = besideFolder(join(outputDir, 'checkpoint-1'), 'removed');
+    writeFileSync(hidden, 'in the way');
+    await save(progress(2));
+    expect(told.at(-1)).toMatch(/^an old checkpoint could not be removed: ENOTDIR/);
+    rmSync(hidden);
+    await save(progress(3));
+    expect(readdirSync(outputDir)).toEqual(['checkpoint-3']);
   });
 
   test('are not written twice for one step', async () => {

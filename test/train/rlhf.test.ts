@@ -2,20 +2,24 @@
  * Whole GRPO runs on a tiny random checkpoint: what they log, leave behind and train, and which of their options must
  * not change the result.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { rlhf } from '../../src/cli/rlhf.ts';
 import type { Qwen2_5_VLModel } from '../../src/models/qwen2_5_vl/model.ts';
 import { isOwnedMetric } from '../../src/rewards/metric.ts';
+import { pretendIo } from '../cli/io.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import {
   type FlagValues,
   pictureRow,
   readLines,
+  readRun,
   readWeights,
   runFolder,
   type TinyProject,
   type TinyRun,
+  tinyFlags,
   tinyProject,
   tinyRun,
   weightDifference,
@@ -465,6 +469,45 @@ test('steps of gradients that are not finite are skipped, counted and given up a
     ['4/20', 1],
   ]);
   expect(logs.map((record) => 'loss' in record && 'grad_norm' in record)).toEqual([true, false, false]);
+});
+
+test('a disk that refuses a save amid the run does not end it', async () => {
+  // The run's folder is away while the save after step 2 is due.
+  const folder = join(root, 'runs', 'refused');
+  const plugin = join(root, 'away.ts');
+  writeFileSync(
+    plugin,
+    `import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { orms } from 'sightline';
+const folder = ${JSON.stringify(folder)};
+class Away {
+  call(completions, { trainer_state }) {
+    if (trainer_state.global_step === 1) {
+      renameSync(folder, folder + '.away');
+      writeFileSync(folder, '');
+    }
+    if (trainer_state.global_step === 2) {
+      rmSync(folder);
+      renameSync(folder + '.away', folder);
+    }
+    return completions.map((text) => text.length);
+  }
+}
+orms['away'] = Away;
+`,
+  );
+  const { io, text } = pretendIo();
+  const away = { external_plugins: plugin, reward_funcs: 'away', max_steps: '3', save_steps: '1' };
+  await rlhf(tinyFlags(project, { ...away, output_dir: folder, add_version: 'false' }), io);
+  expect(text.stdout).toContain(
+    'step 2 could not be saved, going on until the next save: the folder cannot be written',
+  );
+  const names = readdirSync(folder).filter((name) => name.startsWith('checkpoint'));
+  expect(names.sort()).toEqual(['checkpoint-1', 'checkpoint-3']);
+  expect(readRun(folder).last).toMatchObject({
+    status: 'completed',
+    last_model_checkpoint: join(folder, 'checkpoint-3'),
+  });
 });
 
 test('a dry run of rows that are all too long says so', async () => {

@@ -2,7 +2,7 @@
  * Whole supervised runs on a tiny random checkpoint: what they tell, train and leave behind, and which options must not
  * change the result.
  */
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -193,6 +193,47 @@ describe('a run', () => {
     const diverging = run('diverged', { learning_rate: '1e38', max_steps: '20' });
     await expect(diverging).rejects.toMatchObject({ code: 'E_DIVERGED', exitCode: 4 });
     expect(readdirSync(join(root, 'runs', 'diverged'))).toEqual([]);
+  });
+
+  describe('on a disk that refuses a save', () => {
+    /** Puts a file in the place of the run's folder after some of the steps. */
+    const refusing = (name: string, steps: readonly number[]) => {
+      const folder = join(root, 'runs', name);
+      return (event: TrainEvent): void => {
+        if (event.type !== 'progress') return;
+        if (existsSync(`${folder}.away`)) {
+          rmSync(folder);
+          renameSync(`${folder}.away`, folder);
+        }
+        if (!steps.includes(event.step)) return;
+        renameSync(folder, `${folder}.away`);
+        writeFileSync(folder, '');
+      };
+    };
+
+    test('amid the run, it is told and the next save makes up for it', async () => {
+      const { folder, events, end } = await run('refused', { save_steps: '1' }, refusing('refused', [2, 3]));
+      expect(readdirSync(folder).sort()).toEqual(['checkpoint-1', 'checkpoint-4']);
+      expect(end).toMatchObject({ status: 'completed', step: 4, lastCheckpoint: join(folder, 'checkpoint-4') });
+      const notices = events.filter((event) => event.type === 'notice').map(({ text }) => text);
+      expect(notices).toEqual([
+        expect.stringMatching(
+          /^step 2 could not be saved, going on until the next save: the folder cannot be written: /,
+        ),
+        expect.stringMatching(/^step 3 could not be saved, .*: a part of the path is a file: choose another folder$/),
+      ]);
+    });
+
+    test('after the last step, it ends the run, and is tried once', async () => {
+      const events: TrainEvent[] = [];
+      const refuse = refusing('refused at last', [4]);
+      const failing = run('refused at last', {}, (event) => {
+        events.push(event);
+        refuse(event);
+      });
+      await expect(failing).rejects.toMatchObject({ code: 'E_SAVE_FAILED', exitCode: 1 });
+      expect(events.filter((event) => event.type === 'notice')).toEqual([]);
+    });
   });
 
   test('leaves what a later run needs: moments, counts, the place in the data', async () => {

@@ -1,0 +1,40 @@
+/**
+ * Errors that nobody waits for: a promise left alone, a timer's callback. During a run they come from plugins, or from
+ * code that plugins started. Knows stacks, not what to do about a run.
+ */
+import { fileURLToPath } from 'node:url';
+import { messageOf, SightlineError } from '../errors.ts';
+
+/**
+ * The error as its reader needs it, with the first place outside of this program; null where the program itself threw it,
+ * which is a bug of ours.
+ */
+export function strayFault(thrown: unknown): SightlineError | null {
+  const places = thrown instanceof Error ? placesIn(thrown.stack ?? '') : [];
+  const place = places.find(({ file }) => !file.includes(INSTALLED) || file.startsWith(OWN));
+  if (place?.file.startsWith(OWN)) return null;
+  return new SightlineError('E_STRAY_ERROR', `an error was thrown outside of every reward call: ${messageOf(thrown)}`, {
+    where: (place ?? places[0])?.text,
+    hint: 'a plugin, or code that it started, threw where nobody waits: await its promises, catch errors in its callbacks',
+    exitCode: 1,
+    cause: thrown,
+  });
+}
+
+// --- internal ---
+
+/** Folder of this program's own files, `dist/` or `src/`. */
+const OWN = fileURLToPath(new URL('..', import.meta.url));
+
+/** Code of others that a plugin calls: told only where nothing else is known. */
+const INSTALLED = '/node_modules/';
+
+/** Files in a stack, the innermost first, as `file:line:column`; those of Node itself are left out. */
+function placesIn(stack: string): { file: string; text: string }[] {
+  return [...stack.matchAll(/^\s+at (?:.*? \()?(\S.*?):(\d+):(\d+)\)?$/gm)]
+    .map(([, file, line, column]) => {
+      const path = file!.startsWith('file:') ? fileURLToPath(file!) : file!.replace(/^async /, '');
+      return { file: path, text: `${path}:${line}:${column}` };
+    })
+    .filter(({ file }) => !file.startsWith('node:'));
+}

@@ -1,0 +1,26 @@
+/**
+ * What to do about an error of the system that writing met. Knows codes, not what was written.
+ */
+
+/** The next step for the reader of a system's error; undefined for any other error, which is a bug and keeps its stack. */
+export function diskHint(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('code' in error)) return undefined;
+  return HINTS[String(error.code)] ?? ('syscall' in error ? 'choose another folder' : undefined);
+}
+
+// --- internal ---
+
+const HINTS: Readonly<Record<string, string>> = {
+  ENOSPC: 'the disk is full: free space or choose another folder',
+  EDQUOT: 'the disk quota is used up: free space or choose another folder',
+  EFBIG: 'the file system allows no file of this size: use smaller shards',
+  EACCES: 'no permission to write there: choose another folder',
+  EPERM: 'no permission to write there: choose another folder',
+  EROFS: 'the file system is read-only: choose another folder',
+  ENOTDIR: 'a part of the path is a file: choose another folder',
+  EEXIST: 'a part of the path is a file: choose another folder',
+  EMFILE: 'too many open files: raise the limit (ulimit -n)',
+  EIO: 'the disk reports an error',
+  ENOENT: 'no folder can be made there, or it was removed meanwhile: choose another folder',
+  EPIPE: 'whoever reads there has gone: let it read to the end, or write into a file',
+};
