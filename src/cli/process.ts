@@ -13,8 +13,9 @@ const EXIT_CODES = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 type StopSignal = keyof typeof EXIT_CODES;
 
 /**
- * Runs the process's own arguments and sets its exit code. The first SIGINT, SIGTERM or SIGHUP aborts `io.signal`, so
- * that a run can save and end (130, 143 or 129 then); the second quits at once. So does an error that nobody awaits (1).
+ * Runs the process's own arguments and sets its exit code. The first SIGINT, SIGTERM or, on a terminal, SIGHUP aborts
+ * `io.signal`, so that a run can save and end (130, 143 or 129 then); the second quits at once. So does an error that
+ * nobody awaits (1).
  */
 export async function runProcess(commands: readonly CliCommand[]): Promise<void> {
   // Beside a run's tensors its objects are few; V8 would let their garbage grow to several times what is alive.
@@ -31,6 +32,7 @@ export async function runProcess(commands: readonly CliCommand[]): Promise<void>
   const signals: StopSignal[] = [];
   for (const signal of Object.keys(EXIT_CODES) as StopSignal[]) {
     process.on(signal, () => {
+      if (signal === 'SIGHUP' && !usesTerminal()) return;
       if (signals.length > 0) quit(EXIT_CODES[signal]);
       signals.push(signal);
       stopped ??= EXIT_CODES[signal];
@@ -82,6 +84,9 @@ export async function runProcess(commands: readonly CliCommand[]): Promise<void>
 }
 
 // --- internal ---
+
+/** A run that uses no terminal, as under nohup, does not care that one has gone. (Node takes nohup's ignoring back.) */
+const usesTerminal = (): boolean => [process.stdin, process.stdout, process.stderr].some(({ isTTY }) => isTTY === true);
 
 /** A log that cannot be written must not cost a run: said once, on the stream that is left. */
 function outliveStreams(): void {

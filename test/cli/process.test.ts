@@ -31,7 +31,6 @@ describe('signals', () => {
   test.each([
     ['SIGINT', 130],
     ['SIGTERM', 143],
-    ['SIGHUP', 129],
   ] as const)('%s lets the run save, then exits with %d', async (signal, code) => {
     const { child, text } = start(fixture, ['wait']);
     await once(child.stdout, 'data');
@@ -39,6 +38,31 @@ describe('signals', () => {
     expect(await exitOf(child)).toBe(code);
     expect(text.stdout).toBe('ready\nsaved\n');
     expect(text.stderr).toContain(`${signal}: stopping in good order`);
+  });
+
+  test('SIGHUP lets a run on a terminal save, then exits with 129', async () => {
+    const command = `echo $$; exec ${process.execPath} --import jiti/register ${fixture} wait`;
+    const child = spawn('script', ['--quiet', '--return', '--flush', '--command', command, '/dev/null'], { cwd: root });
+    let text = '';
+    child.stdout.on('data', (chunk: Buffer) => {
+      text += chunk.toString();
+    });
+    while (!text.includes('ready')) await once(child.stdout, 'data');
+    process.kill(Number.parseInt(text, 10), 'SIGHUP');
+    expect(await exitOf(child)).toBe(129);
+    expect(text).toMatch(/SIGHUP: stopping in good order[\s\S]*saved/);
+  });
+
+  test('SIGHUP does not reach a run without a terminal, as under nohup', async () => {
+    const { child, text } = start(fixture, ['wait']);
+    await once(child.stdout, 'data');
+    child.kill('SIGHUP');
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(child.exitCode ?? child.signalCode).toBeNull();
+    child.kill('SIGTERM');
+    expect(await exitOf(child)).toBe(143);
+    expect(text.stdout).toBe('ready\nsaved\n');
+    expect(text.stderr).not.toContain('SIGHUP');
   });
 
   test('the second one quits at once', async () => {
