@@ -134,6 +134,10 @@ export async function readConfig(dir: string): Promise<Qwen2_5_VLConfig> {
 /** Far above any real model, far below what would overflow or exhaust memory by a single tensor's shape. */
 const LIMITS = { layers: 1024, width: 1 << 18, heads: 4096, vocab: 1 << 24, positions: 2 ** 31, small: 4096 };
 
+/** Beyond these, float32 makes a zero, an infinity or a NaN of them, and then of every logit. */
+const EPSILONS = { min: 1e-12, max: 0.1 };
+const BASES = { min: 1, max: 1e12 };
+
 function refuseOtherModels(json: JsonObject, where: string): void {
   const supported = `supported: model_type "${MODEL_TYPE}" (Qwen2.5-VL checkpoints, ${ARCHITECTURE})`;
   const architectures = json.architectures ?? [ARCHITECTURE];
@@ -204,7 +208,7 @@ function parseText(fields: Fields, top: Fields, nested: boolean): TextConfig {
     numKeyValueHeads,
     headDim,
     vocabSize: size('vocab_size', LIMITS.vocab, nested ? 152064 : undefined),
-    rmsNormEps: fields.positive('rms_norm_eps', 1e-5),
+    rmsNormEps: fields.number('rms_norm_eps', { ...EPSILONS, fallback: 1e-5 }),
     ...parseRope(fields, headDim),
     // Either level may hold it; the top level is the one transformers reads, so it wins.
     tieWordEmbeddings: top.bool('tie_word_embeddings', fields.bool('tie_word_embeddings', false)),
@@ -235,7 +239,7 @@ function parseRope(fields: Fields, headDim: number): Pick<TextConfig, 'ropeTheta
     throw rope.invalid('mrope_section', `sums to ${t + h + w}, expected half the head size, ${headDim / 2}`);
   }
   const theta = rope.has('rope_theta') ? rope : fields;
-  return { ropeTheta: theta.positive('rope_theta', 1_000_000), mropeSection: [t, h, w] };
+  return { ropeTheta: theta.number('rope_theta', { ...BASES, fallback: 1_000_000 }), mropeSection: [t, h, w] };
 }
 
 function refuseSlidingWindow(fields: Fields): void {
@@ -280,7 +284,7 @@ function parseVision(fields: Fields, text: TextConfig): VisionConfig {
   }
   if (fields.has('rope_parameters')) {
     const rope = fields.inner('rope_parameters');
-    const theta = rope.positive('rope_theta', VISION_ROPE_THETA);
+    const theta = rope.number('rope_theta', { ...BASES, fallback: VISION_ROPE_THETA });
     if (theta !== VISION_ROPE_THETA) {
       throw rope.unsupported('rope_theta', `is ${theta}; only ${VISION_ROPE_THETA} is`, 'use a Qwen2.5-VL checkpoint');
     }
@@ -300,7 +304,7 @@ function parseVision(fields: Fields, text: TextConfig): VisionConfig {
     fullattBlockIndexes: fields.has('fullatt_block_indexes')
       ? fields.ints('fullatt_block_indexes', { min: 0, max: LIMITS.layers })
       : [7, 15, 23, 31],
-    tokensPerSecond: fields.positive('tokens_per_second', 4),
+    tokensPerSecond: fields.number('tokens_per_second', { min: 0.001, max: 1000, fallback: 4 }),
   };
 }
 

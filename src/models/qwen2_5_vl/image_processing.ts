@@ -58,12 +58,14 @@ export function parseImageProcessorConfig(
     if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value;
     throw invalid(name, value, 'a number above 0', where);
   };
-  const triple = (name: string, fallback: readonly number[]): readonly number[] => {
+  const triple = (name: string, [min, max]: Bounds, fallback: readonly number[]): readonly number[] => {
     const value = json[name];
     if (value === undefined || value === null) return fallback;
     const isTriple =
-      Array.isArray(value) && value.length === 3 && value.every((x) => typeof x === 'number' && Number.isFinite(x));
-    if (!isTriple || (name === 'image_std' && value.includes(0))) throw invalid(name, value, 'three numbers', where);
+      Array.isArray(value) &&
+      value.length === 3 &&
+      value.every((x) => typeof x === 'number' && Number.isFinite(x) && x >= min && x <= max);
+    if (!isTriple) throw invalid(name, value, `three numbers from ${min} to ${max}`, where);
     return value;
   };
   for (const step of ['do_resize', 'do_rescale', 'do_normalize', 'do_convert_rgb']) {
@@ -79,9 +81,13 @@ export function parseImageProcessorConfig(
     temporalPatchSize: positive('temporal_patch_size', json.temporal_patch_size, 2),
     mergeSize: positive('merge_size', json.merge_size, 2),
     rescaleFactor: positive('rescale_factor', json.rescale_factor, 1 / 255),
-    mean: triple('image_mean', [0.48145466, 0.4578275, 0.40821073]),
-    std: triple('image_std', [0.26862954, 0.26130258, 0.27577711]),
+    mean: triple('image_mean', MEANS, [0.48145466, 0.4578275, 0.40821073]),
+    std: triple('image_std', DEVIATIONS, [0.26862954, 0.26130258, 0.27577711]),
   };
+  const [least, most] = RESCALE_FACTORS;
+  if (config.rescaleFactor < least || config.rescaleFactor > most) {
+    throw invalid('rescale_factor', config.rescaleFactor, `a number from ${least} to ${most}`, where);
+  }
   checkLimits(config, limits, where);
   return config;
 }
@@ -193,6 +199,16 @@ export function writePatches(resized: RgbImage, config: ImageProcessorConfig, pi
 }
 
 // --- internal ---
+
+type Bounds = readonly [min: number, max: number];
+
+/**
+ * Far around what any processor has, for pixels of 0 to 255 or of 0 to 1; beyond them float32 makes NaNs of patches, and
+ * so of every logit.
+ */
+const MEANS: Bounds = [-1000, 1000];
+const DEVIATIONS: Bounds = [0.001, 1000];
+const RESCALE_FACTORS: Bounds = [1e-6, 1];
 
 /**
  * Normalised value of every (channel, byte). The reference fuses rescaling into mean and std and works in float32, step

@@ -234,7 +234,11 @@ describe('refused, naming file and field', () => {
     ['head_dim', 32],
     ['rms_norm_eps', 0],
     ['rms_norm_eps', '1e-6'],
+    ['rms_norm_eps', 1e300],
+    ['rms_norm_eps', 1e-300],
     ['rope_theta', -1],
+    ['rope_theta', 1e-300],
+    ['rope_theta', 1e300],
     ['tie_word_embeddings', 'yes'],
     ['use_sliding_window', 1],
     ['hidden_act', 3],
@@ -268,6 +272,15 @@ describe('refused, naming file and field', () => {
     const blamed = field === 'vision_config.num_heads' ? 'vision_config.hidden_size' : field;
     expect(text).toContain(`field ${blamed}`);
     expect(text).toContain('x/config.json');
+  });
+
+  test('numbers of which float32 makes NaNs, with the range they must be in', async () => {
+    expect(await refused(withField(flat(), 'rms_norm_eps', 1e300))).toContain(
+      'field rms_norm_eps is the number 1e+300, expected a number from 1e-12 to 0.1',
+    );
+    expect(await refused(withField(flat(), 'rope_theta', 1e-300))).toContain(
+      'field rope_theta is the number 1e-300, expected a number from 1 to 1000000000000',
+    );
   });
 
   test('hidden_size that heads do not divide', async () => {

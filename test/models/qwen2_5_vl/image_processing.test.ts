@@ -117,15 +117,20 @@ describe('image processor files', () => {
     expect(readImageProcessorConfig(folder({}))).toMatchObject({ minPixels: 3136, maxPixels: 1003520 });
   });
 
-  test.each([
+  test.each<[Record<string, unknown>, string, ...string[]]>([
     [{ min_pixels: 100000, max_pixels: 784 }, 'E_PIXEL_LIMITS'],
     [{ max_pixels: 100, min_pixels: 1 }, 'E_PIXEL_LIMITS'],
     [{ min_pixels: 'many' }, 'E_PROCESSOR_INVALID'],
     [{ image_mean: [1, 2] }, 'E_PROCESSOR_INVALID'],
     [{ image_std: [1, 0, 1] }, 'E_PROCESSOR_INVALID'],
+    [{ image_mean: [0.5, 1e308, 0.5] }, 'E_PROCESSOR_INVALID', 'field image_mean', 'from -1000 to 1000'],
+    [{ image_std: [1e-320, 1, 1] }, 'E_PROCESSOR_INVALID', 'field image_std', 'from 0.001 to 1000'],
+    [{ image_std: [1, 1, -1] }, 'E_PROCESSOR_INVALID', 'field image_std', 'from 0.001 to 1000'],
+    [{ rescale_factor: 1e300 }, 'E_PROCESSOR_INVALID', 'field rescale_factor', '1e+300', 'from 0.000001 to 1'],
+    [{ rescale_factor: 1e-300 }, 'E_PROCESSOR_INVALID', 'field rescale_factor', '1e-300'],
     [{ resample: 2 }, 'E_PROCESSOR_UNSUPPORTED'],
     [{ do_normalize: false }, 'E_PROCESSOR_UNSUPPORTED'],
-  ])('%j -> %s', (json, code) => {
+  ])('%j -> %s', (json, code, ...parts) => {
     let thrown: unknown;
     try {
       parseImageProcessorConfig(json, 'preprocessor_config.json');
@@ -134,5 +139,6 @@ describe('image processor files', () => {
     }
     expect(thrown).toBeInstanceOf(SightlineError);
     expect(thrown).toMatchObject({ code });
+    for (const part of parts) expect(thrown).toMatchObject({ message: expect.stringContaining(part) });
   });
 });
