@@ -83,7 +83,7 @@ export async function openTemplate(
   config: Qwen2_5_VLConfig,
   options: TemplateOptions = {},
 ): Promise<Template> {
-  const tokenizer = readTokenizer(dir);
+  const tokenizer = readTokenizer(dir, config.text.vocabSize);
   const chat = readChatTemplate(dir, options.renderLimits);
   const processor = readImageProcessorConfig(dir, options);
   checkAgainstVision(processor, config.vision, dir);

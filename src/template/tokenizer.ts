@@ -4,7 +4,13 @@
  */
 import { join } from 'node:path';
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
-import { isJsonObject, type JsonObject, readJsonFile, readJsonFileIfPresent } from '../checkpoint/json_file.ts';
+import {
+  describe,
+  isJsonObject,
+  type JsonObject,
+  readJsonFile,
+  readJsonFileIfPresent,
+} from '../checkpoint/json_file.ts';
 import { messageOf, SightlineError } from '../errors.ts';
 import { byteTable } from './byte_level.ts';
 
@@ -37,19 +43,33 @@ export interface Tokenizer {
   streamDecoder(options?: DecodeOptions): StreamDecoder;
 }
 
+/** As many ids as an Int32Array can tell apart. */
+const MAX_VOCAB_SIZE = 2 ** 31;
+
 /**
  * Reads tokenizer.json and tokenizer_config.json of a checkpoint folder.
+ *
+ * @param vocabSize rows of the model's embedding: ids must be below it
  * Errors: E_FILE_MISSING, E_JSON_INVALID, E_TOKENIZER_INVALID, E_TOKENIZER_UNSUPPORTED.
  */
-export function readTokenizer(dir: string): Tokenizer {
+export function readTokenizer(dir: string, vocabSize = MAX_VOCAB_SIZE): Tokenizer {
   const path = join(dir, 'tokenizer.json');
   const config = readJsonFileIfPresent(join(dir, 'tokenizer_config.json')) ?? {};
-  return createTokenizer(readJsonFile(path), config, path);
+  return createTokenizer(readJsonFile(path), config, path, vocabSize);
 }
 
 /** The same from parsed files. */
-export function createTokenizer(json: JsonObject, config: JsonObject, where: string): Tokenizer {
+export function createTokenizer(
+  json: JsonObject,
+  config: JsonObject,
+  where: string,
+  vocabSize = MAX_VOCAB_SIZE,
+): Tokenizer {
   const added = addedTokens(json, config, where);
+  checkIds([...vocabulary(json, where), ...added.map(({ content, id }): [string, number] => [content, id])], {
+    vocabSize,
+    where,
+  });
   const special = new Map(added.filter((token) => token.special).map(({ content, id }) => [content, id]));
   const plain = createPlain(json, config, added, where);
   const bytes = byteTable(json, where);
@@ -123,6 +143,33 @@ interface AddedToken {
   readonly id: number;
   readonly content: string;
   readonly special: boolean;
+}
+
+/** The tokens of the model itself, with what the file has as their ids. */
+function vocabulary({ model }: JsonObject, where: string): [string, unknown][] {
+  const vocab = isJsonObject(model) ? model.vocab : undefined;
+  if (!isJsonObject(vocab))
+    throw invalid(`model.vocab is ${describe(vocab)}, expected an object of ids by token`, where);
+  return Object.entries(vocab);
+}
+
+/** An id without a row in the embedding would be a fault of a graph, or wrap around and stand for another token. */
+function checkIds(
+  tokens: readonly (readonly [string, unknown])[],
+  { vocabSize, where }: { readonly vocabSize: number; readonly where: string },
+): void {
+  for (const [token, id] of tokens) {
+    if (Number.isInteger(id) && Number(id) >= 0 && Number(id) < vocabSize) continue;
+    const name = JSON.stringify(token.length > 40 ? `${token.slice(0, 37)}...` : token);
+    throw new SightlineError(
+      'E_TOKENIZER_INVALID',
+      `token ${name} has the id ${JSON.stringify(id)}, expected a whole number from 0 to ${vocabSize - 1}`,
+      {
+        where,
+        hint: 'vocab_size of config.json sets the limit; the files come from different checkpoints, fetch the folder again',
+      },
+    );
+  }
 }
 
 /** Added tokens of tokenizer.json, and those that only tokenizer_config.json has, as transformers merges them. */
