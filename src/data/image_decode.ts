@@ -4,11 +4,8 @@
  */
 import type { Sharp } from 'sharp';
 import { messageOf, SightlineError } from '../errors.ts';
-import type { RgbImage } from '../models/qwen2_5_vl/image_resize.ts';
+import { MAX_IMAGE_PIXELS, type RgbImage } from '../models/qwen2_5_vl/image_resize.ts';
 import { createPause } from '../util/pauses.ts';
-
-/** Decoded pixels allowed. Above a 50-megapixel phone camera, below what a small compressed file can do to memory. */
-const MAX_DECODED_PIXELS = 64_000_000;
 
 /**
  * Decodes PNG, JPEG, WebP and GIF (first frame). As in PIL: EXIF rotation and colour profiles are not applied, alpha is
@@ -20,7 +17,7 @@ const MAX_DECODED_PIXELS = 64_000_000;
  */
 export async function decodeImage(
   bytes: Uint8Array,
-  { name, where, maxPixels = MAX_DECODED_PIXELS }: { name: string; where: string; maxPixels?: number },
+  { name, where, maxPixels = MAX_IMAGE_PIXELS }: { name: string; where: string; maxPixels?: number },
 ): Promise<RgbImage> {
   if (formatOf(bytes) === null) {
     throw new SightlineError('E_IMAGE_FORMAT', `image has an unknown format: ${name} begins with ${opening(bytes)}`, {

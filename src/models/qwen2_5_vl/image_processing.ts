@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { describe, isJsonObject, type JsonObject, readJsonFileIfPresent } from '../../checkpoint/json_file.ts';
 import { SightlineError } from '../../errors.ts';
 import type { VisionConfig } from './config.ts';
-import { type RgbImage, resizeBicubic } from './image_resize.ts';
+import { MAX_IMAGE_PIXELS, type RgbImage, resizeBicubic } from './image_resize.ts';
 
 export interface ImageProcessorConfig {
   /** Limits on width * height after resizing. */
@@ -236,14 +236,19 @@ function checkLimits(config: ImageProcessorConfig, limits: ImageLimits, where: s
   const { minPixels, maxPixels, patchSize, mergeSize } = config;
   const given = limits.minPixels !== undefined || limits.maxPixels !== undefined;
   const place = given ? 'MIN_PIXELS / MAX_PIXELS' : where;
-  for (const [name, value] of [
-    ['min_pixels', minPixels],
-    ['max_pixels', maxPixels],
+  for (const [name, value, flag] of [
+    ['min_pixels', minPixels, limits.minPixels],
+    ['max_pixels', maxPixels, limits.maxPixels],
   ] as const) {
-    if (!Number.isInteger(value) || value < 1) {
-      throw new SightlineError('E_PIXEL_LIMITS', `${name} is ${value}, expected a whole number of pixels above 0`, {
-        where: place,
-      });
+    if (!Number.isInteger(value) || value < 1 || value > MAX_IMAGE_PIXELS) {
+      throw new SightlineError(
+        'E_PIXEL_LIMITS',
+        `${name} is ${value}, expected a whole number of pixels from 1 to ${MAX_IMAGE_PIXELS}`,
+        {
+          where: flag === undefined ? where : `--${name} (${name.toUpperCase()})`,
+          hint: 'published checkpoints have 3136 and 12845056; lower --max_pixels for fewer visual tokens',
+        },
+      );
     }
   }
   if (minPixels > maxPixels) {

@@ -117,9 +117,21 @@ describe('image processor files', () => {
     expect(readImageProcessorConfig(folder({}))).toMatchObject({ minPixels: 3136, maxPixels: 1003520 });
   });
 
+  test('a limit that a flag gives is told as that flag', () => {
+    const limits = (given: object) => () => parseImageProcessorConfig({}, 'preprocessor_config.json', given);
+    expect(limits({ maxPixels: 1e14 })).toThrow(expect.objectContaining({ where: '--max_pixels (MAX_PIXELS)' }));
+    expect(limits({ maxPixels: 64_000_000 })).not.toThrow();
+    const fromFile = () => parseImageProcessorConfig({ min_pixels: 1e14 }, 'file.json', { maxPixels: 1e6 });
+    expect(fromFile).toThrow(expect.objectContaining({ where: 'file.json' }));
+  });
+
   test.each<[Record<string, unknown>, string, ...string[]]>([
     [{ min_pixels: 100000, max_pixels: 784 }, 'E_PIXEL_LIMITS'],
     [{ max_pixels: 100, min_pixels: 1 }, 'E_PIXEL_LIMITS'],
+    [{ min_pixels: 1e12, max_pixels: 1e14 }, 'E_PIXEL_LIMITS', 'min_pixels is 1000000000000', 'from 1 to 64000000'],
+    [{ max_pixels: 1e14 }, 'E_PIXEL_LIMITS', 'max_pixels is 100000000000000', 'from 1 to 64000000'],
+    [{ size: { shortest_edge: 3136, longest_edge: 1e14 } }, 'E_PIXEL_LIMITS', 'max_pixels'],
+    [{ min_pixels: 1e7 }, 'E_PIXEL_LIMITS', 'min_pixels (10000000) is above max_pixels (1003520)'],
     [{ min_pixels: 'many' }, 'E_PROCESSOR_INVALID'],
     [{ image_mean: [1, 2] }, 'E_PROCESSOR_INVALID'],
     [{ image_std: [1, 0, 1] }, 'E_PROCESSOR_INVALID'],
