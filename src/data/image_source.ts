@@ -7,6 +7,7 @@ import { open } from 'node:fs/promises';
 import { isAbsolute, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { messageOf, SightlineError } from '../errors.ts';
+import type { ReadAt } from './image_header.ts';
 
 /** An image not read yet. `where` names the row for errors. */
 export type ImageSource =
@@ -53,14 +54,23 @@ export async function readImageBytes(source: ImageSource): Promise<Uint8Array> {
   return readFile(source.path, source.where);
 }
 
-/**
- * Makes sure that a source can be opened, without reading it: for a look over the whole dataset before a run starts.
- * Errors as `readImageBytes`.
- */
-export async function checkImageSource(source: ImageSource): Promise<void> {
-  if (source.kind !== 'path') return;
+/** Parts of the encoded bytes, for a look that does not need all of them. Errors as `readImageBytes`. */
+export async function openImage(source: ImageSource): Promise<{ read: ReadAt; close(): Promise<void> }> {
+  if (source.kind !== 'path') {
+    const bytes = await readImageBytes(source);
+    return { read: async (position, length) => bytes.subarray(position, position + length), close: async () => {} };
+  }
   const { handle } = await openRegular(source.path, source.where);
-  await handle.close();
+  return {
+    read: async (position, length) => {
+      const bytes = new Uint8Array(length);
+      const { bytesRead } = await handle.read(bytes, 0, length, position).catch((cause: unknown) => {
+        throw unreadable(source.path, messageOf(cause), source.where, cause);
+      });
+      return bytes.subarray(0, bytesRead);
+    },
+    close: () => handle.close(),
+  };
 }
 
 /** What an error calls the source. */

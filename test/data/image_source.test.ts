@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { checkImageSource, parseImageSource, readImageBytes } from '../../src/data/image_source.ts';
+import { checkImageSource } from '../../src/data/image_check.ts';
+import { parseImageSource, readImageBytes } from '../../src/data/image_source.ts';
 
 const PNG = Buffer.from(
   'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==',
@@ -81,6 +82,7 @@ describe('bad sources name the row', () => {
       execFileSync('mkfifo', [join(dir, 'pipe.png')]);
       const source = parseImageSource('pipe.png', dir, where);
       await expect(readImageBytes(source)).rejects.toMatchObject({ code: 'E_IMAGE_UNREADABLE', where });
+      await expect(checkImageSource(source)).rejects.toMatchObject({ code: 'E_IMAGE_UNREADABLE', where });
     },
     5000,
   );

@@ -124,17 +124,7 @@ export function smartResize(
   { factor, minPixels, maxPixels }: { factor: number; minPixels: number; maxPixels: number },
   where = 'image',
 ): { height: number; width: number } {
-  const ratio = Math.max(height, width) / Math.min(height, width);
-  if (!(ratio <= MAX_ASPECT_RATIO)) {
-    throw new SightlineError(
-      'E_IMAGE_ASPECT',
-      `image is ${width} x ${height}: an aspect ratio of ${ratio.toFixed(0)}, at most ${MAX_ASPECT_RATIO} is allowed`,
-      {
-        where,
-        hint: 'crop or split the image',
-      },
-    );
-  }
+  checkAspectRatio({ height, width }, where);
   let h = roundHalfEven(height / factor) * factor;
   let w = roundHalfEven(width / factor) * factor;
   if (h * w > maxPixels) {
@@ -147,6 +137,21 @@ export function smartResize(
     w = Math.ceil((width * beta) / factor) * factor;
   }
   return { height: h, width: w };
+}
+
+/** Refuses an image that is too long for its width, as the reference does. Error: E_IMAGE_ASPECT. */
+export function checkAspectRatio({ height, width }: Pick<RgbImage, 'height' | 'width'>, where: string): void {
+  const ratio = Math.max(height, width) / Math.min(height, width);
+  if (!(ratio <= MAX_ASPECT_RATIO)) {
+    throw new SightlineError(
+      'E_IMAGE_ASPECT',
+      `image is ${width} x ${height}: an aspect ratio of ${ratio.toFixed(0)}, at most ${MAX_ASPECT_RATIO} is allowed`,
+      {
+        where,
+        hint: 'crop or split the image',
+      },
+    );
+  }
 }
 
 /** The image at the size `smartResize` gives it, 8 bits a channel. Error: E_IMAGE_ASPECT. */
