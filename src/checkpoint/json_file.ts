@@ -64,6 +64,22 @@ export function openRegularFile(path: string): { fd: number; size: number } {
   return { fd, size: stat.size };
 }
 
+/** The bytes of a regular file that is not larger than `limit`. Errors: E_FILE_MISSING, E_FILE_UNREADABLE. */
+export function readRegularFile(path: string, limit: number): Uint8Array {
+  const { fd, size } = openRegularFile(path);
+  try {
+    if (size > limit) {
+      throw new SightlineError('E_FILE_UNREADABLE', `file has ${size} bytes, at most ${limit} are read`, {
+        where: path,
+        hint: 'this is no file of a checkpoint; fetch it again',
+      });
+    }
+    return readFileSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
 // --- internal ---
 
 /** Bytes -> object; `where` names the origin in errors. */
@@ -82,18 +98,4 @@ function parseJsonObject(bytes: Uint8Array, where: string): JsonObject {
     throw new SightlineError('E_JSON_INVALID', `expected a JSON object, found ${describe(value)}`, { where });
   }
   return value;
-}
-
-function readRegularFile(path: string, limit: number): Uint8Array {
-  const { fd, size } = openRegularFile(path);
-  try {
-    if (size > limit) {
-      throw new SightlineError('E_FILE_UNREADABLE', `file has ${size} bytes, at most ${limit} are read`, {
-        where: path,
-      });
-    }
-    return readFileSync(fd);
-  } finally {
-    closeSync(fd);
-  }
 }
