@@ -38,8 +38,18 @@ export function describe(value: unknown): string {
   if (value === undefined) return 'nothing';
   if (value === null) return 'null';
   const kind = Array.isArray(value) ? 'an array' : typeof value === 'object' ? 'an object' : `the ${typeof value}`;
-  const text = JSON.stringify(value) ?? String(value);
-  return `${kind} ${text.length > 60 ? `${text.slice(0, 57)}...` : text}`;
+  return `${kind} ${shownJson(value, 60)}`;
+}
+
+/** A value as JSON on one line, cut off; what no JSON can be made of (nested without end) is three dots. */
+export function shownJson(value: unknown, length: number): string {
+  let text: string;
+  try {
+    text = JSON.stringify(value) ?? String(value);
+  } catch {
+    return '...';
+  }
+  return text.length > length ? `${text.slice(0, length - 3)}...` : text;
 }
 
 /**

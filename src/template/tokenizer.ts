@@ -10,6 +10,7 @@ import {
   type JsonObject,
   readJsonFile,
   readJsonFileIfPresent,
+  shownJson,
 } from '../checkpoint/json_file.ts';
 import { messageOf, SightlineError } from '../errors.ts';
 import { byteTable } from './byte_level.ts';
@@ -193,7 +194,7 @@ function addedTokens(json: JsonObject, config: JsonObject, where: string): Added
       !Number.isInteger(entry.id) ||
       typeof entry.content !== 'string'
     ) {
-      throw invalid(`an added token is ${JSON.stringify(entry)?.slice(0, 80)}, expected an id and a content`, where);
+      throw invalid(`an added token is ${shownJson(entry, 80)}, expected an id and a content`, where);
     }
     if (entry.content === '') throw invalid(`added token ${entry.id} is empty`, where);
     const special = entry.special === true || named.has(entry.content);

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, test } from 'vitest';
+import { describe as describeValue } from '../../src/checkpoint/json_file.ts';
 import { checkImageSource } from '../../src/data/image_check.ts';
 import { parseImageSource, readImageBytes } from '../../src/data/image_source.ts';
 
@@ -56,6 +57,17 @@ describe('bad sources name the row', () => {
     ['a URL', 'https://example.com/a.png', 'E_IMAGE_URL'],
   ])('%s', (_name, value, code) => {
     expect(() => parseImageSource(value, dir, where)).toThrow(expect.objectContaining({ code, where }));
+  });
+
+  test('objects in objects without end', () => {
+    const nested = (levels: number) => JSON.parse(`${'{"image":'.repeat(levels)}"a.png"${'}'.repeat(levels)}`);
+    expect(parseImageSource(nested(2), dir, where)).toMatchObject({ path: join(dir, 'a.png') });
+    for (const levels of [3, 20_000]) {
+      expect(() => parseImageSource(nested(levels), dir, where)).toThrow(
+        expect.objectContaining({ code: 'E_IMAGE_SOURCE', where }),
+      );
+    }
+    expect(describeValue(nested(20_000))).toBe('an object ...');
   });
 
   test.each([
