@@ -9,7 +9,7 @@ import { type ContentPart, type Message, splitImageTags } from '../data/messages
 import { createGenerator } from '../models/qwen2_5_vl/generation.ts';
 import { createRandom } from '../util/random.ts';
 import { openPolicy, policyOptions } from './policy.ts';
-import { stopsAndBans } from './sampling.ts';
+import { checkCompletionLength, stopsAndBans } from './sampling.ts';
 
 export interface Chat {
   /**
@@ -26,6 +26,7 @@ export interface Chat {
 export async function openChat(args: InferArguments, { signal }: { readonly signal: AbortSignal }): Promise<Chat> {
   const policy = await openPolicy(policyOptions(args, false));
   const { template, model } = policy;
+  checkCompletionLength('max_new_tokens', args.maxNewTokens, policy);
   const generator = createGenerator(model);
   const random = createRandom(args.seed);
   let messages: readonly Message[] = [];

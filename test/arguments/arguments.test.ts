@@ -276,6 +276,25 @@ describe('bad input', () => {
     ['a choice of later', ['--train_type', 'lora'], 'at: --tuner_type', 'LoRA comes with a later version'],
     ['another algorithm', ['--rlhf_type', 'dpo'], 'at: --rlhf_type', 'use --rlhf_type grpo'],
     ['one completion', ['--num_generations', '1'], 'at: --num_generations', 'of at least 2, got 1'],
+    [
+      'a group without end',
+      ['--num_generations', '1000000000'],
+      'at: --num_generations',
+      'at most 65536, got 1000000000',
+    ],
+    [
+      'a batch without end',
+      ['--gradient_accumulation_steps', '1000000000'],
+      'at: --gradient_accumulation_steps',
+      '65536',
+    ],
+    ['an evaluation without end', ['--num_generations_eval', '1000000000'], 'at: --num_generations_eval', '65536'],
+    [
+      'a rollout without end',
+      ['--per_device_train_batch_size', '65536', '--steps_per_generation', '2'],
+      'at: --generation_batch_size',
+      '131072 completions are sampled at once',
+    ],
     ['batch and group', ['--num_generations', '3'], 'at: --num_generations', '8 completions are sampled at once'],
     [
       'two sizes',

@@ -128,3 +128,12 @@ test('rows whose pictures turn out damaged are left out and told with --strict f
   const strict = evaluated({ ...changes, dataset: `${damaged}#2`, val_dataset: undefined, eval_strategy: undefined });
   await expect(strict).rejects.toMatchObject({ code: 'E_IMAGE_CORRUPT', where: `${damaged}:2` });
 });
+
+test('completions longer than the model has positions are refused before the first step', async () => {
+  const run = tinyRun(project, 'endless', { max_completion_length: '1000000000' });
+  await expect(run).rejects.toMatchObject({
+    code: 'E_COMPLETION_LENGTH',
+    where: '--max_completion_length',
+    exitCode: 2,
+  });
+});
