@@ -4,6 +4,7 @@
  */
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { messageOf, SightlineError } from '../errors.ts';
+import { jsonFaultAt, lineAndColumn } from './json_fault.ts';
 
 export type JsonObject = Record<string, unknown>;
 
@@ -49,7 +50,9 @@ export function shownJson(value: unknown, length: number): string {
   } catch {
     return '...';
   }
-  return text.length > length ? `${text.slice(0, length - 3)}...` : text;
+  const short = text.length > length ? `${text.slice(0, length - 3)}...` : text;
+  // JSON writes most of what a terminal would obey as \\u...; these it leaves as they are.
+  return short.replace(/[\u007f-\u009f]/g, (character) => `\\u00${character.charCodeAt(0).toString(16)}`);
 }
 
 /**
@@ -94,18 +97,41 @@ export function readRegularFile(path: string, limit: number): Uint8Array {
 
 /** Bytes -> object; `where` names the origin in errors. */
 function parseJsonObject(bytes: Uint8Array, where: string): JsonObject {
-  let value: unknown;
+  let text: string;
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (cause) {
-    throw new SightlineError('E_JSON_INVALID', `not valid JSON: ${messageOf(cause)}`, {
+    throw new SightlineError('E_JSON_INVALID', 'not valid JSON: the file is not UTF-8', {
       where,
-      hint: 'the file may be cut off or damaged; fetch it again',
+      hint: 'save the file as UTF-8; if it was fetched, it may be damaged: fetch it again',
       cause,
     });
   }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw notJson(text, where, cause);
+  }
   if (!isJsonObject(value)) {
-    throw new SightlineError('E_JSON_INVALID', `expected a JSON object, found ${describe(value)}`, { where });
+    throw new SightlineError('E_JSON_INVALID', `expected a JSON object, found ${describe(value)}`, {
+      where,
+      hint: 'the file holds one object: {"name": value, ...}',
+    });
   }
   return value;
+}
+
+function notJson(text: string, where: string, cause: unknown): SightlineError {
+  const at = jsonFaultAt(text);
+  const { line, column } = lineAndColumn(text, at);
+  const ends = at >= text.length;
+  const found = ends ? 'the text ends' : `${shownJson(text.slice(at, at + 20).split(/[\r\n]/)[0], 30)} is not expected`;
+  return new SightlineError('E_JSON_INVALID', `not valid JSON: ${found} at line ${line}, column ${column}`, {
+    where,
+    hint: ends
+      ? 'the file may be cut off: complete it, or fetch it again'
+      : 'correct the text there or just before it; if the file was fetched, it may be damaged: fetch it again',
+    cause,
+  });
 }
