@@ -4,6 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
+import { shownJson } from '../checkpoint/json_file.ts';
 import { messageOf, SightlineError } from '../errors.ts';
 
 export interface RenderLimits {
@@ -181,7 +182,7 @@ function limited(what: string, where: string): SightlineError {
 
 function refused(reason: string, where: string): SightlineError {
   // The reason may be the template's own words: quoted, they cannot speak to the terminal.
-  return new SightlineError('E_TEMPLATE_INVALID', `the chat template failed: ${JSON.stringify(reason)}`, {
+  return new SightlineError('E_TEMPLATE_INVALID', `the chat template failed: ${shownJson(reason, 600)}`, {
     where,
     hint: 'check the order of roles in the conversation, and that the template is the published one',
   });

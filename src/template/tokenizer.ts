@@ -161,10 +161,9 @@ function checkIds(
 ): void {
   for (const [token, id] of tokens) {
     if (Number.isInteger(id) && Number(id) >= 0 && Number(id) < vocabSize) continue;
-    const name = JSON.stringify(token.length > 40 ? `${token.slice(0, 37)}...` : token);
     throw new SightlineError(
       'E_TOKENIZER_INVALID',
-      `token ${name} has the id ${JSON.stringify(id)}, expected a whole number from 0 to ${vocabSize - 1}`,
+      `token ${shownJson(token, 60)} has the id ${shownJson(id, 40)}, expected a whole number from 0 to ${vocabSize - 1}`,
       {
         where,
         hint: 'vocab_size of config.json sets the limit; the files come from different checkpoints, fetch the folder again',
@@ -205,7 +204,7 @@ function addedTokens(json: JsonObject, config: JsonObject, where: string): Added
     ) {
       throw new SightlineError(
         'E_TOKENIZER_UNSUPPORTED',
-        `special token ${entry.content} has lstrip, rstrip, single_word or normalized set`,
+        `special token ${shownJson(entry.content, 60)} has lstrip, rstrip, single_word or normalized set`,
         {
           where,
           hint: 'use the tokenizer files of a Qwen2.5-VL checkpoint',

@@ -9,6 +9,7 @@ import {
   type JsonObject,
   readJsonFile,
   readJsonFileIfPresent,
+  shownJson,
 } from '../../checkpoint/json_file.ts';
 import { SightlineError } from '../../errors.ts';
 import { type Fields, fieldsOf } from './config_fields.ts';
@@ -143,7 +144,7 @@ function refuseOtherModels(json: JsonObject, where: string): void {
   const architectures = json.architectures ?? [ARCHITECTURE];
   if (json.model_type !== MODEL_TYPE) {
     const named =
-      Array.isArray(architectures) && json.architectures !== undefined ? ` (${architectures.join(', ')})` : '';
+      Array.isArray(architectures) && json.architectures !== undefined ? ` (${shownJson(architectures, 80)})` : '';
     const found =
       json.model_type === undefined ? 'field model_type is missing' : `model_type is ${describe(json.model_type)}`;
     throw new SightlineError('E_MODEL_UNSUPPORTED', `unsupported architecture: ${found}${named}`, {
@@ -225,7 +226,7 @@ function parseRope(fields: Fields, headDim: number): Pick<TextConfig, 'ropeTheta
     if (type !== 'mrope' && type !== 'default') {
       throw rope.unsupported(
         key,
-        `is "${type}", only "mrope" and "default" are`,
+        `is ${shownJson(type, 60)}, only "mrope" and "default" are`,
         'remove the context extension from config.json',
       );
     }
@@ -256,7 +257,7 @@ function refuseSlidingWindow(fields: Fields): void {
 function requireSilu(fields: Fields): void {
   const act = fields.has('hidden_act') ? fields.text('hidden_act') : 'silu';
   if (act !== 'silu')
-    throw fields.unsupported('hidden_act', `is "${act}"; only "silu" is`, 'use a Qwen2.5-VL checkpoint');
+    throw fields.unsupported('hidden_act', `is ${shownJson(act, 60)}; only "silu" is`, 'use a Qwen2.5-VL checkpoint');
 }
 
 function parseVision(fields: Fields, text: TextConfig): VisionConfig {

@@ -283,6 +283,22 @@ describe('refused, naming file and field', () => {
     );
   });
 
+  test('what the file says is quoted: a terminal would obey it', async () => {
+    const hostile = '\u001b[2J\u009b2Jbad';
+    for (const [field, value] of [
+      ['model_type', hostile],
+      ['hidden_act', hostile],
+      ['rope_scaling.type', hostile],
+      ['architectures', [hostile]],
+    ] as const) {
+      const other = field === 'model_type' ? withField(flat(), 'architectures', [hostile]) : flat();
+      const text = await refused(withField(other, field, value));
+      expect(text).toContain('\\u001b[2J\\u009b2Jbad');
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+      expect(text).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/);
+    }
+  });
+
   test('hidden_size that heads do not divide', async () => {
     const json = withField(withField(flat(), 'num_attention_heads', 6), 'num_key_value_heads', 2);
     expect(await refused(json)).toContain('field hidden_size is 64, not a multiple of num_attention_heads (6)');
@@ -317,7 +333,7 @@ describe('refused, naming file and field', () => {
   test.each([
     [
       { model_type: 'qwen2_vl', architectures: ['Qwen2VLForConditionalGeneration'] },
-      /"qwen2_vl" \(Qwen2VLForConditionalGeneration\)/,
+      /"qwen2_vl" \(\["Qwen2VLForConditionalGeneration"\]\)/,
     ],
     [{ model_type: 'llama' }, /"llama"/],
     [{ model_type: undefined, architectures: undefined }, /model_type is missing/],
