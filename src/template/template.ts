@@ -44,6 +44,8 @@ export interface EncodeOptions {
   readonly addGenerationPrompt?: boolean;
   /** The row, for errors. */
   readonly where?: string;
+  /** What can be done about a prompt that is too long, for errors: the command's flags. */
+  readonly tooLongHint?: string;
 }
 
 export interface Template {
@@ -108,7 +110,11 @@ export async function openTemplate(
     );
   };
 
-  const encode: Template['encode'] = async (messages, sources, { addGenerationPrompt = true, where } = {}) => {
+  const encode: Template['encode'] = async (
+    messages,
+    sources,
+    { addGenerationPrompt = true, where, tooLongHint } = {},
+  ) => {
     checkMessages(messages, where);
     const conversation = withSystem(messages, options.system);
     const places = countImages(conversation);
@@ -123,7 +129,7 @@ export async function openTemplate(
     const images = await Promise.all(sources.map(load));
     const pads = images.map(({ gridThw }) => visualTokens(gridThw, config.vision.spatialMergeSize));
     const ids = expand(tokenizer.encodeTrusted(rendered, guard.restore), config.imageTokenId, pads);
-    if (ids.length > maxLength) throw tooLong(ids.length, maxLength, pads, where);
+    if (ids.length > maxLength) throw tooLong(ids.length, maxLength, pads, { where, tooLongHint });
     const system = systemBlock(rendered);
     const systemIds = expand(tokenizer.encodeTrusted(system, guard.restore), config.imageTokenId, pads);
     return { text: guard.restore(rendered), ids, images, systemPrefix: systemIds.length };
@@ -282,14 +288,16 @@ function wrongCount(places: number, images: number, where: string | undefined): 
   });
 }
 
-function tooLong(length: number, limit: number, pads: readonly number[], where: string | undefined): SightlineError {
+function tooLong(
+  length: number,
+  limit: number,
+  pads: readonly number[],
+  { where, tooLongHint }: Pick<EncodeOptions, 'where' | 'tooLongHint'>,
+): SightlineError {
   const visual = pads.reduce((sum, count) => sum + count, 0);
   return new SightlineError(
     'E_PROMPT_TOO_LONG',
     `the prompt has ${length} tokens (${visual} of them visual), at most ${limit} are allowed`,
-    {
-      where,
-      hint: visual > length / 2 ? 'lower MAX_PIXELS, or raise the limit' : 'shorten the text, or raise the limit',
-    },
+    { where, hint: tooLongHint ?? (visual > length / 2 ? 'lower --max_pixels' : 'shorten the text') },
   );
 }

@@ -137,3 +137,11 @@ test('completions longer than the model has positions are refused before the fir
     exitCode: 2,
   });
 });
+
+test('a prompt that is too long names the flags that help', async () => {
+  const run = tinyRun(project, 'too long', { max_length: '20' });
+  await expect(run).rejects.toMatchObject({
+    code: 'E_PROMPT_TOO_LONG',
+    hint: 'raise --max_length, lower --max_pixels, or set --truncation_strategy delete to leave such rows out',
+  });
+});
