@@ -274,7 +274,8 @@ function checkFolder(flag: string, path: string, faults: Faults): void {
 function checkFiles(flag: string, paths: readonly string[], faults: Faults): void {
   for (const path of paths) {
     if (isFile(path)) continue;
-    faults.check([flag], false, isFolder(path) ? `is a folder: ${path}` : `no such file: ${path}`, 'check the path');
+    const kind = isFolder(path) ? 'is a folder' : existsSync(path) ? 'is not a regular file' : 'no such file';
+    faults.check([flag], false, `${kind}: ${path}`, kind === 'no such file' ? 'check the path' : 'give a regular file');
   }
 }
 

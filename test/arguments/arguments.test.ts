@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -363,4 +364,17 @@ test('what changed is what was given and is not the default', () => {
     per_device_train_batch_size: 8,
     beta: 0,
   });
+});
+
+test.skipIf(process.platform === 'win32')('a file that is none is told as what it is', () => {
+  const pipe = join(folder, 'pipe.png');
+  execFileSync('mkfifo', [pipe]);
+  for (const [path, kind] of [
+    [pipe, 'is not a regular file'],
+    [folder, 'is a folder'],
+    [join(folder, 'nowhere.png'), 'no such file'],
+  ] as const) {
+    const reading = () => readInferArguments(['--model', folder, '--image', path], {});
+    expect(reading).toThrow(expect.objectContaining({ code: 'E_ARGUMENTS', message: `${kind}: ${path}` }));
+  }
 });
