@@ -14,6 +14,7 @@ import {
 } from '../checkpoint/json_file.ts';
 import { messageOf, SightlineError } from '../errors.ts';
 import { byteTable } from './byte_level.ts';
+import { checkSplitPatterns } from './split_pattern.ts';
 
 export interface DecodeOptions {
   /** Leave control tokens out; default false. */
@@ -66,6 +67,7 @@ export function createTokenizer(
   where: string,
   vocabSize = MAX_VOCAB_SIZE,
 ): Tokenizer {
+  checkSplitPatterns(json, where);
   const added = addedTokens(json, config, where);
   checkIds([...vocabulary(json, where), ...added.map(({ content, id }): [string, number] => [content, id])], {
     vocabSize,

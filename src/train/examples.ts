@@ -39,7 +39,9 @@ export function lacksAnswer({ messages, where }: Row): RowFault | null {
 export async function encodeExample(template: Template, row: Row, maxLength: number): Promise<Example> {
   const { prompt, response } = splitResponse(row.messages);
   if (response === null) throw new Error(`internal: ${row.where} has no answer`);
-  const { ids, images } = await template.encode(prompt, row.images, { where: row.where, tooLongHint: TOO_LONG_HINT });
+  const errors = { where: row.where, tooLongHint: TOO_LONG_HINT };
+  const { ids, images } = await template.encode(prompt, row.images, errors);
+  await template.refuseFarTooLong([response], errors);
   const completion = template.encodeCompletion(response);
   const length = ids.length + completion.length;
   if (length > maxLength) {

@@ -127,6 +127,34 @@ describe('tokenizers that cannot be used', () => {
     });
   });
 
+  test.each([
+    ['a hostile split', { pre_tokenizer: { type: 'Split', pattern: { Regex: '(a|a)*b' }, behavior: 'Isolated' } }],
+    [
+      'one in a sequence',
+      { pre_tokenizer: { type: 'Sequence', pretokenizers: [{ type: 'Split', pattern: { Regex: '(\\w+)+$' } }] } },
+    ],
+    ['a hostile normalizer', { normalizer: { type: 'Replace', pattern: { Regex: '(a|a)*b' }, content: '' } }],
+    ['one that is no text', { decoder: { type: 'ByteLevel', pattern: { Regex: ['a'] } } }],
+  ])('a regular expression that may never end: %s', (_name, part) => {
+    const started = performance.now();
+    expect(() => createTokenizer({ ...good, ...part }, {}, 'tokenizer.json')).toThrow(
+      expect.objectContaining({ code: 'E_TOKENIZER_UNSUPPORTED', where: 'tokenizer.json' }),
+    );
+    expect(performance.now() - started).toBeLessThan(5000);
+  });
+
+  test("GPT-2's own split is taken", () => {
+    const Regex = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+    const [, byteLevel] = good.pre_tokenizer.pretokenizers;
+    const pretokenizers = [{ type: 'Split', pattern: { Regex }, behavior: 'Isolated', invert: false }, byteLevel];
+    const tokenizer = createTokenizer(
+      { ...good, pre_tokenizer: { type: 'Sequence', pretokenizers } },
+      json(model, 'tokenizer_config.json'),
+      'tokenizer.json',
+    );
+    expect(tokenizer.decode(tokenizer.encodeText('it is 42'))).toBe('it is 42');
+  });
+
   test('a vocabulary that is no object', () => {
     const broken = { ...good, model: { ...good.model, vocab: [['a', 0]] } };
     expect(() => createTokenizer(broken, {}, 'tokenizer.json')).toThrow(/model\.vocab is an array/);
