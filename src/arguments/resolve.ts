@@ -4,6 +4,7 @@
  */
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { messageOf } from '../errors.ts';
+import { MAX_BATCH } from '../grpo/batching.ts';
 import type { Faults } from './faults.ts';
 import type { Values } from './flag.ts';
 import type { inferFlags } from './infer.ts';
@@ -76,6 +77,17 @@ export function resolveRlhf(values: Values<typeof rlhfFlags>, faults: Faults): R
     !values.reportTo.includes('none') || values.reportTo.length === 1,
     `none stands beside other names: ${values.reportTo.join(' ')}`,
   );
+  const { numGenerations, numGenerationsEval, numIterations, stepsPerGeneration: slices } = values;
+  checkSizes(
+    {
+      num_generations: numGenerations,
+      num_generations_eval: numGenerationsEval,
+      num_iterations: numIterations,
+      generation_batch_size: values.generationBatchSize,
+      steps_per_generation: slices,
+    },
+    faults,
+  );
   const { generationBatchSize, stepsPerGeneration } = resolveGeneration(values, faults);
   return {
     ...values,
@@ -112,6 +124,7 @@ export function resolveScore(values: Values<typeof scoreFlags>, faults: Faults):
   checkFolder('model', values.model, faults);
   checkPixels(values, faults);
   checkFiles('dataset', values.dataset.map(withoutRowCount), faults);
+  checkSizes({ per_device_eval_batch_size: values.perDeviceEvalBatchSize }, faults);
   faults.check(
     ['output', 'dataset'],
     !values.dataset.map(withoutRowCount).includes(values.output),
@@ -144,6 +157,14 @@ function checkTraining(values: TrainingValues, faults: Faults): void {
   checkFiles('dataset', values.dataset.map(withoutRowCount), faults);
   checkFiles('val_dataset', values.valDataset.map(withoutRowCount), faults);
   checkOutput(values.outputDir, faults);
+  checkSizes(
+    {
+      per_device_train_batch_size: values.perDeviceTrainBatchSize,
+      per_device_eval_batch_size: values.perDeviceEvalBatchSize,
+      gradient_accumulation_steps: values.gradientAccumulationSteps,
+    },
+    faults,
+  );
   faults.check(
     ['warmup_steps', 'warmup_ratio'],
     values.warmupSteps === 0 || values.warmupRatio === 0,
@@ -200,6 +221,12 @@ function resolveGeneration(values: Values<typeof rlhfFlags>, faults: Faults) {
     Number.isInteger(stepsPerGeneration),
     `${generationBatchSize} is not a multiple of --per_device_train_batch_size ${perDevice}`,
   );
+  faults.check(
+    ['generation_batch_size', ...flags],
+    generationBatchSize <= MAX_BATCH,
+    `${generationBatchSize} completions are sampled at once (--per_device_train_batch_size ${perDevice} x --steps_per_generation ${stepsPerGeneration}), expected at most ${MAX_BATCH}`,
+    'lower one of the two',
+  );
   const groups = values.numGenerations;
   faults.check(
     ['num_generations', ...flags],
@@ -232,6 +259,13 @@ function checkPixels(values: { minPixels: number | null; maxPixels: number | nul
   );
 }
 
+/** Counts that would fill memory with numbers before there is a single completion. */
+function checkSizes(sizes: Readonly<Record<string, number | null>>, faults: Faults): void {
+  for (const [flag, size] of Object.entries(sizes)) {
+    faults.check([flag], size === null || size <= MAX_BATCH, `expected at most ${MAX_BATCH}, got ${size}`);
+  }
+}
+
 function checkFolder(flag: string, path: string, faults: Faults): void {
   const message = isFile(path) ? `is a file, not a folder: ${path}` : `no such folder: ${path}`;
   faults.check([flag], isFolder(path), message, 'check the path; checkpoints are not downloaded');
@@ -240,7 +274,8 @@ function checkFolder(flag: string, path: string, faults: Faults): void {
 function checkFiles(flag: string, paths: readonly string[], faults: Faults): void {
   for (const path of paths) {
     if (isFile(path)) continue;
-    faults.check([flag], false, isFolder(path) ? `is a folder: ${path}` : `no such file: ${path}`, 'check the path');
+    const kind = isFolder(path) ? 'is a folder' : existsSync(path) ? 'is not a regular file' : 'no such file';
+    faults.check([flag], false, `${kind}: ${path}`, kind === 'no such file' ? 'check the path' : 'give a regular file');
   }
 }
 

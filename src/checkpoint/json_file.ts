@@ -4,6 +4,7 @@
  */
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { messageOf, SightlineError } from '../errors.ts';
+import { jsonFaultAt, lineAndColumn } from './json_fault.ts';
 
 export type JsonObject = Record<string, unknown>;
 
@@ -38,8 +39,20 @@ export function describe(value: unknown): string {
   if (value === undefined) return 'nothing';
   if (value === null) return 'null';
   const kind = Array.isArray(value) ? 'an array' : typeof value === 'object' ? 'an object' : `the ${typeof value}`;
-  const text = JSON.stringify(value) ?? String(value);
-  return `${kind} ${text.length > 60 ? `${text.slice(0, 57)}...` : text}`;
+  return `${kind} ${shownJson(value, 60)}`;
+}
+
+/** A value as JSON on one line, cut off; what no JSON can be made of (nested without end) is three dots. */
+export function shownJson(value: unknown, length: number): string {
+  let text: string;
+  try {
+    text = JSON.stringify(value) ?? String(value);
+  } catch {
+    return '...';
+  }
+  const short = text.length > length ? `${text.slice(0, length - 3)}...` : text;
+  // JSON writes most of what a terminal would obey as \\u...; these it leaves as they are.
+  return short.replace(/[\u007f-\u009f]/g, (character) => `\\u00${character.charCodeAt(0).toString(16)}`);
 }
 
 /**
@@ -64,36 +77,61 @@ export function openRegularFile(path: string): { fd: number; size: number } {
   return { fd, size: stat.size };
 }
 
-// --- internal ---
-
-/** Bytes -> object; `where` names the origin in errors. */
-function parseJsonObject(bytes: Uint8Array, where: string): JsonObject {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch (cause) {
-    throw new SightlineError('E_JSON_INVALID', `not valid JSON: ${messageOf(cause)}`, {
-      where,
-      hint: 'the file may be cut off or damaged; fetch it again',
-      cause,
-    });
-  }
-  if (!isJsonObject(value)) {
-    throw new SightlineError('E_JSON_INVALID', `expected a JSON object, found ${describe(value)}`, { where });
-  }
-  return value;
-}
-
-function readRegularFile(path: string, limit: number): Uint8Array {
+/** The bytes of a regular file that is not larger than `limit`. Errors: E_FILE_MISSING, E_FILE_UNREADABLE. */
+export function readRegularFile(path: string, limit: number): Uint8Array {
   const { fd, size } = openRegularFile(path);
   try {
     if (size > limit) {
       throw new SightlineError('E_FILE_UNREADABLE', `file has ${size} bytes, at most ${limit} are read`, {
         where: path,
+        hint: 'this is no file of a checkpoint; fetch it again',
       });
     }
     return readFileSync(fd);
   } finally {
     closeSync(fd);
   }
+}
+
+// --- internal ---
+
+/** Bytes -> object; `where` names the origin in errors. */
+function parseJsonObject(bytes: Uint8Array, where: string): JsonObject {
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new SightlineError('E_JSON_INVALID', 'not valid JSON: the file is not UTF-8', {
+      where,
+      hint: 'save the file as UTF-8; if it was fetched, it may be damaged: fetch it again',
+      cause,
+    });
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw notJson(text, where, cause);
+  }
+  if (!isJsonObject(value)) {
+    throw new SightlineError('E_JSON_INVALID', `expected a JSON object, found ${describe(value)}`, {
+      where,
+      hint: 'the file holds one object: {"name": value, ...}',
+    });
+  }
+  return value;
+}
+
+function notJson(text: string, where: string, cause: unknown): SightlineError {
+  const at = jsonFaultAt(text);
+  const { line, column } = lineAndColumn(text, at);
+  const ends = at >= text.length;
+  const found = ends ? 'the text ends' : `${shownJson(text.slice(at, at + 20).split(/[\r\n]/)[0], 30)} is not expected`;
+  return new SightlineError('E_JSON_INVALID', `not valid JSON: ${found} at line ${line}, column ${column}`, {
+    where,
+    hint: ends
+      ? 'the file may be cut off: complete it, or fetch it again'
+      : 'correct the text there or just before it; if the file was fetched, it may be damaged: fetch it again',
+    cause,
+  });
 }

@@ -26,9 +26,9 @@ export interface Checkpoint {
   readonly dir: string;
   /** By canonical name, in the order of the files' data. */
   readonly tensors: ReadonlyMap<string, StoredTensor>;
-  /** A tensor widened to float32; reads the disk now, keeps nothing. */
+  /** A tensor widened to float32; reads the disk now, keeps nothing. Error: E_WEIGHT_NOT_FINITE. */
   read(name: string): Float32Array<ArrayBuffer>;
-  /** Widens `target.length` elements from element `from` on into `target`. */
+  /** Widens `target.length` elements from element `from` on into `target`. Error: E_WEIGHT_NOT_FINITE. */
   readInto(name: string, target: Float32Array, from?: number): void;
   /** Bytes as stored. */
   readRaw(name: string): Uint8Array<ArrayBuffer>;

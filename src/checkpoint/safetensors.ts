@@ -5,8 +5,9 @@
 import { closeSync, readSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { SightlineError } from '../errors.ts';
-import { allocateWords, bytesOf, type WeightDtype, widen } from './dtypes.ts';
+import { allocateWords, bytesOf, firstNonFinite, type WeightDtype, widen } from './dtypes.ts';
 import { openRegularFile } from './json_file.ts';
+import { quoted } from './safetensors_grammar.ts';
 import {
   buildHeader,
   DTYPE_BITS,
@@ -23,11 +24,11 @@ export interface SafetensorsFile {
   readonly metadata: ReadonlyMap<string, string>;
   /** Bytes of a tensor as stored. */
   readRaw(name: string): Uint8Array<ArrayBuffer>;
-  /** Weights (F32, F16, BF16) widened to float32. */
+  /** Weights (F32, F16, BF16) widened to float32. Error: E_WEIGHT_NOT_FINITE. */
   read(name: string): Float32Array<ArrayBuffer>;
   /** An I32 tensor, or an I64 tensor whose values fit. */
   readIntegers(name: string): Int32Array<ArrayBuffer>;
-  /** Widens `target.length` weights from element `from` on. */
+  /** Widens `target.length` weights from element `from` on. Error: E_WEIGHT_NOT_FINITE. */
   readWeights(name: string, target: Float32Array, from?: number): void;
   close(): void;
 }
@@ -148,7 +149,7 @@ function fileOver(
     if (from < 0 || from + target.length > count) {
       throw new Error(`internal: elements ${from} to ${from + target.length} of ${name}, which has ${count}`);
     }
-    widenRange(fd, entry.dtype, entry.begin, from, target, path);
+    widenRange(fd, entry, entry.dtype, from, target, path);
   };
   return {
     path,
@@ -169,10 +170,20 @@ function fileOver(
   };
 }
 
-/** Reads `target.length` elements of a tensor that starts at byte `begin`, chunk by chunk. */
-function widenRange(fd: number, dtype: WeightDtype, begin: number, from: number, target: Float32Array, path: string) {
+/** Reads `target.length` elements of a tensor, chunk by chunk. */
+function widenRange(
+  fd: number,
+  { name, begin }: SafetensorsEntry,
+  dtype: WeightDtype,
+  from: number,
+  target: Float32Array,
+  path: string,
+): void {
   if (dtype === 'F32') {
     pread(fd, bytesOf(target), begin + from * 4, path);
+    const words = new Uint32Array(target.buffer, target.byteOffset, target.length);
+    const at = firstNonFinite(dtype, words);
+    if (at >= 0) throw notFinite(name, target[at]!, from + at, path);
     return;
   }
   const words = allocateWords(dtype, Math.min(CHUNK_ELEMENTS, target.length));
@@ -180,7 +191,18 @@ function widenRange(fd: number, dtype: WeightDtype, begin: number, from: number,
     const part = words.subarray(0, Math.min(words.length, target.length - done));
     pread(fd, bytesOf(part), begin + (from + done) * part.BYTES_PER_ELEMENT, path);
     widen(dtype, part, target.subarray(done, done + part.length));
+    const at = firstNonFinite(dtype, part);
+    if (at >= 0) throw notFinite(name, target[done + at]!, from + done + at, path);
   }
+}
+
+/** A model with such a weight answers as if nothing were wrong: argmax and sampling find a token among NaNs too. */
+function notFinite(name: string, value: number, at: number, path: string): SightlineError {
+  const message = `tensor ${quoted(name)} holds ${value} at element ${at}, expected finite numbers`;
+  return new SightlineError('E_WEIGHT_NOT_FINITE', message, {
+    where: path,
+    hint: 'the training that wrote it has diverged, or the file is damaged; use an earlier checkpoint, or fetch it again',
+  });
 }
 
 function integersOf(entry: SafetensorsEntry, bytes: Uint8Array<ArrayBuffer>, path: string): Int32Array<ArrayBuffer> {

@@ -6,7 +6,7 @@ import { formatError, SightlineError } from '../errors.ts';
 import type { Chat } from '../train/infer.ts';
 import type { Io } from './io.ts';
 
-/** Talks until `/exit`, the end of the input, or an interrupt. */
+/** Talks until `/exit` or `/quit`, the end of the input, or an interrupt. */
 export async function converse(chat: Chat, firstImages: readonly string[], io: Io): Promise<void> {
   const terminal = io.stdin.isTTY === true;
   const lines = createInterface({ input: io.stdin, output: terminal ? io.stdout : undefined, signal: io.signal });
@@ -14,17 +14,21 @@ export async function converse(chat: Chat, firstImages: readonly string[], io: I
   const prompt = () => {
     if (terminal) io.stdout.write('> ');
   };
-  if (terminal) io.stdout.write('Ask about an image: /image FILE adds one, /clear starts over, /exit leaves.\n');
+  if (terminal) io.stdout.write(HELP);
   prompt();
   for await (const line of lines) {
     const text = line.trim();
-    const [command, ...rest] = text.split(' ');
-    if (command === '/exit') break;
-    if (command === '/clear') {
+    const { command, rest } = commandOf(text);
+    if (command === '/exit' || command === '/quit') break;
+    if (command === '/help') io.stdout.write(HELP);
+    else if (command === '/clear') {
       chat.clear();
       images = [];
     } else if (command === '/image') {
-      images.push(rest.join(' '));
+      if (rest === '') io.stderr.write('note: /image wants the path of a file: /image FILE\n');
+      else images.push(rest);
+    } else if (command !== null) {
+      io.stderr.write(`note: there is no command ${command}; /help lists them\n`);
     } else if (text !== '') {
       // also if it failed: one broken image must not spoil every question to come
       await answer(chat, text, images, io);
@@ -36,6 +40,15 @@ export async function converse(chat: Chat, firstImages: readonly string[], io: I
 }
 
 // --- internal ---
+
+const HELP =
+  'Ask about an image: /image FILE adds one, /clear starts over, /help says this again, /exit or /quit leaves.\n';
+
+/** A first word of a slash and letters is a command, known or not; `/usr/bin` and all else is a question. */
+function commandOf(text: string): { command: string | null; rest: string } {
+  const [, command = null, rest = ''] = /^(\/[a-z]+)(?:\s+(.*))?$/i.exec(text) ?? [];
+  return { command: command?.toLowerCase() ?? null, rest };
+}
 
 async function answer(chat: Chat, question: string, images: readonly string[], io: Io): Promise<void> {
   try {

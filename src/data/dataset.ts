@@ -5,14 +5,15 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { messageOf, SightlineError } from '../errors.ts';
-import { checkImageSource } from './image_source.ts';
+import { createImageCheck } from './image_check.ts';
+import type { ImageSource } from './image_source.ts';
 import { type Line, openDataFile, readLines } from './lines.ts';
 import { parseRow, type Row } from './row.ts';
 
 export interface DatasetOptions {
   /** Stop at the first faulty row (default), or drop and count faulty rows (`--strict false`). */
   readonly strict?: boolean;
-  /** Look whether every image file is there; default true. Reads no pixels. */
+  /** Look at the header of every image; default true. Reads no pixels. */
   readonly checkImages?: boolean;
   /** Folder that relative image paths start from; default the dataset file's own. */
   readonly imageRoot?: string | undefined;
@@ -36,11 +37,13 @@ export interface Dataset {
 
 /**
  * Opens files (`path` or `path#n` for the first n rows), one after the other, and checks every row.
- * Errors: E_DATASET_MISSING, E_DATASET_UNREADABLE, E_DATASET_FORMAT, E_DATASET_LINE, E_DATASET_EMPTY, those of `parseRow`.
+ * Errors: E_DATASET_MISSING, E_DATASET_UNREADABLE, E_DATASET_FORMAT, E_DATASET_LINE, E_DATASET_EMPTY, those of `parseRow`
+ * and of `checkImageSource`.
  */
 export async function openDataset(specs: readonly string[], options: DatasetOptions = {}): Promise<Dataset> {
   const files: { path: string; base: string; fd: number | null }[] = [];
   const places = { file: [] as number[], begin: [] as number[], size: [] as number[], line: [] as number[] };
+  const checkImage = createImageCheck();
   const dropped: DroppedRow[] = [];
   let droppedCount = 0;
   const onDrop = (row: DroppedRow): void => {
@@ -50,7 +53,7 @@ export async function openDataset(specs: readonly string[], options: DatasetOpti
   for (const spec of specs) {
     const { path } = parseSpec(spec);
     files.push({ path, base: options.imageRoot ?? dirname(resolve(path)), fd: null });
-    for await (const line of scan(spec, { ...options, onDrop })) {
+    for await (const line of scan(spec, { ...options, checkImage, onDrop })) {
       places.file.push(files.length - 1);
       places.begin.push(line.begin);
       places.size.push(line.bytes.length);
@@ -105,8 +108,12 @@ async function* scan(
     strict = true,
     checkImages = true,
     imageRoot,
+    checkImage,
     onDrop,
-  }: DatasetOptions & { readonly onDrop: (row: DroppedRow) => void },
+  }: DatasetOptions & {
+    readonly checkImage: (image: ImageSource) => Promise<void>;
+    readonly onDrop: (row: DroppedRow) => void;
+  },
 ): AsyncGenerator<Line> {
   const { path, limit } = parseSpec(spec);
   if (OTHER_FORMATS.test(path)) {
@@ -116,25 +123,50 @@ async function* scan(
   }
   const base = imageRoot ?? dirname(resolve(path));
   const handle = await openDataFile(path);
+  const check = async (line: Line): Promise<{ line: Line; fault: unknown }> => {
+    try {
+      const where = `${path}:${line.number}`;
+      const row = parseRow(parseJson(line.bytes, where), { index: 0, where, base });
+      if (checkImages) for (const image of row.images) await checkImage(image);
+      return { line, fault: null };
+    } catch (fault) {
+      return { line, fault };
+    }
+  };
   let index = 0;
   try {
-    for await (const line of readLines(handle, path)) {
+    for await (const { line, fault } of ahead(readLines(handle, path), check)) {
       if (index >= limit) return;
-      const where = `${path}:${line.number}`;
       if (line.number === 1) refuseArray(line, path);
-      try {
-        const row = parseRow(parseJson(line.bytes, where), { index, where, base });
-        if (checkImages) for (const image of row.images) await checkImageSource(image);
+      if (fault === null) {
         index++;
         yield line;
-      } catch (error) {
-        if (strict || !(error instanceof SightlineError)) throw error;
-        onDrop({ where, code: error.code, message: error.message });
-      }
+      } else if (strict || !(fault instanceof SightlineError)) throw fault;
+      else onDrop({ where: `${path}:${line.number}`, code: fault.code, message: fault.message });
     }
   } finally {
     await handle.close();
   }
+}
+
+/** Lines being checked at once, and bytes of them: files are waited for side by side, and memory stays small. */
+const CHECKED_AT_ONCE = 32;
+const BYTES_AT_ONCE = 4 * 2 ** 20;
+
+/** What `check` makes of each line, in order; it is at work on some lines ahead. It must not throw. */
+async function* ahead<T>(lines: AsyncIterable<Line>, check: (line: Line) => Promise<T>): AsyncGenerator<T> {
+  const begun: { readonly size: number; readonly checked: Promise<T> }[] = [];
+  let bytes = 0;
+  for await (const line of lines) {
+    begun.push({ size: line.bytes.length, checked: check(line) });
+    bytes += line.bytes.length;
+    while (begun.length >= CHECKED_AT_ONCE || bytes > BYTES_AT_ONCE) {
+      const first = begun.shift()!;
+      bytes -= first.size;
+      yield await first.checked;
+    }
+  }
+  for (const { checked } of begun) yield await checked;
 }
 
 /** `path#n`: the first n rows. */

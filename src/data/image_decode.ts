@@ -4,11 +4,9 @@
  */
 import type { Sharp } from 'sharp';
 import { messageOf, SightlineError } from '../errors.ts';
-import type { RgbImage } from '../models/qwen2_5_vl/image_resize.ts';
+import { MAX_IMAGE_PIXELS, type RgbImage } from '../models/qwen2_5_vl/image_resize.ts';
 import { createPause } from '../util/pauses.ts';
-
-/** Decoded pixels allowed. Above a 50-megapixel phone camera, below what a small compressed file can do to memory. */
-const MAX_DECODED_PIXELS = 64_000_000;
+import { formatOf } from './image_header.ts';
 
 /**
  * Decodes PNG, JPEG, WebP and GIF (first frame). As in PIL: EXIF rotation and colour profiles are not applied, alpha is
@@ -20,38 +18,19 @@ const MAX_DECODED_PIXELS = 64_000_000;
  */
 export async function decodeImage(
   bytes: Uint8Array,
-  { name, where, maxPixels = MAX_DECODED_PIXELS }: { name: string; where: string; maxPixels?: number },
+  { name, where, maxPixels = MAX_IMAGE_PIXELS }: { name: string; where: string; maxPixels?: number },
 ): Promise<RgbImage> {
-  if (formatOf(bytes) === null) {
-    throw new SightlineError('E_IMAGE_FORMAT', `image has an unknown format: ${name} begins with ${opening(bytes)}`, {
-      where,
-      hint: 'PNG, JPEG, WebP and GIF can be read; convert the file',
-    });
-  }
+  checkFormat(bytes, { name, where });
   const { default: sharp } = await import('sharp');
   // A profile or an odd chunk is no reason to refuse a file that PIL reads; missing or wrong data is.
   const open = (): Sharp => sharp(bytes, { failOn: 'error', ignoreIcc: true, limitInputPixels: false, pages: 1 });
-  const corrupt = (cause: unknown): SightlineError =>
-    new SightlineError('E_IMAGE_CORRUPT', `image is damaged: ${name}: ${firstLine(messageOf(cause))}`, {
-      where,
-      hint: 'replace or remove this image',
-      cause,
-    });
+  const corrupt = (cause: unknown): SightlineError => corruptImage(name, messageOf(cause), where, cause);
   const { width, height, channels, depth, space } = await open()
     .metadata()
     .catch((cause: unknown) => {
       throw corrupt(cause);
     });
-  if (width * height > maxPixels) {
-    throw new SightlineError(
-      'E_IMAGE_TOO_LARGE',
-      `image ${name} has ${width} x ${height} pixels, at most ${maxPixels} are decoded`,
-      {
-        where,
-        hint: 'shrink the image; the model sees at most MAX_PIXELS of it anyway',
-      },
-    );
-  }
+  checkPixelCount({ width, height }, { name, where, maxPixels });
   const deep = depth === 'ushort';
   const model = space === 'cmyk' ? 'cmyk' : deep ? (channels < 3 ? 'grey16' : 'rgb16') : 'srgb';
   const { data, info } = await open()
@@ -71,18 +50,49 @@ export async function decodeImage(
   };
 }
 
+interface Named {
+  /** What errors call the image. */
+  readonly name: string;
+  readonly where: string;
+}
+
+/** Refuses what does not begin like an image that can be read. Error: E_IMAGE_FORMAT. */
+export function checkFormat(bytes: Uint8Array, { name, where }: Named): void {
+  if (formatOf(bytes) !== null) return;
+  throw new SightlineError('E_IMAGE_FORMAT', `image has an unknown format: ${name} begins with ${opening(bytes)}`, {
+    where,
+    hint: 'PNG, JPEG, WebP and GIF can be read; convert the file',
+  });
+}
+
+/** Refuses an image whose pixels would take too much memory. Error: E_IMAGE_TOO_LARGE. */
+export function checkPixelCount(
+  { width, height }: { readonly width: number; readonly height: number },
+  { name, where, maxPixels = MAX_IMAGE_PIXELS }: Named & { readonly maxPixels?: number },
+): void {
+  if (width * height <= maxPixels) return;
+  throw new SightlineError(
+    'E_IMAGE_TOO_LARGE',
+    `image ${name} has ${width} x ${height} pixels, at most ${maxPixels} are decoded`,
+    {
+      where,
+      hint: 'shrink the image; the model sees at most MAX_PIXELS of it anyway',
+    },
+  );
+}
+
+/** E_IMAGE_CORRUPT, with the first line of why. */
+export function corruptImage(name: string, why: string, where: string, cause?: unknown): SightlineError {
+  return new SightlineError('E_IMAGE_CORRUPT', `image is damaged: ${name}: ${firstLine(why)}`, {
+    where,
+    hint: 'replace or remove this image',
+    cause,
+  });
+}
+
 // --- internal ---
 
 type Samples = Uint8Array | Uint16Array; // [pixels, channels]
-
-function formatOf(bytes: Uint8Array): 'png' | 'jpeg' | 'webp' | 'gif' | null {
-  const latin = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 12)).toString('latin1');
-  if (latin.startsWith('\x89PNG\r\n\x1a\n')) return 'png';
-  if (latin.startsWith('\xff\xd8\xff')) return 'jpeg';
-  if (latin.startsWith('RIFF') && latin.slice(8, 12) === 'WEBP') return 'webp';
-  if (/^GIF8[79]a/.test(latin)) return 'gif';
-  return null;
-}
 
 type Convert = (samples: Samples, pixels: number, channels: number) => Promise<Uint8Array>;
 

@@ -6,7 +6,9 @@ import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { isAbsolute, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { isJsonObject, shownJson } from '../checkpoint/json_file.ts';
 import { messageOf, SightlineError } from '../errors.ts';
+import type { ReadAt } from './image_header.ts';
 
 /** An image not read yet. `where` names the row for errors. */
 export type ImageSource =
@@ -25,25 +27,7 @@ const MAX_IMAGE_BYTES = 256 * 1024 * 1024;
  * Errors: E_IMAGE_SOURCE, E_IMAGE_URL (nothing is downloaded at run time).
  */
 export function parseImageSource(value: unknown, base: string, where: string): ImageSource {
-  if (typeof value === 'string') return fromString(value, base, where);
-  if (value instanceof Uint8Array) return { kind: 'bytes', bytes: value, where };
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
-    const bytes = 'bytes' in value ? value.bytes : undefined;
-    if (bytes !== undefined && bytes !== null) return fromBytes(bytes, where);
-    for (const key of ['path', 'url', 'image', 'image_url'] as const) {
-      const inner: unknown = key in value ? Reflect.get(value, key) : undefined;
-      // OpenAI's content parts nest once more: {"image_url": {"url": ...}}.
-      if (inner !== undefined && inner !== null) return parseImageSource(inner, base, where);
-    }
-  }
-  throw new SightlineError(
-    'E_IMAGE_SOURCE',
-    `an image is ${shown(value)}, expected a path, base64, a data URI or {path|bytes}`,
-    {
-      where,
-      hint: 'check the "images" column of this row',
-    },
-  );
+  return sourceOf(value, base, where, DEEPEST);
 }
 
 /** The encoded bytes (a PNG, a JPEG, ...) of a source. Errors: E_IMAGE_MISSING, E_IMAGE_UNREADABLE, E_IMAGE_SOURCE. */
@@ -53,14 +37,23 @@ export async function readImageBytes(source: ImageSource): Promise<Uint8Array> {
   return readFile(source.path, source.where);
 }
 
-/**
- * Makes sure that a source can be opened, without reading it: for a look over the whole dataset before a run starts.
- * Errors as `readImageBytes`.
- */
-export async function checkImageSource(source: ImageSource): Promise<void> {
-  if (source.kind !== 'path') return;
+/** Parts of the encoded bytes, for a look that does not need all of them. Errors as `readImageBytes`. */
+export async function openImage(source: ImageSource): Promise<{ read: ReadAt; close(): Promise<void> }> {
+  if (source.kind !== 'path') {
+    const bytes = await readImageBytes(source);
+    return { read: async (position, length) => bytes.subarray(position, position + length), close: async () => {} };
+  }
   const { handle } = await openRegular(source.path, source.where);
-  await handle.close();
+  return {
+    read: async (position, length) => {
+      const bytes = new Uint8Array(length);
+      const { bytesRead } = await handle.read(bytes, 0, length, position).catch((cause: unknown) => {
+        throw unreadable(source.path, messageOf(cause), source.where, cause);
+      });
+      return bytes.subarray(0, bytesRead);
+    },
+    close: () => handle.close(),
+  };
 }
 
 /** What an error calls the source. */
@@ -77,6 +70,30 @@ const LONGEST_PATH = 4096;
 const SHORTEST_BASE64 = 48;
 /** How the accepted formats begin in base64: PNG, JPEG, GIF, RIFF (WebP). */
 const BASE64_MAGIC = /^(iVBORw0KGgo|\/9j\/|R0lGOD|UklGR)/;
+
+/** OpenAI's content parts nest once more: {"image_url": {"url": ...}}. */
+const DEEPEST = 2;
+
+function sourceOf(value: unknown, base: string, where: string, levels: number): ImageSource {
+  if (typeof value === 'string') return fromString(value, base, where);
+  if (value instanceof Uint8Array) return { kind: 'bytes', bytes: value, where };
+  if (isJsonObject(value) && levels > 0) {
+    const bytes = 'bytes' in value ? value.bytes : undefined;
+    if (bytes !== undefined && bytes !== null) return fromBytes(bytes, where);
+    for (const key of ['path', 'url', 'image', 'image_url'] as const) {
+      const inner: unknown = key in value ? Reflect.get(value, key) : undefined;
+      if (inner !== undefined && inner !== null) return sourceOf(inner, base, where, levels - 1);
+    }
+  }
+  throw new SightlineError(
+    'E_IMAGE_SOURCE',
+    `an image is ${shown(value)}, expected a path, base64, a data URI or {path|bytes}`,
+    {
+      where,
+      hint: 'check the "images" column of this row',
+    },
+  );
+}
 
 function fromString(value: string, base: string, where: string): ImageSource {
   if (DATA_URI.test(value)) {
@@ -209,7 +226,4 @@ function tooLarge(name: string, bytes: number, where: string): SightlineError {
   );
 }
 
-function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
-  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
-}
+const shown = (value: unknown): string => shownJson(value, 80);

@@ -73,6 +73,12 @@ export interface MicroBatch {
 }
 
 /**
+ * Completions, micro-batches or passes that a flag may ask for at once: far above any run, below what would fill memory
+ * with numbers alone.
+ */
+export const MAX_BATCH = 65_536;
+
+/**
  * Checks the sizes and derives the rest.
  *
  * @throws SightlineError E_BATCH_GEOMETRY: a size that is no positive integer, sizes that do not divide, or
@@ -90,6 +96,14 @@ export function planBatches(options: BatchOptions): BatchPlan {
   }
   const microBatchesPerRollout = sliceCount(options, microBatchSize, microBatchesPerStep);
   const generationBatchSize = microBatchSize * microBatchesPerRollout;
+  if (generationBatchSize > MAX_BATCH) {
+    throw geometryError(
+      'per_device_train_batch_size',
+      `a rollout has ${generationBatchSize} completions (per_device_train_batch_size ${microBatchSize} x ` +
+        `steps_per_generation ${microBatchesPerRollout}), at most ${MAX_BATCH} are sampled at once`,
+      { hint: 'lower one of the two' },
+    );
+  }
   if (generationBatchSize % numGenerations !== 0) {
     throw geometryError(
       'num_generations',
@@ -196,6 +210,9 @@ function groupRuns(first: number, count: number, numGenerations: number): GroupR
 }
 
 function positive(flag: string, value: number): number {
+  if (value > MAX_BATCH) {
+    throw geometryError(flag, `${flag} is ${value}, expected at most ${MAX_BATCH}`, { hint: `lower --${flag}` });
+  }
   if (Number.isInteger(value) && value > 0) return value;
   throw geometryError(flag, `${flag} is ${value}, expected a whole number above 0`, {
     hint: `for example --${flag} ${Math.max(1, Math.round(Math.abs(value) || 1))}`,

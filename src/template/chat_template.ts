@@ -1,13 +1,14 @@
 /**
- * Renders the checkpoint's Jinja chat template in a worker with a deadline and a memory cap: the template is foreign code.
- * Knows where templates are stored, not tokens. The only user of @huggingface/jinja.
+ * The checkpoint's Jinja chat template: found, and rendered once for each conversation.
+ * Knows where templates are stored, not tokens; how it is rendered is render_process.ts.
  */
-import { existsSync, readFileSync, statSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { Worker } from 'node:worker_threads';
-import { isJsonObject, readJsonFileIfPresent } from '../checkpoint/json_file.ts';
+import { isJsonObject, readJsonFileIfPresent, readRegularFile } from '../checkpoint/json_file.ts';
 import { SightlineError } from '../errors.ts';
+import { createRenderProcess, type RenderLimits } from './render_process.ts';
+
+export type { RenderLimits };
 
 export interface ChatTemplate {
   readonly source: string;
@@ -15,28 +16,26 @@ export interface ChatTemplate {
   readonly where: string;
   /** The text for the variables (`messages`, `add_generation_prompt`, ...). Equal variables are rendered once. */
   render(variables: Record<string, unknown>): Promise<string>;
-  /** Ends the worker. Not needed for the process to exit: an idle worker does not keep it alive. */
+  /** Ends the process that renders. Not needed for this one to exit: an idle one does not keep it alive. */
   close(): Promise<void>;
-}
-
-export interface RenderLimits {
-  /** Milliseconds one render may take, the worker's start included; default 10,000. */
-  readonly deadlineMs?: number;
-  /** Heap of the worker; default 128 MB. */
-  readonly memoryMb?: number;
 }
 
 /**
  * The chat template of a checkpoint folder: chat_template.jinja, else chat_template.json, else `chat_template` of
- * tokenizer_config.json (of several named ones, `default`). Errors: E_TEMPLATE_MISSING, E_JSON_INVALID.
+ * tokenizer_config.json (of several named ones, `default`). Errors: E_TEMPLATE_MISSING, E_TEMPLATE_LIMIT,
+ * E_FILE_UNREADABLE, E_JSON_INVALID.
  */
 export function readChatTemplate(dir: string, limits: RenderLimits = {}): ChatTemplate {
   const jinja = join(dir, 'chat_template.jinja');
-  if (existsSync(jinja) && statSync(jinja).isFile())
-    return createChatTemplate(readFileSync(jinja, 'utf8'), jinja, limits);
+  if (existsSync(jinja) && statSync(jinja).isFile()) {
+    const bytes = readRegularFile(jinja, 4 * LONGEST_SOURCE);
+    return createChatTemplate(checkLength(Buffer.from(bytes).toString('utf8'), jinja), jinja, limits);
+  }
   for (const name of ['chat_template.json', 'tokenizer_config.json']) {
     const source = templateOf(readJsonFileIfPresent(join(dir, name))?.chat_template);
-    if (source !== null) return createChatTemplate(source, join(dir, name), limits);
+    if (source === null) continue;
+    const where = join(dir, name);
+    return createChatTemplate(checkLength(source, where), where, limits);
   }
   throw new SightlineError('E_TEMPLATE_MISSING', 'the checkpoint has no chat template', {
     where: dir,
@@ -45,29 +44,13 @@ export function readChatTemplate(dir: string, limits: RenderLimits = {}): ChatTe
 }
 
 /**
- * A template from its source. The worker starts at the first render.
+ * A template from its source. Its process starts at the first render.
  * Errors of `render`: E_TEMPLATE_INVALID (syntax, or the template refused the conversation), E_TEMPLATE_LIMIT.
  */
-export function createChatTemplate(
-  source: string,
-  where: string,
-  { deadlineMs = 10_000, memoryMb = 128 }: RenderLimits = {},
-): ChatTemplate {
+export function createChatTemplate(source: string, where: string, limits: RenderLimits = {}): ChatTemplate {
   const cache = new Map<string, Promise<string>>();
-  let worker: Worker | null = null;
+  const renderer = createRenderProcess(source, where, limits);
   let turn: Promise<unknown> = Promise.resolve();
-
-  const renderNow = (variables: string): Promise<string> => {
-    worker ??= startWorker(source, memoryMb);
-    return ask(worker, variables, deadlineMs, where).catch(async (error: unknown) => {
-      // After a refusal the worker is fine; after a deadline, a crash or exhausted memory the next render needs another.
-      if (error instanceof SightlineError && error.code === 'E_TEMPLATE_INVALID') throw error;
-      const ended = worker;
-      worker = null;
-      await ended?.terminate();
-      throw error;
-    });
-  };
 
   return {
     source,
@@ -77,7 +60,7 @@ export function createChatTemplate(
       const known = cache.get(key);
       if (known !== undefined) return known;
       // One at a time, so that each has the whole deadline.
-      const rendered = turn.then(() => renderNow(key));
+      const rendered = turn.then(() => renderer.render(key));
       turn = rendered.catch(() => undefined);
       if (key.length <= CACHED_LENGTH) {
         cache.set(key, rendered);
@@ -86,11 +69,7 @@ export function createChatTemplate(
       }
       return rendered;
     },
-    close: async () => {
-      const ended = worker;
-      worker = null;
-      await ended?.terminate();
-    },
+    close: () => renderer.close(),
   };
 }
 
@@ -100,87 +79,16 @@ const CACHED_RENDERS = 512;
 /** Conversations above this many characters are not kept. */
 const CACHED_LENGTH = 65_536;
 
-/**
- * Plain CommonJS in a string, because a worker's file would need another loader under the tests than in the build. A long
- * text is refused in there, before it is copied out.
- */
-const WORKER_SOURCE = `
-const { parentPort, workerData } = require('node:worker_threads');
-const { Template } = require(workerData.jinja);
-let template;
-parentPort.on('message', (variables) => {
-  try {
-    template ??= new Template(workerData.source);
-    const text = template.render(JSON.parse(variables));
-    if (typeof text !== 'string') throw new Error('the template gave no text');
-    parentPort.postMessage(text.length > workerData.longest ? { tooLong: text.length } : { text });
-  } catch (error) {
-    parentPort.postMessage({ error: String(error && error.message || error).slice(0, 500) });
-  }
-});
-`;
+/** Characters of a template; the largest published one has some 10,000. */
+const LONGEST_SOURCE = 1_000_000;
 
-/** Characters a rendered conversation may have. */
-const LONGEST_TEXT = 16_000_000;
-
-function startWorker(source: string, memoryMb: number): Worker {
-  const jinja = createRequire(import.meta.url).resolve('@huggingface/jinja');
-  const worker = new Worker(WORKER_SOURCE, {
-    eval: true,
-    workerData: { jinja, source, longest: LONGEST_TEXT },
-    resourceLimits: { maxOldGenerationSizeMb: memoryMb, maxYoungGenerationSizeMb: 16, stackSizeMb: 2 },
-    env: {},
-    execArgv: [],
-    stdout: true,
-    stderr: true,
-  });
-  worker.unref();
-  return worker;
-}
-
-interface Reply {
-  readonly text?: string;
-  readonly error?: string;
-  readonly tooLong?: number;
-}
-
-/** Sends one request; the worker keeps the process alive only while somebody waits for it. */
-function ask(worker: Worker, variables: string, deadlineMs: number, where: string): Promise<string> {
-  return new Promise<string>((resolve, reject) => {
-    const limit = (message: string): SightlineError =>
-      new SightlineError('E_TEMPLATE_LIMIT', `the chat template ${message}`, {
-        where,
-        hint: 'use the template the model was published with',
-      });
-    const onMessage = ({ text, error, tooLong }: Reply): void => {
-      if (text !== undefined) finish(() => resolve(text));
-      else if (tooLong !== undefined)
-        finish(() => reject(limit(`gave ${tooLong} characters, at most ${LONGEST_TEXT} are taken`)));
-      else finish(() => reject(refused(error ?? 'no reason given', where)));
-    };
-    const onError = (error: Error): void => {
-      const outOfMemory = 'code' in error && error.code === 'ERR_WORKER_OUT_OF_MEMORY';
-      finish(() => reject(outOfMemory ? limit('used up its memory') : error));
-    };
-    const onExit = (): void => finish(() => reject(limit('ended its worker')));
-    const timer = setTimeout(() => finish(() => reject(limit(`did not end within ${deadlineMs} ms`))), deadlineMs);
-    const finish = (settle: () => void): void => {
-      clearTimeout(timer);
-      worker.off('message', onMessage).off('error', onError).off('exit', onExit);
-      worker.unref();
-      settle();
-    };
-    worker.on('message', onMessage).on('error', onError).on('exit', onExit);
-    worker.ref();
-    worker.postMessage(variables);
-  });
-}
-
-function refused(reason: string, where: string): SightlineError {
-  return new SightlineError('E_TEMPLATE_INVALID', `the chat template failed: ${reason}`, {
-    where,
-    hint: 'check the order of roles in the conversation, and that the template is the published one',
-  });
+function checkLength(source: string, where: string): string {
+  if (source.length <= LONGEST_SOURCE) return source;
+  throw new SightlineError(
+    'E_TEMPLATE_LIMIT',
+    `the chat template has ${source.length} characters, at most ${LONGEST_SOURCE} are read`,
+    { where, hint: 'use the template the model was published with' },
+  );
 }
 
 function templateOf(value: unknown): string | null {

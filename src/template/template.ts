@@ -24,6 +24,7 @@ import type { RgbImage } from '../models/qwen2_5_vl/image_resize.ts';
 import { visualTokens } from '../models/qwen2_5_vl/positions.ts';
 import { createExclusive } from '../util/exclusive.ts';
 import { type ChatTemplate, type RenderLimits, readChatTemplate } from './chat_template.ts';
+import { isFarTooLong } from './far_too_long.ts';
 import { createGuard, type Guard } from './guard.ts';
 import { createImageCache, type ProcessedImage } from './image_cache.ts';
 import { concat, type DecodeOptions, readTokenizer, type StreamDecoder, type Tokenizer } from './tokenizer.ts';
@@ -39,11 +40,17 @@ export interface EncodedPrompt {
   readonly systemPrefix: number;
 }
 
-export interface EncodeOptions {
-  /** End with the opening of an assistant turn; default true. */
-  readonly addGenerationPrompt?: boolean;
+/** What errors say. */
+export interface ErrorOptions {
   /** The row, for errors. */
   readonly where?: string;
+  /** What can be done about a prompt that is too long, for errors: the command's flags. */
+  readonly tooLongHint?: string;
+}
+
+export interface EncodeOptions extends ErrorOptions {
+  /** End with the opening of an assistant turn; default true. */
+  readonly addGenerationPrompt?: boolean;
 }
 
 export interface Template {
@@ -59,6 +66,11 @@ export interface Template {
   encode(messages: readonly Message[], images: readonly ImageSource[], options?: EncodeOptions): Promise<EncodedPrompt>;
   /** An answer's ids, for teacher forcing: its text as ordinary text, then `endOfTurnId`. */
   encodeCompletion(text: string): Int32Array;
+  /**
+   * Refuses texts that are longer by far than a prompt may be, before they are encoded: that takes seconds a megabyte.
+   * Prompts are looked at by `encode`. Error: E_PROMPT_TOO_LONG.
+   */
+  refuseFarTooLong(texts: readonly string[], errors?: ErrorOptions): Promise<void>;
   decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
   streamDecoder(options?: DecodeOptions): StreamDecoder;
   close(): Promise<void>;
@@ -83,7 +95,7 @@ export async function openTemplate(
   config: Qwen2_5_VLConfig,
   options: TemplateOptions = {},
 ): Promise<Template> {
-  const tokenizer = readTokenizer(dir);
+  const tokenizer = readTokenizer(dir, config.text.vocabSize);
   const chat = readChatTemplate(dir, options.renderLimits);
   const processor = readImageProcessorConfig(dir, options);
   checkAgainstVision(processor, config.vision, dir);
@@ -108,12 +120,23 @@ export async function openTemplate(
     );
   };
 
-  const encode: Template['encode'] = async (messages, sources, { addGenerationPrompt = true, where } = {}) => {
+  const refuseFarTooLong: Template['refuseFarTooLong'] = async (texts, errors = {}) => {
+    const isLong = await isFarTooLong(texts, maxLength, (text) => tokenizer.encodeText(text).length);
+    if (isLong) throw farTooLong(maxLength, errors);
+  };
+
+  const encode: Template['encode'] = async (
+    messages,
+    sources,
+    { addGenerationPrompt = true, where, tooLongHint } = {},
+  ) => {
     checkMessages(messages, where);
     const conversation = withSystem(messages, options.system);
     const places = countImages(conversation);
     if (places !== sources.length) throw wrongCount(places, sources.length, where);
-    const guard = createGuard([...tokenizer.special.keys()], textsOf(conversation), chat.source);
+    const texts = textsOf(conversation);
+    await refuseFarTooLong(texts, { where, tooLongHint });
+    const guard = createGuard([...tokenizer.special.keys()], texts, chat.source);
     const rendered = await chat.render({
       ...variables,
       messages: protect(conversation, guard),
@@ -123,7 +146,7 @@ export async function openTemplate(
     const images = await Promise.all(sources.map(load));
     const pads = images.map(({ gridThw }) => visualTokens(gridThw, config.vision.spatialMergeSize));
     const ids = expand(tokenizer.encodeTrusted(rendered, guard.restore), config.imageTokenId, pads);
-    if (ids.length > maxLength) throw tooLong(ids.length, maxLength, pads, where);
+    if (ids.length > maxLength) throw tooLong(ids.length, maxLength, pads, { where, tooLongHint });
     const system = systemBlock(rendered);
     const systemIds = expand(tokenizer.encodeTrusted(system, guard.restore), config.imageTokenId, pads);
     return { text: guard.restore(rendered), ids, images, systemPrefix: systemIds.length };
@@ -135,6 +158,7 @@ export async function openTemplate(
     visionTokenIds: names.visionTokenIds,
     encode,
     encodeCompletion: (text) => concat([tokenizer.encodeText(text), Int32Array.of(names.endOfTurnId)]),
+    refuseFarTooLong,
     decode: tokenizer.decode,
     streamDecoder: tokenizer.streamDecoder,
     close: () => chat.close(),
@@ -282,14 +306,21 @@ function wrongCount(places: number, images: number, where: string | undefined): 
   });
 }
 
-function tooLong(length: number, limit: number, pads: readonly number[], where: string | undefined): SightlineError {
+function tooLong(
+  length: number,
+  limit: number,
+  pads: readonly number[],
+  { where, tooLongHint }: ErrorOptions,
+): SightlineError {
   const visual = pads.reduce((sum, count) => sum + count, 0);
   return new SightlineError(
     'E_PROMPT_TOO_LONG',
     `the prompt has ${length} tokens (${visual} of them visual), at most ${limit} are allowed`,
-    {
-      where,
-      hint: visual > length / 2 ? 'lower MAX_PIXELS, or raise the limit' : 'shorten the text, or raise the limit',
-    },
+    { where, hint: tooLongHint ?? (visual > length / 2 ? 'lower --max_pixels' : 'shorten the text') },
   );
+}
+
+function farTooLong(limit: number, { where, tooLongHint }: ErrorOptions): SightlineError {
+  const message = `the text has more than ${2 * limit} tokens, at most ${limit} are allowed`;
+  return new SightlineError('E_PROMPT_TOO_LONG', message, { where, hint: tooLongHint ?? 'shorten the text' });
 }

@@ -4,9 +4,17 @@
  */
 import { join } from 'node:path';
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
-import { isJsonObject, type JsonObject, readJsonFile, readJsonFileIfPresent } from '../checkpoint/json_file.ts';
+import {
+  describe,
+  isJsonObject,
+  type JsonObject,
+  readJsonFile,
+  readJsonFileIfPresent,
+  shownJson,
+} from '../checkpoint/json_file.ts';
 import { messageOf, SightlineError } from '../errors.ts';
 import { byteTable } from './byte_level.ts';
+import { checkSplitPatterns } from './split_pattern.ts';
 
 export interface DecodeOptions {
   /** Leave control tokens out; default false. */
@@ -37,19 +45,34 @@ export interface Tokenizer {
   streamDecoder(options?: DecodeOptions): StreamDecoder;
 }
 
+/** As many ids as an Int32Array can tell apart. */
+const MAX_VOCAB_SIZE = 2 ** 31;
+
 /**
  * Reads tokenizer.json and tokenizer_config.json of a checkpoint folder.
+ *
+ * @param vocabSize rows of the model's embedding: ids must be below it
  * Errors: E_FILE_MISSING, E_JSON_INVALID, E_TOKENIZER_INVALID, E_TOKENIZER_UNSUPPORTED.
  */
-export function readTokenizer(dir: string): Tokenizer {
+export function readTokenizer(dir: string, vocabSize = MAX_VOCAB_SIZE): Tokenizer {
   const path = join(dir, 'tokenizer.json');
   const config = readJsonFileIfPresent(join(dir, 'tokenizer_config.json')) ?? {};
-  return createTokenizer(readJsonFile(path), config, path);
+  return createTokenizer(readJsonFile(path), config, path, vocabSize);
 }
 
 /** The same from parsed files. */
-export function createTokenizer(json: JsonObject, config: JsonObject, where: string): Tokenizer {
+export function createTokenizer(
+  json: JsonObject,
+  config: JsonObject,
+  where: string,
+  vocabSize = MAX_VOCAB_SIZE,
+): Tokenizer {
+  checkSplitPatterns(json, where);
   const added = addedTokens(json, config, where);
+  checkIds([...vocabulary(json, where), ...added.map(({ content, id }): [string, number] => [content, id])], {
+    vocabSize,
+    where,
+  });
   const special = new Map(added.filter((token) => token.special).map(({ content, id }) => [content, id]));
   const plain = createPlain(json, config, added, where);
   const bytes = byteTable(json, where);
@@ -125,6 +148,32 @@ interface AddedToken {
   readonly special: boolean;
 }
 
+/** The tokens of the model itself, with what the file has as their ids. */
+function vocabulary({ model }: JsonObject, where: string): [string, unknown][] {
+  const vocab = isJsonObject(model) ? model.vocab : undefined;
+  if (!isJsonObject(vocab))
+    throw invalid(`model.vocab is ${describe(vocab)}, expected an object of ids by token`, where);
+  return Object.entries(vocab);
+}
+
+/** An id without a row in the embedding would be a fault of a graph, or wrap around and stand for another token. */
+function checkIds(
+  tokens: readonly (readonly [string, unknown])[],
+  { vocabSize, where }: { readonly vocabSize: number; readonly where: string },
+): void {
+  for (const [token, id] of tokens) {
+    if (Number.isInteger(id) && Number(id) >= 0 && Number(id) < vocabSize) continue;
+    throw new SightlineError(
+      'E_TOKENIZER_INVALID',
+      `token ${shownJson(token, 60)} has the id ${shownJson(id, 40)}, expected a whole number from 0 to ${vocabSize - 1}`,
+      {
+        where,
+        hint: 'vocab_size of config.json sets the limit; the files come from different checkpoints, fetch the folder again',
+      },
+    );
+  }
+}
+
 /** Added tokens of tokenizer.json, and those that only tokenizer_config.json has, as transformers merges them. */
 function addedTokens(json: JsonObject, config: JsonObject, where: string): AddedToken[] {
   const listed = Array.isArray(json.added_tokens) ? json.added_tokens : [];
@@ -146,7 +195,7 @@ function addedTokens(json: JsonObject, config: JsonObject, where: string): Added
       !Number.isInteger(entry.id) ||
       typeof entry.content !== 'string'
     ) {
-      throw invalid(`an added token is ${JSON.stringify(entry)?.slice(0, 80)}, expected an id and a content`, where);
+      throw invalid(`an added token is ${shownJson(entry, 80)}, expected an id and a content`, where);
     }
     if (entry.content === '') throw invalid(`added token ${entry.id} is empty`, where);
     const special = entry.special === true || named.has(entry.content);
@@ -157,7 +206,7 @@ function addedTokens(json: JsonObject, config: JsonObject, where: string): Added
     ) {
       throw new SightlineError(
         'E_TOKENIZER_UNSUPPORTED',
-        `special token ${entry.content} has lstrip, rstrip, single_word or normalized set`,
+        `special token ${shownJson(entry.content, 60)} has lstrip, rstrip, single_word or normalized set`,
         {
           where,
           hint: 'use the tokenizer files of a Qwen2.5-VL checkpoint',

@@ -7,10 +7,13 @@ import type { Row } from '../data/row.ts';
 import { SightlineError } from '../errors.ts';
 import { createRandom } from '../util/random.ts';
 import type { DataSummary } from './events.ts';
+import { createLeftOut, type LeftOutRow } from './left_out.ts';
 
 export interface RowSource {
   readonly length: number;
   row(index: number): Row;
+  /** Takes note of a row that cannot be read; there only where such rows are left out (`strict` false). */
+  readonly leaveOut?: ((row: Row, error: SightlineError) => void) | undefined;
 }
 
 export interface TrainingData {
@@ -51,6 +54,8 @@ export async function openTrainingData(
   const close = (): void => {
     for (const dataset of open) dataset.close();
   };
+  const leftOut = createLeftOut();
+  const leaveOut = strict ? undefined : leftOut.whileReading;
   const dropped: Record<string, number> = {};
   const drop = (reason: string, count: number): void => {
     if (count > 0) dropped[reason] = (dropped[reason] ?? 0) + count;
@@ -59,16 +64,21 @@ export async function openTrainingData(
     const dataset = await openDataset(specs, { strict });
     open.push(dataset);
     drop('cannot be read', dataset.droppedCount);
-    if (check === undefined) return dataset;
+    leftOut.atOpening(dataset.dropped, dataset.droppedCount);
     const kept: number[] = [];
+    const faults: LeftOutRow[] = [];
     for (let i = 0; i < dataset.length; i++) {
-      const fault = check(dataset.row(i));
+      const fault = check?.(dataset.row(i)) ?? null;
       if (fault === null) kept.push(i);
       else if (strict) throw fault.error;
-      else drop(fault.reason, 1);
+      else {
+        drop(fault.reason, 1);
+        faults.push({ where: fault.error.where ?? '', message: fault.error.message });
+      }
     }
+    leftOut.atOpening(faults, faults.length);
     if (kept.length === 0) throw noRows(specs, dropped);
-    return kept.length === dataset.length ? dataset : pick(dataset, kept);
+    return pick({ ...dataset, leaveOut }, kept);
   };
 
   try {
@@ -77,7 +87,7 @@ export async function openTrainingData(
     if (evaluation === null && args.splitDatasetRatio > 0) {
       [train, evaluation] = split(train, args.splitDatasetRatio, args.dataSeed);
     }
-    const summary = { rows: train.length, evalRows: evaluation?.length ?? 0, dropped };
+    const summary = { rows: train.length, evalRows: evaluation?.length ?? 0, dropped, leftOut: leftOut.told };
     return { train, evaluation, summary, close };
   } catch (error) {
     close();
@@ -88,7 +98,7 @@ export async function openTrainingData(
 // --- internal ---
 
 function pick(source: RowSource, indices: readonly number[]): RowSource {
-  return { length: indices.length, row: (i) => source.row(indices[i]!) };
+  return { length: indices.length, row: (i) => source.row(indices[i]!), leaveOut: source.leaveOut };
 }
 
 /** [the rest, the part set aside]: drawn at random from the seed, each in file order, none of them empty. */

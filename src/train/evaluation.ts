@@ -16,7 +16,7 @@ import { createAverages } from './journal.ts';
 import { attentionProbe, type Judged, type JudgeOptions, judge } from './judge.ts';
 import type { Policy } from './policy.ts';
 import { encodePrompt, type PromptOfRow } from './prompts.ts';
-import { allTooLong, encodeUnlessLong } from './reader.ts';
+import { encodeOrPass, noneUsable } from './reader.ts';
 import { samplingOf } from './sampling.ts';
 
 export interface EvaluationTools {
@@ -45,6 +45,7 @@ export async function evaluate(args: RlhfArguments, rows: RowSource, tools: Eval
     const { groups, completions } = await measuredRollout(prompts, sampling, sampler, probe);
     return { groups, measured: completions };
   };
+  const tolerance = { longRows: args.truncationStrategy, leaveOut: rows.leaveOut };
   // completions alone: the images of all rows would not fit into memory
   const completions: Completion[] = [];
   const logged = createAverages();
@@ -52,7 +53,7 @@ export async function evaluate(args: RlhfArguments, rows: RowSource, tools: Eval
   for (let first = 0; first < rows.length; first += promptsAtOnce) {
     const indices = Array.from({ length: Math.min(promptsAtOnce, rows.length - first) }, (_, i) => first + i);
     const encoded = await Promise.all(
-      indices.map((index) => encodeUnlessLong(rows.row(index), args.truncationStrategy, encodePrompt(template))),
+      indices.map((index) => encodeOrPass(rows.row(index), tolerance, encodePrompt(template))),
     );
     const prompts = encoded.filter((prompt) => prompt !== null);
     if (prompts.length === 0) continue;
@@ -63,7 +64,7 @@ export async function evaluate(args: RlhfArguments, rows: RowSource, tools: Eval
     // A reward logs means of its call; calls count by the completions they judged.
     for (const _ of part) logged.add(judged.metrics);
   }
-  if (completions.length === 0) throw allTooLong(rows.length, rows.row(0).where);
+  if (completions.length === 0) throw noneUsable(rows.length, rows.row(0).where, tolerance);
   const totals = judgedParts.flatMap((judged) => judged.totals);
   const named = judging.rewards.map(({ label }, k) => ({
     name: label,

@@ -25,6 +25,8 @@ export interface DataSummary {
   readonly evalRows: number;
   /** Rows left out, by reason. */
   readonly dropped: Readonly<Record<string, number>>;
+  /** What there is to say of single rows that are left out; grows while rows are read, and the journal tells it. */
+  readonly leftOut?: readonly string[];
 }
 
 /** Model and data are loaded; the first step comes next. */

@@ -8,6 +8,7 @@ import { SightlineError } from '../errors.ts';
 import type { Group } from '../models/qwen2_5_vl/groups.ts';
 import type { Template } from '../template/template.ts';
 import type { RowFault } from './data.ts';
+import { TOO_LONG_HINT } from './prompts.ts';
 
 export interface Example {
   /** file:line of its row. */
@@ -38,13 +39,15 @@ export function lacksAnswer({ messages, where }: Row): RowFault | null {
 export async function encodeExample(template: Template, row: Row, maxLength: number): Promise<Example> {
   const { prompt, response } = splitResponse(row.messages);
   if (response === null) throw new Error(`internal: ${row.where} has no answer`);
-  const { ids, images } = await template.encode(prompt, row.images, { where: row.where });
+  const errors = { where: row.where, tooLongHint: TOO_LONG_HINT };
+  const { ids, images } = await template.encode(prompt, row.images, errors);
+  await template.refuseFarTooLong([response], errors);
   const completion = template.encodeCompletion(response);
   const length = ids.length + completion.length;
   if (length > maxLength) {
     throw new SightlineError('E_PROMPT_TOO_LONG', `the row has ${length} tokens, at most ${maxLength} are allowed`, {
       where: row.where,
-      hint: 'raise --max_length, lower --max_pixels, or set --truncation_strategy delete to leave such rows out',
+      hint: TOO_LONG_HINT,
     });
   }
   return { where: row.where, group: { promptIds: ids, images, completions: [completion] }, tokens: completion.length };

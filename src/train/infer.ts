@@ -6,10 +6,11 @@ import { resolve } from 'node:path';
 import type { InferArguments } from '../arguments/resolve.ts';
 import type { ImageSource } from '../data/image_source.ts';
 import { type ContentPart, type Message, splitImageTags } from '../data/messages.ts';
+import { SightlineError } from '../errors.ts';
 import { createGenerator } from '../models/qwen2_5_vl/generation.ts';
 import { createRandom } from '../util/random.ts';
 import { openPolicy, policyOptions } from './policy.ts';
-import { stopsAndBans } from './sampling.ts';
+import { checkCompletionLength, stopsAndBans } from './sampling.ts';
 
 export interface Chat {
   /**
@@ -26,6 +27,7 @@ export interface Chat {
 export async function openChat(args: InferArguments, { signal }: { readonly signal: AbortSignal }): Promise<Chat> {
   const policy = await openPolicy(policyOptions(args, false));
   const { template, model } = policy;
+  checkCompletionLength('max_new_tokens', args.maxNewTokens, policy);
   const generator = createGenerator(model);
   const random = createRandom(args.seed);
   let messages: readonly Message[] = [];
@@ -34,10 +36,10 @@ export async function openChat(args: InferArguments, { signal }: { readonly sign
 
   return {
     async ask(question, paths, onText) {
-      const added = paths.map((path): ImageSource => ({ kind: 'path', path: resolve(path), where: '--image' }));
+      const added = paths.map((path): ImageSource => ({ kind: 'path', path: resolve(path), where: '--image, /image' }));
       const asked: Message[] = [...messages, { role: 'user', content: contentOf(question, paths.length) }];
       const shown = [...images, ...added];
-      const prompt = await template.encode(asked, shown, { where: 'the conversation' });
+      const prompt = await template.encode(asked, shown, { where: 'the conversation' }).catch(withOwnHint);
       const decoder = template.streamDecoder({ skipSpecialTokens: true });
       let answer = '';
       const show = (piece: string): void => {
@@ -73,6 +75,13 @@ export async function openChat(args: InferArguments, { signal }: { readonly sign
 }
 
 // --- internal ---
+
+/** The paths of a conversation start elsewhere than those of a dataset. */
+function withOwnHint(error: unknown): never {
+  if (!(error instanceof SightlineError) || error.code !== 'E_IMAGE_MISSING') throw error;
+  const hint = 'check the path; a relative one starts from the folder that sightline was started in';
+  throw new SightlineError(error.code, error.message, { where: error.where, hint, cause: error.cause });
+}
 
 function contentOf(question: string, images: number): string | ContentPart[] {
   const tagged = splitImageTags(question);

@@ -26,6 +26,15 @@ export function createJournal({ emit: tell }: Pick<RunContext, 'emit'>): Journal
   let evalBefore: Metrics | null = null;
   let lastEvaluation: { step: number; metrics: Metrics } | null = null;
 
+  let leftOut: readonly string[] = [];
+  let leftOutTold = 0;
+  /** Rows left out since the last event. */
+  const tellLeftOut = async (): Promise<void> => {
+    const texts = leftOut.slice(leftOutTold);
+    leftOutTold = leftOut.length;
+    for (const text of texts) await tell({ type: 'notice', level: 'warn', text });
+  };
+
   const emit = async (event: TrainEvent): Promise<void> => {
     if (event.type === 'log') {
       firstLog ??= event.metrics;
@@ -38,7 +47,12 @@ export function createJournal({ emit: tell }: Pick<RunContext, 'emit'>): Journal
       const named = Object.entries(event.metrics).map(([name, value]) => [`eval_${name}`, value]);
       history.push({ ...Object.fromEntries(named), epoch: event.epoch, step: event.step });
     }
+    if (event.type !== 'start') await tellLeftOut();
     await tell(event);
+    if (event.type === 'start') {
+      leftOut = event.data.leftOut ?? [];
+      await tellLeftOut();
+    }
   };
 
   return {

@@ -4,7 +4,7 @@
  */
 import { type Checkpoint, openCheckpoint } from '../checkpoint/open.ts';
 import type { Qwen2_5_VLConfig } from '../models/qwen2_5_vl/config.ts';
-import { readConfig } from '../models/qwen2_5_vl/config.ts';
+import { ARCHITECTURE, readConfig } from '../models/qwen2_5_vl/config.ts';
 import { createModel, type Qwen2_5_VLModel } from '../models/qwen2_5_vl/model.ts';
 import {
   loadParameters,
@@ -89,7 +89,7 @@ export async function openPolicy(options: PolicyOptions): Promise<Policy> {
       parameters,
       template,
       source,
-      summary: summaryOf(dir, config, parameters),
+      summary: summaryOf(dir, parameters),
       async close() {
         source.close();
         await Promise.all([template.close(), model.release()]);
@@ -145,12 +145,10 @@ function without<T>(tensors: ReadonlyMap<string, T>, names: readonly string[]): 
   return left;
 }
 
-function summaryOf(dir: string, config: Qwen2_5_VLConfig, parameters: Parameters): ModelSummary {
-  const { architectures } = config.raw;
-  const named: unknown = Array.isArray(architectures) ? architectures[0] : undefined;
+function summaryOf(dir: string, parameters: Parameters): ModelSummary {
   return {
     dir,
-    architecture: typeof named === 'string' ? named : 'Qwen2_5_VLForConditionalGeneration',
+    architecture: ARCHITECTURE,
     parameters: countOf(parameters, parameters.names),
     trainable: countOf(parameters, parameters.trained),
   };

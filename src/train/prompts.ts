@@ -18,6 +18,13 @@ export interface PromptOfRow {
 export function encodePrompt(template: Template): (row: Row) => Promise<PromptOfRow> {
   return async (row) => ({
     row,
-    prompt: await template.encode(splitResponse(row.messages).prompt, row.images, { where: row.where }),
+    prompt: await template.encode(splitResponse(row.messages).prompt, row.images, {
+      where: row.where,
+      tooLongHint: TOO_LONG_HINT,
+    }),
   });
 }
+
+/** What can be done about a row of a training run that is too long. */
+export const TOO_LONG_HINT =
+  'raise --max_length, lower --max_pixels, or set --truncation_strategy delete to leave such rows out';

@@ -1,24 +1,32 @@
 /**
- * Rows in the sampler's order, encoded; rows that are too long end the run, or are passed over and counted.
+ * Rows in the sampler's order, encoded; rows that are too long, or cannot be read, end the run or are passed over.
  * Knows rows by number; what an encoded row is, is the caller's business.
  */
 import type { Row } from '../data/row.ts';
 import type { Sampler } from '../data/sampler.ts';
 import { SightlineError } from '../errors.ts';
 import type { RowSource } from './data.ts';
+import { isImageFault } from './left_out.ts';
 
 export interface Reader<Encoded> {
   /** The next rows; rows that are passed over are replaced by those after them. */
   next(count: number): Promise<Encoded[]>;
-  /** Rows passed over so far. */
+  /** Rows passed over so far because they are too long; of those that cannot be read, the source takes note. */
   readonly passedOver: number;
 }
 
 /** What a row longer than the limit does: `--truncation_strategy`. */
 export type LongRows = 'raise' | 'delete';
 
+/** Which rows are passed over. */
+export interface Tolerance {
+  readonly longRows: LongRows;
+  /** Takes note of a row whose image cannot be read; without it such a row ends the run. */
+  readonly leaveOut?: RowSource['leaveOut'];
+}
+
 /**
- * @throws SightlineError (from `next`) what `encode` throws; E_DATASET_EMPTY if every row is too long
+ * @throws SightlineError (from `next`) what `encode` throws; E_DATASET_EMPTY if every row is passed over
  */
 export function createReader<Encoded>(
   source: RowSource,
@@ -27,19 +35,32 @@ export function createReader<Encoded>(
   encode: (row: Row) => Promise<Encoded>,
 ): Reader<Encoded> {
   let passedOver = 0;
+  let leftOut = 0;
   let keptAny = false;
+  const { leaveOut } = source;
+  const tolerance: Tolerance = {
+    longRows,
+    leaveOut:
+      leaveOut &&
+      ((row, error) => {
+        leftOut++;
+        leaveOut(row, error);
+      }),
+  };
   return {
     async next(count) {
       const taken: Encoded[] = [];
       while (taken.length < count) {
         const rows = Array.from({ length: count - taken.length }, () => source.row(sampler.next()));
-        const encoded = await Promise.all(rows.map((row) => encodeUnlessLong(row, longRows, encode)));
+        const before = leftOut;
+        const encoded = await Promise.all(rows.map((row) => encodeOrPass(row, tolerance, encode)));
         const kept = encoded.filter((row) => row !== null);
         taken.push(...kept);
-        passedOver += rows.length - kept.length;
+        passedOver += rows.length - kept.length - (leftOut - before);
         keptAny ||= kept.length > 0;
         // The first epoch has shown every row.
-        if (!keptAny && passedOver >= source.length) throw allTooLong(source.length, rows[0]!.where);
+        if (!keptAny && passedOver + leftOut >= source.length)
+          throw noneUsable(source.length, rows[0]!.where, tolerance);
       }
       return taken;
     },
@@ -49,25 +70,29 @@ export function createReader<Encoded>(
   };
 }
 
-/** An encoded row, or null if it is too long and such rows are to be left out. */
-export async function encodeUnlessLong<Encoded>(
+/** An encoded row, or null if it is passed over. */
+export async function encodeOrPass<Encoded>(
   row: Row,
-  longRows: LongRows,
+  { longRows, leaveOut }: Tolerance,
   encode: (row: Row) => Promise<Encoded>,
 ): Promise<Encoded | null> {
   try {
     return await encode(row);
   } catch (error) {
-    if (longRows === 'delete' && error instanceof SightlineError && error.code === 'E_PROMPT_TOO_LONG') return null;
-    throw error;
+    if (!(error instanceof SightlineError)) throw error;
+    if (longRows === 'delete' && error.code === 'E_PROMPT_TOO_LONG') return null;
+    if (leaveOut === undefined || !isImageFault(error)) throw error;
+    leaveOut(row, error);
+    return null;
   }
 }
 
-/** What ends a run of which every row that was tried is too long. */
-export function allTooLong(tried: number, where: string, rows = tried): SightlineError {
+/** What ends a run of which every row that was tried is passed over. */
+export function noneUsable(tried: number, where: string, { leaveOut }: Tolerance, rows = tried): SightlineError {
   const which = tried === rows ? `all ${rows} rows` : `all of the ${tried} rows tried, of ${rows},`;
-  return new SightlineError('E_DATASET_EMPTY', `${which} are longer than the limit`, {
+  const images = leaveOut === undefined ? '' : ', or have images that cannot be read';
+  return new SightlineError('E_DATASET_EMPTY', `${which} are longer than the limit${images}`, {
     where,
-    hint: 'raise --max_length, or lower --max_pixels',
+    hint: `raise --max_length, or lower --max_pixels${images === '' ? '' : '; set --strict true to see the first fault'}`,
   });
 }

@@ -13,7 +13,7 @@ import { type Collector, collect, type Experience } from './experience.ts';
 import { growthOfImages, type RowImages } from './kept_images.ts';
 import { learn } from './learn.ts';
 import { encodePrompt, type PromptOfRow } from './prompts.ts';
-import { allTooLong, createReader, encodeUnlessLong } from './reader.ts';
+import { createReader, encodeOrPass, noneUsable } from './reader.ts';
 import type { Updater } from './update.ts';
 
 /** Rows whose prompts are looked at, spread over the data. */
@@ -67,6 +67,7 @@ export async function rehearse(
   const evaluates = data.evaluation !== null && (args.evalOnStart || args.evalStrategy !== 'no');
   if (evaluates) await rehearseEvaluation(data.evaluation!, collector);
 
+  for (const text of data.summary.leftOut ?? []) await journal.notice('warn', text);
   const measured = process.resourceUsage().maxRSS * 1024;
   const rows = Math.min(promptsOfRun(plan, totalSteps), data.train.length) + (evaluates ? data.evaluation!.length : 0);
   const features = [policy, ...(reference === null ? [] : [reference])].map(({ model }) => model.images);
@@ -101,19 +102,20 @@ async function look(
   { args, policy }: Collector,
 ): Promise<{ longest: PromptOfRow[]; images: RowImages }> {
   const encode = encodePrompt(policy.template);
+  const tolerance = { longRows: args.truncationStrategy, leaveOut: rows.leaveOut };
   const tried = Math.min(rows.length, ROWS_TRIED);
   const prompts: PromptOfRow[] = [];
   const patches = new Map<string, number>();
   for (let i = 0; i < tried; i++) {
     const row = rows.row(Math.floor((i * rows.length) / tried));
-    const encoded = await encodeUnlessLong(row, args.truncationStrategy, encode);
+    const encoded = await encodeOrPass(row, tolerance, encode);
     if (encoded === null) continue;
     for (const { hash, gridThw } of encoded.prompt.images) patches.set(hash, gridThw[0] * gridThw[1] * gridThw[2]);
     prompts.push(encoded);
     prompts.sort((a, b) => b.prompt.ids.length - a.prompt.ids.length);
     prompts.length = Math.min(prompts.length, count);
   }
-  if (prompts.length === 0) throw allTooLong(tried, rows.row(0).where, rows.length);
+  if (prompts.length === 0) throw noneUsable(tried, rows.row(0).where, tolerance, rows.length);
   return {
     longest: Array.from({ length: count }, (_, i) => prompts[i % prompts.length]!),
     images: { rows: tried, patches: [...patches.values()].reduce((sum, value) => sum + value, 0) },

@@ -2,6 +2,7 @@
  * How a run samples: the flags' settings, where completions stop, and what must never be sampled.
  */
 import type { RlhfArguments } from '../arguments/resolve.ts';
+import { SightlineError } from '../errors.ts';
 import type { Sampling } from '../grpo/rollout.ts';
 import type { Policy } from './policy.ts';
 
@@ -10,9 +11,25 @@ type SamplingArguments = Pick<
   'numGenerations' | 'maxCompletionLength' | 'temperature' | 'topP' | 'topK'
 >;
 
+/** Error: E_COMPLETION_LENGTH. */
 export function samplingOf(args: SamplingArguments, policy: Policy): Sampling {
   const { numGenerations, maxCompletionLength, temperature, topP, topK } = args;
+  checkCompletionLength('max_completion_length', maxCompletionLength, policy);
   return { numGenerations, maxCompletionLength, temperature, topP, topK, ...stopsAndBans(policy) };
+}
+
+/**
+ * Refuses completions that are longer than all the model has positions for: what they need is allocated before a token
+ * is sampled. Error: E_COMPLETION_LENGTH.
+ */
+export function checkCompletionLength(flag: string, length: number, { config }: Pick<Policy, 'config'>): void {
+  const positions = config.text.maxPositionEmbeddings;
+  if (length <= positions) return;
+  throw new SightlineError(
+    'E_COMPLETION_LENGTH',
+    `${flag} is ${length}, but the model has ${positions} positions (max_position_embeddings of its config.json)`,
+    { where: `--${flag}`, hint: `set --${flag} to at most ${positions}, less what prompts take` },
+  );
 }
 
 /** Ids that end a completion, and ids that are never sampled: vision tokens, and rows of the table that no token has. */

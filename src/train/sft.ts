@@ -17,7 +17,7 @@ import { createAverages, createJournal, type Journal } from './journal.ts';
 import { saveUnfinished } from './last_save.ts';
 import { isDue, isLogDue, stepsOfRun } from './length.ts';
 import { openPolicy, type Policy, policyOptions } from './policy.ts';
-import { createReader, encodeUnlessLong } from './reader.ts';
+import { createReader, encodeOrPass } from './reader.ts';
 import { saveAmid } from './save_amid.ts';
 import { createUpdater, type Updater } from './update.ts';
 import { updateOptions } from './update_options.ts';
@@ -185,9 +185,10 @@ async function* evaluationBatches(
   { perDeviceEvalBatchSize: size, truncationStrategy }: SftArguments,
   encode: (row: Row) => Promise<Example>,
 ): AsyncGenerator<Example[]> {
+  const tolerance = { longRows: truncationStrategy, leaveOut: rows.leaveOut };
   for (let from = 0; from < rows.length; from += size) {
     const batch = Array.from({ length: Math.min(size, rows.length - from) }, (_, i) => rows.row(from + i));
-    const encoded = await Promise.all(batch.map((row) => encodeUnlessLong(row, truncationStrategy, encode)));
+    const encoded = await Promise.all(batch.map((row) => encodeOrPass(row, tolerance, encode)));
     const kept = encoded.filter((example) => example !== null);
     if (kept.length > 0) yield kept;
   }

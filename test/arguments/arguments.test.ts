@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -276,6 +277,25 @@ describe('bad input', () => {
     ['a choice of later', ['--train_type', 'lora'], 'at: --tuner_type', 'LoRA comes with a later version'],
     ['another algorithm', ['--rlhf_type', 'dpo'], 'at: --rlhf_type', 'use --rlhf_type grpo'],
     ['one completion', ['--num_generations', '1'], 'at: --num_generations', 'of at least 2, got 1'],
+    [
+      'a group without end',
+      ['--num_generations', '1000000000'],
+      'at: --num_generations',
+      'at most 65536, got 1000000000',
+    ],
+    [
+      'a batch without end',
+      ['--gradient_accumulation_steps', '1000000000'],
+      'at: --gradient_accumulation_steps',
+      '65536',
+    ],
+    ['an evaluation without end', ['--num_generations_eval', '1000000000'], 'at: --num_generations_eval', '65536'],
+    [
+      'a rollout without end',
+      ['--per_device_train_batch_size', '65536', '--steps_per_generation', '2'],
+      'at: --generation_batch_size',
+      '131072 completions are sampled at once',
+    ],
     ['batch and group', ['--num_generations', '3'], 'at: --num_generations', '8 completions are sampled at once'],
     [
       'two sizes',
@@ -344,4 +364,17 @@ test('what changed is what was given and is not the default', () => {
     per_device_train_batch_size: 8,
     beta: 0,
   });
+});
+
+test.skipIf(process.platform === 'win32')('a file that is none is told as what it is', () => {
+  const pipe = join(folder, 'pipe.png');
+  execFileSync('mkfifo', [pipe]);
+  for (const [path, kind] of [
+    [pipe, 'is not a regular file'],
+    [folder, 'is a folder'],
+    [join(folder, 'nowhere.png'), 'no such file'],
+  ] as const) {
+    const reading = () => readInferArguments(['--model', folder, '--image', path], {});
+    expect(reading).toThrow(expect.objectContaining({ code: 'E_ARGUMENTS', message: `${kind}: ${path}` }));
+  }
 });

@@ -130,6 +130,25 @@ test('the first value that is not finite is found', () => {
   expect(firstNonFinite('F16', narrowed('F16', Float32Array.of(1, 1e5)))).toBe(1);
 });
 
+test('what is not finite is found in arrays of every length, at every place, wherever they begin', () => {
+  for (const dtype of ['F32', 'F16', 'BF16'] as const) {
+    const largest = narrowed(dtype, Float32Array.of(dtype === 'F16' ? -65504 : -3.3e38))[0]!;
+    const infinite = narrowed(dtype, Float32Array.of(Number.POSITIVE_INFINITY))[0]!;
+    const room = allocateWords(dtype, 16);
+    for (let begin = 0; begin < 3; begin++) {
+      for (let length = 0; length < 12; length++) {
+        const words = room.subarray(begin, begin + length);
+        for (let at = -1; at < length; at++) {
+          room.fill(infinite); // around it, which must not count
+          words.fill(largest);
+          if (at >= 0) words[at] = infinite;
+          expect(firstNonFinite(dtype, words)).toBe(at);
+        }
+      }
+    }
+  }
+});
+
 test('lengths that differ are our bug', () => {
   expect(() => widen('BF16', new Uint16Array(2), new Float32Array(3))).toThrow(/^internal:/);
   expect(() => narrow('BF16', new Float32Array(3), new Uint16Array(2))).toThrow(/^internal:/);

@@ -23,6 +23,24 @@ test.each([
   expect(error.where).toBe(path);
 });
 
+test('what is broken is told with its place, and what to do', async () => {
+  const told = async (content: string | Uint8Array): Promise<string[]> => {
+    const { message, hint } = await refusal(() => readJsonFile(join(folderOf({ x: content }), 'x')));
+    return [message, hint ?? 'nothing'];
+  };
+  expect(await told('{\n  "a": 1,\n  b: 2\n}')).toEqual([
+    'not valid JSON: "b: 2" is not expected at line 3, column 3',
+    'correct the text there or just before it; if the file was fetched, it may be damaged: fetch it again',
+  ]);
+  expect(await told('{"a":\n')).toEqual([
+    'not valid JSON: the text ends at line 2, column 1',
+    'the file may be cut off: complete it, or fetch it again',
+  ]);
+  expect((await told(Uint8Array.of(0x7b, 0xff, 0x7d)))[1]).toMatch(/save the file as UTF-8/);
+  expect((await told('[1]'))[1]).toBe('the file holds one object: {"name": value, ...}');
+  expect((await told('{\u001b[31m\u009b1m}'))[0]).toMatch('"\\u001b[31m\\u009b1m}" is not expected at line 1');
+});
+
 test('too large, missing, a folder, a pipe', async () => {
   const dir = folderOf({ x: '{"a": 1}' });
   expect(shown(await refusal(() => readJsonFile(join(dir, 'x'), 5)))).toMatch(/has 8 bytes, at most 5/);

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openCheckpoint } from '../../src/checkpoint/open.ts';
+import { loadParameters, streamParameters } from '../../src/models/qwen2_5_vl/parameters.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
 import { floatsFile, folderOf, refusal, safetensorsBytes, scratch, shown } from './scratch.ts';
 
@@ -51,6 +52,51 @@ describe.each(goldenCheckpoints())('golden checkpoint $name', ({ model }) => {
       expect(Buffer.compare(Buffer.from(values.buffer), Buffer.from(expected.values.buffer)), name).toBe(0);
       expect(checkpoint.readRaw(name).length).toBe(stored.end - stored.begin);
     }
+    checkpoint.close();
+  });
+});
+
+describe('weights that are no numbers are refused where they are read', () => {
+  test.each([
+    ['F32', 4, [0x7fc00000, 0xff800000], 'NaN'],
+    ['F32', 4, [0xff800000, 0x7fc00000], '-Infinity'],
+    ['BF16', 2, [0x7f80, 0x7fc0], 'Infinity'],
+    ['F16', 2, [0x7e00, 0x7c00], 'NaN'],
+  ] as const)('%s', async (dtype, width, bad, value) => {
+    const words = width === 4 ? new Uint32Array(6) : new Uint16Array(6);
+    words.set(bad, 3);
+    const header = JSON.stringify({ 'model.a': { dtype, shape: [2, 3], data_offsets: [0, 6 * width] } });
+    const dir = folderOf({ 'model.safetensors': safetensorsBytes(header, new Uint8Array(words.buffer)) });
+    const checkpoint = openCheckpoint(dir);
+    expect(checkpoint.readRaw('model.a').length).toBe(6 * width);
+    checkpoint.readInto('model.a', new Float32Array(3));
+    const calls = [
+      () => checkpoint.read('model.a'),
+      () => checkpoint.readInto('model.a', new Float32Array(3), 2),
+      () => loadParameters(checkpoint, () => false),
+      () => streamParameters(checkpoint),
+    ];
+    for (const call of calls) {
+      const error = await refusal(call);
+      expect(error).toMatchObject({
+        code: 'E_WEIGHT_NOT_FINITE',
+        exitCode: 2,
+        where: join(dir, 'model.safetensors'),
+        message: `tensor "model.a" holds ${value} at element 3, expected finite numbers`,
+      });
+    }
+    checkpoint.close();
+  });
+
+  test('a streamed one when its layer runs', async () => {
+    const name = 'model.layers.1.mlp.up_proj.weight';
+    const header = JSON.stringify({ [name]: { dtype: 'F32', shape: [2], data_offsets: [0, 8] } });
+    const words = Uint32Array.of(0, 0x7fc00000);
+    const checkpoint = openCheckpoint(
+      folderOf({ 'model.safetensors': safetensorsBytes(header, new Uint8Array(words.buffer)) }),
+    );
+    const streamed = await streamParameters(checkpoint);
+    expect(await refusal(() => streamed.value(name))).toMatchObject({ code: 'E_WEIGHT_NOT_FINITE' });
     checkpoint.close();
   });
 });

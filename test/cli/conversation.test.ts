@@ -43,3 +43,26 @@ test('questions, images, a question that fails, a fresh start and the end', asyn
   expect(text.stdout).toBe('an answer\n'.repeat(4));
   expect(text.stderr).toBe('error: broken image\nnote: the question and its images were left out; add images again\n');
 });
+
+test('commands, and what only looks like one', async () => {
+  const asked: unknown[] = [];
+  const chat: Chat = {
+    async ask(question, images) {
+      asked.push([question, [...images]]);
+      return '';
+    },
+    clear: () => asked.push('clear'),
+    close: async () => undefined,
+  };
+  const input = ['/help', '/foo bar', '/image', '/IMAGE  a.png', '/usr/bin is what?', '/ is a slash', '/quit', 'more'];
+  const { io, text } = pretendIo({ input: `${input.join('\n')}\n` });
+  await converse(chat, [], io);
+  expect(asked).toEqual([
+    ['/usr/bin is what?', ['a.png']],
+    ['/ is a slash', []],
+  ]);
+  expect(text.stdout).toContain('/exit or /quit leaves.\n');
+  expect(text.stderr).toBe(
+    'note: there is no command /foo; /help lists them\nnote: /image wants the path of a file: /image FILE\n',
+  );
+});

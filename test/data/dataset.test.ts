@@ -122,6 +122,20 @@ describe('faults name file and line', () => {
     expect((await openDataset([path], { checkImages: false })).length).toBe(2);
   });
 
+  test('an image that is none is found when the dataset is opened, the first one of the file', async () => {
+    writeFileSync(join(dir, 'text.png'), 'no image');
+    const images = ['text.png', 'nowhere.png'];
+    const path = file([good, ...images.map((image) => row('<image>?', { images: [image] }))].join('\n'));
+    await expect(openDataset([path])).rejects.toMatchObject({ code: 'E_IMAGE_FORMAT', where: `${path}:2` });
+    const lenient = await openDataset([path], { strict: false });
+    expect(lenient.dropped.map(({ where, code }) => [where, code])).toEqual([
+      [`${path}:2`, 'E_IMAGE_FORMAT'],
+      [`${path}:3`, 'E_IMAGE_MISSING'],
+    ]);
+    // rows after the last one that is asked for are nobody's fault
+    expect((await openDataset([`${path}#1`])).length).toBe(1);
+  });
+
   test('strict: false drops and counts', async () => {
     const path = file([row('a'), 'oops', row('<image>'), row('b')].join('\n'));
     const dataset = await openDataset([path], { strict: false });

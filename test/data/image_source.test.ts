@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { checkImageSource, parseImageSource, readImageBytes } from '../../src/data/image_source.ts';
+import { describe as describeValue } from '../../src/checkpoint/json_file.ts';
+import { checkImageSource } from '../../src/data/image_check.ts';
+import { parseImageSource, readImageBytes } from '../../src/data/image_source.ts';
 
 const PNG = Buffer.from(
   'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==',
@@ -57,6 +59,17 @@ describe('bad sources name the row', () => {
     expect(() => parseImageSource(value, dir, where)).toThrow(expect.objectContaining({ code, where }));
   });
 
+  test('objects in objects without end', () => {
+    const nested = (levels: number) => JSON.parse(`${'{"image":'.repeat(levels)}"a.png"${'}'.repeat(levels)}`);
+    expect(parseImageSource(nested(2), dir, where)).toMatchObject({ path: join(dir, 'a.png') });
+    for (const levels of [3, 20_000]) {
+      expect(() => parseImageSource(nested(levels), dir, where)).toThrow(
+        expect.objectContaining({ code: 'E_IMAGE_SOURCE', where }),
+      );
+    }
+    expect(describeValue(nested(20_000))).toBe('an object ...');
+  });
+
   test.each([
     ['missing.png', 'E_IMAGE_MISSING'],
     ['a.png/b.png', 'E_IMAGE_MISSING'],
@@ -81,6 +94,7 @@ describe('bad sources name the row', () => {
       execFileSync('mkfifo', [join(dir, 'pipe.png')]);
       const source = parseImageSource('pipe.png', dir, where);
       await expect(readImageBytes(source)).rejects.toMatchObject({ code: 'E_IMAGE_UNREADABLE', where });
+      await expect(checkImageSource(source)).rejects.toMatchObject({ code: 'E_IMAGE_UNREADABLE', where });
     },
     5000,
   );

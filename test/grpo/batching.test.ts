@@ -57,6 +57,10 @@ describe('planBatches', () => {
     ['no iterations', { numIterations: 0 }, 'num_iterations is 0'],
     ['rollout not made of micro-batches', { generationBatchSize: 12 }, 'expected a multiple of per_device'],
     ['contradiction', { generationBatchSize: 16, stepsPerGeneration: 4 }, 'generation_batch_size is 16, but'],
+    ['a group without end', { numGenerations: 1e9 }, 'num_generations is 1000000000, expected at most 65536'],
+    ['steps without end', { gradientAccumulationSteps: 1e9 }, 'gradient_accumulation_steps is 1000000000'],
+    ['passes without end', { numIterations: 1e9 }, 'num_iterations is 1000000000, expected at most'],
+    ['a rollout without end', { perDeviceTrainBatchSize: 65536 }, 'a rollout has 131072 completions'],
     ['no slices', { stepsPerGeneration: 0 }, 'steps_per_generation is 0'],
   ])('refuses: %s', (_title, over, message) => {
     const act = (): unknown => planBatches({ ...base, ...over });

@@ -1,11 +1,21 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, truncateSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test, vi } from 'vitest';
 import { createChatTemplate, readChatTemplate } from '../../src/template/chat_template.ts';
 
 const variables = { messages: [{ role: 'user', content: 'hello' }], add_generation_prompt: true };
 const limits = { deadlineMs: 1500, memoryMb: 48 };
+
+/** Of this process, but for the one that lists them. */
+const childrenOf = (parent: number): number[] =>
+  execFileSync('ps', ['-o', 'pid=,comm=', '--ppid', `${parent}`], { encoding: 'utf8' })
+    .split('\n')
+    .filter((line) => line.trim() !== '' && !/ ps$/.test(line) && !line.includes('defunct'))
+    .map((line) => Number.parseInt(line, 10));
 
 describe('where a template is found', () => {
   const folder = (files: Record<string, string>): string => {
@@ -26,6 +36,23 @@ describe('where a template is found', () => {
       { name: 'default', template: 'D' },
     ];
     expect(readChatTemplate(folder({ 'tokenizer_config.json': json(named) })).source).toBe('D');
+  });
+
+  test('a file too large for a template is not read', () => {
+    const dir = folder({ 'chat_template.jinja': '' });
+    truncateSync(join(dir, 'chat_template.jinja'), 3 * 2 ** 30); // sparse
+    expect(() => readChatTemplate(dir)).toThrow(
+      expect.objectContaining({ code: 'E_FILE_UNREADABLE', where: join(dir, 'chat_template.jinja') }),
+    );
+    const long = 'x'.repeat(1_000_001);
+    for (const [name, text] of [
+      ['chat_template.jinja', long],
+      ['tokenizer_config.json', json(long)],
+    ] as const) {
+      expect(() => readChatTemplate(folder({ [name]: text }))).toThrow(
+        expect.objectContaining({ code: 'E_TEMPLATE_LIMIT' }),
+      );
+    }
   });
 
   test('none at all', () => {
@@ -63,6 +90,12 @@ describe('hostile templates end in an error or in nothing, and the process lives
 
   test.each([
     ['range(1e9)', '{% for i in range(1000000000) %}{% endfor %}', 'E_TEMPLATE_LIMIT'],
+    ['a range backwards', '{% for i in range(0, -1000000000, -1) %}{% endfor %}', 'E_TEMPLATE_LIMIT'],
+    [
+      'a list that doubles',
+      '{% set ns = namespace(s=[1]) %}{% for i in range(99) %}{% set ns.s = ns.s + ns.s %}{% endfor %}',
+      'E_TEMPLATE_LIMIT',
+    ],
     [
       'nested loops',
       '{% for a in range(9999) %}{% for b in range(9999) %}{{ a * b }}{% endfor %}{% endfor %}',
@@ -94,7 +127,8 @@ describe('hostile templates end in an error or in nothing, and the process lives
   });
 
   test('after a deadline the next conversation is rendered by a new worker', async () => {
-    const source = '{% if messages[0].content == "slow" %}{% for i in range(100000000) %}{% endfor %}{% endif %}ok';
+    const loop = '{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}';
+    const source = `{% if messages[0].content == "slow" %}${loop}{% endif %}ok`;
     const template = createChatTemplate(source, 'test', limits);
     const results = await Promise.allSettled([
       template.render({ messages: [{ content: 'slow' }] }),
@@ -104,9 +138,67 @@ describe('hostile templates end in an error or in nothing, and the process lives
     await template.close();
   });
 
+  test('a long range() is refused before it is made, and the process goes on', async () => {
+    const template = createChatTemplate('{% for i in range(messages[0].content) %}{{ i }},{% endfor %}', 'test');
+    const count = (content: number) => template.render({ messages: [{ content }] });
+    expect(await count(3)).toBe('0,1,2,');
+    await expect(count(1e9)).rejects.toThrow(
+      'the chat template asks range() for 1000000000 numbers, at most 100000 are given',
+    );
+    expect(await count(2)).toBe('0,1,');
+    await template.close();
+  });
+
+  test('a process that has nothing else to do waits for the error', () => {
+    const program = `
+      const { createJiti } = require(${JSON.stringify(createRequire(import.meta.url).resolve('jiti'))});
+      const file = ${JSON.stringify(fileURLToPath(new URL('../../src/template/chat_template.ts', import.meta.url)))};
+      createJiti(file, { fsCache: false }).import(file).then(async ({ createChatTemplate }) => {
+        const loop = '{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}';
+        const ends = (source) => createChatTemplate(source, 'test', { deadlineMs: 500 }).render({});
+        await ends(loop).catch(({ code }) => console.log(code));
+        console.log(await ends('idle processes do not keep it'));
+      });`;
+    const options = { encoding: 'utf8', timeout: 30_000 } as const;
+    expect(execFileSync(process.execPath, ['-e', program], options)).toBe(
+      'E_TEMPLATE_LIMIT\nidle processes do not keep it\n',
+    );
+  });
+
+  test('range() counts as Python does', async () => {
+    const template = createChatTemplate(
+      '{{ range(2, 9, 3) | join(",") }};{{ range(5, 0, -2) | join(",") }};{{ range(3, 1) | length }}',
+      'test',
+    );
+    expect(await template.render(variables)).toBe('2,5,8;5,3,1;0');
+    await template.close();
+  });
+
+  test('an interrupt that its process gets too does not end it, and another takes its place where it is killed', async () => {
+    const template = createChatTemplate('{{ messages[0].content }}', 'test');
+    const render = (content: string) => template.render({ messages: [{ content }] });
+    const before = childrenOf(process.pid);
+    expect(await render('a')).toBe('a');
+    const [child] = childrenOf(process.pid).filter((pid) => !before.includes(pid));
+    process.kill(child!, 'SIGINT');
+    expect(await render('b')).toBe('b');
+    expect(childrenOf(process.pid)).toContain(child);
+    process.kill(child!, 'SIGKILL');
+    await vi.waitFor(() => expect(childrenOf(process.pid)).not.toContain(child));
+    expect(await render('c')).toBe('c');
+    await template.close();
+  });
+
   test("the template's own words in an error", async () => {
     const template = createChatTemplate("{{ raise_exception('roles must alternate') }}", 'test');
     await expect(template.render(variables)).rejects.toThrow('roles must alternate');
+    await template.close();
+  });
+
+  test('escape sequences in them are quoted', async () => {
+    const template = createChatTemplate('{{ raise_exception(messages[0].content) }}', 'test');
+    const failing = template.render({ messages: [{ content: '\u001b[31mred\nline' }] });
+    await expect(failing).rejects.toThrow('the chat template failed: "\\u001b[31mred\\nline"');
     await template.close();
   });
 });

@@ -157,6 +157,38 @@ test('a prompt above the limit names its length and its visual part', async () =
   });
 });
 
+test('a text of megabytes is refused before it is rendered and encoded, and others have their turns meanwhile', async () => {
+  const short = await openTemplate(checkpoint.model, config, { maxLength: 30_000 });
+  let turns = 0;
+  const timer = setInterval(() => turns++, 20);
+  const started = performance.now();
+  for (const text of ['hello world '.repeat(1e6), 'a'.repeat(12e6), '1'.repeat(12e6)]) {
+    const errors = { where: 'rows.jsonl:3', tooLongHint: 'flags' };
+    for (const call of [() => short.encode(user(text), [], errors), () => short.refuseFarTooLong([text], errors)]) {
+      await expect(call()).rejects.toMatchObject({
+        code: 'E_PROMPT_TOO_LONG',
+        message: 'the text has more than 60000 tokens, at most 30000 are allowed',
+        where: 'rows.jsonl:3',
+        hint: 'flags',
+      });
+    }
+  }
+  clearInterval(timer);
+  // All of it would take minutes.
+  expect(performance.now() - started).toBeLessThan(20_000);
+  expect(turns).toBeGreaterThan(5);
+  await short.close();
+}, 60_000);
+
+test('a long text that fits is encoded as ever', async () => {
+  const text = 'hello world '.repeat(10_000);
+  const long = await openTemplate(checkpoint.model, config, { maxLength: 110_000 });
+  const { ids } = await long.encode(user(text), []);
+  expect(ids.length).toBeGreaterThan(10_000);
+  expect(long.decode(ids)).toContain(text);
+  await long.close();
+});
+
 test('an image is processed once, and limits change its hash', async () => {
   const messages = user([{ type: 'image' }, { type: 'image' }]);
   const { images } = await template.encode(messages, [image, image]);

@@ -1,8 +1,11 @@
-import { readFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { readConfig } from '../../src/models/qwen2_5_vl/config.ts';
+import { openTemplate } from '../../src/template/template.ts';
 import { createTokenizer, readTokenizer } from '../../src/template/tokenizer.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
 import { goldenCases } from './golden_cases.ts';
@@ -75,6 +78,86 @@ describe('tokenizers that cannot be used', () => {
     expect(() => createTokenizer(tokenizer, {}, 'tokenizer.json')).toThrow(
       expect.objectContaining({ code, where: 'tokenizer.json' }),
     );
+  });
+
+  describe('ids that the embedding has no row for', () => {
+    const config = json(model, 'config.json');
+    const vocabSize: number = (config.text_config ?? config).vocab_size;
+    const [token] = Object.keys(good.model.vocab).slice(-1);
+    const withId = (id: unknown) => ({
+      ...good,
+      model: { ...good.model, vocab: { ...good.model.vocab, [token!]: id } },
+    });
+    const withAdded = (id: unknown) => ({
+      ...good,
+      added_tokens: [...good.added_tokens, { id, content: '<added>', special: false }],
+    });
+    test.each([
+      ['a large one', withId(vocabSize), token],
+      ['one that wraps around', withId(good.model.vocab[token!] + 2 ** 32), token],
+      ['a negative one', withId(-7), token],
+      ['half of one', withId(1.5), token],
+      ['a text', withId('3'), token],
+      ['none', withId(null), token],
+      ['a large one of an added token', withAdded(99_999), '<added>'],
+      ['a negative one of an added token', withAdded(-7), '<added>'],
+    ])('%s', (_name, tokenizer, name) => {
+      expect(() => createTokenizer(tokenizer, {}, 'tokenizer.json', vocabSize)).toThrow(
+        expect.objectContaining({
+          code: 'E_TOKENIZER_INVALID',
+          where: 'tokenizer.json',
+          message: expect.stringContaining(`token ${JSON.stringify(name)} has the id`),
+        }),
+      );
+    });
+
+    test('one that only tokenizer_config.json has', () => {
+      const config = { added_tokens_decoder: { 99999: { content: '<late>', special: true } } };
+      expect(() => createTokenizer(good, config, 'tokenizer.json', vocabSize)).toThrow(/"<late>" has the id 99999/);
+    });
+
+    test('as the checkpoint is opened: by vocab_size of its config', async () => {
+      const dir = mkdtempSync(join(tmpdir(), 'tokenizer-'));
+      cpSync(model, dir, { recursive: true });
+      const path = join(dir, 'tokenizer.json');
+      writeFileSync(path, JSON.stringify(withId(vocabSize)));
+      const opening = openTemplate(dir, await readConfig(dir));
+      await expect(opening).rejects.toMatchObject({ code: 'E_TOKENIZER_INVALID', where: path, exitCode: 2 });
+      rmSync(dir, { recursive: true });
+    });
+  });
+
+  test.each([
+    ['a hostile split', { pre_tokenizer: { type: 'Split', pattern: { Regex: '(a|a)*b' }, behavior: 'Isolated' } }],
+    [
+      'one in a sequence',
+      { pre_tokenizer: { type: 'Sequence', pretokenizers: [{ type: 'Split', pattern: { Regex: '(\\w+)+$' } }] } },
+    ],
+    ['a hostile normalizer', { normalizer: { type: 'Replace', pattern: { Regex: '(a|a)*b' }, content: '' } }],
+    ['one that is no text', { decoder: { type: 'ByteLevel', pattern: { Regex: ['a'] } } }],
+  ])('a regular expression that may never end: %s', (_name, part) => {
+    const started = performance.now();
+    expect(() => createTokenizer({ ...good, ...part }, {}, 'tokenizer.json')).toThrow(
+      expect.objectContaining({ code: 'E_TOKENIZER_UNSUPPORTED', where: 'tokenizer.json' }),
+    );
+    expect(performance.now() - started).toBeLessThan(5000);
+  });
+
+  test("GPT-2's own split is taken", () => {
+    const Regex = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+    const [, byteLevel] = good.pre_tokenizer.pretokenizers;
+    const pretokenizers = [{ type: 'Split', pattern: { Regex }, behavior: 'Isolated', invert: false }, byteLevel];
+    const tokenizer = createTokenizer(
+      { ...good, pre_tokenizer: { type: 'Sequence', pretokenizers } },
+      json(model, 'tokenizer_config.json'),
+      'tokenizer.json',
+    );
+    expect(tokenizer.decode(tokenizer.encodeText('it is 42'))).toBe('it is 42');
+  });
+
+  test('a vocabulary that is no object', () => {
+    const broken = { ...good, model: { ...good.model, vocab: [['a', 0]] } };
+    expect(() => createTokenizer(broken, {}, 'tokenizer.json')).toThrow(/model\.vocab is an array/);
   });
 
   test('none', () => {

@@ -1,6 +1,7 @@
 /**
  * Datasets as a run opens them: split, checked, counted.
  */
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { SightlineError } from '../../src/errors.ts';
@@ -28,7 +29,7 @@ describe('openTrainingData', () => {
     const { train, evaluation, summary, close } = await openTrainingData(args);
     expect(numbers(train)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     expect(evaluation).toBeNull();
-    expect(summary).toEqual({ rows: 10, evalRows: 0, dropped: {} });
+    expect(summary).toEqual({ rows: 10, evalRows: 0, dropped: {}, leftOut: [] });
     close();
   });
 
@@ -69,7 +70,8 @@ describe('openTrainingData', () => {
     await expect(openTrainingData(args, odd)).rejects.toMatchObject({ code: 'E_ODD', where: `${file}:2` });
     const { train, summary, close } = await openTrainingData({ ...args, strict: false }, odd);
     expect(numbers(train)).toEqual([0, 2, 4, 6, 8]);
-    expect(summary).toEqual({ rows: 5, evalRows: 0, dropped: { odd: 5 } });
+    const leftOut = [2, 4, 6, 8, 10].map((line) => `left out ${file}:${line}: the number is odd`);
+    expect(summary).toEqual({ rows: 5, evalRows: 0, dropped: { odd: 5 }, leftOut });
     close();
   });
 
@@ -80,5 +82,45 @@ describe('openTrainingData', () => {
     });
     const opening = openTrainingData({ ...args, strict: false }, (row) => odd(row) ?? even(row.where));
     await expect(opening).rejects.toThrow(/left out: 5 \(even\), 5 \(odd\)/);
+  });
+});
+
+describe('what is told of rows that are left out', () => {
+  const broken = join(root, 'broken.jsonl');
+  writeFileSync(broken, `{"messages":[{"role":"user","content":"a"}]}\n${'oops\n'.repeat(8)}`);
+
+  test('before the run: the first few with file, line and reason, and how many more', async () => {
+    const { summary, close } = await openTrainingData({ ...args, dataset: [broken], strict: false });
+    expect(summary.dropped).toEqual({ 'cannot be read': 8 });
+    expect(summary.leftOut).toHaveLength(6);
+    expect(summary.leftOut![0]).toMatch(`left out ${broken}:2: the line is not valid JSON`);
+    expect(summary.leftOut![5]).toBe('left out 3 more rows that have faults');
+    close();
+  });
+
+  test('while rows are read: each once, and in the end their number alone', async () => {
+    const { train, evaluation, summary, close } = await openTrainingData({
+      ...args,
+      strict: false,
+      splitDatasetRatio: 0.3,
+    });
+    const damaged = (where: string) => new SightlineError('E_IMAGE_CORRUPT', 'image is damaged', { where });
+    for (let epoch = 0; epoch < 2; epoch++) {
+      for (const source of [train, evaluation!]) source.leaveOut!(source.row(0), damaged(source.row(0).where));
+    }
+    expect(summary.leftOut).toEqual([
+      `left out ${train.row(0).where}: image is damaged (1 so far that could not be read)`,
+      `left out ${evaluation!.row(0).where}: image is damaged (2 so far that could not be read)`,
+    ]);
+    for (let i = 0; i < 100; i++) train.leaveOut!({ ...train.row(0), where: `${i}` }, damaged(`${i}`));
+    expect(summary.leftOut!.length).toBe(16 + 2);
+    expect(summary.leftOut!.at(-1)).toMatch('(64 so far');
+    close();
+  });
+
+  test('in a strict run nothing is left out', async () => {
+    const { train, close } = await openTrainingData(args);
+    expect(train.leaveOut).toBeUndefined();
+    close();
   });
 });

@@ -1,7 +1,7 @@
 /**
  * Evaluation within runs of a tiny checkpoint: every row once, the same numbers however they are batched, faults told.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import { temporaryFolder } from '../helpers/folder.ts';
@@ -109,4 +109,39 @@ test('rows that are too long: left out if wanted, but not all of them', async ()
     message: 'all 2 rows are longer than the limit',
   });
   expect(existsSync(join(root, 'runs', `${runs - 1}`))).toBe(false);
+});
+
+test('rows whose pictures turn out damaged are left out and told with --strict false, and end a strict run', async () => {
+  const picture = readFileSync(join(root, '0.png'));
+  writeFileSync(join(root, 'half.png'), picture.subarray(0, picture.length / 2));
+  const damaged = join(root, 'damaged.jsonl');
+  writeRows(damaged, [pictureRow('1.png', 'a?'), pictureRow('half.png', 'b?'), pictureRow('missing.png', 'c?')]);
+  const changes = { dataset: damaged, val_dataset: damaged, per_device_train_batch_size: '4', max_steps: '3' };
+  const tolerant = await evaluated({ ...changes, strict: 'false' });
+  expect(tolerant.logs).toHaveLength(3);
+  expect(evaluationsOf(tolerant)).toHaveLength(3);
+  expect(tolerant.completions.prompt!.every((prompt) => String(prompt).includes('a?'))).toBe(true);
+  const told = tolerant.stdout.split('\n').filter((line) => line.includes('left out /'));
+  expect(told).toHaveLength(3); // the missing one of both datasets, the damaged one once
+  expect(told.filter((line) => line.includes(`left out ${damaged}:3: image not found`))).toHaveLength(2);
+  expect(told[2]).toMatch(`left out ${damaged}:2: image is damaged: ${join(root, 'half.png')}`);
+  const strict = evaluated({ ...changes, dataset: `${damaged}#2`, val_dataset: undefined, eval_strategy: undefined });
+  await expect(strict).rejects.toMatchObject({ code: 'E_IMAGE_CORRUPT', where: `${damaged}:2` });
+});
+
+test('completions longer than the model has positions are refused before the first step', async () => {
+  const run = tinyRun(project, 'endless', { max_completion_length: '1000000000' });
+  await expect(run).rejects.toMatchObject({
+    code: 'E_COMPLETION_LENGTH',
+    where: '--max_completion_length',
+    exitCode: 2,
+  });
+});
+
+test('a prompt that is too long names the flags that help', async () => {
+  const run = tinyRun(project, 'too long', { max_length: '20' });
+  await expect(run).rejects.toMatchObject({
+    code: 'E_PROMPT_TOO_LONG',
+    hint: 'raise --max_length, lower --max_pixels, or set --truncation_strategy delete to leave such rows out',
+  });
 });

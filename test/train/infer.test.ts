@@ -114,3 +114,19 @@ test('the checkpoint is not written to', async () => {
   await (await open()).ask('which?', [image(0)], ignore);
   expect(readFileSync(path).equals(before)).toBe(true);
 });
+
+test('an answer longer than the model has positions is refused before it is begun', async () => {
+  await expect(open(['--max_new_tokens', '1000000000'])).rejects.toMatchObject({
+    code: 'E_COMPLETION_LENGTH',
+    where: '--max_new_tokens',
+    message: expect.stringContaining('max_new_tokens is 1000000000, but the model has 512 positions'),
+  });
+});
+
+test('an image that is not there is told as a path of a conversation, not of a dataset', async () => {
+  const chat = await open();
+  await expect(chat.ask('which colour?', ['nope.png'], ignore)).rejects.toMatchObject({
+    code: 'E_IMAGE_MISSING',
+    hint: 'check the path; a relative one starts from the folder that sightline was started in',
+  });
+});

@@ -55,3 +55,37 @@ test('an error of another kind is never passed over', async () => {
   );
   await expect(broken.next(1)).rejects.toMatchObject({ code: 'E_IMAGE' });
 });
+
+describe('rows whose image cannot be read', () => {
+  const damaged = (where: string) => new SightlineError('E_IMAGE_CORRUPT', 'image is damaged', { where });
+  /** Rows of which every second one is damaged, or all. */
+  const reading = (leaveOut: RowSource['leaveOut'], isGood = (index: number) => index % 2 === 0) => {
+    const source = { length: 6, row: (index: number) => ({ index, where: `rows.jsonl:${index + 1}` }), leaveOut };
+    const sampler = createSampler({ length: 6, seed: 0, shuffle: false });
+    return createReader(source as unknown as RowSource, sampler, 'raise', async ({ index, where }) => {
+      if (!isGood(index)) throw damaged(where);
+      return index;
+    });
+  };
+
+  test('end a strict run', async () => {
+    await expect(reading(undefined).next(3)).rejects.toMatchObject({ code: 'E_IMAGE_CORRUPT', where: 'rows.jsonl:2' });
+  });
+
+  test('are passed over where the source leaves them out, and are not counted as long', async () => {
+    const noted: string[] = [];
+    const reader = reading((row) => void noted.push(row.where));
+    expect(await reader.next(3)).toEqual([0, 2, 4]);
+    expect(await reader.next(3)).toEqual([0, 2, 4]);
+    expect(new Set(noted)).toEqual(new Set(['rows.jsonl:2', 'rows.jsonl:4', 'rows.jsonl:6']));
+    expect(reader.passedOver).toBe(0);
+  });
+
+  test('end the run where there are no others', async () => {
+    const all = reading(
+      () => undefined,
+      () => false,
+    ).next(3);
+    await expect(all).rejects.toMatchObject({ code: 'E_DATASET_EMPTY', message: /images that cannot be read/ });
+  });
+});

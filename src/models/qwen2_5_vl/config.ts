@@ -9,6 +9,7 @@ import {
   type JsonObject,
   readJsonFile,
   readJsonFileIfPresent,
+  shownJson,
 } from '../../checkpoint/json_file.ts';
 import { SightlineError } from '../../errors.ts';
 import { type Fields, fieldsOf } from './config_fields.ts';
@@ -134,12 +135,16 @@ export async function readConfig(dir: string): Promise<Qwen2_5_VLConfig> {
 /** Far above any real model, far below what would overflow or exhaust memory by a single tensor's shape. */
 const LIMITS = { layers: 1024, width: 1 << 18, heads: 4096, vocab: 1 << 24, positions: 2 ** 31, small: 4096 };
 
+/** Beyond these, float32 makes a zero, an infinity or a NaN of them, and then of every logit. */
+const EPSILONS = { min: 1e-12, max: 0.1 };
+const BASES = { min: 1, max: 1e12 };
+
 function refuseOtherModels(json: JsonObject, where: string): void {
   const supported = `supported: model_type "${MODEL_TYPE}" (Qwen2.5-VL checkpoints, ${ARCHITECTURE})`;
   const architectures = json.architectures ?? [ARCHITECTURE];
   if (json.model_type !== MODEL_TYPE) {
     const named =
-      Array.isArray(architectures) && json.architectures !== undefined ? ` (${architectures.join(', ')})` : '';
+      Array.isArray(architectures) && json.architectures !== undefined ? ` (${shownJson(architectures, 80)})` : '';
     const found =
       json.model_type === undefined ? 'field model_type is missing' : `model_type is ${describe(json.model_type)}`;
     throw new SightlineError('E_MODEL_UNSUPPORTED', `unsupported architecture: ${found}${named}`, {
@@ -204,7 +209,7 @@ function parseText(fields: Fields, top: Fields, nested: boolean): TextConfig {
     numKeyValueHeads,
     headDim,
     vocabSize: size('vocab_size', LIMITS.vocab, nested ? 152064 : undefined),
-    rmsNormEps: fields.positive('rms_norm_eps', 1e-5),
+    rmsNormEps: fields.number('rms_norm_eps', { ...EPSILONS, fallback: 1e-5 }),
     ...parseRope(fields, headDim),
     // Either level may hold it; the top level is the one transformers reads, so it wins.
     tieWordEmbeddings: top.bool('tie_word_embeddings', fields.bool('tie_word_embeddings', false)),
@@ -221,7 +226,7 @@ function parseRope(fields: Fields, headDim: number): Pick<TextConfig, 'ropeTheta
     if (type !== 'mrope' && type !== 'default') {
       throw rope.unsupported(
         key,
-        `is "${type}", only "mrope" and "default" are`,
+        `is ${shownJson(type, 60)}, only "mrope" and "default" are`,
         'remove the context extension from config.json',
       );
     }
@@ -235,7 +240,7 @@ function parseRope(fields: Fields, headDim: number): Pick<TextConfig, 'ropeTheta
     throw rope.invalid('mrope_section', `sums to ${t + h + w}, expected half the head size, ${headDim / 2}`);
   }
   const theta = rope.has('rope_theta') ? rope : fields;
-  return { ropeTheta: theta.positive('rope_theta', 1_000_000), mropeSection: [t, h, w] };
+  return { ropeTheta: theta.number('rope_theta', { ...BASES, fallback: 1_000_000 }), mropeSection: [t, h, w] };
 }
 
 function refuseSlidingWindow(fields: Fields): void {
@@ -252,7 +257,7 @@ function refuseSlidingWindow(fields: Fields): void {
 function requireSilu(fields: Fields): void {
   const act = fields.has('hidden_act') ? fields.text('hidden_act') : 'silu';
   if (act !== 'silu')
-    throw fields.unsupported('hidden_act', `is "${act}"; only "silu" is`, 'use a Qwen2.5-VL checkpoint');
+    throw fields.unsupported('hidden_act', `is ${shownJson(act, 60)}; only "silu" is`, 'use a Qwen2.5-VL checkpoint');
 }
 
 function parseVision(fields: Fields, text: TextConfig): VisionConfig {
@@ -280,7 +285,7 @@ function parseVision(fields: Fields, text: TextConfig): VisionConfig {
   }
   if (fields.has('rope_parameters')) {
     const rope = fields.inner('rope_parameters');
-    const theta = rope.positive('rope_theta', VISION_ROPE_THETA);
+    const theta = rope.number('rope_theta', { ...BASES, fallback: VISION_ROPE_THETA });
     if (theta !== VISION_ROPE_THETA) {
       throw rope.unsupported('rope_theta', `is ${theta}; only ${VISION_ROPE_THETA} is`, 'use a Qwen2.5-VL checkpoint');
     }
@@ -300,7 +305,7 @@ function parseVision(fields: Fields, text: TextConfig): VisionConfig {
     fullattBlockIndexes: fields.has('fullatt_block_indexes')
       ? fields.ints('fullatt_block_indexes', { min: 0, max: LIMITS.layers })
       : [7, 15, 23, 31],
-    tokensPerSecond: fields.positive('tokens_per_second', 4),
+    tokensPerSecond: fields.number('tokens_per_second', { min: 0.001, max: 1000, fallback: 4 }),
   };
 }
 

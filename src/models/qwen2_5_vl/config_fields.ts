@@ -23,7 +23,7 @@ export interface Fields {
   ints(name: string, range: Range): number[];
   /** One id, a list of ids, or nothing. */
   ids(name: string, vocabSize: number): number[];
-  positive(name: string, fallback: number): number;
+  number(name: string, range: Range): number;
   bool(name: string, fallback: boolean): boolean;
   text(name: string): string;
   invalid(name: string, message: string): SightlineError;
@@ -74,10 +74,11 @@ export function fieldsOf(object: JsonObject, prefix: string, where: string): Fie
       const value = get(name);
       return (Array.isArray(value) ? value : [value]).map((id) => asInt(name, id, { min: 0, max: vocabSize - 1 }));
     },
-    positive: (name, fallback) => {
+    number: (name, { min, max, fallback }) => {
       const value = fields.has(name) ? get(name) : fallback;
-      if (typeof value !== 'number' || !Number.isFinite(value) || value <= 0)
-        throw wrong(name, value, 'a number above 0');
+      // also refuses NaN, which no comparison holds for
+      if (typeof value !== 'number' || !(value >= min && value <= max))
+        throw wrong(name, value, `a number from ${min} to ${max}`);
       return value;
     },
     bool: (name, fallback) => {

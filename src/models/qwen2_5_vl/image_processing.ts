@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { describe, isJsonObject, type JsonObject, readJsonFileIfPresent } from '../../checkpoint/json_file.ts';
 import { SightlineError } from '../../errors.ts';
 import type { VisionConfig } from './config.ts';
-import { type RgbImage, resizeBicubic } from './image_resize.ts';
+import { MAX_IMAGE_PIXELS, type RgbImage, resizeBicubic } from './image_resize.ts';
 
 export interface ImageProcessorConfig {
   /** Limits on width * height after resizing. */
@@ -58,12 +58,14 @@ export function parseImageProcessorConfig(
     if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value;
     throw invalid(name, value, 'a number above 0', where);
   };
-  const triple = (name: string, fallback: readonly number[]): readonly number[] => {
+  const triple = (name: string, [min, max]: Bounds, fallback: readonly number[]): readonly number[] => {
     const value = json[name];
     if (value === undefined || value === null) return fallback;
     const isTriple =
-      Array.isArray(value) && value.length === 3 && value.every((x) => typeof x === 'number' && Number.isFinite(x));
-    if (!isTriple || (name === 'image_std' && value.includes(0))) throw invalid(name, value, 'three numbers', where);
+      Array.isArray(value) &&
+      value.length === 3 &&
+      value.every((x) => typeof x === 'number' && Number.isFinite(x) && x >= min && x <= max);
+    if (!isTriple) throw invalid(name, value, `three numbers from ${min} to ${max}`, where);
     return value;
   };
   for (const step of ['do_resize', 'do_rescale', 'do_normalize', 'do_convert_rgb']) {
@@ -79,9 +81,13 @@ export function parseImageProcessorConfig(
     temporalPatchSize: positive('temporal_patch_size', json.temporal_patch_size, 2),
     mergeSize: positive('merge_size', json.merge_size, 2),
     rescaleFactor: positive('rescale_factor', json.rescale_factor, 1 / 255),
-    mean: triple('image_mean', [0.48145466, 0.4578275, 0.40821073]),
-    std: triple('image_std', [0.26862954, 0.26130258, 0.27577711]),
+    mean: triple('image_mean', MEANS, [0.48145466, 0.4578275, 0.40821073]),
+    std: triple('image_std', DEVIATIONS, [0.26862954, 0.26130258, 0.27577711]),
   };
+  const [least, most] = RESCALE_FACTORS;
+  if (config.rescaleFactor < least || config.rescaleFactor > most) {
+    throw invalid('rescale_factor', config.rescaleFactor, `a number from ${least} to ${most}`, where);
+  }
   checkLimits(config, limits, where);
   return config;
 }
@@ -118,17 +124,7 @@ export function smartResize(
   { factor, minPixels, maxPixels }: { factor: number; minPixels: number; maxPixels: number },
   where = 'image',
 ): { height: number; width: number } {
-  const ratio = Math.max(height, width) / Math.min(height, width);
-  if (!(ratio <= MAX_ASPECT_RATIO)) {
-    throw new SightlineError(
-      'E_IMAGE_ASPECT',
-      `image is ${width} x ${height}: an aspect ratio of ${ratio.toFixed(0)}, at most ${MAX_ASPECT_RATIO} is allowed`,
-      {
-        where,
-        hint: 'crop or split the image',
-      },
-    );
-  }
+  checkAspectRatio({ height, width }, where);
   let h = roundHalfEven(height / factor) * factor;
   let w = roundHalfEven(width / factor) * factor;
   if (h * w > maxPixels) {
@@ -141,6 +137,21 @@ export function smartResize(
     w = Math.ceil((width * beta) / factor) * factor;
   }
   return { height: h, width: w };
+}
+
+/** Refuses an image that is too long for its width, as the reference does. Error: E_IMAGE_ASPECT. */
+export function checkAspectRatio({ height, width }: Pick<RgbImage, 'height' | 'width'>, where: string): void {
+  const ratio = Math.max(height, width) / Math.min(height, width);
+  if (!(ratio <= MAX_ASPECT_RATIO)) {
+    throw new SightlineError(
+      'E_IMAGE_ASPECT',
+      `image is ${width} x ${height}: an aspect ratio of ${ratio.toFixed(0)}, at most ${MAX_ASPECT_RATIO} is allowed`,
+      {
+        where,
+        hint: 'crop or split the image',
+      },
+    );
+  }
 }
 
 /** The image at the size `smartResize` gives it, 8 bits a channel. Error: E_IMAGE_ASPECT. */
@@ -194,6 +205,16 @@ export function writePatches(resized: RgbImage, config: ImageProcessorConfig, pi
 
 // --- internal ---
 
+type Bounds = readonly [min: number, max: number];
+
+/**
+ * Far around what any processor has, for pixels of 0 to 255 or of 0 to 1; beyond them float32 makes NaNs of patches, and
+ * so of every logit.
+ */
+const MEANS: Bounds = [-1000, 1000];
+const DEVIATIONS: Bounds = [0.001, 1000];
+const RESCALE_FACTORS: Bounds = [1e-6, 1];
+
 /**
  * Normalised value of every (channel, byte). The reference fuses rescaling into mean and std and works in float32, step
  * by step; rounding at the same places gives the same bits.
@@ -220,14 +241,19 @@ function checkLimits(config: ImageProcessorConfig, limits: ImageLimits, where: s
   const { minPixels, maxPixels, patchSize, mergeSize } = config;
   const given = limits.minPixels !== undefined || limits.maxPixels !== undefined;
   const place = given ? 'MIN_PIXELS / MAX_PIXELS' : where;
-  for (const [name, value] of [
-    ['min_pixels', minPixels],
-    ['max_pixels', maxPixels],
+  for (const [name, value, flag] of [
+    ['min_pixels', minPixels, limits.minPixels],
+    ['max_pixels', maxPixels, limits.maxPixels],
   ] as const) {
-    if (!Number.isInteger(value) || value < 1) {
-      throw new SightlineError('E_PIXEL_LIMITS', `${name} is ${value}, expected a whole number of pixels above 0`, {
-        where: place,
-      });
+    if (!Number.isInteger(value) || value < 1 || value > MAX_IMAGE_PIXELS) {
+      throw new SightlineError(
+        'E_PIXEL_LIMITS',
+        `${name} is ${value}, expected a whole number of pixels from 1 to ${MAX_IMAGE_PIXELS}`,
+        {
+          where: flag === undefined ? where : `--${name} (${name.toUpperCase()})`,
+          hint: 'published checkpoints have 3136 and 12845056; lower --max_pixels for fewer visual tokens',
+        },
+      );
     }
   }
   if (minPixels > maxPixels) {

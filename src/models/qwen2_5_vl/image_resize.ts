@@ -11,6 +11,12 @@ export interface RgbImage {
   readonly data: Uint8Array;
 }
 
+/**
+ * Pixels an image may have, before and after resizing. Above a 50-megapixel phone camera, below what a small compressed
+ * file, or a limit with too many zeros, can do to memory.
+ */
+export const MAX_IMAGE_PIXELS = 64_000_000;
+
 /** Cubic convolution with a = -0.5, as in torch's antialiased path and in Pillow. */
 const A = -0.5;
 const SUPPORT = 2;

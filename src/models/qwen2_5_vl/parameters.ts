@@ -25,7 +25,10 @@ export interface Parameters {
 export const bytesOf = (parameters: Parameters, names: readonly string[]): number =>
   names.reduce((sum, name) => sum + Float32Array.BYTES_PER_ELEMENT * sizeOf(parameters.shape(name)), 0);
 
-/** Reads every tensor of a checkpoint, widened to float32; the event loop gets its turns meanwhile. */
+/**
+ * Reads every tensor of a checkpoint, widened to float32; the event loop gets its turns meanwhile.
+ * Error: E_WEIGHT_NOT_FINITE, here and from `value` of streamed weights.
+ */
 export async function loadParameters(
   checkpoint: Checkpoint,
   isTrained: (name: string) => boolean,

@@ -234,7 +234,11 @@ describe('refused, naming file and field', () => {
     ['head_dim', 32],
     ['rms_norm_eps', 0],
     ['rms_norm_eps', '1e-6'],
+    ['rms_norm_eps', 1e300],
+    ['rms_norm_eps', 1e-300],
     ['rope_theta', -1],
+    ['rope_theta', 1e-300],
+    ['rope_theta', 1e300],
     ['tie_word_embeddings', 'yes'],
     ['use_sliding_window', 1],
     ['hidden_act', 3],
@@ -268,6 +272,31 @@ describe('refused, naming file and field', () => {
     const blamed = field === 'vision_config.num_heads' ? 'vision_config.hidden_size' : field;
     expect(text).toContain(`field ${blamed}`);
     expect(text).toContain('x/config.json');
+  });
+
+  test('numbers of which float32 makes NaNs, with the range they must be in', async () => {
+    expect(await refused(withField(flat(), 'rms_norm_eps', 1e300))).toContain(
+      'field rms_norm_eps is the number 1e+300, expected a number from 1e-12 to 0.1',
+    );
+    expect(await refused(withField(flat(), 'rope_theta', 1e-300))).toContain(
+      'field rope_theta is the number 1e-300, expected a number from 1 to 1000000000000',
+    );
+  });
+
+  test('what the file says is quoted: a terminal would obey it', async () => {
+    const hostile = '\u001b[2J\u009b2Jbad';
+    for (const [field, value] of [
+      ['model_type', hostile],
+      ['hidden_act', hostile],
+      ['rope_scaling.type', hostile],
+      ['architectures', [hostile]],
+    ] as const) {
+      const other = field === 'model_type' ? withField(flat(), 'architectures', [hostile]) : flat();
+      const text = await refused(withField(other, field, value));
+      expect(text).toContain('\\u001b[2J\\u009b2Jbad');
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+      expect(text).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/);
+    }
   });
 
   test('hidden_size that heads do not divide', async () => {
@@ -304,7 +333,7 @@ describe('refused, naming file and field', () => {
   test.each([
     [
       { model_type: 'qwen2_vl', architectures: ['Qwen2VLForConditionalGeneration'] },
-      /"qwen2_vl" \(Qwen2VLForConditionalGeneration\)/,
+      /"qwen2_vl" \(\["Qwen2VLForConditionalGeneration"\]\)/,
     ],
     [{ model_type: 'llama' }, /"llama"/],
     [{ model_type: undefined, architectures: undefined }, /model_type is missing/],

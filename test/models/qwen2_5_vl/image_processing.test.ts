@@ -117,15 +117,32 @@ describe('image processor files', () => {
     expect(readImageProcessorConfig(folder({}))).toMatchObject({ minPixels: 3136, maxPixels: 1003520 });
   });
 
-  test.each([
+  test('a limit that a flag gives is told as that flag', () => {
+    const limits = (given: object) => () => parseImageProcessorConfig({}, 'preprocessor_config.json', given);
+    expect(limits({ maxPixels: 1e14 })).toThrow(expect.objectContaining({ where: '--max_pixels (MAX_PIXELS)' }));
+    expect(limits({ maxPixels: 64_000_000 })).not.toThrow();
+    const fromFile = () => parseImageProcessorConfig({ min_pixels: 1e14 }, 'file.json', { maxPixels: 1e6 });
+    expect(fromFile).toThrow(expect.objectContaining({ where: 'file.json' }));
+  });
+
+  test.each<[Record<string, unknown>, string, ...string[]]>([
     [{ min_pixels: 100000, max_pixels: 784 }, 'E_PIXEL_LIMITS'],
     [{ max_pixels: 100, min_pixels: 1 }, 'E_PIXEL_LIMITS'],
+    [{ min_pixels: 1e12, max_pixels: 1e14 }, 'E_PIXEL_LIMITS', 'min_pixels is 1000000000000', 'from 1 to 64000000'],
+    [{ max_pixels: 1e14 }, 'E_PIXEL_LIMITS', 'max_pixels is 100000000000000', 'from 1 to 64000000'],
+    [{ size: { shortest_edge: 3136, longest_edge: 1e14 } }, 'E_PIXEL_LIMITS', 'max_pixels'],
+    [{ min_pixels: 1e7 }, 'E_PIXEL_LIMITS', 'min_pixels (10000000) is above max_pixels (1003520)'],
     [{ min_pixels: 'many' }, 'E_PROCESSOR_INVALID'],
     [{ image_mean: [1, 2] }, 'E_PROCESSOR_INVALID'],
     [{ image_std: [1, 0, 1] }, 'E_PROCESSOR_INVALID'],
+    [{ image_mean: [0.5, 1e308, 0.5] }, 'E_PROCESSOR_INVALID', 'field image_mean', 'from -1000 to 1000'],
+    [{ image_std: [1e-320, 1, 1] }, 'E_PROCESSOR_INVALID', 'field image_std', 'from 0.001 to 1000'],
+    [{ image_std: [1, 1, -1] }, 'E_PROCESSOR_INVALID', 'field image_std', 'from 0.001 to 1000'],
+    [{ rescale_factor: 1e300 }, 'E_PROCESSOR_INVALID', 'field rescale_factor', '1e+300', 'from 0.000001 to 1'],
+    [{ rescale_factor: 1e-300 }, 'E_PROCESSOR_INVALID', 'field rescale_factor', '1e-300'],
     [{ resample: 2 }, 'E_PROCESSOR_UNSUPPORTED'],
     [{ do_normalize: false }, 'E_PROCESSOR_UNSUPPORTED'],
-  ])('%j -> %s', (json, code) => {
+  ])('%j -> %s', (json, code, ...parts) => {
     let thrown: unknown;
     try {
       parseImageProcessorConfig(json, 'preprocessor_config.json');
@@ -134,5 +151,6 @@ describe('image processor files', () => {
     }
     expect(thrown).toBeInstanceOf(SightlineError);
     expect(thrown).toMatchObject({ code });
+    for (const part of parts) expect(thrown).toMatchObject({ message: expect.stringContaining(part) });
   });
 });
