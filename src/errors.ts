@@ -2,6 +2,7 @@
  * The one error a user is meant to read: what is wrong, where, and what to do next.
  * Everything else that is thrown is a bug of ours and keeps its stack.
  */
+import { cleanText } from './util/clean_text.ts';
 
 export interface ErrorDetails {
   /** Where it was found: a file, a line, a flag, a row. */
@@ -38,12 +39,12 @@ export class SightlineError extends Error {
   }
 }
 
-/** The lines shown to a user: no stack, no code of ours. */
+/** The lines shown to a user: no stack, no code of ours, and nothing that names and values in it could tell a terminal. */
 export function formatError(error: SightlineError): string {
   const lines = [`error: ${error.message}`];
   if (error.where !== undefined) lines.push(`  at: ${error.where}`);
   if (error.hint !== undefined) lines.push(`  fix: ${error.hint}`);
-  return lines.join('\n');
+  return cleanText(lines.join('\n'));
 }
 
 /** Text of anything that was thrown, also of what has none: an object without a prototype, or one whose text throws. */

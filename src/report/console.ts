@@ -2,10 +2,11 @@
  * The run on a terminal: a progress bar with the main numbers, or, where nobody looks at a bar, a plain line per log.
  */
 import type { Listener, Metrics, TrainEvent } from '../train/events.ts';
+import { cleanText } from '../util/clean_text.ts';
 import { formatDuration } from '../util/duration.ts';
 import { completionScreen, endScreen, logLine, mainNumbers, startScreen } from './screens.ts';
 import { createStopwatch, type Stopwatch } from './stopwatch.ts';
-import { cleanText, cutText, formatNumber } from './text.ts';
+import { cutText, formatNumber } from './text.ts';
 
 /** Where text goes, as far as it matters here: `process.stdout` is one. */
 export interface Terminal {

@@ -3,9 +3,10 @@
  */
 import { join } from 'node:path';
 import type { CompletionRow, EndEvent, Json, LogEvent, Metrics, StartEvent } from '../train/events.ts';
+import { cleanText } from '../util/clean_text.ts';
 import { formatShortDuration } from '../util/duration.ts';
 import type { Stopwatch } from './stopwatch.ts';
-import { alignColumns, cleanText, cutText, formatCount, formatNumber } from './text.ts';
+import { alignColumns, cutText, formatCount, formatNumber } from './text.ts';
 
 /** Before the first step: model, data, what is not at its default, where things go. */
 export function startScreen(event: StartEvent): string[] {

@@ -3,7 +3,8 @@
  * Knows names, not imports.
  */
 export const layers: readonly (readonly string[])[] = [
-  ['errors.ts', 'util'],
+  ['util'],
+  ['errors.ts'],
   ['graph'],
   ['onnx'],
   ['runtime'],
