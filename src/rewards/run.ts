@@ -32,7 +32,7 @@ export async function runRewards(
   rewards: readonly Reward[],
   completions: readonly string[],
   kwargs: RewardKwargs,
-  signal = new AbortController().signal,
+  signal: AbortSignal = new AbortController().signal,
 ): Promise<RewardColumn[]> {
   // allSettled, not all: after one fault the others must have ended before the run does, or they would go on in its ruins.
   const names = rewards.map(({ name }) => name);
