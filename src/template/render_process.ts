@@ -2,10 +2,11 @@
  * A process that renders one Jinja template, with a deadline and a memory cap: the template is foreign code.
  * Knows how to survive it; not where templates come from. The only user of @huggingface/jinja.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { shownJson } from '../checkpoint/json_file.ts';
 import { messageOf, SightlineError } from '../errors.ts';
+import { holdRun, startProgram } from '../util/child_program.ts';
 
 export interface RenderLimits {
   /** Milliseconds one render may take, the process's start included; default 10,000. */
@@ -23,10 +24,7 @@ export interface RenderProcess {
   close(): Promise<void>;
 }
 
-/**
- * It is a process and not a worker thread because a thread that runs out of heap at once, by a single array, takes the
- * whole process with it, whatever its resourceLimits. It keeps this one alive only while somebody waits for it.
- */
+/** It keeps this process alive only while somebody waits for it. */
 export function createRenderProcess(
   source: string,
   where: string,
@@ -133,24 +131,10 @@ interface Reply {
 const ignore = (): void => undefined;
 
 function start(memoryMb: number): ChildProcess {
-  const child = spawn(process.execPath, [`--max-old-space-size=${memoryMb}`, '-e', PROGRAM], {
-    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-    env: { SystemRoot: process.env.SystemRoot },
-  });
+  const child = startProgram(['-e', PROGRAM], memoryMb);
   child.on('error', ignore); // told by whoever asks
   holdRun(child, false);
   return child;
-}
-
-/** Whether this process must stay for the child: only while a text is due. */
-function holdRun(child: ChildProcess, hold: boolean): void {
-  if (hold) {
-    child.ref();
-    child.channel?.ref();
-  } else {
-    child.unref();
-    child.channel?.unref();
-  }
 }
 
 /** The reply; the error where there is none, because the time is up or the process has ended. */

@@ -2,10 +2,11 @@
  * Asks whether an answer equals the reference: plain cases at once, the others in a process with a deadline and a memory cap.
  * Knows how to survive the algebra library; knows no algebra.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { SightlineError } from '../../errors.ts';
+import { holdRun, startProgram } from '../../util/child_program.ts';
 import type { MathVerdict } from './compare.ts';
 import { quickEqual } from './quick.ts';
 
@@ -19,8 +20,7 @@ const memoryMb = 256;
 
 /**
  * Compares two normalised answers (`normalizeMath`, `extractMath`). Expressions that hang or fill memory end the maths
- * process, not the run; the next pair gets a new one. It is a process and not a worker thread because a thread that runs
- * out of heap takes the whole process with it, whatever its resourceLimits. One serves all rewards, one pair at a time.
+ * process, not the run; the next pair gets a new one. One serves all rewards, one pair at a time.
  */
 export function checkMath(reference: string, answer: string, limits = { deadlineMs }): Promise<MathCheck> {
   const quick = quickEqual(reference, answer);
@@ -61,11 +61,7 @@ async function start(): Promise<ChildProcess> {
         `require(${quoted(createRequire(import.meta.url).resolve('jiti'))}).createJiti(${quoted(entry)}, { fsCache: false }).import(${quoted(entry)})`,
       ]
     : [entry];
-  const child = spawn(process.execPath, [`--max-old-space-size=${memoryMb}`, ...program], {
-    // The library prints its doubts; they are no part of a run's output. It needs nothing from the environment.
-    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-    env: { SystemRoot: process.env.SystemRoot },
-  });
+  const child = startProgram(program, memoryMb);
   if ((await nextMessage(child, startMs)) === undefined) {
     child.kill('SIGKILL');
     throw new SightlineError('E_MATH_PROCESS', 'the process that compares mathematical answers did not start', {
@@ -75,17 +71,6 @@ async function start(): Promise<ChildProcess> {
     });
   }
   return child;
-}
-
-/** Whether this process must stay for the child: only while an answer is due. */
-function holdRun(child: ChildProcess, hold: boolean): void {
-  if (hold) {
-    child.ref();
-    child.channel?.ref();
-  } else {
-    child.unref();
-    child.channel?.unref();
-  }
 }
 
 /** The next message; undefined if the child dies or the time is up first. */
