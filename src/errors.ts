@@ -3,6 +3,7 @@
  * Everything else that is thrown is a bug of ours and keeps its stack.
  */
 import { cleanText } from './util/clean_text.ts';
+import { diskHint } from './util/disk_hint.ts';
 
 export interface ErrorDetails {
   /** Where it was found: a file, a line, a flag, a row. */
@@ -45,6 +46,17 @@ export function formatError(error: SightlineError): string {
   if (error.where !== undefined) lines.push(`  at: ${error.where}`);
   if (error.hint !== undefined) lines.push(`  fix: ${error.hint}`);
   return cleanText(lines.join('\n'));
+}
+
+/**
+ * A system's error that writing met, as the user's: `what`, the system's words, and the next step. Any other one as it is.
+ *
+ * @param details a hint in it takes the place of the usual one
+ */
+export function explainDisk(error: unknown, code: string, what: string, details: ErrorDetails): unknown {
+  const hint = diskHint(error);
+  if (hint === undefined || error instanceof SightlineError) return error;
+  return new SightlineError(code, `${what}: ${messageOf(error)}`, { hint, ...details, cause: error });
 }
 
 /** Text of anything that was thrown, also of what has none: an object without a prototype, or one whose text throws. */

@@ -7,8 +7,7 @@ import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
-import { messageOf, SightlineError } from '../errors.ts';
-import { diskHint } from '../util/disk_hint.ts';
+import { explainDisk, SightlineError } from '../errors.ts';
 import { isAlive } from '../util/is_alive.ts';
 import { makeFolders } from '../util/make_folders.ts';
 
@@ -53,7 +52,8 @@ export async function writeFolderAtomically(
     await syncPath(parent);
   } catch (error) {
     await rm(partial, { recursive: true, force: true }).catch(() => undefined);
-    throw explained(error, target);
+    const place = { where: target, exitCode: 1 };
+    throw explainDisk(error, 'E_SAVE_FAILED', 'the folder cannot be written', place);
   }
 }
 
@@ -124,17 +124,5 @@ function alreadyThere(target: string): SightlineError {
   return new SightlineError('E_OUTPUT_EXISTS', 'the folder to write exists already', {
     where: target,
     hint: 'choose another folder, or remove this one',
-  });
-}
-
-/** System errors a user can do something about, told as such. */
-function explained(error: unknown, target: string): unknown {
-  const hint = diskHint(error);
-  if (hint === undefined || error instanceof SightlineError) return error;
-  return new SightlineError('E_SAVE_FAILED', `the folder cannot be written: ${messageOf(error)}`, {
-    where: target,
-    hint,
-    exitCode: 1,
-    cause: error,
   });
 }

@@ -5,7 +5,7 @@
 import { SightlineError } from '../errors.ts';
 import { checkAspectRatio } from '../models/qwen2_5_vl/image_processing.ts';
 import { checkFormat, checkPixelCount, corruptImage } from './image_decode.ts';
-import { formatOf, OPENING_BYTES, sizeInHeader } from './image_header.ts';
+import { OPENING_BYTES, sizeInHeader } from './image_header.ts';
 import { type ImageSource, nameOfSource, openImage } from './image_source.ts';
 
 /**
@@ -18,8 +18,8 @@ export async function checkImageSource(source: ImageSource): Promise<void> {
   const { read, close } = await openImage(source);
   try {
     const opening = await read(0, OPENING_BYTES);
-    checkFormat(opening, { name, where });
-    const size = await sizeInHeader(formatOf(opening)!, opening, read);
+    const format = checkFormat(opening, { name, where });
+    const size = await sizeInHeader(format, opening, read);
     if (size === 'cut off') throw corruptImage(name, 'the file ends within its header', where);
     if (size === null) return;
     checkPixelCount(size, { name, where });

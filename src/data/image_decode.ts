@@ -6,7 +6,7 @@ import type { Sharp } from 'sharp';
 import { messageOf, SightlineError } from '../errors.ts';
 import { MAX_IMAGE_PIXELS, type RgbImage } from '../models/qwen2_5_vl/image_resize.ts';
 import { createPause } from '../util/pauses.ts';
-import { formatOf } from './image_header.ts';
+import { formatOf, type ImageFormat } from './image_header.ts';
 
 /**
  * Decodes PNG, JPEG, WebP and GIF (first frame). As in PIL: EXIF rotation and colour profiles are not applied, alpha is
@@ -56,9 +56,10 @@ interface Named {
   readonly where: string;
 }
 
-/** Refuses what does not begin like an image that can be read. Error: E_IMAGE_FORMAT. */
-export function checkFormat(bytes: Uint8Array, { name, where }: Named): void {
-  if (formatOf(bytes) !== null) return;
+/** The format; refuses what does not begin like an image that can be read. Error: E_IMAGE_FORMAT. */
+export function checkFormat(bytes: Uint8Array, { name, where }: Named): ImageFormat {
+  const format = formatOf(bytes);
+  if (format !== null) return format;
   throw new SightlineError('E_IMAGE_FORMAT', `image has an unknown format: ${name} begins with ${opening(bytes)}`, {
     where,
     hint: 'PNG, JPEG, WebP and GIF can be read; convert the file',

@@ -5,8 +5,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { messageOf, SightlineError } from '../errors.ts';
-import { diskHint } from '../util/disk_hint.ts';
+import { explainDisk, SightlineError } from '../errors.ts';
 import { makeFolders } from '../util/make_folders.ts';
 import { drawItems, encodePng } from './draw.ts';
 import { SYSTEM_PROMPT } from './questions.ts';
@@ -80,17 +79,6 @@ async function writeFolder(target: string, fill: (dir: string) => Promise<void>)
     await rename(partial, target);
   } catch (error) {
     await rm(partial, { recursive: true, force: true }).catch(() => undefined);
-    throw explained(error, target);
+    throw explainDisk(error, 'E_OUTPUT', 'the data set cannot be written', { where: target });
   }
-}
-
-/** A system's error as the user's; any other one as it is. */
-function explained(error: unknown, target: string): unknown {
-  const hint = diskHint(error);
-  if (hint === undefined || error instanceof SightlineError) return error;
-  return new SightlineError('E_OUTPUT', `the data set cannot be written: ${messageOf(error)}`, {
-    where: target,
-    hint,
-    cause: error,
-  });
 }

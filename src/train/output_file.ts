@@ -7,8 +7,7 @@ import { constants, openSync } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { messageOf, SightlineError } from '../errors.ts';
-import { diskHint } from '../util/disk_hint.ts';
+import { explainDisk, SightlineError } from '../errors.ts';
 import { type WriteTarget, writeTarget } from '../util/write_target.ts';
 
 export interface OutputFileOptions {
@@ -134,12 +133,8 @@ async function openPipe(path: string, signal: AbortSignal): Promise<Socket> {
 
 /** A system's error as the user's; any other one as it is. `missing`: the hint where the path itself is the fault. */
 function explained(error: unknown, where: string, missing: string | null): unknown {
-  const hint = diskHint(error);
-  if (hint === undefined || error instanceof SightlineError) return error;
-  const isPath = ['ENOENT', 'EACCES', 'EPERM', 'ENOTDIR'].includes(String((error as NodeJS.ErrnoException).code));
-  return new SightlineError('E_OUTPUT', `the file cannot be written: ${messageOf(error)}`, {
-    where,
-    hint: isPath && missing !== null ? missing : hint,
-    cause: error,
-  });
+  const code = String((error as NodeJS.ErrnoException | undefined)?.code);
+  const isPath = ['ENOENT', 'EACCES', 'EPERM', 'ENOTDIR'].includes(code);
+  const hint = isPath && missing !== null ? { hint: missing } : {};
+  return explainDisk(error, 'E_OUTPUT', 'the file cannot be written', { where, ...hint });
 }
