@@ -30,6 +30,17 @@ const texts = ['a', 'b', 'c'];
 const run = (names: string[], weights?: number[]) =>
   runRewards(createRewards(names, {}, weights), texts, rewardKwargs(3, null));
 
+/** A reward that calls one of its tools with these arguments ends the run with its name. */
+async function expectRefused(tool: 'log_metric' | 'log_extra', args: readonly unknown[], message: string) {
+  register('bad', (completions, kwargs) => {
+    (kwargs[tool] as (...any: unknown[]) => void)(...args);
+    return completions.map(() => 0);
+  });
+  const error: unknown = await run(['bad']).catch((thrown: unknown) => thrown);
+  expect(error).toMatchObject({ code: 'E_REWARD_RETURN', exitCode: 2, hint: expect.any(String) });
+  expect((error as Error).message).toContain(`reward "bad" logged ${message}`);
+}
+
 describe('runRewards', () => {
   test('one column a reward, with its label and weight', async () => {
     register('one', () => [1, null, undefined]);
@@ -185,13 +196,7 @@ describe('runRewards', () => {
     ['a name of the trainer', ['grad_norm', 3], 'a metric as "grad_norm", a name of the trainer\'s own'],
     ['a name of another reward', ['rewards/Format/mean', 3], 'a metric as "rewards/Format/mean", a name of'],
   ])('a reward that logs %s is refused by name', async (_, args, message) => {
-    register('bad', (completions, { log_metric }) => {
-      (log_metric as (...any: unknown[]) => void)(...args);
-      return completions.map(() => 0);
-    });
-    const error: unknown = await run(['bad']).catch((thrown: unknown) => thrown);
-    expect(error).toMatchObject({ code: 'E_REWARD_RETURN', exitCode: 2, hint: expect.any(String) });
-    expect((error as Error).message).toContain(`reward "bad" logged ${message}`);
+    await expectRefused('log_metric', args, message);
   });
 
   test.each([
@@ -199,13 +204,7 @@ describe('runRewards', () => {
     ['a column that the file has', ['advantages', [0, 0, 0]], 'a column as "advantages", which completions.jsonl has'],
     ['the column of a reward', ['bad', [0, 0, 0]], 'a column as "bad", which completions.jsonl has'],
   ])('a reward that writes %s into completions.jsonl is refused by name', async (_, args, message) => {
-    register('bad', (completions, { log_extra }) => {
-      (log_extra as (...any: unknown[]) => void)(...args);
-      return completions.map(() => 0);
-    });
-    const error: unknown = await run(['bad']).catch((thrown: unknown) => thrown);
-    expect(error).toMatchObject({ code: 'E_REWARD_RETURN', exitCode: 2, hint: expect.any(String) });
-    expect((error as Error).message).toContain(`reward "bad" logged ${message}`);
+    await expectRefused('log_extra', args, message);
   });
 
   test('a name and a number of its own are logged', async () => {
