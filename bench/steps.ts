@@ -5,11 +5,11 @@
 import { fileURLToPath } from 'node:url';
 import { type TdrProbe, tdrProbe } from '../src/attention/probe.ts';
 import type { Row } from '../src/data/row.ts';
+import { createGenerator, type GenerateOptions } from '../src/engine/generation.ts';
+import type { Scored } from '../src/engine/model.ts';
 import { groupAdvantages } from '../src/grpo/advantages.ts';
 import { countStep, grpoLoss } from '../src/grpo/loss.ts';
 import type { RolloutGroup } from '../src/grpo/rollout.ts';
-import { createGenerator, type GenerateOptions } from '../src/models/qwen2_5_vl/generation.ts';
-import type { Scored } from '../src/models/qwen2_5_vl/model.ts';
 import { visionLayout } from '../src/models/qwen2_5_vl/vision_layout.ts';
 import { loadPlugins } from '../src/rewards/plugin.ts';
 import { createRewards, type Reward } from '../src/rewards/registry.ts';

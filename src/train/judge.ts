@@ -4,10 +4,10 @@
  */
 
 import { type TdrProbe, tdrProbe } from '../attention/probe.ts';
+import type { ScoredCompletion } from '../engine/groups.ts';
 import { combineRewards, type RewardValue } from '../grpo/advantages.ts';
 import type { RolloutGroup } from '../grpo/rollout.ts';
 import type { Qwen2_5_VLConfig } from '../models/qwen2_5_vl/config.ts';
-import type { ScoredCompletion } from '../models/qwen2_5_vl/groups.ts';
 import type { PolicyModel } from '../models/types.ts';
 import { columnArrays } from '../rewards/columns.ts';
 import type { AttentionMasses, AttnProbe, RewardKwargs, RewardLogger } from '../rewards/contract.ts';

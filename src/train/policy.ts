@@ -3,9 +3,7 @@
  * Knows which parts are trained; nothing of rewards, losses or the loop.
  */
 import { type Checkpoint, openCheckpoint } from '../checkpoint/open.ts';
-import type { Qwen2_5_VLConfig } from '../models/qwen2_5_vl/config.ts';
-import { ARCHITECTURE, readConfig } from '../models/qwen2_5_vl/config.ts';
-import { createModel, type Qwen2_5_VLModel } from '../models/qwen2_5_vl/model.ts';
+import { createModel, type Qwen2_5_VLModel } from '../engine/model.ts';
 import {
   loadParameters,
   type ModelPart,
@@ -13,8 +11,10 @@ import {
   partOf,
   STREAM_BYTES,
   streamParameters,
-} from '../models/qwen2_5_vl/parameters.ts';
-import type { AttentionImplementation } from '../models/qwen2_5_vl/text_attention.ts';
+} from '../engine/parameters.ts';
+import type { AttentionImplementation } from '../engine/text_attention.ts';
+import type { Qwen2_5_VLConfig } from '../models/qwen2_5_vl/config.ts';
+import { ARCHITECTURE, readConfig } from '../models/qwen2_5_vl/config.ts';
 import { validateShapes } from '../models/qwen2_5_vl/weights.ts';
 import type { RuntimeOptions } from '../runtime/session.ts';
 import { sizeOf } from '../runtime/tensor.ts';

@@ -8,10 +8,10 @@ import { PROBE_TOLERANCE, probeDifference, tdrOfScored, tdrProbe } from '../atte
 import { isTdr, type TdrResult, type TdrSpans, tdrFromAttentions, tdrSpans } from '../attention/tdr.ts';
 import { splitResponse } from '../data/messages.ts';
 import type { Row } from '../data/row.ts';
+import type { Group, ScoredCompletion } from '../engine/groups.ts';
+import type { Qwen2_5_VLModel } from '../engine/model.ts';
 import { SightlineError } from '../errors.ts';
 import type { Qwen2_5_VLConfig } from '../models/qwen2_5_vl/config.ts';
-import type { Group, ScoredCompletion } from '../models/qwen2_5_vl/groups.ts';
-import type { Qwen2_5_VLModel } from '../models/qwen2_5_vl/model.ts';
 import type { Template } from '../template/template.ts';
 import { openTrainingData, type RowFault } from './data.ts';
 import type { Json, RunContext } from './events.ts';

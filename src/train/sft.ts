@@ -8,7 +8,7 @@
 import type { SftArguments } from '../arguments/resolve.ts';
 import type { Row } from '../data/row.ts';
 import { createSampler } from '../data/sampler.ts';
-import type { Qwen2_5_VLModel } from '../models/qwen2_5_vl/model.ts';
+import type { Qwen2_5_VLModel } from '../engine/model.ts';
 import { createCheckpoints } from './checkpoints.ts';
 import { openTrainingData, type RowSource, type TrainingData } from './data.ts';
 import type { Metrics, RunContext } from './events.ts';

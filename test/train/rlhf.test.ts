@@ -6,7 +6,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { rlhf } from '../../src/cli/rlhf.ts';
-import type { Qwen2_5_VLModel } from '../../src/models/qwen2_5_vl/model.ts';
+import type { Qwen2_5_VLModel } from '../../src/engine/model.ts';
 import { isOwnedMetric } from '../../src/rewards/metric.ts';
 import { pretendIo } from '../cli/io.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
@@ -40,8 +40,8 @@ const spied = vi.hoisted(() => ({
   forwards: [] as unknown[][],
   poison: (): boolean => false,
 }));
-vi.mock('../../src/models/qwen2_5_vl/model.ts', async (importOriginal) => {
-  const original = await importOriginal<typeof import('../../src/models/qwen2_5_vl/model.ts')>();
+vi.mock('../../src/engine/model.ts', async (importOriginal) => {
+  const original = await importOriginal<typeof import('../../src/engine/model.ts')>();
   return {
     ...original,
     createModel: (...args: Parameters<typeof original.createModel>) => {

@@ -3,9 +3,9 @@
  */
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Group } from '../../src/engine/groups.ts';
+import type { Qwen2_5_VLModel } from '../../src/engine/model.ts';
 import { countStep, grpoLoss } from '../../src/grpo/loss.ts';
-import type { Group } from '../../src/models/qwen2_5_vl/groups.ts';
-import type { Qwen2_5_VLModel } from '../../src/models/qwen2_5_vl/model.ts';
 import { createUpdater, type Updater } from '../../src/train/update.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
 import { type GoldenGrpo, goldenGroups, loadModel, readJson, readTensors } from '../helpers/golden_values.ts';

@@ -12,7 +12,7 @@ import {
   shownJson,
 } from '../../checkpoint/json_file.ts';
 import { SightlineError } from '../../errors.ts';
-import { type Fields, fieldsOf } from './config_fields.ts';
+import { type Fields, fieldsOf } from '../config_fields.ts';
 
 export interface TextConfig {
   readonly hiddenSize: number;

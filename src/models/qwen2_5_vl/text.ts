@@ -3,6 +3,7 @@
  * A block is split at attention, so that the implementation of attention is a choice at call time.
  */
 
+import { KEPT, tapeWidths } from '../../engine/layer_tape.ts';
 import type { Module } from '../../graph/module.ts';
 import { blockedLinear, blocksToRows, rowsToBlocks } from '../../graph/ops/blocked.ts';
 import { add, exp, mul, neg } from '../../graph/ops/elementwise.ts';
@@ -17,7 +18,6 @@ import type { Value } from '../../graph/value.ts';
 import { LINEAR, linear, type WeightForm, weightShape } from '../../nn/linear.ts';
 import { type GatedMlp, gatedMlp, gatedMlpFewRows, gatedMlpInBlocks } from '../../nn/mlp.ts';
 import type { TextConfig } from './config.ts';
-import { KEPT, tapeWidths } from './layer_tape.ts';
 
 /** What a head has to know of the model. */
 export type HeadSizes = Pick<TextConfig, 'hiddenSize' | 'vocabSize' | 'rmsNormEps'>;
