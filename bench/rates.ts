@@ -4,12 +4,12 @@
  * before the clock starts.
  */
 
+import { headName } from '../src/engine/heads.ts';
 import type { Parameters } from '../src/engine/parameters.ts';
-import { headName } from '../src/engine/scoring.ts';
 import type { Graph } from '../src/graph/graph.ts';
 import { gemm } from '../src/graph/ops/matmul.ts';
 import { input, type Value } from '../src/graph/value.ts';
-import type { TextConfig } from '../src/models/qwen2_5_vl/config.ts';
+import type { TextConfig } from '../src/models/architecture.ts';
 import { compile, type Executable } from '../src/runtime/session.ts';
 import { type FloatTensor, zeros } from '../src/runtime/tensor.ts';
 import { createWorkspace } from '../src/runtime/workspace.ts';

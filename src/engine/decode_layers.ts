@@ -7,15 +7,13 @@ import type { Constant, Module } from '../graph/module.ts';
 import { blocksToRows, rowsToBlocks } from '../graph/ops/blocked.ts';
 import { toInt } from '../graph/ops/elementwise.ts';
 import { putSlices, takeRows } from '../graph/ops/gather.ts';
-import { reshape, slice } from '../graph/ops/movement.ts';
-import { rmsNorm } from '../graph/ops/norm.ts';
-import { rotary } from '../graph/ops/rotary.ts';
+import { reshape } from '../graph/ops/movement.ts';
 import type { Shape } from '../graph/shape.ts';
 import type { Value } from '../graph/value.ts';
-import type { TextConfig } from '../models/qwen2_5_vl/config.ts';
-import { attentionOutput, attentionOutputInBlocks } from '../models/qwen2_5_vl/text.ts';
+import type { DecoderBlock, TextConfig } from '../models/architecture.ts';
+import { blockOps, blockParams } from '../nn/block_ops.ts';
 import { decodeAttention } from '../nn/decode_attention.ts';
-import { LINEAR, rowsShape, type WeightForm, weightShape } from '../nn/linear.ts';
+import { rowsShape, type WeightForm } from '../nn/linear.ts';
 import { type FloatTensor, view } from '../runtime/tensor.ts';
 import { type SamplingHead, samplingHead } from './sampling.ts';
 
@@ -48,20 +46,15 @@ export interface DecodeLayersOptions {
  *
  * With weights in blocks, rows that go in and come out have axes of one in front: `rowsShape`, `asOutput`.
  */
-export function decodeLayers(config: TextConfig, options: DecodeLayersOptions): Module {
+export function decodeLayers(decoder: DecoderBlock, config: TextConfig, options: DecodeLayersOptions): Module {
   const { count, tokens, form, embeds, sampling, taped, products, probed, spans } = options;
   if (tokens > 1 && !(embeds && sampling !== null))
     throw new Error('internal: several tokens in a run that does not go from ids to ids');
-  const { hiddenSize, vocabSize, numAttentionHeads, numKeyValueHeads: kvHeads, headDim, rmsNormEps } = config;
+  const { hiddenSize, vocabSize, numAttentionHeads, numKeyValueHeads: kvHeads, headDim } = config;
   const heads = { heads: numAttentionHeads, kvHeads, headDim };
-  const [queryWidth, keyWidth] = [numAttentionHeads * headDim, kvHeads * headDim];
-  const before: Record<string, Shape> = {
-    'input_layernorm.weight': [hiddenSize],
-    'self_attn.qkv_proj.weight': weightShape(form, queryWidth + 2 * keyWidth, hiddenSize),
-    'self_attn.qkv_proj.bias': [queryWidth + 2 * keyWidth],
-  };
+  const queryWidth = numAttentionHeads * headDim;
+  const ofLayer = blockParams({ ...decoder.before, ...decoder.after }, decoder.joint, form);
   const inBlocks = form === 'blocks';
-  const after = inBlocks ? attentionOutputInBlocks(config) : attentionOutput(config, form);
   const head = sampling === null ? null : samplingHead(config, sampling, form, 'G*R');
   const { uniform, ...standing } = head?.constants ?? {};
 
@@ -82,7 +75,7 @@ export function decodeLayers(config: TextConfig, options: DecodeLayersOptions): 
     for (const [name, constant] of Object.entries(ofToken)) constants[`${token}.${name}`] = constant;
   }
   for (let layer = 0; layer < count; layer++) {
-    for (const [name, shape] of Object.entries({ ...before, ...after.params })) params[`${layer}.${name}`] = shape;
+    for (const [name, shape] of Object.entries(ofLayer)) params[`${layer}.${name}`] = shape;
     for (const name of ['kPrompt', 'vPrompt']) constants[`${name}.${layer}`] = { shape: ['G', kvHeads, 'P', headDim] };
     for (const name of ['kOwn', 'vOwn']) constants[`${name}.${layer}`] = { shape: ['G', kvHeads, 'R', 'T', headDim] };
   }
@@ -99,26 +92,15 @@ export function decodeLayers(config: TextConfig, options: DecodeLayersOptions): 
       /** Layer `layer` of a token on the stream x, as rows or in blocks; its outputs are told by name. */
       const block = (x: Value, layer: number, token: number): Value => {
         const of = (name: string): Value => w[`${token}.${name}`]!;
-        const param = (name: string): Value => w[`${layer}.${name}`]!;
+        const weights = Object.fromEntries(Object.keys(ofLayer).map((name) => [name, w[`${layer}.${name}`]!]));
+        const ops = blockOps(form, weights, 'G*R');
         const tell = (name: string, value: Value): void => {
           outputs[`${token}.${name}.${layer}`] = value;
         };
         const put = (cache: Value, rows: Value): Value =>
           putSlices(cache, of('slots'), reshape(rows, [`${kvHeads}*G*R`, headDim]));
 
-        const rows = inBlocks ? blocksToRows(x) : x;
-        const normed = rmsNorm(rows, param('input_layernorm.weight'), rmsNormEps);
-        const joint = LINEAR[form](normed, param('self_attn.qkv_proj.weight'), param('self_attn.qkv_proj.bias'));
-        const qkv = inBlocks ? reshape(joint, [1, 'G*R', queryWidth + 2 * keyWidth]) : joint;
-        const turned = rotary(
-          slice(qkv, -1, 0, queryWidth + keyWidth),
-          of('cos'),
-          of('sin'),
-          numAttentionHeads + kvHeads,
-        );
-        const q = slice(turned, -1, 0, queryWidth);
-        const k = slice(turned, -1, queryWidth, queryWidth + keyWidth);
-        const v = slice(qkv, -1, queryWidth + keyWidth, queryWidth + 2 * keyWidth);
+        const { q, k, v } = decoder.project(ops, x, { cos: of('cos'), sin: of('sin') });
         const held = { k: put(own[layer]!.k, k), v: put(own[layer]!.v, v) };
         own[layer] = held;
         tell('kOwn', held.k);
@@ -137,12 +119,11 @@ export function decodeLayers(config: TextConfig, options: DecodeLayersOptions): 
         );
         if (masses !== null) tell('masses', masses);
         const o = reshape(out, rowsShape(form, 'G*R', queryWidth));
-        const outputParams = Object.fromEntries(Object.keys(after.params).map((name) => [name, param(name)]));
-        const { y, ...kept } = after.build({ ...outputParams, x, o });
-        if (taped && (layer > 0 || embeds)) tell('x', rows);
+        const { y, ...kept } = decoder.finish(ops, x, o);
+        if (taped && (layer > 0 || embeds)) tell('x', ops.rows(x));
         if (taped) tell('o', o);
         if (products) for (const [name, value] of Object.entries({ q, k, v, ...kept })) tell(name, value);
-        return y!;
+        return y;
       };
 
       let ids = w.ids;

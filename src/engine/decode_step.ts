@@ -4,7 +4,9 @@
  * place; at a place where no completion stands, anything may be fed, and what comes out means nothing.
  */
 
-import type { TextConfig } from '../models/qwen2_5_vl/config.ts';
+import type { DecoderBlock, ModelConfig, TextConfig } from '../models/architecture.ts';
+import { EMBEDDING, layerTensor } from '../models/names.ts';
+import { productWeights } from '../nn/block_ops.ts';
 import { angleTable, inverseFrequencies } from '../nn/rope.ts';
 import { type CompiledModule, createModuleCache } from '../runtime/compiled_module.ts';
 import { pin, type RuntimeOptions } from '../runtime/session.ts';
@@ -13,6 +15,7 @@ import type { Workspace } from '../runtime/workspace.ts';
 import { type NameOf, readWeightsOf, type TensorOf, weightsOf } from './bindings.ts';
 import { type BlockedWeights, createBlockedWeights } from './blocked_weights.ts';
 import { asOutput, type DecodeLayersOptions, decodeLayers } from './decode_layers.ts';
+import { headName } from './heads.ts';
 import { type KvCache, openTokens } from './kv_cache.ts';
 import { type LayerProducts, PRODUCTS } from './layer_tape.ts';
 import type { Parameters } from './parameters.ts';
@@ -20,7 +23,6 @@ import { piecesOf } from './pieces.ts';
 import type { Recording, TokenRows } from './recording.ts';
 import { RUN_FLOP } from './run_limits.ts';
 import type { SamplingHead } from './sampling.ts';
-import { headName } from './scoring.ts';
 
 export interface DecodeStepInputs {
   /** The last id of each completion and its rotary position (the same on all three axes). */
@@ -134,20 +136,22 @@ export function drawnRows(
 }
 
 export function createDecodeStep(
-  config: TextConfig,
+  model: ModelConfig,
   parameters: Parameters,
   workspace: Workspace,
   runtime: RuntimeOptions = {},
   { runBytes, copyBytes }: DecodeLimits = LIMITS,
 ): DecodeStep {
+  const { text: config } = model;
   const { hiddenSize, headDim, numHiddenLayers, vocabSize } = config;
+  const block = model.architecture.decoderBlock(model);
   const layerWeights = weightsOfLayer(parameters);
   const weightBytes = Float32Array.BYTES_PER_ELEMENT * (numHiddenLayers * layerWeights + vocabSize * hiddenSize);
   const layerRuns = cutLayers(config, parameters, layerWeights, runBytes);
   const frequencies = inverseFrequencies(config.ropeTheta, headDim, headDim / 2);
   const modules = createModuleCache(runtime);
   const moduleOf = (options: DecodeLayersOptions): CompiledModule =>
-    modules.get(JSON.stringify(options), () => decodeLayers(config, options));
+    modules.get(JSON.stringify(options), () => decodeLayers(block, config, options));
 
   let copies: BlockedWeights | null | undefined;
   let fresh = false;
@@ -155,7 +159,7 @@ export function createDecodeStep(
   /** Copies of the weights as they are in this rollout; of a large model there are none. */
   async function inBlocks(places: number): Promise<BlockedWeights | null> {
     if (!parameters.inMemory || weightBytes > copyBytes || places > BLOCK_ROWS) return null;
-    if (copies === undefined) copies = await createBlockedWeights(parameters, productNames(config), runtime);
+    if (copies === undefined) copies = await createBlockedWeights(parameters, productNames(block, config), runtime);
     if (!fresh) await copies?.refresh();
     fresh = true;
     return copies;
@@ -347,17 +351,17 @@ const nameIn = (config: TextConfig, first: number): NameOf => {
   const ofHead = headName(config);
   return (param) => {
     if (param === '') return `decode run from layer ${first}`;
-    if (param === 'embeddings') return 'model.embed_tokens.weight';
+    if (param === 'embeddings') return EMBEDDING;
     const [, layer, name] = /^(\d+)\.(.*)$/.exec(param) ?? [];
-    return layer === undefined ? ofHead(param) : `model.layers.${first + Number(layer)}.${name}`;
+    return layer === undefined ? ofHead(param) : layerTensor(first + Number(layer), name!);
   };
 };
 
 /** The weights of a step's products. */
-function productNames(config: TextConfig): string[] {
-  const ofLayer = ['self_attn.qkv_proj', 'self_attn.o_proj', 'mlp.gate_proj', 'mlp.up_proj', 'mlp.down_proj'];
+function productNames({ before, after, joint }: DecoderBlock, config: TextConfig): string[] {
+  const ofLayer = productWeights({ ...before, ...after }, joint);
   const layers = Array.from({ length: config.numHiddenLayers }, (_, layer) =>
-    ofLayer.map((name) => `model.layers.${layer}.${name}.weight`),
+    ofLayer.map((name) => layerTensor(layer, name)),
   );
   return [...layers.flat(), headName(config)('head')];
 }
@@ -365,7 +369,7 @@ function productNames(config: TextConfig): string[] {
 /** Elements of a layer's weights. */
 const weightsOfLayer = (parameters: Parameters): number =>
   parameters.names
-    .filter((name) => name.startsWith('model.layers.0.'))
+    .filter((name) => name.startsWith(layerTensor(0, '')))
     .reduce((sum, name) => sum + sizeOf(parameters.shape(name)), 0);
 
 /** The layers cut into runs of nearly equal length. Weights that are read when they are used come layer by layer. */

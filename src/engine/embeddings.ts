@@ -1,10 +1,14 @@
 /**
- * Embeddings of a packed batch: a table row per token, and visual tokens in place of the prompt's image pads.
+ * Embeddings of a packed batch: a table row per token, and visual tokens in place of the prompt's image pads. What a
+ * deepstack tower gives besides is added to the stream at the same rows after the first decoder layers.
  */
 import type { FloatTensor } from '../runtime/tensor.ts';
 import type { PackedBatch } from './packed.ts';
 
-/** Per group, the hashes of its images in order; features by hash. */
+/**
+ * Per group, the hashes of its images in order; visual tokens by hash [tokens, width]: the first hidden columns are the
+ * embeddings, the next ones what is added after layer 0, and so on.
+ */
 export interface VisualInputs {
   readonly imagesOfGroup: readonly (readonly string[])[];
   readonly tokens: ReadonlyMap<string, FloatTensor>;
@@ -36,7 +40,36 @@ export function embed(
     target.data.set(table.data.subarray(id * h, (id + 1) * h), row * h);
   }
   for (const { row, hash, token } of placements(batch, visual, imageTokenId)) {
-    target.data.set(visual.tokens.get(hash)!.data.subarray(token * h, (token + 1) * h), row * h);
+    target.data.set(tokenOf(visual.tokens.get(hash)!, token, 0, h), row * h);
+  }
+}
+
+/** Adds to the stream y [rows, hidden], which layer `layer` returned, what the tower gives its visual tokens there. */
+export function addDeepstack(
+  batch: PackedBatch,
+  visual: VisualInputs,
+  imageTokenId: number,
+  layer: number,
+  y: FloatTensor,
+): void {
+  const h = y.dims[1]!;
+  for (const { row, hash, token } of placements(batch, visual, imageTokenId))
+    addRow(y.data, row * h, tokenOf(visual.tokens.get(hash)!, token, (layer + 1) * h, h), 0, h);
+}
+
+/** The cotangent dy [rows, hidden] of the same stream, added to that of each image's visual tokens. */
+export function addDeepstackBackward(
+  batch: PackedBatch,
+  dy: FloatTensor,
+  visual: VisualInputs,
+  imageTokenId: number,
+  layer: number,
+  dTokens: ReadonlyMap<string, FloatTensor>,
+): void {
+  const h = dy.dims[1]!;
+  for (const { row, hash, token } of placements(batch, visual, imageTokenId)) {
+    const target = dTokens.get(hash);
+    if (target !== undefined) addRow(tokenOf(target, token, (layer + 1) * h, h), 0, dy.data, row * h, h);
   }
 }
 
@@ -54,7 +87,7 @@ export function embedBackward(
   for (const { row, hash, token } of placements(batch, visual, imageTokenId)) {
     visualRows.add(row);
     const target = dTokens.get(hash);
-    if (target !== undefined) addRow(target.data, token * h, dEmbeddings.data, row * h, h);
+    if (target !== undefined) addRow(tokenOf(target, token, 0, h), 0, dEmbeddings.data, row * h, h);
   }
   if (dTable === null) return;
   for (let row = 0; row < batch.rows; row++) {
@@ -87,6 +120,12 @@ function* placements(
       for (let token = 0; token < count; token++) yield { row: pads[next++]!, hash, token };
     }
   }
+}
+
+/** Columns [column, column + width) of a visual token. */
+function tokenOf(tokens: FloatTensor, token: number, column: number, width: number): Float32Array {
+  const start = token * tokens.dims[1]! + column;
+  return tokens.data.subarray(start, start + width);
 }
 
 function addRow(target: Float32Array, to: number, source: Float32Array, from: number, width: number): void {

@@ -2,7 +2,7 @@
  * The arguments of a plain forward, checked and dealt out: rows of ids, and the images each row holds.
  */
 import { SightlineError } from '../errors.ts';
-import type { Qwen2_5_VLConfig } from '../models/qwen2_5_vl/config.ts';
+import type { ModelConfig } from '../models/architecture.ts';
 import type { ModelKwargs } from '../models/types.ts';
 import type { HashedImage } from './image_features.ts';
 import { hashOf } from './image_hash.ts';
@@ -29,7 +29,7 @@ export function unpadded({ input_ids: ids, attention_mask: mask }: ModelKwargs):
 export function imagesOfSequences(
   kwargs: ModelKwargs,
   sequences: readonly Int32Array[],
-  sizes: Qwen2_5_VLConfig,
+  sizes: ModelConfig,
 ): HashedImage[][] {
   const pixels = kwargs.pixel_values ?? [];
   const grids = kwargs.image_grid_thw ?? [];

@@ -21,11 +21,11 @@ import {
   type Sampling,
 } from './decode_step.ts';
 import type { Prompt, SampledGroup } from './groups.ts';
+import { headName } from './heads.ts';
 import { createKvCache, type KvCache, setPrompt, withoutFree, withRoom } from './kv_cache.ts';
-import type { LayerProbe, Prefilled, Qwen2_5_VLModel, Scored } from './model.ts';
+import type { LayerProbe, Prefilled, Scored, VisionLanguageModel } from './model.ts';
 import type { RecordedToken, Recording } from './recording.ts';
 import { samplingHead } from './sampling.ts';
-import { headName } from './scoring.ts';
 
 export interface GenerateOptions {
   /** Completions of each prompt. */
@@ -83,7 +83,7 @@ export interface Generator {
 
 /** @param limits of sizes at which decoding changes its ways, for tests */
 export function createGenerator(
-  model: Qwen2_5_VLModel,
+  model: VisionLanguageModel,
   runtime: RuntimeOptions = {},
   limits?: DecodeLimits,
 ): Generator {
@@ -92,7 +92,7 @@ export function createGenerator(
   const { hiddenSize } = text;
   const workspace = createWorkspace();
   const exclusive = createExclusive(); // rollouts share the workspace
-  const decode = createDecodeStep(text, parameters, workspace, runtime, limits);
+  const decode = createDecodeStep(sizes, parameters, workspace, runtime, limits);
   const samplers = createModuleCache(runtime);
 
   /** The first tokens, from the prompts' last rows. */

@@ -2,11 +2,10 @@
  * Prompts with their images and completions, and numbers of all their tokens cut into completions.
  */
 
-import type { Qwen2_5_VLConfig } from '../models/qwen2_5_vl/config.ts';
-import { ropeIndex } from '../models/qwen2_5_vl/positions.ts';
+import type { ModelConfig, PromptPositions } from '../models/architecture.ts';
 import { type FloatTensor, rows } from '../runtime/tensor.ts';
 import type { HashedImage } from './image_features.ts';
-import type { GroupToPack, Ids, PromptPositions } from './packed.ts';
+import type { GroupToPack, Ids } from './packed.ts';
 
 /** A prompt with its images, and completions sampled from it. */
 export interface Group {
@@ -34,12 +33,13 @@ export interface ScoredCompletion {
 }
 
 /** The group as the packer wants it: positions of its prompt worked out from its images. */
-export function withPositions(
-  { promptIds, images, completions, positions }: Group,
-  sizes: Qwen2_5_VLConfig,
-): GroupToPack {
+export function withPositions({ promptIds, images, completions, positions }: Group, sizes: ModelConfig): GroupToPack {
   const grids = images.map(({ gridThw }) => gridThw);
-  return { promptIds, promptPositions: positions ?? ropeIndex(promptIds, grids, sizes), completions };
+  return {
+    promptIds,
+    promptPositions: positions ?? sizes.architecture.positions(promptIds, grids, sizes),
+    completions,
+  };
 }
 
 export const completionsOf = (groups: readonly Pick<Group, 'completions'>[]): (readonly Ids[])[] =>

@@ -3,7 +3,7 @@
  * Says which tensors these are and how wide; not whose memory they lie in.
  */
 
-import type { TextConfig } from '../models/qwen2_5_vl/config.ts';
+import type { TextConfig } from '../models/architecture.ts';
 import type { FloatTensor } from '../runtime/tensor.ts';
 
 export interface LayerTape {

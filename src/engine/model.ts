@@ -1,10 +1,10 @@
 /**
- * Qwen2.5-VL as one object: scores groups of completions with everything backward needs, and runs the plain forward
+ * A vision-language model as one object: scores groups of completions with everything backward needs, and runs the plain forward
  * that rewards call. The attention implementation is read from `config` at every call.
  */
 
-import type { Qwen2_5_VLConfig } from '../models/qwen2_5_vl/config.ts';
-import { logitsHead } from '../models/qwen2_5_vl/text.ts';
+import type { ModelConfig } from '../models/architecture.ts';
+import { EMBEDDING, partOf } from '../models/names.ts';
 import type { PolicyModel } from '../models/types.ts';
 import { compileModule } from '../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../runtime/session.ts';
@@ -12,7 +12,7 @@ import { type FloatTensor, gatherRows, rows, zeros } from '../runtime/tensor.ts'
 import { createWorkspace } from '../runtime/workspace.ts';
 import { createExclusive } from '../util/exclusive.ts';
 import { configAttributes, implementationOf } from './config_attributes.ts';
-import { embed, embedBackward, type VisualInputs } from './embeddings.ts';
+import { addDeepstack, addDeepstackBackward, embed, embedBackward, type VisualInputs } from './embeddings.ts';
 import {
   completionsOf,
   type Group,
@@ -24,6 +24,7 @@ import {
   sampledCompletions,
   withPositions,
 } from './groups.ts';
+import { logitsHead } from './heads.ts';
 import { cotangentsOf, createImageFeatures, type EncodedImages, type ImageFeatures } from './image_features.ts';
 import { type GroupToPack, type PackedBatch, packGroups } from './packed.ts';
 import { bytesOf, type Parameters } from './parameters.ts';
@@ -64,8 +65,8 @@ export interface ModelTape {
   readonly images: EncodedImages;
 }
 
-export interface Qwen2_5_VLModel extends PolicyModel {
-  readonly sizes: Qwen2_5_VLConfig;
+export interface VisionLanguageModel extends PolicyModel {
+  readonly sizes: ModelConfig;
   readonly parameters: Parameters;
   readonly images: ImageFeatures;
   readonly vision: VisionTower;
@@ -128,17 +129,19 @@ export interface ModelOptions {
   readonly runtime?: RuntimeOptions;
 }
 
-export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, options: ModelOptions): Qwen2_5_VLModel {
+export function createModel(sizes: ModelConfig, parameters: Parameters, options: ModelOptions): VisionLanguageModel {
   const workspace = createWorkspace();
   const { runtime } = options;
-  const decoder = createTextDecoder(sizes.text, parameters, workspace, runtime);
-  const vision = createVisionTower(sizes.vision, parameters, workspace, runtime);
-  const towerIsTrained = parameters.trained.some((name) => name.startsWith('visual.'));
+  const decoder = createTextDecoder(sizes, parameters, workspace, runtime);
+  const vision = createVisionTower(sizes, parameters, workspace, runtime);
+  const towerIsTrained = parameters.trained.some((name) => partOf(name) !== 'llm');
   const images = createImageFeatures(vision, towerIsTrained, budgetOfImages(parameters));
   const scoring = createScoringHead(sizes.text, parameters, workspace, runtime);
   const logits = compileModule(logitsHead(sizes.text), {}, runtime);
-  const table = (): FloatTensor => parameters.value('model.embed_tokens.weight');
+  const table = (): FloatTensor => parameters.value(EMBEDDING);
   const config = configAttributes(sizes.raw, options.attnImpl);
+  /** Layers after which the tower adds to the stream. */
+  const deepLayers = sizes.architecture.vision(sizes).deepstack.length;
   const exclusive = createExclusive();
   let generation = 0;
   let checkpointing = options.gradientCheckpointing;
@@ -161,15 +164,22 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
     return { x, visual, encoded };
   };
 
+  const deepstack = (batch: PackedBatch, visual: VisualInputs) => (layer: number, y: FloatTensor) => {
+    if (layer < deepLayers) addDeepstack(batch, visual, sizes.imageTokenId, layer, y);
+  };
+
   const forwardParts: ForwardParts = {
     sizes,
     parameters,
     decoder,
     logits,
-    embeddings: async (groups, batch) => (await embeddings(groups, batch, false)).x,
+    embeddings: async (groups, batch) => {
+      const { x, visual } = await embeddings(groups, batch, false);
+      return { x, afterLayer: deepstack(batch, visual) };
+    },
   };
 
-  const model: Qwen2_5_VLModel = {
+  const model: VisionLanguageModel = {
     config,
     sizes,
     parameters,
@@ -236,6 +246,7 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
       products: keep && keepsProducts(batch.rows),
       outputRows: predictions.outputRows,
       probe,
+      afterLayer: deepstack(batch, visual),
     });
     const { logps, entropies } = await scoring.forward(hidden, predictions, temperature);
     const completions = perCompletion(groups, { logps, entropies, masses });
@@ -253,11 +264,12 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
     if (modelTape.generation !== generation)
       throw new Error('internal: backward on a tape that a later score has overwritten');
     const dHidden = await scoring.backward(hidden, predictions, temperature, dLogps, logps);
-    const dEmbeddings = await decoder.backward(tape, dHidden);
     const cotangents = cotangentsOf(encoded);
     const dTokens = new Map(cotangents.flatMap(({ parts }) => parts));
-    const tableName = 'model.embed_tokens.weight';
-    const dTable = parameters.isTrained(tableName) ? parameters.gradient(tableName) : null;
+    const dEmbeddings = await decoder.backward(tape, dHidden, (layer, dy) => {
+      if (layer < deepLayers) addDeepstackBackward(batch, dy, visual, sizes.imageTokenId, layer, dTokens);
+    });
+    const dTable = parameters.isTrained(EMBEDDING) ? parameters.gradient(EMBEDDING) : null;
     embedBackward(batch, dEmbeddings, visual, sizes.imageTokenId, dTable, dTokens);
     for (const { tape: visionTape, whole } of cotangents) await vision.backward(visionTape, whole);
   }
@@ -320,6 +332,7 @@ export function createModel(sizes: Qwen2_5_VLConfig, parameters: Parameters, opt
       keep: false,
       outputRows: lastRows,
       into,
+      afterLayer: deepstack(batch, visual),
       onProjections: (layer, { k, v }) => {
         for (const [g, { prompt }] of batch.groups.entries()) {
           const [start, end] = [prompt.start, prompt.start + prompt.length];

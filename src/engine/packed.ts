@@ -2,6 +2,8 @@
  * A packed batch: groups of a prompt and its completions, all rows one after another, no padding anywhere.
  * The prompt of a group lies there once, whatever the number of its completions.
  */
+import type { PromptPositions } from '../models/architecture.ts';
+
 /** Rows [start, start + length) of the packed batch. */
 export interface Span {
   readonly start: number;
@@ -22,12 +24,6 @@ export interface PackedBatch {
   /** [3, rows]: temporal, height and width position of each row */
   readonly positions: Int32Array;
   readonly groups: readonly PackedGroup[];
-}
-
-/** mRoPE positions [3, prompt], and the offset with which text after the prompt goes on (`rope_delta`). */
-export interface PromptPositions {
-  readonly positions: Int32Array;
-  readonly delta: number;
 }
 
 export type Ids = Int32Array | readonly number[];

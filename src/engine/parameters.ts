@@ -106,14 +106,6 @@ export function parametersOf(
   };
 }
 
-/** Which canonical names belong to the language model, the tower and the merger ("aligner"). */
-export type ModelPart = 'llm' | 'vit' | 'aligner';
-
-export function partOf(name: string): ModelPart {
-  if (name.startsWith('visual.merger.')) return 'aligner';
-  return name.startsWith('visual.') ? 'vit' : 'llm';
-}
-
 // --- internal ---
 
 /** In the joint name of the weights, or biases, that make queries, keys and values of the same rows. */

@@ -3,28 +3,31 @@
  * asked for and if there are any. Nothing is kept for backward.
  */
 import type { AttentionTensor } from '../attention/tdr.ts';
-import type { Qwen2_5_VLConfig } from '../models/qwen2_5_vl/config.ts';
+import type { ModelConfig } from '../models/architecture.ts';
 import type { ForwardOutput, ModelKwargs } from '../models/types.ts';
 import type { CompiledModule } from '../runtime/compiled_module.ts';
 import { type FloatTensor, floats, rows, zeros } from '../runtime/tensor.ts';
 import { weightsOf } from './bindings.ts';
 import { imagesOfSequences, unpadded } from './forward_inputs.ts';
 import { type Group, withPositions } from './groups.ts';
+import { headName } from './heads.ts';
 import { type PackedBatch, packGroups } from './packed.ts';
 import type { Parameters } from './parameters.ts';
-import { headName } from './scoring.ts';
 import type { AttentionImplementation } from './text_attention.ts';
-import type { TextDecoder } from './text_decoder.ts';
+import type { DecoderOptions, TextDecoder } from './text_decoder.ts';
 
 /** The parts of a model that it runs. */
 export interface ForwardParts {
-  readonly sizes: Qwen2_5_VLConfig;
+  readonly sizes: ModelConfig;
   readonly parameters: Parameters;
   readonly decoder: TextDecoder;
   /** `logitsHead`, compiled. */
   readonly logits: CompiledModule;
-  /** Embeddings [rows, hidden] of a batch, visual tokens in place. */
-  readonly embeddings: (groups: readonly Group[], batch: PackedBatch) => Promise<FloatTensor>;
+  /** Embeddings x [rows, hidden] of a batch, visual tokens in place, and what is added after layers. */
+  readonly embeddings: (
+    groups: readonly Group[],
+    batch: PackedBatch,
+  ) => Promise<{ x: FloatTensor } & Pick<DecoderOptions, 'afterLayer'>>;
 }
 
 export async function plainForward(
@@ -37,7 +40,7 @@ export async function plainForward(
     (images, i): Group => ({ promptIds: sequences[i]!, images, completions: [] }),
   );
   const batch = packGroups(groups.map((group) => withPositions(group, sizes)));
-  const x = await embeddings(groups, batch);
+  const { x, afterLayer } = await embeddings(groups, batch);
   const wantsWeights = kwargs.output_attentions === true && implementation === 'eager';
   const attentions: AttentionTensor[] = [];
   const [batchSize, length] = [sequences.length, sequences[0]?.length ?? 0];
@@ -51,6 +54,7 @@ export async function plainForward(
   const { hidden } = await decoder.forward(batch, x, {
     implementation,
     keep: false,
+    afterLayer,
     onWeights: wantsWeights ? (_, weights) => joinWeights(weights) : undefined,
   });
   const kept = kwargs.logits_to_keep ? Math.min(kwargs.logits_to_keep, length) : length;

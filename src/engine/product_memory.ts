@@ -1,7 +1,7 @@
 /**
  * Whether results of products are kept for backward where nobody says: up to a budget in bytes.
  */
-import type { TextConfig } from '../models/qwen2_5_vl/config.ts';
+import type { TextConfig } from '../models/architecture.ts';
 import { productBytes } from './layer_tape.ts';
 import { bytesOf, type Parameters } from './parameters.ts';
 

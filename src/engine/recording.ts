@@ -5,7 +5,7 @@
  * row is whose is put together once the completions have ended.
  */
 
-import type { TextConfig } from '../models/qwen2_5_vl/config.ts';
+import type { TextConfig } from '../models/architecture.ts';
 import { type FloatTensor, gatherRows, rows as rowsOf, zeros } from '../runtime/tensor.ts';
 import type { Workspace } from '../runtime/workspace.ts';
 import { createLayerTape, type LayerTape, mapTape } from './layer_tape.ts';

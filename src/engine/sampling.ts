@@ -10,8 +10,8 @@ import { cumulativeSum, logSoftmax, reduceMax, softmax, sum } from '../graph/ops
 import { argMax, topIndices, topValues } from '../graph/ops/select.ts';
 import { subDims } from '../graph/shape.ts';
 import { scalar, type Value } from '../graph/value.ts';
-import { entropyOf, type HeadSizes } from '../models/qwen2_5_vl/text.ts';
 import { LINEAR, rowsShape, type WeightForm, weightShape } from '../nn/linear.ts';
+import { entropyOf, type HeadSizes } from './heads.ts';
 import { nucleus } from './nucleus.ts';
 
 export interface SamplingRule {

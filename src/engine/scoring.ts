@@ -4,13 +4,13 @@
  * log-probabilities of all tokens where a rollout has kept them.
  */
 
-import type { TextConfig } from '../models/qwen2_5_vl/config.ts';
-import { type HeadSizes, scoringHead } from '../models/qwen2_5_vl/text.ts';
+import type { TextConfig } from '../models/architecture.ts';
 import { type CompiledModule, compileModule } from '../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../runtime/session.ts';
 import { type FloatTensor, floats, gatherRows, ints, rows, type Tensor } from '../runtime/tensor.ts';
 import type { Workspace } from '../runtime/workspace.ts';
-import { accumulatorsOf, type NameOf, weightsOf } from './bindings.ts';
+import { accumulatorsOf, weightsOf } from './bindings.ts';
+import { type HeadSizes, headName, scoringHead } from './heads.ts';
 import type { Ids, PackedBatch } from './packed.ts';
 import type { Parameters } from './parameters.ts';
 import { mostRows, piecesOf } from './pieces.ts';
@@ -145,11 +145,3 @@ export function createScoringHead(
     release: () => head.release(),
   };
 }
-
-/** Where the head's tensors lie: a tied head is the embedding table. */
-export const headName =
-  ({ tieWordEmbeddings }: Tied): NameOf =>
-  (param) => {
-    if (param !== 'head') return `model.${param}`;
-    return tieWordEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight';
-  };

@@ -3,18 +3,20 @@
  * Every layer runs the same compiled modules with its own weights; knows rows, not where their embeddings come from.
  */
 
-import type { TextConfig } from '../models/qwen2_5_vl/config.ts';
-import { attentionInput, attentionOutput, tapeInOrder } from '../models/qwen2_5_vl/text.ts';
-import { angleTable, inverseFrequencies } from '../nn/rope.ts';
+import type { ModelConfig, TextConfig } from '../models/architecture.ts';
+import { layerTensor } from '../models/names.ts';
+import { angleTable, inverseFrequencies, mropeAxes } from '../nn/rope.ts';
 import { compileModule, createModuleCache } from '../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../runtime/session.ts';
 import { type FloatTensor, floats, gatherRows, ints, scatterRows, type Tensor } from '../runtime/tensor.ts';
 import type { Workspace } from '../runtime/workspace.ts';
 import { accumulatorsOf, type NameOf, readWeightsOf } from './bindings.ts';
+import { attentionInput, attentionOutput } from './block_modules.ts';
 import { createLayerTape, isKept, keptOf, type LayerTape, mapTape } from './layer_tape.ts';
 import type { PackedBatch } from './packed.ts';
 import type { Parameters } from './parameters.ts';
 import { backwardInPieces, forwardInPieces } from './pieces.ts';
+import { tapeInOrder } from './tape_order.ts';
 import { type AttentionImplementation, createTextAttention, type Probe, type Projections } from './text_attention.ts';
 
 export interface DecoderOptions {
@@ -37,6 +39,8 @@ export interface DecoderOptions {
    * one's second half, rows that are no output rows become zeros.
    */
   readonly into?: readonly LayerTape[];
+  /** Called with what each layer returns, which may be added to before the next layer reads it: [rows, hidden]. */
+  readonly afterLayer?: (layer: number, y: FloatTensor) => void;
   /** Called with each layer's attention weights [heads, S, S] of every sequence; eager only, prompts only. */
   readonly onWeights?: (layer: number, weights: readonly FloatTensor[]) => void;
 }
@@ -64,21 +68,31 @@ export interface DecoderResult {
 export interface TextDecoder {
   /** @param embeddings [N, hidden]; its buffer is read, not kept beyond backward */
   forward(batch: PackedBatch, embeddings: FloatTensor, options: DecoderOptions): Promise<DecoderResult>;
-  /** Adds weight gradients to their accumulators; returns the cotangent of the embeddings, in `dHidden`'s buffer. */
-  backward(tape: DecoderTape, dHidden: FloatTensor): Promise<FloatTensor>;
+  /**
+   * Adds weight gradients to their accumulators; returns the cotangent of the embeddings.
+   *
+   * @param onCotangent called with the cotangent of what each layer returned: [rows, hidden], of the last layer output rows
+   */
+  backward(
+    tape: DecoderTape,
+    dHidden: FloatTensor,
+    onCotangent?: (layer: number, dy: FloatTensor) => void,
+  ): Promise<FloatTensor>;
   release(): Promise<void>;
 }
 
 export function createTextDecoder(
-  config: TextConfig,
+  model: ModelConfig,
   parameters: Parameters,
   workspace: Workspace,
   runtime: RuntimeOptions = {},
 ): TextDecoder {
+  const { text: config } = model;
   const { numHiddenLayers, hiddenSize, numAttentionHeads, numKeyValueHeads, headDim } = config;
+  const block = model.architecture.decoderBlock(model);
   const trainable = (param: string): boolean => parameters.isTrained(layerName(0)(param));
-  const before = compileModule(attentionInput(config), { trainable, accumulateInputs: ['x'] }, runtime);
-  const after = compileModule(attentionOutput(config), { trainable }, runtime);
+  const before = compileModule(attentionInput(block, config), { trainable, accumulateInputs: ['x'] }, runtime);
+  const after = compileModule(attentionOutput(block, config), { trainable }, runtime);
   const reordering = createModuleCache(runtime);
   const attention = createTextAttention({ heads: numAttentionHeads, kvHeads: numKeyValueHeads, headDim }, runtime);
   const projectionsOf = (rowCount: number, tag: string): Projections => ({
@@ -117,7 +131,7 @@ export function createTextDecoder(
 
   return {
     async forward(batch, embeddings, { implementation, keep, products: wanted = false, ...options }) {
-      const { outputRows, probe, onWeights, onProjections, into } = options;
+      const { outputRows, probe, onWeights, onProjections, afterLayer, into } = options;
       const { rows } = batch;
       const angles = textAngles(config, batch);
       const completionRows = batch.groups.reduce((sum, group) => sum + group.completionRows.length, 0);
@@ -165,18 +179,20 @@ export function createTextDecoder(
           for (const [name, rowsKept] of Object.entries(kept))
             if (rowsKept !== whole[name]) scatterRows(rowsKept, picked!, whole[name]!);
         }
+        afterLayer?.(layer, y);
         layers.push(tape);
         x = y;
       }
       return { hidden: x, masses, tape: keep ? { batch, implementation, angles, layers, outputRows } : null };
     },
 
-    async backward({ batch, implementation, angles, layers, order, outputRows }, dHidden) {
+    async backward({ batch, implementation, angles, layers, order, outputRows }, dHidden, onCotangent) {
       const { rows } = batch;
       let dy = dHidden;
       const d = projectionsOf(rows, 'text.d');
       const dO = workspace.get('text.d.o', rows, numAttentionHeads * headDim);
       for (let layer = numHiddenLayers - 1; layer >= 0; layer--) {
+        onCotangent?.(layer, dy);
         const { x, o, products } = await inOrder(layers[layer]!, order);
         const picked = layer === numHiddenLayers - 1 ? outputRows : undefined;
         const outputGradients = accumulatorsOf(after, parameters, layerName(layer));
@@ -219,14 +235,14 @@ export function createTextDecoder(
   };
 }
 
-/** Angles of the multimodal rotary embedding: pair i turns by the axis (time, height, width) its section belongs to. */
+/** Angles of the multimodal rotary embedding: [rows, d / 2], a pair by the position on its axis. */
 export function textAngles(
-  { ropeTheta, headDim, mropeSection }: TextConfig,
+  { ropeTheta, headDim, mropeSection, mropeInterleaved }: TextConfig,
   { rows, positions }: Pick<PackedBatch, 'rows' | 'positions'>,
 ): { cos: FloatTensor; sin: FloatTensor } {
-  const axisOf = mropeSection.flatMap((count, axis) => new Array<number>(count).fill(axis));
+  const axes = mropeAxes(mropeSection, mropeInterleaved);
   const frequencies = inverseFrequencies(ropeTheta, headDim, headDim / 2);
-  const { cos, sin, half } = angleTable(rows, frequencies, (row, i) => positions[axisOf[i]! * rows + row]!);
+  const { cos, sin, half } = angleTable(rows, frequencies, (row, i) => positions[axes[i]! * rows + row]!);
   return { cos: floats(cos, [rows, half]), sin: floats(sin, [rows, half]) };
 }
 
@@ -235,4 +251,4 @@ export function textAngles(
 const layerName =
   (layer: number): NameOf =>
   (param) =>
-    `model.layers.${layer}.${param}`;
+    layerTensor(layer, param);

@@ -2,21 +2,15 @@
  * Runs the vision tower over a batch of images: pixel patches to visual tokens, forward and backward.
  */
 
-import type { VisionConfig } from '../models/qwen2_5_vl/config.ts';
-import {
-  merger,
-  patchEmbedding,
-  patchWidth,
-  visionAttentionInput,
-  visionAttentionOutput,
-} from '../models/qwen2_5_vl/vision.ts';
-import { joinLayouts, type VisionLayout, visionLayout, type WindowRun } from '../models/qwen2_5_vl/vision_layout.ts';
+import type { Grid, ModelConfig, VisionLayout, WindowRun } from '../models/architecture.ts';
+import { visionBlockTensor, visionTensor } from '../models/names.ts';
 import { windowAttention } from '../nn/attention_modules.ts';
 import { compileModule } from '../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../runtime/session.ts';
-import { type FloatTensor, floats, ints, rows, view } from '../runtime/tensor.ts';
+import { type FloatTensor, floats, ints, rows, type Tensor, view } from '../runtime/tensor.ts';
 import type { Workspace } from '../runtime/workspace.ts';
 import { accumulatorsOf, type NameOf, readWeightsOf, weightsOf } from './bindings.ts';
+import { joinLayouts } from './join_layouts.ts';
 import type { Parameters } from './parameters.ts';
 import { backwardInPieces, forwardInPieces, piecesOf } from './pieces.ts';
 import { BACKWARD, RUN_FLOP } from './run_limits.ts';
@@ -27,7 +21,7 @@ export interface ImagePatches {
   /** Writes them where they are wanted, for images that have to make them. */
   readonly writePixels?: (target: Float32Array) => void;
   /** Frames, rows, columns, in patches. */
-  readonly gridThw: readonly [number, number, number];
+  readonly gridThw: Grid;
 }
 
 /** What a forward leaves for backward. */
@@ -40,7 +34,8 @@ export interface VisionTape {
 
 export interface VisionTower {
   /**
-   * Visual tokens of images, one after another, in reading order: [tokens, outHidden], in memory of their own.
+   * Visual tokens of images, one after another, in reading order, in memory of their own: [tokens, width]. Columns are the
+   * merger's outHidden, and behind them as many of each deepstack merger.
    *
    * @param tape null, or a number: what backward needs is kept in buffers of that number until it is used again
    */
@@ -57,22 +52,36 @@ export interface VisionTower {
 const KEPT_LAYOUTS = 256;
 
 export function createVisionTower(
-  config: VisionConfig,
+  config: ModelConfig,
   parameters: Parameters,
   workspace: Workspace,
   runtime: RuntimeOptions = {},
 ): VisionTower {
-  const { hiddenSize: h, numHeads, depth, outHiddenSize, spatialMergeSize, fullattBlockIndexes } = config;
+  const { hiddenSize: h, numHeads, depth, outHiddenSize, spatialMergeSize } = config.vision;
+  const parts = config.architecture.vision(config);
   const unit = spatialMergeSize ** 2;
+  const width = outHiddenSize * (1 + parts.deepstack.length);
   const isTrained = (nameOf: NameOf) => (param: string) => parameters.isTrained(nameOf(param));
-  const embed = compileModule(patchEmbedding(config), { trainable: isTrained(towerName) }, runtime);
-  const before = compileModule(
-    visionAttentionInput(config),
-    { trainable: isTrained(blockName(0)), accumulateInputs: ['x'] },
-    runtime,
-  );
-  const after = compileModule(visionAttentionOutput(config), { trainable: isTrained(blockName(0)) }, runtime);
-  const merge = compileModule(merger(config), { trainable: isTrained(towerName) }, runtime);
+  const embed = compileModule(parts.embedding, { trainable: isTrained(visionTensor) }, runtime);
+  const before = compileModule(parts.before, { trainable: isTrained(blockName(0)), accumulateInputs: ['x'] }, runtime);
+  const after = compileModule(parts.after, { trainable: isTrained(blockName(0)) }, runtime);
+  /** Where tokens leave the tower: after which block, into which columns. */
+  const exits = [
+    { block: depth - 1, module: parts.merger, nameOf: visionTensor, column: 0 },
+    ...parts.deepstack.map(({ block, module, prefix }, i) => ({
+      block,
+      module,
+      nameOf: (param: string) => visionTensor(`${prefix}${param}`),
+      column: (i + 1) * outHiddenSize,
+    })),
+  ].map((exit) => ({
+    ...exit,
+    merge: compileModule(
+      exit.module,
+      { trainable: isTrained(exit.nameOf), ...(exit.column === 0 ? {} : { accumulateInputs: ['x'] }) },
+      runtime,
+    ),
+  }));
   const attend = compileModule(
     windowAttention({ heads: numHeads, kvHeads: numHeads, headDim: h / numHeads }),
     {},
@@ -80,8 +89,7 @@ export function createVisionTower(
   );
   const towerIsTrained = parameters.isTrained(blockName(0)('norm1.weight'));
 
-  const runsOf = (layout: VisionLayout, block: number): readonly WindowRun[] =>
-    fullattBlockIndexes.includes(block) ? layout.frameRuns : layout.windowRuns;
+  const runsOf = (layout: VisionLayout, block: number): readonly WindowRun[] => layout.runs[parts.attends(block)]!;
   const windowsOf = (tensor: FloatTensor, { start, windows, size }: WindowRun): FloatTensor =>
     view(rows(tensor, start, start + windows * size), windows, size, h);
   /** The windows of a run, as many at a time as one kernel run may take on. */
@@ -105,14 +113,17 @@ export function createVisionTower(
   const layouts = new Map<string, VisionLayout>();
   const layoutOf = (grid: ImagePatches['gridThw']): VisionLayout => {
     const key = grid.join('x');
-    const known = layouts.get(key) ?? visionLayout(config, grid);
+    const known = layouts.get(key) ?? parts.layout(grid);
     if (layouts.size >= KEPT_LAYOUTS) layouts.clear();
     layouts.set(key, known);
     return known;
   };
   /** Pixels of all images, one after another, and the order of their rows in the tower. */
-  const pixelFeeds = (images: readonly ImagePatches[], { patches, order, inverse }: VisionLayout) => {
-    const width = patchWidth(config);
+  const pixelFeeds = (
+    images: readonly ImagePatches[],
+    { patches, order, inverse, tables = {} }: VisionLayout,
+  ): Record<string, Tensor> => {
+    const width = Number(parts.embedding.constants.pixels!.shape[1]);
     const [only] = images;
     const lieThere = images.length === 1 && only!.writePixels === undefined;
     const pixels = lieThere ? only!.pixelValues : workspace.get('vision.pixels', patches, width).data;
@@ -127,7 +138,56 @@ export function createVisionTower(
       pixels: floats(pixels, [patches, width]),
       order: ints(order, [patches]),
       inverse: ints(inverse, [patches]),
+      ...Object.fromEntries(
+        Object.entries(tables).map(([name, data]) => [
+          name,
+          data instanceof Int32Array ? ints(data, [patches]) : floats(data, [patches]),
+        ]),
+      ),
     };
+  };
+  const anglesOf = ({ angles: { cos, sin, rows, half } }: VisionLayout) => ({
+    cos: floats(cos, [rows, half]),
+    sin: floats(sin, [rows, half]),
+  });
+  type Exit = (typeof exits)[number];
+  const merged = (patches: number) => workspace.get('vision.merged', patches / unit, outHiddenSize);
+  /** Merges x, what an exit's block returns, into the exit's columns of `tokens`. */
+  const leave = async (exit: Exit, x: FloatTensor, { patches, tokens: places }: VisionLayout, tokens: FloatTensor) => {
+    const into = merged(patches);
+    await forwardInPieces(
+      exit.merge,
+      'forward',
+      weightsOf(exit.merge, parameters, exit.nameOf),
+      { x: view(x, patches / unit, unit, h) },
+      { tokens: into },
+    );
+    places.forEach((token, i) => {
+      tokens.data.set(rows(into, i, i + 1).data, token * width + exit.column);
+    });
+  };
+  /** Adds the merger's weight gradients; the cotangent of x is written to `dx`, or added to it. */
+  const leaveBackward = async (
+    exit: Exit,
+    x: FloatTensor,
+    dTokens: FloatTensor,
+    { patches, tokens: places }: VisionLayout,
+    dx: FloatTensor,
+  ) => {
+    const dMerged = merged(patches);
+    places.forEach((token, i) => {
+      const from = token * width + exit.column;
+      dMerged.data.set(dTokens.data.subarray(from, from + outHiddenSize), i * outHiddenSize);
+    });
+    const units = (tensor: FloatTensor): FloatTensor => view(tensor, patches / unit, unit, h);
+    const adds = exit.column !== 0;
+    await backwardInPieces(
+      exit.merge,
+      weightsOf(exit.merge, parameters, exit.nameOf),
+      accumulatorsOf(exit.merge, parameters, exit.nameOf),
+      { x: units(x), 'd.tokens': dMerged, ...(adds ? { 'acc.x': units(dx) } : {}) },
+      { [adds ? 'grad.x' : 'd.x']: units(dx) },
+    );
   };
   const buffers = (tag: string, patches: number) => ({
     q: workspace.get(`vision.${tag}q`, patches, h),
@@ -146,11 +206,13 @@ export function createVisionTower(
           h,
         );
       let x = kept(0, 'x');
-      await embed.forward({ ...weightsOf(embed, parameters, towerName), ...pixelFeeds(images, layout) }, { x });
+      await embed.forward({ ...weightsOf(embed, parameters, visionTensor), ...pixelFeeds(images, layout) }, { x });
+      const tokens = floats(new Float32Array((patches / unit) * width), [patches / unit, width]);
+      const angles = anglesOf(layout);
       const layers: { x: FloatTensor; o: FloatTensor }[] = [];
       for (let block = 0; block < depth; block++) {
         const projections = buffers('', patches);
-        await forwardInPieces(before, 'forward', await inputWeights(block), { ...layout.angles, x }, projections);
+        await forwardInPieces(before, 'forward', await inputWeights(block), { ...angles, x }, projections);
         const o = kept(block, 'o');
         const { q, k, v } = projections;
         for (const run of runsOf(layout, block)) {
@@ -165,41 +227,29 @@ export function createVisionTower(
         await forwardInPieces(after, 'forward', await outputWeights(block), { x, o }, { y });
         layers.push({ x, o });
         x = y;
+        for (const exit of exits) if (exit.block === block) await leave(exit, x, layout, tokens);
       }
-      const merged = workspace.get('vision.merged', patches / unit, outHiddenSize);
-      await forwardInPieces(
-        merge,
-        'forward',
-        weightsOf(merge, parameters, towerName),
-        { x: view(x, patches / unit, unit, h) },
-        { tokens: merged },
-      );
-      const tokens = floats(new Float32Array((patches / unit) * outHiddenSize), [patches / unit, outHiddenSize]);
-      layout.tokens.forEach((token, i) => {
-        tokens.data.set(merged.data.subarray(i * outHiddenSize, (i + 1) * outHiddenSize), token * outHiddenSize);
-      });
       return { tokens, tape: tape === null ? null : { images, layout, layers, last: x } };
     },
 
-    async backward({ images, layout, layers, last }, dTokens) {
+    async backward({ images, layout, layers, last: output }, dTokens) {
       const { patches } = layout;
-      const dMerged = workspace.get('vision.d.merged', patches / unit, outHiddenSize);
-      layout.tokens.forEach((token, i) => {
-        dMerged.data.set(dTokens.data.subarray(token * outHiddenSize, (token + 1) * outHiddenSize), i * outHiddenSize);
-      });
-      const mergeGradients = accumulatorsOf(merge, parameters, towerName);
+      const angles = anglesOf(layout);
+      const [last] = exits as [Exit];
       let dy = workspace.get('vision.d.last', patches, h);
-      await backwardInPieces(
-        merge,
-        weightsOf(merge, parameters, towerName),
-        mergeGradients,
-        { x: view(last, patches / unit, unit, h), 'd.tokens': dMerged },
-        { 'd.x': view(dy, patches / unit, unit, h) },
-      );
-      if (!towerIsTrained) return;
+      await leaveBackward(last, output, dTokens, layout, dy);
+      const onTheWay = exits.filter((exit) => exit !== last);
+      if (!towerIsTrained) {
+        // Mergers may be trained alone; the cotangents that they pass on go nowhere.
+        for (const exit of onTheWay)
+          await leaveBackward(exit, layers[exit.block + 1]?.x ?? output, dTokens, layout, dy);
+        return;
+      }
       const dO = workspace.get('vision.d.o', patches, h);
       for (let block = depth - 1; block >= 0; block--) {
         const { x, o } = layers[block]!;
+        for (const exit of onTheWay)
+          if (exit.block === block) await leaveBackward(exit, layers[block + 1]?.x ?? output, dTokens, layout, dy);
         const dx = workspace.get(`vision.d.x.${block % 2}`, patches, h);
         const outputGradients = accumulatorsOf(after, parameters, blockName(block));
         await backwardInPieces(
@@ -209,7 +259,7 @@ export function createVisionTower(
           { x, o, 'd.y': dy },
           { 'd.x': dx, 'd.o': dO },
         );
-        const feeds = { ...layout.angles, x };
+        const feeds = { ...angles, x };
         const { q, k, v } = buffers('', patches);
         await forwardInPieces(before, 'forward', await inputWeights(block), feeds, { q, k, v });
         const d = buffers('d.', patches);
@@ -229,10 +279,10 @@ export function createVisionTower(
         );
         dy = dx;
       }
-      const embedGradients = accumulatorsOf(embed, parameters, towerName);
+      const embedGradients = accumulatorsOf(embed, parameters, visionTensor);
       await embed.backward(
         {
-          ...weightsOf(embed, parameters, towerName),
+          ...weightsOf(embed, parameters, visionTensor),
           ...pixelFeeds(images, layout),
           'd.x': dy,
           ...embedGradients.feeds,
@@ -242,7 +292,8 @@ export function createVisionTower(
     },
 
     async release() {
-      await Promise.all([embed, before, after, merge, attend].map((module) => module.release()));
+      const mergers = exits.map(({ merge }) => merge);
+      await Promise.all([embed, before, after, attend, ...mergers].map((module) => module.release()));
     },
   };
 }
@@ -251,9 +302,7 @@ export const patchesOf = ([frames, height, width]: ImagePatches['gridThw']): num
 
 // --- internal ---
 
-const towerName: NameOf = (param) => `visual.${param}`;
-
 const blockName =
   (block: number): NameOf =>
   (param) =>
-    `visual.blocks.${block}.${param}`;
+    visionBlockTensor(block, param);

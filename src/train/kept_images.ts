@@ -4,7 +4,7 @@
  */
 
 import type { ImageFeatures } from '../engine/image_features.ts';
-import type { VisionConfig } from '../models/qwen2_5_vl/config.ts';
+import type { VisionConfig } from '../models/architecture.ts';
 
 /** Patches of the distinct images of some rows. */
 export interface RowImages {

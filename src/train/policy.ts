@@ -3,19 +3,13 @@
  * Knows which parts are trained; nothing of rewards, losses or the loop.
  */
 import { type Checkpoint, openCheckpoint } from '../checkpoint/open.ts';
-import { createModel, type Qwen2_5_VLModel } from '../engine/model.ts';
-import {
-  loadParameters,
-  type ModelPart,
-  type Parameters,
-  partOf,
-  STREAM_BYTES,
-  streamParameters,
-} from '../engine/parameters.ts';
+import { createModel, type VisionLanguageModel } from '../engine/model.ts';
+import { loadParameters, type Parameters, STREAM_BYTES, streamParameters } from '../engine/parameters.ts';
 import type { AttentionImplementation } from '../engine/text_attention.ts';
-import type { Qwen2_5_VLConfig } from '../models/qwen2_5_vl/config.ts';
-import { ARCHITECTURE, readConfig } from '../models/qwen2_5_vl/config.ts';
-import { validateShapes } from '../models/qwen2_5_vl/weights.ts';
+import type { ModelConfig } from '../models/architecture.ts';
+import { type ModelPart, partOf } from '../models/names.ts';
+import { readConfig } from '../models/registry.ts';
+import { validateShapes } from '../models/tensors.ts';
 import type { RuntimeOptions } from '../runtime/session.ts';
 import { sizeOf } from '../runtime/tensor.ts';
 import { openTemplate, type Template, type TemplateOptions } from '../template/template.ts';
@@ -43,8 +37,8 @@ export interface PolicyOptions {
 }
 
 export interface Policy {
-  readonly config: Qwen2_5_VLConfig;
-  readonly model: Qwen2_5_VLModel;
+  readonly config: ModelConfig;
+  readonly model: VisionLanguageModel;
   readonly parameters: Parameters;
   readonly template: Template;
   readonly summary: ModelSummary;
@@ -89,7 +83,7 @@ export async function openPolicy(options: PolicyOptions): Promise<Policy> {
       parameters,
       template,
       source,
-      summary: summaryOf(dir, parameters),
+      summary: summaryOf(dir, config.architecture.className, parameters),
       async close() {
         source.close();
         await Promise.all([template.close(), model.release()]);
@@ -145,10 +139,10 @@ function without<T>(tensors: ReadonlyMap<string, T>, names: readonly string[]): 
   return left;
 }
 
-function summaryOf(dir: string, parameters: Parameters): ModelSummary {
+function summaryOf(dir: string, architecture: string, parameters: Parameters): ModelSummary {
   return {
     dir,
-    architecture: ARCHITECTURE,
+    architecture,
     parameters: countOf(parameters, parameters.names),
     trainable: countOf(parameters, parameters.trained),
   };

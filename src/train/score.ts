@@ -9,9 +9,9 @@ import { isTdr, type TdrResult, type TdrSpans, tdrFromAttentions, tdrSpans } fro
 import { splitResponse } from '../data/messages.ts';
 import type { Row } from '../data/row.ts';
 import type { Group, ScoredCompletion } from '../engine/groups.ts';
-import type { Qwen2_5_VLModel } from '../engine/model.ts';
+import type { VisionLanguageModel } from '../engine/model.ts';
 import { SightlineError } from '../errors.ts';
-import type { Qwen2_5_VLConfig } from '../models/qwen2_5_vl/config.ts';
+import type { ModelConfig } from '../models/architecture.ts';
 import type { Template } from '../template/template.ts';
 import { openTrainingData, type RowFault } from './data.ts';
 import type { Json, RunContext } from './events.ts';
@@ -87,7 +87,7 @@ export type Scorer = (
  * fused probe goes on alone, else the eager forward does.
  */
 export function createScorer(
-  model: Qwen2_5_VLModel,
+  model: VisionLanguageModel,
   attnProbe: ScoreArguments['attnProbe'],
   temperature: number,
 ): Scorer {
@@ -128,7 +128,7 @@ export function createScorer(
 
 /** TDR by the definition: one eager forward over prompt and completion, its weights, the formula. */
 async function eagerTdr(
-  model: Qwen2_5_VLModel,
+  model: VisionLanguageModel,
   { group, completion }: ScoreSample,
   spans: TdrSpans,
 ): Promise<TdrResult> {
@@ -163,7 +163,7 @@ function lacksCompletion({ messages, columns, where }: Row): RowFault | null {
   return { reason: 'no completion', error };
 }
 
-async function sampleOf(row: Row, template: Template, config: Qwen2_5_VLConfig): Promise<ScoreSample> {
+async function sampleOf(row: Row, template: Template, config: ModelConfig): Promise<ScoreSample> {
   const { index, where, columns } = row;
   const { prompt, response } = splitResponse(row.messages);
   const { ids, images, systemPrefix } = await template.encode(prompt, row.images, { where });
@@ -180,7 +180,7 @@ async function sampleOf(row: Row, template: Template, config: Qwen2_5_VLConfig):
   return { index, where, group: { promptIds: ids, images, completions: [completion] }, completion, systemPrefix };
 }
 
-function completionIds(value: unknown, where: string, config: Qwen2_5_VLConfig): Int32Array {
+function completionIds(value: unknown, where: string, config: ModelConfig): Int32Array {
   const bad = (found: string): SightlineError =>
     new SightlineError('E_COMPLETION_IDS', `"completion_ids" ${found}`, {
       where,

@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/open.ts';
 import { type SaveOptions, saveCheckpoint } from '../../src/checkpoint/save.ts';
-import { readConfig } from '../../src/models/qwen2_5_vl/config.ts';
-import { validateShapes } from '../../src/models/qwen2_5_vl/weights.ts';
+import { readConfig } from '../../src/models/registry.ts';
+import { validateShapes } from '../../src/models/tensors.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
 import { floatsFile, folderOf, refusal, scratch, shown } from './scratch.ts';
 

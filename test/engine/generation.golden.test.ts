@@ -5,14 +5,14 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createGenerator, type Generated, type GenerateOptions, type Generator } from '../../src/engine/generation.ts';
 import type { Group } from '../../src/engine/groups.ts';
-import type { Qwen2_5_VLModel } from '../../src/engine/model.ts';
+import type { VisionLanguageModel } from '../../src/engine/model.ts';
 import { createRandom } from '../../src/util/random.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
 import { groupOf, imagesOfCases, loadModel, readCases, readTensors } from '../helpers/golden_values.ts';
 
 describe.each(goldenCheckpoints())('$name', (checkpoint) => {
   const cases = readCases(checkpoint);
-  let model: Qwen2_5_VLModel;
+  let model: VisionLanguageModel;
   let generator: Generator;
   const prompts = new Map<string, Group>();
 

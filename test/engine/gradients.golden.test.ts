@@ -4,7 +4,7 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Group } from '../../src/engine/groups.ts';
-import type { Qwen2_5_VLModel } from '../../src/engine/model.ts';
+import type { VisionLanguageModel } from '../../src/engine/model.ts';
 import type { AttentionImplementation } from '../../src/engine/text_attention.ts';
 import { countStep, grpoLoss } from '../../src/grpo/loss.ts';
 import { largestDifference } from '../helpers/check_op.ts';
@@ -27,7 +27,7 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
   afterAll(() => console.log(`largest errors, ${checkpoint.name}:`, worst));
 
   describe('all variants', () => {
-    let model: Qwen2_5_VLModel;
+    let model: VisionLanguageModel;
     beforeAll(async () => {
       model = await loadModel(checkpoint);
     });
@@ -63,7 +63,12 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
   });
 });
 
-async function lossAndGradients(model: Qwen2_5_VLModel, groups: readonly Group[], grpo: GoldenGrpo, variant: Variant) {
+async function lossAndGradients(
+  model: VisionLanguageModel,
+  groups: readonly Group[],
+  grpo: GoldenGrpo,
+  variant: Variant,
+) {
   const { completions, tape } = await model.score(groups, { temperature: 1, keep: true });
   const logps = completions.flat().map((completion) => completion.logps);
   const counts = countStep([{ lengths: logps.map((row) => row.length), mask: null }]);

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { createLayerTape, mapTape, productBytes } from '../../src/engine/layer_tape.ts';
-import type { TextConfig } from '../../src/models/qwen2_5_vl/config.ts';
+import type { TextConfig } from '../../src/models/architecture.ts';
 import { zeros } from '../../src/runtime/tensor.ts';
 
 const config = {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { isTdr, tdrFromAttentions, tdrSpans } from '../../src/attention/tdr.ts';
 import type { HashedImage } from '../../src/engine/image_features.ts';
-import type { Qwen2_5_VLModel } from '../../src/engine/model.ts';
+import type { VisionLanguageModel } from '../../src/engine/model.ts';
 import type { AttentionImplementation } from '../../src/engine/text_attention.ts';
 import type { FloatTensor } from '../../src/runtime/tensor.ts';
 import { largestDifference } from '../helpers/check_op.ts';
@@ -17,7 +17,7 @@ const IMPLEMENTATIONS: AttentionImplementation[] = ['eager', 'sdpa', 'flash_atte
 describe.each(goldenCheckpoints())('$name', (checkpoint) => {
   const cases = readCases(checkpoint);
   let tensors: Map<string, FloatTensor>;
-  let model: Qwen2_5_VLModel;
+  let model: VisionLanguageModel;
   let images: ReadonlyMap<string, readonly HashedImage[]> = new Map();
   const worst: Record<string, number> = {};
   const note = (kind: string, error: number): number => {

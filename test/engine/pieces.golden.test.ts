@@ -3,11 +3,12 @@
  */
 import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import { attentionOutput } from '../../src/engine/block_modules.ts';
 import type { ScoredCompletion } from '../../src/engine/groups.ts';
-import type { Qwen2_5_VLModel } from '../../src/engine/model.ts';
+import type { VisionLanguageModel } from '../../src/engine/model.ts';
 import { mostRows, piecesOf } from '../../src/engine/pieces.ts';
 import type { AttentionImplementation } from '../../src/engine/text_attention.ts';
-import { attentionOutput } from '../../src/models/qwen2_5_vl/text.ts';
+import { decoderBlock } from '../../src/models/qwen_vl/decoder_block.ts';
 import { largestDifference } from '../helpers/check_op.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
 import { type GoldenGrpo, goldenGroups, loadModel, readJson } from '../helpers/golden_values.ts';
@@ -54,7 +55,7 @@ describe('pieces', () => {
 
   test('as many rows as a run may take on, but not too few', () => {
     // a row of a layer of the 3B model takes 2 x 71.8 million FLOP
-    const layer = attentionOutput({
+    const text = {
       hiddenSize: 2048,
       intermediateSize: 11008,
       numHiddenLayers: 1,
@@ -67,7 +68,8 @@ describe('pieces', () => {
       mropeSection: [1, 1, 1],
       tieWordEmbeddings: true,
       maxPositionEmbeddings: 1,
-    });
+    } as const;
+    const layer = attentionOutput(decoderBlock(text, { qkvBias: true, qkNorm: false }), text);
     expect(mostRows(layer)).toBe(111);
     expect(mostRows(layer, 4)).toBe(64);
   });
@@ -76,7 +78,7 @@ describe('pieces', () => {
 describe.each(goldenCheckpoints())('$name', (checkpoint) => {
   const grpo = readJson<GoldenGrpo>(join(checkpoint.golden, 'grpo.json'));
 
-  async function everything(model: Qwen2_5_VLModel) {
+  async function everything(model: VisionLanguageModel) {
     const groups = await goldenGroups(checkpoint, grpo);
     const spans = 1;
     const indicators = groups.map(({ promptIds }) => new Float32Array(promptIds.length).fill(1, 2));

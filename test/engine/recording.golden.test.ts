@@ -9,7 +9,7 @@ import { tokensPerRun } from '../../src/engine/decode_step.ts';
 import { createGenerator } from '../../src/engine/generation.ts';
 import type { Group } from '../../src/engine/groups.ts';
 import { productBytes } from '../../src/engine/layer_tape.ts';
-import type { Qwen2_5_VLModel, Scored } from '../../src/engine/model.ts';
+import type { Scored, VisionLanguageModel } from '../../src/engine/model.ts';
 import { createRandom } from '../../src/util/random.ts';
 import { largestDifference } from '../helpers/check_op.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
@@ -167,7 +167,10 @@ test.each(goldenCheckpoints())('products are kept as long as they do not take to
 });
 
 /** Gradients of a fixed weighting of all log-probabilities. */
-async function gradients(model: Qwen2_5_VLModel, { completions, tape }: Scored): Promise<Map<string, Float32Array>> {
+async function gradients(
+  model: VisionLanguageModel,
+  { completions, tape }: Scored,
+): Promise<Map<string, Float32Array>> {
   const random = createRandom(11);
   const count = completions.flat().reduce((sum, { logps }) => sum + logps.length, 0);
   model.parameters.zeroGradients();

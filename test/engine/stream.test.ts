@@ -5,7 +5,7 @@ import { openCheckpoint } from '../../src/checkpoint/open.ts';
 import { createGenerator } from '../../src/engine/generation.ts';
 import { createModel } from '../../src/engine/model.ts';
 import { streamParameters } from '../../src/engine/parameters.ts';
-import { readConfig } from '../../src/models/qwen2_5_vl/config.ts';
+import { readConfig } from '../../src/models/registry.ts';
 import { gatherRows, zeros } from '../../src/runtime/tensor.ts';
 import { createRandom } from '../../src/util/random.ts';
 import { largestDifference } from '../helpers/check_op.ts';

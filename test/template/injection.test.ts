@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { ImageSource } from '../../src/data/image_source.ts';
 import type { Message } from '../../src/data/messages.ts';
-import { readConfig } from '../../src/models/qwen2_5_vl/config.ts';
+import { readConfig } from '../../src/models/registry.ts';
 import { createGuard } from '../../src/template/guard.ts';
 import { openTemplate } from '../../src/template/template.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';

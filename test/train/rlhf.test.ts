@@ -6,7 +6,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { rlhf } from '../../src/cli/rlhf.ts';
-import type { Qwen2_5_VLModel } from '../../src/engine/model.ts';
+import type { VisionLanguageModel } from '../../src/engine/model.ts';
 import { isOwnedMetric } from '../../src/rewards/metric.ts';
 import { pretendIo } from '../cli/io.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
@@ -69,7 +69,7 @@ beforeEach(() => {
   spied.forwards.length = 0;
   spied.poison = () => false;
 });
-const policyOf = (): Qwen2_5_VLModel => spied.models[0] as Qwen2_5_VLModel;
+const policyOf = (): VisionLanguageModel => spied.models[0] as VisionLanguageModel;
 
 const root = temporaryFolder();
 let project: TinyProject;

@@ -2,47 +2,11 @@
  * config.json -> sizes and ids of a Qwen2.5-VL checkpoint, checked before anybody allocates by them.
  * Reads the flat layout of the published checkpoints and the nested one of transformers 5; knows nothing of tensors.
  */
-import { join } from 'node:path';
-import {
-  describe,
-  isJsonObject,
-  type JsonObject,
-  readJsonFile,
-  readJsonFileIfPresent,
-  shownJson,
-} from '../../checkpoint/json_file.ts';
-import { SightlineError } from '../../errors.ts';
+import { describe, type JsonObject, shownJson } from '../../checkpoint/json_file.ts';
+import type { ModelConfig, TextConfig, VisionConfig } from '../architecture.ts';
 import { type Fields, fieldsOf } from '../config_fields.ts';
 
-export interface TextConfig {
-  readonly hiddenSize: number;
-  readonly intermediateSize: number;
-  readonly numHiddenLayers: number;
-  readonly numAttentionHeads: number;
-  readonly numKeyValueHeads: number;
-  /** hiddenSize / numAttentionHeads */
-  readonly headDim: number;
-  readonly vocabSize: number;
-  readonly rmsNormEps: number;
-  readonly ropeTheta: number;
-  /** Rotary pairs for time, height, width; they sum to headDim / 2. */
-  readonly mropeSection: readonly [number, number, number];
-  readonly tieWordEmbeddings: boolean;
-  readonly maxPositionEmbeddings: number;
-}
-
-export interface VisionConfig {
-  readonly depth: number;
-  readonly hiddenSize: number;
-  readonly intermediateSize: number;
-  readonly numHeads: number;
-  readonly inChannels: number;
-  /** Width after the merger; equals the text hiddenSize. */
-  readonly outHiddenSize: number;
-  /** Side of a patch in pixels. */
-  readonly patchSize: number;
-  readonly spatialMergeSize: number;
-  readonly temporalPatchSize: number;
+export interface Qwen2_5_VLVisionConfig extends VisionConfig {
   /** Side of an attention window in pixels. */
   readonly windowSize: number;
   /** Blocks that attend over the whole image instead of windows. */
@@ -50,23 +14,9 @@ export interface VisionConfig {
   readonly tokensPerSecond: number;
 }
 
-export interface Qwen2_5_VLConfig {
-  readonly text: TextConfig;
-  readonly vision: VisionConfig;
-  readonly imageTokenId: number;
-  readonly videoTokenId: number;
-  readonly visionStartTokenId: number;
-  readonly visionEndTokenId: number;
-  readonly eosTokenIds: readonly number[];
-  readonly padTokenId: number | null;
-  /** config.json as read. */
-  readonly raw: Record<string, unknown>;
+export interface Qwen2_5_VLConfig extends ModelConfig {
+  readonly vision: Qwen2_5_VLVisionConfig;
 }
-
-/** The `model_type` this engine runs. */
-export const MODEL_TYPE = 'qwen2_5_vl';
-/** The entry of `architectures` this engine runs. */
-export const ARCHITECTURE = 'Qwen2_5_VLForConditionalGeneration';
 
 /**
  * Checks and normalises a parsed config.json.
@@ -75,13 +25,9 @@ export const ARCHITECTURE = 'Qwen2_5_VLForConditionalGeneration';
  * Qwen2_5_VLTextConfig and Qwen2_5_VLVisionConfig, because transformers leaves out what equals a default.
  *
  * @param where file name for errors
- * Errors: E_CONFIG_INVALID, E_CONFIG_UNSUPPORTED, E_MODEL_UNSUPPORTED, each naming the field.
+ * Errors: E_CONFIG_INVALID, E_CONFIG_UNSUPPORTED, each naming the field.
  */
-export function parseConfig(json: unknown, where: string): Qwen2_5_VLConfig {
-  if (!isJsonObject(json)) {
-    throw new SightlineError('E_CONFIG_INVALID', `expected a JSON object, found ${describe(json)}`, { where });
-  }
-  refuseOtherModels(json, where);
+export function parseConfig(json: JsonObject, where: string): Omit<Qwen2_5_VLConfig, 'architecture'> {
   const top = fieldsOf(json, '', where);
   const nested = top.has('text_config');
   const textFields = nested ? fieldsOf(top.object('text_config'), 'text_config.', where) : top;
@@ -110,26 +56,6 @@ export function parseConfig(json: unknown, where: string): Qwen2_5_VLConfig {
   };
 }
 
-/**
- * Reads config.json of a checkpoint folder, and the end-of-sequence and padding ids of generation_config.json if there
- * is one: generation stops at the ids of either file.
- */
-export async function readConfig(dir: string): Promise<Qwen2_5_VLConfig> {
-  const path = join(dir, 'config.json');
-  const config = parseConfig(readJsonFile(path), path);
-  const generationPath = join(dir, 'generation_config.json');
-  const generation = readJsonFileIfPresent(generationPath);
-  if (generation === null) return config;
-  const fields = fieldsOf(generation, '', generationPath);
-  const eos = fields.ids('eos_token_id', config.text.vocabSize);
-  const pad = fields.ids('pad_token_id', config.text.vocabSize)[0] ?? null;
-  return {
-    ...config,
-    eosTokenIds: [...new Set([...eos, ...config.eosTokenIds])],
-    padTokenId: config.padTokenId ?? pad,
-  };
-}
-
 // --- internal ---
 
 /** Far above any real model, far below what would overflow or exhaust memory by a single tensor's shape. */
@@ -138,41 +64,6 @@ const LIMITS = { layers: 1024, width: 1 << 18, heads: 4096, vocab: 1 << 24, posi
 /** Beyond these, float32 makes a zero, an infinity or a NaN of them, and then of every logit. */
 const EPSILONS = { min: 1e-12, max: 0.1 };
 const BASES = { min: 1, max: 1e12 };
-
-function refuseOtherModels(json: JsonObject, where: string): void {
-  const supported = `supported: model_type "${MODEL_TYPE}" (Qwen2.5-VL checkpoints, ${ARCHITECTURE})`;
-  const architectures = json.architectures ?? [ARCHITECTURE];
-  if (json.model_type !== MODEL_TYPE) {
-    const named =
-      Array.isArray(architectures) && json.architectures !== undefined ? ` (${shownJson(architectures, 80)})` : '';
-    const found =
-      json.model_type === undefined ? 'field model_type is missing' : `model_type is ${describe(json.model_type)}`;
-    throw new SightlineError('E_MODEL_UNSUPPORTED', `unsupported architecture: ${found}${named}`, {
-      where,
-      hint: supported,
-    });
-  }
-  if (!Array.isArray(architectures) || !architectures.includes(ARCHITECTURE)) {
-    throw new SightlineError(
-      'E_MODEL_UNSUPPORTED',
-      `unsupported architecture: architectures is ${describe(architectures)}`,
-      {
-        where,
-        hint: supported,
-      },
-    );
-  }
-  if (json.quantization_config !== undefined && json.quantization_config !== null) {
-    throw new SightlineError(
-      'E_CONFIG_UNSUPPORTED',
-      'field quantization_config is set: quantised weights cannot be read',
-      {
-        where,
-        hint: 'use the float32, float16 or bfloat16 checkpoint',
-      },
-    );
-  }
-}
 
 function parseText(fields: Fields, top: Fields, nested: boolean): TextConfig {
   const size = (name: string, max: number, fallback?: number): number => fields.int(name, { min: 1, max, fallback });
@@ -260,7 +151,7 @@ function requireSilu(fields: Fields): void {
     throw fields.unsupported('hidden_act', `is ${shownJson(act, 60)}; only "silu" is`, 'use a Qwen2.5-VL checkpoint');
 }
 
-function parseVision(fields: Fields, text: TextConfig): VisionConfig {
+function parseVision(fields: Fields, text: TextConfig): Qwen2_5_VLVisionConfig {
   const size = (name: string, max: number, fallback?: number): number => fields.int(name, { min: 1, max, fallback });
   requireSilu(fields);
   const hiddenSize = size('hidden_size', LIMITS.width);

@@ -4,41 +4,38 @@
  */
 import type { Module } from '../../graph/module.ts';
 import { add, gelu } from '../../graph/ops/elementwise.ts';
-import { permuteRows } from '../../graph/ops/gather.ts';
 import { reshape, slice } from '../../graph/ops/movement.ts';
 import { rmsNorm } from '../../graph/ops/norm.ts';
 import { rotary } from '../../graph/ops/rotary.ts';
 import { linear } from '../../nn/linear.ts';
 import { gatedMlp } from '../../nn/mlp.ts';
-import type { VisionConfig } from './config.ts';
+import type { VisionTowerParts } from '../architecture.ts';
+import { patchEmbedding, storedShapes } from '../qwen_vl/patches.ts';
+import type { Qwen2_5_VLVisionConfig } from './config.ts';
+import { visionLayout } from './vision_layout.ts';
 
 /** The tower's norms take no epsilon from the config. */
 const EPSILON = 1e-6;
 /** Patches. */
 const N = 'N';
 
-/** Width of one row of pixel values: channels x frames x patch x patch. */
-export const patchWidth = ({ inChannels, temporalPatchSize, patchSize }: VisionConfig): number =>
-  inChannels * temporalPatchSize * patchSize * patchSize;
-
-/** pixels [N, patchWidth] -> x [N, hidden], rows put into window order on the way. */
-export function patchEmbedding(config: VisionConfig): Module {
-  const width = patchWidth(config);
+export function visionTower(config: Qwen2_5_VLVisionConfig): VisionTowerParts {
   return {
-    name: 'patch embedding',
-    params: { 'patch_embed.proj.weight': [config.hiddenSize, width] },
-    inputs: {},
-    constants: {
-      pixels: { shape: [N, width] },
-      order: { shape: [N], dtype: 'int32' },
-      inverse: { shape: [N], dtype: 'int32' },
-    },
-    build: (w) => ({ x: permuteRows(linear(w.pixels!, w['patch_embed.proj.weight']!), w.order!, w.inverse!) }),
+    embedding: patchEmbedding(config),
+    before: attentionInput(config),
+    after: attentionOutput(config),
+    merger: merger(config),
+    deepstack: [],
+    attends: (block) => (config.fullattBlockIndexes.includes(block) ? 'frames' : 'windows'),
+    layout: (grid) => visionLayout(config, grid),
+    storedShapes: storedShapes(config),
   };
 }
 
+// --- internal ---
+
 /** x [N, hidden] -> rotated q and k, and v, each [N, hidden]. */
-export function visionAttentionInput({ hiddenSize: h, numHeads }: VisionConfig): Module {
+function attentionInput({ hiddenSize: h, numHeads }: Qwen2_5_VLVisionConfig): Module {
   const half = h / numHeads / 2;
   return {
     name: 'vision attention input',
@@ -59,7 +56,7 @@ export function visionAttentionInput({ hiddenSize: h, numHeads }: VisionConfig):
 }
 
 /** Attention's result o [N, hidden] back into the stream, then the feed-forward layer. */
-export function visionAttentionOutput({ hiddenSize: h, intermediateSize: m }: VisionConfig): Module {
+function attentionOutput({ hiddenSize: h, intermediateSize: m }: Qwen2_5_VLVisionConfig): Module {
   return {
     name: 'vision attention output',
     params: {
@@ -92,7 +89,7 @@ export function visionAttentionOutput({ hiddenSize: h, intermediateSize: m }: Vi
 }
 
 /** Four neighbouring patches to one visual token: x [U, merge² rows of hidden] -> [U, outHidden], U = N / merge². */
-export function merger({ hiddenSize: h, spatialMergeSize, outHiddenSize }: VisionConfig): Module {
+function merger({ hiddenSize: h, spatialMergeSize, outHiddenSize }: Qwen2_5_VLVisionConfig): Module {
   const unit = spatialMergeSize ** 2;
   return {
     name: 'merger',

@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { JsonObject } from '../../../src/checkpoint/json_file.ts';
-import { parseConfig, readConfig } from '../../../src/models/qwen2_5_vl/config.ts';
+import { qwen2_5_vl } from '../../../src/models/qwen2_5_vl/architecture.ts';
+import { parseConfig, readConfig } from '../../../src/models/registry.ts';
 import { folderOf, refusal, shown } from '../../checkpoint/scratch.ts';
 import { goldenCheckpoints } from '../../helpers/golden.ts';
 
@@ -55,7 +56,8 @@ describe('golden checkpoints', () => {
     const vision = json.vision_config;
     const rope = text.rope_parameters ?? text.rope_scaling;
     const generation = JSON.parse(readFileSync(join(model, 'generation_config.json'), 'utf8'));
-    const config = await readConfig(model);
+    const { architecture, ...config } = await readConfig(model);
+    expect(architecture).toBe(qwen2_5_vl);
     expect(config).toEqual({
       text: {
         hiddenSize: text.hidden_size,

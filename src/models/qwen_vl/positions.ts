@@ -3,11 +3,10 @@
  * Knows token ids and grids, not pixels and not the rotation itself.
  */
 import { SightlineError } from '../../errors.ts';
-import type { Qwen2_5_VLConfig, VisionConfig } from './config.ts';
-import type { Grid } from './image_processing.ts';
+import type { Grid, ModelConfig, PromptPositions, VisionConfig } from '../architecture.ts';
 
 /** The part of the config that positions depend on. */
-export interface PositionConfig extends Pick<Qwen2_5_VLConfig, 'imageTokenId' | 'videoTokenId'> {
+export interface PositionConfig extends Pick<ModelConfig, 'imageTokenId' | 'videoTokenId'> {
   readonly vision: Pick<VisionConfig, 'spatialMergeSize'>;
 }
 
@@ -26,11 +25,7 @@ export function visualTokens([t, h, w]: Grid, spatialMergeSize: number): number 
  * @returns positions (3, S) row-major: time, height, width; delta: the position of token S + n is S + n + delta
  * Errors: E_VIDEO_UNSUPPORTED for video pads; E_IMAGE_TOKENS if pads and grids do not match.
  */
-export function ropeIndex(
-  ids: Int32Array,
-  grids: readonly Grid[],
-  config: PositionConfig,
-): { positions: Int32Array; delta: number } {
+export function ropeIndex(ids: Int32Array, grids: readonly Grid[], config: PositionConfig): PromptPositions {
   const length = ids.length;
   const positions = new Int32Array(3 * length);
   let next = 0; // position of the next text token

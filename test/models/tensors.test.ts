@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { openCheckpoint, type StoredTensor } from '../../../src/checkpoint/open.ts';
-import { parseConfig, readConfig } from '../../../src/models/qwen2_5_vl/config.ts';
-import { MODEL_PRESETS, publishedConfig } from '../../../src/models/qwen2_5_vl/model_sizes.ts';
-import { expectedTensors, validateShapes } from '../../../src/models/qwen2_5_vl/weights.ts';
-import { refusal, shown } from '../../checkpoint/scratch.ts';
-import { goldenCheckpoints } from '../../helpers/golden.ts';
+import { openCheckpoint, type StoredTensor } from '../../src/checkpoint/open.ts';
+import { MODEL_PRESETS, publishedConfig } from '../../src/models/qwen2_5_vl/model_sizes.ts';
+import { parseConfig, readConfig } from '../../src/models/registry.ts';
+import { expectedTensors, validateShapes } from '../../src/models/tensors.ts';
+import { refusal, shown } from '../checkpoint/scratch.ts';
+import { goldenCheckpoints } from '../helpers/golden.ts';
 import { parameterCount } from './parameter_count.ts';
 
 const tokens = { endOfText: 0, imEnd: 1, visionStart: 2, visionEnd: 3, imagePad: 4, videoPad: 5 };
