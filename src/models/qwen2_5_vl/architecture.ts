@@ -5,13 +5,13 @@
 import type { Architecture } from '../architecture.ts';
 import { decoderBlock } from '../qwen_vl/decoder_block.ts';
 import { ropeIndex } from '../qwen_vl/positions.ts';
-import { parseConfig, type Qwen2_5_VLConfig } from './config.ts';
+import { parseConfig, type Qwen2_5_VLConfig, TITLE } from './config.ts';
 import { visionTower } from './vision.ts';
 
 export const qwen2_5_vl: Architecture<Qwen2_5_VLConfig> = {
   modelType: 'qwen2_5_vl',
   className: 'Qwen2_5_VLForConditionalGeneration',
-  title: 'Qwen2.5-VL',
+  title: TITLE,
   parseConfig,
   decoderBlock: ({ text }) => decoderBlock(text, { qkvBias: true, qkNorm: false }),
   vision: ({ vision }) => visionTower(vision),
