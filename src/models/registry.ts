@@ -14,8 +14,10 @@ import { SightlineError } from '../errors.ts';
 import type { Architecture, ModelConfig } from './architecture.ts';
 import { fieldsOf } from './config_fields.ts';
 import { qwen2_5_vl } from './qwen2_5_vl/architecture.ts';
+import { qwen2_vl } from './qwen2_vl/architecture.ts';
+import { qwen3_vl } from './qwen3_vl/architecture.ts';
 
-export const ARCHITECTURES: readonly Architecture[] = [qwen2_5_vl];
+export const ARCHITECTURES: readonly Architecture[] = [qwen2_vl, qwen2_5_vl, qwen3_vl];
 
 /**
  * Checks and normalises a parsed config.json.
