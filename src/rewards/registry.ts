@@ -5,6 +5,7 @@
 import { messageOf, SightlineError } from '../errors.ts';
 import { MathAccuracy } from './accuracy/index.ts';
 import { type ORM, type OrmConstructor, REWARD_NEEDS, type RewardArgs, type RewardNeed } from './contract.ts';
+import { DDAPOAttentionORM } from './ddapo_attention/index.ts';
 import { Format } from './format/index.ts';
 import { ownCopy } from './own_copy.ts';
 import { placeIn } from './place.ts';
@@ -16,6 +17,7 @@ export const orms: Record<string, OrmConstructor> = Object.assign(Object.create(
   accuracy: MathAccuracy,
   format: Format,
   external_r1v_acc: MultiModalAccuracyORM,
+  ddapo_attention: DDAPOAttentionORM,
 });
 
 /** Plugin file that registered a reward, by name; the built-in ones are absent. */

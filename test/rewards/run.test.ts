@@ -245,7 +245,7 @@ describe('createRewards', () => {
   test('an unknown name comes with the nearest and with the list', () => {
     expect(() => createRewards(['fromat'])).toThrow(/no reward is registered as "fromat"/);
     const error = grab(() => createRewards(['fromat']));
-    expect(error.hint).toMatch(/did you mean "format"\? known: accuracy, external_r1v_acc, format/);
+    expect(error.hint).toMatch(/did you mean "format"\? known: accuracy, ddapo_attention, external_r1v_acc, format/);
     expect(grab(() => createRewards(['zzzzzzzz'])).hint).toMatch(/^known: /);
   });
 
