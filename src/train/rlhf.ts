@@ -35,6 +35,7 @@ import { openPolicy, type Policy, policyOptions } from './policy.ts';
 import { encodePrompt } from './prompts.ts';
 import { createReader } from './reader.ts';
 import { rehearse } from './rehearsal.ts';
+import { checkRewardColumns } from './reward_columns.ts';
 import { samplingOf } from './sampling.ts';
 import { saveAmid } from './save_amid.ts';
 import { createUpdater, type Updater } from './update.ts';
@@ -56,6 +57,7 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
   const data = await openTrainingData(args);
   const opened: { close(): Promise<void> }[] = [];
   try {
+    const lacking = checkRewardColumns(rewards, data.opened);
     const totalSteps = runLength(plan, data.train.length, args);
     // Pixels are worth keeping for rows that come again: of evaluations, and after an epoch.
     const keepsPixels = data.evaluation !== null || promptsOfRun(plan, totalSteps) > data.train.length;
@@ -69,8 +71,9 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     const generator = createGenerator(policy.model);
     opened.push({ close: () => generator.release() });
     context.signal.throwIfAborted();
-    const run = { plan, rewards, data, policy, reference, updater, generator, totalSteps, keepsPixels };
-    await (args.dryRun ? rehearse(run, collectorOf(args, context, run)) : train(args, context, run));
+    const run = { plan, rewards, data, lacking, policy, reference, updater, generator, totalSteps, keepsPixels };
+    const collector = collectorOf(args, context, run);
+    await (args.dryRun ? rehearse(run, collector) : train(args, context, run, collector));
   } finally {
     for (const part of opened.reverse()) await part.close();
     data.close();
@@ -83,6 +86,8 @@ interface Parts {
   readonly plan: BatchPlan;
   readonly rewards: readonly Reward[];
   readonly data: TrainingData;
+  /** What there is to say of columns that some rows lack. */
+  readonly lacking: readonly string[];
   readonly policy: Policy;
   readonly reference: Policy | null;
   readonly updater: Updater;
@@ -91,9 +96,8 @@ interface Parts {
   readonly keepsPixels: boolean;
 }
 
-async function train(args: RlhfArguments, context: RunContext, parts: Parts): Promise<void> {
-  const { plan, rewards, data, policy, updater, generator, totalSteps } = parts;
-  const collector = collectorOf(args, context, parts);
+async function train(args: RlhfArguments, context: RunContext, parts: Parts, collector: Collector): Promise<void> {
+  const { plan, rewards, data, lacking, policy, updater, generator, totalSteps } = parts;
   const { journal, judging, random } = collector;
   const sampler = createSampler({ length: data.train.length, seed: args.dataSeed, shuffle: args.datasetShuffle });
   const reader = createReader(data.train, sampler, args.truncationStrategy, encodePrompt(policy.template));
@@ -125,6 +129,7 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts): Pr
     maxSteps: totalSteps,
   });
   if (plan.notice !== null) await journal.notice('info', plan.notice);
+  for (const text of lacking) await journal.notice('warn', text);
 
   const evaluateNow = async (step: number): Promise<void> => {
     if (data.evaluation === null) return;
