@@ -38,6 +38,7 @@ import { rehearse } from './rehearsal.ts';
 import { checkRewardColumns } from './reward_columns.ts';
 import { samplingOf } from './sampling.ts';
 import { saveAmid } from './save_amid.ts';
+import { createStandstillWatch } from './standstill.ts';
 import { createUpdater, type Updater } from './update.ts';
 import { updateOptions } from './update_options.ts';
 import { createValueWatch } from './without_value.ts';
@@ -114,6 +115,7 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts, col
   });
   const hacking = createHackingWatch(rewards);
   const values = createValueWatch();
+  const standstill = createStandstillWatch(args);
   const averages = createAverages();
   const epochOf = (step: number): number =>
     (step * plan.completionsPerStep) / plan.numGenerations / plan.numIterations / data.train.length;
@@ -186,6 +188,8 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts, col
         if (args.logCompletions) completionLog.push(...completionRows(experience));
       }
       const update = await journal.time('update', () => updater.update());
+      const lessons = new Set(microBatches.map(({ rollout }) => experiences.get(rollout)!));
+      const still = standstill.observe({ step: step + 1, loss, gradNorm: update.gradNorm }, lessons);
       for (const number of [...experiences.keys()]) {
         const stillUsed = optimizerStepAt(plan, step + 1).some(({ rollout: used }) => used === number);
         if (!stillUsed) experiences.delete(number);
@@ -195,6 +199,7 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts, col
       epoch = epochOf(step);
       resume = { sampler: { ...sampler.state() } };
       if (update.skipped) await journal.notice('warn', `step ${step}: the gradient is not finite; the step is skipped`);
+      if (still !== null) await journal.notice('warn', still);
       averages.add({
         ...(update.skipped ? { skipped_steps: 1 } : { loss, grad_norm: update.gradNorm }),
         learning_rate: update.learningRate,
