@@ -164,6 +164,8 @@ function causeIn(label: string, { least, greatest }: SeenReward): string {
   if (least === 0) {
     return `${label} is always 0: the rows are too hard (take easier ones, or train with sft first), or the reward does not find the answer (look at completions.jsonl)`;
   }
-  if (least === 1) return `${label} is always 1: the rows are too easy; take harder ones`;
+  if (least === 1) {
+    return `${label} is always 1: the rows are too easy (take harder ones), or it does not depend on the completion`;
+  }
   return `${label} is always ${brief(least)}: a reward that does not depend on the completion`;
 }
