@@ -5,6 +5,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { messageOf, SightlineError } from '../errors.ts';
+import { type ColumnCounts, columnsWithValue } from './columns.ts';
 import { createImageCheck } from './image_check.ts';
 import type { ImageSource } from './image_source.ts';
 import { type Line, openDataFile, readLines } from './lines.ts';
@@ -30,6 +31,7 @@ export interface Dataset {
   /** Rows left out under `strict: false`: how many, and the first 100 with reasons. */
   readonly droppedCount: number;
   readonly dropped: readonly DroppedRow[];
+  readonly columns: ColumnCounts;
   /** Reads and parses one row; its images are still unread. Error: E_DATASET_CHANGED if the file is no longer the one checked. */
   row(index: number): Row;
   close(): void;
@@ -50,10 +52,14 @@ export async function openDataset(specs: readonly string[], options: DatasetOpti
     droppedCount++;
     if (dropped.length < KEPT_REASONS) dropped.push(row);
   };
+  const columns = new Map<string, number>();
+  const onRow = (names: readonly string[]): void => {
+    for (const name of names) columns.set(name, (columns.get(name) ?? 0) + 1);
+  };
   for (const spec of specs) {
     const { path } = parseSpec(spec);
     files.push({ path, base: options.imageRoot ?? dirname(resolve(path)), fd: null });
-    for await (const line of scan(spec, { ...options, checkImage, onDrop })) {
+    for await (const line of scan(spec, { ...options, checkImage, onRow, onDrop })) {
       places.file.push(files.length - 1);
       places.begin.push(line.begin);
       places.size.push(line.bytes.length);
@@ -67,6 +73,7 @@ export async function openDataset(specs: readonly string[], options: DatasetOpti
     length,
     droppedCount,
     dropped,
+    columns,
     row: (index) => {
       if (!Number.isInteger(index) || index < 0 || index >= length) {
         throw new Error(`internal: row ${index} of a dataset with ${length} rows`);
@@ -109,9 +116,12 @@ async function* scan(
     checkImages = true,
     imageRoot,
     checkImage,
+    onRow,
     onDrop,
   }: DatasetOptions & {
     readonly checkImage: (image: ImageSource) => Promise<void>;
+    /** Told the columns of each good row. */
+    readonly onRow: (columns: readonly string[]) => void;
     readonly onDrop: (row: DroppedRow) => void;
   },
 ): AsyncGenerator<Line> {
@@ -123,23 +133,24 @@ async function* scan(
   }
   const base = imageRoot ?? dirname(resolve(path));
   const handle = await openDataFile(path);
-  const check = async (line: Line): Promise<{ line: Line; fault: unknown }> => {
+  const check = async (line: Line): Promise<{ line: Line; columns: readonly string[]; fault: unknown }> => {
     try {
       const where = `${path}:${line.number}`;
       const row = parseRow(parseJson(line.bytes, where), { index: 0, where, base });
       if (checkImages) for (const image of row.images) await checkImage(image);
-      return { line, fault: null };
+      return { line, columns: columnsWithValue(row), fault: null };
     } catch (fault) {
-      return { line, fault };
+      return { line, columns: [], fault };
     }
   };
   let index = 0;
   try {
-    for await (const { line, fault } of ahead(readLines(handle, path), check)) {
+    for await (const { line, columns, fault } of ahead(readLines(handle, path), check)) {
       if (index >= limit) return;
       if (line.number === 1) refuseArray(line, path);
       if (fault === null) {
         index++;
+        onRow(columns);
         yield line;
       } else if (strict || !(fault instanceof SightlineError)) throw fault;
       else onDrop({ where: `${path}:${line.number}`, code: fault.code, message: fault.message });

@@ -34,6 +34,11 @@ export interface OrmConstructor {
   new (args: RewardArgs): ORM;
   readonly name: string;
   readonly needs?: readonly RewardNeed[];
+  /**
+   * Columns of the dataset that it cannot do without, `static columns = ['solution']`. A dataset in which no row has one is
+   * refused before anything is sampled; a row without a value is there as undefined or null, for `call` to answer with null.
+   */
+  readonly columns?: readonly string[];
 }
 
 /** The run's arguments by flag name, and over them this reward's own options. */
@@ -79,7 +84,7 @@ export type AttnProbe = 'eager' | 'fused' | 'auto';
 
 /**
  * Second argument of `call`. B samples; every array has B entries. Columns of the dataset (`solution`, ...) come under
- * their own names; a column that a row lacks is undefined at that row. All data is the reward's own copy.
+ * their own names; a column that a row lacks is undefined at that row. Those that the reward states are always there. All data is the reward's own copy.
  */
 export interface RewardKwargs {
   readonly [column: string]: unknown;

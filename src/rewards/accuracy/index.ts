@@ -15,6 +15,7 @@ import { answerTag, extractMath } from '../math/extract.ts';
  * to be right. A *reference* that is no mathematics judges nobody: null, where ms-swift gives 0 to the same end.
  */
 export class MathAccuracy implements ORM {
+  static readonly columns = ['solution'];
   private warned = false;
 
   async call(completions: readonly string[], kwargs: RewardKwargs): Promise<(number | null)[]> {
