@@ -188,11 +188,7 @@ function inOrderOfCalls(messages: readonly JsonObject[]): readonly Numbered[] {
       new Set(responses.map(place)).size === ids.length &&
       responses.every((response) => place(response) >= 0);
     if (isWhole) {
-      ordered.splice(
-        i + 1,
-        ids.length,
-        ...responses.sort((a, b) => place(a) - place(b)),
-      );
+      ordered.splice(i + 1, ids.length, ...responses.sort((a, b) => place(a) - place(b)));
     }
   }
   return ordered;

@@ -49,6 +49,16 @@ export const IMAGE_TAG = '<image>';
 export const REF_TAG = '<ref-object>';
 export const BOX_TAG = '<bbox>';
 
+/** Text with `<image>` tags -> parts; a text without a tag stays a string. */
+export function splitImageTags(text: string): string | ContentPart[] {
+  const pieces = text.split(IMAGE_TAG);
+  if (pieces.length === 1) return text;
+  return pieces.flatMap((piece, i): ContentPart[] => [
+    ...(i > 0 ? [{ type: 'image' } as const] : []),
+    ...(piece === '' ? [] : [{ type: 'text', text: piece } as const]),
+  ]);
+}
+
 /** The parts of a content, a text being one of them; an empty text is none. */
 export function partsOf(content: Message['content']): readonly ContentPart[] {
   if (typeof content !== 'string') return content;
@@ -57,10 +67,7 @@ export function partsOf(content: Message['content']): readonly ContentPart[] {
 
 /** Places for images in a conversation. */
 export function countImages(messages: readonly Message[]): number {
-  return messages.reduce(
-    (sum, { content }) => sum + partsOf(content).filter(({ type }) => type === 'image').length,
-    0,
-  );
+  return messages.reduce((sum, { content }) => sum + partsOf(content).filter(({ type }) => type === 'image').length, 0);
 }
 
 /** Whether a message says nothing at all. */

@@ -75,7 +75,12 @@ export function place(
   };
   const messages = tagged(turns, given, where).map(({ role, pieces }): Message => {
     const parts = pieces.flatMap((piece): readonly ContentPart[] =>
-      piece.type === 'image' ? [imageAt(piece)] : piece.text.split(TAGS).filter((text) => text !== '').map(partAt),
+      piece.type === 'image'
+        ? [imageAt(piece)]
+        : piece.text
+            .split(TAGS)
+            .filter((text) => text !== '')
+            .map(partAt),
     );
     return { role, content: joined(parts) };
   });
@@ -132,7 +137,8 @@ function joined(parts: readonly ContentPart[]): Message['content'] {
   const result: ContentPart[] = [];
   for (const part of parts) {
     const last = result.at(-1);
-    if (part.type === 'text' && last?.type === 'text') result[result.length - 1] = { type: 'text', text: last.text + part.text };
+    if (part.type === 'text' && last?.type === 'text')
+      result[result.length - 1] = { type: 'text', text: last.text + part.text };
     else result.push(part);
   }
   if (result.length === 0) return '';

@@ -33,7 +33,8 @@ export function turnsOf(messages: readonly RawMessage[], where: string): readonl
     const last = turns.at(-1);
     const speaker = SPEAKER[role];
     if (role === 'tool_response') checkPlace(message, before, last, where);
-    if (speaker === 'assistant' && (last === undefined || last.role === 'system')) turns.push({ role: 'user', pieces: [] });
+    if (speaker === 'assistant' && (last === undefined || last.role === 'system'))
+      turns.push({ role: 'user', pieces: [] });
     const pieces = piecesOf(message, where);
     const isSame = last !== undefined && last.role === speaker && speaker !== 'system';
     const isShared = isSame && (role === 'tool_response') === (before === 'tool_response');
@@ -71,13 +72,19 @@ function checkLoss(messages: readonly RawMessage[], where: string): void {
     const isOff = loss !== null && !loss;
     const asked = isOff ? 0 : weight;
     if (asked === null || asked === (i >= end ? 1 : 0)) continue;
-    const given = isOff || lossScale === null ? `"loss": ${shownJson(loss, 20)}` : `"loss_scale": ${shownJson(lossScale, 20)}`;
+    const given =
+      isOff || lossScale === null ? `"loss": ${shownJson(loss, 20)}` : `"loss_scale": ${shownJson(lossScale, 20)}`;
     throw invalidRow(`${name} has ${given}, which cannot be followed`, where, LOSS_HINT);
   }
 }
 
 /** An answer of a tool follows who asked: the assistant, or the user on its behalf. */
-function checkPlace(message: RawMessage, before: RawMessage['role'] | null, last: Turn | undefined, where: string): void {
+function checkPlace(
+  message: RawMessage,
+  before: RawMessage['role'] | null,
+  last: Turn | undefined,
+  where: string,
+): void {
   if (before === null || before === 'system') {
     throw invalidRow(
       `${message.name} is a tool response with nothing before it`,
@@ -119,11 +126,7 @@ function piecesOf({ role, content, name }: RawMessage, where: string): readonly 
         const hint = TOOL_PARTS.has(part.type)
           ? 'write it as a message of the role tool_call or tool_response'
           : PARTS_HINT;
-        throw invalidRow(
-          `${name} has a part of type ${shownJson(part.type, 40)}, expected text or image`,
-          where,
-          hint,
-        );
+        throw invalidRow(`${name} has a part of type ${shownJson(part.type, 40)}, expected text or image`, where, hint);
       }
     }
     throw invalidRow(`${name} has ${inWords(part)} for a part, expected a text or an image`, where, PARTS_HINT);
