@@ -1,0 +1,96 @@
+/**
+ * Rows in the forms that people have, against the ids that ms-swift makes of them: of prompts, as GRPO asks for them, and of
+ * prompt and answer, as supervised training does.
+ */
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { parseRow } from '../../src/data/row.ts';
+import { readConfig } from '../../src/models/qwen2_5_vl/config.ts';
+import type { BoxFormat, NormBbox } from '../../src/template/grounding.ts';
+import { openTemplate, type TemplateOptions } from '../../src/template/template.ts';
+import { encodeExample } from '../../src/train/examples.ts';
+import { encodePrompt } from '../../src/train/prompts.ts';
+import { goldenCheckpoints } from '../helpers/golden.ts';
+
+interface Case {
+  readonly name: string;
+  readonly row: unknown;
+  readonly settings: { readonly QWENVL_BBOX_FORMAT?: BoxFormat; readonly norm_bbox?: NormBbox };
+  /** Null: ms-swift refuses the row. */
+  readonly expected: { readonly prompt: number[]; readonly whole: number[] } | null;
+}
+
+const { cases, tools, toolsTemplate } = JSON.parse(
+  readFileSync(new URL('ms_swift/expected.json', import.meta.url), 'utf8'),
+) as {
+  cases: Case[];
+  tools: { name: string; tools: unknown; text: string }[];
+  toolsTemplate: string;
+};
+
+const golden = goldenCheckpoints().find(({ name }) => name === 'published');
+const GROUNDING = ['<|object_ref_start|>', '<|object_ref_end|>', '<|box_start|>', '<|box_end|>'];
+
+/** The golden checkpoint with the control tokens of objects, which its small vocabulary leaves out; as make.py has it. */
+function checkpointFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'ms-swift-'));
+  cpSync(golden!.model, folder, { recursive: true, filter: (path) => !path.endsWith('.safetensors') });
+  const path = join(folder, 'tokenizer.json');
+  const tokenizer = JSON.parse(readFileSync(path, 'utf8'));
+  const first = Math.max(...tokenizer.added_tokens.map(({ id }: { id: number }) => id)) + 1;
+  for (const [i, content] of GROUNDING.entries()) {
+    tokenizer.added_tokens.push({ ...tokenizer.added_tokens[0], id: first + i, content });
+  }
+  writeFileSync(path, JSON.stringify(tokenizer));
+  return folder;
+}
+
+/** Where this program goes another way, and why. */
+const OTHER_PROMPTS: Readonly<Record<string, string>> = {
+  'neighbours of one role': 'ms-swift leaves out the last of two answers and continues the first',
+  'the answer is a call': 'ms-swift continues after a call; here it is an answer like any other',
+};
+
+describe.skipIf(golden === undefined)('rows as ms-swift reads them', async () => {
+  const folder = checkpointFolder();
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const config = await readConfig(folder);
+  const images = join(golden!.golden, 'images');
+  const rowAt = (row: unknown) => parseRow(row, { index: 0, where: 'rows.jsonl:1', base: images });
+  const templateOf = (options: TemplateOptions) => openTemplate(folder, config, options);
+
+  test.each(cases.filter(({ expected }) => expected !== null))('$name', async ({ name, row, settings, expected }) => {
+    const template = await templateOf({ boxFormat: settings.QWENVL_BBOX_FORMAT, normBbox: settings.norm_bbox });
+    const parsed = rowAt(row);
+    const { prompt } = await encodePrompt(template)(parsed);
+    if (!Object.hasOwn(OTHER_PROMPTS, name)) {
+      expect(template.decode(prompt.ids)).toBe(template.decode(expected!.prompt));
+      expect([...prompt.ids]).toEqual(expected!.prompt);
+    }
+    if (parsed.messages.at(-1)?.role === 'assistant') {
+      const { group } = await encodeExample(template, parsed, 4096);
+      // ms-swift ends an answer with the line break after its control token, which is not sampled here.
+      const whole = [...group.promptIds, ...group.completions[0]!, ...template.tokenizer.encodeText('\n')];
+      expect(template.decode(whole)).toBe(template.decode(expected!.whole));
+      expect(whole).toEqual(expected!.whole);
+    }
+    await template.close();
+  });
+
+  test.each(cases.filter(({ expected }) => expected === null))('$name: refused there and here', ({ row }) => {
+    expect(() => rowAt(row)).toThrow(expect.objectContaining({ code: 'E_DATASET_ROW', where: 'rows.jsonl:1' }));
+  });
+
+  test.each(tools)('tools: $name', async ({ tools: given, text }) => {
+    writeFileSync(join(folder, 'chat_template.jinja'), toolsTemplate);
+    const template = await templateOf({});
+    const row = rowAt({ messages: [{ role: 'user', content: 'Q' }], tools: given });
+    const { prompt } = await encodePrompt(template)(row);
+    expect(prompt.text).toBe(text);
+    expect(template.tokenizer.decode(prompt.ids)).toBe(text.normalize('NFC'));
+    await template.close();
+    rmSync(join(folder, 'chat_template.jinja'));
+  });
+});
