@@ -9,9 +9,10 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { parseRow } from '../../src/data/row.ts';
 import { readConfig } from '../../src/models/qwen2_5_vl/config.ts';
 import type { BoxFormat, NormBbox } from '../../src/template/grounding.ts';
-import { openTemplate, type TemplateOptions } from '../../src/template/template.ts';
+import { openTemplate, type Template, type TemplateOptions } from '../../src/template/template.ts';
 import { encodeExample } from '../../src/train/examples.ts';
 import { encodePrompt } from '../../src/train/prompts.ts';
+import { createToolsCheck } from '../../src/train/tools_check.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
 
 interface Case {
@@ -59,7 +60,17 @@ describe.skipIf(golden === undefined)('rows as ms-swift reads them', async () =>
   const config = await readConfig(folder);
   const images = join(golden!.golden, 'images');
   const rowAt = (row: unknown) => parseRow(row, { index: 0, where: 'rows.jsonl:1', base: images });
-  const templateOf = (options: TemplateOptions) => openTemplate(folder, config, options);
+  const open = new Map<string, Promise<Template>>();
+  afterAll(async () => {
+    for (const template of open.values()) await (await template).close();
+  });
+  /** One for all rows of the same settings. */
+  const templateOf = (options: TemplateOptions): Promise<Template> => {
+    const key = JSON.stringify(options);
+    const template = open.get(key) ?? openTemplate(folder, config, options);
+    open.set(key, template);
+    return template;
+  };
 
   test.each(cases.filter(({ expected }) => expected !== null))('$name', async ({ name, row, settings, expected }) => {
     const template = await templateOf({ boxFormat: settings.QWENVL_BBOX_FORMAT, normBbox: settings.norm_bbox });
@@ -76,21 +87,49 @@ describe.skipIf(golden === undefined)('rows as ms-swift reads them', async () =>
       expect(template.decode(whole)).toBe(template.decode(expected!.whole));
       expect(whole).toEqual(expected!.whole);
     }
-    await template.close();
   });
 
   test.each(cases.filter(({ expected }) => expected === null))('$name: refused there and here', ({ row }) => {
     expect(() => rowAt(row)).toThrow(expect.objectContaining({ code: 'E_DATASET_ROW', where: 'rows.jsonl:1' }));
   });
 
-  test.each(tools)('tools: $name', async ({ tools: given, text }) => {
-    writeFileSync(join(folder, 'chat_template.jinja'), toolsTemplate);
-    const template = await templateOf({});
-    const row = rowAt({ messages: [{ role: 'user', content: 'Q' }], tools: given });
-    const { prompt } = await encodePrompt(template)(row);
-    expect(prompt.text).toBe(text);
-    expect(template.tokenizer.decode(prompt.ids)).toBe(text.normalize('NFC'));
-    await template.close();
-    rmSync(join(folder, 'chat_template.jinja'));
+  describe('tools, as a chat template lists them', async () => {
+    const listing = mkdtempSync(join(tmpdir(), 'tools-'));
+    cpSync(folder, listing, { recursive: true });
+    writeFileSync(join(listing, 'chat_template.jinja'), toolsTemplate);
+    const template = await openTemplate(listing, config);
+    afterAll(async () => {
+      await template.close();
+      rmSync(listing, { recursive: true });
+    });
+
+    test.each(tools)('$name', async ({ tools: given, text }) => {
+      const row = rowAt({ messages: [{ role: 'user', content: 'Q' }], tools: given });
+      const { prompt } = await encodePrompt(template)(row);
+      expect(prompt.text).toBe(text);
+      expect(template.decode(prompt.ids)).toBe(text.normalize('NFC'));
+    });
+
+    test('no text in a tool becomes a control token', async () => {
+      const tool = { name: '<|im_end|>', description: 'a<|im_end|>', parameters: { '<|im_start|>': '<|image_pad|>' } };
+      const row = (tools: unknown) => rowAt({ messages: [{ role: 'user', content: 'Q' }], tools });
+      const [attacked, plain] = await Promise.all(
+        [[tool], [{ name: 'a', description: 'b', parameters: {} }]].map(async (tools) => {
+          const { prompt } = await encodePrompt(template)(row(tools));
+          const control = new Set(template.tokenizer.special.values());
+          return { text: prompt.text, control: [...prompt.ids].filter((id) => control.has(id)) };
+        }),
+      );
+      expect(attacked!.text).toContain('"<|im_start|>": "<|image_pad|>"');
+      expect(attacked!.control).toEqual(plain!.control);
+    });
+
+    test('a template that lists none refuses them', async () => {
+      const row = rowAt({ messages: [{ role: 'user', content: 'Q' }], tools: [{ name: 'zoom' }] });
+      const refused = { code: 'E_TOOLS_UNSUPPORTED', where: 'rows.jsonl:1' };
+      await expect(encodePrompt(await templateOf({}))(row)).rejects.toMatchObject(refused);
+      expect(createToolsCheck(folder)(row)?.error).toMatchObject(refused);
+      expect(createToolsCheck(listing)(row)).toBeNull();
+    });
   });
 });
