@@ -174,11 +174,11 @@ function inOrderOfCalls(messages: readonly JsonObject[]): readonly Numbered[] {
   const ordered = messages.map((message, i): Numbered => ({ message, number: i + 1 }));
   for (let i = 0; i < ordered.length; i++) {
     const ids = toolCallsOf(ordered[i]!.message).map((call) => (isJsonObject(call) ? call.id : undefined));
+    if (ids.length === 0) continue;
     const responses = ordered.slice(i + 1, i + 1 + ids.length);
     const place = (response: Numbered): number => ids.indexOf(response.message.tool_call_id);
     const next = ordered[i + 1 + ids.length];
     const isWhole =
-      ids.length > 0 &&
       new Set(ids).size === ids.length &&
       !ids.includes(undefined) &&
       !ids.includes(null) &&

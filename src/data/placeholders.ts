@@ -98,7 +98,8 @@ export function place(
 // --- internal ---
 
 const TAGS = new RegExp(`(${IMAGE_TAG}|${REF_TAG}|${BOX_TAG})`);
-const QWEN_TAG = /<img>(.+?)<\/img>/;
+/** No other tag inside, so that a text of many openings is gone through once. */
+const QWEN_TAG = /<img>([^<\n]+)<\/img>/;
 const BOX_HINT = 'boxes are scaled as their image is: give the row its "images"';
 
 const isImage = ({ type }: ContentPart): boolean => type === 'image';
@@ -126,7 +127,7 @@ function tagged(turns: readonly Turn[], images: number, where: string): readonly
 const tagsIn = (piece: Piece): number => (piece.type === 'image' ? 1 : piece.text.split(IMAGE_TAG).length - 1);
 
 function qwenPieces(piece: Piece): readonly Piece[] {
-  if (piece.type === 'image') return [piece];
+  if (piece.type === 'image' || !piece.text.includes('<img>')) return [piece];
   return piece.text
     .split(QWEN_TAG)
     .map((text, i): Piece => (i % 2 === 1 ? { type: 'image', own: text } : { type: 'text', text }));

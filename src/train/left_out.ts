@@ -35,7 +35,9 @@ export function createLeftOut(): LeftOut {
     },
     noted(notes) {
       for (const { note, count, where } of notes) {
-        told.push(`${count} ${count === 1 ? 'row has' : 'rows have'} ${NOTES[note]} (first: ${where})`);
+        const text = `${count} ${count === 1 ? 'row has' : 'rows have'} ${NOTES[note]} (first: ${where})`;
+        // A file may be given twice, for training and for evaluation.
+        if (!told.includes(text)) told.push(text);
       }
     },
     whileReading({ where }, { message }) {

@@ -253,6 +253,11 @@ describe('errors say what was found in words', () => {
     expect(() => parseRow(json, at)).toThrow(message);
   });
 
+  test('a text of a hundred thousand opening tags is read at once', () => {
+    const content = `${'<img>a'.repeat(100_000)}\n</img>${'<image'.repeat(100_000)}`;
+    expect(parseRow({ query: content }, at).messages).toEqual([{ role: 'user', content }]);
+  });
+
   test('a row nested without end is a fault of the row', () => {
     const deep = `${'['.repeat(50_000)}${']'.repeat(50_000)}`;
     const json = JSON.parse(`{"messages": [{"role": "user", "content": "Q"}, {"role": "tool", "content": ${deep}}]}`);
