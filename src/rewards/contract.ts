@@ -58,6 +58,11 @@ export interface RewardImage {
   readonly pixelValues: Float32Array;
   /** t, h, w in patches. */
   readonly gridThw: readonly [number, number, number];
+  /** In pixels: the stored image, which `objects` of a row is about, and the resized one, in which boxes are written. */
+  readonly size: {
+    readonly stored: { readonly width: number; readonly height: number };
+    readonly shown: { readonly width: number; readonly height: number };
+  };
 }
 
 /** Entered before a forward and left after it, on success and on error. */

@@ -69,6 +69,7 @@ export async function openTrainingData(
     open.push(dataset);
     drop('cannot be read', dataset.droppedCount);
     leftOut.atOpening(dataset.dropped, dataset.droppedCount);
+    leftOut.noted(dataset.notes);
     const kept: number[] = [];
     const faults: LeftOutRow[] = [];
     for (let i = 0; i < dataset.length; i++) {

@@ -18,6 +18,7 @@ import type { AttentionImplementation } from '../models/qwen2_5_vl/text_attentio
 import { validateShapes } from '../models/qwen2_5_vl/weights.ts';
 import type { RuntimeOptions } from '../runtime/session.ts';
 import { sizeOf } from '../runtime/tensor.ts';
+import type { BoxFormat, NormBbox } from '../template/grounding.ts';
 import { openTemplate, type Template, type TemplateOptions } from '../template/template.ts';
 import type { ModelSummary } from './events.ts';
 
@@ -109,6 +110,8 @@ export interface PolicyArguments {
   readonly maxPixels: number | null;
   readonly system: string | null;
   readonly maxLength?: number | null;
+  readonly normBbox?: NormBbox;
+  readonly qwenvlBboxFormat?: BoxFormat;
   readonly gradientCheckpointing?: boolean | null;
   readonly freezeLlm?: boolean;
   readonly freezeVit?: boolean;
@@ -132,6 +135,8 @@ export function policyOptions(args: PolicyArguments, trainable: boolean): Policy
       maxPixels: args.maxPixels ?? undefined,
       system: args.system ?? undefined,
       maxLength: args.maxLength ?? undefined,
+      normBbox: args.normBbox,
+      boxFormat: args.qwenvlBboxFormat,
     },
   };
 }

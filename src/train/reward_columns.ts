@@ -2,7 +2,7 @@
  * Compares the columns that rewards say they need with those that the data has, before anything is sampled.
  * Knows names and counts; what a reward makes of a column is its own business.
  */
-import { type ColumnCounts, columnsWithValue } from '../data/columns.ts';
+import { type ColumnCounts, columnsWithValue } from '../data/column_counts.ts';
 import { SightlineError } from '../errors.ts';
 import type { Reward } from '../rewards/registry.ts';
 import type { RowSource } from './data.ts';

@@ -39,6 +39,7 @@ import { checkRewardColumns } from './reward_columns.ts';
 import { samplingOf } from './sampling.ts';
 import { saveAmid } from './save_amid.ts';
 import { createStandstillWatch } from './standstill.ts';
+import { createToolsCheck } from './tools_check.ts';
 import { createUpdater, type Updater } from './update.ts';
 import { updateOptions } from './update_options.ts';
 import { createValueWatch } from './without_value.ts';
@@ -55,7 +56,7 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     warn: (text) => void context.emit({ type: 'notice', level: 'warn', text }),
   });
   const rewards = createRewards(args.rewardFuncs, argumentsToJson(rlhfCommand, { ...args }), args.rewardWeights);
-  const data = await openTrainingData(args);
+  const data = await openTrainingData(args, createToolsCheck(args.model));
   const opened: { close(): Promise<void> }[] = [];
   try {
     const lacking = checkRewardColumns(rewards, data.opened);
