@@ -150,8 +150,9 @@ export function arithmetic(digits: number) {
     if (!isReal) return exp(divide(ln(b), new Fraction(order)));
     if (upper(b) <= b.error) return ball(zero, zero, b.error / order + 1);
     const size = b.re.abs();
-    const plain = order === 2 ? size.sqrt() : size.pow(new D(1).div(order));
-    const error = b.error - lower(b) + upper({ re: plain, im: zero }) + 0.5;
+    const plain = order === 2 ? size.sqrt() : order === 3 ? size.cbrt() : size.pow(new D(1).div(order));
+    const exponentError = Math.log10(Math.abs(lower(b)) + 1) + 1 - digits; // of 1/order, by the logarithm of the size
+    const error = Math.max(b.error - lower(b), exponentError) + upper({ re: plain, im: zero }) + 1;
     if (b.re.gt(0)) return rounded(plain, zero, error);
     if (order % 2 === 1) return rounded(plain.neg(), zero, error);
     return order === 2 ? rounded(zero, plain, error) : exp(divide(ln(b), new Fraction(order)));

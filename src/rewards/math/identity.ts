@@ -10,7 +10,7 @@ import { type Node, parts, sameForm, some, unknowns, withParts } from './tree.ts
 /** Few digits find most differences, many show equality of two numbers; of two functions, at several points, less will do. */
 const coarse = arithmetic(40);
 const medium = arithmetic(90);
-export const fine = arithmetic(250);
+export const fine = arithmetic(200);
 
 /** Two numbers that agree to this power of ten are the same; what is known less well is not shown to be equal. */
 const agreement = -100;

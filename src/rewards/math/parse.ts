@@ -192,7 +192,7 @@ function read(text: string): Node {
   function factors(): Node {
     const items = [postfix()];
     while (startsFactor()) {
-      if (peek(/[\d.]/y)) fail(); // `3 4`, `x 2`: no product is written so
+      if (peek(/[\d.]/y) && !/[!)}|]\s*$/.test(text.slice(0, at))) fail(); // `3 4`, `x 2`: no product is written so
       items.push(postfix());
     }
     return items.length === 1 ? items[0]! : call('multiply', ...items);
