@@ -19,8 +19,8 @@ export class NoValue extends Error {}
 
 /** Bits that a numerator or denominator may have and still be exact: six thousand decimal digits. */
 const exactBits = 20_000;
-/** Factors that a factorial may have. */
-const factorialLimit = 100_000;
+/** Factors that a factorial or binomial coefficient may have. */
+const factorialLimit = 10_000;
 /** Sines and cosines of larger numbers would need too many digits of pi. */
 const trigonometricLimit = 60;
 
@@ -43,6 +43,7 @@ export type Arithmetic = ReturnType<typeof arithmetic>;
 export function arithmetic(digits: number) {
   const D = Decimal.clone({ precision: digits, rounding: Decimal.ROUND_HALF_EVEN, maxE: 9e15, minE: -9e15 });
   const zero = new D(0);
+  const largestExact = 10n ** BigInt(digits);
   /** Rounding error of a result: functions of the library are trusted to all but three digits. */
   const rounding = (z: { re: Decimal; im: Decimal }) => upper(z) - digits + 3;
 
@@ -56,7 +57,7 @@ export function arithmetic(digits: number) {
   function toBall(value: Value): Ball {
     if (!isExact(value)) return value;
     const over = new D((value.s * value.n).toString());
-    return value.d === 1n && value.n < 10n ** BigInt(digits)
+    return value.d === 1n && value.n < largestExact
       ? ball(over, zero, -Infinity)
       : rounded(over.div(new D(value.d.toString())), zero);
   }
@@ -215,7 +216,11 @@ export function arithmetic(digits: number) {
     }
     if (lower({ re: room, im: zero }) > doubt + 1) throw new NoValue('arcsine beyond 1');
     const edge = halfPi();
-    return rounded(z.re.gt(0) ? edge : edge.neg(), zero, room.isZero() && z.error === -Infinity ? -digits : doubt / 2 + 1);
+    return rounded(
+      z.re.gt(0) ? edge : edge.neg(),
+      zero,
+      room.isZero() && z.error === -Infinity ? -digits : doubt / 2 + 1,
+    );
   }
 
   function arctan(value: Value): Value {

@@ -4,7 +4,7 @@
  */
 import Fraction from 'fraction.js';
 import { NoValue } from './arithmetic.ts';
-import { fine, infinite, sameExpression, valueOf } from './identity.ts';
+import { fine, infinite, sameExpression, valueAt } from './identity.ts';
 import { parseMath } from './parse.ts';
 import { type RealSet, realSet, sameSet } from './real_set.ts';
 import { assigned, assignedName, sameRelation } from './relations.ts';
@@ -39,7 +39,7 @@ function orDifferent(decide: () => boolean): boolean {
 function understood(text: string): Node | undefined {
   const tree = parseMath(text);
   if (!tree) return undefined;
-  const node = writtenOut(tree);
+  const node = writtenOut(scaledMatrices(tree));
   return node && isMeaningful(node) ? node : undefined;
 }
 
@@ -55,7 +55,18 @@ function isMeaningful(node: Node): boolean {
   if (node.op === 'constant' && node.name !== 'infinity') return true;
   if (infinite(node) !== 0) return true;
   if (some(node, (part) => arrangements.has(part.op) && part.op !== 'percent' && part.op !== 'degrees')) return false;
-  return unknowns(node).length > 0 || valueOf(node) !== undefined || valueOf(node, fine) !== undefined;
+  return unknowns(node).length > 0 || valueAt(node) !== undefined || valueAt(node, fine) !== undefined;
+}
+
+/** `\frac{1}{2} M` and `-M` as a matrix, its entries multiplied. */
+function scaledMatrices(node: Node): Node {
+  if (node.op === 'negate' && node.args[0]!.op === 'matrix')
+    return withParts(node.args[0]!, (entry) => call('negate', entry));
+  if (node.op === 'multiply' && node.args.filter((part) => part.op === 'matrix').length === 1) {
+    const others = node.args.filter((part) => part.op !== 'matrix');
+    return withParts(node.args.find((part) => part.op === 'matrix')!, (entry) => call('multiply', ...others, entry));
+  }
+  return withParts(node, scaledMatrices);
 }
 
 // --- plus-minus ---
@@ -268,7 +279,9 @@ function sameMatrix(gold: Node, given: Node): boolean {
 function sameRatio(gold: Node, given: Node): boolean {
   if (gold.op !== 'ratio' || given.op !== 'ratio') {
     const [ratio, other] = gold.op === 'ratio' ? [gold, given] : [given, gold];
-    return 'args' in ratio && ratio.args.length === 2 && collection(other) === undefined && sameExpression(ratio, other);
+    return (
+      'args' in ratio && ratio.args.length === 2 && collection(other) === undefined && sameExpression(ratio, other)
+    );
   }
   const [a, b] = [gold.args, given.args];
   return a.length === b.length && a.every((_, i) => a.every((_, j) => j >= i || crossEqual(a, b, i, j)));

@@ -63,7 +63,8 @@ function lastGroup(text: string, spans: readonly Span[]): string | null {
   return answer;
 }
 
-const denied = /(?:\b(?:not|never|nor|neither|cannot be|instead of|rather than)|n['’]t)\s+(?:be\s+|equal(?:\s+to)?\s+)?[$\s]*$/i;
+const denied =
+  /(?:\b(?:not|never|nor|neither|cannot be|instead of|rather than)|n['’]t)\s+(?:be\s+|equal(?:\s+to)?\s+)?[$\s]*$/i;
 const joints = /^[\s$]*(,|;|,?\s*\\?(?:text\{)?\s*(?:and|or)\s*\}?)[\s$]*$/;
 
 /** Contents of `\boxed{...}` and `\fbox{...}`, braces balanced. */
@@ -101,7 +102,7 @@ function formulas(text: string): Span[] {
 /** The number of a sentence, where there is one only and no word takes it back or makes a bound, a date or a rank of it. */
 function onlyNumber(text: string): string | null {
   if (text.length > longest || hedged.test(text)) return null;
-  const found = [...text.matchAll(/[-+−]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)?(?:\.\d+|(?<=\d))(?:\s*\/\s*\d+)?\s*%?/g)];
+  const found = [...text.matchAll(/[-+−]?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)(?:\s*\/\s*\d+)?(?:\s*%)?/g)];
   if (found.length !== 1) return null;
   const [before, after] = [text[found[0]!.index - 1] ?? ' ', text.slice(found[0]!.index + found[0]![0].length)];
   if (/[\w.\\^_/-]/.test(before) || /^(?:st|nd|rd|th)\b|^[\w^]/.test(after)) return null;
@@ -109,4 +110,4 @@ function onlyNumber(text: string): string | null {
 }
 
 const hedged =
-  /n['’]t\b|\b(?:not?|never|neither|nor|or|either|than|least|most|between|except|but|without|wrong|incorrect|about|around|approximately|almost|nearly|over|under|above|below|before|after|until|jan(?:uary)?|feb(?:ruary)?|march|april|may|june?|july?|aug(?:ust)?|sep(?:t|tember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b/i;
+  /n['’]t\b|\b(?:not?|never|neither|nor|or|either|than|least|most|between|except|but|without|wrong|incorrect|almost|nearly|over|under|above|below|before|after|until|jan(?:uary)?|feb(?:ruary)?|march|april|may|june?|july?|aug(?:ust)?|sep(?:t|tember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b/i;

@@ -18,7 +18,7 @@ const agreement = -100;
 const agreementAtPoint = -50;
 
 /** The value of an expression without unknowns; undefined if it has none. */
-export function valueOf(node: Node, ar: Arithmetic = coarse, point: Point = new Map()): Value | undefined {
+export function valueAt(node: Node, ar: Arithmetic = coarse, point: Point = new Map()): Value | undefined {
   try {
     return evaluate(node, ar, point);
   } catch (error) {
@@ -58,7 +58,7 @@ export function sameAt(a: Node, b: Node, point: Point): boolean | undefined {
   const constant = point.size === 0;
   const last = constant ? fine : medium;
   for (const ar of [coarse, last]) {
-    const [x, y] = [valueOf(a, ar, point), valueOf(b, ar, point)];
+    const [x, y] = [valueAt(a, ar, point), valueAt(b, ar, point)];
     if (x === undefined || y === undefined) {
       if (ar === coarse) continue; // too close to a pole or a step for few digits
       return undefined;
@@ -161,7 +161,7 @@ function constantsIn(nodes: readonly Node[]): Fraction[] {
 function approximates(decimal: Node, exact: Node): boolean {
   const literal = literalOf(decimal);
   if (literal === undefined || literal.significant < 6 || literal.decimals < 6) return false;
-  const value = valueOf(exact, fine);
+  const value = valueAt(exact, fine);
   if (value === undefined || (isExact(value) && ends(value))) return false;
   const gap = fine.abs(fine.subtract(literal.value, value));
   return fine.sign(fine.subtract(gap, literal.unit.div(2))) < 0;
@@ -189,7 +189,7 @@ function literalOf(node: Node): Literal | undefined {
     const [mantissa, power] = node.args as [Node, Node];
     const literal = literalOf(mantissa);
     const base = power.op === 'power' ? power.args[0]! : undefined;
-    const scale = base?.op === 'number' && base.value.equals(10) ? valueOf(power, fine) : undefined;
+    const scale = base?.op === 'number' && base.value.equals(10) ? valueAt(power, fine) : undefined;
     if (!literal || scale === undefined || !isExact(scale)) return undefined;
     return { ...literal, value: literal.value.mul(scale), unit: literal.unit.mul(scale) };
   }

@@ -10,7 +10,9 @@ const functions = 'arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|l
 /** No answer is longer, and searching a longer one for notation takes its time. */
 const longest = 4000;
 
-const superscript: Record<string, string> = Object.fromEntries([...'⁰¹²³⁴⁵⁶⁷⁸⁹⁻'].map((c, i) => [c, '0123456789-'[i]!]));
+const superscript: Record<string, string> = Object.fromEntries(
+  [...'⁰¹²³⁴⁵⁶⁷⁸⁹⁻'].map((c, i) => [c, '0123456789-'[i]!]),
+);
 const greek: Record<string, string> = {
   ...{ α: 'alpha', β: 'beta', γ: 'gamma', δ: 'delta', ε: 'epsilon', θ: 'theta', λ: 'lambda', μ: 'mu', ρ: 'rho' },
   ...{ σ: 'sigma', φ: 'phi', ω: 'omega', Δ: 'Delta', Ω: 'Omega' },
@@ -103,7 +105,7 @@ export function normalizeMath(text: string, options: { latex?: boolean } = {}): 
     .replace(/\\?[$€£]/g, '')
     .replace(/\s+/g, ' ')
     .trim();
-  s = s.replace(/(?<!\.\.)[.,;:]+$/, '').trim();
+  s = s.replace(/^(?:=|\\approx(?![a-zA-Z]))\s*|(?<!\.\.)[.,;:]+$/g, '').trim();
   if (isDate(s)) return null;
   s = withoutLabel(s);
   s = s
@@ -149,7 +151,7 @@ function withUnit(s: string): string {
   const degrees = /^deg(?:rees?)?$/i.test(unit) ? '^\\circ ' : undefined;
   const measure = readUnit(unit);
   const kept = degrees ?? (measure === undefined ? '' : `\\unit{${measure}}`);
-  return `${s.slice(0, start)}${value.trim()}${kept}`;
+  return `${s.slice(0, start)}${value.trimEnd()}${kept}`;
 }
 
 /** `12,345` -> `12345`, but not inside brackets, where a comma separates. */
@@ -164,7 +166,10 @@ function looksLikeMath(s: string, letters: boolean): boolean {
   const plain = s.replace(/\\unit\{[^}]*\}|\\(?:begin|end)\{[a-z]+\}|\\[a-zA-Z]+/g, ' ');
   if (/[a-zA-Z]{4,}|[?"`#@]/.test(plain) || (!letters && /[a-zA-Z]\s+[a-zA-Z]\s+[a-zA-Z]/.test(plain))) return false;
   // Two or three letters are a product (5xy, ab + b^2) where they touch a digit or an operator, else a word (no, red).
-  if (!letters && /(?<![a-zA-Z\d+^*=(){}|]|[+*=]\s)[a-zA-Z]{2,3}(?![a-zA-Z\d+^*=(){}|]|\s[+*=])/.test(plain)) return false;
+  if (!letters && /(?<![a-zA-Z\d+^*=(){}|]|[+*=]\s)[a-zA-Z]{2,3}(?![a-zA-Z\d+^*=(){}|]|\s[+*=])/.test(plain))
+    return false;
   if (!/^[\x20-\x7e]*$/.test(s)) return false;
-  return /[\da-zA-Z]/.test(plain) || /\\(?:pi|infty|emptyset|varnothing|mathbb|theta|alpha|beta|sqrt)|\\\{\s*\\\}/.test(s);
+  return (
+    /[\da-zA-Z]/.test(plain) || /\\(?:pi|infty|emptyset|varnothing|mathbb|theta|alpha|beta|sqrt)|\\\{\s*\\\}/.test(s)
+  );
 }

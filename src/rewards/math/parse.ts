@@ -199,7 +199,8 @@ function read(text: string): Node {
   }
 
   function startsFactor(): boolean {
-    if (peek(/\\(?:cup|cap|setminus|backslash|cdot|times|div|bmod|pm|mp|or|and|lor|land|vee|wedge)(?![a-zA-Z])/y)) return false;
+    if (peek(/\\(?:cup|cap|setminus|backslash|cdot|times|div|bmod|pm|mp|or|and|lor|land|vee|wedge)(?![a-zA-Z])/y))
+      return false;
     if (relationSigns.some(([pattern]) => peek(pattern))) return false;
     if (peek(/\\(?:[}\\%]|right|rfloor|rceil|rangle|end|mid|colon|choose)(?![a-zA-Z])|\\[}\\]/y)) return false;
     if (peek(/\|/y)) return !barCloses;
@@ -305,26 +306,23 @@ function read(text: string): Node {
       const block = /(\d)\1{2,}$/.exec(digits)?.[1] ?? /(\d{2,6})\1+$/.exec(digits)?.[1] ?? fail();
       return { op: 'number', value: repeating(digits, block) };
     }
-    const scale = take(/[eE]([-+]?\d{1,15})(?![\d.a-zA-Z])/y);
+    const apart = text[at] === ' ';
+    const scale = apart ? null : take(/[eE]([-+]?\d{1,15})(?![\d.a-zA-Z])/y);
     if (scale) {
       const exponent: Node = { op: 'number', value: new Fraction(BigInt(scale[1]!.replace('+', '')), 1n) };
       return call('multiply', numberOf(digits), call('power', ten, exponent));
     }
     if (digits.includes('.')) return numberOf(digits);
     const before = at;
-    const fraction = take(/\\frac\s*(?:\{\s*(\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d))(?!\s*\^)/y) ?? mixed();
+    const fraction =
+      take(/\\frac\s*(?:\{\s*(\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d))(?!\s*\^)/y) ??
+      (apart ? take(/(\d+)()\s*\/\s*(\d+)()(?![\d.])/y) : null); // 1 1/2
     if (fraction) {
       const [over, under] = [BigInt(fraction[1] ?? fraction[2]!), BigInt(fraction[3] ?? fraction[4]!)];
       if (over < under) return { op: 'number', value: new Fraction(BigInt(digits), 1n).add(new Fraction(over, under)) };
       at = before; // an improper fraction beside a number is a product
     }
     return numberOf(digits);
-  }
-
-  /** The fraction of `1 1/2`: a blank, then digits over digits. */
-  function mixed(): RegExpExecArray | null {
-    if (text[at] !== ' ') return null;
-    return take(/(\d+)()\s*\/\s*(\d+)()(?![\d.])/y);
   }
 
   /** `( ... )` around one thing is that thing; otherwise a point, an interval, a vector. */

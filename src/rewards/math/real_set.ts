@@ -4,7 +4,7 @@
  */
 import Fraction from 'fraction.js';
 import { isZero, type Value } from './arithmetic.ts';
-import { fine, infinite, signOf, substitute, valueOf } from './identity.ts';
+import { fine, infinite, signOf, substitute, valueAt } from './identity.ts';
 import { call, type Node, type RelationSign, unknowns } from './tree.ts';
 
 export interface RealSet {
@@ -53,7 +53,8 @@ export function realSet(node: Node): RealSet | undefined {
       const found = realSet(condition);
       const within = head.op === 'relation' ? realSet(head) : undefined;
       const unknown = head.op === 'relation' ? head.args[0]! : head;
-      if (!found || unknown.op !== 'symbol' || (found.name !== undefined && found.name !== unknown.name)) return undefined;
+      if (!found || unknown.op !== 'symbol' || (found.name !== undefined && found.name !== unknown.name))
+        return undefined;
       if (head.op === 'relation' && !within) return undefined;
       return { pieces: within ? intersect(found.pieces, within.pieces) : found.pieces };
     }
@@ -89,7 +90,10 @@ export function degree(node: Node, name: string): number | undefined {
       return 1;
     case 'add':
     case 'negate':
-      return degrees.reduce((most, next) => (most === undefined || next === undefined ? undefined : Math.max(most, next)), 0);
+      return degrees.reduce(
+        (most, next) => (most === undefined || next === undefined ? undefined : Math.max(most, next)),
+        0,
+      );
     case 'multiply':
       return degrees.reduce((total, next) => (total === undefined || next === undefined ? undefined : total + next), 0);
     case 'divide':
@@ -122,7 +126,7 @@ function single(value: Value): Piece {
 }
 
 function pointOf(node: Node): Value | undefined {
-  const value = valueOf(node, fine);
+  const value = valueAt(node, fine);
   return value && signOf(value) !== undefined ? value : undefined;
 }
 
@@ -141,7 +145,11 @@ function commaJoins(items: readonly Node[]): typeof unite | undefined {
   return signs.some((sign) => sign === '!=') && !signs.includes('=') ? intersect : undefined;
 }
 
-function merged(a: RealSet, b: RealSet, combine: (x: readonly Piece[], y: readonly Piece[]) => Piece[]): RealSet | undefined {
+function merged(
+  a: RealSet,
+  b: RealSet,
+  combine: (x: readonly Piece[], y: readonly Piece[]) => Piece[],
+): RealSet | undefined {
   if (a.name !== undefined && b.name !== undefined && a.name !== b.name) return undefined;
   const name = a.name ?? b.name;
   const pieces = combine(a.pieces, b.pieces);
@@ -166,7 +174,9 @@ function solutions(signs: readonly RelationSign[], operands: readonly Node[]): R
 function solve(left: Node, sign: RelationSign, right: Node, name: string): Piece[] | undefined {
   if (sign === 'in' || sign === 'notin') {
     const found = left.op === 'symbol' ? realSet(right) : undefined;
-    return found && found.name === undefined ? [...(sign === 'in' ? found.pieces : complement(found.pieces))] : undefined;
+    return found && found.name === undefined
+      ? [...(sign === 'in' ? found.pieces : complement(found.pieces))]
+      : undefined;
   }
   if (sign === '!=') {
     const equal = solve(left, '=', right, name);
@@ -219,11 +229,16 @@ function polynomial(node: Node, sign: '=' | '<' | '<=', name: string): Piece[] |
     const touching = closed ? [single(middle)] : [];
     return opensUp ? touching : closed ? [...everything] : complement([single(middle)]);
   }
-  if (kind < 0) return sign === '=' || opensUp ? [] : [...everything];
+  if (kind < 0) {
+    if (sign === '=') return undefined; // its solutions are complex
+    return opensUp ? [] : [...everything];
+  }
   const reach = fine.abs(fine.divide(fine.root(discriminant, 2), fine.multiply(a, new Fraction(2))));
   const [low, high] = [fine.subtract(middle, reach), fine.add(middle, reach)];
   if (sign === '=') return [single(low), single(high)];
-  const between: Piece[] = [{ from: { value: low, closed: closed === opensUp }, to: { value: high, closed: closed === opensUp } }];
+  const between: Piece[] = [
+    { from: { value: low, closed: closed === opensUp }, to: { value: high, closed: closed === opensUp } },
+  ];
   return opensUp ? between : complement(between);
 }
 
@@ -254,7 +269,8 @@ function complement(pieces: readonly Piece[]): Piece[] {
   const gaps: Piece[] = [];
   let from: Bound = { value: null, closed: false };
   for (const [i, piece] of pieces.entries()) {
-    if (i > 0 || piece.from.value !== null) gaps.push({ from, to: { value: piece.from.value, closed: !piece.from.closed } });
+    if (i > 0 || piece.from.value !== null)
+      gaps.push({ from, to: { value: piece.from.value, closed: !piece.from.closed } });
     from = { value: piece.to.value, closed: !piece.to.closed };
     if (piece.to.value === null) return gaps;
   }

@@ -4,7 +4,7 @@
  */
 import Fraction from 'fraction.js';
 import { isZero } from './arithmetic.ts';
-import { fine, points, sameExpression, signOf, substitute, valueOf } from './identity.ts';
+import { fine, points, sameExpression, signOf, substitute, valueAt } from './identity.ts';
 import { degree } from './real_set.ts';
 import { call, type Node, type RelationNode, type RelationSign, unknowns } from './tree.ts';
 
@@ -35,7 +35,7 @@ export function sameRelation(a: RelationNode, b: RelationNode): boolean {
 function isName(node: Node): boolean {
   if (node.op === 'symbol') return true;
   if (node.op === 'bracket') return node.args.every(isName); // (x, y) = (1, 2)
-  return node.op === 'multiply' && node.args.every(isName);
+  return (node.op === 'multiply' || node.op === 'ratio') && node.args.every(isName);
 }
 
 const turnedSigns: Record<RelationSign, RelationSign> = {
@@ -75,7 +75,7 @@ function difference(node: RelationNode): Node {
 /** Whether one is a constant times the other; `positive`: a positive one. */
 function proportional(f: Node, g: Node, names: readonly string[], positive: boolean): boolean {
   for (const point of points(names, [f, g])) {
-    const [x, y] = [valueOf(f, fine, point), valueOf(g, fine, point)];
+    const [x, y] = [valueAt(f, fine, point), valueAt(g, fine, point)];
     if (x === undefined || y === undefined || isZero(x) || isZero(y)) continue;
     const factor = fine.divide(x, y);
     if (positive && signOf(factor) !== 1) return false;
