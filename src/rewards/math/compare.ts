@@ -9,7 +9,7 @@ import { parseMath } from './parse.ts';
 import { type RealSet, realSet, sameSet } from './real_set.ts';
 import { assigned, assignedName, sameRelation } from './relations.ts';
 import { type BracketNode, call, type ListNode, type Node, sameForm, some, unknowns, withParts } from './tree.ts';
-import { unitRatio } from './units.ts';
+import { sameWords, unitRatio } from './units.ts';
 
 /** `reference`: the reference itself is not understood or has no value; `answer`: the answer is not or has none. */
 export type MathVerdict = 'equal' | 'different' | 'reference' | 'answer';
@@ -227,7 +227,7 @@ function collection(node: Node): Collection | undefined {
 function sameCollection(a: Collection, b: Collection): boolean {
   if (a.op === 'set' && b.op === 'set') return sameElements(distinct(a.args), distinct(b.args));
   if (a.op === 'bracket' && b.op === 'bracket') return sameKind(a, b) && sameInOrder(a.args, b.args);
-  if (a.op === 'list' && b.op === 'list') return sameJoint(a, b) && sameElements(a.args, b.args);
+  if (a.op === 'list' && b.op === 'list') return sameElements(a.args, b.args);
   if (a.op === 'bracket' || b.op === 'bracket') {
     const [bracket, other] = (a.op === 'bracket' ? [a, b] : [b, a]) as [BracketNode, Collection];
     return other.op === 'list' && other.joint !== 'or' && isPoint(bracket) && sameInOrder(a.args, b.args);
@@ -296,6 +296,7 @@ function sameQuantity(gold: Node, given: Node): boolean {
   const [a, b] = [measured(gold), measured(given)];
   if (a.unit === b.unit) return sameExpression(a.body, b.body);
   if (a.unit !== undefined && b.unit !== undefined) {
+    if (sameWords(a.unit, b.unit)) return sameExpression(a.body, b.body);
     const ratio = unitRatio(a.unit, b.unit);
     return ratio !== undefined && sameExpression(call('multiply', a.body, { op: 'number', value: ratio }), b.body);
   }

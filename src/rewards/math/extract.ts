@@ -102,7 +102,9 @@ function formulas(text: string): Span[] {
 /** The number of a sentence, where there is one only and no word takes it back or makes a bound, a date or a rank of it. */
 function onlyNumber(text: string): string | null {
   if (text.length > longest || hedged.test(text)) return null;
-  const found = [...text.matchAll(/[-+−]?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)(?:\s*\/\s*\d+)?(?:\s*%)?/g)];
+  const found = [
+    ...text.matchAll(/[-+−]?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)(?:\s*\/\s*\d+)?(?:\s*%)?/g),
+  ];
   if (found.length !== 1) return null;
   const [before, after] = [text[found[0]!.index - 1] ?? ' ', text.slice(found[0]!.index + found[0]![0].length)];
   if (/[\w.\\^_/-]/.test(before) || /^(?:st|nd|rd|th)\b|^[\w^]/.test(after)) return null;

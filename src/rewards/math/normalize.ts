@@ -2,7 +2,7 @@
  * Brings the ways people write a mathematical answer to one plain LaTeX form that `parseMath` reads.
  * Knows notation (spacing commands, units, thousands commas, words), not values.
  */
-import { readUnit } from './units.ts';
+import { readUnit, wordsAsUnit } from './units.ts';
 
 /** Functions that may be written as bare words. */
 const functions = 'arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log|ln|exp|max|min|gcd|lcm';
@@ -123,7 +123,9 @@ export function normalizeMath(text: string, options: { latex?: boolean } = {}): 
 
 /** `2024-01-15`, `5/3/2024`, `12:05`: a date or time of day is no difference, quotient or ratio. */
 function isDate(s: string): boolean {
-  return /^(?:\d{4}([-/.])\d{1,2}\1\d{1,2}|\d{1,2}([-/.])\d{1,2}\2\d{4}|\d{1,2}:0\d|\d{1,2}:\d{2}:\d{2})$/.test(s);
+  return /^(?:\d{4}([-/.])\d{1,2}\1\d{1,2}|\d{1,2}([-/.])\d{1,2}\2(?:\d{2}|\d{4})|\d{1,2}:0\d|\d{1,2}:\d{2}:\d{2})$/.test(
+    s,
+  );
 }
 
 /** `Area = 12` -> `12`: words before an equals sign. Letters stay, they are unknowns. */
@@ -135,7 +137,7 @@ function withoutLabel(s: string): string {
 /** Units that may touch their number: `5cm`. Others need a space, for `5xy` is algebra. */
 const touching = /^(?:[mckd]m|[mk]g|m[lL]|ms|min|sec|hours?|deg|degrees?|ft|inch(?:es)?|lbs?|oz|mph|kmh)$/;
 
-/** `5 cm` -> `5\unit{cm}`, `7 apples` -> `7`: a value without letters of its own, then words; those of no measure are dropped. */
+/** `5 cm` -> `5\unit{cm}`, `7 apples` -> `7\unit{of apple}`: a value without letters of its own, then words. */
 function withUnit(s: string): string {
   const start = /^.*(?:[=<>]|\\(?:approx|leq?|geq?)(?![a-zA-Z]))/.exec(s)?.[0].length ?? 0;
   const rest = s.slice(start);
@@ -147,12 +149,26 @@ function withUnit(s: string): string {
   if (!words || new RegExp(`^(?:${functions}|sqrt|pi)$`).test(words[1]!)) return s;
   const apart = /\s$/.test(value) || value.endsWith('}');
   const isUnit = apart ? words[1]!.length > 1 || /^[mgslLhNJWVKCF]$/.test(words[1]!) : touching.test(words[1]!);
-  if (!isUnit) return s;
+  if (!isUnit || notUnits.test(unit)) return s;
   const degrees = /^deg(?:rees?)?$/i.test(unit) ? '^\\circ ' : undefined;
-  const measure = readUnit(unit);
-  const kept = degrees ?? (measure === undefined ? '' : `\\unit{${measure}}`);
-  return `${s.slice(0, start)}${value.trimEnd()}${kept}`;
+  const [, times, named] = /^(hundred|thousand|million|billion|trillion|dozen)s?(?![a-z]) ?(.*)$/i.exec(unit) ?? [
+    undefined,
+    '',
+    unit,
+  ];
+  const temperature = /\^\\circ\s*$/.test(value) ? { C: 'celsius', F: 'fahrenheit' }[unit] : undefined;
+  const measure = temperature ?? readUnit(named!) ?? wordsAsUnit(named!);
+  const plain = temperature === undefined ? value.trimEnd() : value.replace(/\^\\circ\s*$/, '');
+  const scaled = times === '' ? plain : `${plain.trim()}\\cdot ${multiples[times!.toLowerCase()]}`;
+  return `${s.slice(0, start)}${scaled}${degrees ?? (measure === '' ? '' : `\\unit{${measure}}`)}`;
 }
+
+/** Words behind a number that change it, or say when. */
+const notUnits =
+  /(?:^|\s)(?:am|pm|bc|bce|ad|ce|squared|cubed|plus|minus|times|over|more|less|fewer|factorial|choose|mod|half|to|nor|not)(?:\s|$)/i;
+const multiples: Record<string, string> = {
+  ...{ dozen: '12', hundred: '100', thousand: '10^{3}', million: '10^{6}', billion: '10^{9}', trillion: '10^{12}' },
+};
 
 /** `12,345` -> `12345`, but not inside brackets, where a comma separates. */
 function withoutThousands(s: string): string {

@@ -137,7 +137,9 @@ function read(text: string): Node {
   function ratio(): Node {
     const terms = [sets()];
     while (!colonEnds && take(/:(?!=)|\\colon(?![a-zA-Z])/y)) terms.push(sets());
-    return terms.length === 1 ? terms[0]! : call('ratio', ...terms);
+    const whole = terms.length === 1 ? terms[0]! : call('ratio', ...terms);
+    const unit = take(/\\unit\{([^{}]*)\}/y);
+    return unit ? { op: 'unit', unit: unit[1]!, args: [whole] } : whole;
   }
 
   function sets(): Node {
@@ -199,7 +201,7 @@ function read(text: string): Node {
   }
 
   function startsFactor(): boolean {
-    if (peek(/\\(?:cup|cap|setminus|backslash|cdot|times|div|bmod|pm|mp|or|and|lor|land|vee|wedge)(?![a-zA-Z])/y))
+    if (peek(/\\(?:unit|cup|cap|setminus|backslash|cdot|times|div|bmod|pm|mp|or|and|lor|land|vee|wedge)(?![a-zA-Z])/y))
       return false;
     if (relationSigns.some(([pattern]) => peek(pattern))) return false;
     if (peek(/\\(?:[}\\%]|right|rfloor|rceil|rangle|end|mid|colon|choose)(?![a-zA-Z])|\\[}\\]/y)) return false;
@@ -219,8 +221,7 @@ function read(text: string): Node {
       else if (peek(/\^/y)) {
         at++;
         node = call('power', node, exponent());
-      } else if (take(/\\unit\{/y)) node = { op: 'unit', unit: expect(/([^{}]*)\}/y)[1]!, args: [node] };
-      else return node;
+      } else return node;
     }
   }
 

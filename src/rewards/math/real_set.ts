@@ -5,7 +5,7 @@
 import Fraction from 'fraction.js';
 import { isZero, type Value } from './arithmetic.ts';
 import { fine, infinite, signOf, substitute, valueAt } from './identity.ts';
-import { call, type Node, type RelationSign, unknowns } from './tree.ts';
+import { call, type ListNode, type Node, type RelationSign, unknowns } from './tree.ts';
 
 export interface RealSet {
   /** In order, with gaps between them. */
@@ -63,9 +63,10 @@ export function realSet(node: Node): RealSet | undefined {
     case 'list': {
       if (!node.args.every((item) => item.op === 'relation')) return undefined;
       const sets = node.args.map(realSet);
-      const combine = node.joint === 'or' ? unite : node.joint === 'and' ? intersect : commaJoins(node.args);
+      const combine = jointOf(node);
       if (!combine || sets.includes(undefined)) return undefined;
-      return sets.reduce((all, next) => all && next && merged(all, next, combine));
+      const found = sets.reduce((all, next) => all && next && merged(all, next, combine));
+      return found?.pieces.length === 0 ? undefined : found; // an "and" that nothing satisfies was meant in another way
     }
     default:
       return undefined;
@@ -138,10 +139,11 @@ function boundOf(node: Node, side: -1 | 1, closed: boolean): Bound | undefined {
   return value && { value, closed };
 }
 
-/** Commas between conditions: equations are alternatives, exclusions hold together, inequalities could be either. */
-function commaJoins(items: readonly Node[]): typeof unite | undefined {
-  const signs = items.flatMap((item) => (item.op === 'relation' ? item.signs : []));
-  if (signs.every((sign) => sign === '=')) return unite;
+/** Equations are alternatives whatever joins them, exclusions hold together; a comma between inequalities could be either. */
+function jointOf(node: ListNode): typeof unite | undefined {
+  const signs = node.args.flatMap((item) => (item.op === 'relation' ? item.signs : []));
+  if (node.joint === 'or' || signs.every((sign) => sign === '=')) return unite;
+  if (node.joint === 'and') return intersect;
   return signs.some((sign) => sign === '!=') && !signs.includes('=') ? intersect : undefined;
 }
 

@@ -8,6 +8,7 @@ export function readUnit(words: string): string | undefined {
   const text = words
     .trim()
     .toLowerCase()
+    .replace(/^deg(?:ree)?s? (?=c|f)/, '')
     .replace(/\bper\b/g, '/')
     .replace(/\s*\/\s*/g, '/')
     .replace(/\s*\^\s*\{?\s*(-?\d)\s*\}?/g, '^$1');
@@ -15,6 +16,23 @@ export function readUnit(words: string): string | undefined {
   if (parts.length > 2) return undefined;
   const read = parts.map((part) => readPower(part, words.trim()));
   return read.includes(undefined) ? undefined : read.join('/');
+}
+
+/** Words that are no unit of measure (`red circles`), as a unit of their own: lower case, singular, without empty words. */
+export function wordsAsUnit(words: string): string {
+  const kept = words
+    .toLowerCase()
+    .split(/[^a-z]+/)
+    .map((word) => (word.length > 3 ? word.replace(/s$/, '') : word))
+    .filter((word) => word !== '' && !emptyWords.has(word));
+  return kept.length === 0 ? '' : `of ${[...new Set(kept)].sort().join(' ')}`;
+}
+
+/** Whether one of two such units says no more than the other: "circles" beside "red circles". */
+export function sameWords(a: string, b: string): boolean {
+  if (!a.startsWith('of ') || !b.startsWith('of ')) return false;
+  const [x, y] = [a, b].map((unit) => unit.split(' '));
+  return x!.every((word) => y!.includes(word)) || y!.every((word) => x!.includes(word));
 }
 
 /** How many of the second unit make one of the first; undefined if they measure different things. */
@@ -25,6 +43,8 @@ export function unitRatio(from: string, to: string): Fraction | undefined {
 }
 
 // --- internal ---
+
+const emptyWords = new Set(['unit', 'units', 'total', 'altogether', 'in', 'all', 'of', 'the', 'there', 'here']);
 
 /** name: dimension, worth, other names (lower case). */
 const table: readonly (readonly [string, string, string, string])[] = [
@@ -64,6 +84,8 @@ const table: readonly (readonly [string, string, string, string])[] = [
   ['kw', 'power', '1000', 'kilowatt kilowatts'],
   ['v', 'voltage', '1', 'volt volts'],
   ['k', 'temperature', '1', 'kelvin'],
+  ['celsius', 'celsius', '1', 'centigrade'],
+  ['fahrenheit', 'fahrenheit', '1', 'fahrenheits'],
 ];
 
 const names = new Map(

@@ -1,14 +1,16 @@
-"""Writes what math-verify says of the pairs in cases.json and more_cases.json, asked as ms-swift's MathAccuracy asks it.
+"""Writes what math-verify says of the pairs in cases.json and more_cases.json, asked as ms-swift's MathAccuracy asks it, with more
+time: on a busy machine its five seconds are not enough.
 
     pip install math-verify==0.9.0 latex2sympy2_extended==1.11.0 antlr4-python3-runtime==4.13.2
     python test/rewards/math/make.py
 
 Prints besides where the value of both sides, to 60 digits, contradicts the truth written down by hand. Each pair has a process of
-its own for half a minute, for some (powers of powers) would take hours; these count as not equal.
+its own for a minute, for some (powers of powers) would take hours; these count as not equal.
 """
 import json
 import logging
 import multiprocessing
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,9 +23,9 @@ here = Path(__file__).parent
 
 def verdict(gold: str, answer: str) -> bool:
     try:
-        reference = parse(f'${gold}$', extraction_mode='first_match')
-        given = parse(f'${answer}$', extraction_mode='first_match')
-        return bool(verify(reference, given))
+        reference = parse(f'${gold}$', extraction_mode='first_match', parsing_timeout=20)
+        given = parse(f'${answer}$', extraction_mode='first_match', parsing_timeout=20)
+        return bool(verify(reference, given, timeout_seconds=20))
     except Exception:
         return False
 
@@ -31,7 +33,7 @@ def verdict(gold: str, answer: str) -> bool:
 def value(text: str):
     """A number where the text is one, else None."""
     try:
-        parsed = parse(f'${text}$', extraction_mode='first_match')[0]
+        parsed = parse(f'${text}$', extraction_mode='first_match', parsing_timeout=20)[0]
         if not isinstance(parsed, sympy.Expr) or parsed.free_symbols:
             return None
         return sympy.N(sympy.nsimplify(parsed.doit(), rational=True), 60)
@@ -49,16 +51,16 @@ def look_at(case, pipe):
 
 
 def asked(case) -> bool:
-    here, there = multiprocessing.Pipe()
-    process = multiprocessing.Process(target=look_at, args=(case, there))
+    mine, theirs = multiprocessing.Pipe()
+    process = multiprocessing.Process(target=look_at, args=(case, theirs))
     process.start()
-    answered = here.poll(30)
+    answered = mine.poll(60)
     process.join(10)
     process.kill()
-    return here.recv() if answered else False
+    return mine.recv() if answered else False
 
 
-for name in ['cases', 'more_cases']:
+for name in sys.argv[1:] or ['cases', 'more_cases']:
     cases = json.loads((here / f'{name}.json').read_text())
     for case in cases:
         case['mathVerify'] = asked(case)
