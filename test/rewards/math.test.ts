@@ -96,6 +96,7 @@ describe('extractMath', () => {
     ['2024-01-15', null],
     ['the 4th one', null],
     ['There are 4 circles', '4'],
+    ['The ratio is 2:3', '2:3'],
     ['\\boxed{\\frac{a}{b}}', '\\frac{a}{b}'],
     ['we get $x=5$ and then $y = 7$.', 'y = 7'],
     ['it costs $5 and $6 in all', null],
@@ -222,6 +223,19 @@ describe('hostile expressions', () => {
     expect(['different', 'answer']).toContain(compareMath('7', answer));
     expect(['different', 'reference']).toContain(compareMath(answer, '7'));
   });
+});
+
+describe('hostile texts', () => {
+  test.each(['$', '$x', '\\(', '\\[', '\\boxed{', '\\boxed{1} ', 'answer ', 'answer is', ' ', '1,', '√(', '\\text{'])(
+    'a hundred thousand characters of %j are searched to their end',
+    (piece) => {
+      const text = piece.repeat(Math.ceil(100_000 / piece.length));
+      for (const around of [text, `answer${text}`, `\\boxed{1}${text}\\boxed{2}`, `4${text}!`])
+        expect([null, '2', '1', '4', 'x', '1, 2']).toContain(
+          extractMath(around, { anyNumber: true })?.slice(0, 4) ?? null,
+        );
+    },
+  );
 });
 
 describe('quick path', () => {

@@ -24,7 +24,10 @@ export function extractMath(text: string, options: { latexOnly?: boolean; anyNum
   if (options.latexOnly) return null;
   const whole = normalizeMath(text);
   if (whole !== null) return whole;
-  const anchored = lastOf(text, /(?:\banswer(?:\s+is)?\s*:?|####)\s*([^\n]{1,2000}?)\s*(?:\.\s|\.?$)/gim);
+  const anchored = lastOf(
+    text,
+    /(?:\banswer(?:\s{1,9}is)?\s{0,9}:?|####)\s{0,9}([^\n]{1,400}?)\s{0,9}(?:\.\s|\.?$)/gim,
+  );
   if (anchored !== null) return anchored;
   return options.anyNumber ? onlyNumber(text) : null;
 }
@@ -55,7 +58,7 @@ function lastGroup(text: string, spans: readonly Span[]): string | null {
   if (!first) return null;
   let answer = first.content;
   for (const before of kept.slice(0, -1).reverse()) {
-    const joint = joints.exec(text.slice(before.to, first.from));
+    const joint = first.from - before.to > 40 ? null : joints.exec(text.slice(before.to, first.from));
     if (!joint) break;
     answer = `${before.content}${/or/.test(joint[1]!) ? ' \\or ' : ', '}${answer}`;
     first = before;
@@ -103,7 +106,7 @@ function formulas(text: string): Span[] {
 function onlyNumber(text: string): string | null {
   if (text.length > longest || hedged.test(text)) return null;
   const found = [
-    ...text.matchAll(/[-+−]?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)(?:\s*\/\s*\d+)?(?:\s*%)?/g),
+    ...text.matchAll(/[-+−]?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)(?:\s*[/:]\s*\d+)?(?:\s*%)?/g),
   ];
   if (found.length !== 1) return null;
   const [before, after] = [text[found[0]!.index - 1] ?? ' ', text.slice(found[0]!.index + found[0]![0].length)];
