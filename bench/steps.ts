@@ -266,7 +266,7 @@ const trivialReward: Reward = {
 };
 
 /** The made-up prompt comes from no dataset. */
-const ROW: Row = { index: 0, where: 'bench', messages: [], images: [], columns: {} };
+const ROW: Row = { index: 0, where: 'bench', messages: [], images: [], tools: [], columns: {}, notes: [] };
 
 interface Sampled {
   readonly group: RolloutGroup;
@@ -290,6 +290,7 @@ function madeUpPrompt(visualTokens: number, policy: Policy, random: Random, name
   const gridThw = gridOf(visualTokens, policy);
   const { inChannels, temporalPatchSize, patchSize } = config.vision;
   const width = inChannels * temporalPatchSize * patchSize ** 2;
+  const pixels = { width: gridThw[2] * patchSize, height: gridThw[1] * patchSize };
   const ids = Int32Array.from([
     ...words.slice(0, 2 * SYSTEM_TOKENS),
     config.visionStartTokenId,
@@ -304,6 +305,7 @@ function madeUpPrompt(visualTokens: number, policy: Policy, random: Random, name
       {
         pixelValues: Float32Array.from({ length: gridThw[1] * gridThw[2] * width }, () => random.normal()),
         gridThw,
+        size: { stored: pixels, shown: pixels },
         hash: name,
       },
     ],

@@ -42,4 +42,5 @@ export type {
   RewardValues,
   TrainerState,
 } from './rewards/contract.ts';
+export { DDAPOAttentionORM } from './rewards/ddapo_attention/index.ts';
 export { orms } from './rewards/registry.ts';

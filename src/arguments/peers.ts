@@ -213,7 +213,6 @@ const REFUSED: Record<string, readonly string[]> = {
     'early_stop_interval',
     'loss_scale',
     'callbacks',
-    'norm_bbox',
     'enable_thinking',
     'response_prefix',
     'cached_dataset',

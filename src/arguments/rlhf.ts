@@ -135,7 +135,7 @@ export const rlhfFlags = {
     group: 'Rewards',
     default: undefined,
     metavar: 'NAME...',
-    help: 'Rewards by registered name, built in (accuracy, format) or from --external_plugins (ddapo_attention, …).',
+    help: 'Rewards by registered name: built in (accuracy, ddapo_attention, external_r1v_acc, format) or from --external_plugins.',
   }),
   reward_weights: numberList({
     group: 'Rewards',

@@ -3,7 +3,7 @@
  */
 import type { CommandSpec } from './command.ts';
 import { choice, integer, number, requiredText, textList } from './flag.ts';
-import { commonFlags, modelFlags, systemFlags } from './shared_flags.ts';
+import { commonFlags, groundingFlags, modelFlags, systemFlags } from './shared_flags.ts';
 
 export const scoreFlags = {
   ...modelFlags,
@@ -14,6 +14,7 @@ export const scoreFlags = {
     help: 'JSONL files; each row ends with an assistant message or has a `completion_ids` column.',
   }),
   ...systemFlags,
+  ...groundingFlags,
   per_device_eval_batch_size: integer({
     group: 'Data',
     default: 1,

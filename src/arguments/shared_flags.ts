@@ -3,6 +3,7 @@
  * Where a default differs, its help line says so. Knows no command.
  */
 import { lrSchedulerTypes } from '../optim/schedule.ts';
+import { BOX_FORMATS, BOX_NORMS } from '../template/grounding.ts';
 import { boolean, choice, choiceList, integer, jsonObject, number, requiredText, text, textList } from './flag.ts';
 
 export const modelFlags = {
@@ -50,6 +51,21 @@ export const systemFlags = {
   }),
 } as const;
 
+/** How boxes of the `objects` column are written. */
+export const groundingFlags = {
+  norm_bbox: choice(BOX_NORMS, {
+    group: 'Data',
+    default: 'none',
+    help: 'What boxes of the `objects` column are scaled to: none, the pixels of the resized image; norm1000, a square of 1000.',
+  }),
+  qwenvl_bbox_format: choice(BOX_FORMATS, {
+    group: 'Data',
+    default: 'legacy',
+    env: 'QWENVL_BBOX_FORMAT',
+    help: 'How names and boxes are written: legacy, between control tokens, boxes as (x1,y1),(x2,y2); new, names bare and boxes as [x1, y1, x2, y2].',
+  }),
+} as const;
+
 /** Which tokens may be drawn. */
 export const samplingFlags = {
   top_p: number({
@@ -92,6 +108,7 @@ export const trainDataFlags = {
   dataset_shuffle: boolean({ group: 'Data', default: true, help: 'Shuffle the training rows.' }),
   data_seed: integer({ group: 'Data', default: 42, min: 0, help: 'Seed of the shuffle and of the split.' }),
   ...systemFlags,
+  ...groundingFlags,
   max_length: integer({
     group: 'Data',
     default: null,

@@ -5,10 +5,11 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { messageOf, SightlineError } from '../errors.ts';
+import { type ColumnCounts, columnsWithValue } from './column_counts.ts';
 import { createImageCheck } from './image_check.ts';
 import type { ImageSource } from './image_source.ts';
 import { type Line, openDataFile, readLines } from './lines.ts';
-import { parseRow, type Row } from './row.ts';
+import { parseRow, type Row, type RowNote } from './row.ts';
 
 export interface DatasetOptions {
   /** Stop at the first faulty row (default), or drop and count faulty rows (`--strict false`). */
@@ -25,11 +26,20 @@ export interface DroppedRow {
   readonly message: string;
 }
 
+export interface CountedNote {
+  readonly note: RowNote;
+  readonly count: number;
+  readonly where: string;
+}
+
 export interface Dataset {
   readonly length: number;
   /** Rows left out under `strict: false`: how many, and the first 100 with reasons. */
   readonly droppedCount: number;
   readonly dropped: readonly DroppedRow[];
+  readonly columns: ColumnCounts;
+  /** Of each kind of note that rows have: how many have it, and the first of them. */
+  readonly notes: readonly CountedNote[];
   /** Reads and parses one row; its images are still unread. Error: E_DATASET_CHANGED if the file is no longer the one checked. */
   row(index: number): Row;
   close(): void;
@@ -45,15 +55,22 @@ export async function openDataset(specs: readonly string[], options: DatasetOpti
   const places = { file: [] as number[], begin: [] as number[], size: [] as number[], line: [] as number[] };
   const checkImage = createImageCheck();
   const dropped: DroppedRow[] = [];
+  const notes = new Map<RowNote, CountedNote>();
   let droppedCount = 0;
   const onDrop = (row: DroppedRow): void => {
     droppedCount++;
     if (dropped.length < KEPT_REASONS) dropped.push(row);
   };
+  const columns = new Map<string, number>();
   for (const spec of specs) {
     const { path } = parseSpec(spec);
     files.push({ path, base: options.imageRoot ?? dirname(resolve(path)), fd: null });
-    for await (const line of scan(spec, { ...options, checkImage, onDrop })) {
+    for await (const { line, row } of scan(spec, { ...options, checkImage, onDrop })) {
+      for (const name of columnsWithValue(row)) columns.set(name, (columns.get(name) ?? 0) + 1);
+      for (const note of row.notes) {
+        const { count, where } = notes.get(note) ?? { count: 0, where: row.where };
+        notes.set(note, { note, count: count + 1, where });
+      }
       places.file.push(files.length - 1);
       places.begin.push(line.begin);
       places.size.push(line.bytes.length);
@@ -67,6 +84,8 @@ export async function openDataset(specs: readonly string[], options: DatasetOpti
     length,
     droppedCount,
     dropped,
+    columns,
+    notes: [...notes.values()],
     row: (index) => {
       if (!Number.isInteger(index) || index < 0 || index >= length) {
         throw new Error(`internal: row ${index} of a dataset with ${length} rows`);
@@ -101,6 +120,11 @@ export async function openDataset(specs: readonly string[], options: DatasetOpti
 const KEPT_REASONS = 100;
 const OTHER_FORMATS = /\.(parquet|csv|tsv|arrow|xlsx?|zip|gz|zst|tar)$/i;
 
+interface GoodLine {
+  readonly line: Line;
+  readonly row: Row;
+}
+
 /** The lines of a file that hold good rows, one after the other; memory is bounded by the longest line. */
 async function* scan(
   spec: string,
@@ -114,7 +138,7 @@ async function* scan(
     readonly checkImage: (image: ImageSource) => Promise<void>;
     readonly onDrop: (row: DroppedRow) => void;
   },
-): AsyncGenerator<Line> {
+): AsyncGenerator<GoodLine> {
   const { path, limit } = parseSpec(spec);
   if (OTHER_FORMATS.test(path)) {
     throw new SightlineError('E_DATASET_FORMAT', `dataset is not JSONL: ${path}`, {
@@ -123,24 +147,24 @@ async function* scan(
   }
   const base = imageRoot ?? dirname(resolve(path));
   const handle = await openDataFile(path);
-  const check = async (line: Line): Promise<{ line: Line; fault: unknown }> => {
+  const check = async (line: Line): Promise<{ line: Line; row: Row | null; fault: unknown }> => {
     try {
       const where = `${path}:${line.number}`;
       const row = parseRow(parseJson(line.bytes, where), { index: 0, where, base });
       if (checkImages) for (const image of row.images) await checkImage(image);
-      return { line, fault: null };
+      return { line, row, fault: null };
     } catch (fault) {
-      return { line, fault };
+      return { line, row: null, fault };
     }
   };
   let index = 0;
   try {
-    for await (const { line, fault } of ahead(readLines(handle, path), check)) {
+    for await (const { line, row, fault } of ahead(readLines(handle, path), check)) {
       if (index >= limit) return;
       if (line.number === 1) refuseArray(line, path);
-      if (fault === null) {
+      if (row !== null) {
         index++;
-        yield line;
+        yield { line, row };
       } else if (strict || !(fault instanceof SightlineError)) throw fault;
       else onDrop({ where: `${path}:${line.number}`, code: fault.code, message: fault.message });
     }

@@ -8,6 +8,7 @@ import { isAbsolute, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isJsonObject, shownJson } from '../checkpoint/json_file.ts';
 import { messageOf, SightlineError } from '../errors.ts';
+import { inWords } from './columns.ts';
 import type { ReadAt } from './image_header.ts';
 
 /** An image not read yet. `where` names the row for errors. */
@@ -75,7 +76,8 @@ const BASE64_MAGIC = /^(iVBORw0KGgo|\/9j\/|R0lGOD|UklGR)/;
 const DEEPEST = 2;
 
 function sourceOf(value: unknown, base: string, where: string, levels: number): ImageSource {
-  if (typeof value === 'string') return fromString(value, base, where);
+  // Blanks around a path are slips of those who wrote the row, as in ms-swift.
+  if (typeof value === 'string') return fromString(value.trim(), base, where);
   if (value instanceof Uint8Array) return { kind: 'bytes', bytes: value, where };
   if (isJsonObject(value) && levels > 0) {
     const bytes = 'bytes' in value ? value.bytes : undefined;
@@ -87,7 +89,7 @@ function sourceOf(value: unknown, base: string, where: string, levels: number): 
   }
   throw new SightlineError(
     'E_IMAGE_SOURCE',
-    `an image is ${shown(value)}, expected a path, base64, a data URI or {path|bytes}`,
+    `an image is ${inWords(value)}, expected a path, base64, a data URI or {path|bytes}`,
     {
       where,
       hint: 'check the "images" column of this row',

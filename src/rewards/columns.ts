@@ -10,9 +10,13 @@ import type { RewardKwargs } from './contract.ts';
  * lacks it.
  *
  * @param rows one per completion
+ * @param stated columns that rewards need; they are there even if none of these rows has them
  */
-export function columnArrays(rows: readonly Readonly<Record<string, unknown>>[]): Record<string, unknown[]> {
-  const names = new Set(rows.flatMap((row) => Object.keys(row)));
+export function columnArrays(
+  rows: readonly Readonly<Record<string, unknown>>[],
+  stated: readonly string[] = [],
+): Record<string, unknown[]> {
+  const names = new Set([...rows.flatMap((row) => Object.keys(row)), ...stated]);
   // fromEntries, because assigning to a column called __proto__ would be lost
   return Object.fromEntries([...names].map((name) => [name, rows.map((row) => row[name])]));
 }

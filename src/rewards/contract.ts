@@ -34,6 +34,11 @@ export interface OrmConstructor {
   new (args: RewardArgs): ORM;
   readonly name: string;
   readonly needs?: readonly RewardNeed[];
+  /**
+   * Columns of the dataset that it cannot do without, `static columns = ['solution']`. A dataset in which no row has one is
+   * refused before anything is sampled; a row without a value is there as undefined or null, for `call` to answer with null.
+   */
+  readonly columns?: readonly string[];
 }
 
 /** The run's arguments by flag name, and over them this reward's own options. */
@@ -53,6 +58,11 @@ export interface RewardImage {
   readonly pixelValues: Float32Array;
   /** t, h, w in patches. */
   readonly gridThw: readonly [number, number, number];
+  /** In pixels: the stored image, which `objects` of a row is about, and the resized one, in which boxes are written. */
+  readonly size: {
+    readonly stored: { readonly width: number; readonly height: number };
+    readonly shown: { readonly width: number; readonly height: number };
+  };
 }
 
 /** Entered before a forward and left after it, on success and on error. */
@@ -79,7 +89,7 @@ export type AttnProbe = 'eager' | 'fused' | 'auto';
 
 /**
  * Second argument of `call`. B samples; every array has B entries. Columns of the dataset (`solution`, ...) come under
- * their own names; a column that a row lacks is undefined at that row. All data is the reward's own copy.
+ * their own names; a column that a row lacks is undefined at that row. Those that the reward states are always there. All data is the reward's own copy.
  */
 export interface RewardKwargs {
   readonly [column: string]: unknown;

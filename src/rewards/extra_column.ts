@@ -2,6 +2,7 @@
  * Which columns a reward may add to completions.jsonl. Knows the names that the file's own columns have.
  */
 import { SightlineError } from '../errors.ts';
+import { placeOfCaller } from './place.ts';
 import type { Reward } from './registry.ts';
 import { show } from './show.ts';
 
@@ -18,7 +19,7 @@ export function checkColumn(
   rewards: readonly string[],
 ): void {
   const fault = (message: string, hint: string) =>
-    new SightlineError('E_REWARD_RETURN', `reward "${reward}" logged ${message}`, { where: file, hint });
+    new SightlineError('E_REWARD_RETURN', `reward "${reward}" logged ${message}`, { where: placeOfCaller(file), hint });
   if (typeof column !== 'string' || column === '') {
     throw fault(`a column whose name is ${show(column)}`, 'write log_extra(name, values) with a text and a list');
   }

@@ -2,6 +2,7 @@
  * Which numbers a reward may add to a step's metrics. Knows the names that belong to the run itself, not what they mean.
  */
 import { SightlineError } from '../errors.ts';
+import { placeOfCaller } from './place.ts';
 import type { Reward } from './registry.ts';
 import { show } from './show.ts';
 
@@ -38,7 +39,7 @@ export function checkMetric(
   value: unknown,
 ): void {
   const fault = (message: string, hint: string) =>
-    new SightlineError('E_REWARD_RETURN', `reward "${reward}" logged ${message}`, { where: file, hint });
+    new SightlineError('E_REWARD_RETURN', `reward "${reward}" logged ${message}`, { where: placeOfCaller(file), hint });
   if (typeof name !== 'string' || name === '') {
     throw fault(`a metric whose name is ${show(name)}`, 'write log_metric(name, value) with a text and a number');
   }

@@ -5,6 +5,7 @@
 import { messageOf, SightlineError } from '../errors.ts';
 import { MathAccuracy } from './accuracy/index.ts';
 import { type ORM, type OrmConstructor, REWARD_NEEDS, type RewardArgs, type RewardNeed } from './contract.ts';
+import { DDAPOAttentionORM } from './ddapo_attention/index.ts';
 import { Format } from './format/index.ts';
 import { ownCopy } from './own_copy.ts';
 import { placeIn } from './place.ts';
@@ -16,6 +17,7 @@ export const orms: Record<string, OrmConstructor> = Object.assign(Object.create(
   accuracy: MathAccuracy,
   format: Format,
   external_r1v_acc: MultiModalAccuracyORM,
+  ddapo_attention: DDAPOAttentionORM,
 });
 
 /** Plugin file that registered a reward, by name; the built-in ones are absent. */
@@ -30,6 +32,8 @@ export interface Reward {
   readonly orm: ORM;
   readonly weight: number;
   readonly needs: readonly RewardNeed[];
+  /** Columns of the dataset it cannot do without; absent: none. */
+  readonly columns?: readonly string[];
   /** Plugin file, if it comes from one. */
   readonly file: string | undefined;
 }
@@ -108,7 +112,8 @@ function createReward(name: string, args: RewardArgs, weight: number): Reward {
     );
   }
   const needs = needsOf(name, Orm, file);
-  return { name, label: Orm.name || name, orm: made(name, Orm, args, file), weight, needs, file };
+  const columns = columnsOf(name, Orm, file);
+  return { name, label: Orm.name || name, orm: made(name, Orm, args, file), weight, needs, columns, file };
 }
 
 /** A need that nobody knows would be prepared by nobody, and its reward would go without. */
@@ -120,6 +125,18 @@ function needsOf(name: string, Orm: OrmConstructor, file: string | undefined): r
   throw new SightlineError('E_REWARD_CLASS', `reward "${name}" has \`static needs\` with ${show(unknown)}`, {
     where: file,
     hint: `write a list of names; known: ${REWARD_NEEDS.join(', ')}`,
+  });
+}
+
+function columnsOf(name: string, Orm: OrmConstructor, file: string | undefined): readonly string[] {
+  const columns: unknown = Orm.columns ?? [];
+  const isName = (column: unknown): boolean => typeof column === 'string' && column !== '';
+  const names = Array.isArray(columns) ? Array.from(columns) : null; // without the holes of a sparse array
+  if (names?.every(isName)) return names as string[];
+  const wrong = names === null ? columns : names.find((column) => !isName(column));
+  throw new SightlineError('E_REWARD_CLASS', `reward "${name}" has \`static columns\` with ${show(wrong)}`, {
+    where: file,
+    hint: "write a list of names of the dataset's columns, such as ['solution']",
   });
 }
 

@@ -8,7 +8,7 @@ import type { ORM, RewardKwargs, RewardValues } from './contract.ts';
 import { checkColumn } from './extra_column.ts';
 import { checkMetric } from './metric.ts';
 import { ownKwargs } from './own_copy.ts';
-import { placeIn } from './place.ts';
+import { placeIn, placeOfCall } from './place.ts';
 import type { Reward } from './registry.ts';
 import { show } from './show.ts';
 
@@ -25,18 +25,20 @@ export interface RewardColumn {
 /**
  * All rewards of a batch. Asynchronous ones run together; one that takes long is told of, and `signal` ends the wait.
  *
- * @throws SightlineError E_REWARD_THREW, E_REWARD_RETURN: naming the reward, the value (returned or logged), the sample and
- * the plugin file; or the signal's reason
+ * @param rows where the row of each completion stands, for messages
+ * @throws SightlineError E_REWARD_THREW, E_REWARD_RETURN: naming the reward, the value (returned or logged), the sample, its
+ * row and the line of the plugin; or the signal's reason
  */
 export async function runRewards(
   rewards: readonly Reward[],
   completions: readonly string[],
   kwargs: RewardKwargs,
   signal: AbortSignal = new AbortController().signal,
+  rows?: readonly string[],
 ): Promise<RewardColumn[]> {
   // allSettled, not all: after one fault the others must have ended before the run does, or they would go on in its ruins.
   const names = rewards.map(({ name }) => name);
-  const batch: RewardBatch = { completions, kwargs, names, signal };
+  const batch: RewardBatch = { completions, kwargs, names, signal, rows };
   const settled = await Promise.allSettled(rewards.map((reward) => runReward(reward, batch)));
   return settled.map((result) => {
     if (result.status === 'rejected') throw result.reason;
@@ -55,9 +57,11 @@ interface RewardBatch {
   /** Of all rewards that judge it. */
   readonly names: readonly string[];
   readonly signal: AbortSignal;
+  readonly rows: readonly string[] | undefined;
 }
 
-async function runReward(reward: Reward, { completions, kwargs, names, signal }: RewardBatch): Promise<RewardColumn> {
+async function runReward(reward: Reward, batch: RewardBatch): Promise<RewardColumn> {
+  const { completions, kwargs, names, signal } = batch;
   const tell = (seconds: number) =>
     kwargs.logger.warn(
       `reward "${reward.name}" has not answered for ${seconds} s, asked about ${completions.length} completions; the run waits for it. Ctrl-C ends the run in good order.`,
@@ -83,7 +87,7 @@ async function runReward(reward: Reward, { completions, kwargs, names, signal }:
     name: reward.name,
     label: reward.label,
     weight: reward.weight,
-    values: checked(reward, returned, completions.length),
+    values: checked(reward, returned, batch),
     spoke,
   };
 }
@@ -113,9 +117,19 @@ function handed(
   };
 }
 
-function checked(reward: Reward, returned: unknown, samples: number): (number | null)[] {
+function checked(reward: Reward, returned: unknown, { completions, kwargs, rows }: RewardBatch): (number | null)[] {
+  const samples = completions.length;
   const fault = (message: string, hint: string) =>
-    new SightlineError('E_REWARD_RETURN', `reward "${reward.name}" returned ${message}`, { where: reward.file, hint });
+    new SightlineError('E_REWARD_RETURN', `reward "${reward.name}" returned ${message}`, {
+      where: placeOfCall(reward.orm, reward.file),
+      hint,
+    });
+  const sample = (i: number): string => {
+    const row = rows?.[i];
+    return row === undefined
+      ? `sample ${i}`
+      : `sample ${i} (completion ${i % kwargs.num_generations} of the row ${row})`;
+  };
   if (!Array.isArray(returned)) {
     throw fault(`${show(returned)} instead of an array`, `call(completions, kwargs) must return ${samples} numbers`);
   }
@@ -129,15 +143,18 @@ function checked(reward: Reward, returned: unknown, samples: number): (number | 
   return Array.from(returned, (value: unknown, i) => {
     if (value === null || value === undefined) return null;
     if (typeof value !== 'number' || !Number.isFinite(value)) {
-      throw fault(`${show(value)} for sample ${i}`, 'a value is a finite number, or null if the reward does not apply');
+      throw fault(
+        `${show(value)} for ${sample(i)}`,
+        'a value is a finite number, or null if the reward does not apply',
+      );
     }
     if (Math.abs(value) > LARGEST) {
-      throw fault(`${value} for sample ${i}`, `a value is at most ${LARGEST} in size; scale the reward or bound it`);
+      throw fault(`${value} for ${sample(i)}`, `a value is at most ${LARGEST} in size; scale the reward or bound it`);
     }
     const weighted = reward.weight * value;
     if (Math.abs(weighted) > LARGEST) {
       throw fault(
-        `${value} for sample ${i}, which is ${Number(weighted.toPrecision(6))} with its weight ${reward.weight}`,
+        `${value} for ${sample(i)}, which is ${Number(weighted.toPrecision(6))} with its weight ${reward.weight}`,
         `a weighted value is at most ${LARGEST} in size; lower its weight in --reward_weights`,
       );
     }

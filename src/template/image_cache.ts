@@ -4,6 +4,7 @@
  */
 
 import { createByteCache } from '../util/byte_cache.ts';
+import type { ShownSize } from './grounding.ts';
 
 /** What the vision tower needs of one image. */
 export interface ProcessedImage {
@@ -13,6 +14,8 @@ export interface ProcessedImage {
   readonly writePixels?: (target: Float32Array) => void;
   /** In patches. */
   readonly gridThw: readonly [number, number, number];
+  /** Pixels of the file, and pixels after resizing. */
+  readonly size: ShownSize;
   /** Equal for equal files under equal processing, different otherwise. */
   readonly hash: string;
 }

@@ -4,10 +4,10 @@
  */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { isJsonObject, readJsonFileIfPresent } from '../checkpoint/json_file.ts';
+import { isJsonObject, type JsonObject, readJsonFileIfPresent } from '../checkpoint/json_file.ts';
 import { decodeImage } from '../data/image_decode.ts';
 import { type ImageSource, nameOfSource, readImageBytes } from '../data/image_source.ts';
-import { countImages, type Message, ROLES } from '../data/messages.ts';
+import { type ContentPart, countImages, isEmpty, type Message, partsOf, ROLES } from '../data/messages.ts';
 import { SightlineError } from '../errors.ts';
 import type { ModelConfig } from '../models/architecture.ts';
 import { visualTokens } from '../models/qwen_vl/positions.ts';
@@ -25,6 +25,7 @@ import type { RgbImage } from '../models/qwen2_5_vl/image_resize.ts';
 import { createExclusive } from '../util/exclusive.ts';
 import { type ChatTemplate, type RenderLimits, readChatTemplate } from './chat_template.ts';
 import { isFarTooLong } from './far_too_long.ts';
+import { boxText, type GroundingOptions, refText, sizeFor } from './grounding.ts';
 import { createGuard, type Guard } from './guard.ts';
 import { createImageCache, type ProcessedImage } from './image_cache.ts';
 import { concat, type DecodeOptions, readTokenizer, type StreamDecoder, type Tokenizer } from './tokenizer.ts';
@@ -51,6 +52,8 @@ export interface ErrorOptions {
 export interface EncodeOptions extends ErrorOptions {
   /** End with the opening of an assistant turn; default true. */
   readonly addGenerationPrompt?: boolean;
+  /** JSON schemas of tools, for the chat template to list. */
+  readonly tools?: readonly JsonObject[];
 }
 
 export interface Template {
@@ -60,17 +63,24 @@ export interface Template {
   /** Image, video and vision tokens: what must never be sampled. Ascending. */
   readonly visionTokenIds: readonly number[];
   /**
-   * Errors: E_IMAGE_COUNT, E_PROMPT_TOO_LONG, E_MESSAGES_INVALID, those of the chat template, of the image sources and of
-   * the image processor.
+   * An empty system message leaves the system block out, the template's own too, as in ms-swift.
+   *
+   * Errors: E_IMAGE_COUNT, E_PROMPT_TOO_LONG, E_MESSAGES_INVALID, E_TOOLS_UNSUPPORTED, those of the chat template, of the
+   * image sources and of the image processor.
    */
   encode(messages: readonly Message[], images: readonly ImageSource[], options?: EncodeOptions): Promise<EncodedPrompt>;
-  /** An answer's ids, for teacher forcing: its text as ordinary text, then `endOfTurnId`. */
-  encodeCompletion(text: string): Int32Array;
   /**
-   * Refuses texts that are longer by far than a prompt may be, before they are encoded: that takes seconds a megabyte.
+   * An answer's ids, for teacher forcing: its text as ordinary text, names and boxes of objects as the model writes them,
+   * then `endOfTurnId`. Error: E_MESSAGES_INVALID.
+   *
+   * @param images of its prompt, which boxes lie in
+   */
+  encodeAnswer(answer: Message, images: EncodedPrompt['images'], where?: string): Int32Array;
+  /**
+   * Refuses an answer that is longer by far than a prompt may be, before it is encoded: that takes seconds a megabyte.
    * Prompts are looked at by `encode`. Error: E_PROMPT_TOO_LONG.
    */
-  refuseFarTooLong(texts: readonly string[], errors?: ErrorOptions): Promise<void>;
+  refuseFarTooLong(answer: Message, errors?: ErrorOptions): Promise<void>;
   decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
   streamDecoder(options?: DecodeOptions): StreamDecoder;
   close(): Promise<void>;
@@ -79,7 +89,7 @@ export interface Template {
 /** Default of `imageCacheBytes`. */
 export const IMAGE_CACHE_BYTES = 64 * 2 ** 20;
 
-export interface TemplateOptions extends ImageLimits {
+export interface TemplateOptions extends ImageLimits, GroundingOptions {
   /** System prompt for conversations that have none of their own (in ms-swift too, a row's own wins). */
   readonly system?: string | undefined;
   /** Prompt tokens allowed; default the model's max_position_embeddings. */
@@ -111,12 +121,12 @@ export async function openTemplate(dir: string, config: ModelConfig, options: Te
         const name = nameOfSource(source);
         const pixels = await decodeImage(bytes, { name, where: source.where });
         const resized = await resizeToGrid(pixels, processor, source.where);
-        return { image: processedImage(resized, processor, hash), bytes: resized.data.byteLength };
+        return { image: processedImage(pixels, resized, processor, hash), bytes: resized.data.byteLength };
       }),
     );
   };
 
-  const refuseFarTooLong: Template['refuseFarTooLong'] = async (texts, errors = {}) => {
+  const refuseTexts = async (texts: readonly string[], errors: ErrorOptions): Promise<void> => {
     const isLong = await isFarTooLong(texts, maxLength, (text) => tokenizer.encodeText(text).length);
     if (isLong) throw farTooLong(maxLength, errors);
   };
@@ -124,22 +134,32 @@ export async function openTemplate(dir: string, config: ModelConfig, options: Te
   const encode: Template['encode'] = async (
     messages,
     sources,
-    { addGenerationPrompt = true, where, tooLongHint } = {},
+    { addGenerationPrompt = true, tools = [], where, tooLongHint } = {},
   ) => {
     checkMessages(messages, where);
+    if (tools.length > 0 && !rendersTools(chat)) throw toolsUnsupported(chat, where);
     const conversation = withSystem(messages, options.system);
     const places = countImages(conversation);
     if (places !== sources.length) throw wrongCount(places, sources.length, where);
-    const texts = textsOf(conversation);
-    await refuseFarTooLong(texts, { where, tooLongHint });
+    const texts = [...textsOf(conversation), ...textsIn(tools)];
+    await refuseTexts(texts, { where, tooLongHint });
     const guard = createGuard([...tokenizer.special.keys()], texts, chat.source);
-    const rendered = await chat.render({
-      ...variables,
-      messages: protect(conversation, guard),
-      add_generation_prompt: addGenerationPrompt,
-    });
-    checkPads(rendered, names, sources.length, chat);
     const images = await Promise.all(sources.map(load));
+    const written = conversation.map(({ role, content }) => ({
+      role,
+      content:
+        typeof content === 'string' ? guard.protect(content) : content.map(writer(guard, images, options, where)),
+    }));
+    const whole = await chat.render({
+      ...variables,
+      messages: written,
+      add_generation_prompt: addGenerationPrompt,
+      ...(tools.length === 0 ? {} : { tools: protectDeep(tools, guard) }),
+    });
+    const [first] = conversation;
+    const isWithoutSystem = first?.role === 'system' && isEmpty(first) && tools.length === 0;
+    const rendered = isWithoutSystem ? withoutSystemBlock(whole, chat) : whole;
+    checkPads(rendered, names, sources.length, chat);
     const pads = images.map(({ gridThw }) => visualTokens(gridThw, config.vision.spatialMergeSize));
     const ids = expand(tokenizer.encodeTrusted(rendered, guard.restore), config.imageTokenId, pads);
     if (ids.length > maxLength) throw tooLong(ids.length, maxLength, pads, { where, tooLongHint });
@@ -148,13 +168,23 @@ export async function openTemplate(dir: string, config: ModelConfig, options: Te
     return { text: guard.restore(rendered), ids, images, systemPrefix: systemIds.length };
   };
 
+  const encodeAnswer: Template['encodeAnswer'] = (answer, images, where) => {
+    const guard = createGuard([...tokenizer.special.keys()], textsOf([answer]), '');
+    const parts = partsOf(answer.content).map(writer(guard, images, options, where));
+    const text = parts.map((part) => {
+      if (part.type === 'text') return part.text;
+      throw new SightlineError('E_MESSAGES_INVALID', 'an answer holds an image; only prompts do', { where });
+    });
+    return concat([tokenizer.encodeTrusted(text.join(''), guard.restore), Int32Array.of(names.endOfTurnId)]);
+  };
+
   return {
     tokenizer,
     endOfTurnId: names.endOfTurnId,
     visionTokenIds: names.visionTokenIds,
     encode,
-    encodeCompletion: (text) => concat([tokenizer.encodeText(text), Int32Array.of(names.endOfTurnId)]),
-    refuseFarTooLong,
+    encodeAnswer,
+    refuseFarTooLong: (answer, errors = {}) => refuseTexts(textsOf([answer]), errors),
     decode: tokenizer.decode,
     streamDecoder: tokenizer.streamDecoder,
     close: () => chat.close(),
@@ -174,11 +204,17 @@ interface SpecialNames {
 }
 
 /** Patches are eight times the pixels they are made of, and seldom asked for twice: made at each access. */
-function processedImage(resized: RgbImage, processor: ImageProcessorConfig, hash: string): ProcessedImage {
+function processedImage(
+  { width, height }: RgbImage,
+  resized: RgbImage,
+  processor: ImageProcessorConfig,
+  hash: string,
+): ProcessedImage {
   const writePixels = (target: Float32Array): void => writePatches(resized, processor, target);
   return {
     hash,
     gridThw: gridOf(resized, processor),
+    size: { stored: { width, height }, shown: { width: resized.width, height: resized.height } },
     writePixels,
     get pixelValues() {
       const patches = new Float32Array(patchElements(resized, processor));
@@ -245,21 +281,77 @@ function withSystem(messages: readonly Message[], system: string | undefined): r
 
 function textsOf(messages: readonly Message[]): string[] {
   return messages.flatMap(({ content }) =>
-    typeof content === 'string' ? [content] : content.flatMap((part) => (part.type === 'text' ? [part.text] : [])),
+    partsOf(content).flatMap((part) => (part.type === 'text' || part.type === 'ref' ? [part.text] : [])),
   );
 }
 
-/** Only roles, texts and places reach the template: no paths, no bytes. */
-function protect(messages: readonly Message[], guard: Guard): unknown[] {
-  return messages.map(({ role, content }) => ({
-    role,
-    content:
-      typeof content === 'string'
-        ? guard.protect(content)
-        : content.map((part) =>
-            part.type === 'text' ? { type: 'text', text: guard.protect(part.text) } : { type: 'image' },
-          ),
-  }));
+/** Every text in a JSON value, names of fields too. */
+function textsIn(value: unknown): string[] {
+  if (typeof value === 'string') return [value];
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.entries(value).flatMap(([key, inner]) => [key, ...textsIn(inner)]);
+}
+
+function protectDeep(value: unknown, guard: Guard): unknown {
+  if (typeof value === 'string') return guard.protect(value);
+  if (Array.isArray(value)) return value.map((inner) => protectDeep(inner, guard));
+  if (!isJsonObject(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]) => [guard.protect(key), protectDeep(inner, guard)]),
+  );
+}
+
+/** What the template gets of a part: texts, and places for images; no paths, no bytes. */
+type WrittenPart = { readonly type: 'text'; readonly text: string } | { readonly type: 'image' };
+
+/** Writes parts; only names and boxes of objects bring control tokens, around what is not trusted. */
+function writer(
+  guard: Guard,
+  images: readonly ProcessedImage[],
+  grounding: GroundingOptions,
+  where: string | undefined,
+): (part: ContentPart) => WrittenPart {
+  const sizes = images.map(({ size }) => size);
+  return (part) => {
+    if (part.type === 'image') return { type: 'image' };
+    if (part.type === 'text') return { type: 'text', text: guard.protect(part.text) };
+    if (part.type === 'ref') return { type: 'text', text: refText(guard.protect(part.text), grounding) };
+    return { type: 'text', text: boxText(part, sizeFor(part, sizes, where), grounding) };
+  };
+}
+
+/** Whether a chat template lists tools: one that never names them would leave them out without a word. */
+export function rendersTools({ source }: Pick<ChatTemplate, 'source'>): boolean {
+  return /\btools\b/.test(source);
+}
+
+/** What a row with tools is told where the template lists none. */
+export function toolsUnsupported(
+  { where: template }: Pick<ChatTemplate, 'where'>,
+  where: string | undefined,
+): SightlineError {
+  return new SightlineError(
+    'E_TOOLS_UNSUPPORTED',
+    `the row has "tools", but the chat template ${template} lists none`,
+    {
+      where,
+      hint: 'describe the tools in the system message, or use a chat template that renders `tools`',
+    },
+  );
+}
+
+/** The rendered text without its empty system block. */
+function withoutSystemBlock(rendered: string, chat: ChatTemplate): string {
+  const block = `${TURN_START}system\n${TURN_END}\n`;
+  if (rendered.startsWith(block)) return rendered.slice(block.length);
+  throw new SightlineError(
+    'E_TEMPLATE_INVALID',
+    'the chat template writes no system block of its own for an empty one',
+    {
+      where: chat.where,
+      hint: 'give the system prompt a text, or use the template the model was published with',
+    },
+  );
 }
 
 /** The rendered text up to and with the end of a leading system block; empty without one. */

@@ -8,6 +8,7 @@ import { SightlineError } from '../errors.ts';
 import { createRandom } from '../util/random.ts';
 import type { DataSummary } from './events.ts';
 import { createLeftOut, type LeftOutRow } from './left_out.ts';
+import type { OpenedRows } from './reward_columns.ts';
 
 export interface RowSource {
   readonly length: number;
@@ -21,6 +22,8 @@ export interface TrainingData {
   /** Null without evaluation rows. */
   readonly evaluation: RowSource | null;
   readonly summary: DataSummary;
+  /** What was opened, before rows were set aside for evaluation. */
+  readonly opened: readonly OpenedRows[];
   close(): void;
 }
 
@@ -60,11 +63,13 @@ export async function openTrainingData(
   const drop = (reason: string, count: number): void => {
     if (count > 0) dropped[reason] = (dropped[reason] ?? 0) + count;
   };
-  const checked = async (specs: readonly string[]): Promise<RowSource> => {
+  const opened: OpenedRows[] = [];
+  const checked = async (flag: OpenedRows['flag'], specs: readonly string[]): Promise<RowSource> => {
     const dataset = await openDataset(specs, { strict });
     open.push(dataset);
     drop('cannot be read', dataset.droppedCount);
     leftOut.atOpening(dataset.dropped, dataset.droppedCount);
+    leftOut.noted(dataset.notes);
     const kept: number[] = [];
     const faults: LeftOutRow[] = [];
     for (let i = 0; i < dataset.length; i++) {
@@ -78,17 +83,19 @@ export async function openTrainingData(
     }
     leftOut.atOpening(faults, faults.length);
     if (kept.length === 0) throw noRows(specs, dropped);
-    return pick({ ...dataset, leaveOut }, kept);
+    const rows = pick({ ...dataset, leaveOut }, kept);
+    opened.push({ flag, specs, rows, columns: dataset.columns });
+    return rows;
   };
 
   try {
-    let train = await checked(args.dataset);
-    let evaluation = args.valDataset.length === 0 ? null : await checked(args.valDataset);
+    let train = await checked('--dataset', args.dataset);
+    let evaluation = args.valDataset.length === 0 ? null : await checked('--val_dataset', args.valDataset);
     if (evaluation === null && args.splitDatasetRatio > 0) {
       [train, evaluation] = split(train, args.splitDatasetRatio, args.dataSeed);
     }
     const summary = { rows: train.length, evalRows: evaluation?.length ?? 0, dropped, leftOut: leftOut.told };
-    return { train, evaluation, summary, close };
+    return { train, evaluation, summary, opened, close };
   } catch (error) {
     close();
     throw error;

@@ -25,7 +25,7 @@ export interface DataSummary {
   readonly evalRows: number;
   /** Rows left out, by reason. */
   readonly dropped: Readonly<Record<string, number>>;
-  /** What there is to say of single rows that are left out; grows while rows are read, and the journal tells it. */
+  /** What there is to say of single rows, most of them left out; grows while rows are read, and the journal tells it. */
   readonly leftOut?: readonly string[];
 }
 

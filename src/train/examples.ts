@@ -2,7 +2,7 @@
  * A row with an answer -> what supervised training scores: the prompt's ids and images, the answer's ids.
  * Knows rows and the template; no loss.
  */
-import { splitResponse } from '../data/messages.ts';
+import { isEmpty, splitAnswer } from '../data/messages.ts';
 import type { Row } from '../data/row.ts';
 import type { Group } from '../engine/groups.ts';
 import { SightlineError } from '../errors.ts';
@@ -21,8 +21,8 @@ export interface Example {
 
 /** Supervised training needs an answer in every row. */
 export function lacksAnswer({ messages, where }: Row): RowFault | null {
-  const { response } = splitResponse(messages);
-  if (response !== null && response !== '') return null;
+  const { answer } = splitAnswer(messages);
+  if (answer !== null && !isEmpty(answer)) return null;
   const error = new SightlineError('E_ROW_NO_ANSWER', 'the row has no answer to learn from', {
     where,
     hint: 'end "messages" with {"role": "assistant", "content": "..."}, or set --strict false to leave such rows out',
@@ -37,12 +37,12 @@ export function lacksAnswer({ messages, where }: Row): RowFault | null {
  * Errors: those of Template.encode; E_PROMPT_TOO_LONG
  */
 export async function encodeExample(template: Template, row: Row, maxLength: number): Promise<Example> {
-  const { prompt, response } = splitResponse(row.messages);
-  if (response === null) throw new Error(`internal: ${row.where} has no answer`);
+  const { prompt, answer } = splitAnswer(row.messages);
+  if (answer === null) throw new Error(`internal: ${row.where} has no answer`);
   const errors = { where: row.where, tooLongHint: TOO_LONG_HINT };
-  const { ids, images } = await template.encode(prompt, row.images, errors);
-  await template.refuseFarTooLong([response], errors);
-  const completion = template.encodeCompletion(response);
+  const { ids, images } = await template.encode(prompt, row.images, { ...errors, tools: row.tools });
+  await template.refuseFarTooLong(answer, errors);
+  const completion = template.encodeAnswer(answer, images, row.where);
   const length = ids.length + completion.length;
   if (length > maxLength) {
     throw new SightlineError('E_PROMPT_TOO_LONG', `the row has ${length} tokens, at most ${maxLength} are allowed`, {

@@ -51,7 +51,10 @@ export async function judge(
   const metrics: Record<string, number> = {};
   const extras = new Map<string, readonly Json[]>();
   const kwargs: RewardKwargs = {
-    ...columnArrays(samples.map(({ group }) => group.row.columns)),
+    ...columnArrays(
+      samples.map(({ group }) => group.row.columns),
+      rewards.flatMap(({ columns = [] }) => columns),
+    ),
     trainer_state: { global_step: step, max_steps: maxSteps },
     num_generations: numGenerations,
     prompt_ids: samples.map(({ group }) => group.prompt.ids),
@@ -81,6 +84,7 @@ export async function judge(
     samples.map(({ completion }) => completion.text),
     kwargs,
     signal,
+    samples.map(({ group }) => group.row.where),
   );
   const totals = combineRewards(
     columns.map(({ values }) => values),

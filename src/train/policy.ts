@@ -12,6 +12,7 @@ import { readConfig } from '../models/registry.ts';
 import { validateShapes } from '../models/tensors.ts';
 import type { RuntimeOptions } from '../runtime/session.ts';
 import { sizeOf } from '../runtime/tensor.ts';
+import type { BoxFormat, NormBbox } from '../template/grounding.ts';
 import { openTemplate, type Template, type TemplateOptions } from '../template/template.ts';
 import type { ModelSummary } from './events.ts';
 
@@ -103,6 +104,8 @@ export interface PolicyArguments {
   readonly maxPixels: number | null;
   readonly system: string | null;
   readonly maxLength?: number | null;
+  readonly normBbox?: NormBbox;
+  readonly qwenvlBboxFormat?: BoxFormat;
   readonly gradientCheckpointing?: boolean | null;
   readonly freezeLlm?: boolean;
   readonly freezeVit?: boolean;
@@ -126,6 +129,8 @@ export function policyOptions(args: PolicyArguments, trainable: boolean): Policy
       maxPixels: args.maxPixels ?? undefined,
       system: args.system ?? undefined,
       maxLength: args.maxLength ?? undefined,
+      normBbox: args.normBbox,
+      boxFormat: args.qwenvlBboxFormat,
     },
   };
 }

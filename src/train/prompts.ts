@@ -2,7 +2,7 @@
  * The prompt of a dataset row: what a completion is sampled for.
  * Knows conversations and the template; not what is done with prompts.
  */
-import { splitResponse } from '../data/messages.ts';
+import { splitAnswer } from '../data/messages.ts';
 import type { Row } from '../data/row.ts';
 import type { EncodedPrompt, Template } from '../template/template.ts';
 
@@ -18,8 +18,9 @@ export interface PromptOfRow {
 export function encodePrompt(template: Template): (row: Row) => Promise<PromptOfRow> {
   return async (row) => ({
     row,
-    prompt: await template.encode(splitResponse(row.messages).prompt, row.images, {
+    prompt: await template.encode(splitAnswer(row.messages).prompt, row.images, {
       where: row.where,
+      tools: row.tools,
       tooLongHint: TOO_LONG_HINT,
     }),
   });

@@ -29,6 +29,8 @@ const ORDINARY_STEPS = 40;
 
 export interface Rehearsed {
   readonly data: TrainingData;
+  /** What there is to say of columns that some rows lack. */
+  readonly lacking: readonly string[];
   readonly updater: Pick<Updater, 'update'>;
   /** Steps of the run. */
   readonly totalSteps: number;
@@ -38,7 +40,7 @@ export interface Rehearsed {
 
 /** Rehearses the run and tells what it found as notices. */
 export async function rehearse(
-  { data, updater, totalSteps, keepsPixels }: Rehearsed,
+  { data, lacking, updater, totalSteps, keepsPixels }: Rehearsed,
   collector: Collector,
 ): Promise<void> {
   const { args, plan, policy, reference, journal, sampling } = collector;
@@ -67,7 +69,7 @@ export async function rehearse(
   const evaluates = data.evaluation !== null && (args.evalOnStart || args.evalStrategy !== 'no');
   if (evaluates) await rehearseEvaluation(data.evaluation!, collector);
 
-  for (const text of data.summary.leftOut ?? []) await journal.notice('warn', text);
+  for (const text of [...lacking, ...(data.summary.leftOut ?? [])]) await journal.notice('warn', text);
   const measured = process.resourceUsage().maxRSS * 1024;
   const rows = Math.min(promptsOfRun(plan, totalSteps), data.train.length) + (evaluates ? data.evaluation!.length : 0);
   const features = [policy, ...(reference === null ? [] : [reference])].map(({ model }) => model.images);

@@ -35,8 +35,11 @@ import { openPolicy, type Policy, policyOptions } from './policy.ts';
 import { encodePrompt } from './prompts.ts';
 import { createReader } from './reader.ts';
 import { rehearse } from './rehearsal.ts';
+import { checkRewardColumns } from './reward_columns.ts';
 import { samplingOf } from './sampling.ts';
 import { saveAmid } from './save_amid.ts';
+import { createStandstillWatch } from './standstill.ts';
+import { createToolsCheck } from './tools_check.ts';
 import { createUpdater, type Updater } from './update.ts';
 import { updateOptions } from './update_options.ts';
 import { createValueWatch } from './without_value.ts';
@@ -53,9 +56,10 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     warn: (text) => void context.emit({ type: 'notice', level: 'warn', text }),
   });
   const rewards = createRewards(args.rewardFuncs, argumentsToJson(rlhfCommand, { ...args }), args.rewardWeights);
-  const data = await openTrainingData(args);
+  const data = await openTrainingData(args, createToolsCheck(args.model));
   const opened: { close(): Promise<void> }[] = [];
   try {
+    const lacking = checkRewardColumns(rewards, data.opened);
     const totalSteps = runLength(plan, data.train.length, args);
     // Pixels are worth keeping for rows that come again: of evaluations, and after an epoch.
     const keepsPixels = data.evaluation !== null || promptsOfRun(plan, totalSteps) > data.train.length;
@@ -69,8 +73,9 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     const generator = createGenerator(policy.model);
     opened.push({ close: () => generator.release() });
     context.signal.throwIfAborted();
-    const run = { plan, rewards, data, policy, reference, updater, generator, totalSteps, keepsPixels };
-    await (args.dryRun ? rehearse(run, collectorOf(args, context, run)) : train(args, context, run));
+    const run = { plan, rewards, data, lacking, policy, reference, updater, generator, totalSteps, keepsPixels };
+    const collector = collectorOf(args, context, run);
+    await (args.dryRun ? rehearse(run, collector) : train(args, context, run, collector));
   } finally {
     for (const part of opened.reverse()) await part.close();
     data.close();
@@ -83,6 +88,8 @@ interface Parts {
   readonly plan: BatchPlan;
   readonly rewards: readonly Reward[];
   readonly data: TrainingData;
+  /** What there is to say of columns that some rows lack. */
+  readonly lacking: readonly string[];
   readonly policy: Policy;
   readonly reference: Policy | null;
   readonly updater: Updater;
@@ -91,9 +98,8 @@ interface Parts {
   readonly keepsPixels: boolean;
 }
 
-async function train(args: RlhfArguments, context: RunContext, parts: Parts): Promise<void> {
-  const { plan, rewards, data, policy, updater, generator, totalSteps } = parts;
-  const collector = collectorOf(args, context, parts);
+async function train(args: RlhfArguments, context: RunContext, parts: Parts, collector: Collector): Promise<void> {
+  const { plan, rewards, data, lacking, policy, updater, generator, totalSteps } = parts;
   const { journal, judging, random } = collector;
   const sampler = createSampler({ length: data.train.length, seed: args.dataSeed, shuffle: args.datasetShuffle });
   const reader = createReader(data.train, sampler, args.truncationStrategy, encodePrompt(policy.template));
@@ -110,6 +116,7 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts): Pr
   });
   const hacking = createHackingWatch(rewards);
   const values = createValueWatch();
+  const standstill = createStandstillWatch(args);
   const averages = createAverages();
   const epochOf = (step: number): number =>
     (step * plan.completionsPerStep) / plan.numGenerations / plan.numIterations / data.train.length;
@@ -125,6 +132,7 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts): Pr
     maxSteps: totalSteps,
   });
   if (plan.notice !== null) await journal.notice('info', plan.notice);
+  for (const text of lacking) await journal.notice('warn', text);
 
   const evaluateNow = async (step: number): Promise<void> => {
     if (data.evaluation === null) return;
@@ -181,6 +189,8 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts): Pr
         if (args.logCompletions) completionLog.push(...completionRows(experience));
       }
       const update = await journal.time('update', () => updater.update());
+      const lessons = new Set(microBatches.map(({ rollout }) => experiences.get(rollout)!));
+      const still = standstill.observe({ step: step + 1, loss, gradNorm: update.gradNorm }, lessons);
       for (const number of [...experiences.keys()]) {
         const stillUsed = optimizerStepAt(plan, step + 1).some(({ rollout: used }) => used === number);
         if (!stillUsed) experiences.delete(number);
@@ -190,6 +200,7 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts): Pr
       epoch = epochOf(step);
       resume = { sampler: { ...sampler.state() } };
       if (update.skipped) await journal.notice('warn', `step ${step}: the gradient is not finite; the step is skipped`);
+      if (still !== null) await journal.notice('warn', still);
       averages.add({
         ...(update.skipped ? { skipped_steps: 1 } : { loss, grad_norm: update.gradNorm }),
         learning_rate: update.learningRate,

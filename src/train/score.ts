@@ -6,7 +6,7 @@ import type { ScoreArguments } from '../arguments/resolve.ts';
 import { withEagerAttention } from '../attention/implementation.ts';
 import { PROBE_TOLERANCE, probeDifference, tdrOfScored, tdrProbe } from '../attention/probe.ts';
 import { isTdr, type TdrResult, type TdrSpans, tdrFromAttentions, tdrSpans } from '../attention/tdr.ts';
-import { splitResponse } from '../data/messages.ts';
+import { splitAnswer } from '../data/messages.ts';
 import type { Row } from '../data/row.ts';
 import type { Group, ScoredCompletion } from '../engine/groups.ts';
 import type { VisionLanguageModel } from '../engine/model.ts';
@@ -17,6 +17,7 @@ import { openTrainingData, type RowFault } from './data.ts';
 import type { Json, RunContext } from './events.ts';
 import { writeOutputFile } from './output_file.ts';
 import { openPolicy, policyOptions } from './policy.ts';
+import { createToolsCheck } from './tools_check.ts';
 
 /**
  * Writes one line per row of the dataset: `index`, `prompt_ids`, `completion_ids`, `logps`, `entropies`, `tdr`, `rho_vis`,
@@ -27,13 +28,15 @@ import { openPolicy, policyOptions } from './policy.ts';
  */
 export async function runScore(args: ScoreArguments, context: Pick<RunContext, 'signal' | 'emit'>): Promise<void> {
   const only = { dataset: args.dataset, valDataset: [], splitDatasetRatio: 0, dataSeed: 0, strict: true };
-  const data = await openTrainingData(only, lacksCompletion);
+  const lacksTemplate = createToolsCheck(args.model);
+  const data = await openTrainingData(only, (row) => lacksCompletion(row) ?? lacksTemplate(row));
   try {
     const policy = await openPolicy(policyOptions(args, false));
     try {
       const { length } = data.train;
       const start = { command: 'score', model: policy.summary, data: data.summary, outputDir: args.output };
       await context.emit({ type: 'start', ...start, changed: {}, step: 0, maxSteps: length });
+      for (const text of data.summary.leftOut ?? []) await context.emit({ type: 'notice', level: 'warn', text });
       const scorer = createScorer(policy.model, args.attnProbe, args.temperature);
       const output = { flag: '--output', signal: context.signal };
       await writeOutputFile(args.output, output, async (write) => {
@@ -155,7 +158,7 @@ function verdictOf(mode: 'fused' | 'eager', difference: number): Verdict {
 /** A row's completion is its `completion_ids`, else its last assistant message. */
 function lacksCompletion({ messages, columns, where }: Row): RowFault | null {
   if (columns.completion_ids !== undefined && columns.completion_ids !== null) return null;
-  if (splitResponse(messages).response !== null) return null;
+  if (splitAnswer(messages).answer !== null) return null;
   const error = new SightlineError('E_ROW_NO_COMPLETION', 'the row has no completion to score', {
     where,
     hint: 'give "completion_ids", or end "messages" with an assistant message',
@@ -165,10 +168,13 @@ function lacksCompletion({ messages, columns, where }: Row): RowFault | null {
 
 async function sampleOf(row: Row, template: Template, config: ModelConfig): Promise<ScoreSample> {
   const { index, where, columns } = row;
-  const { prompt, response } = splitResponse(row.messages);
-  const { ids, images, systemPrefix } = await template.encode(prompt, row.images, { where });
+  const { prompt, answer } = splitAnswer(row.messages);
+  const { ids, images, systemPrefix } = await template.encode(prompt, row.images, { where, tools: row.tools });
   const given = columns.completion_ids ?? null;
-  const completion = given === null ? template.encodeCompletion(response ?? '') : completionIds(given, where, config);
+  const completion =
+    given !== null || answer === null
+      ? completionIds(given, where, config)
+      : template.encodeAnswer(answer, images, where);
   const limit = config.text.maxPositionEmbeddings;
   if (ids.length + completion.length > limit) {
     throw new SightlineError(

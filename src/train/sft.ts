@@ -19,6 +19,7 @@ import { isDue, isLogDue, stepsOfRun } from './length.ts';
 import { openPolicy, type Policy, policyOptions } from './policy.ts';
 import { createReader, encodeOrPass } from './reader.ts';
 import { saveAmid } from './save_amid.ts';
+import { createToolsCheck } from './tools_check.ts';
 import { createUpdater, type Updater } from './update.ts';
 import { updateOptions } from './update_options.ts';
 
@@ -28,7 +29,8 @@ import { updateOptions } from './update_options.ts';
  * Errors: those of the parts; whatever is wrong with arguments, data or checkpoint is told before the `start` event.
  */
 export async function runSft(args: SftArguments, context: RunContext): Promise<void> {
-  const data = await openTrainingData(args, lacksAnswer);
+  const lacksTemplate = createToolsCheck(args.model);
+  const data = await openTrainingData(args, (row) => lacksAnswer(row) ?? lacksTemplate(row));
   try {
     const policy = await openPolicy(policyOptions(args, true));
     try {

@@ -66,6 +66,11 @@ test('score --help', () => {
                                       \`completion_ids\` column. (required)
       --system TEXT|FILE              System prompt, as text or as a .txt file, for rows that bring
                                       none. (default: the chat template's own)
+      --norm_bbox none|norm1000       What boxes of the \`objects\` column are scaled to: none, the pixels
+                                      of the resized image; norm1000, a square of 1000. (default: none)
+      --qwenvl_bbox_format legacy|new How names and boxes are written: legacy, between control tokens,
+                                      boxes as (x1,y1),(x2,y2); new, names bare and boxes as [x1, y1,
+                                      x2, y2]. (default: legacy; environment: QWENVL_BBOX_FORMAT)
       --per_device_eval_batch_size N  Rows scored at once. (rows; default: 1; also --batch_size)
 
     Sampling:

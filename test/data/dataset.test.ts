@@ -66,6 +66,13 @@ describe('reading', () => {
     expect(Reflect.get({}, 'polluted')).toBeUndefined();
   });
 
+  test('notes are counted, with the first row that has one', async () => {
+    const path = file([row('a'), row('<image>'), row('<image><image>', { images: ['a.png'] })].join('\n'));
+    const dataset = await openDataset([path], { checkImages: false });
+    expect(dataset.notes).toEqual([{ note: 'more tags than images', count: 2, where: `${path}:2` }]);
+    dataset.close();
+  });
+
   test('duplicate rows are kept', async () => {
     expect((await rowsOf(file([row('a'), row('a')].join('\n')))).length).toBe(2);
   });
@@ -89,21 +96,6 @@ describe('faults name file and line', () => {
     ['messages not a list', `{"messages": "hi"}`, 'E_DATASET_ROW', 1],
     ['an unknown role', `{"messages":[{"role":"<|im_end|>","content":"a"}]}`, 'E_DATASET_ROW', 1],
     ['content missing', `{"messages":[{"role":"user"}]}`, 'E_DATASET_ROW', 1],
-    [
-      'more tags than images',
-      row('<image><image>?', { images: ['a.png'] }),
-      'E_IMAGE_COUNT',
-      1,
-      '2 <image> tags, but 1 image',
-    ],
-    [
-      'more images than tags',
-      row('?', { images: ['a.png', 'b.png'] }),
-      'E_IMAGE_COUNT',
-      1,
-      '0 <image> tags, but 2 images',
-    ],
-    ['missing images', row('<image>?'), 'E_IMAGE_COUNT', 1, '1 <image> tag, but 0 images'],
     ['a video', row('what?', { videos: ['a.mp4'] }), 'E_MEDIA_UNSUPPORTED', 1],
     ['a URL', row('<image>?', { images: 'https://example.com/a.png' }), 'E_IMAGE_URL', 1],
   ];
@@ -137,13 +129,13 @@ describe('faults name file and line', () => {
   });
 
   test('strict: false drops and counts', async () => {
-    const path = file([row('a'), 'oops', row('<image>'), row('b')].join('\n'));
+    const path = file([row('a'), 'oops', row('a', { images: 7 }), row('b')].join('\n'));
     const dataset = await openDataset([path], { strict: false });
     expect(dataset.length).toBe(2);
     expect(dataset.droppedCount).toBe(2);
     expect(dataset.dropped.map(({ where, code }) => [where, code])).toEqual([
       [`${path}:2`, 'E_DATASET_LINE'],
-      [`${path}:3`, 'E_IMAGE_COUNT'],
+      [`${path}:3`, 'E_IMAGE_SOURCE'],
     ]);
     expect([dataset.row(0), dataset.row(1)].map(({ messages }) => messages[0]?.content)).toEqual(['a', 'b']);
     dataset.close();

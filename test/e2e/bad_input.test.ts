@@ -169,6 +169,15 @@ describe.concurrent('dataset', () => {
 });
 
 describe.concurrent('rewards', () => {
+  test('need a column that no row has, in training or evaluation data', async () => {
+    const path = dataset('unsolved', [{ ...(good(0) as object), solution: undefined, answer: 'red' }]);
+    for (const flag of ['dataset', 'val_dataset']) {
+      const text = await refusal({ reward_funcs: ['format', 'external_r1v_acc'], [flag]: path });
+      expect(text).toContain('reward "external_r1v_acc" needs the column "solution"');
+      expect(text).toContain(`at: --${flag} ${path}\n`);
+      expect(text).toContain('its columns are messages, images, answer;');
+    }
+  });
   const faulty = { reward_funcs: 'faulty' };
 
   test('not registered, with the nearest name', async () => {
@@ -179,7 +188,11 @@ describe.concurrent('rewards', () => {
     ['throws what is no error', 'call() { throw "plain words"; }', /"faulty" threw: plain words/],
     ['throws later', 'async call() { await null; throw new Error("gone"); }', /"faulty" threw: gone/],
     ['returns too few', 'call() { return [1]; }', /1 values? for 8 completions/],
-    ['returns NaN', 'call(c) { return c.map(() => NaN); }', /NaN for sample 0/],
+    [
+      'returns NaN',
+      'call(c) { return c.map((_, i) => i < 5 ? 1 : NaN); }',
+      /NaN for sample 5 \(completion 1 of the row .*pictures\.jsonl:\d\)\n {2}at: .*plugin\d+\.ts:3\n/,
+    ],
     ['returns strings', 'call(c) { return c.map(() => "1"); }', /the string "1" for sample 0/],
     ['returns too much', 'call(c) { return c.map((_, i) => (-1) ** i * 1e200); }', /1e\+200 for sample 0/],
     ['returns BigInts', 'call(c) { return c.map(() => 1n); }', /the BigInt 1n for sample 0/],

@@ -62,7 +62,13 @@ export function rewardKwargs(samples: number, model: unknown, changes: Partial<R
     prompt_ids: each([1, 2, IMAGE, IMAGE, 3, 4]),
     completion_ids: each([5, 6]),
     messages: each([]),
-    images: each([{ pixelValues: new Float32Array(4), gridThw: [1, 2, 4] as const }]),
+    images: each([
+      {
+        pixelValues: new Float32Array(4),
+        gridThw: [1, 2, 4] as const,
+        size: { stored: { width: 56, height: 28 }, shown: { width: 56, height: 28 } },
+      },
+    ]),
     system_prefix: each(1),
     image_token_id: IMAGE,
     video_token_id: VIDEO,

@@ -69,6 +69,43 @@ describe('loadPlugins', () => {
     });
   });
 
+  test.each([
+    ['in its class', 'class R {\n  x: number = 1;\n\n  call(c: string[]) {\n    return c.map(() => NaN);\n  }\n}', 6],
+    ['inherited', 'class B {\n  async call(c: string[]) { return c.map(() => NaN); }\n}\nclass R extends B {}', 4],
+    ['of no place: bound', 'class R { call() {} }\nR.prototype.call = ((c) => c.map(() => NaN)).bind(null);', null],
+    [
+      'of the package',
+      "import { DDAPOAttentionORM } from 'sightline';\nclass R extends DDAPOAttentionORM {\n  rewardsOf() { return [NaN]; }\n}",
+      null,
+    ],
+    [
+      'that logs a name of the trainer',
+      'class R {\n  call(c: string[], kwargs: any) {\n    kwargs.log_metric("loss", 1);\n    return [1];\n  }\n}',
+      5,
+    ],
+  ])('a call that returns NaN is placed: %s', async (name, body, line) => {
+    const file = plugin(
+      `nan ${name.replaceAll(/\W/g, '')}.ts`,
+      `import { orms } from 'sightline';\n\n${body}\norms.nan = R;\n`,
+    );
+    await loadPlugins([file]);
+    const judging = runRewards(createRewards(['nan']), ['a'], rewardKwargs(1, null, { completion_ids: [[]] }));
+    await expect(judging).rejects.toMatchObject({
+      code: 'E_REWARD_RETURN',
+      where: line === null ? file : `${file}:${line}`,
+    });
+  });
+
+  test('a call that stands in a file which the plugin imports is placed there', async () => {
+    const helper = plugin('helper.ts', 'type A = 1;\nexport class R {\n  call() { return [NaN]; }\n}\n');
+    await loadPlugins([
+      plugin('imports.ts', "import { orms } from 'sightline';\nimport { R } from './helper.ts';\norms.far = R;\n"),
+    ]);
+    await expect(runRewards(createRewards(['far']), ['a'], rewardKwargs(1, null))).rejects.toMatchObject({
+      where: `${helper}:3`,
+    });
+  });
+
   test('JavaScript, ESM and CommonJS', async () => {
     const call = 'class R { call(c) { return c.map(() => 1); } }';
     await loadPlugins([

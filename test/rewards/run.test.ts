@@ -160,6 +160,14 @@ describe('runRewards', () => {
     expect(formatError(told)).not.toMatch(/at .*\.ts:\d+:\d+\)/);
   });
 
+  test('a value that is none comes with its row and its place in the group, where rows are known', async () => {
+    register('bad', () => [1, 1, 1, Number.NaN]);
+    const rows = ['a.jsonl:7', 'a.jsonl:7', 'b.jsonl:2', 'b.jsonl:2'];
+    const kwargs = rewardKwargs(4, null, { num_generations: 2 });
+    const running = runRewards(createRewards(['bad']), ['a', 'b', 'c', 'd'], kwargs, undefined, rows);
+    await expect(running).rejects.toThrow('reward "bad" returned NaN for sample 3 (completion 1 of the row b.jsonl:2)');
+  });
+
   test('it is known which reward said something', async () => {
     register('loud', (completions, { logger }) => {
       logger.info('none of these');
@@ -239,13 +247,14 @@ test('columnArrays: every column of any row, undefined where a row lacks it', ()
   expect(Object.keys(columns)).toEqual(['solution', 'level', '__proto__']);
   expect(columns.solution).toEqual(['4', '5', undefined]);
   expect(columns.level).toEqual([1, undefined, undefined]);
+  expect(columnArrays([{ a: 1 }, {}], ['b', 'a'])).toEqual({ a: [1, undefined], b: [undefined, undefined] });
 });
 
 describe('createRewards', () => {
   test('an unknown name comes with the nearest and with the list', () => {
     expect(() => createRewards(['fromat'])).toThrow(/no reward is registered as "fromat"/);
     const error = grab(() => createRewards(['fromat']));
-    expect(error.hint).toMatch(/did you mean "format"\? known: accuracy, external_r1v_acc, format/);
+    expect(error.hint).toMatch(/did you mean "format"\? known: accuracy, ddapo_attention, external_r1v_acc, format/);
     expect(grab(() => createRewards(['zzzzzzzz'])).hint).toMatch(/^known: /);
   });
 
@@ -306,6 +315,35 @@ describe('createRewards', () => {
     const error = grab(() => createRewards(['bad']));
     expect(error).toMatchObject({ code: 'E_REWARD_CLASS', message: `reward "bad" has \`static needs\` with ${told}` });
     expect(error.hint).toContain('known: attention');
+  });
+
+  test.each([
+    ['a name', 'solution', 'the string "solution"'],
+    ['what is no name', ['solution', 3], '3'],
+    ['an empty name', [''], 'the string ""'],
+    ['a hole', new Array(1), 'undefined'],
+    ['an object', { solution: true }, 'an object (Object)'],
+  ])('columns: %s is refused', (_, columns, told) => {
+    Object.assign(
+      register('bad', () => []),
+      { columns },
+    );
+    const error = grab(() => createRewards(['bad']));
+    expect(error).toMatchObject({
+      code: 'E_REWARD_CLASS',
+      message: `reward "bad" has \`static columns\` with ${told}`,
+    });
+    expect(error.hint).toContain("['solution']");
+  });
+
+  test('columns: none, or those of the class', () => {
+    const columnsOf = (name: string) => createRewards([name])[0]!.columns;
+    expect(['accuracy', 'external_r1v_acc', 'format', 'ddapo_attention'].map(columnsOf)).toEqual([
+      ['solution'],
+      ['solution'],
+      [],
+      [],
+    ]);
   });
 
   test('what is no class with call is refused by name', () => {

@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { createImageCache, type SizedImage } from '../../src/template/image_cache.ts';
 
+const side = { width: 28, height: 28 };
+
 const imageOf = (hash: string, bytes: number): SizedImage => ({
-  image: { hash, gridThw: [1, 2, 2], pixelValues: new Float32Array(0) },
+  image: { hash, gridThw: [1, 2, 2], size: { stored: side, shown: side }, pixelValues: new Float32Array(0) },
   bytes,
 });
 

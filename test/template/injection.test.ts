@@ -85,7 +85,7 @@ describe('text never becomes a control token', () => {
     const { ids, text, systemPrefix } = await own.encode(user('Q'), []);
     expect(text.startsWith('<|im_start|>system\nBe brief.<|im_end|><|im_end|>\n')).toBe(true);
     expect(controlsOf(ids.slice(0, systemPrefix))).toEqual(expected.slice(0, 2));
-    const completion = own.encodeCompletion('yes<|im_end|>');
+    const completion = own.encodeAnswer({ role: 'assistant', content: 'yes<|im_end|>' }, []);
     expect(controlsOf(completion)).toEqual([own.endOfTurnId]);
     expect(completion.at(-1)).toBe(own.endOfTurnId);
   });
@@ -164,7 +164,10 @@ test('a text of megabytes is refused before it is rendered and encoded, and othe
   const started = performance.now();
   for (const text of ['hello world '.repeat(1e6), 'a'.repeat(12e6), '1'.repeat(12e6)]) {
     const errors = { where: 'rows.jsonl:3', tooLongHint: 'flags' };
-    for (const call of [() => short.encode(user(text), [], errors), () => short.refuseFarTooLong([text], errors)]) {
+    for (const call of [
+      () => short.encode(user(text), [], errors),
+      () => short.refuseFarTooLong(user(text)[0]!, errors),
+    ]) {
       await expect(call()).rejects.toMatchObject({
         code: 'E_PROMPT_TOO_LONG',
         message: 'the text has more than 60000 tokens, at most 30000 are allowed',

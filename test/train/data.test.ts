@@ -98,6 +98,18 @@ describe('what is told of rows that are left out', () => {
     close();
   });
 
+  test('rows that are kept, but not read as they may be meant: once, though two datasets have them', async () => {
+    const noted = join(root, 'noted.jsonl');
+    const row = { messages: [{ role: 'user', content: '<image> and <bbox>' }], objects: { bbox: [] } };
+    writeRows(noted, [row, row, { query: 'Q' }]);
+    const { summary, close } = await openTrainingData({ ...args, dataset: [noted], valDataset: [noted] });
+    expect(summary.leftOut).toEqual([
+      `2 rows have more <image> tags than images: the first tags are images, the rest stays text (first: ${noted}:1)`,
+      `2 rows have more <ref-object> or <bbox> placeholders than "objects" has entries: the rest stays text (first: ${noted}:1)`,
+    ]);
+    close();
+  });
+
   test('while rows are read: each once, and in the end their number alone', async () => {
     const { train, evaluation, summary, close } = await openTrainingData({
       ...args,

@@ -29,6 +29,8 @@ function reward(name: string, call: Call, weight = 1): Reward {
   return { name, label: name, orm: { call }, weight, needs: [], file: undefined };
 }
 
+const side = { width: 28, height: 28 };
+
 /** A group of a prompt of `promptIds`, completions given as ids; their text is the ids. */
 function group(
   columns: Record<string, unknown>,
@@ -36,7 +38,15 @@ function group(
   promptIds = [7, 8, 9],
 ): RolloutGroup {
   return {
-    row: { index: 0, where: 'rows.jsonl:1', messages: [{ role: 'user', content: 'why?' }], images: [], columns },
+    row: {
+      index: 0,
+      where: 'rows.jsonl:1',
+      messages: [{ role: 'user', content: 'why?' }],
+      images: [],
+      tools: [],
+      columns,
+      notes: [],
+    },
     prompt: { text: 'why?', ids: Int32Array.from(promptIds), images: [], systemPrefix: 1 },
     completions: completions.map((ids) => ({ ids: Int32Array.from(ids), text: ids.join(' '), truncated: false })),
   };
@@ -191,7 +201,9 @@ describe('what becomes of the values', () => {
         text: 'why?',
         ids: Int32Array.of(7, 8),
         systemPrefix: 1,
-        images: [{ hash: 'h', gridThw: [1, 2, 2], pixelValues: Float32Array.of(1, 2) }],
+        images: [
+          { hash: 'h', gridThw: [1, 2, 2], size: { stored: side, shown: side }, pixelValues: Float32Array.of(1, 2) },
+        ],
       },
     };
     const scored = [

@@ -203,6 +203,13 @@ export function writePatches(resized: RgbImage, config: ImageProcessorConfig, pi
   }
 }
 
+/** Python's round(): ties go to the even neighbour. */
+export function roundHalfEven(value: number): number {
+  const floor = Math.floor(value);
+  const rest = value - floor;
+  return rest < 0.5 || (rest === 0.5 && floor % 2 === 0) ? floor : floor + 1;
+}
+
 // --- internal ---
 
 type Bounds = readonly [min: number, max: number];
@@ -228,13 +235,6 @@ function normaliseTable({ mean, std, rescaleFactor }: ImageProcessorConfig): Flo
     for (let value = 0; value < 256; value++) table[channel * 256 + value] = Math.fround(value - center) / spread;
   }
   return table;
-}
-
-/** Python's round(): ties go to the even neighbour. */
-function roundHalfEven(value: number): number {
-  const floor = Math.floor(value);
-  const rest = value - floor;
-  return rest < 0.5 || (rest === 0.5 && floor % 2 === 0) ? floor : floor + 1;
 }
 
 function checkLimits(config: ImageProcessorConfig, limits: ImageLimits, where: string): void {

@@ -8,13 +8,14 @@ import { checkMath } from '../math/check.ts';
 import { answerTag, extractMath } from '../math/extract.ts';
 
 /**
- * ms-swift's `MathAccuracy` (swift/rewards/orm.py), with another algebra library; logged as `rewards/MathAccuracy/mean`.
+ * ms-swift's `MathAccuracy` (swift/rewards/orm.py), with exact arithmetic in place of an algebra library; logged as `rewards/MathAccuracy/mean`.
  *
  * The answer is what stands in `<answer>`, else the last `\boxed{}` or LaTeX formula; the reference likewise, or all of it.
  * Without an answer, or with one that does not parse or takes too long to compare, the completion gets 0: it is not shown
  * to be right. A *reference* that is no mathematics judges nobody: null, where ms-swift gives 0 to the same end.
  */
 export class MathAccuracy implements ORM {
+  static readonly columns = ['solution'];
   private warned = false;
 
   async call(completions: readonly string[], kwargs: RewardKwargs): Promise<(number | null)[]> {

@@ -1,6 +1,6 @@
 /**
  * Asks whether an answer equals the reference: plain cases at once, the others in a process with a deadline and a memory cap.
- * Knows how to survive the algebra library; knows no algebra.
+ * Knows how to outlive hostile expressions; knows no algebra.
  */
 import type { ChildProcess } from 'node:child_process';
 import { createRequire } from 'node:module';
@@ -66,7 +66,7 @@ async function start(): Promise<ChildProcess> {
     child.kill('SIGKILL');
     throw new SightlineError('E_MATH_PROCESS', 'the process that compares mathematical answers did not start', {
       where: entry,
-      hint: `check that ${process.execPath} can start another process, and that @cortex-js/compute-engine is installed`,
+      hint: `check that ${process.execPath} can start another process, and that decimal.js and fraction.js are installed`,
       exitCode: 1,
     });
   }

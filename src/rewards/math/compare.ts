@@ -1,121 +1,331 @@
 /**
- * Decides whether two normalised answers are the same number, expression, tuple, interval or set, with an algebra library.
- * Knows no deadlines: the library can hang or fill memory on hostile input, so callers run this in a worker.
+ * Decides whether two normalised answers are the same: number, expression, list, point, set, interval, matrix, relation.
+ * Knows which form may stand for which; knows no deadlines, so callers run this in a process of its own.
  */
-import type { ComputeEngine } from '@cortex-js/compute-engine';
-import { closeNumbers, splitList } from './quick.ts';
+import Fraction from 'fraction.js';
+import { NoValue } from './arithmetic.ts';
+import { fine, infinite, sameExpression, valueAt } from './identity.ts';
+import { parseMath } from './parse.ts';
+import { type RealSet, realSet, sameSet } from './real_set.ts';
+import { assigned, assignedName, sameRelation } from './relations.ts';
+import { type BracketNode, call, type ListNode, type Node, sameForm, some, unknowns, withParts } from './tree.ts';
+import { sameWords, unitRatio } from './units.ts';
 
-/** The library does not export the name of its expressions. */
-type Expression = ReturnType<ComputeEngine['parse']>;
-
-/** `reference`: the reference itself does not parse; `answer`: the answer does not. */
+/** `reference`: the reference itself is not understood or has no value; `answer`: the answer is not or has none. */
 export type MathVerdict = 'equal' | 'different' | 'reference' | 'answer';
 
 /** Compares an answer with the reference; both as `normalizeMath` leaves them. */
-export function compareMath(engine: ComputeEngine, reference: string, answer: string): MathVerdict {
-  engine.pushScope(); // what one pair says about a symbol must not reach the next pair
-  try {
-    const gold = splitList(reference);
-    const given = splitList(answer);
-    const goldItems = parseItems(engine, gold.items);
-    if (goldItems === null) return 'reference';
-    const givenItems = parseItems(engine, given.items);
-    if (givenItems === null) return 'answer';
-    const sameKind = gold.open === given.open && gold.close === given.close;
-    if (!sameKind || goldItems.length !== givenItems.length) return 'different';
-    const equal = gold.ordered
-      ? goldItems.every((item, i) => samePair(item, givenItems[i]!))
-      : sameElements(goldItems, givenItems);
-    return equal ? 'equal' : 'different';
-  } finally {
-    engine.popScope();
-  }
+export function compareMath(reference: string, answer: string): MathVerdict {
+  const gold = understood(reference);
+  if (gold === undefined) return 'reference';
+  const given = understood(answer);
+  if (given === undefined) return 'answer';
+  return orDifferent(() => same(gold, given)) ? 'equal' : 'different';
 }
 
 // --- internal ---
 
-/** Values given to the unknowns of an expression: one row a trial, reused in turn if there are more unknowns. */
-const trials: readonly (readonly number[])[] = [
-  [0.7312, 1.1937, 2.3719],
-  [1.6151, 0.4393, 3.1233],
-  [2.9277, 2.2061, 0.5171],
-  [-1.3171, 0.8819, -2.6113],
-  [-0.4513, -3.2719, 1.9391],
-];
-
-interface Item {
-  readonly value: Expression;
-  readonly percent: boolean;
-}
-
-/** Null if one of the texts is no expression the library understands. */
-function parseItems(engine: ComputeEngine, texts: readonly string[]): Item[] | null {
-  const items: Item[] = [];
-  for (const text of texts) {
-    const percent = text.endsWith('\\%'); // the library would read a hundredth; `samePair` decides
-    let value: Expression;
-    try {
-      value = engine.parse(percent ? text.slice(0, -2) : text);
-    } catch {
-      return null; // some malformed input makes the parser throw instead of answering with an error
-    }
-    if (!isUsable(value)) return null;
-    items.push({ value, percent });
+/** What cannot be computed is not shown to be equal. */
+function orDifferent(decide: () => boolean): boolean {
+  try {
+    return decide();
+  } catch (error) {
+    if (error instanceof NoValue) return false;
+    throw error;
   }
-  return items;
 }
 
-/** Integrals and limits are left out: the library estimates them by sampling, to three digits. */
-function isUsable(expression: Expression): boolean {
-  if (!expression.isValid || expression.json === 'NaN' || expression.json === 'Nothing') return false;
-  return !['Integrate', 'Limit', 'NLimit', 'NIntegrate'].some((operator) => expression.has(operator));
+/** The tree with plus-minus written out; undefined if it is none or some constant in it has no value. */
+function understood(text: string): Node | undefined {
+  const tree = parseMath(text);
+  if (!tree) return undefined;
+  const node = writtenOut(scaledMatrices(tree));
+  return node && isMeaningful(node) ? node : undefined;
 }
 
-/** Unknowns, without the running index of a sum or product, which the library counts among them. */
-function freeNames(expression: Expression): string[] {
-  const sums: Expression[] = ['Sum', 'Product'].flatMap((operator) => [...expression.getSubexpressions(operator)]);
-  const ranges: Expression[] = sums.flatMap((sum) => sum.ops?.slice(1) ?? []);
-  const bound = new Set(ranges.map((range) => range.ops?.[0]?.symbol));
-  return expression.unknowns.filter((name: string) => !bound.has(name));
+/** Arrangements, which have parts that are answers of their own. */
+const arrangements = new Set<string>([
+  ...['list', 'bracket', 'set', 'matrix', 'relation', 'union', 'intersection', 'without', 'such-that', 'ratio', 'unit'],
+  ...['percent', 'degrees'],
+]);
+
+/** No part is a division by zero, a matrix in a sum, an infinite number in a product. */
+function isMeaningful(node: Node): boolean {
+  if (arrangements.has(node.op)) return (node as ListNode).args.every(isMeaningful);
+  if (node.op === 'constant' && node.name !== 'infinity') return true;
+  if (infinite(node) !== 0) return true;
+  if (some(node, (part) => arrangements.has(part.op) && part.op !== 'percent' && part.op !== 'degrees')) return false;
+  return unknowns(node).length > 0 || valueAt(node) !== undefined || valueAt(node, fine) !== undefined;
 }
 
-/** As math-verify does, "50%" is right for "50" and for "0.5". */
-function samePair(gold: Item, given: Item): boolean {
-  if (same(gold.value, given.value)) return true;
-  if (gold.percent === given.percent) return false;
-  return gold.percent ? same(gold.value.div(100), given.value) : same(gold.value, given.value.div(100));
+/** `\frac{1}{2} M` and `-M` as a matrix, its entries multiplied. */
+function scaledMatrices(node: Node): Node {
+  if (node.op === 'negate' && node.args[0]!.op === 'matrix')
+    return withParts(node.args[0]!, (entry) => call('negate', entry));
+  if (node.op === 'multiply' && node.args.filter((part) => part.op === 'matrix').length === 1) {
+    const others = node.args.filter((part) => part.op !== 'matrix');
+    return withParts(node.args.find((part) => part.op === 'matrix')!, (entry) => call('multiply', ...others, entry));
+  }
+  return withParts(node, scaledMatrices);
 }
 
-function sameElements(gold: readonly Item[], given: readonly Item[]): boolean {
-  const left = [...given];
-  return gold.every((item) => {
-    const at = left.findIndex((other) => samePair(item, other));
+// --- plus-minus ---
+
+/** `a \pm b` as the list of both. Several signs are independent, unless a minus-plus ties them. */
+function writtenOut(node: Node): Node | undefined {
+  if (node.op === 'list' || node.op === 'set') {
+    const items = (node as ListNode).args.map(alternatives);
+    if (items.includes(undefined)) return undefined;
+    return { ...node, args: items.flatMap((item) => item!) } as Node;
+  }
+  const all = alternatives(node);
+  if (!all) return undefined;
+  return all.length === 1 ? all[0] : { op: 'list', joint: 'or', args: all };
+}
+
+function alternatives(node: Node): Node[] | undefined {
+  if (node.op === 'set') {
+    const inner = writtenOut(node);
+    return inner && [inner];
+  }
+  const signs = countSigns(node);
+  if (signs.total === 0) return [node];
+  if (signs.tied) return [true, false].map((upper) => chosen(node, () => upper));
+  if (signs.total > 2) return undefined;
+  return Array.from({ length: 2 ** signs.total }, (_, choice) => {
+    let seen = 0;
+    return chosen(node, () => ((choice >> seen++) & 1) === 0);
+  });
+}
+
+function countSigns(node: Node): { total: number; tied: boolean } {
+  let total = 0;
+  let tied = false;
+  some(node, (part) => {
+    if (part.op === 'plus-minus' || part.op === 'minus-plus') total++;
+    tied ||= part.op === 'minus-plus';
+    return false;
+  });
+  return { total, tied };
+}
+
+function chosen(node: Node, upper: () => boolean): Node {
+  if (node.op !== 'plus-minus' && node.op !== 'minus-plus') return withParts(node, (part) => chosen(part, upper));
+  const plus = (node.op === 'plus-minus') === upper();
+  const body = chosen(node.args[0]!, upper);
+  return plus ? body : call('negate', body);
+}
+
+// --- comparison ---
+
+function same(gold: Node, given: Node): boolean {
+  if (sameForm(gold, given)) return true;
+  const [goldSays, givenSays] = [isStatement(gold), isStatement(given)];
+  if (goldSays && givenSays) return sameStatement(gold, given);
+  if (goldSays || givenSays) {
+    const [statement, value] = goldSays ? [gold, given] : [given, gold];
+    const told = toldValue(statement, value);
+    if (told) return goldSays ? same(told, value) : same(value, told);
+    return sameSets(gold, given) === true;
+  }
+  return sameValue(gold, given);
+}
+
+function isStatement(node: Node): boolean {
+  return node.op === 'relation' || (node.op === 'list' && node.args.every((item) => item.op === 'relation'));
+}
+
+/**
+ * What a statement says the value is: 5 of `x = 5`, the set of `x \in S`, both values of `x = 1 or x = 2`. Assignments to
+ * different unknowns say a point: beside a list the order counts.
+ */
+function toldValue(statement: Node, beside: Node): Node | undefined {
+  if (statement.op === 'relation') {
+    if (statement.signs.length === 1 && statement.signs[0] === 'in' && statement.args[0]!.op === 'symbol') {
+      return statement.args[1];
+    }
+    return assigned(statement);
+  }
+  if (statement.op !== 'list') return undefined;
+  const values = statement.args.map(assigned);
+  if (values.includes(undefined)) return undefined;
+  const args = values as Node[];
+  const names = statement.args.map(assignedName);
+  const first = names[0];
+  if (first && names.every((name) => name && sameForm(name, first))) return { ...statement, args };
+  if (beside.op === 'set') return undefined;
+  return { op: 'bracket', open: '(', close: ')', args };
+}
+
+function sameStatement(gold: Node, given: Node): boolean {
+  const [a, b] = [spread(gold), spread(given)];
+  if (a.op === 'relation' && b.op === 'relation') {
+    const [x, y] = [assigned(a), assigned(b)];
+    const [left, right] = [assignedName(a), assignedName(b)];
+    if (x && y && left && right && sameForm(left, right) && same(x, y)) return true;
+    if (x && y && !left && !right) return same(x, y); // 1 + 2 = 3 beside 3 = 3
+  }
+  const sets = sameSets(a, b);
+  if (sets !== undefined) return sets;
+  if (a.op === 'relation' && b.op === 'relation') return sameRelation(a, b);
+  if (a.op !== 'list' || b.op !== 'list') return false;
+  return sameJoint(a, b) && sameElements(a.args, b.args);
+}
+
+/** `(x, y) = (1, 2)` as `x = 1, y = 2`. */
+function spread(node: Node): Node {
+  if (node.op !== 'relation' || node.args.length !== 2 || node.signs[0] !== '=') return node;
+  const [left, right] = node.args as [Node, Node];
+  if (left.op !== 'bracket' || right.op !== 'bracket' || left.args.length !== right.args.length) return node;
+  if (!left.args.every((part) => part.op === 'symbol')) return node;
+  const args = left.args.map((name, i): Node => ({ op: 'relation', signs: ['='], args: [name, right.args[i]!] }));
+  return { op: 'list', joint: ',', args };
+}
+
+/** "or" is not "and"; a comma may stand for either. */
+function sameJoint(a: ListNode, b: ListNode): boolean {
+  return a.joint === b.joint || a.joint === ',' || b.joint === ',';
+}
+
+/** As sets of real numbers; undefined if one of them is none. */
+function sameSets(gold: Node, given: Node): boolean | undefined {
+  const [a, b]: (RealSet | undefined)[] = [realSet(gold), realSet(given)];
+  return a && b ? sameSet(a, b) : undefined;
+}
+
+const setOperations = new Set<string>(['union', 'intersection', 'without', 'such-that']);
+
+function sameValue(gold: Node, given: Node): boolean {
+  if (gold.op === 'matrix' || given.op === 'matrix') return sameMatrix(gold, given);
+  if ([gold, given].some((node) => setOperations.has(node.op) || node.op === 'constant')) {
+    const sets = sameSets(gold, given);
+    if (sets !== undefined) return sets;
+  }
+  if (gold.op === given.op && setOperations.has(gold.op)) return samePartsOf(gold, given);
+  if (gold.op === 'ratio' || given.op === 'ratio') return sameRatio(gold, given);
+  const [a, b] = [collection(gold), collection(given)];
+  if (a && b) return sameCollection(a, b);
+  if (a || b) {
+    // {5} is 5
+    const [many, one] = a ? [a, given] : [b!, gold];
+    return many.op === 'set' && many.args.length === 1 && same(many.args[0]!, one);
+  }
+  return sameQuantity(gold, given);
+}
+
+function samePartsOf(gold: Node, given: Node): boolean {
+  const [a, b] = [(gold as ListNode).args, (given as ListNode).args];
+  return a.length === b.length && a.every((part, i) => same(part, b[i]!));
+}
+
+type Collection = ListNode | BracketNode | { readonly op: 'set'; readonly args: readonly Node[] };
+
+function collection(node: Node): Collection | undefined {
+  return node.op === 'list' || node.op === 'bracket' || node.op === 'set' ? (node as Collection) : undefined;
+}
+
+function sameCollection(a: Collection, b: Collection): boolean {
+  if (a.op === 'set' && b.op === 'set') return sameElements(distinct(a.args), distinct(b.args));
+  if (a.op === 'bracket' && b.op === 'bracket') return sameKind(a, b) && sameInOrder(a.args, b.args);
+  if (a.op === 'list' && b.op === 'list') return sameElements(a.args, b.args);
+  if (a.op === 'bracket' || b.op === 'bracket') {
+    const [bracket, other] = (a.op === 'bracket' ? [a, b] : [b, a]) as [BracketNode, Collection];
+    return other.op === 'list' && other.joint !== 'or' && isPoint(bracket) && sameInOrder(a.args, b.args);
+  }
+  return sameElements(distinct(a.args), distinct(b.args));
+}
+
+/** A pair in round and in square brackets are different intervals; three numbers are a vector in either. */
+function sameKind(a: BracketNode, b: BracketNode): boolean {
+  return (a.open === b.open && a.close === b.close) || (isPoint(a) && isPoint(b));
+}
+
+function isPoint({ open, close, args }: BracketNode): boolean {
+  return (open === '(' && close === ')') || open === '<' || (args.length > 2 && open === '[' && close === ']');
+}
+
+function sameInOrder(a: readonly Node[], b: readonly Node[]): boolean {
+  return a.length === b.length && a.every((item, i) => same(item, b[i]!));
+}
+
+function sameElements(a: readonly Node[], b: readonly Node[]): boolean {
+  if (a.length !== b.length) return false;
+  const left = [...b];
+  return a.every((item) => {
+    const at = left.findIndex((other) => orDifferent(() => same(item, other)));
     if (at >= 0) left.splice(at, 1);
     return at >= 0;
   });
 }
 
-/**
- * Same form, or same value wherever both are tried: two analytic expressions that agree at several unrelated points agree
- * everywhere but for a chance of no weight here, and no expansion or simplification rule is needed.
- */
-function same(a: Expression, b: Expression): boolean {
-  if (a.isSame(b)) return true;
-  const unknowns = [...new Set([...freeNames(a), ...freeNames(b)])].sort();
-  let compared = 0;
-  for (const values of unknowns.length === 0 ? trials.slice(0, 1) : trials) {
-    const point = Object.fromEntries(
-      unknowns.map((name, i) => [name, values[i % values.length]! + Math.floor(i / values.length)]),
-    );
-    const x = a.subs(point).N();
-    const y = b.subs(point).N();
-    if (![x.re, x.im, y.re, y.im].every(Number.isFinite)) continue;
-    const close =
-      unknowns.length === 0
-        ? closeNumbers(x.re, y.re) && closeNumbers(x.im, y.im)
-        : Math.hypot(x.re - y.re, x.im - y.im) <= 1e-9 * Math.max(1, Math.hypot(y.re, y.im));
-    if (!close) return false;
-    compared++;
-  }
-  return compared >= (unknowns.length === 0 ? 1 : 2);
+function distinct(items: readonly Node[]): Node[] {
+  const kept: Node[] = [];
+  for (const item of items) if (!kept.some((other) => orDifferent(() => same(other, item)))) kept.push(item);
+  return kept;
 }
+
+/** Entry by entry; a column is also written as a point. */
+function sameMatrix(gold: Node, given: Node): boolean {
+  if (gold.op === 'matrix' && given.op === 'matrix') {
+    return gold.columns === given.columns && sameInOrder(gold.args, given.args);
+  }
+  const [matrix, other] = gold.op === 'matrix' ? [gold, given] : [given, gold];
+  if (matrix.op !== 'matrix') return false;
+  if (matrix.args.length === 1) return same(matrix.args[0]!, other);
+  return matrix.columns === 1 && other.op === 'bracket' && isPoint(other) && sameInOrder(matrix.args, other.args);
+}
+
+/** `2:3` is `4:6`, and as a number 2/3. */
+function sameRatio(gold: Node, given: Node): boolean {
+  if (gold.op !== 'ratio' || given.op !== 'ratio') {
+    const [ratio, other] = gold.op === 'ratio' ? [gold, given] : [given, gold];
+    return (
+      'args' in ratio && ratio.args.length === 2 && collection(other) === undefined && sameExpression(ratio, other)
+    );
+  }
+  const [a, b] = [gold.args, given.args];
+  return a.length === b.length && a.every((_, i) => a.every((_, j) => j >= i || crossEqual(a, b, i, j)));
+}
+
+function crossEqual(a: readonly Node[], b: readonly Node[], i: number, j: number): boolean {
+  return sameExpression(call('multiply', a[i]!, b[j]!), call('multiply', a[j]!, b[i]!));
+}
+
+/** Numbers and expressions with what may stand behind them. "50%" is right for 50 and for 0.5, "30°" for 30 and for pi/6. */
+function sameQuantity(gold: Node, given: Node): boolean {
+  const [a, b] = [measured(gold), measured(given)];
+  if (a.unit === b.unit) return sameExpression(a.body, b.body);
+  if (a.unit !== undefined && b.unit !== undefined) {
+    if (sameWords(a.unit, b.unit)) return sameExpression(a.body, b.body);
+    const ratio = unitRatio(a.unit, b.unit);
+    return ratio !== undefined && sameExpression(call('multiply', a.body, { op: 'number', value: ratio }), b.body);
+  }
+  if (sameExpression(a.body, b.body)) return true;
+  const factor = worth[(a.unit ?? b.unit)!];
+  if (!factor) return false;
+  const scaled = (side: { body: Node; unit?: string }) => (side.unit ? call('multiply', side.body, factor) : side.body);
+  return sameExpression(scaled(a), scaled(b));
+}
+
+function measured(node: Node): { body: Node; unit?: string } {
+  if (node.op === 'unit') return { body: node.args[0], unit: node.unit };
+  if (node.op === 'percent') return { body: node.args[0]!, unit: 'percent' };
+  if (node.op === 'negate') {
+    const { body, unit } = measured(node.args[0]!);
+    return unit === undefined ? { body: node } : { body: call('negate', body), unit };
+  }
+  // Degrees may stand behind every term, but inside a sine they are a number.
+  const inDegrees = some(node, (part) => part.op === 'degrees') && !some(node, (part) => trigonometric.has(part.op));
+  return inDegrees ? { body: withoutDegrees(node), unit: 'degrees' } : { body: node };
+}
+
+const trigonometric = new Set<string>(['sin', 'cos', 'tan', 'cot', 'sec', 'csc']);
+
+function withoutDegrees(node: Node): Node {
+  return node.op === 'degrees' ? withoutDegrees(node.args[0]!) : withParts(node, withoutDegrees);
+}
+
+const worth: Record<string, Node> = {
+  percent: { op: 'number', value: new Fraction(1, 100) },
+  degrees: call('divide', { op: 'constant', name: 'pi' }, { op: 'number', value: new Fraction(180) }),
+};

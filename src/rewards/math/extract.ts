@@ -13,48 +13,106 @@ export function answerTag(text: string): string | null {
 /**
  * The mathematical answer a text gives, normalised; null if it gives none. In order: the last `\boxed{}`; the last piece
  * of LaTeX between dollars or `\( \)`, `\[ \]`; and unless `latexOnly`, the whole text, what follows "answer is", "answer:"
- * or "####", and with `anyNumber` the last number in it.
+ * or "####", and with `anyNumber` the only number in it. Boxes or formulas joined by commas, "and" or "or" are one answer; one
+ * behind a "not" is none.
  */
 export function extractMath(text: string, options: { latexOnly?: boolean; anyNumber?: boolean } = {}): string | null {
-  const boxed = lastBoxed(text);
-  if (boxed !== null) return normalizeMath(boxed);
-  // A dollar that touches no formula on its inner side is money: "$5 and $6".
-  const latex = lastOf(
-    text,
-    /\$\$([\s\S]+?)\$\$|\$(?!\s)([^$]+)(?<!\s)\$(?!\d)|\\\(([\s\S]+?)\\\)|\\\[([\s\S]+?)\\\]/g,
-  );
-  if (latex !== null) return latex;
+  const boxed = lastGroup(text, boxes(text));
+  if (boxed !== null) return normalizeMath(boxed, { latex: true });
+  const latex = lastGroup(text, formulas(text));
+  if (latex !== null) return normalizeMath(latex, { latex: true });
   if (options.latexOnly) return null;
   const whole = normalizeMath(text);
   if (whole !== null) return whole;
-  const anchored = lastOf(text, /(?:\banswer(?:\s+is)?\s*:?|####)\s*([^\n]+?)\s*(?:\.\s|\.?$)/gim);
+  const anchored = lastOf(
+    text,
+    /(?:\banswer(?:\s{1,9}is)?\s{0,9}:?|####)\s{0,9}([^\n]{1,400}?)\s{0,9}(?:\.\s|\.?$)/gim,
+  );
   if (anchored !== null) return anchored;
-  return options.anyNumber
-    ? lastOf(text, /([-+−]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+|(?<=\d))(?:\s*\/\s*\d+)?\s*%?)/g)
-    : null;
+  return options.anyNumber ? onlyNumber(text) : null;
 }
 
 // --- internal ---
 
+/** A piece of a text that may be its answer, with its place. */
+interface Span {
+  readonly content: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** No answer is longer; a search for the end of each beginning goes no further. */
+const longest = 4000;
+
 /** The last match whose captured part is maths. */
 function lastOf(text: string, pattern: RegExp): string | null {
   let last: string | null = null;
-  for (const match of text.matchAll(pattern)) {
-    last = normalizeMath(match.slice(1).find((part) => part !== undefined) ?? '') ?? last;
-  }
+  for (const match of text.matchAll(pattern)) last = normalizeMath(match[1]!) ?? last;
   return last;
 }
 
-/** Contents of the last `\boxed{...}` or `\fbox{...}`, braces balanced. */
-function lastBoxed(text: string): string | null {
-  const start = Math.max(text.lastIndexOf('\\boxed{'), text.lastIndexOf('\\fbox{'));
-  if (start < 0) return null;
-  const open = text.indexOf('{', start);
-  let depth = 0;
-  for (let i = open; i < text.length; i++) {
-    if (text[i] === '\\') i++;
-    else if (text[i] === '{') depth++;
-    else if (text[i] === '}' && --depth === 0) return text.slice(open + 1, i);
+/** The last spans with nothing but joints between them, as one list. */
+function lastGroup(text: string, spans: readonly Span[]): string | null {
+  const kept = spans.filter((span) => !denied.test(text.slice(Math.max(0, span.from - 40), span.from)));
+  let first = kept.at(-1);
+  if (!first) return null;
+  let answer = first.content;
+  for (const before of kept.slice(0, -1).reverse()) {
+    const joint = first.from - before.to > 40 ? null : joints.exec(text.slice(before.to, first.from));
+    if (!joint) break;
+    answer = `${before.content}${/or/.test(joint[1]!) ? ' \\or ' : ', '}${answer}`;
+    first = before;
   }
-  return null;
+  return answer;
 }
+
+const denied =
+  /(?:\b(?:not|never|nor|neither|cannot be|instead of|rather than)|n['’]t)\s+(?:be\s+|equal(?:\s+to)?\s+)?[$\s]*$/i;
+const joints = /^[\s$]*(,|;|,?\s*\\?(?:text\{)?\s*(?:and|or)\s*\}?)[\s$]*$/;
+
+/** Contents of `\boxed{...}` and `\fbox{...}`, braces balanced. */
+function boxes(text: string): Span[] {
+  const found: Span[] = [];
+  for (const match of text.matchAll(/\\f?box(?:ed)?\s*\{/g)) {
+    const open = match.index + match[0].length;
+    if (match.index < (found.at(-1)?.to ?? 0)) continue; // inside the one before
+    let depth = 1;
+    for (let i = open; i < text.length && i < open + longest; i++) {
+      if (text[i] === '\\') i++;
+      else if (text[i] === '{') depth++;
+      else if (text[i] === '}' && --depth === 0) {
+        found.push({ content: text.slice(open, i), from: match.index, to: i + 1 });
+        break;
+      }
+    }
+  }
+  return found.map((span) => ({ ...span, content: span.content.replace(/^\s*\\boxed\s*\{([\s\S]*)\}\s*$/, '$1') }));
+}
+
+/** Formulas that are maths. A dollar that touches no formula on its inner side is money: "$5 and $6". */
+function formulas(text: string): Span[] {
+  const pattern =
+    /\$\$([\s\S]{1,4000}?)\$\$|\$(?!\s)((?:\\\$|[^$]){1,4000})(?<!\s)\$(?!\d)|\\\(([\s\S]{1,4000}?)\\\)|\\\[([\s\S]{1,4000}?)\\\]/g;
+  return [...text.matchAll(pattern)]
+    .map((match) => ({
+      content: match.slice(1).find((part) => part !== undefined) ?? '',
+      from: match.index,
+      to: match.index + match[0].length,
+    }))
+    .filter(({ content }) => normalizeMath(content, { latex: true }) !== null);
+}
+
+/** The number of a sentence, where there is one only and no word takes it back or makes a bound, a date or a rank of it. */
+function onlyNumber(text: string): string | null {
+  if (text.length > longest || hedged.test(text)) return null;
+  const found = [
+    ...text.matchAll(/[-+−]?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)(?:\s*[/:]\s*\d+)?(?:\s*%)?/g),
+  ];
+  if (found.length !== 1) return null;
+  const [before, after] = [text[found[0]!.index - 1] ?? ' ', text.slice(found[0]!.index + found[0]![0].length)];
+  if (/[\w.\\^_/-]/.test(before) || /^(?:st|nd|rd|th)\b|^[\w^]/.test(after)) return null;
+  return normalizeMath(found[0]![0]);
+}
+
+const hedged =
+  /n['’]t\b|\b(?:not?|never|neither|nor|or|either|than|least|most|between|except|but|without|wrong|incorrect|almost|nearly|over|under|above|below|before|after|until|jan(?:uary)?|feb(?:ruary)?|march|april|may|june?|july?|aug(?:ust)?|sep(?:t|tember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b/i;

@@ -16,6 +16,8 @@ import { answerTag, extractMath } from '../math/extract.ts';
  * anywhere in the text, which a completion can plant), and the block may span lines.
  */
 export class MultiModalAccuracyORM implements ORM {
+  static readonly columns = ['solution'];
+
   async call(completions: readonly string[], kwargs: RewardKwargs): Promise<(number | null)[]> {
     const solutions = textColumn(kwargs, 'solution', completions.length, 'external_r1v_acc');
     return Promise.all(

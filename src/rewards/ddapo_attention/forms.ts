@@ -1,0 +1,76 @@
+/**
+ * The three forms of the DDAPO reward: from the ratios of a batch to rewards.
+ * Knows numbers, groups and two switches; not where a ratio comes from.
+ *
+ *   plain (default)      -TDR
+ *   centred              -(TDR - 1)                              DDAPO_REWARD_CENTER=1, or --ddapo_reward_center true
+ *   group-normalised     -(TDR - mean) / (std + eps) in a group   DDAPO_GROUP_NORM=1, or --ddapo_group_norm true
+ *
+ * Group-normalised rewards have mean 0 in every group BY CONSTRUCTION: rewards/DDAPOAttentionORM/mean then reads 0 although
+ * all is well, and attention/tdr_mean is the number to watch. The plain form varies little within a group (a std of some
+ * hundredths), so beside an accuracy of weight 4 it needs a large weight to matter.
+ */
+import { TDR_EPS } from '../../attention/tdr.ts';
+import { SightlineError } from '../../errors.ts';
+import type { RewardArgs } from '../contract.ts';
+
+export interface Form {
+  readonly rewardCenter: boolean;
+  /** Goes before the other one. */
+  readonly groupNorm: boolean;
+}
+
+/** @throws SightlineError E_REWARD_OPTION: a switch that is neither on nor off */
+export function formOf(args: RewardArgs): Form {
+  return {
+    rewardCenter: isOn('ddapo_reward_center', args.ddapo_reward_center, 'DDAPO_REWARD_CENTER'),
+    groupNorm: isOn('ddapo_group_norm', args.ddapo_group_norm, 'DDAPO_GROUP_NORM'),
+  };
+}
+
+/**
+ * One reward a ratio; null where there is none.
+ *
+ * @param ratios group after group of `groupSize`
+ * @throws SightlineError E_REWARD_GROUP: half a group where the form needs whole ones
+ */
+export function rewardsOfRatios(
+  ratios: readonly (number | null)[],
+  groupSize: number,
+  { rewardCenter, groupNorm }: Form,
+): (number | null)[] {
+  if (groupNorm) return groupNormalised(ratios, groupSize);
+  return ratios.map((tdr) => (tdr === null ? null : rewardCenter ? -(tdr - 1) : -tdr));
+}
+
+// --- internal ---
+
+/** -(TDR - mean) / (std + eps) with the population std over each whole group; samples without a ratio stay out of both. */
+function groupNormalised(ratios: readonly (number | null)[], groupSize: number): (number | null)[] {
+  if (ratios.length % groupSize !== 0) {
+    throw new SightlineError(
+      'E_REWARD_GROUP',
+      `ddapo_attention got ${ratios.length} completions, which is no multiple of num_generations ${groupSize}`,
+      { hint: 'the group-normalised form needs whole groups' },
+    );
+  }
+  return ratios.map((tdr, i) => {
+    if (tdr === null) return null;
+    const first = i - (i % groupSize);
+    const group = ratios.slice(first, first + groupSize).filter((x) => x !== null);
+    const mean = group.reduce((sum, x) => sum + x, 0) / group.length;
+    const std = Math.sqrt(group.reduce((sum, x) => sum + (x - mean) ** 2, 0) / group.length);
+    return -(tdr - mean) / (std + TDR_EPS);
+  });
+}
+
+/** A switch: the reward option if given, else the environment variable, else off. */
+function isOn(option: string, value: unknown, variable: string): boolean {
+  const text = String(value ?? process.env[variable] ?? '').toLowerCase();
+  if (['1', 'true', 'yes', 'on'].includes(text)) return true;
+  if (['', '0', 'false', 'no', 'off'].includes(text)) return false;
+  throw new SightlineError('E_REWARD_OPTION', `ddapo_attention: "${text}" is neither on nor off`, {
+    where: value === undefined ? variable : `option ${option}`,
+    hint: 'write 1 or 0',
+  });
+}

@@ -1,0 +1,95 @@
+/**
+ * Reward `ddapo_attention`: completions should look at the picture, not only at the words of the prompt.
+ * Knows what to make of a completion's ratio and what to log of it; knows nothing of advantages or losses.
+ *
+ * The text-dominance ratio of the completion,
+ *   TDR = (attention per text column of the prompt) / (attention per visual column),
+ * becomes the reward in one of three forms: forms.ts beside this has them, and what to expect of each.
+ */
+import { isTdr, type TdrResult, tdrSpans } from '../../attention/tdr.ts';
+import type { ORM, RewardArgs, RewardKwargs } from '../contract.ts';
+import { type Form, formOf, rewardsOfRatios } from './forms.ts';
+import { createRatios, type Ratios } from './ratios.ts';
+
+/** The DDAPO reward of the ms-swift fork; logged as `rewards/DDAPOAttentionORM/mean`. */
+export class DDAPOAttentionORM implements ORM {
+  /** The trainer measures attention masses in its own forward only for rewards that ask. */
+  static readonly needs = ['attention'] as const;
+  /** The debug lines describe the first sample of the run only. */
+  static _debugDone = false;
+
+  private readonly form: Form;
+  private readonly ratios: Ratios;
+  private readonly said = new Set<string>();
+
+  constructor(args: RewardArgs = {}) {
+    this.form = formOf(args);
+    this.ratios = createRatios({
+      once: (topic, say) => this.once(topic, say),
+      debugOnce: (write) => this.debugOnce(write),
+    });
+  }
+
+  async call(completions: readonly string[], kwargs: RewardKwargs): Promise<(number | null)[]> {
+    const visualIds = [kwargs.image_token_id, kwargs.video_token_id];
+    const spans = completions.map((_, i) =>
+      tdrSpans(kwargs.prompt_ids[i]!, kwargs.system_prefix[i]!, kwargs.completion_ids[i]!.length, visualIds),
+    );
+    const results = await this.ratios(spans, kwargs);
+    this.report(results, kwargs);
+    const ratios = results.map((result) => (isTdr(result) ? result.tdr : null));
+    return this.rewardsOf(ratios, kwargs.num_generations);
+  }
+
+  /** Rewards of a batch's ratios, group after group; null where there is no ratio. What a subclass changes. */
+  protected rewardsOf(ratios: readonly (number | null)[], groupSize: number): (number | null)[] {
+    return rewardsOfRatios(ratios, groupSize, this.form);
+  }
+
+  private report(results: readonly TdrResult[], kwargs: RewardKwargs): void {
+    const ratios: number[] = [];
+    for (const result of results) {
+      if (isTdr(result)) ratios.push(result.tdr);
+      else {
+        this.once(result.undefined, () =>
+          kwargs.logger.info(
+            `DDAPOAttentionORM: a sample has no ratio (${result.undefined}); its reward is null. attention/undefined_frac counts them.`,
+          ),
+        );
+      }
+    }
+    if (ratios.length > 0) {
+      const mean = ratios.reduce((sum, x) => sum + x, 0) / ratios.length;
+      const squares = ratios.reduce((sum, x) => sum + (x - mean) ** 2, 0);
+      kwargs.log_metric('attention/tdr_mean', mean);
+      // Sample std, as of rewards/*/std: in the plain form the two agree.
+      kwargs.log_metric('attention/tdr_std', ratios.length > 1 ? Math.sqrt(squares / (ratios.length - 1)) : 0);
+    }
+    kwargs.log_metric('attention/undefined_frac', results.length === 0 ? 0 : 1 - ratios.length / results.length);
+    kwargs.log_extra(
+      'tdr',
+      results.map((result) => (isTdr(result) ? result.tdr : null)),
+    );
+    if (this.form.groupNorm) {
+      this.once('group_norm', () =>
+        kwargs.logger.info(
+          'DDAPOAttentionORM: group-normalised form: the mean is 0 in every group by construction, so rewards/DDAPOAttentionORM/mean reads 0 although all is well. Watch attention/tdr_mean.',
+        ),
+      );
+    }
+  }
+
+  private once(topic: string, say: () => void): void {
+    if (this.said.has(topic)) return;
+    this.said.add(topic);
+    say();
+  }
+
+  private debugOnce(write: () => void): boolean {
+    const own = this.constructor as typeof DDAPOAttentionORM; // a subclass is a reward, and a run, of its own
+    if (own._debugDone) return false;
+    own._debugDone = true;
+    write();
+    return true;
+  }
+}

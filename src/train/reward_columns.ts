@@ -1,0 +1,60 @@
+/**
+ * Compares the columns that rewards say they need with those that the data has, before anything is sampled.
+ * Knows names and counts; what a reward makes of a column is its own business.
+ */
+import { type ColumnCounts, columnsWithValue } from '../data/column_counts.ts';
+import { SightlineError } from '../errors.ts';
+import type { Reward } from '../rewards/registry.ts';
+import type { RowSource } from './data.ts';
+
+/** What one flag opened, before any of it was set aside. */
+export interface OpenedRows {
+  readonly flag: '--dataset' | '--val_dataset';
+  readonly specs: readonly string[];
+  readonly rows: RowSource;
+  readonly columns: ColumnCounts;
+}
+
+/**
+ * Sentences about columns that some rows lack: these rows get no value from the reward.
+ *
+ * @throws SightlineError E_REWARD_COLUMN: a column that no row of a dataset has a value in
+ */
+export function checkRewardColumns(
+  rewards: readonly Pick<Reward, 'name' | 'columns'>[],
+  opened: readonly OpenedRows[],
+): string[] {
+  const needed = [...new Set(rewards.flatMap(({ columns = [] }) => columns))];
+  return opened.flatMap((part) =>
+    needed.flatMap((column) => {
+      const readers = rewards.filter(({ columns }) => columns?.includes(column)).map(({ name }) => `"${name}"`);
+      const who = readers.length === 1 ? `reward ${readers[0]} needs` : `rewards ${readers.join(', ')} need`;
+      const count = part.columns.get(column) ?? 0;
+      if (count === 0) throw missing(who, column, part);
+      return count === part.rows.length ? [] : [lacking(who, column, part, count)];
+    }),
+  );
+}
+
+// --- internal ---
+
+const TOLD_COLUMNS = 30;
+
+function missing(who: string, column: string, { flag, specs, rows, columns }: OpenedRows): SightlineError {
+  const names = [...columns.keys()];
+  const more = names.length > TOLD_COLUMNS ? `, … (${names.length} in all)` : '';
+  return new SightlineError(
+    'E_REWARD_COLUMN',
+    `${who} the column "${column}", which the dataset lacks: none of its ${rows.length} rows has a value there`,
+    {
+      where: `${flag} ${specs.join(' ')}`,
+      hint: `its columns are ${names.slice(0, TOLD_COLUMNS).join(', ')}${more}; rename the one that is meant, or add "${column}" to the rows`,
+    },
+  );
+}
+
+function lacking(who: string, column: string, { rows }: OpenedRows, count: number): string {
+  let first = 0;
+  while (first < rows.length - 1 && columnsWithValue(rows.row(first)).includes(column)) first++;
+  return `${who} the column "${column}", in which ${rows.length - count} of ${rows.length} rows have no value (the first: ${rows.row(first).where}). Such a row gets none from it (null) and is judged by the other rewards.`;
+}
