@@ -20,7 +20,7 @@ export async function checkImageSource(source: ImageSource): Promise<void> {
     const opening = await read(0, OPENING_BYTES);
     const format = checkFormat(opening, { name, where });
     const size = await sizeInHeader(format, opening, read);
-    if (size === 'cut off') throw corruptImage(name, 'the file ends within its header', where);
+    if (size === 'cut off') throw corruptImage(name, 'the file ends too early', where);
     if (size === null) return;
     checkPixelCount(size, { name, where });
     checkAspectRatio(size, where);
