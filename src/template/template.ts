@@ -8,6 +8,7 @@ import { isJsonObject, readJsonFileIfPresent } from '../checkpoint/json_file.ts'
 import { decodeImage } from '../data/image_decode.ts';
 import { type ImageSource, nameOfSource, readImageBytes } from '../data/image_source.ts';
 import { countImages, type Message, ROLES } from '../data/messages.ts';
+import type { AlphaMode } from '../data/rgb.ts';
 import { SightlineError } from '../errors.ts';
 import type { Qwen2_5_VLConfig } from '../models/qwen2_5_vl/config.ts';
 import {
@@ -87,6 +88,10 @@ export interface TemplateOptions extends ImageLimits {
   /** Bytes of resized images kept, 3 a pixel. */
   readonly imageCacheBytes?: number | undefined;
   readonly renderLimits?: RenderLimits | undefined;
+  /** What becomes of transparent parts of images; default white. */
+  readonly imageAlpha?: AlphaMode | undefined;
+  /** Told once of what was done to an image that nobody asked for. */
+  readonly tell?: ((text: string) => void) | undefined;
 }
 
 /** The template of a checkpoint folder. Errors: those of the three files' readers. */
@@ -103,7 +108,13 @@ export async function openTemplate(
   const maxLength = options.maxLength ?? config.text.maxPositionEmbeddings;
   const names = specialNames(tokenizer, config, dir);
   const variables = specialVariables(dir);
-  const processing = JSON.stringify(processor);
+  const alpha = options.imageAlpha ?? 'white';
+  const processing = JSON.stringify({ processor, alpha });
+  let hasToldOfWhiteGround = false;
+  const tellOfWhiteGround = (name: string): void => {
+    if (!hasToldOfWhiteGround) options.tell?.(whiteGroundText(name));
+    hasToldOfWhiteGround = true;
+  };
 
   // One image at a time: decoded pixels of a whole batch would be many times what is kept of it.
   const oneByOne = createExclusive();
@@ -113,7 +124,8 @@ export async function openTemplate(
     return cache.get(hash, () =>
       oneByOne(async () => {
         const name = nameOfSource(source);
-        const pixels = await decodeImage(bytes, { name, where: source.where });
+        const pixels = await decodeImage(bytes, { name, where: source.where, alpha });
+        if (pixels.hasWhiteGround) tellOfWhiteGround(name);
         const resized = await resizeToGrid(pixels, processor, source.where);
         return { image: processedImage(resized, processor, hash), bytes: resized.data.byteLength };
       }),
@@ -137,11 +149,13 @@ export async function openTemplate(
     const texts = textsOf(conversation);
     await refuseFarTooLong(texts, { where, tooLongHint });
     const guard = createGuard([...tokenizer.special.keys()], texts, chat.source);
-    const rendered = await chat.render({
-      ...variables,
-      messages: protect(conversation, guard),
-      add_generation_prompt: addGenerationPrompt,
-    });
+    const rendered = withoutEmptySystem(
+      await chat.render({
+        ...variables,
+        messages: protect(conversation, guard),
+        add_generation_prompt: addGenerationPrompt,
+      }),
+    );
     checkPads(rendered, names, sources.length, chat);
     const images = await Promise.all(sources.map(load));
     const pads = images.map(({ gridThw }) => visualTokens(gridThw, config.vision.spatialMergeSize));
@@ -265,6 +279,15 @@ function protect(messages: readonly Message[], guard: Guard): unknown[] {
           ),
   }));
 }
+
+/** An empty system prompt is no system block, as in ms-swift, nor the one that the template has of its own. */
+function withoutEmptySystem(rendered: string): string {
+  const block = `${TURN_START}system\n${TURN_END}\n`;
+  return rendered.startsWith(block) ? rendered.slice(block.length) : rendered;
+}
+
+const whiteGroundText = (name: string): string =>
+  `images have transparent parts, which are laid on white: ${name} is the first of them; --image_alpha drop shows the colours under them`;
 
 /** The rendered text up to and with the end of a leading system block; empty without one. */
 function systemBlock(rendered: string): string {

@@ -14,7 +14,7 @@ import type { Group, ScoredCompletion } from '../models/qwen2_5_vl/groups.ts';
 import type { Qwen2_5_VLModel } from '../models/qwen2_5_vl/model.ts';
 import type { Template } from '../template/template.ts';
 import { openTrainingData, type RowFault } from './data.ts';
-import type { Json, RunContext } from './events.ts';
+import { type Json, noteTo, type RunContext } from './events.ts';
 import { writeOutputFile } from './output_file.ts';
 import { openPolicy, policyOptions } from './policy.ts';
 
@@ -29,7 +29,7 @@ export async function runScore(args: ScoreArguments, context: Pick<RunContext, '
   const only = { dataset: args.dataset, valDataset: [], splitDatasetRatio: 0, dataSeed: 0, strict: true };
   const data = await openTrainingData(only, lacksCompletion);
   try {
-    const policy = await openPolicy(policyOptions(args, false));
+    const policy = await openPolicy(policyOptions(args, false, noteTo(context)));
     try {
       const { length } = data.train;
       const start = { command: 'score', model: policy.summary, data: data.summary, outputDir: args.output };
