@@ -9,9 +9,9 @@ import { MAX_IMAGE_PIXELS, type RgbImage } from '../models/qwen2_5_vl/image_resi
 import { asStoredStill } from './avif_header.ts';
 import { decodeBmp } from './bmp_decode.ts';
 import { type GifFrame, readGifFrame } from './gif_frame.ts';
-import { FORMATS_READ, formatOf, type ImageFormat, type ImageSize, sizeInHeader } from './image_header.ts';
+import { FORMATS_READ, formatOf, type ImageFormat, type ImageSize, type ReadAt, sizeInHeader } from './image_header.ts';
 import { type AlphaMode, type Samples, toRgb } from './rgb.ts';
-import { readTiffHeader } from './tiff_header.ts';
+import { readTiffHeader, type TiffHeader } from './tiff_header.ts';
 
 export interface DecodedImage extends RgbImage {
   /** Whether parts of the image were transparent, and lie on white now. */
@@ -35,7 +35,7 @@ export interface DecodeOptions extends Named {
 export async function decodeImage(bytes: Uint8Array, options: DecodeOptions): Promise<DecodedImage> {
   const { name, where, alpha = 'white' } = options;
   const format = checkFormat(bytes, options);
-  const stated = await sizeInHeader(format, bytes, async (start, length) => bytes.subarray(start, start + length));
+  const stated = await sizeInHeader(format, bytes, readerOf(bytes));
   if (stated === 'cut off') throw corruptImage(name, 'the file ends too early', where);
   if (stated !== null) checkPixelCount(stated, options);
   const decode = format === 'bmp' ? samplesOfBmp : samplesBySharp;
@@ -80,6 +80,20 @@ export function checkPixelCount(
   );
 }
 
+/**
+ * The header of a TIFF; null where it makes no sense. Refuses kinds that sharp cannot read, or reads as others.
+ * Error: E_IMAGE_FORMAT.
+ */
+export async function checkTiff(read: ReadAt, { name, where }: Named): Promise<TiffHeader | null> {
+  const header = await readTiffHeader(read);
+  if (header === null || header === 'cut off') return null;
+  if (header.unreadable === null) return header;
+  throw new SightlineError('E_IMAGE_FORMAT', `image is a TIFF that cannot be read: ${name} has ${header.unreadable}`, {
+    where,
+    hint: 'save it as RGB with LZW or Deflate compression, or as a PNG',
+  });
+}
+
 /** E_IMAGE_CORRUPT, with the first line of why. */
 export function corruptImage(name: string, why: string, where: string, cause?: unknown): SightlineError {
   return new SightlineError('E_IMAGE_CORRUPT', `image is damaged: ${name}: ${firstLine(why)}`, {
@@ -92,11 +106,12 @@ export function corruptImage(name: string, why: string, where: string, cause?: u
 // --- internal ---
 
 async function samplesOfBmp(bytes: Uint8Array): Promise<Samples> {
-  return { ...(await decodeBmp(bytes)), channels: 4, isCmyk: false, hasAlpha: true };
+  return { ...(await decodeBmp(bytes)), channels: 4, isCmyk: false, isClippedGrey: false, hasAlpha: true };
 }
 
 async function samplesBySharp(bytes: Uint8Array, format: ImageFormat, options: DecodeOptions): Promise<Samples> {
   const { default: sharp } = await import('sharp');
+  const tiff = format === 'tiff' ? await checkTiff(readerOf(bytes), options) : null;
   const encoded = format === 'avif' ? asStoredStill(bytes) : bytes;
   // A profile or an odd chunk is no reason to refuse a file that PIL reads; missing or wrong data is.
   const open = (): Sharp => sharp(encoded, { failOn: 'error', ignoreIcc: true, limitInputPixels: false, pages: 1 });
@@ -110,22 +125,26 @@ async function samplesBySharp(bytes: Uint8Array, format: ImageFormat, options: D
     .toColourspace(model)
     .raw({ depth: isDeep ? 'ushort' : 'uchar' })
     .toBuffer({ resolveWithObject: true });
+  // The opacity of a grey PNG comes of one shade that counts as transparent: its grey is to PIL like any other.
+  const isGrey = info.channels === 1 || (info.channels === 2 && format === 'png' && bytes[PNG_COLOUR_TYPE] === 0);
   return {
     width: info.width,
     height: info.height,
     data: isDeep ? new Uint16Array(data.buffer, data.byteOffset, data.byteLength / 2) : data,
     channels: info.channels,
     isCmyk,
-    hasAlpha:
-      hasAlpha && (info.channels === 2 || info.channels === 4) && !(format === 'tiff' && (await isNoAlpha(bytes))),
+    hasAlpha: hasAlpha && (info.channels === 2 || info.channels === 4) && tiff?.hasOtherChannel !== true,
+    isClippedGrey: isDeep && !isCmyk && isGrey,
   };
 }
 
-/** Whether a TIFF says that the channel behind its colours is no opacity. */
-async function isNoAlpha(bytes: Uint8Array): Promise<boolean> {
-  const header = await readTiffHeader(async (start, length) => bytes.subarray(start, start + length));
-  return header !== null && header !== 'cut off' && header.hasOtherChannel;
-}
+/** Where a PNG says whether its pixels are grey, colours or numbers of colours, with opacity or without. */
+const PNG_COLOUR_TYPE = 25;
+
+const readerOf =
+  (bytes: Uint8Array): ReadAt =>
+  async (start, length) =>
+    bytes.subarray(start, start + length);
 
 /**
  * The first frame of a GIF on its canvas. What it leaves, and what is transparent in it, has the ground's colour, where
@@ -148,7 +167,7 @@ function onCanvas(decoded: Samples, frame: GifFrame, canvas: ImageSize): Samples
       data[to + 3] = 255;
     }
   }
-  return { width, height, data, channels, isCmyk: false, hasAlpha: true };
+  return { width, height, data, channels, isCmyk: false, isClippedGrey: false, hasAlpha: true };
 }
 
 function opening(bytes: Uint8Array): string {

@@ -17,6 +17,8 @@ export interface Samples {
   /** 1 grey, 2 grey and opacity, 3 colours, 4 colours and opacity (or cyan, magenta, yellow, black). */
   readonly channels: number;
   readonly isCmyk: boolean;
+  /** Whether it is 16-bit grey that PIL clips at 255, which turns most of it white. */
+  readonly isClippedGrey: boolean;
   /** Whether the last channel is opacity. */
   readonly hasAlpha: boolean;
 }
@@ -29,14 +31,13 @@ export interface Rgb {
 }
 
 /**
- * 16-bit colours keep their high byte, 16-bit grey without opacity is clipped at 255 (most of it turns white), CMYK is
- * 255 - min(255, ink): src/libImaging/Convert.c.
+ * Of 16 bits the high byte is kept, but for grey that is clipped; CMYK is 255 - min(255, ink): src/libImaging/Convert.c.
  */
 export async function toRgb(samples: Samples, alpha: AlphaMode): Promise<Rgb> {
-  const { data, channels, hasAlpha, isCmyk } = samples;
+  const { data, channels, hasAlpha, isCmyk, isClippedGrey } = samples;
   const pixels = samples.width * samples.height;
   const isDeep = data instanceof Uint16Array;
-  const map = !isDeep ? same : channels === 1 ? clip : highByte;
+  const map = isClippedGrey ? clip : isDeep ? highByte : same;
   if (isCmyk) return { data: await ofCmyk(data, pixels, channels, map), hasWhiteGround: false };
   const rgb = await ofColours(data, pixels, channels, map);
   const hasWhiteGround = hasAlpha && alpha === 'white' && (await layOnWhite(rgb, data, channels, map));

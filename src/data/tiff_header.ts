@@ -1,5 +1,5 @@
 /**
- * The first directory of a TIFF or BigTIFF: the size, and what the channel behind the colours is.
+ * The first directory of a TIFF or BigTIFF: the size, how the pixels are stored, what the channel behind the colours is.
  * Knows tags (TIFF 6.0, section 8), not pixels.
  */
 import type { ImageSize, ReadAt } from './image_header.ts';
@@ -8,6 +8,8 @@ import type { ImageSize, ReadAt } from './image_header.ts';
 export interface TiffHeader extends ImageSize {
   /** Whether a further channel is there of which the file says that it is no opacity. */
   readonly hasOtherChannel: boolean;
+  /** What keeps sharp from reading the pixels as they are meant; null if nothing does. */
+  readonly unreadable: string | null;
 }
 
 /** Whether the file begins as a TIFF does, in either order of bytes, with either length of offsets. */
@@ -45,6 +47,7 @@ export async function readTiffHeader(read: ReadAt): Promise<TiffHeader | 'cut of
     width: isOnItsSide ? height : width,
     height: isOnItsSide ? width : height,
     hasOtherChannel: numbers.get(EXTRA_SAMPLES) === UNSPECIFIED,
+    unreadable: unreadableKind(numbers.get(COMPRESSION) ?? 1, numbers.get(PHOTOMETRIC)),
   };
 }
 
@@ -60,11 +63,23 @@ interface Layout {
 const CLASSIC: Layout = { firstDirectory: 4, countBytes: 2, entryBytes: 12, valueOffset: 8 };
 const BIG: Layout = { firstDirectory: 8, countBytes: 8, entryBytes: 20, valueOffset: 12 };
 
+function unreadableKind(compression: number, photometric: number | undefined): string | null {
+  if (!COMPRESSIONS.has(compression)) return `compression ${compression}`;
+  const isJpeg = compression === 6 || compression === 7;
+  return photometric === YCBCR && !isJpeg ? 'YCbCr colours without JPEG compression' : null;
+}
+
+/** None, fax (2 to 4), LZW, JPEG (6, 7), Deflate (8, 32946), PackBits: what sharp is built with. */
+const COMPRESSIONS: ReadonlySet<number> = new Set([1, 2, 3, 4, 5, 6, 7, 8, 32_773, 32_946]);
+const YCBCR = 6;
+
 /** More than any file has; a directory that claims more is left to the decoder. */
 const MAX_ENTRIES = 4096;
 const SHORT = 3;
 const IMAGE_WIDTH = 256;
 const IMAGE_LENGTH = 257;
+const COMPRESSION = 259;
+const PHOTOMETRIC = 262;
 const ORIENTATION = 274;
 const EXTRA_SAMPLES = 338;
 const UNSPECIFIED = 0;

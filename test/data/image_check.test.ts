@@ -98,6 +98,10 @@ describe('a faulty image names file and row', () => {
     await expect(faulty(`bomb_${name}`, bytes)).rejects.toMatchObject({ code: 'E_IMAGE_TOO_LARGE', where });
   });
 
+  test.each(['refused_ycbcr.tif', 'refused_zstd.tif'])('%s', async (name) => {
+    await expect(faulty(name, pil(name))).rejects.toMatchObject({ code: 'E_IMAGE_FORMAT', where });
+  });
+
   test('a format is told by content, not by the name', async () => {
     await expect(faulty('a.png', pil('rgb.bmp'))).resolves.toBeUndefined();
     await expect(faulty('b.bmp', 'BM, that is short for something else')).rejects.toMatchObject({

@@ -24,7 +24,7 @@ turned = Image.Exif()
 turned[0x112] = 6
 
 
-def png(name, samples, colour):
+def png(name, samples, colour, transparent=None):
     """A 16-bit PNG, which PIL cannot write in colour."""
     def chunk(kind, data):
         return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
@@ -32,7 +32,8 @@ def png(name, samples, colour):
     rows = b''.join(b'\0' + samples[y].astype('>u2').tobytes() for y in range(height))
     header = struct.pack('>IIBBBBB', width, height, 16, colour, 0, 0, 0)
     with open(name, 'wb') as f:
-        f.write(b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', header) + chunk(b'IDAT', zlib.compress(rows)) + chunk(b'IEND', b''))
+        shade = b'' if transparent is None else chunk(b'tRNS', transparent)
+        f.write(b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', header) + shade + chunk(b'IDAT', zlib.compress(rows)) + chunk(b'IEND', b''))
 
 
 base.save('rgb.png')
@@ -200,6 +201,7 @@ smooth.save('animated.avif', quality=95, subsampling='4:4:4', save_all=True, app
 base.save('animated.webp', save_all=True, lossless=True, append_images=[base.rotate(180)])
 rgba.save('animated_alpha.webp', save_all=True, lossless=True, append_images=[rgba.rotate(180)])
 base.save('one_colour_transparent.png', transparency=base.getpixel((3, 4)))
+png('grey16_transparent.png', rng.integers(0, 400, (H, W)), 0, b'\0\x64')
 base.convert('L').save('grey_transparent.png', transparency=base.convert('L').getpixel((3, 4)))
 palette.save('palette_alpha.png', transparency=bytes(range(0, 256, 16)))
 palette.save('transparent.gif', transparency=3)
@@ -224,6 +226,8 @@ def gif(name, at, size, transparent=None):
         f.write(data)
 
 
+base.convert('YCbCr').save('refused_ycbcr.tif')
+base.save('refused_zstd.tif', compression='zstd')
 gif('small_frame.gif', (5, 2), (8, 6))
 gif('small_frame_transparent.gif', (5, 2), (8, 6), transparent=3)
 gif('frame_beyond.gif', (12, 8), (8, 6))
@@ -237,7 +241,7 @@ def on_white(image):
 
 expected = {}
 for name in sorted(os.listdir('.')):
-    if name in ('every_alpha.png', 'every_alpha_white.png') or name.endswith(('.py', '.json')):
+    if name in ('every_alpha.png', 'every_alpha_white.png') or name.endswith(('.py', '.json')) or name.startswith('refused'):
         continue
     image = Image.open(name)
     image.load()
