@@ -27,8 +27,7 @@ export interface DecodeOptions extends Named {
 /**
  * Decodes PNG, JPEG, WebP, GIF, BMP, TIFF and AVIF; of several frames or pages, the first. As in PIL: colour profiles are
  * not applied, nor is an orientation, but for that of a TIFF; what a GIF's frame leaves of the canvas has the transparent
- * colour, else colour 0. Differences from PIL: an AVIF with halved chroma is widened by repetition, not by interpolation;
- * colours that a TIFF multiplied by their opacity may be off by 1, as may those of any AVIF.
+ * colour, else colour 0. Where PIL has other pixels, and by how much: docs/images.md.
  *
  * Errors: E_IMAGE_FORMAT, E_IMAGE_TOO_LARGE, E_IMAGE_CORRUPT.
  */
