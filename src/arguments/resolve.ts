@@ -237,13 +237,18 @@ function resolveGeneration(values: Values<typeof rlhfFlags>, faults: Faults) {
   return { generationBatchSize, stepsPerGeneration };
 }
 
-/** A .txt name is a file that must exist; any other text may name one. `\n` typed as two characters is a line break. */
+const BYTE_ORDER_MARK = /^\ufeff/;
+
+/**
+ * A .txt name is a file that must exist; any other text may name one. `\n` typed as two characters is a line break. What
+ * an editor puts into a file, a byte order mark and its kind of line breaks, is no part of the prompt.
+ */
 function resolveSystem(system: string | null, faults: Faults): string | null {
   if (system === null) return null;
   const named = system.endsWith('.txt') && !system.includes('\n');
   if (!named && !(system.length < 1024 && isFile(system))) return system.replaceAll('\\n', '\n');
   try {
-    return readFileSync(system, 'utf8');
+    return readFileSync(system, 'utf8').replace(BYTE_ORDER_MARK, '').replace(/\r\n?/g, '\n');
   } catch (error) {
     faults.add('--system', `the file cannot be read: ${system} (${messageOf(error)})`, 'check the path');
     return null;

@@ -2,6 +2,7 @@
  * Flags that several commands share, in sets; names and defaults are those of ms-swift 4.6.
  * Where a default differs, its help line says so. Knows no command.
  */
+import { ALPHA_MODES } from '../data/rgb.ts';
 import { lrSchedulerTypes } from '../optim/schedule.ts';
 import { BOX_FORMATS, BOX_NORMS } from '../template/grounding.ts';
 import { boolean, choice, choiceList, integer, jsonObject, number, requiredText, text, textList } from './flag.ts';
@@ -37,6 +38,11 @@ export const modelFlags = {
     unit: 'pixels per image',
     env: 'MAX_PIXELS',
     help: 'Larger images are reduced to this.',
+  }),
+  image_alpha: choice(ALPHA_MODES, {
+    group: 'Model',
+    default: 'white',
+    help: 'Transparent parts of images: white lays them on white, as transformers does; drop shows the colours that the file has under them, as ms-swift does with --max_pixels.',
   }),
 } as const;
 

@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { copyFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DtypeName } from './dtypes.ts';
-import { isJsonObject, type JsonObject, readJsonFile } from './json_file.ts';
+import { isJsonObject, type JsonObject, readJsonFile, readJsonFileIfPresent } from './json_file.ts';
 
 /** Tokenizer, chat template and processor: what a model needs beside its weights and config.json. */
 export const TOKENIZER_FILES = [
@@ -41,6 +41,29 @@ export async function copyConfig(from: string, to: string, dtype: DtypeName | un
   await writeFile(join(to, name), `${JSON.stringify(config, null, 2)}\n`);
 }
 
+/** Limits on the pixels of a resized image; what is undefined stays as it is. */
+export interface PixelLimits {
+  readonly minPixels?: number | undefined;
+  readonly maxPixels?: number | undefined;
+}
+
+/**
+ * Writes limits into the image processor's settings of a checkpoint folder, wherever they stand in them: in
+ * `min_pixels`/`max_pixels`, in `size`, or in both. Without any such file, one is made.
+ */
+export async function writePixelLimits(dir: string, limits: PixelLimits): Promise<void> {
+  if (limits.minPixels === undefined && limits.maxPixels === undefined) return;
+  const [nested, flat] = [join(dir, 'processor_config.json'), join(dir, 'preprocessor_config.json')];
+  const whole = readJsonFileIfPresent(nested);
+  const processor = whole?.image_processor;
+  if (isJsonObject(processor)) await writeJson(nested, { ...whole, image_processor: withLimits(processor, limits) });
+  const settings = readJsonFileIfPresent(flat);
+  if (settings !== null) await writeJson(flat, withLimits(settings, limits));
+  else if (!isJsonObject(processor)) {
+    await writeJson(flat, withLimits({ image_processor_type: 'Qwen2VLImageProcessor' }, limits));
+  }
+}
+
 /** Whether the checkpoint's head is its embedding, by config.json (either level). */
 export function isHeadTied(dir: string): boolean {
   const config = readJsonFile(join(dir, 'config.json'));
@@ -49,6 +72,26 @@ export function isHeadTied(dir: string): boolean {
 }
 
 // --- internal ---
+
+const writeJson = (path: string, value: JsonObject): Promise<void> =>
+  writeFile(path, `${JSON.stringify(value, null, 2)}\n`);
+
+/** transformers reads `size`, and writes `min_pixels` and `max_pixels` over it where they are given. */
+function withLimits(settings: JsonObject, { minPixels, maxPixels }: PixelLimits): JsonObject {
+  const changed: Record<string, unknown> = { ...settings };
+  const size: Record<string, unknown> | null = isJsonObject(settings.size) ? { ...settings.size } : null;
+  for (const [key, sizeKey, limit] of [
+    ['min_pixels', 'shortest_edge', minPixels],
+    ['max_pixels', 'longest_edge', maxPixels],
+  ] as const) {
+    if (limit === undefined) continue;
+    if (size !== null) size[sizeKey] = limit;
+    if (size === null || isGiven(settings[key])) changed[key] = limit;
+  }
+  return size === null ? changed : { ...changed, size };
+}
+
+const isGiven = (value: unknown): boolean => value !== undefined && value !== null;
 
 /** transformers 4 writes torch_dtype, 5 writes dtype, at the top and in each part. */
 function withDtype(config: JsonObject, dtype: DtypeName): JsonObject {

@@ -13,7 +13,14 @@ import {
   narrow,
   type WeightDtype,
 } from './dtypes.ts';
-import { copyConfig, copyFiles, isHeadTied, TOKENIZER_FILES } from './model_files.ts';
+import {
+  copyConfig,
+  copyFiles,
+  isHeadTied,
+  type PixelLimits,
+  TOKENIZER_FILES,
+  writePixelLimits,
+} from './model_files.ts';
 import type { Checkpoint, StoredTensor } from './open.ts';
 import { CHUNK_ELEMENTS, elementCount, type TensorToWrite } from './safetensors.ts';
 import { writeShards } from './write_shards.ts';
@@ -25,6 +32,8 @@ export interface SaveOptions {
   readonly weights?: (name: string) => Float32Array | undefined;
   /** Default: every tensor as in the source. */
   readonly dtype?: DtypeName;
+  /** Limits of the image processor, where they are others than the source's. */
+  readonly pixelLimits?: PixelLimits;
   /** Data bytes a shard may have before the next one is begun (default 5 GB). */
   readonly maxShardBytes?: number;
   /** Replace a folder of that name. */
@@ -49,6 +58,7 @@ export async function saveCheckpoint(dir: string, options: SaveOptions): Promise
     async (folder) => {
       await copyConfig(source.dir, folder, dtype);
       await copyFiles(source.dir, folder, [...TOKENIZER_FILES, 'generation_config.json']);
+      await writePixelLimits(folder, options.pixelLimits ?? {});
       await writeShards(folder, tensors, maxShardBytes);
       await extra?.(folder);
     },

@@ -2,14 +2,16 @@
  * `sightline infer`: one answer on standard output, or a conversation on the terminal.
  */
 import { readInferArguments } from '../arguments/arguments.ts';
+import { cleanText } from '../util/clean_text.ts';
 import { converse } from './conversation.ts';
 import type { Io } from './io.ts';
 
 export async function infer(words: readonly string[], io: Io): Promise<void> {
   const { args, notices } = readInferArguments(words, io.env);
-  for (const text of notices) io.stderr.write(`note: ${text}\n`);
+  const tell = (text: string): void => void io.stderr.write(`note: ${text}\n`);
+  for (const text of notices) tell(text);
   const { openChat } = await import('../train/infer.ts');
-  const chat = await openChat(args, { signal: io.signal });
+  const chat = await openChat(args, { signal: io.signal, tell: (text) => tell(cleanText(text)) });
   try {
     if (args.prompt === null) await converse(chat, args.image, io);
     else {

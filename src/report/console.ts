@@ -1,7 +1,7 @@
 /**
  * The run on a terminal: a progress bar with the main numbers, or, where nobody looks at a bar, a plain line per log.
  */
-import type { Listener, Metrics, TrainEvent } from '../train/events.ts';
+import type { Listener, Metrics, StartEvent, TrainEvent } from '../train/events.ts';
 import { cleanText } from '../util/clean_text.ts';
 import { formatDuration } from '../util/duration.ts';
 import { completionScreen, endScreen, logLine, mainNumbers, startScreen } from './screens.ts';
@@ -33,6 +33,7 @@ export function consoleReport(out: Terminal, options: ConsoleOptions): Listener 
   const stopwatch = options.stopwatch ?? createStopwatch();
   let bar = '';
   let latest: Metrics = {};
+  let changed: StartEvent['changed'] = {};
 
   const bold = (text: string) => (colour ? `\u001b[1m${text}\u001b[22m` : text);
   const yellow = (text: string) => (colour ? `\u001b[33m${text}\u001b[39m` : text);
@@ -50,6 +51,7 @@ export function consoleReport(out: Terminal, options: ConsoleOptions): Listener 
       stopwatch.onEvent(event);
       switch (event.type) {
         case 'start':
+          changed = event.changed;
           print([bold(options.title), ...startScreen(event), '']);
           if (live) draw(progressBar(event.step, event.maxSteps, latest, stopwatch, out.columns ?? 80));
           break;
@@ -75,7 +77,7 @@ export function consoleReport(out: Terminal, options: ConsoleOptions): Listener 
           break;
         case 'end':
           draw('');
-          print(['', ...endScreen(event, stopwatch, options.eventFiles)]);
+          print(['', ...endScreen(event, stopwatch, options.eventFiles, changed)]);
           break;
       }
     },

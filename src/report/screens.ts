@@ -2,6 +2,7 @@
  * What a run shows of itself: start screen, log line, completions, summary. Events in, lines of text out.
  */
 import { join } from 'node:path';
+import { SYSTEM_FILE } from '../train/checkpoints.ts';
 import type { CompletionRow, EndEvent, Json, LogEvent, Metrics, StartEvent } from '../train/events.ts';
 import { cleanText } from '../util/clean_text.ts';
 import { formatShortDuration } from '../util/duration.ts';
@@ -88,12 +89,13 @@ export function completionScreen(step: number, rows: readonly CompletionRow[], c
 
 /**
  * After the last step: before and after, where time and memory went, where things are, what to do next.
- * `eventFiles`: whether there is something for TensorBoard to open.
+ * `eventFiles`: whether there is something for TensorBoard to open; `changed`: that of the start event.
  */
 export function endScreen(
   event: EndEvent,
   stopwatch: Pick<Stopwatch, 'elapsed' | 'memory'>,
   eventFiles: boolean,
+  changed: StartEvent['changed'] = {},
 ): string[] {
   const parts = Object.entries(event.seconds).map(([name, seconds]) => `${name} ${formatShortDuration(seconds)}`);
   const verb = event.status === 'completed' ? 'done' : 'stopped';
@@ -108,7 +110,7 @@ export function endScreen(
   if (event.bestCheckpoint !== null && event.bestMetric !== null) {
     lines.push(`best        ${event.bestCheckpoint} (${formatNumber(event.bestMetric)})`);
   }
-  const model = shellWord(event.lastCheckpoint);
+  const model = shellWord(event.lastCheckpoint) + promptWords(changed, event.lastCheckpoint);
   return [
     ...lines,
     'next',
@@ -124,6 +126,15 @@ const LONGEST_TEXT = 400;
 
 function oneLine(text: string): string {
   return cutText(cleanText(text).replaceAll('\n', ' ⏎ '), LONGEST_TEXT);
+}
+
+/** Settings of the prompt that the checkpoint's own format has no place for, as the next commands give them. */
+function promptWords({ system, image_alpha }: StartEvent['changed'], checkpoint: string): string {
+  const words = [
+    ...(typeof system === 'string' ? ['--system', shellWord(join(checkpoint, SYSTEM_FILE))] : []),
+    ...(typeof image_alpha === 'string' ? ['--image_alpha', image_alpha] : []),
+  ];
+  return words.map((word) => ` ${word}`).join('');
 }
 
 /** A path as it can be pasted into a shell. */

@@ -139,6 +139,12 @@ export interface Listener {
   close?(): void | Promise<void>;
 }
 
+/** Passes a note on as an event. */
+export const noteTo =
+  ({ emit }: Pick<RunContext, 'emit'>) =>
+  (text: string): void =>
+    void emit({ type: 'notice', level: 'info', text: `note: ${text}` });
+
 /** How a run is told where to write, when to stop and whom to tell. */
 export interface RunContext {
   /** Aborted by a signal, or an error that nobody awaits: finish or drop the step, save, emit `end`, return. */

@@ -24,8 +24,14 @@ export interface Chat {
   close(): Promise<void>;
 }
 
-export async function openChat(args: InferArguments, { signal }: { readonly signal: AbortSignal }): Promise<Chat> {
-  const policy = await openPolicy(policyOptions(args, false));
+export interface ChatContext {
+  readonly signal: AbortSignal;
+  /** Told once of what was done to images that nobody asked for. */
+  readonly tell?: (text: string) => void;
+}
+
+export async function openChat(args: InferArguments, { signal, tell }: ChatContext): Promise<Chat> {
+  const policy = await openPolicy(policyOptions(args, false, tell));
   const { template, model } = policy;
   checkCompletionLength('max_new_tokens', args.maxNewTokens, policy);
   const generator = createGenerator(model);

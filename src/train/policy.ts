@@ -3,6 +3,7 @@
  * Knows which parts are trained; nothing of rewards, losses or the loop.
  */
 import { type Checkpoint, openCheckpoint } from '../checkpoint/open.ts';
+import type { AlphaMode } from '../data/rgb.ts';
 import type { Qwen2_5_VLConfig } from '../models/qwen2_5_vl/config.ts';
 import { ARCHITECTURE, readConfig } from '../models/qwen2_5_vl/config.ts';
 import { createModel, type Qwen2_5_VLModel } from '../models/qwen2_5_vl/model.ts';
@@ -108,6 +109,7 @@ export interface PolicyArguments {
   readonly attnImpl: AttentionImplementation;
   readonly minPixels: number | null;
   readonly maxPixels: number | null;
+  readonly imageAlpha: AlphaMode;
   readonly system: string | null;
   readonly maxLength?: number | null;
   readonly normBbox?: NormBbox;
@@ -118,8 +120,12 @@ export interface PolicyArguments {
   readonly freezeAligner?: boolean;
 }
 
-/** The options of a command's policy, from its arguments. */
-export function policyOptions(args: PolicyArguments, trainable: boolean): PolicyOptions {
+/** The options of a command's policy, from its arguments; `tell` is told once of what was done to its images. */
+export function policyOptions(
+  args: PolicyArguments,
+  trainable: boolean,
+  tell?: TemplateOptions['tell'],
+): PolicyOptions {
   return {
     model: args.model,
     attnImpl: args.attnImpl,
@@ -133,6 +139,8 @@ export function policyOptions(args: PolicyArguments, trainable: boolean): Policy
     template: {
       minPixels: args.minPixels ?? undefined,
       maxPixels: args.maxPixels ?? undefined,
+      imageAlpha: args.imageAlpha,
+      tell,
       system: args.system ?? undefined,
       maxLength: args.maxLength ?? undefined,
       normBbox: args.normBbox,

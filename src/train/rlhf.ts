@@ -23,7 +23,7 @@ import { createCheckpoints } from './checkpoints.ts';
 import { completionRows } from './completions.ts';
 import { openTrainingData, type TrainingData } from './data.ts';
 import { evaluate } from './evaluation.ts';
-import type { CompletionRow, RunContext } from './events.ts';
+import { type CompletionRow, noteTo, type RunContext } from './events.ts';
 import { type Collector, collect, type Experience, experienceMetrics } from './experience.ts';
 import { createHackingWatch } from './hacking.ts';
 import { createAverages, createJournal } from './journal.ts';
@@ -63,7 +63,10 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     const totalSteps = runLength(plan, data.train.length, args);
     // Pixels are worth keeping for rows that come again: of evaluations, and after an epoch.
     const keepsPixels = data.evaluation !== null || promptsOfRun(plan, totalSteps) > data.train.length;
-    const policy = await openPolicy({ ...policyOptions(args, true), keepImages: keepsPixels && !args.dryRun });
+    const policy = await openPolicy({
+      ...policyOptions(args, true, noteTo(context)),
+      keepImages: keepsPixels && !args.dryRun,
+    });
     opened.push(policy);
     // The reference: the weights training starts from, never updated.
     const reference = args.beta === 0 ? null : await openPolicy(policyOptions(args, false));
@@ -109,6 +112,7 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts, col
     source: policy.source,
     parameters: policy.parameters,
     updater,
+    prompts: args,
     totalLimit: args.saveTotalLimit,
     onlyModel: args.saveOnlyModel,
     greaterIsBetter: true,

@@ -14,7 +14,7 @@ import type { Group, ScoredCompletion } from '../models/qwen2_5_vl/groups.ts';
 import type { Qwen2_5_VLModel } from '../models/qwen2_5_vl/model.ts';
 import type { Template } from '../template/template.ts';
 import { openTrainingData, type RowFault } from './data.ts';
-import type { Json, RunContext } from './events.ts';
+import { type Json, noteTo, type RunContext } from './events.ts';
 import { writeOutputFile } from './output_file.ts';
 import { openPolicy, policyOptions } from './policy.ts';
 import { createToolsCheck } from './tools_check.ts';
@@ -31,7 +31,7 @@ export async function runScore(args: ScoreArguments, context: Pick<RunContext, '
   const lacksTemplate = createToolsCheck(args.model);
   const data = await openTrainingData(only, (row) => lacksCompletion(row) ?? lacksTemplate(row));
   try {
-    const policy = await openPolicy(policyOptions(args, false));
+    const policy = await openPolicy(policyOptions(args, false, noteTo(context)));
     try {
       const { length } = data.train;
       const start = { command: 'score', model: policy.summary, data: data.summary, outputDir: args.output };

@@ -11,7 +11,7 @@ import { createSampler } from '../data/sampler.ts';
 import type { Qwen2_5_VLModel } from '../models/qwen2_5_vl/model.ts';
 import { createCheckpoints } from './checkpoints.ts';
 import { openTrainingData, type RowSource, type TrainingData } from './data.ts';
-import type { Metrics, RunContext } from './events.ts';
+import { type Metrics, noteTo, type RunContext } from './events.ts';
 import { type Example, encodeExample, lacksAnswer } from './examples.ts';
 import { createAverages, createJournal, type Journal } from './journal.ts';
 import { saveUnfinished } from './last_save.ts';
@@ -32,7 +32,7 @@ export async function runSft(args: SftArguments, context: RunContext): Promise<v
   const lacksTemplate = createToolsCheck(args.model);
   const data = await openTrainingData(args, (row) => lacksAnswer(row) ?? lacksTemplate(row));
   try {
-    const policy = await openPolicy(policyOptions(args, true));
+    const policy = await openPolicy(policyOptions(args, true, noteTo(context)));
     try {
       const maxSteps = stepsOfRun(data.train.length, rowsPerStep(args), args);
       const updater = await createUpdater(policy.parameters, updateOptions(args, maxSteps));
@@ -89,6 +89,7 @@ async function train(
     source,
     parameters,
     updater,
+    prompts: args,
     totalLimit: args.saveTotalLimit,
     onlyModel: args.saveOnlyModel,
     greaterIsBetter: false,

@@ -140,6 +140,12 @@ describe('values', () => {
     expect(rlhf(['--system', '']).args.system).toBe('');
   });
 
+  test('--system file: a byte order mark and line breaks of Windows stay out of the prompt', () => {
+    const file = join(folder, 'windows.txt');
+    writeFileSync(file, '\ufeffThink first.\r\nThen answer.\r\n');
+    expect(rlhf(['--system', file]).args.system).toBe('Think first.\nThen answer.\n');
+  });
+
   test('evaluation follows saving where there are rows', () => {
     const { args } = rlhf(['--val_dataset', data, '--save_steps', '7']);
     expect(args).toMatchObject({ evalStrategy: 'steps', evalSteps: 7 });

@@ -60,6 +60,9 @@ test('score --help', () => {
                                       the checkpoint's limit; environment: MIN_PIXELS)
       --max_pixels N                  Larger images are reduced to this. (pixels per image; default: the
                                       checkpoint's limit; environment: MAX_PIXELS)
+      --image_alpha white|drop        Transparent parts of images: white lays them on white, as
+                                      transformers does; drop shows the colours that the file has under
+                                      them, as ms-swift does with --max_pixels. (default: white)
 
     Data:
       --dataset FILE...               JSONL files; each row ends with an assistant message or has a
