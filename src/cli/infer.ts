@@ -2,6 +2,7 @@
  * `sightline infer`: one answer on standard output, or a conversation on the terminal.
  */
 import { readInferArguments } from '../arguments/arguments.ts';
+import { cleanText } from '../util/clean_text.ts';
 import { converse } from './conversation.ts';
 import type { Io } from './io.ts';
 
@@ -11,6 +12,7 @@ export async function infer(words: readonly string[], io: Io): Promise<void> {
   const { openChat } = await import('../train/infer.ts');
   const chat = await openChat(args, { signal: io.signal });
   try {
+    for (const text of chat.notes ?? []) io.stderr.write(`note: ${cleanText(text)}\n`);
     if (args.prompt === null) await converse(chat, args.image, io);
     else {
       await chat.ask(args.prompt, args.image, (piece) => io.stdout.write(piece));
