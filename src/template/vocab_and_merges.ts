@@ -23,18 +23,18 @@ import { QWEN2_SPLIT } from './split_pattern.ts';
  * Errors: E_FILE_MISSING, E_JSON_INVALID, E_TOKENIZER_INVALID.
  */
 export function readVocabAndMerges(dir: string, config: JsonObject): { json: JsonObject; config: JsonObject } {
-  const vocabPath = join(dir, 'vocab.json');
-  const mergesPath = join(dir, 'merges.txt');
-  const missing = [vocabPath, mergesPath].filter((path) => !existsSync(path));
+  const missing = [VOCAB, MERGES].filter((name) => !existsSync(join(dir, name)));
   if (missing.length > 0) {
-    const what =
-      missing.length === 2 ? 'nor vocab.json and merges.txt' : `and of the older form no ${nameOf(missing[0]!)}`;
-    throw new SightlineError('E_FILE_MISSING', `the checkpoint has no tokenizer: neither tokenizer.json ${what}`, {
+    const older =
+      missing.length === 2
+        ? 'vocab.json with merges.txt'
+        : `a ${missing[0]} beside ${missing[0] === VOCAB ? MERGES : VOCAB}`;
+    throw new SightlineError('E_FILE_MISSING', `the checkpoint has no tokenizer: neither tokenizer.json nor ${older}`, {
       where: dir,
       hint: 'copy tokenizer.json from the model that this one was made of into this folder',
     });
   }
-  const vocab = readJsonFile(vocabPath);
+  const vocab = readJsonFile(join(dir, VOCAB));
   const { config: whole, tokens } = addedTokens(dir, config, vocab);
   const json = {
     added_tokens: tokens,
@@ -48,12 +48,15 @@ export function readVocabAndMerges(dir: string, config: JsonObject): { json: Jso
     },
     post_processor: null,
     decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
-    model: { type: 'BPE', vocab, merges: readMerges(mergesPath, vocab) },
+    model: { type: 'BPE', vocab, merges: readMerges(join(dir, MERGES), vocab) },
   };
   return { json, config: whole };
 }
 
 // --- internal ---
+
+const VOCAB = 'vocab.json';
+const MERGES = 'merges.txt';
 
 /** As many bytes as vocab.json may have. */
 const LONGEST_MERGES = 64 * 1024 * 1024;
@@ -145,8 +148,6 @@ function textOf(token: unknown): string | null {
   const text = isJsonObject(token) ? token.content : token;
   return typeof text === 'string' ? text : null;
 }
-
-const nameOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
 
 function invalid(where: string, message: string): SightlineError {
   return new SightlineError('E_TOKENIZER_INVALID', `tokenizer cannot be used: ${message}`, {

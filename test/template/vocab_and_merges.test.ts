@@ -48,9 +48,15 @@ describe('what is refused', () => {
 
   test('files that are missing', async () => {
     const both = { 'vocab.json': null, 'merges.txt': null };
-    expect(await at(both)).toMatch(/E_FILE_MISSING.*no tokenizer: neither tokenizer\.json nor vocab\.json and merges/);
-    expect(await at({ 'merges.txt': null })).toMatch(/E_FILE_MISSING.*no merges\.txt.*copy tokenizer\.json/);
-    expect(shown(await refusal(() => readTokenizer(folderOf({ 'merges.txt': '' }))))).toMatch(/no vocab\.json/);
+    expect(await at(both)).toMatch(
+      /E_FILE_MISSING.*no tokenizer: neither tokenizer\.json nor vocab\.json with merges\.txt/,
+    );
+    expect(await at({ 'merges.txt': null })).toMatch(
+      /E_FILE_MISSING.*nor a merges\.txt beside vocab\.json.*copy tokenizer\.json/,
+    );
+    expect(shown(await refusal(() => readTokenizer(folderOf({ 'merges.txt': '' }))))).toMatch(
+      /nor a vocab\.json beside/,
+    );
   });
 
   test.each([
