@@ -83,7 +83,7 @@ const IGNORED: Record<string, readonly string[]> = {
     'group_by_length',
     'custom_dataset_info',
   ],
-  [LOCAL]: ['use_hf', 'hub_token', 'model_revision', 'check_model', 'push_to_hub', 'hub_model_id', 'hub_strategy'],
+  [LOCAL]: ['use_hf', 'hub_token', 'check_model', 'push_to_hub', 'hub_model_id', 'hub_strategy'],
   [READ_FROM_MODEL]: ['task_type', 'model_name', 'model_author', 'use_chat_template', 'max_model_len'],
   [NO_LORA]: [
     'lora_rank',

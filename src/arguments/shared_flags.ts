@@ -10,8 +10,15 @@ import { boolean, choice, choiceList, integer, jsonObject, number, requiredText,
 export const modelFlags = {
   model: requiredText({
     group: 'Model',
-    metavar: 'DIR',
-    help: 'Folder of a Hugging Face checkpoint of the Qwen2.5-VL architecture: config.json, *.safetensors, tokenizer.',
+    metavar: 'DIR|NAME',
+    help: 'Folder of a Hugging Face checkpoint of the Qwen2.5-VL architecture: config.json, *.safetensors, tokenizer. Or its name (ORGANISATION/NAME), for a checkpoint in the cache of Hugging Face or ModelScope.',
+  }),
+  model_revision: text({
+    group: 'Model',
+    default: null,
+    unset: 'main',
+    metavar: 'REVISION',
+    help: 'Branch, tag or commit of a --model that is given by its name.',
   }),
   attn_impl: choice(['eager', 'sdpa', 'flash_attention_2'], {
     group: 'Model',

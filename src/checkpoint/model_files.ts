@@ -1,6 +1,6 @@
 /**
  * The files around the weights: which of them make a checkpoint folder complete, and what config.json says of the weights.
- * Contents are passed on as they are, but for the dtype.
+ * Contents are passed on as they are, but for what config.json would say wrongly.
  */
 import { existsSync } from 'node:fs';
 import { copyFile, writeFile } from 'node:fs/promises';
@@ -30,15 +30,12 @@ export async function copyFiles(from: string, to: string, names: readonly string
   }
 }
 
-/**
- * Copies config.json; with a dtype, the fields that state the weights' dtype are set to it, so that `dtype="auto"` loads what is
- * stored.
- */
-export async function copyConfig(from: string, to: string, dtype: DtypeName | undefined): Promise<void> {
-  const name = 'config.json';
-  if (dtype === undefined) return copyFile(join(from, name), join(to, name));
-  const config = withDtype(readJsonFile(join(from, name)), dtype);
-  await writeFile(join(to, name), `${JSON.stringify(config, null, 2)}\n`);
+/** What a copy of config.json says otherwise, where its checkpoint is not stored as the original. */
+export interface ConfigChanges {
+  /** Dtype that is stored, so that `dtype="auto"` loads it. */
+  readonly dtype?: DtypeName | undefined;
+  /** The head is stored beside the embedding: readers that believe the flag would not look at it. */
+  readonly untied: boolean;
 }
 
 /** Limits on the pixels of a resized image; what is undefined stays as it is. */
@@ -64,11 +61,16 @@ export async function writePixelLimits(dir: string, limits: PixelLimits): Promis
   }
 }
 
-/** Whether the checkpoint's head is its embedding, by config.json (either level). */
-export function isHeadTied(dir: string): boolean {
-  const config = readJsonFile(join(dir, 'config.json'));
-  const text = isJsonObject(config.text_config) ? config.text_config : {};
-  return (config.tie_word_embeddings ?? text.tie_word_embeddings) === true;
+/** Copies config.json; byte by byte if nothing changes. */
+export async function copyConfig(from: string, to: string, { dtype, untied }: ConfigChanges): Promise<void> {
+  const name = 'config.json';
+  const config = readJsonFile(join(from, name));
+  const changed = withFields(config, (key, value) => {
+    if (dtype !== undefined && (key === 'torch_dtype' || key === 'dtype')) return dtype;
+    return untied && key === 'tie_word_embeddings' ? false : value;
+  });
+  if (JSON.stringify(changed) === JSON.stringify(config)) return copyFile(join(from, name), join(to, name));
+  await writeFile(join(to, name), `${JSON.stringify(changed, null, 2)}\n`);
 }
 
 // --- internal ---
@@ -93,11 +95,11 @@ function withLimits(settings: JsonObject, { minPixels, maxPixels }: PixelLimits)
 
 const isGiven = (value: unknown): boolean => value !== undefined && value !== null;
 
-/** transformers 4 writes torch_dtype, 5 writes dtype, at the top and in each part. */
-function withDtype(config: JsonObject, dtype: DtypeName): JsonObject {
-  const changed: [string, unknown][] = Object.entries(config).map(([key, value]) => {
-    if (key === 'torch_dtype' || key === 'dtype') return [key, dtype];
-    return [key, isJsonObject(value) ? withDtype(value, dtype) : value];
-  });
+/** transformers 4 writes torch_dtype, 5 writes dtype, at the top and in each part; the flag of the head may be in both too. */
+function withFields(config: JsonObject, change: (key: string, value: unknown) => unknown): JsonObject {
+  const changed: [string, unknown][] = Object.entries(config).map(([key, value]) => [
+    key,
+    isJsonObject(value) ? withFields(value, change) : change(key, value),
+  ]);
   return Object.fromEntries(changed);
 }

@@ -13,6 +13,7 @@ export async function infer(words: readonly string[], io: Io): Promise<void> {
   const { openChat } = await import('../train/infer.ts');
   const chat = await openChat(args, { signal: io.signal, tell: (text) => tell(cleanText(text)) });
   try {
+    for (const text of chat.notes ?? []) io.stderr.write(`note: ${cleanText(text)}\n`);
     if (args.prompt === null) await converse(chat, args.image, io);
     else {
       await chat.ask(args.prompt, args.image, (piece) => io.stdout.write(piece));

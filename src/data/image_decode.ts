@@ -4,6 +4,7 @@
  * else.
  */
 import type { Sharp } from 'sharp';
+import { isLfsPointer, lfsHint } from '../checkpoint/lfs_pointer.ts';
 import { messageOf, SightlineError } from '../errors.ts';
 import { MAX_IMAGE_PIXELS, type RgbImage } from '../models/qwen2_5_vl/image_resize.ts';
 import { asStoredStill } from './avif_header.ts';
@@ -57,6 +58,12 @@ export interface Named {
 export function checkFormat(bytes: Uint8Array, { name, where }: Named): ImageFormat {
   const format = formatOf(bytes);
   if (format !== null) return format;
+  if (isLfsPointer(bytes)) {
+    throw new SightlineError('E_IMAGE_FORMAT', `image ${name} is a Git LFS pointer, expected the picture itself`, {
+      where,
+      hint: lfsHint(name),
+    });
+  }
   throw new SightlineError('E_IMAGE_FORMAT', `image has an unknown format: ${name} begins with ${opening(bytes)}`, {
     where,
     hint: `${FORMATS_READ} can be read; convert the file`,

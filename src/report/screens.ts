@@ -18,6 +18,7 @@ export function startScreen(event: StartEvent): string[] {
   return [
     `model    ${model.dir}`,
     `         ${model.architecture}, ${formatCount(model.parameters)} parameters, ${formatCount(model.trainable)} trained (${share.toFixed(1)}%)`,
+    ...(model.notes ?? []).map((note) => `         note: ${note}`),
     `data     ${data.rows} rows${data.evalRows > 0 ? `, ${data.evalRows} for evaluation` : ''}${
       dropped.length === 0 ? '' : `; left out: ${dropped.map(([reason, count]) => `${count} (${reason})`).join(', ')}`
     }`,

@@ -247,8 +247,8 @@ function specialNames({ special }: Tokenizer, config: Qwen2_5_VLConfig, where: s
   if (imagePad === undefined || endOfTurnId === undefined) {
     const missing = imagePad === undefined ? `with image_token_id ${config.imageTokenId}` : TURN_END;
     throw new SightlineError('E_TOKENIZER_INVALID', `the tokenizer has no special token ${missing}`, {
-      where: join(where, 'tokenizer.json'),
-      hint: 'tokenizer and config.json come from different checkpoints; fetch the folder again',
+      where,
+      hint: 'tokenizer files (tokenizer_config.json among them) and config.json come from different checkpoints; fetch the folder again',
     });
   }
   const { imageTokenId, videoTokenId, visionStartTokenId, visionEndTokenId } = config;

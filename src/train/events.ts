@@ -16,6 +16,8 @@ export interface ModelSummary {
   /** Number of parameters, and how many of them are trained. */
   readonly parameters: number;
   readonly trainable: number;
+  /** What is not as its files say or as is usual, in sentences. */
+  readonly notes?: readonly string[];
 }
 
 export interface DataSummary {

@@ -13,6 +13,8 @@ import { openPolicy, policyOptions } from './policy.ts';
 import { checkCompletionLength, stopsAndBans } from './sampling.ts';
 
 export interface Chat {
+  /** What is to be said of the checkpoint. */
+  readonly notes?: readonly string[];
   /**
    * Adds a question with its images (paths) to the conversation and answers it; `onText` gets the answer as it grows.
    * Images stand where the question has `<image>` tags, or before it if it has none.
@@ -41,6 +43,7 @@ export async function openChat(args: InferArguments, { signal, tell }: ChatConte
   let turn = 0;
 
   return {
+    notes: policy.summary.notes ?? [],
     async ask(question, paths, onText) {
       const added = paths.map((path): ImageSource => ({ kind: 'path', path: resolve(path), where: '--image, /image' }));
       const asked: Message[] = [...messages, { role: 'user', content: contentOf(question, paths.length) }];

@@ -2,6 +2,8 @@
  * Opens a checkpoint folder as a policy: checked weights, the model over them, and the template that feeds it.
  * Knows which parts are trained; nothing of rewards, losses or the loop.
  */
+import { HEAD } from '../checkpoint/head.ts';
+import { withoutWrappers } from '../checkpoint/names.ts';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/open.ts';
 import type { AlphaMode } from '../data/rgb.ts';
 import type { Qwen2_5_VLConfig } from '../models/qwen2_5_vl/config.ts';
@@ -16,7 +18,7 @@ import {
   streamParameters,
 } from '../models/qwen2_5_vl/parameters.ts';
 import type { AttentionImplementation } from '../models/qwen2_5_vl/text_attention.ts';
-import { validateShapes } from '../models/qwen2_5_vl/weights.ts';
+import { validateShapes, withStoredHead } from '../models/qwen2_5_vl/weights.ts';
 import type { RuntimeOptions } from '../runtime/session.ts';
 import { sizeOf } from '../runtime/tensor.ts';
 import type { BoxFormat, NormBbox } from '../template/grounding.ts';
@@ -72,7 +74,8 @@ export async function openPolicy(options: PolicyOptions): Promise<Policy> {
   } = options;
   const source = openCheckpoint(dir);
   try {
-    const config = await readConfig(dir);
+    const stated = await readConfig(dir);
+    const config = withStoredHead(stated, source);
     const { extra } = validateShapes(source, config);
     const template = await openTemplate(dir, config, {
       ...options.template,
@@ -91,7 +94,7 @@ export async function openPolicy(options: PolicyOptions): Promise<Policy> {
       parameters,
       template,
       source,
-      summary: summaryOf(dir, parameters),
+      summary: { ...summaryOf(dir, parameters), notes: notesOn(source, { stated, config, extra }) },
       async close() {
         source.close();
         await Promise.all([template.close(), model.release()]);
@@ -105,7 +108,7 @@ export async function openPolicy(options: PolicyOptions): Promise<Policy> {
 
 /** What the commands' flags say about a policy; a null flag leaves the choice to the checkpoint. */
 export interface PolicyArguments {
-  readonly model: string;
+  readonly modelDir: string;
   readonly attnImpl: AttentionImplementation;
   readonly minPixels: number | null;
   readonly maxPixels: number | null;
@@ -127,7 +130,7 @@ export function policyOptions(
   tell?: TemplateOptions['tell'],
 ): PolicyOptions {
   return {
-    model: args.model,
+    model: args.modelDir,
     attnImpl: args.attnImpl,
     trainable,
     gradientCheckpointing: args.gradientCheckpointing,
@@ -166,6 +169,28 @@ function summaryOf(dir: string, parameters: Parameters): ModelSummary {
     trainable: countOf(parameters, parameters.trained),
   };
 }
+
+/** What the weights are that config.json or their names do not say. */
+function notesOn(
+  source: Checkpoint,
+  { stated, config, extra }: { stated: Qwen2_5_VLConfig; config: Qwen2_5_VLConfig; extra: readonly string[] },
+): string[] {
+  const unused = extra.filter((name) => name !== HEAD && !COMPUTED.test(name));
+  const wrapped = [...source.tensors.values()].find(({ storedName }) => withoutWrappers(storedName) !== storedName);
+  const first = unused.slice(0, 3).join(', ');
+  return [
+    ...(stated.text.tieWordEmbeddings === config.text.tieWordEmbeddings
+      ? []
+      : [`config.json ties the head to the embedding, but another ${HEAD} is stored; the stored one is used`]),
+    ...(wrapped === undefined ? [] : [`tensor names are read without their wrappers, e.g. ${wrapped.storedName}`]),
+    ...(unused.length === 0
+      ? []
+      : [`${unused.length} tensors are not the model's and not used: ${first}${unused.length > 3 ? ', ...' : ''}`]),
+  ];
+}
+
+/** Buffers that older versions of transformers saved, and every version computes anew. */
+const COMPUTED = /(^|\.)(rotary_emb|rotary_pos_emb)\.(original_)?inv_freq$/;
 
 function countOf(parameters: Parameters, names: readonly string[]): number {
   return names.reduce((sum, name) => sum + sizeOf(parameters.shape(name)), 0);

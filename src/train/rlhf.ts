@@ -56,7 +56,7 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     warn: (text) => void context.emit({ type: 'notice', level: 'warn', text }),
   });
   const rewards = createRewards(args.rewardFuncs, argumentsToJson(rlhfCommand, { ...args }), args.rewardWeights);
-  const data = await openTrainingData(args, createToolsCheck(args.model));
+  const data = await openTrainingData(args, createToolsCheck(args.modelDir));
   const opened: { close(): Promise<void> }[] = [];
   try {
     const lacking = checkRewardColumns(rewards, data.opened);

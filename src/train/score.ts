@@ -28,7 +28,7 @@ import { createToolsCheck } from './tools_check.ts';
  */
 export async function runScore(args: ScoreArguments, context: Pick<RunContext, 'signal' | 'emit'>): Promise<void> {
   const only = { dataset: args.dataset, valDataset: [], splitDatasetRatio: 0, dataSeed: 0, strict: true };
-  const lacksTemplate = createToolsCheck(args.model);
+  const lacksTemplate = createToolsCheck(args.modelDir);
   const data = await openTrainingData(only, (row) => lacksCompletion(row) ?? lacksTemplate(row));
   try {
     const policy = await openPolicy(policyOptions(args, false, noteTo(context)));

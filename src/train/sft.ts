@@ -29,7 +29,7 @@ import { updateOptions } from './update_options.ts';
  * Errors: those of the parts; whatever is wrong with arguments, data or checkpoint is told before the `start` event.
  */
 export async function runSft(args: SftArguments, context: RunContext): Promise<void> {
-  const lacksTemplate = createToolsCheck(args.model);
+  const lacksTemplate = createToolsCheck(args.modelDir);
   const data = await openTrainingData(args, (row) => lacksAnswer(row) ?? lacksTemplate(row));
   try {
     const policy = await openPolicy(policyOptions(args, true, noteTo(context)));

@@ -168,6 +168,16 @@ describe('values', () => {
       attnProbe: 'auto',
       attnImpl: 'sdpa',
     });
+    const cache = join(folder, 'hub', 'models--Qwen--Qwen2.5-VL-3B-Instruct');
+    const commit = 'c747f21f03e7d0792c30766310bd7d8de17eeeb3';
+    mkdirSync(join(cache, 'snapshots', commit), { recursive: true });
+    mkdirSync(join(cache, 'refs'));
+    writeFileSync(join(cache, 'refs', 'main'), commit);
+    const named = ['--model', 'Qwen/Qwen2.5-VL-3B-Instruct', '--dataset', data, '--output', output];
+    const fromCache = readScoreArguments(named, { HF_HOME: folder });
+    expect(fromCache.args.modelDir).toBe(join(cache, 'snapshots', commit));
+    expect(fromCache.json).toMatchObject({ model: 'Qwen/Qwen2.5-VL-3B-Instruct', model_revision: null });
+    expect(fromCache.json).not.toHaveProperty('model_dir');
     expect(readInferArguments(['--model', model, '--query', 'What?', '--images', data], {}).args).toMatchObject({
       prompt: 'What?',
       image: [data],
@@ -314,6 +324,18 @@ describe('bad input', () => {
     ['a weight of text', ['--reward_weights', '1', 'x'], 'at: --reward_weights', 'expected a number, got "x"'],
     ['a reward twice', ['--reward_funcs', 'a', 'a'], 'at: --reward_funcs', 'a reward is named twice'],
     ['no model', ['--model', join(folder, 'nowhere')], 'at: --model', 'no such folder'],
+    [
+      'a model of no cache',
+      ['--model', 'no/such-model'],
+      'at: --model',
+      'download it first: hf download no/such-model',
+    ],
+    [
+      'a revision of a folder',
+      ['--model_revision', 'v1'],
+      'at: --model',
+      '--model_revision v1 is given, but --model is a folder',
+    ],
     ['model is a file', ['--model', data], 'at: --model', 'is a file, not a folder'],
     ['no dataset', ['--dataset', join(folder, 'nowhere')], 'at: --dataset', 'no such file'],
     ['no plugin', ['--external_plugins', 'nowhere.ts'], 'at: --external_plugins', 'no such file: nowhere.ts'],

@@ -50,8 +50,12 @@ test('score --help', () => {
     Usage: sightline score --model DIR --dataset IN.jsonl --output OUT.jsonl [flags]
 
     Model:
-      --model DIR                     Folder of a Hugging Face checkpoint of the Qwen2.5-VL
-                                      architecture: config.json, *.safetensors, tokenizer. (required)
+      --model DIR|NAME                Folder of a Hugging Face checkpoint of the Qwen2.5-VL
+                                      architecture: config.json, *.safetensors, tokenizer. Or its name
+                                      (ORGANISATION/NAME), for a checkpoint in the cache of Hugging Face
+                                      or ModelScope. (required)
+      --model_revision REVISION       Branch, tag or commit of a --model that is given by its name.
+                                      (default: main)
       --attn_impl eager|sdpa|flash_attention_2
                                       Attention of the forwards. eager returns its weights; sdpa and
                                       flash_attention_2 return none, and flash_attention_2 needs memory

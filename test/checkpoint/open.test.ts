@@ -146,10 +146,35 @@ describe('a folder without a checkpoint', () => {
     expect(await at(folderOf({ 'pytorch_model.bin': '' }))).toMatch(/pytorch_model\.bin cannot be read/);
   });
 
-  test('integer weights are refused by name', async () => {
+  test('what is there instead decides what is said', async () => {
+    const at = async (...names: string[]): Promise<string> =>
+      shown(await refusal(() => openCheckpoint(folderOf(Object.fromEntries(names.map((name) => [name, '']))))));
+    expect(await at('checkpoint-9/x', 'checkpoint-10/x', 'args.json')).toMatch(/give one of .*checkpoint-10$/);
+    expect(await at('model-00001-of-00002.safetensors')).toMatch(/model-00001-of-00002\.safetensors is there, but not/);
+    expect(await at('pytorch_model-00001-of-00002.bin')).toMatch(/save_pretrained\(\), which writes safetensors/);
+  });
+
+  test('integer weights are no weights', async () => {
     const bytes = safetensorsBytes('{"q":{"dtype":"I8","shape":[1],"data_offsets":[0,1]}}', 1);
-    const error = await refusal(() => openCheckpoint(folderOf({ 'model.safetensors': bytes })));
+    const checkpoint = openCheckpoint(folderOf({ 'model.safetensors': bytes }));
+    const error = await refusal(() => checkpoint.read('q'));
     expect(shown(error)).toMatch(/E_TENSOR_DTYPE.*"q" has dtype I8.*model\.safetensors/);
+    checkpoint.close();
+  });
+
+  test('float64 is rounded to float32, and refused beyond its range', async () => {
+    const doubles = Float64Array.of(0.1, -1e-50, 16777217, 1e300, Number.NaN);
+    const header = JSON.stringify({ w: { dtype: 'F64', shape: [5], data_offsets: [0, 40] } });
+    const file = safetensorsBytes(header, new Uint8Array(doubles.buffer));
+    const checkpoint = openCheckpoint(folderOf({ 'model.safetensors': file }));
+    const three = new Float32Array(3);
+    checkpoint.readInto('w', three);
+    // torch.tensor([0.1, -1e-50, 16777217], dtype=torch.float64).to(torch.float32)
+    expect([...three]).toEqual([0.10000000149011612, -0, 16777216]);
+    const last = (count: number) => refusal(() => checkpoint.readInto('w', new Float32Array(count), 5 - count));
+    expect(shown(await last(2))).toMatch(/"w" holds 1e\+300 at element 3, expected finite numbers of float32/);
+    expect(shown(await last(1))).toMatch(/"w" holds NaN at element 4, expected finite numbers \|/);
+    checkpoint.close();
   });
 });
 

@@ -1,7 +1,19 @@
-import { spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
@@ -17,6 +29,10 @@ if (out !== undefined) fs.mkdirSync(out, { recursive: true });
 if (words[1] === 'data') fs.writeFileSync(out + '/data.jsonl', '');
 if (words[0] === 'rlhf') fs.writeFileSync(out + '/logging.jsonl', '');
 if (words[0] === 'sft') for (const n of [90, 300]) fs.mkdirSync(out + '/checkpoint-' + n);
+if (words[0] === 'sft' && process.env.SLOW) {
+  process.on('SIGTERM', () => process.exit(143));
+  setInterval(() => {}, 1000);
+}
 if (words[1] === 'checkpoint') fs.writeFileSync(out + '/config.json', '');
 `;
 
@@ -181,6 +197,33 @@ describe('make_checkpoint.sh', () => {
     expect(valuesOf(calls[0]!, '--rows')).toEqual(['9600']);
     expect(valuesOf(calls[3]!, '--model')).toEqual(['my work/run/checkpoint-300']);
     expect(valuesOf(calls[3]!, '--output_dir')).toEqual(['my target']);
+  });
+
+  test.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+    ['SIGHUP', 129],
+  ] as const)('%s ends it with what it has started, and leaves nothing', async (signal, code) => {
+    const temporary = join(base, 'temporary');
+    const calls = join(base, 'calls.jsonl');
+    mkdirSync(temporary);
+    const child = spawn('bash', [join(root, MAKE)], {
+      cwd,
+      env: { PATH: process.env.PATH, CALLS: calls, TMPDIR: temporary, TARGET: 'my target', SLOW: '1' },
+    });
+    let told = '';
+    child.stderr.on('data', (text) => {
+      told += text;
+    });
+    const ended = once(child, 'close');
+    while (!existsSync(calls) || !readFileSync(calls, 'utf8').includes('"sft"')) await setTimeout(20);
+    expect(readdirSync(temporary)).toHaveLength(1);
+    child.kill(signal);
+    expect(await ended).toEqual([code, null]);
+    expect(told).toMatch(/^making my target: 9600 rows, then 300 steps of training; some 5 minutes/);
+    expect(told).toContain(`${signal}: stopped; my target is not made`);
+    expect(readdirSync(temporary)).toEqual([]);
+    expect(readdirSync(cwd)).toEqual([]);
   });
 
   test('an existing target is left alone', () => {

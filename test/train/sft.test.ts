@@ -7,7 +7,8 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { readSftArguments } from '../../src/arguments/arguments.ts';
-import { isHeadTied } from '../../src/checkpoint/model_files.ts';
+import { saysTied } from '../../src/checkpoint/head.ts';
+import { readJsonFile } from '../../src/checkpoint/json_file.ts';
 import { openSafetensors } from '../../src/checkpoint/safetensors.ts';
 import type { EndEvent, LogEvent, TrainEvent } from '../../src/train/events.ts';
 import { runSft } from '../../src/train/sft.ts';
@@ -95,7 +96,7 @@ describe('a run', () => {
     expect(readdirSync(folder)).toEqual(['checkpoint-12']);
     const weights = readWeights(join(folder, 'checkpoint-12'));
     expect([...weights.keys()].sort()).toEqual([...initial.keys()].sort());
-    expect(isHeadTied(join(folder, 'checkpoint-12'))).toBe(true);
+    expect(saysTied(readJsonFile(join(folder, 'checkpoint-12', 'config.json')))).toBe(true);
     expect(changed(weights).every((name) => !name.startsWith('visual.'))).toBe(true);
     const again = await run('reloaded', { model: join(folder, 'checkpoint-12'), max_steps: '1' });
     expect(again.logs[0]!.metrics.loss).toBeLessThan(logs.at(-1)!.metrics.loss! + 0.1);

@@ -79,7 +79,10 @@ export const ARCHITECTURE = 'Qwen2_5_VLForConditionalGeneration';
  */
 export function parseConfig(json: unknown, where: string): Qwen2_5_VLConfig {
   if (!isJsonObject(json)) {
-    throw new SightlineError('E_CONFIG_INVALID', `expected a JSON object, found ${describe(json)}`, { where });
+    throw new SightlineError('E_CONFIG_INVALID', `expected a JSON object, found ${describe(json)}`, {
+      where,
+      hint: 'use the config.json the model was published with',
+    });
   }
   refuseOtherModels(json, where);
   const top = fieldsOf(json, '', where);
@@ -211,8 +214,8 @@ function parseText(fields: Fields, top: Fields, nested: boolean): TextConfig {
     vocabSize: size('vocab_size', LIMITS.vocab, nested ? 152064 : undefined),
     rmsNormEps: fields.number('rms_norm_eps', { ...EPSILONS, fallback: 1e-5 }),
     ...parseRope(fields, headDim),
-    // Either level may hold it; the top level is the one transformers reads, so it wins.
-    tieWordEmbeddings: top.bool('tie_word_embeddings', fields.bool('tie_word_embeddings', false)),
+    // Either level may hold it, and transformers 5 ties where one of the two says so.
+    tieWordEmbeddings: [top, fields].some((level) => level.bool('tie_word_embeddings', false)),
     maxPositionEmbeddings: size('max_position_embeddings', LIMITS.positions, 32768),
   };
 }

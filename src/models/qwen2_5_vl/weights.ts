@@ -2,7 +2,9 @@
  * Which tensors a Qwen2.5-VL checkpoint has, with their shapes, and whether one at hand fits its config.
  * Names are canonical (published layout); knows nothing of where they are stored.
  */
-import type { Checkpoint } from '../../checkpoint/open.ts';
+import { EMBEDDING, HEAD, storesOwnHead } from '../../checkpoint/head.ts';
+import type { Checkpoint, StoredTensor } from '../../checkpoint/open.ts';
+import { isWeightDtype } from '../../checkpoint/safetensors.ts';
 import { SightlineError } from '../../errors.ts';
 import type { Qwen2_5_VLConfig, TextConfig, VisionConfig } from './config.ts';
 
@@ -17,26 +19,37 @@ export function expectedTensors(config: Qwen2_5_VLConfig): Map<string, readonly 
 }
 
 /**
- * Checks that every expected tensor is there with its shape.
+ * Checks that every expected tensor is there with its shape, in a dtype that can be read.
  *
  * @returns the names of tensors the model has no use for (a stored but tied head among them)
- * Errors: E_TENSOR_MISSING, E_TENSOR_SHAPE; the first of its kind is named, the others are counted.
+ * Errors: E_TENSOR_MISSING, E_TENSOR_DTYPE, E_TENSOR_SHAPE; the first of its kind is named, the others are counted.
  */
 export function validateShapes(checkpoint: Checkpoint, config: Qwen2_5_VLConfig): { extra: string[] } {
   const expected = expectedTensors(config);
   const missing: string[] = [];
+  const unreadable: StoredTensor[] = [];
   const wrong: string[] = [];
   for (const [name, shape] of expected) {
     const stored = checkpoint.tensors.get(name);
     if (stored === undefined) missing.push(name);
+    else if (!isWeightDtype(stored.dtype)) unreadable.push(stored);
     else if (!sameShape(stored.shape, shape)) wrong.push(name);
   }
   const hint = 'config.json and the weights belong to different models, or a shard is missing from the index';
   if (missing[0] !== undefined) {
     throw new SightlineError('E_TENSOR_MISSING', `tensor "${missing[0]}" is missing${andMore(missing)}`, {
       where: checkpoint.dir,
-      hint,
+      hint: missing[0] === HEAD && missing.length === 1 ? `${UNTIED}; or ${hint}` : hint,
     });
+  }
+  if (unreadable[0] !== undefined) {
+    const { storedName, dtype, file } = unreadable[0];
+    const expectation = 'expected F32, F16, BF16 or F64';
+    throw new SightlineError(
+      'E_TENSOR_DTYPE',
+      `tensor "${storedName}" has dtype ${dtype}, ${expectation}${andMore(unreadable)}`,
+      { where: file, hint: 'quantised checkpoints cannot be used; use the model as it was before it was quantised' },
+    );
   }
   if (wrong[0] !== undefined) {
     const stored = checkpoint.tensors.get(wrong[0])!;
@@ -49,13 +62,25 @@ export function validateShapes(checkpoint: Checkpoint, config: Qwen2_5_VLConfig)
   return { extra: [...checkpoint.tensors.keys()].filter((name) => !expected.has(name)) };
 }
 
+/**
+ * The config as the weights have it: of a head that config.json ties, but that is stored with other values than the
+ * embedding's, transformers uses the stored values.
+ */
+export function withStoredHead(config: Qwen2_5_VLConfig, checkpoint: Checkpoint): Qwen2_5_VLConfig {
+  if (!config.text.tieWordEmbeddings || !storesOwnHead(checkpoint)) return config;
+  return { ...config, text: { ...config.text, tieWordEmbeddings: false } };
+}
+
 // --- internal ---
+
+/** A head that is neither stored nor tied has no values at all. */
+const UNTIED = 'if the head is the embedding, set "tie_word_embeddings": true in config.json';
 
 function* textTensors(text: TextConfig): Generator<[string, readonly number[]]> {
   const { hiddenSize, intermediateSize, vocabSize, headDim } = text;
   const queries = text.numAttentionHeads * headDim;
   const keys = text.numKeyValueHeads * headDim;
-  yield ['model.embed_tokens.weight', [vocabSize, hiddenSize]];
+  yield [EMBEDDING, [vocabSize, hiddenSize]];
   for (let i = 0; i < text.numHiddenLayers; i++) {
     const layer = `model.layers.${i}`;
     yield [`${layer}.input_layernorm.weight`, [hiddenSize]];
@@ -69,7 +94,7 @@ function* textTensors(text: TextConfig): Generator<[string, readonly number[]]> 
     yield [`${layer}.mlp.down_proj.weight`, [hiddenSize, intermediateSize]];
   }
   yield ['model.norm.weight', [hiddenSize]];
-  if (!text.tieWordEmbeddings) yield ['lm_head.weight', [vocabSize, hiddenSize]];
+  if (!text.tieWordEmbeddings) yield [HEAD, [vocabSize, hiddenSize]];
 }
 
 function* visionTensors(vision: VisionConfig): Generator<[string, readonly number[]]> {
@@ -104,6 +129,6 @@ function sameShape(a: readonly number[], b: readonly number[]): boolean {
   return a.length === b.length && a.every((dim, i) => dim === b[i]);
 }
 
-function andMore(names: readonly string[]): string {
+function andMore(names: readonly unknown[]): string {
   return names.length > 1 ? ` (and ${names.length - 1} more)` : '';
 }
