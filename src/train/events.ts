@@ -29,6 +29,36 @@ export interface DataSummary {
   readonly leftOut?: readonly string[];
 }
 
+/** Parts of a run, in the order in which they come. */
+export type Phase =
+  | 'check data'
+  | 'open model'
+  | 'data'
+  | 'rollout'
+  | 'forward'
+  | 'reference'
+  | 'reward'
+  | 'backward'
+  | 'update'
+  | 'eval'
+  | 'save';
+
+/** How far a phase has come, as far as it can be counted. */
+export interface PhaseProgress {
+  /** Tokens sampled since the phase began. */
+  readonly tokens?: number;
+  /** Parts done, of how many. */
+  readonly done?: number;
+  readonly total?: number;
+}
+
+/** A phase begins (nothing of it is done then), or has come further: then at most a few times a second. */
+export interface PhaseEvent extends PhaseProgress {
+  readonly type: 'phase';
+  readonly phase: Phase;
+  readonly begins: boolean;
+}
+
 /** Model and data are loaded; the first step comes next. */
 export interface StartEvent {
   readonly type: 'start';
@@ -41,6 +71,10 @@ export interface StartEvent {
   /** Steps already done (0, or where a resumed run goes on) and the step the run ends at. */
   readonly step: number;
   readonly maxSteps: number;
+  /** How often the whole run will do what is not part of a step. */
+  readonly planned?: { readonly eval: number; readonly save: number };
+  /** The run is only rehearsed: nothing is written. */
+  readonly dryRun?: boolean;
 }
 
 /** One optimiser step is done. Comes at every step, for progress displays; records are made of `log`. */
@@ -124,6 +158,7 @@ export interface EndEvent {
 
 export type TrainEvent =
   | StartEvent
+  | PhaseEvent
   | ProgressEvent
   | LogEvent
   | CompletionsEvent

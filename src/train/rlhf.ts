@@ -26,11 +26,11 @@ import { evaluate } from './evaluation.ts';
 import type { CompletionRow, RunContext } from './events.ts';
 import { type Collector, collect, type Experience, experienceMetrics } from './experience.ts';
 import { createHackingWatch } from './hacking.ts';
-import { createAverages, createJournal } from './journal.ts';
+import { createAverages, createJournal, type Journal } from './journal.ts';
 import type { JudgeOptions } from './judge.ts';
 import { saveUnfinished } from './last_save.ts';
 import { learn } from './learn.ts';
-import { isDue, isLogDue } from './length.ts';
+import { isDue, isLogDue, plannedOf } from './length.ts';
 import { openPolicy, type Policy, policyOptions } from './policy.ts';
 import { encodePrompt } from './prompts.ts';
 import { createReader } from './reader.ts';
@@ -53,12 +53,14 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     warn: (text) => void context.emit({ type: 'notice', level: 'warn', text }),
   });
   const rewards = createRewards(args.rewardFuncs, argumentsToJson(rlhfCommand, { ...args }), args.rewardWeights);
+  await context.emit({ type: 'phase', phase: 'check data', begins: true });
   const data = await openTrainingData(args);
   const opened: { close(): Promise<void> }[] = [];
   try {
     const totalSteps = runLength(plan, data.train.length, args);
     // Pixels are worth keeping for rows that come again: of evaluations, and after an epoch.
     const keepsPixels = data.evaluation !== null || promptsOfRun(plan, totalSteps) > data.train.length;
+    await context.emit({ type: 'phase', phase: 'open model', begins: true });
     const policy = await openPolicy({ ...policyOptions(args, true), keepImages: keepsPixels && !args.dryRun });
     opened.push(policy);
     // The reference: the weights training starts from, never updated.
@@ -70,7 +72,11 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     opened.push({ close: () => generator.release() });
     context.signal.throwIfAborted();
     const run = { plan, rewards, data, policy, reference, updater, generator, totalSteps, keepsPixels };
-    await (args.dryRun ? rehearse(run, collectorOf(args, context, run)) : train(args, context, run));
+    if (args.dryRun) {
+      const collector = collectorOf(args, context, run);
+      await tellStart(args, context, run, collector.journal);
+      await rehearse(run, plannedBy(args, run), collector);
+    } else await train(args, context, run);
   } finally {
     for (const part of opened.reverse()) await part.close();
     data.close();
@@ -111,30 +117,20 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts): Pr
   const hacking = createHackingWatch(rewards);
   const values = createValueWatch();
   const averages = createAverages();
-  const epochOf = (step: number): number =>
-    (step * plan.completionsPerStep) / plan.numGenerations / plan.numIterations / data.train.length;
+  const epochOf = epochsAfter(parts);
 
-  await journal.emit({
-    type: 'start',
-    command: 'rlhf',
-    changed: context.changed,
-    model: policy.summary,
-    data: data.summary,
-    outputDir: context.outputDir,
-    step: 0,
-    maxSteps: totalSteps,
-  });
-  if (plan.notice !== null) await journal.notice('info', plan.notice);
+  await tellStart(args, context, parts, journal);
 
   const evaluateNow = async (step: number): Promise<void> => {
     if (data.evaluation === null) return;
-    const metrics = await journal.time('eval', () =>
+    const metrics = await journal.time('eval', (tell) =>
       evaluate(args, data.evaluation!, {
         policy,
         generator,
         random: random.fork('eval'),
         judging: judging(step),
         signal: context.signal,
+        tell,
       }),
     );
     await journal.emit({ type: 'eval', step, maxSteps: totalSteps, epoch: epochOf(step), metrics });
@@ -223,6 +219,33 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts): Pr
     ...journal.summary(),
     ...checkpoints.summary(),
   });
+}
+
+/** Passes over the data after so many steps, with fraction. */
+const epochsAfter =
+  ({ plan, data }: Pick<Parts, 'plan' | 'data'>) =>
+  (step: number): number =>
+    (step * plan.completionsPerStep) / plan.numGenerations / plan.numIterations / data.train.length;
+
+const plannedBy = (args: RlhfArguments, parts: Pick<Parts, 'plan' | 'data' | 'totalSteps'>) =>
+  plannedOf({ ...args, evaluates: parts.data.evaluation !== null }, parts.totalSteps, epochsAfter(parts));
+
+/** The `start` event, and what there is to say of the plan. */
+async function tellStart(args: RlhfArguments, context: RunContext, parts: Parts, journal: Journal): Promise<void> {
+  const { plan, data, policy, totalSteps } = parts;
+  await journal.emit({
+    type: 'start',
+    command: 'rlhf',
+    changed: context.changed,
+    model: policy.summary,
+    data: data.summary,
+    outputDir: context.outputDir,
+    step: 0,
+    maxSteps: totalSteps,
+    planned: plannedBy(args, parts),
+    dryRun: args.dryRun,
+  });
+  if (plan.notice !== null) await journal.notice('info', plan.notice);
 }
 
 /** What collecting experience takes, from the parts of the run. */

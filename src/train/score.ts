@@ -27,13 +27,16 @@ import { openPolicy, policyOptions } from './policy.ts';
  */
 export async function runScore(args: ScoreArguments, context: Pick<RunContext, 'signal' | 'emit'>): Promise<void> {
   const only = { dataset: args.dataset, valDataset: [], splitDatasetRatio: 0, dataSeed: 0, strict: true };
+  await context.emit({ type: 'phase', phase: 'check data', begins: true });
   const data = await openTrainingData(only, lacksCompletion);
   try {
+    await context.emit({ type: 'phase', phase: 'open model', begins: true });
     const policy = await openPolicy(policyOptions(args, false));
     try {
       const { length } = data.train;
       const start = { command: 'score', model: policy.summary, data: data.summary, outputDir: args.output };
       await context.emit({ type: 'start', ...start, changed: {}, step: 0, maxSteps: length });
+      await context.emit({ type: 'phase', phase: 'forward', begins: true });
       const scorer = createScorer(policy.model, args.attnProbe, args.temperature);
       const output = { flag: '--output', signal: context.signal };
       await writeOutputFile(args.output, output, async (write) => {

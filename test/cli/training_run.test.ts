@@ -17,6 +17,7 @@ function settings(outputDir: string) {
     reportTo: ['tensorboard'] as const,
     logCompletions: true,
     completionsToPrint: 2,
+    dryRun: false,
     plugins: [],
   };
 }
@@ -55,6 +56,19 @@ describe('trainingRun', () => {
     const run = trainingRun('rlhf', read, settings(join(parent, 'output')), io, () => Promise.reject(failure));
     await expect(run).rejects.toBe(failure);
     expect(existsSync(join(parent, 'output'))).toBe(false);
+  });
+
+  test('a dry run that succeeds leaves nothing', async () => {
+    const { io, text } = pretendIo();
+    const parent = join(root, 'dry');
+    await trainingRun('rlhf', read, { ...settings(parent), dryRun: true }, io, async ({ emit, outputDir }) => {
+      expect(existsSync(outputDir), 'the folder is tried').toBe(true);
+      await emit(startEvent({ outputDir, dryRun: true }));
+      await emit({ type: 'notice', level: 'info', text: 'dry run: done' });
+    });
+    expect(existsSync(parent)).toBe(false);
+    expect(text.stdout).toContain('model    model');
+    expect(text.stdout).toContain('dry run: done');
   });
 
   test('a run that fails later keeps what it logged', async () => {

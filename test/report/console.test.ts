@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { consoleReport, progressBar } from '../../src/report/console.ts';
 import { createStopwatch } from '../../src/report/stopwatch.ts';
 import type { TrainEvent } from '../../src/train/events.ts';
@@ -125,13 +125,90 @@ describe('a terminal', () => {
 });
 
 test.each([20, 40, 80, 200])('the bar stays within %d columns', (columns) => {
-  const bar = progressBar(
-    7,
-    40,
+  const bar = progressBar({
+    step: 7,
+    maxSteps: 40,
     metrics,
-    createStopwatch(() => 0),
+    stopwatch: createStopwatch(() => 0),
+    phase: { shortText: () => 'rollout 310 tokens/s' },
     columns,
-  );
+  });
   expect([...bar].length).toBeLessThan(columns);
   expect(bar.startsWith(' 17% ')).toBe(true);
+});
+
+describe('inside a long step', () => {
+  beforeEach(() => {
+    vi.useFakeTimers();
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  /** What is written from the start of a run on, `seconds` after the events. */
+  function during(terminal: { isTTY?: boolean }, begun: readonly TrainEvent[], seconds: number): string {
+    const out: string[] = [];
+    const report = consoleReport(
+      { ...terminal, columns: 100, write: (text) => out.push(text) },
+      { title: 'sightline rlhf', completionsToPrint: 2, eventFiles: true, env: {} },
+    );
+    for (const event of begun) report.onEvent(event);
+    out.length = 0;
+    vi.advanceTimersByTime(seconds * 1000);
+    report.close?.();
+    return out.join('');
+  }
+
+  const rollout: readonly TrainEvent[] = [
+    startEvent({ maxSteps: 40 }),
+    { type: 'phase', phase: 'rollout', begins: true },
+    { type: 'phase', phase: 'rollout', begins: false, tokens: 800 },
+  ];
+
+  test('off a terminal a line comes within 10 seconds, then one a minute', () => {
+    expect(during({}, rollout, 7)).toBe('');
+    expect(during({}, rollout, 10)).toBe('step 1/40 | rollout 8s, 800 tokens, 100 tokens/s | elapsed 8s\n');
+    expect(during({}, rollout, 130).split('\n')).toEqual([
+      expect.stringContaining('rollout 8s'),
+      expect.stringContaining('rollout 1m 8s'),
+      expect.stringContaining('rollout 2m 8s'),
+      '',
+    ]);
+  });
+
+  test('also while nothing has been written at all: data and checkpoint are opened', () => {
+    expect(during({}, [{ type: 'phase', phase: 'open model', begins: true }], 10)).toBe('loading the model 8s\n');
+  });
+
+  test('between steps and in an evaluation it says how far that is', () => {
+    const events: TrainEvent[] = [
+      ...rollout,
+      { type: 'progress', step: 1, maxSteps: 40, epoch: 0 },
+      { type: 'phase', phase: 'eval', begins: true },
+      { type: 'phase', phase: 'eval', begins: false, done: 64, total: 200 },
+    ];
+    expect(during({}, events, 9)).toBe('step 1/40 | evaluation 8s, 64 of 200 | elapsed 8s | remaining 0s\n');
+  });
+
+  test('nothing is said after the end', () => {
+    expect(during({}, [...rollout, endEvent()], 100)).toBe('');
+  });
+
+  test('on a terminal the bar moves', () => {
+    const bars = during({ isTTY: true }, rollout, 3).split('\r\u001b[2K');
+    expect(bars).toContain('  0% ░░░░░░░░░░░░░░░░░░░░ 0/40 [2s < ?] rollout 400 tokens/s');
+    expect(new Set(bars).size).toBeGreaterThan(3);
+  });
+});
+
+test('a dry run says at once that it writes nothing', () => {
+  const out: string[] = [];
+  const report = consoleReport(
+    { write: (text) => out.push(text) },
+    { title: 'sightline rlhf', completionsToPrint: 0, eventFiles: false, env: {} },
+  );
+  report.onEvent(startEvent({ dryRun: true }));
+  report.close?.();
+  expect(out.join('')).toContain('output   none: a dry run writes nothing\n');
+  expect(out.join('')).not.toContain('output/v0');
 });

@@ -19,7 +19,7 @@ function written(name: string, make: (folder: string) => Listener, events: reado
   return existsSync(path) ? readFileSync(path, 'utf8') : null;
 }
 
-/** A clock that stands still between events and goes on by 90 s at each. */
+/** A clock that stands still between events and goes on by 90 s at each; a phase begins where the last event ended. */
 function steppingClock() {
   let time = 0;
   return {
@@ -27,7 +27,7 @@ function steppingClock() {
     wrap: (listener: Listener): Listener => ({
       ...listener,
       onEvent(event) {
-        time += event.type === 'start' ? 0 : 90_000;
+        time += event.type === 'start' || event.type === 'phase' ? 0 : 90_000;
         return listener.onEvent(event);
       },
     }),
@@ -40,6 +40,7 @@ describe('logging.jsonl', () => {
     const text = written('logging.jsonl', (folder) => clock.wrap(loggingJsonl(folder, createStopwatch(clock.now))), [
       startEvent(),
       logEvent(1, { loss: 0.1234567891, reward: 1.5, 'rewards/DDAPOAttentionORM/mean': -1.09, grad_norm: Number.NaN }),
+      { type: 'phase', phase: 'eval', begins: true },
       { type: 'eval', step: 1, maxSteps: 2, epoch: 0.5, metrics: { reward: 2 } },
       logEvent(2, { reward: 4.25 }),
       endEvent(),
@@ -65,7 +66,7 @@ describe('logging.jsonl', () => {
     });
     expect(records[1]).toMatchObject({ eval_reward: 2, 'global_step/max_steps': '1/2', elapsed_time: '3m 0s' });
     expect(records[1]).not.toHaveProperty('reward');
-    expect(records[2]).toMatchObject({ reward: 4.25, remaining_time: '0s', 'train_speed(s/it)': 135 });
+    expect(records[2]).toMatchObject({ reward: 4.25, remaining_time: '0s', 'train_speed(s/it)': 90 });
     expect(records[3]).toMatchObject({
       train_runtime: 360,
       last_model_checkpoint: 'output/v0/checkpoint-2',

@@ -518,6 +518,21 @@ test('a dry run of rows that are all too long says so', async () => {
   });
 });
 
+test('a dry run shows what will run, how long all of it takes, and leaves nothing', async () => {
+  const parent = join(root, 'runs', 'rehearsed');
+  const { io, text } = pretendIo();
+  const evaluated = { val_dataset: project.pictures, eval_strategy: 'steps', eval_steps: '3', eval_on_start: 'true' };
+  const changes = { ...evaluated, dry_run: 'true', output_dir: parent, max_steps: '6', save_steps: '3' };
+  await rlhf(tinyFlags(project, changes), io);
+  expect(existsSync(parent)).toBe(false);
+  expect(text.stdout).toMatch(/^sightline [\d.]+ rlhf\nmodel {4}.*\n.*\ndata {5}6 rows, 6 for evaluation\n/);
+  expect(text.stdout).toContain('output   none: a dry run writes nothing\nsteps    6\n');
+  expect(text.stdout).toMatch(
+    /dry run: the whole run takes about [\d.]+s for 6 steps and at most [\d.]+s for 3 evaluations of [\d.]+s; 2 checkpoints are not counted\n/,
+  );
+  expect(text.stdout.endsWith('dry run: done; nothing was written\n')).toBe(true);
+});
+
 test('a run that is stopped before it begins leaves nothing behind', async () => {
   const signal = AbortSignal.abort();
   await expect(tinyRun(project, 'stopped', {}, signal)).rejects.toBe(signal.reason);

@@ -71,6 +71,7 @@ async function run(
   const { args } = readSftArguments(words, {});
   const events: TrainEvent[] = [];
   const emit = (event: TrainEvent): void => {
+    if (event.type === 'phase') return;
     events.push(event);
     onEvent(event);
   };
