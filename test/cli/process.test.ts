@@ -74,13 +74,26 @@ describe('signals', () => {
   });
 });
 
-test('a closed pipe does not end a run', async () => {
-  const { child, text } = start(fixture, ['chatter']);
-  await once(child.stdout, 'data');
-  child.stdout.destroy();
-  expect(await exitOf(child)).toBe(0);
-  expect(text.stderr).toBe('went on to the end\n');
+test.each([
+  ['standard output', 'stdout', 'stderr'],
+  ['standard error', 'stderr', 'stdout'],
+] as const)('a closed pipe on %s lets the run save, then ends it with 141, without a word', async (_, closed, left) => {
+  const { child, text } = start(fixture, ['reader', closed]);
+  await once(child[closed], 'data');
+  child[closed].destroy();
+  expect(await exitOf(child)).toBe(141);
+  expect(text[left]).toBe('saved\n');
 });
+
+test.each([['--help'], ['rlhf', '--help'], ['demo', '--help']])(
+  'a closed pipe is no error: %j',
+  async (...words) => {
+    const { child, text } = start('src/cli/main.ts', words);
+    child.stdout.destroy();
+    expect(await exitOf(child)).toBe(141);
+    expect(text.stderr).toBe('');
+  },
+);
 
 test.skipIf(!existsSync('/dev/full')).each([
   ['standard output', 'stdout', 'stderr'],

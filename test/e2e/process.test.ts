@@ -2,7 +2,6 @@
  * Runs of the real program as a process: stopped by signals, read by nobody, started by the script, asked for help.
  */
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -162,12 +161,15 @@ orms['stray'] = Stray;
 });
 
 describe('output', () => {
-  test('a reader that goes away does not end the run', async () => {
-    const { child, output } = start({ max_steps: '4' });
-    await once(child.stdout, 'data');
+  test('a reader that goes away ends the run as elsewhere: 141, nothing said, the steps done are saved', async () => {
+    const { child, text, output } = start({ max_steps: '1000' });
+    await written(child, text, /step 1\/1000/);
     child.stdout.destroy();
-    expect(await exitOf(child)).toBe(0);
-    expect(existsSync(join(runFolder(output), 'checkpoint-4'))).toBe(true);
+    expect(await exitOf(child)).toBe(141);
+    expect(text.stderr).toBe('');
+    const { last } = readRun(runFolder(output));
+    expect(last.status).toBe('interrupted');
+    expect(existsSync(String(last.last_model_checkpoint))).toBe(true);
   });
 
   test('off a terminal there are no control codes, and one line per log', async () => {
