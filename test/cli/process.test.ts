@@ -85,15 +85,12 @@ test.each([
   expect(text[left]).toBe('saved\n');
 });
 
-test.each([['--help'], ['rlhf', '--help'], ['demo', '--help']])(
-  'a closed pipe is no error: %j',
-  async (...words) => {
-    const { child, text } = start('src/cli/main.ts', words);
-    child.stdout.destroy();
-    expect(await exitOf(child)).toBe(141);
-    expect(text.stderr).toBe('');
-  },
-);
+test.each([['--help'], ['rlhf', '--help'], ['demo', '--help']])('a closed pipe is no error: %j', async (...words) => {
+  const { child, text } = start('src/cli/main.ts', words);
+  child.stdout.destroy();
+  expect(await exitOf(child)).toBe(141);
+  expect(text.stderr).toBe('');
+});
 
 test.skipIf(!existsSync('/dev/full')).each([
   ['standard output', 'stdout', 'stderr'],
