@@ -94,10 +94,12 @@ export function completionScreen(step: number, rows: readonly CompletionRow[], c
   if (shown.length === 0) return [];
   const lines = [`completions at step ${step} (${shown.length} of ${rows.length})`];
   let prompt: string | null = null;
+  let source: string | null = null;
   for (const row of shown) {
-    if (row.prompt !== prompt) {
-      prompt = row.prompt;
-      lines.push(`  prompt: ${oneLine(prompt)}`);
+    if (row.prompt !== prompt || row.row.source !== source) {
+      ({ prompt } = row);
+      source = row.row.source;
+      lines.push(`  prompt (${oneLine(row.row.source)}): ${oneLine(prompt)}`);
     }
     const rewards = Object.entries(row.rewards).map(
       ([name, value]) => `${name} ${value === null ? 'null' : formatNumber(value)}`,

@@ -2,9 +2,16 @@
  * What a training run says about itself: plain, serialisable events, and the interface of those who listen.
  * Knows nothing of files, terminals or dashboards; the loop emits and never asks who hears it.
  */
+import type { ImageSource } from '../data/image_source.ts';
 
 /** A value that survives JSON. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+
+/** What JSON keeps of a value; null of one that it has no form for. */
+export function toJson(value: unknown): Json {
+  const text: string | undefined = JSON.stringify(value);
+  return text === undefined ? null : (JSON.parse(text) as Json);
+}
 
 /** Metrics by name, in the field's snake_case names (`reward`, `rewards/DDAPOAttentionORM/mean`, `grad_norm`, …). */
 export type Metrics = Readonly<Record<string, number>>;
@@ -95,8 +102,21 @@ export interface LogEvent {
   readonly metrics: Metrics;
 }
 
+/** The row of the dataset that a completion answers. */
+export interface RowOrigin {
+  /** file:line */
+  readonly source: string;
+  /** Position in the dataset, from 0. */
+  readonly index: number;
+  /** In the order of the prompt. Not read yet. */
+  readonly images: readonly ImageSource[];
+  /** Its column of that name, if there is one. */
+  readonly solution?: Json;
+}
+
 /** One completion as it was sampled and judged. */
 export interface CompletionRow {
+  readonly row: RowOrigin;
   /** Rendered prompt text, image placeholders included. */
   readonly prompt: string;
   readonly completion: string;

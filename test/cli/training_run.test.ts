@@ -5,7 +5,7 @@ import { trainingRun } from '../../src/cli/training_run.ts';
 import { SightlineError } from '../../src/errors.ts';
 import type { RunContext } from '../../src/train/events.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
-import { endEvent, logEvent, startEvent } from '../report/events.ts';
+import { endEvent, logEvent, rowOrigin, startEvent } from '../report/events.ts';
 import { pretendIo } from './io.ts';
 
 const root = temporaryFolder();
@@ -27,7 +27,7 @@ const read = { json: { seed: 42 }, changed: { beta: 0 }, notices: ['--bf16 has n
 async function short({ emit, outputDir, changed }: RunContext): Promise<void> {
   await emit(startEvent({ outputDir, changed }));
   await emit(logEvent(1, { reward: 1 }));
-  const row = { prompt: 'p', completion: 'c', rewards: { Format: 1 }, advantage: 0, extras: {} };
+  const row = { row: rowOrigin(), prompt: 'p', completion: 'c', rewards: { Format: 1 }, advantage: 0, extras: {} };
   await emit({ type: 'completions', step: 1, rows: [row] });
   await emit(endEvent({ outputDir }));
 }

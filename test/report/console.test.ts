@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { consoleReport, progressBar } from '../../src/report/console.ts';
 import { createStopwatch } from '../../src/report/stopwatch.ts';
 import type { TrainEvent } from '../../src/train/events.ts';
-import { endEvent, logEvent, startEvent } from './events.ts';
+import { endEvent, logEvent, rowOrigin, startEvent } from './events.ts';
 
 const metrics = {
   loss: 0.00012,
@@ -27,6 +27,7 @@ const events: TrainEvent[] = [
     step: 1,
     rows: [
       {
+        row: rowOrigin(),
         prompt: 'what\ncolour?',
         completion: 'red\u001b]0;title\u0007\u202e',
         rewards: { Format: 1, DDAPOAttentionORM: null },
@@ -34,13 +35,21 @@ const events: TrainEvent[] = [
         extras: { tdr: null },
       },
       {
+        row: rowOrigin(),
         prompt: 'what\ncolour?',
         completion: '红色',
         rewards: { Format: 0, DDAPOAttentionORM: -1.1 },
         advantage: -0.75,
         extras: { tdr: 1.1 },
       },
-      { prompt: 'another', completion: 'x', rewards: {}, advantage: 0, extras: {} },
+      {
+        row: rowOrigin({ source: 'train.jsonl:4' }),
+        prompt: 'another',
+        completion: 'x',
+        rewards: {},
+        advantage: 0,
+        extras: {},
+      },
     ],
   },
   { type: 'eval', step: 2, maxSteps: 2, epoch: 1, metrics: { reward: 4 } },
@@ -74,7 +83,7 @@ describe('not a terminal', () => {
       warning: one reward �[31mis null
       step 1/2 | epoch 0.50 | loss 1.2e-4 | reward 3.212 ± 0.4 | DDAPOAttentionORM -1.061 | Format 1 | tdr 1.061 | length 22.5 | lr 3e-5 | 0 s/it | N GiB | elapsed 0s | remaining 0s
       completions at step 1 (2 of 3)
-        prompt: what ⏎ colour?
+        prompt (train.jsonl:3): what ⏎ colour?
         > red�]0;title��
           advantage 0.75 | Format 1 | DDAPOAttentionORM null | tdr null
         > 红色

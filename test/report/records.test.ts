@@ -5,7 +5,7 @@ import { completionsJsonl, loggingJsonl } from '../../src/report/records.ts';
 import { createStopwatch } from '../../src/report/stopwatch.ts';
 import type { CompletionsEvent, Listener, TrainEvent } from '../../src/train/events.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
-import { endEvent, logEvent, startEvent } from './events.ts';
+import { endEvent, logEvent, rowOrigin, startEvent } from './events.ts';
 
 const root = temporaryFolder();
 
@@ -108,6 +108,7 @@ describe('completions.jsonl', () => {
     step: 5,
     rows: [
       {
+        row: rowOrigin({ images: [{ kind: 'path', path: '/data/0.png', where: 'train.jsonl:3' }], solution: 'red' }),
         prompt: 'p',
         completion: 'red',
         rewards: { Format: 1, DDAPOAttentionORM: null },
@@ -115,6 +116,11 @@ describe('completions.jsonl', () => {
         extras: { tdr: null },
       },
       {
+        row: rowOrigin({
+          index: 3,
+          images: [{ kind: 'base64', base64: 'AAAA', where: 'train.jsonl:4' }],
+          solution: null,
+        }),
         prompt: 'p',
         completion: '"\n\u2028',
         rewards: { Format: 0, DDAPOAttentionORM: -1.1 },
@@ -137,7 +143,17 @@ describe('completions.jsonl', () => {
       advantages: [0.7, -0.7],
       tdr: [null, 1.1],
       note: [null, 'x'],
+      solution: ['red', null],
+      source: ['train.jsonl:3', 'train.jsonl:3'],
+      index: [2, 3],
+      images: [['/data/0.png'], [null]],
     });
     expect(Object.keys(JSON.parse(lines[1]!)).slice(0, 4)).toEqual(['step', 'prompt', 'completion', 'Format']);
+  });
+
+  test('has a solution where every row has one, as in ms-swift', () => {
+    const without = { ...event.rows[1]!, row: rowOrigin() };
+    const text = written('completions.jsonl', completionsJsonl, [{ ...event, rows: [event.rows[0]!, without] }]);
+    expect(JSON.parse(text!)).not.toHaveProperty('solution');
   });
 });

@@ -194,9 +194,20 @@ describe('a run', () => {
   test('completions.jsonl has each completion with its rewards, raw ratio and advantage', () => {
     const { completions } = first;
     expect(Object.keys(completions).sort()).toEqual(
-      ['step', 'prompt', 'completion', 'ddapo_attention', 'letters', 'advantages', 'tdr', 'length', 'entropy'].sort(),
+      [
+        ...['step', 'prompt', 'completion', 'ddapo_attention', 'letters', 'advantages', 'tdr', 'length', 'entropy'],
+        ...['solution', 'source', 'index', 'images'],
+      ].sort(),
     );
     for (const [name, values] of Object.entries(completions)) expect(values.length, name).toBe(16);
+    // each of them leads to its row and its picture
+    for (const [i, source] of completions.source!.entries()) {
+      const index = Number(completions.index![i]);
+      expect(source).toBe(`${project.pictures}:${index + 1}`);
+      expect(completions.images![i]).toEqual([join(root, `${index}.png`)]);
+      expect(completions.prompt![i]).toContain(`which colour is shape ${index}?`);
+      expect(completions.solution![i]).toBe('red');
+    }
     for (const [i, tdr] of completions.tdr!.entries()) {
       expect(tdr).toBeGreaterThan(0);
       expect(completions.ddapo_attention![i]).toBe(-(tdr as number));
