@@ -158,7 +158,7 @@ export const rlhfFlags = {
   dry_run: boolean({
     group: 'Other',
     default: false,
-    help: 'Rehearse steps, the largest first, and an evaluation batch; tell time, peak memory and rewards, and stop. Nothing is written.',
+    help: 'Rehearse steps, the largest first, and an evaluation batch; report the time of a step and of the whole run, peak memory and rewards, and stop. Nothing is written.',
   }),
   reuse_rollout: boolean({
     group: 'GRPO',
@@ -207,7 +207,7 @@ export const rlhfFlags = {
   log_completions: boolean({
     group: 'Output',
     default: false,
-    help: 'Write completions.jsonl and print some completions with their rewards at every log record.',
+    help: 'Write completions.jsonl and print some completions with their rewards at every log record; TensorBoard gets some of them too, with their images.',
   }),
   num_completions_to_print: integer({
     group: 'Output',

@@ -85,9 +85,11 @@ export function createStopwatch(now: () => number = () => performance.now()): St
     remaining(maxSteps) {
       if (steps.last === steps.start) return null;
       const left = (maxSteps - steps.last) * stopwatch.secondsPerStep() - (trainingSeconds() - training.last);
-      const others = Object.values(beside).map(({ planned, done, seconds }) =>
-        done === 0 ? 0 : Math.max(0, planned - done) * (seconds / done),
-      );
+      const others = KINDS.map((kind) => {
+        const { planned, done, seconds } = beside[kind];
+        const under = open?.kind === kind ? (now() - open.since) / 1000 : 0;
+        return done === 0 ? 0 : Math.max(0, (planned - done) * (seconds / done) - under);
+      });
       return others.reduce((sum, seconds) => sum + seconds, Math.max(0, left));
     },
     // maxRSS is in KiB on every platform Node supports
@@ -108,4 +110,6 @@ export function createStopwatch(now: () => number = () => performance.now()): St
 
 // --- internal ---
 
-const isBeside = (phase: Phase): phase is 'eval' | 'save' => phase === 'eval' || phase === 'save';
+const KINDS = ['eval', 'save'] as const;
+
+const isBeside = (phase: Phase): phase is (typeof KINDS)[number] => phase === 'eval' || phase === 'save';

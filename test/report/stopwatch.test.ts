@@ -50,7 +50,7 @@ test('the first step, which compiles, counts only while it is alone', () => {
 });
 
 test('evaluations and saves to come are added at what one has taken', () => {
-  const { stopwatch } = play([
+  const { stopwatch, wait } = play([
     [0, startEvent({ maxSteps: 10, planned: { eval: 3, save: 2 } })],
     [0, phase('eval')],
     [8, evaluation(0)],
@@ -63,6 +63,9 @@ test('evaluations and saves to come are added at what one has taken', () => {
   ]);
   expect(stopwatch.secondsPerStep()).toBeCloseTo(1, 12);
   expect(stopwatch.remaining(10)).toBeCloseTo(8 * 1 + 1 * 7 + 1 * 5, 12);
+  stopwatch.onEvent(phase('eval'));
+  wait(3);
+  expect(stopwatch.remaining(10), 'amid one of them').toBeCloseTo(8 * 1 + 1 * 4 + 1 * 5, 12);
 });
 
 test('what was not done yet is not guessed; a run that goes on counts its own steps', () => {
