@@ -146,7 +146,8 @@ export function progressBar({
   readonly columns: number;
 }): string {
   const share = maxSteps > 0 ? Math.min(1, step / maxSteps) : 0;
-  const filled = Math.round(share * BAR_WIDTH);
+  const width = columns < 100 ? BAR_WIDTH / 2 : BAR_WIDTH;
+  const filled = Math.round(share * width);
   const remaining = stopwatch.remaining(maxSteps);
   const ahead =
     remaining === null ? '?' : `${formatDuration(remaining)}, ${formatNumber(stopwatch.secondsPerStep())} s/it`;
@@ -154,12 +155,13 @@ export function progressBar({
   const numbers = [...(now === null ? [] : [now]), ...mainNumbers(metrics).slice(0, 6)].join(' | ');
   const percent = `${Math.floor(share * 100)}%`.padStart(4);
   const times = `[${formatDuration(stopwatch.elapsed())} < ${ahead}]`;
-  const line = `${percent} ${'█'.repeat(filled)}${'░'.repeat(BAR_WIDTH - filled)} ${step}/${maxSteps} ${times} ${numbers}`;
+  const line = `${percent} ${'█'.repeat(filled)}${'░'.repeat(width - filled)} ${step}/${maxSteps} ${times} ${numbers}`;
   return cutText(line.trimEnd(), Math.max(1, columns - 1));
 }
 
 // --- internal ---
 
+/** Half of it where there is less room, which the phase and the numbers need. */
 const BAR_WIDTH = 20;
 
 /** How often a bar is drawn anew, and silence looked for. */

@@ -121,7 +121,7 @@ describe('not a terminal', () => {
 describe('a terminal', () => {
   test('keeps a bar below what is printed, and no bar after the end', () => {
     const text = show({ isTTY: true, columns: 60 });
-    expect(text).toContain('\r\u001b[2K 50% ██████████░░░░░░░░░░ 1/2');
+    expect(text).toContain('\r\u001b[2K 50% █████░░░░░ 1/2');
     expect(text).toContain('\u001b[33mwarning: one reward');
     expect(text.endsWith('runs\n')).toBe(true);
   });
