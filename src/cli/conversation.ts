@@ -26,7 +26,7 @@ export async function converse(chat: Chat, firstImages: readonly string[], io: I
       chat.clear();
       images = [];
     } else if (command === '/image') {
-      if (rest === '') io.stderr.write('note: /image wants the path of a file: /image FILE\n');
+      if (rest === '') io.stderr.write('note: /image needs a path: /image FILE\n');
       else if (await canSee(chat, rest, io)) images.push(rest);
     } else if (command !== null) {
       io.stderr.write(`note: there is no command ${command}; /help lists them\n`);
@@ -61,7 +61,7 @@ async function canSee(chat: Chat, image: string, io: Io): Promise<boolean> {
 }
 
 const HELP =
-  'Ask about an image: /image FILE adds one, /clear starts over, /help says this again, /exit or /quit leaves.\n';
+  'Ask about an image: /image FILE adds one, /clear starts over, /help shows this again, /exit or /quit ends it.\n';
 
 /** A first word of a slash and letters is a command, known or not; `/usr/bin` and all else is a question. */
 function commandOf(text: string): { command: string | null; rest: string } {

@@ -43,7 +43,7 @@ export async function runProcess(commands: readonly CliCommand[]): Promise<void>
       if (signals.length > 0) quit(EXIT_CODES[signal]);
       signals.push(signal);
       stopped ??= EXIT_CODES[signal];
-      process.stderr.write(`\n${signal}: stopping in good order; once more quits at once\n`);
+      process.stderr.write(`\n${signal}: stopping cleanly; a second signal quits at once\n`);
       run.abort(new DOMException(`stopped by ${signal}`, 'AbortError'));
     });
   }
@@ -110,21 +110,21 @@ function onWriteFaults(onClosedPipe: () => void): void {
       if (error.code === 'EPIPE') return onClosedPipe();
       if (isSaid) return;
       isSaid = true;
-      other.write(`warning: ${name} cannot be written, going on without it: ${error.message}\n`);
+      other.write(`warning: ${name} cannot be written; going on without it: ${error.message}\n`);
     });
   }
 }
 
 function waitsForNothing(): SightlineError {
-  return new SightlineError('E_STRAY_ERROR', 'the run waits for something that can no longer come', {
-    hint: 'a plugin returned a promise that is never settled: settle it, or reject it after a while',
+  return new SightlineError('E_STRAY_ERROR', 'the run is waiting for something that can never happen', {
+    hint: 'a plugin returned a promise that never settles: resolve it, or reject it after a timeout',
     exitCode: 1,
   });
 }
 
 function cutOff(code: number): SightlineError {
-  return new SightlineError('E_CUT_OFF', `the process is ended before the run is, with exit code ${code}`, {
-    hint: 'look for process.exit in plugins and what they load, and throw an error instead; what was not saved is lost',
+  return new SightlineError('E_CUT_OFF', `the process was ended before the run was done, with exit code ${code}`, {
+    hint: 'look for process.exit in plugins and the modules they load, and throw an error instead; whatever was not saved is lost',
     exitCode: 1,
   });
 }

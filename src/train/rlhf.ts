@@ -208,7 +208,7 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts): Pr
     await saveUnfinished(error, { step, saveStrategy, signal: context.signal, journal, save });
   }
   if (reader.passedOver > 0) {
-    await journal.notice('info', `${reader.passedOver} times a row was passed over: its prompt is too long`);
+    await journal.notice('info', `${reader.passedOver} times a row was skipped because its prompt is too long`);
   }
   await journal.emit({
     type: 'end',

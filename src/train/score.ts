@@ -176,7 +176,7 @@ async function sampleOf(row: Row, template: Template, config: Qwen2_5_VLConfig):
   if (ids.length + completion.length > limit) {
     throw new SightlineError(
       'E_PROMPT_TOO_LONG',
-      `prompt and completion have ${ids.length + completion.length} tokens, the model holds ${limit}`,
+      `prompt and completion have ${ids.length + completion.length} tokens, but the model takes at most ${limit}`,
       { where, hint: 'lower --max_pixels, or leave the row out' },
     );
   }

@@ -167,7 +167,10 @@ async function train(
     await saveUnfinished(error, { step, saveStrategy, signal: context.signal, journal, save });
   }
   if (reader.passedOver > 0) {
-    await journal.notice('info', `${reader.passedOver} times a row was passed over, longer than ${maxLength} tokens`);
+    await journal.notice(
+      'info',
+      `${reader.passedOver} times a row was skipped because it is longer than ${maxLength} tokens`,
+    );
   }
   const { outputDir } = context;
   await journal.emit({

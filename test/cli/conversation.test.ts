@@ -76,8 +76,8 @@ test('commands, and what only looks like one', async () => {
     ['/usr/bin is what?', ['a.png']],
     ['/ is a slash', []],
   ]);
-  expect(text.stdout).toContain('/exit or /quit leaves.\n');
+  expect(text.stdout).toContain('/exit or /quit ends it.\n');
   expect(text.stderr).toBe(
-    'note: there is no command /foo; /help lists them\nnote: /image wants the path of a file: /image FILE\n',
+    'note: there is no command /foo; /help lists them\nnote: /image needs a path: /image FILE\n',
   );
 });

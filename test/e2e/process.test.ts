@@ -79,7 +79,7 @@ describe('signals', () => {
       last_model_checkpoint: join(folder, 'checkpoint-2'),
     });
     expect(text.stdout).toContain('stopped: 2 of 1000 steps');
-    expect(text.stderr).toBe(`\n${signal}: stopping in good order; once more quits at once\n`);
+    expect(text.stderr).toBe(`\n${signal}: stopping cleanly; a second signal quits at once\n`);
   });
 
   test('amid sampling, which is long, the process does not wait for its end', async () => {
@@ -146,7 +146,7 @@ orms['stray'] = Stray;
     const { child, text, output } = start(plugin(body));
     expect(await exitOf(child)).toBe(1);
     expect(text.stderr).toMatch(
-      /^error: an error was thrown outside of every reward call: left alone\n {2}at: .*stray\d+\.ts:4:\d+\n {2}fix: .*\n$/,
+      /^error: an error was thrown outside of any reward call: left alone\n {2}at: .*stray\d+\.ts:4:\d+\n {2}fix: .*\n$/,
     );
     const { last } = readRun(runFolder(output));
     expect(last).toMatchObject({ status: 'interrupted' });
@@ -156,7 +156,7 @@ orms['stray'] = Stray;
   test('process.exit(0) is told, and is no success', async () => {
     const { child, text } = start(plugin('process.exit(0)'));
     expect(await exitOf(child)).toBe(1);
-    expect(text.stderr).toContain('error: the process is ended before the run is');
+    expect(text.stderr).toContain('error: the process was ended before the run was done');
   });
 });
 

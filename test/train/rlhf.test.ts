@@ -511,7 +511,7 @@ orms['away'] = Away;
   const away = { external_plugins: plugin, reward_funcs: 'away', max_steps: '3', save_steps: '1' };
   await rlhf(tinyFlags(project, { ...away, output_dir: folder, add_version: 'false' }), io);
   expect(text.stdout).toContain(
-    'step 2 could not be saved, going on until the next save: the folder cannot be written',
+    'step 2 could not be saved; the run goes on until the next save: the folder cannot be written',
   );
   const names = readdirSync(folder).filter((name) => name.startsWith('checkpoint'));
   expect(names.sort()).toEqual(['checkpoint-1', 'checkpoint-3']);
@@ -577,7 +577,7 @@ test('rows that are too long are passed over and told with --truncation_strategy
     max_steps: '3',
   });
   expect(logs).toHaveLength(3);
-  expect(stdout).toMatch(/\d times? a row was passed over/);
+  expect(stdout).toMatch(/\d times? a row was skipped because its prompt is too long/);
   expect(completions.prompt!.some((prompt) => String(prompt).includes('long long'))).toBe(false);
 });
 
