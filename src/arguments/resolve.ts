@@ -243,7 +243,7 @@ function resolveGeneration(values: Values<typeof rlhfFlags>, faults: Faults) {
   faults.check(
     ['num_generations', ...flags],
     generationBatchSize % groups === 0,
-    `${generationBatchSize} completions are sampled at once (--per_device_train_batch_size ${perDevice} x --steps_per_generation ${stepsPerGeneration}), which is no multiple of ${groups}`,
+    `${generationBatchSize} completions are sampled at once (--per_device_train_batch_size ${perDevice} x --steps_per_generation ${stepsPerGeneration}), which is not a multiple of ${groups}`,
     `for one prompt at a time, set --per_device_train_batch_size ${groups}`,
   );
   return { generationBatchSize, stepsPerGeneration };

@@ -26,7 +26,7 @@ export const modelFlags = {
     unset: 'sdpa',
     spellings: { flash_attn: 'flash_attention_2' },
     aliases: ['attn_implementation'],
-    help: 'Attention of the forwards. eager returns its weights; sdpa and flash_attention_2 return none, and flash_attention_2 needs memory linear in the length.',
+    help: 'Attention implementation. eager returns attention weights; sdpa and flash_attention_2 do not, and flash_attention_2 needs memory linear in the length.',
   }),
   min_pixels: integer({
     group: 'Model',
@@ -60,7 +60,7 @@ export const systemFlags = {
     unset: "the chat template's own",
     empty: true,
     metavar: 'TEXT|FILE',
-    help: 'System prompt, as text or as a .txt file, for rows that bring none.',
+    help: 'System prompt, as text or as a .txt file, for rows that have none.',
   }),
 } as const;
 
@@ -116,7 +116,7 @@ export const trainDataFlags = {
     min: 0,
     below: 1,
     unit: 'fraction of rows',
-    help: 'Set this part of --dataset aside for evaluation when there is no --val_dataset.',
+    help: 'Set this fraction of --dataset aside for evaluation when there is no --val_dataset.',
   }),
   dataset_shuffle: boolean({ group: 'Data', default: true, help: 'Shuffle the training rows.' }),
   data_seed: integer({ group: 'Data', default: 42, min: 0, help: 'Seed of the shuffle and of the split.' }),
@@ -128,7 +128,7 @@ export const trainDataFlags = {
     unset: 'what the model can hold',
     min: 1,
     unit: 'tokens',
-    help: 'Longest sequence that goes in, image tokens included: the prompt in rlhf, prompt and answer in sft.',
+    help: 'Longest input sequence, image tokens included: the prompt in rlhf, prompt and answer in sft.',
   }),
   truncation_strategy: choice(['raise', 'delete'], {
     group: 'Data',
@@ -138,7 +138,7 @@ export const trainDataFlags = {
       right: 'cutting a prompt can cut an image in two; delete leaves such rows out',
       split: 'rows are not split here; delete leaves long rows out',
     },
-    help: 'What a row longer than --max_length does: end the run with its line number, or be left out and counted. ms-swift cuts on the left.',
+    help: 'What to do with a row longer than --max_length: end the run and name its line, or leave it out and count it. ms-swift truncates on the left.',
   }),
   strict: boolean({
     group: 'Data',
@@ -183,7 +183,7 @@ export const optimiserFlags = {
     group: 'Optimiser',
     default: 0.1,
     min: 0,
-    help: 'Decoupled weight decay of AdamW; biases and norms have none.',
+    help: 'Decoupled weight decay of AdamW; biases and norms do not decay.',
   }),
   adam_beta1: number({ group: 'Optimiser', default: 0.9, min: 0, below: 1, help: 'Decay of the first moment.' }),
   adam_beta2: number({ group: 'Optimiser', default: 0.95, min: 0, below: 1, help: 'Decay of the second moment.' }),
@@ -202,7 +202,7 @@ export const optimiserFlags = {
   lr_scheduler_type: choice(lrSchedulerTypes, {
     group: 'Optimiser',
     default: 'cosine',
-    help: 'How the learning rate falls after the warm-up; constant has none.',
+    help: 'How the learning rate falls after the warm-up; constant has no warm-up.',
   }),
   lr_scheduler_kwargs: jsonObject({
     group: 'Optimiser',
@@ -216,7 +216,7 @@ export const optimiserFlags = {
     min: 0,
     below: 1,
     unit: 'fraction of steps',
-    help: 'Warm-up as a part of all steps; not together with --warmup_steps.',
+    help: 'Warm-up as a fraction of all steps; not together with --warmup_steps.',
   }),
   warmup_steps: integer({
     group: 'Optimiser',
@@ -240,7 +240,7 @@ export const lengthFlags = {
     default: -1,
     min: -1,
     unit: 'steps',
-    help: 'Optimiser steps; above 0 it takes the place of --num_train_epochs.',
+    help: 'Optimiser steps; a value above 0 replaces --num_train_epochs.',
   }),
   seed: integer({
     group: 'Length of the run',
@@ -255,7 +255,7 @@ export const evaluationFlags = {
     group: 'Evaluation',
     default: null,
     unset: 'that of --save_strategy, no without evaluation rows',
-    help: 'When the evaluation rows are run.',
+    help: 'When to evaluate.',
   }),
   eval_steps: integer({
     group: 'Evaluation',
@@ -263,7 +263,7 @@ export const evaluationFlags = {
     unset: 'that of --save_steps',
     min: 1,
     unit: 'steps',
-    help: 'Distance of two evaluations with --eval_strategy steps.',
+    help: 'Steps between two evaluations with --eval_strategy steps.',
   }),
   eval_on_start: boolean({ group: 'Evaluation', default: false, help: 'Evaluate once before the first step.' }),
 } as const;
@@ -285,7 +285,7 @@ export const outputFlags = {
     default: 5,
     min: 1,
     unit: 'steps',
-    help: 'Distance of two log records; metrics are averaged in between.',
+    help: 'Steps between two log records; metrics are averaged over them.',
   }),
   logging_first_step: boolean({ group: 'Output', default: true, help: 'Log the first step as well.' }),
   report_to: choiceList(['tensorboard', 'none'], {
@@ -308,7 +308,7 @@ export const outputFlags = {
     default: 500,
     min: 1,
     unit: 'steps',
-    help: 'Distance of two checkpoints with --save_strategy steps.',
+    help: 'Steps between two checkpoints with --save_strategy steps.',
   }),
   save_total_limit: integer({
     group: 'Output',

@@ -93,7 +93,7 @@ export function readRegularFile(path: string, limit: number): Uint8Array {
     if (size > limit) {
       throw new SightlineError('E_FILE_UNREADABLE', `file has ${size} bytes, at most ${limit} are read`, {
         where: path,
-        hint: 'this is no file of a checkpoint; fetch it again',
+        hint: 'this is not a checkpoint file; fetch it again',
       });
     }
     const bytes = readFileSync(fd);

@@ -131,7 +131,7 @@ function checkpointOver(dir: string, files: readonly SafetensorsFile[]): Checkpo
         const named = other.storedName === storedName ? '' : ` (there as "${other.storedName}")`;
         throw new SightlineError('E_CHECKPOINT_INVALID', `tensor "${storedName}" is also in ${other.file}${named}`, {
           where: file.path,
-          hint: 'a tensor may be stored once; fetch the checkpoint again',
+          hint: 'a tensor may be stored only once; fetch the checkpoint again',
         });
       }
       tensors.set(name, { name, storedName, dtype, shape, file: file.path, begin, end });

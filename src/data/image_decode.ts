@@ -81,7 +81,7 @@ export function checkPixelCount(
     `image ${name} has ${width} x ${height} pixels, at most ${maxPixels} are decoded`,
     {
       where,
-      hint: 'shrink the image; the model sees at most MAX_PIXELS of it anyway',
+      hint: 'shrink the image; the model sees at most MAX_PIXELS of it in any case',
     },
   );
 }

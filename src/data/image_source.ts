@@ -224,7 +224,7 @@ function tooLarge(name: string, bytes: number, where: string): SightlineError {
     `${name} has ${Math.round(bytes)} bytes, at most ${MAX_IMAGE_BYTES} are read`,
     {
       where,
-      hint: 'shrink the image; the model sees at most MAX_PIXELS of it anyway',
+      hint: 'shrink the image; the model sees at most MAX_PIXELS of it in any case',
     },
   );
 }

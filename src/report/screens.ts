@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { SYSTEM_FILE } from '../train/checkpoints.ts';
 import type { CompletionRow, EndEvent, Json, LogEvent, Metrics, StartEvent } from '../train/events.ts';
 import { cleanText } from '../util/clean_text.ts';
-import { formatShortDuration } from '../util/duration.ts';
+import { formatDuration, formatShortDuration } from '../util/duration.ts';
 import type { Stopwatch } from './stopwatch.ts';
 import { alignColumns, cutText, formatCount, formatNumber } from './text.ts';
 
@@ -23,7 +23,7 @@ export function startScreen(event: StartEvent): string[] {
       dropped.length === 0 ? '' : `; left out: ${dropped.map(([reason, count]) => `${count} (${reason})`).join(', ')}`
     }`,
     ...(changed.length === 0 ? [] : [`given    ${changed.join(', ')}`]),
-    `output   ${event.outputDir}`,
+    `output   ${event.dryRun === true ? 'none: a dry run writes nothing' : event.outputDir}`,
     `steps    ${event.step === 0 ? '' : `${event.step} done, up to `}${event.maxSteps}`,
   ];
 }
@@ -39,6 +39,29 @@ export function logLine(event: LogEvent, stopwatch: Stopwatch): string {
     `${columns['memory(GiB)']} GiB`,
     `elapsed ${columns.elapsed_time}`,
     `remaining ${columns.remaining_time}`,
+  ].join(' | ');
+}
+
+/**
+ * What a run is doing, where nothing else has been said for a while.
+ *
+ * @param phase the text of its phase, and `isInStep`: whether that is part of the step to come
+ */
+export function quietLine(
+  phase: string,
+  isInStep: boolean,
+  place: { readonly unit: string; readonly step: number; readonly maxSteps: number } | null,
+  stopwatch: Stopwatch,
+): string {
+  if (place === null) return phase;
+  const { unit, step, maxSteps } = place;
+  const at = unit === 'step' && isInStep ? Math.min(step + 1, maxSteps) : step;
+  const remaining = stopwatch.remaining(maxSteps);
+  return [
+    `${unit} ${at}/${maxSteps}`,
+    phase,
+    `elapsed ${formatDuration(stopwatch.elapsed())}`,
+    ...(remaining === null ? [] : [`remaining ${formatDuration(remaining)}`]),
   ].join(' | ');
 }
 
@@ -73,10 +96,12 @@ export function completionScreen(step: number, rows: readonly CompletionRow[], c
   if (shown.length === 0) return [];
   const lines = [`completions at step ${step} (${shown.length} of ${rows.length})`];
   let prompt: string | null = null;
+  let source: string | null = null;
   for (const row of shown) {
-    if (row.prompt !== prompt) {
-      prompt = row.prompt;
-      lines.push(`  prompt: ${oneLine(prompt)}`);
+    if (row.prompt !== prompt || row.row.source !== source) {
+      ({ prompt } = row);
+      source = row.row.source;
+      lines.push(`  prompt (${oneLine(row.row.source)}): ${oneLine(prompt)}`);
     }
     const rewards = Object.entries(row.rewards).map(
       ([name, value]) => `${name} ${value === null ? 'null' : formatNumber(value)}`,

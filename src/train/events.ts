@@ -2,9 +2,16 @@
  * What a training run says about itself: plain, serialisable events, and the interface of those who listen.
  * Knows nothing of files, terminals or dashboards; the loop emits and never asks who hears it.
  */
+import type { ImageSource } from '../data/image_source.ts';
 
 /** A value that survives JSON. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+
+/** What JSON keeps of a value; null of one that it has no form for. */
+export function toJson(value: unknown): Json {
+  const text: string | undefined = JSON.stringify(value);
+  return text === undefined ? null : (JSON.parse(text) as Json);
+}
 
 /** Metrics by name, in the field's snake_case names (`reward`, `rewards/DDAPOAttentionORM/mean`, `grad_norm`, …). */
 export type Metrics = Readonly<Record<string, number>>;
@@ -31,6 +38,36 @@ export interface DataSummary {
   readonly leftOut?: readonly string[];
 }
 
+/** Parts of a run, in the order in which they come. */
+export type Phase =
+  | 'check data'
+  | 'open model'
+  | 'data'
+  | 'rollout'
+  | 'forward'
+  | 'reference'
+  | 'reward'
+  | 'backward'
+  | 'update'
+  | 'eval'
+  | 'save';
+
+/** How far a phase has come, as far as it can be counted. */
+export interface PhaseProgress {
+  /** Tokens sampled since the phase began. */
+  readonly tokens?: number;
+  /** Parts done, of how many. */
+  readonly done?: number;
+  readonly total?: number;
+}
+
+/** A phase begins (nothing of it is done then), or has come further: then at most a few times a second. */
+export interface PhaseEvent extends PhaseProgress {
+  readonly type: 'phase';
+  readonly phase: Phase;
+  readonly begins: boolean;
+}
+
 /** Model and data are loaded; the first step comes next. */
 export interface StartEvent {
   readonly type: 'start';
@@ -43,6 +80,10 @@ export interface StartEvent {
   /** Steps already done (0, or where a resumed run goes on) and the step the run ends at. */
   readonly step: number;
   readonly maxSteps: number;
+  /** How often the whole run will do what is not part of a step. */
+  readonly planned?: { readonly eval: number; readonly save: number };
+  /** The run is only rehearsed: nothing is written. */
+  readonly dryRun?: boolean;
 }
 
 /** One optimiser step is done. Comes at every step, for progress displays; records are made of `log`. */
@@ -63,8 +104,21 @@ export interface LogEvent {
   readonly metrics: Metrics;
 }
 
+/** The row of the dataset that a completion answers. */
+export interface RowOrigin {
+  /** file:line */
+  readonly source: string;
+  /** Position in the dataset, from 0. */
+  readonly index: number;
+  /** In the order of the prompt. Not read yet. */
+  readonly images: readonly ImageSource[];
+  /** Its column of that name, if there is one. */
+  readonly solution?: Json;
+}
+
 /** One completion as it was sampled and judged. */
 export interface CompletionRow {
+  readonly row: RowOrigin;
   /** Rendered prompt text, image placeholders included. */
   readonly prompt: string;
   readonly completion: string;
@@ -126,6 +180,7 @@ export interface EndEvent {
 
 export type TrainEvent =
   | StartEvent
+  | PhaseEvent
   | ProgressEvent
   | LogEvent
   | CompletionsEvent

@@ -2,8 +2,10 @@
  * A conversation with a checkpoint: question by question, images among them, answers as they grow.
  * Knows the template and the sampler; not the terminal.
  */
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { InferArguments } from '../arguments/resolve.ts';
+import { readJsonFile } from '../checkpoint/json_file.ts';
+import { readTrainedOn, type TrainedOn } from '../checkpoint/trained_on.ts';
 import type { ImageSource } from '../data/image_source.ts';
 import { type ContentPart, type Message, splitImageTags } from '../data/messages.ts';
 import { SightlineError } from '../errors.ts';
@@ -15,6 +17,11 @@ import { checkCompletionLength, stopsAndBans } from './sampling.ts';
 export interface Chat {
   /** What is to be said of the checkpoint. */
   readonly notes?: readonly string[];
+  /**
+   * Looks at an image (a path) before it is asked about; a note where it is unlike all that the checkpoint was trained on.
+   * Errors: those of the image.
+   */
+  look(image: string): Promise<string | null>;
   /**
    * Adds a question with its images (paths) to the conversation and answers it; `onText` gets the answer as it grows.
    * Images stand where the question has `<image>` tags, or before it if it has none.
@@ -41,11 +48,19 @@ export async function openChat(args: InferArguments, { signal, tell }: ChatConte
   let messages: readonly Message[] = [];
   let images: readonly ImageSource[] = [];
   let turn = 0;
+  const trainedOn = readTrainedOn(readJsonFile(join(args.modelDir, 'config.json')));
 
   return {
     notes: policy.summary.notes ?? [],
+    async look(path) {
+      const image: Message = { role: 'user', content: [{ type: 'image' }] };
+      const { images: looked } = await template.encode([image], [sourceOf(path)]).catch(withOwnHint);
+      const [, rows, columns] = looked[0]!.gridThw;
+      const { patchSize } = policy.config.vision;
+      return trainedOn && unlike(trainedOn, { path, width: columns * patchSize, height: rows * patchSize });
+    },
     async ask(question, paths, onText) {
-      const added = paths.map((path): ImageSource => ({ kind: 'path', path: resolve(path), where: '--image, /image' }));
+      const added = paths.map(sourceOf);
       const asked: Message[] = [...messages, { role: 'user', content: contentOf(question, paths.length) }];
       const shown = [...images, ...added];
       const prompt = await template.encode(asked, shown, { where: 'the conversation' }).catch(withOwnHint);
@@ -84,6 +99,15 @@ export async function openChat(args: InferArguments, { signal, tell }: ChatConte
 }
 
 // --- internal ---
+
+const sourceOf = (path: string): ImageSource => ({ kind: 'path', path: resolve(path), where: '--image, /image' });
+
+/** A note on an image that has another size than all those of the training, after resizing. */
+function unlike(trainedOn: TrainedOn, image: { path: string; width: number; height: number }): string | null {
+  const { width, height, subject } = trainedOn;
+  if (image.width === width && image.height === height) return null;
+  return `${image.path} is read as ${image.width} x ${image.height} pixels, but this checkpoint was trained only on pictures of ${width} x ${height} pixels (${subject}): its answer will mean little`;
+}
 
 /** The paths of a conversation start elsewhere than those of a dataset. */
 function withOwnHint(error: unknown): never {

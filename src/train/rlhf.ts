@@ -26,11 +26,11 @@ import { evaluate } from './evaluation.ts';
 import { type CompletionRow, noteTo, type RunContext } from './events.ts';
 import { type Collector, collect, type Experience, experienceMetrics } from './experience.ts';
 import { createHackingWatch } from './hacking.ts';
-import { createAverages, createJournal } from './journal.ts';
+import { createAverages, createJournal, type Journal } from './journal.ts';
 import type { JudgeOptions } from './judge.ts';
 import { saveUnfinished } from './last_save.ts';
 import { learn } from './learn.ts';
-import { isDue, isLogDue } from './length.ts';
+import { isDue, isLogDue, plannedOf } from './length.ts';
 import { openPolicy, type Policy, policyOptions } from './policy.ts';
 import { encodePrompt } from './prompts.ts';
 import { createReader } from './reader.ts';
@@ -56,6 +56,7 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     warn: (text) => void context.emit({ type: 'notice', level: 'warn', text }),
   });
   const rewards = createRewards(args.rewardFuncs, argumentsToJson(rlhfCommand, { ...args }), args.rewardWeights);
+  await context.emit({ type: 'phase', phase: 'check data', begins: true });
   const data = await openTrainingData(args, createToolsCheck(args.modelDir));
   const opened: { close(): Promise<void> }[] = [];
   try {
@@ -63,6 +64,7 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     const totalSteps = runLength(plan, data.train.length, args);
     // Pixels are worth keeping for rows that come again: of evaluations, and after an epoch.
     const keepsPixels = data.evaluation !== null || promptsOfRun(plan, totalSteps) > data.train.length;
+    await context.emit({ type: 'phase', phase: 'open model', begins: true });
     const policy = await openPolicy({
       ...policyOptions(args, true, noteTo(context)),
       keepImages: keepsPixels && !args.dryRun,
@@ -78,7 +80,10 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     context.signal.throwIfAborted();
     const run = { plan, rewards, data, lacking, policy, reference, updater, generator, totalSteps, keepsPixels };
     const collector = collectorOf(args, context, run);
-    await (args.dryRun ? rehearse(run, collector) : train(args, context, run, collector));
+    if (args.dryRun) {
+      await tellStart(args, context, run, collector.journal);
+      await rehearse(run, plannedBy(args, run), collector);
+    } else await train(args, context, run, collector);
   } finally {
     for (const part of opened.reverse()) await part.close();
     data.close();
@@ -122,31 +127,21 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts, col
   const values = createValueWatch();
   const standstill = createStandstillWatch(args);
   const averages = createAverages();
-  const epochOf = (step: number): number =>
-    (step * plan.completionsPerStep) / plan.numGenerations / plan.numIterations / data.train.length;
+  const epochOf = epochsAfter(parts);
 
-  await journal.emit({
-    type: 'start',
-    command: 'rlhf',
-    changed: context.changed,
-    model: policy.summary,
-    data: data.summary,
-    outputDir: context.outputDir,
-    step: 0,
-    maxSteps: totalSteps,
-  });
-  if (plan.notice !== null) await journal.notice('info', plan.notice);
+  await tellStart(args, context, parts, journal);
   for (const text of lacking) await journal.notice('warn', text);
 
   const evaluateNow = async (step: number): Promise<void> => {
     if (data.evaluation === null) return;
-    const metrics = await journal.time('eval', () =>
+    const metrics = await journal.time('eval', (tell) =>
       evaluate(args, data.evaluation!, {
         policy,
         generator,
         random: random.fork('eval'),
         judging: judging(step),
         signal: context.signal,
+        tell,
       }),
     );
     await journal.emit({ type: 'eval', step, maxSteps: totalSteps, epoch: epochOf(step), metrics });
@@ -227,7 +222,7 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts, col
     await saveUnfinished(error, { step, saveStrategy, signal: context.signal, journal, save });
   }
   if (reader.passedOver > 0) {
-    await journal.notice('info', `${reader.passedOver} times a row was passed over: its prompt is too long`);
+    await journal.notice('info', `${reader.passedOver} times a row was skipped because its prompt is too long`);
   }
   await journal.emit({
     type: 'end',
@@ -238,6 +233,33 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts, col
     ...journal.summary(),
     ...checkpoints.summary(),
   });
+}
+
+/** Passes over the data after so many steps, with fraction. */
+const epochsAfter =
+  ({ plan, data }: Pick<Parts, 'plan' | 'data'>) =>
+  (step: number): number =>
+    (step * plan.completionsPerStep) / plan.numGenerations / plan.numIterations / data.train.length;
+
+const plannedBy = (args: RlhfArguments, parts: Pick<Parts, 'plan' | 'data' | 'totalSteps'>) =>
+  plannedOf({ ...args, evaluates: parts.data.evaluation !== null }, parts.totalSteps, epochsAfter(parts));
+
+/** The `start` event, and what there is to say of the plan. */
+async function tellStart(args: RlhfArguments, context: RunContext, parts: Parts, journal: Journal): Promise<void> {
+  const { plan, data, policy, totalSteps } = parts;
+  await journal.emit({
+    type: 'start',
+    command: 'rlhf',
+    changed: context.changed,
+    model: policy.summary,
+    data: data.summary,
+    outputDir: context.outputDir,
+    step: 0,
+    maxSteps: totalSteps,
+    planned: plannedBy(args, parts),
+    dryRun: args.dryRun,
+  });
+  if (plan.notice !== null) await journal.notice('info', plan.notice);
 }
 
 /** What collecting experience takes, from the parts of the run. */

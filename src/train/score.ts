@@ -28,15 +28,18 @@ import { createToolsCheck } from './tools_check.ts';
  */
 export async function runScore(args: ScoreArguments, context: Pick<RunContext, 'signal' | 'emit'>): Promise<void> {
   const only = { dataset: args.dataset, valDataset: [], splitDatasetRatio: 0, dataSeed: 0, strict: true };
+  await context.emit({ type: 'phase', phase: 'check data', begins: true });
   const lacksTemplate = createToolsCheck(args.modelDir);
   const data = await openTrainingData(only, (row) => lacksCompletion(row) ?? lacksTemplate(row));
   try {
+    await context.emit({ type: 'phase', phase: 'open model', begins: true });
     const policy = await openPolicy(policyOptions(args, false, noteTo(context)));
     try {
       const { length } = data.train;
       const start = { command: 'score', model: policy.summary, data: data.summary, outputDir: args.output };
       await context.emit({ type: 'start', ...start, changed: {}, step: 0, maxSteps: length });
       for (const text of data.summary.leftOut ?? []) await context.emit({ type: 'notice', level: 'warn', text });
+      await context.emit({ type: 'phase', phase: 'forward', begins: true });
       const scorer = createScorer(policy.model, args.attnProbe, args.temperature);
       const output = { flag: '--output', signal: context.signal };
       await writeOutputFile(args.output, output, async (write) => {
@@ -179,7 +182,7 @@ async function sampleOf(row: Row, template: Template, config: Qwen2_5_VLConfig):
   if (ids.length + completion.length > limit) {
     throw new SightlineError(
       'E_PROMPT_TOO_LONG',
-      `prompt and completion have ${ids.length + completion.length} tokens, the model holds ${limit}`,
+      `prompt and completion have ${ids.length + completion.length} tokens, but the model takes at most ${limit}`,
       { where, hint: 'lower --max_pixels, or leave the row out' },
     );
   }

@@ -15,7 +15,7 @@ import { type Metrics, noteTo, type RunContext } from './events.ts';
 import { type Example, encodeExample, lacksAnswer } from './examples.ts';
 import { createAverages, createJournal, type Journal } from './journal.ts';
 import { saveUnfinished } from './last_save.ts';
-import { isDue, isLogDue, stepsOfRun } from './length.ts';
+import { isDue, isLogDue, plannedOf, stepsOfRun } from './length.ts';
 import { openPolicy, type Policy, policyOptions } from './policy.ts';
 import { createReader, encodeOrPass } from './reader.ts';
 import { saveAmid } from './save_amid.ts';
@@ -29,9 +29,11 @@ import { updateOptions } from './update_options.ts';
  * Errors: those of the parts; whatever is wrong with arguments, data or checkpoint is told before the `start` event.
  */
 export async function runSft(args: SftArguments, context: RunContext): Promise<void> {
+  await context.emit({ type: 'phase', phase: 'check data', begins: true });
   const lacksTemplate = createToolsCheck(args.modelDir);
   const data = await openTrainingData(args, (row) => lacksAnswer(row) ?? lacksTemplate(row));
   try {
+    await context.emit({ type: 'phase', phase: 'open model', begins: true });
     const policy = await openPolicy(policyOptions(args, true, noteTo(context)));
     try {
       const maxSteps = stepsOfRun(data.train.length, rowsPerStep(args), args);
@@ -58,13 +60,14 @@ async function crossEntropyStep(
 ): Promise<number> {
   const tokens = countTokens(microBatches.flat());
   let loss = 0;
-  for (const batch of microBatches) {
+  for (const [i, batch] of microBatches.entries()) {
+    const at = microBatches.length === 1 ? {} : { done: i, total: microBatches.length };
     const groups = batch.map(({ group }) => group);
-    const { completions, tape } = await time('forward', () => model.score(groups, { temperature: 1, keep: true }));
+    const { completions, tape } = await time('forward', () => model.score(groups, { temperature: 1, keep: true }), at);
     if (tape === null) throw new Error('internal: a scored batch without a tape');
     for (const { logps } of completions.flat()) for (const logp of logps) loss -= logp / tokens;
     const dLogps = new Float32Array(countTokens(batch)).fill(-1 / tokens);
-    await time('backward', () => model.backward(tape, dLogps));
+    await time('backward', () => model.backward(tape, dLogps), at);
   }
   return loss;
 }
@@ -106,7 +109,10 @@ async function train(
   const evaluate = async (): Promise<void> => {
     if (data.evaluation === null) return;
     const rows = evaluationBatches(data.evaluation, args, encode);
-    const metrics = await journal.time('evaluate', () => evaluationLoss(model, rows, context.signal));
+    const total = data.evaluation.length;
+    const metrics = await journal.time('eval', (tell) =>
+      evaluationLoss(model, rows, context.signal, (done) => tell({ done, total })),
+    );
     await journal.emit({ type: 'eval', step, maxSteps, epoch, metrics });
   };
   const save = (): Promise<string> =>
@@ -130,6 +136,11 @@ async function train(
     outputDir: context.outputDir,
     step,
     maxSteps,
+    planned: plannedOf(
+      { ...args, evaluates: data.evaluation !== null },
+      maxSteps,
+      (steps) => (steps * rowsPerStep(args)) / data.train.length,
+    ),
   });
   try {
     if (args.evalOnStart) await evaluate();
@@ -159,7 +170,10 @@ async function train(
     await saveUnfinished(error, { step, saveStrategy, signal: context.signal, journal, save });
   }
   if (reader.passedOver > 0) {
-    await journal.notice('info', `${reader.passedOver} times a row was passed over, longer than ${maxLength} tokens`);
+    await journal.notice(
+      'info',
+      `${reader.passedOver} times a row was skipped because it is longer than ${maxLength} tokens`,
+    );
   }
   const { outputDir } = context;
   await journal.emit({
@@ -202,6 +216,7 @@ async function evaluationLoss(
   model: Pick<Qwen2_5_VLModel, 'score'>,
   batches: AsyncIterable<readonly Example[]>,
   signal: AbortSignal,
+  tell: (rows: number) => void,
 ): Promise<Metrics> {
   const start = performance.now();
   let [sum, tokens, rows] = [0, 0, 0];
@@ -212,6 +227,7 @@ async function evaluationLoss(
     for (const { logps } of completions.flat()) for (const logp of logps) sum -= logp;
     tokens += countTokens(batch);
     rows += batch.length;
+    tell(rows);
   }
   const runtime = (performance.now() - start) / 1000;
   return { ...(tokens > 0 ? { loss: sum / tokens } : {}), runtime, samples_per_second: rows / runtime };

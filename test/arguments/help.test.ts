@@ -57,8 +57,8 @@ test('score --help', () => {
       --model_revision REVISION       Branch, tag or commit of a --model that is given by its name.
                                       (default: main)
       --attn_impl eager|sdpa|flash_attention_2
-                                      Attention of the forwards. eager returns its weights; sdpa and
-                                      flash_attention_2 return none, and flash_attention_2 needs memory
+                                      Attention implementation. eager returns attention weights; sdpa
+                                      and flash_attention_2 do not, and flash_attention_2 needs memory
                                       linear in the length. (default: sdpa; also --attn_implementation)
       --min_pixels N                  Smaller images are enlarged to this. (pixels per image; default:
                                       the checkpoint's limit; environment: MIN_PIXELS)
@@ -71,8 +71,8 @@ test('score --help', () => {
     Data:
       --dataset FILE...               JSONL files; each row ends with an assistant message or has a
                                       \`completion_ids\` column. (required)
-      --system TEXT|FILE              System prompt, as text or as a .txt file, for rows that bring
-                                      none. (default: the chat template's own)
+      --system TEXT|FILE              System prompt, as text or as a .txt file, for rows that have none.
+                                      (default: the chat template's own)
       --norm_bbox none|norm1000       What boxes of the \`objects\` column are scaled to: none, the pixels
                                       of the resized image; norm1000, a square of 1000. (default: none)
       --qwenvl_bbox_format legacy|new How names and boxes are written: legacy, between control tokens,
@@ -81,16 +81,16 @@ test('score --help', () => {
       --per_device_eval_batch_size N  Rows scored at once. (rows; default: 1; also --batch_size)
 
     Sampling:
-      --temperature NUMBER            Logits are divided by it before log-probabilities and entropies.
-                                      (default: 1)
+      --temperature NUMBER            Logits are divided by this before log-probabilities and entropies
+                                      are computed. (default: 1)
 
     Attention:
-      --attn_probe eager|fused|auto   How attention is measured: an eager forward, sums out of the fused
-                                      forward, or both at the first row, compared, then the cheaper one.
-                                      (default: auto)
+      --attn_probe eager|fused|auto   How attention is measured: by an eager forward, as sums in the
+                                      fused forward, or (auto) both in the first row, compared, and then
+                                      the cheaper one. (default: auto)
 
     Output:
-      --output FILE                   JSONL file to write, one row per row: prompt_ids, completion_ids,
+      --output FILE                   JSONL file to write, one line per row: prompt_ids, completion_ids,
                                       logps, entropies, tdr, rho_vis, rho_text, n_vis, n_text.
                                       (required)
 

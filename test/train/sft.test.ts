@@ -72,6 +72,7 @@ async function run(
   const { args } = readSftArguments(words, {});
   const events: TrainEvent[] = [];
   const emit = (event: TrainEvent): void => {
+    if (event.type === 'phase') return;
     events.push(event);
     onEvent(event);
   };
@@ -219,9 +220,9 @@ describe('a run', () => {
       const notices = events.filter((event) => event.type === 'notice').map(({ text }) => text);
       expect(notices).toEqual([
         expect.stringMatching(
-          /^step 2 could not be saved, going on until the next save: the folder cannot be written: /,
+          /^step 2 could not be saved; the run goes on until the next save: the folder cannot be written: /,
         ),
-        expect.stringMatching(/^step 3 could not be saved, .*: a part of the path is a file: choose another folder$/),
+        expect.stringMatching(/^step 3 could not be saved; .*: part of the path is a file: choose another folder$/),
       ]);
     });
 
@@ -275,7 +276,9 @@ describe('rows', () => {
     await expect(run('long', changes)).rejects.toMatchObject({ code: 'E_PROMPT_TOO_LONG', where: `${dataset}:2` });
     const { events, end } = await run('passed over', { ...changes, truncation_strategy: 'delete' });
     expect(end.step).toBe(4);
-    expect(events.some((event) => event.type === 'notice' && /passed over/.test(event.text))).toBe(true);
+    expect(
+      events.some((event) => event.type === 'notice' && /a row was skipped because it is longer/.test(event.text)),
+    ).toBe(true);
     writeRows(dataset, [row(1, 'red '.repeat(60))]);
     const none = run('none left', { ...changes, truncation_strategy: 'delete' });
     await expect(none).rejects.toMatchObject({ code: 'E_DATASET_EMPTY' });
