@@ -108,6 +108,7 @@ export const trainDataFlags = {
       right: 'cutting a prompt can cut an image in two; delete leaves such rows out',
       split: 'rows are not split here; delete leaves long rows out',
     },
+    ignorable: ['left', 'right', 'split'],
     help: 'What a row longer than --max_length does: end the run with its line number, or be left out and counted. ms-swift cuts on the left.',
   }),
   strict: boolean({
@@ -266,6 +267,7 @@ export const outputFlags = {
       swanlab: 'nothing is sent over the network; tensorboard writes event files into runs/',
       all: 'name tensorboard',
     },
+    ignorable: ['wandb', 'swanlab', 'all'],
     help: 'TensorBoard event files in runs/, or none. logging.jsonl is always written.',
   }),
   save_strategy: choice(['no', 'steps', 'epoch'], {
@@ -307,7 +309,12 @@ export const commonFlags = {
   ignore_unsupported: boolean({
     group: 'Other',
     default: false,
-    help: 'Print a note instead of stopping at flags of ms-swift that have no counterpart here.',
+    help: 'Print a note instead of stopping at flags of ms-swift and transformers that have no counterpart here.',
   }),
-  debug: boolean({ group: 'Other', default: false, help: 'Show the stack of an error.' }),
+  debug: boolean({
+    group: 'Other',
+    default: false,
+    spellings: { '': false }, // the Trainer's flag of this name is a list of what to debug, empty by default
+    help: 'Show the stack of an error.',
+  }),
 } as const;
