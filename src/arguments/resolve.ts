@@ -3,8 +3,9 @@
  * checked against each other. Results are what the trainer sees and what args.json keeps.
  */
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { messageOf } from '../errors.ts';
+import { messageOf, SightlineError } from '../errors.ts';
 import { MAX_BATCH } from '../grpo/batching.ts';
+import { createSchedule } from '../optim/schedule.ts';
 import type { Faults } from './faults.ts';
 import type { Values } from './flag.ts';
 import type { inferFlags } from './infer.ts';
@@ -137,13 +138,15 @@ export function resolveScore(values: Values<typeof scoreFlags>, faults: Faults):
 
 // --- internal ---
 
+const DEFAULT_RATE = 1e-5;
+
 type TrainingValues = Values<typeof rlhfFlags> | Values<typeof sftFlags>;
 
 function resolveTraining(values: TrainingValues, faults: Faults) {
   const evaluates = values.valDataset.length > 0 || values.splitDatasetRatio > 0;
   return {
     attnImpl: values.attnImpl ?? ('sdpa' as const),
-    learningRate: values.learningRate ?? 1e-5,
+    learningRate: values.learningRate ?? DEFAULT_RATE,
     system: resolveSystem(values.system, faults),
     perDeviceEvalBatchSize: values.perDeviceEvalBatchSize ?? values.perDeviceTrainBatchSize,
     evalStrategy: evaluates ? (values.evalStrategy ?? values.saveStrategy) : ('no' as const),
@@ -171,6 +174,7 @@ function checkTraining(values: TrainingValues, faults: Faults): void {
     `given together with --warmup_ratio ${values.warmupRatio}`,
     'keep one of the two',
   );
+  checkSchedule(values, faults);
   faults.check(
     ['max_steps'],
     values.maxSteps !== 0,
@@ -192,6 +196,18 @@ function checkTraining(values: TrainingValues, faults: Faults): void {
     'nothing is left to train: decoder, vision tower and merger are all frozen',
     'set one of --freeze_llm, --freeze_vit, --freeze_aligner to false',
   );
+}
+
+/** A schedule's settings are judged without the steps of the run, which nobody knows yet. */
+function checkSchedule(values: TrainingValues, faults: Faults): void {
+  const { lrSchedulerType: type, lrSchedulerKwargs, learningRate } = values;
+  try {
+    const options = { type, learningRate: learningRate ?? DEFAULT_RATE, kwargs: lrSchedulerKwargs ?? {} };
+    createSchedule({ ...options, totalSteps: 1, warmupSteps: 0 });
+  } catch (error) {
+    if (!(error instanceof SightlineError)) throw error;
+    faults.check(['lr_scheduler_kwargs', 'lr_scheduler_type', 'learning_rate'], false, error.message, error.hint);
+  }
 }
 
 /** As TRL's GRPOConfig: either size gives the other, and the batch must hold whole groups. */

@@ -37,6 +37,11 @@ export const modelFlags = {
     env: 'MAX_PIXELS',
     help: 'Larger images are reduced to this.',
   }),
+  check_memory: boolean({
+    group: 'Model',
+    default: true,
+    help: 'Refuse, before weights are read, what needs more memory than there is by the least estimate; false tries it all the same.',
+  }),
 } as const;
 
 export const systemFlags = {

@@ -2,6 +2,7 @@
  * `sightline infer`: one answer on standard output, or a conversation on the terminal.
  */
 import { readInferArguments } from '../arguments/arguments.ts';
+import { consoleReport } from '../report/console.ts';
 import { converse } from './conversation.ts';
 import type { Io } from './io.ts';
 
@@ -9,7 +10,13 @@ export async function infer(words: readonly string[], io: Io): Promise<void> {
   const { args, notices } = readInferArguments(words, io.env);
   for (const text of notices) io.stderr.write(`note: ${text}\n`);
   const { openChat } = await import('../train/infer.ts');
-  const chat = await openChat(args, { signal: io.signal });
+  const { onEvent } = consoleReport(io.stderr, {
+    title: 'sightline infer',
+    completionsToPrint: 0,
+    eventFiles: false,
+    env: io.env,
+  });
+  const chat = await openChat(args, { signal: io.signal, emit: onEvent });
   try {
     if (args.prompt === null) await converse(chat, args.image, io);
     else {

@@ -4,6 +4,7 @@
 import type { Listener, Metrics, TrainEvent } from '../train/events.ts';
 import { cleanText } from '../util/clean_text.ts';
 import { formatDuration } from '../util/duration.ts';
+import { loadingText } from './loading.ts';
 import { completionScreen, endScreen, logLine, mainNumbers, startScreen } from './screens.ts';
 import { createStopwatch, type Stopwatch } from './stopwatch.ts';
 import { cutText, formatNumber } from './text.ts';
@@ -31,6 +32,7 @@ export function consoleReport(out: Terminal, options: ConsoleOptions): Listener 
   const live = out.isTTY === true && !isSet(options.env.CI) && options.env.TERM !== 'dumb';
   const colour = live && (options.env.NO_COLOR ?? '') === '';
   const stopwatch = options.stopwatch ?? createStopwatch();
+  const loading = loadingText(live);
   let bar = '';
   let latest: Metrics = {};
 
@@ -49,6 +51,12 @@ export function consoleReport(out: Terminal, options: ConsoleOptions): Listener 
     onEvent(event: TrainEvent) {
       stopwatch.onEvent(event);
       switch (event.type) {
+        case 'loading': {
+          const text = loading(event);
+          if (bar !== '' || text.bar !== null) draw(cutText(text.bar ?? '', Math.max(1, (out.columns ?? 80) - 1)));
+          if (text.line !== null) print([text.line]);
+          break;
+        }
         case 'start':
           print([bold(options.title), ...startScreen(event), '']);
           if (live) draw(progressBar(event.step, event.maxSteps, latest, stopwatch, out.columns ?? 80));

@@ -9,7 +9,10 @@ import { type ContentPart, type Message, splitImageTags } from '../data/messages
 import { SightlineError } from '../errors.ts';
 import { createGenerator } from '../models/qwen2_5_vl/generation.ts';
 import { createRandom } from '../util/random.ts';
-import { openPolicy, policyOptions } from './policy.ts';
+import { loaderOf } from './before_weights.ts';
+import type { RunContext } from './events.ts';
+import { type PreparedPolicy, policyOptions, preparePolicy } from './policy.ts';
+import { checkInferMemory } from './run_memory.ts';
 import { checkCompletionLength, stopsAndBans } from './sampling.ts';
 
 export interface Chat {
@@ -24,10 +27,20 @@ export interface Chat {
   close(): Promise<void>;
 }
 
-export async function openChat(args: InferArguments, { signal }: { readonly signal: AbortSignal }): Promise<Chat> {
-  const policy = await openPolicy(policyOptions(args, false));
+/** Errors: those of the checkpoint; and, before its weights are read, what is wrong with the first question's images. */
+export async function openChat(args: InferArguments, context: Pick<RunContext, 'signal' | 'emit'>): Promise<Chat> {
+  const { signal } = context;
+  const prepared = await preparePolicy(policyOptions(args, false));
+  const policy = await tryQuestion(args, prepared)
+    .then(async (promptTokens) => {
+      await checkInferMemory(args, { policy: prepared, promptTokens }, context);
+      return await loaderOf(context)(prepared, 'model');
+    })
+    .catch(async (error: unknown) => {
+      await prepared.close();
+      throw error;
+    });
   const { template, model } = policy;
-  checkCompletionLength('max_new_tokens', args.maxNewTokens, policy);
   const generator = createGenerator(model);
   const random = createRandom(args.seed);
   let messages: readonly Message[] = [];
@@ -36,7 +49,7 @@ export async function openChat(args: InferArguments, { signal }: { readonly sign
 
   return {
     async ask(question, paths, onText) {
-      const added = paths.map((path): ImageSource => ({ kind: 'path', path: resolve(path), where: '--image, /image' }));
+      const added = paths.map(sourceOf);
       const asked: Message[] = [...messages, { role: 'user', content: contentOf(question, paths.length) }];
       const shown = [...images, ...added];
       const prompt = await template.encode(asked, shown, { where: 'the conversation' }).catch(withOwnHint);
@@ -75,6 +88,18 @@ export async function openChat(args: InferArguments, { signal }: { readonly sign
 }
 
 // --- internal ---
+
+const sourceOf = (path: string): ImageSource => ({ kind: 'path', path: resolve(path), where: '--image, /image' });
+
+/** Encodes the first question, as far as it is known. Returns its tokens. Errors: those of `ask`. */
+async function tryQuestion(args: InferArguments, policy: PreparedPolicy): Promise<number> {
+  checkCompletionLength('max_new_tokens', args.maxNewTokens, policy);
+  if (args.prompt === null && args.image.length === 0) return 0;
+  const asked: Message = { role: 'user', content: contentOf(args.prompt ?? '', args.image.length) };
+  const where = 'the conversation';
+  const { ids } = await policy.template.encode([asked], args.image.map(sourceOf), { where }).catch(withOwnHint);
+  return ids.length;
+}
 
 /** The paths of a conversation start elsewhere than those of a dataset. */
 function withOwnHint(error: unknown): never {

@@ -13,10 +13,12 @@ import type { Qwen2_5_VLConfig } from '../models/qwen2_5_vl/config.ts';
 import type { Group, ScoredCompletion } from '../models/qwen2_5_vl/groups.ts';
 import type { Qwen2_5_VLModel } from '../models/qwen2_5_vl/model.ts';
 import type { Template } from '../template/template.ts';
+import { loaderOf } from './before_weights.ts';
 import { openTrainingData, type RowFault } from './data.ts';
 import type { Json, RunContext } from './events.ts';
 import { writeOutputFile } from './output_file.ts';
-import { openPolicy, policyOptions } from './policy.ts';
+import { type Policy, policyOptions, preparePolicy } from './policy.ts';
+import { checkScoreMemory } from './run_memory.ts';
 
 /**
  * Writes one line per row of the dataset: `index`, `prompt_ids`, `completion_ids`, `logps`, `entropies`, `tdr`, `rho_vis`,
@@ -27,16 +29,22 @@ import { openPolicy, policyOptions } from './policy.ts';
  */
 export async function runScore(args: ScoreArguments, context: Pick<RunContext, 'signal' | 'emit'>): Promise<void> {
   const only = { dataset: args.dataset, valDataset: [], splitDatasetRatio: 0, dataSeed: 0, strict: true };
-  const data = await openTrainingData(only, lacksCompletion);
+  const prepared = await preparePolicy(policyOptions(args, false));
+  let opened: Pick<Policy, 'close'> = prepared;
   try {
-    const policy = await openPolicy(policyOptions(args, false));
+    const data = await openTrainingData(only, (row) => faultOf(row, prepared.config));
     try {
       const { length } = data.train;
-      const start = { command: 'score', model: policy.summary, data: data.summary, outputDir: args.output };
-      await context.emit({ type: 'start', ...start, changed: {}, step: 0, maxSteps: length });
-      const scorer = createScorer(policy.model, args.attnProbe, args.temperature);
+      const first = await sampleOf(data.train.row(0), prepared.template, prepared.config);
+      const tokens = args.perDeviceEvalBatchSize * (first.group.promptIds.length + first.completion.length);
+      await checkScoreMemory(args, { policy: prepared, tokens }, context);
       const output = { flag: '--output', signal: context.signal };
       await writeOutputFile(args.output, output, async (write) => {
+        const policy = await loaderOf(context)(prepared, 'model');
+        opened = policy;
+        const start = { command: 'score', model: policy.summary, data: data.summary, outputDir: args.output };
+        await context.emit({ type: 'start', ...start, changed: {}, step: 0, maxSteps: length });
+        const scorer = createScorer(policy.model, args.attnProbe, args.temperature);
         for (let from = 0; from < length; from += args.perDeviceEvalBatchSize) {
           context.signal.throwIfAborted();
           const count = Math.min(args.perDeviceEvalBatchSize, length - from);
@@ -50,10 +58,10 @@ export async function runScore(args: ScoreArguments, context: Pick<RunContext, '
       });
       await context.emit({ type: 'notice', level: 'info', text: `wrote ${length} rows to ${args.output}` });
     } finally {
-      await policy.close();
+      data.close();
     }
   } finally {
-    data.close();
+    await opened.close();
   }
 }
 
@@ -153,8 +161,16 @@ function verdictOf(mode: 'fused' | 'eager', difference: number): Verdict {
 }
 
 /** A row's completion is its `completion_ids`, else its last assistant message. */
-function lacksCompletion({ messages, columns, where }: Row): RowFault | null {
-  if (columns.completion_ids !== undefined && columns.completion_ids !== null) return null;
+function faultOf({ messages, columns, where }: Row, config: Qwen2_5_VLConfig): RowFault | null {
+  if (columns.completion_ids !== undefined && columns.completion_ids !== null) {
+    try {
+      completionIds(columns.completion_ids, where, config);
+      return null;
+    } catch (error) {
+      if (error instanceof SightlineError) return { reason: 'wrong completion_ids', error };
+      throw error;
+    }
+  }
   if (splitResponse(messages).response !== null) return null;
   const error = new SightlineError('E_ROW_NO_COMPLETION', 'the row has no completion to score', {
     where,

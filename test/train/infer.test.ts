@@ -21,7 +21,7 @@ afterEach(async () => {
 
 async function open(words: readonly string[] = [], signal = new AbortController().signal): Promise<Chat> {
   const { args } = readInferArguments(['--model', project.model, '--max_new_tokens', '8', ...words], {});
-  const chat = await openChat(args, { signal });
+  const chat = await openChat(args, { signal, emit: () => undefined });
   chats.push(chat);
   return chat;
 }
