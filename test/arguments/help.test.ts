@@ -54,6 +54,9 @@ test('score --help', () => {
                                       the checkpoint's limit; environment: MIN_PIXELS)
       --max_pixels N                  Larger images are reduced to this. (pixels per image; default: the
                                       checkpoint's limit; environment: MAX_PIXELS)
+      --check_memory [true|false]     Refuse, before weights are read, what needs more memory than there
+                                      is by the least estimate; false tries it all the same. (default:
+                                      true)
 
     Data:
       --dataset FILE...               JSONL files; each row ends with an assistant message or has a
