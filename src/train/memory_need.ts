@@ -31,7 +31,7 @@ export interface RolloutSizes {
 
 /** Node.js, ONNX Runtime, and their objects. */
 export function programMemory(): MemoryPart {
-  return { what: 'the program', least: 64 * MIB, likely: 250 * MIB };
+  return { what: 'the program', least: 64 * MIB, likely: 200 * MIB };
 }
 
 export function weightsMemory(what: string, { tensors, streams }: MeasuredPolicy): MemoryPart {
