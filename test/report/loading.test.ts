@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { consoleReport } from '../../src/report/console.ts';
 import { loadingText } from '../../src/report/loading.ts';
 import type { LoadingEvent } from '../../src/train/events.ts';
 
@@ -67,4 +68,15 @@ test('nothing is said of what is read at once, and a slow disk is told after a s
       [2, at(3e7, small)],
     ])[1]!.line,
   ).toBe('reading weights of big: 0.03 of 0.09 GB, 4.0s left');
+});
+
+test('a terminal shows it on one line, cut to its width, which goes away when all is read', () => {
+  const out: string[] = [];
+  const terminal = { isTTY: true, columns: 30, write: (text: string) => out.push(text) };
+  const { onEvent } = consoleReport(terminal, { title: '', completionsToPrint: 0, eventFiles: false, env: {} });
+  onEvent(at(0));
+  onEvent(at(total));
+  expect(out[0]).toBe('\r\u001b[2Kreading weights of big: 0.00…');
+  expect(out[1]).toBe('\r\u001b[2K');
+  expect(out.slice(2).join('')).toMatch(/^read weights of big: 7\.50 GB in [\d.]+s\n$/);
 });
