@@ -4,8 +4,9 @@
  */
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { findModel } from '../checkpoint/model_folder.ts';
-import { messageOf } from '../errors.ts';
+import { messageOf, SightlineError } from '../errors.ts';
 import { MAX_BATCH } from '../grpo/batching.ts';
+import { createSchedule } from '../optim/schedule.ts';
 import type { Faults } from './faults.ts';
 import type { Values } from './flag.ts';
 import type { inferFlags } from './infer.ts';
@@ -139,13 +140,15 @@ export function resolveScore(values: Values<typeof scoreFlags>, faults: Faults, 
 
 // --- internal ---
 
+const DEFAULT_RATE = 1e-5;
+
 type TrainingValues = Values<typeof rlhfFlags> | Values<typeof sftFlags>;
 
 function resolveTraining(values: TrainingValues, faults: Faults, env: Environment) {
   const evaluates = values.valDataset.length > 0 || values.splitDatasetRatio > 0;
   return {
     ...resolveModel(values, faults, env),
-    learningRate: values.learningRate ?? 1e-5,
+    learningRate: values.learningRate ?? DEFAULT_RATE,
     system: resolveSystem(values.system, faults),
     perDeviceEvalBatchSize: values.perDeviceEvalBatchSize ?? values.perDeviceTrainBatchSize,
     evalStrategy: evaluates ? (values.evalStrategy ?? values.saveStrategy) : ('no' as const),
@@ -172,6 +175,7 @@ function checkTraining(values: TrainingValues, faults: Faults): void {
     `given together with --warmup_ratio ${values.warmupRatio}`,
     'keep one of the two',
   );
+  checkSchedule(values, faults);
   faults.check(
     ['max_steps'],
     values.maxSteps !== 0,
@@ -204,6 +208,18 @@ function resolveModel(
   const found = findModel(values.model, values.modelRevision, env);
   if ('fault' in found) faults.check(['model', 'model_revision'], false, found.fault, found.fix);
   return { modelDir: 'dir' in found ? found.dir : values.model, attnImpl: values.attnImpl ?? 'sdpa' };
+}
+
+/** A schedule's settings are judged without the steps of the run, which nobody knows yet. */
+function checkSchedule(values: TrainingValues, faults: Faults): void {
+  const { lrSchedulerType: type, lrSchedulerKwargs, learningRate } = values;
+  try {
+    const options = { type, learningRate: learningRate ?? DEFAULT_RATE, kwargs: lrSchedulerKwargs ?? {} };
+    createSchedule({ ...options, totalSteps: 1, warmupSteps: 0 });
+  } catch (error) {
+    if (!(error instanceof SightlineError)) throw error;
+    faults.check(['lr_scheduler_kwargs', 'lr_scheduler_type', 'learning_rate'], false, error.message, error.hint);
+  }
 }
 
 /** As TRL's GRPOConfig: either size gives the other, and the batch must hold whole groups. */

@@ -127,6 +127,7 @@ export const rlhfFlags = {
     default: 512,
     min: 1,
     unit: 'tokens',
+    aliases: ['max_new_tokens', 'response_length'],
     help: 'Longest completion.',
   }),
   temperature: number({ group: 'Sampling', default: 0.9, above: 0, help: 'Sampling temperature.' }),

@@ -51,6 +51,11 @@ export const modelFlags = {
     default: 'white',
     help: 'Transparent parts of images: white lays them on white, as transformers does; drop shows the colours that the file has under them, as ms-swift does with --max_pixels.',
   }),
+  check_memory: boolean({
+    group: 'Model',
+    default: true,
+    help: 'Refuse, before weights are read, what needs more memory than there is by the least estimate; false tries it all the same.',
+  }),
 } as const;
 
 export const systemFlags = {
@@ -138,6 +143,7 @@ export const trainDataFlags = {
       right: 'cutting a prompt can cut an image in two; delete leaves such rows out',
       split: 'rows are not split here; delete leaves long rows out',
     },
+    ignorable: ['left', 'right', 'split'],
     help: 'What to do with a row longer than --max_length: end the run and name its line, or leave it out and count it. ms-swift truncates on the left.',
   }),
   strict: boolean({
@@ -296,6 +302,7 @@ export const outputFlags = {
       swanlab: 'nothing is sent over the network; tensorboard writes event files into runs/',
       all: 'name tensorboard',
     },
+    ignorable: ['wandb', 'swanlab', 'all'],
     help: 'TensorBoard event files in runs/, or none. logging.jsonl is always written.',
   }),
   save_strategy: choice(['no', 'steps', 'epoch'], {
@@ -337,7 +344,12 @@ export const commonFlags = {
   ignore_unsupported: boolean({
     group: 'Other',
     default: false,
-    help: 'Print a note instead of stopping at flags of ms-swift that have no counterpart here.',
+    help: 'Print a note instead of stopping at flags of ms-swift and transformers that have no counterpart here.',
   }),
-  debug: boolean({ group: 'Other', default: false, help: 'Show the stack of an error.' }),
+  debug: boolean({
+    group: 'Other',
+    default: false,
+    spellings: { '': false }, // the Trainer's flag of this name is a list of what to debug, empty by default
+    help: 'Show the stack of an error.',
+  }),
 } as const;

@@ -4,6 +4,7 @@
 import type { Listener, Metrics, StartEvent, TrainEvent } from '../train/events.ts';
 import { cleanText } from '../util/clean_text.ts';
 import { formatDuration } from '../util/duration.ts';
+import { loadingText } from './loading.ts';
 import { createPhaseClock, type PhaseClock } from './phase.ts';
 import { completionScreen, endScreen, logLine, mainNumbers, quietLine, startScreen } from './screens.ts';
 import { createStopwatch, type Stopwatch } from './stopwatch.ts';
@@ -33,6 +34,7 @@ export function consoleReport(out: Terminal, options: ConsoleOptions): Listener 
   const colour = live && (options.env.NO_COLOR ?? '') === '';
   const stopwatch = options.stopwatch ?? createStopwatch();
   const phase = createPhaseClock();
+  const loading = loadingText(live);
   let bar = '';
   let latest: Metrics = {};
   let changed: StartEvent['changed'] = {};
@@ -82,6 +84,12 @@ export function consoleReport(out: Terminal, options: ConsoleOptions): Listener 
       stopwatch.onEvent(event);
       phase.onEvent(event);
       switch (event.type) {
+        case 'loading': {
+          const text = loading(event);
+          if (bar !== '' || text.bar !== null) draw(cutText(text.bar ?? '', Math.max(1, (out.columns ?? 80) - 1)));
+          if (text.line !== null) print([text.line]);
+          break;
+        }
         case 'start': {
           const { command, step, maxSteps } = event;
           changed = event.changed;

@@ -68,6 +68,17 @@ export interface PhaseEvent extends PhaseProgress {
   readonly begins: boolean;
 }
 
+/** Weights are being read, before `start`: comes first with nothing done, a few times a second, and when all is done. */
+export interface LoadingEvent {
+  readonly type: 'loading';
+  /** Whose weights: `model`, or `reference` for a copy that is not trained. */
+  readonly part: 'model' | 'reference';
+  readonly dir: string;
+  /** Bytes, as they are stored. */
+  readonly done: number;
+  readonly total: number;
+}
+
 /** Model and data are loaded; the first step comes next. */
 export interface StartEvent {
   readonly type: 'start';
@@ -179,6 +190,7 @@ export interface EndEvent {
 }
 
 export type TrainEvent =
+  | LoadingEvent
   | StartEvent
   | PhaseEvent
   | ProgressEvent

@@ -11,7 +11,10 @@ import { type ContentPart, type Message, splitImageTags } from '../data/messages
 import { SightlineError } from '../errors.ts';
 import { createGenerator } from '../models/qwen2_5_vl/generation.ts';
 import { createRandom } from '../util/random.ts';
-import { openPolicy, policyOptions } from './policy.ts';
+import { loaderOf } from './before_weights.ts';
+import type { RunContext } from './events.ts';
+import { type PreparedPolicy, policyOptions, preparePolicy } from './policy.ts';
+import { checkInferMemory } from './run_memory.ts';
 import { checkCompletionLength, stopsAndBans } from './sampling.ts';
 
 export interface Chat {
@@ -33,16 +36,25 @@ export interface Chat {
   close(): Promise<void>;
 }
 
-export interface ChatContext {
-  readonly signal: AbortSignal;
+export interface ChatContext extends Pick<RunContext, 'signal' | 'emit'> {
   /** Told once of what was done to images that nobody asked for. */
   readonly tell?: (text: string) => void;
 }
 
-export async function openChat(args: InferArguments, { signal, tell }: ChatContext): Promise<Chat> {
-  const policy = await openPolicy(policyOptions(args, false, tell));
+/** Errors: those of the checkpoint; and, before its weights are read, what is wrong with the first question's images. */
+export async function openChat(args: InferArguments, context: ChatContext): Promise<Chat> {
+  const { signal } = context;
+  const prepared = await preparePolicy(policyOptions(args, false, context.tell));
+  const policy = await tryQuestion(args, prepared)
+    .then(async (promptTokens) => {
+      await checkInferMemory(args, { policy: prepared, promptTokens }, context);
+      return await loaderOf(context)(prepared, 'model');
+    })
+    .catch(async (error: unknown) => {
+      await prepared.close();
+      throw error;
+    });
   const { template, model } = policy;
-  checkCompletionLength('max_new_tokens', args.maxNewTokens, policy);
   const generator = createGenerator(model);
   const random = createRandom(args.seed);
   let messages: readonly Message[] = [];
@@ -107,6 +119,16 @@ function unlike(trainedOn: TrainedOn, image: { path: string; width: number; heig
   const { width, height, subject } = trainedOn;
   if (image.width === width && image.height === height) return null;
   return `${image.path} is read as ${image.width} x ${image.height} pixels, but this checkpoint was trained only on pictures of ${width} x ${height} pixels (${subject}): its answer will mean little`;
+}
+
+/** Encodes the first question, as far as it is known. Returns its tokens. Errors: those of `ask`. */
+async function tryQuestion(args: InferArguments, policy: PreparedPolicy): Promise<number> {
+  checkCompletionLength('max_new_tokens', args.maxNewTokens, policy);
+  if (args.prompt === null && args.image.length === 0) return 0;
+  const asked: Message = { role: 'user', content: contentOf(args.prompt ?? '', args.image.length) };
+  const where = 'the conversation';
+  const { ids } = await policy.template.encode([asked], args.image.map(sourceOf), { where }).catch(withOwnHint);
+  return ids.length;
 }
 
 /** The paths of a conversation start elsewhere than those of a dataset. */

@@ -57,12 +57,44 @@ export interface Policy {
   close(): Promise<void>;
 }
 
+/** A policy of which everything is known but its weights. */
+export interface PreparedPolicy extends Pick<Policy, 'config' | 'template' | 'source'> {
+  readonly options: PolicyOptions;
+  /** Tensors that the model has a use for, by name. */
+  readonly tensors: Checkpoint['tensors'];
+  /** Whether weights stay on disk and are read when they are used. */
+  readonly streams: boolean;
+  isTrained(name: string): boolean;
+  /** Reads the weights; `onRead` gets how far that is, at most a few times a second. Error: E_WEIGHT_NOT_FINITE. */
+  load(onRead?: (read: WeightsRead) => void | Promise<void>): Promise<Policy>;
+  /** Once it is loaded, its policy's own. */
+  close(): Promise<void>;
+}
+
+/** Bytes of weights, as they are stored. */
+export interface WeightsRead {
+  readonly done: number;
+  readonly total: number;
+}
+
+/** Prepares and loads a policy. Errors: those of `preparePolicy` and of `load`. */
+export async function openPolicy(options: PolicyOptions): Promise<Policy> {
+  const prepared = await preparePolicy(options);
+  try {
+    return await prepared.load();
+  } catch (error) {
+    await prepared.close();
+    throw error;
+  }
+}
+
 /**
- * Opens, checks, loads. Whatever is wrong with config, tensors, tokenizer or processor is told before weights are read.
+ * Opens and checks a checkpoint folder. Whatever is wrong with config, tensors, tokenizer or processor is told here, before
+ * weights are read.
  *
  * Errors: those of openCheckpoint, readConfig, validateShapes and openTemplate.
  */
-export async function openPolicy(options: PolicyOptions): Promise<Policy> {
+export async function preparePolicy(options: PolicyOptions): Promise<PreparedPolicy> {
   const {
     model: dir,
     attnImpl,
@@ -83,21 +115,36 @@ export async function openPolicy(options: PolicyOptions): Promise<Policy> {
     });
     const used = { ...source, tensors: without(source.tensors, extra) };
     const widened = [...used.tensors.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
-    const parameters =
-      !trainable && widened >= STREAM_BYTES
-        ? await streamParameters(used)
-        : await loadParameters(used, (name) => trainable && !freeze[partOf(name)]);
-    const model = createModel(config, parameters, { attnImpl, gradientCheckpointing, runtime });
+    const streams = !trainable && widened >= STREAM_BYTES;
+    const isTrained = (name: string): boolean => trainable && !freeze[partOf(name)];
     return {
+      options,
       config,
-      model,
-      parameters,
       template,
       source,
-      summary: { ...summaryOf(dir, parameters), notes: notesOn(source, { stated, config, extra }) },
+      tensors: used.tensors,
+      streams,
+      isTrained,
+      async load(onRead) {
+        const tell = onRead === undefined ? undefined : seldom(onRead);
+        const parameters = streams ? await streamParameters(used, tell) : await loadParameters(used, isTrained, tell);
+        const model = createModel(config, parameters, { attnImpl, gradientCheckpointing, runtime });
+        return {
+          config,
+          model,
+          parameters,
+          template,
+          source,
+          summary: { ...summaryOf(dir, parameters), notes: notesOn(source, { stated, config, extra }) },
+          async close() {
+            source.close();
+            await Promise.all([template.close(), model.release()]);
+          },
+        };
+      },
       async close() {
         source.close();
-        await Promise.all([template.close(), model.release()]);
+        await template.close();
       },
     };
   } catch (error) {
@@ -153,6 +200,20 @@ export function policyOptions(
 }
 
 // --- internal ---
+
+/** Milliseconds between two words of how far reading is. */
+const TELL_MS = 200;
+
+/** Passes on the first word, the last one, and some between. */
+function seldom(onRead: (read: WeightsRead) => void | Promise<void>): (read: WeightsRead) => Promise<void> {
+  let last = Number.NEGATIVE_INFINITY;
+  return async (read) => {
+    const now = performance.now();
+    if (read.done < read.total && now - last < TELL_MS) return;
+    last = now;
+    await onRead(read);
+  };
+}
 
 /** Tensors the model has no use for, such as the stored copy of a tied head, are neither loaded nor trained. */
 function without<T>(tensors: ReadonlyMap<string, T>, names: readonly string[]): Map<string, T> {

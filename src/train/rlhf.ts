@@ -14,11 +14,13 @@ import { rlhfCommand } from '../arguments/rlhf.ts';
 import { createSampler } from '../data/sampler.ts';
 import { type BatchPlan, optimizerStepAt, planBatches } from '../grpo/batching.ts';
 import { lossMetrics } from '../grpo/metrics.ts';
+import type { Sampling } from '../grpo/rollout.ts';
 import { promptsOfRun, runLength } from '../grpo/run_length.ts';
 import { createGenerator, type Generator } from '../models/qwen2_5_vl/generation.ts';
 import { loadPlugins } from '../rewards/plugin.ts';
 import { createRewards, type Reward } from '../rewards/registry.ts';
 import { createRandom } from '../util/random.ts';
+import { firstRow, loaderOf, tryFirst } from './before_weights.ts';
 import { createCheckpoints } from './checkpoints.ts';
 import { completionRows } from './completions.ts';
 import { openTrainingData, type TrainingData } from './data.ts';
@@ -31,11 +33,12 @@ import type { JudgeOptions } from './judge.ts';
 import { saveUnfinished } from './last_save.ts';
 import { learn } from './learn.ts';
 import { isDue, isLogDue, plannedOf } from './length.ts';
-import { openPolicy, type Policy, policyOptions } from './policy.ts';
+import { type Policy, policyOptions, preparePolicy } from './policy.ts';
 import { encodePrompt } from './prompts.ts';
 import { createReader } from './reader.ts';
 import { rehearse } from './rehearsal.ts';
 import { checkRewardColumns } from './reward_columns.ts';
+import { checkRlhfMemory } from './run_memory.ts';
 import { samplingOf } from './sampling.ts';
 import { saveAmid } from './save_amid.ts';
 import { createStandstillWatch } from './standstill.ts';
@@ -65,20 +68,44 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     // Pixels are worth keeping for rows that come again: of evaluations, and after an epoch.
     const keepsPixels = data.evaluation !== null || promptsOfRun(plan, totalSteps) > data.train.length;
     await context.emit({ type: 'phase', phase: 'open model', begins: true });
-    const policy = await openPolicy({
+    // What arguments, files' headers and the first rows can tell is told here, before a weight is read.
+    const prepared = await preparePolicy({
       ...policyOptions(args, true, noteTo(context)),
       keepImages: keepsPixels && !args.dryRun,
     });
-    opened.push(policy);
+    opened.push(prepared);
     // The reference: the weights training starts from, never updated.
-    const reference = args.beta === 0 ? null : await openPolicy(policyOptions(args, false));
-    if (reference !== null) opened.push(reference);
-    const updater = await createUpdater(policy.parameters, updateOptions(args, totalSteps));
+    const preparedReference = args.beta === 0 ? null : await preparePolicy(policyOptions(args, false));
+    if (preparedReference !== null) opened.push(preparedReference);
+    const sampling = samplingOf(args, prepared);
+    const updating = updateOptions(args, totalSteps);
+    const encode = encodePrompt(prepared.template);
+    const first = await tryFirst(data.train, firstRow(data.train.length, args), args.truncationStrategy, encode);
+    if (data.evaluation !== null) await tryFirst(data.evaluation, 0, args.truncationStrategy, encode);
+    await checkRlhfMemory(args, plan, { policy: prepared, reference: preparedReference, first }, context);
+    const loader = loaderOf(context);
+    const policy = await loader(prepared, 'model');
+    opened[0] = policy;
+    const reference = preparedReference && (await loader(preparedReference, 'reference'));
+    if (reference !== null) opened[1] = reference;
+    const updater = await createUpdater(policy.parameters, updating);
     opened.push({ close: () => updater.release() });
     const generator = createGenerator(policy.model);
     opened.push({ close: () => generator.release() });
     context.signal.throwIfAborted();
-    const run = { plan, rewards, data, lacking, policy, reference, updater, generator, totalSteps, keepsPixels };
+    const run = {
+      plan,
+      rewards,
+      data,
+      lacking,
+      policy,
+      reference,
+      updater,
+      generator,
+      sampling,
+      totalSteps,
+      keepsPixels,
+    };
     const collector = collectorOf(args, context, run);
     if (args.dryRun) {
       await tellStart(args, context, run, collector.journal);
@@ -102,6 +129,7 @@ interface Parts {
   readonly reference: Policy | null;
   readonly updater: Updater;
   readonly generator: Generator;
+  readonly sampling: Sampling;
   readonly totalSteps: number;
   readonly keepsPixels: boolean;
 }
@@ -264,7 +292,7 @@ async function tellStart(args: RlhfArguments, context: RunContext, parts: Parts,
 
 /** What collecting experience takes, from the parts of the run. */
 function collectorOf(args: RlhfArguments, context: RunContext, parts: Parts): Collector {
-  const { plan, rewards, policy, reference, generator, totalSteps } = parts;
+  const { plan, rewards, policy, reference, generator, sampling, totalSteps } = parts;
   const journal = createJournal(context);
   const judging = (step: number): JudgeOptions => ({
     rewards,
@@ -285,7 +313,7 @@ function collectorOf(args: RlhfArguments, context: RunContext, parts: Parts): Co
     policy,
     reference,
     generator,
-    sampling: samplingOf(args, policy),
+    sampling,
     random: createRandom(args.seed),
     journal,
     judging,

@@ -9,6 +9,7 @@ import type { SftArguments } from '../arguments/resolve.ts';
 import type { Row } from '../data/row.ts';
 import { createSampler } from '../data/sampler.ts';
 import type { Qwen2_5_VLModel } from '../models/qwen2_5_vl/model.ts';
+import { firstRow, loaderOf, tryFirst } from './before_weights.ts';
 import { createCheckpoints } from './checkpoints.ts';
 import { openTrainingData, type RowSource, type TrainingData } from './data.ts';
 import { type Metrics, noteTo, type RunContext } from './events.ts';
@@ -16,8 +17,9 @@ import { type Example, encodeExample, lacksAnswer } from './examples.ts';
 import { createAverages, createJournal, type Journal } from './journal.ts';
 import { saveUnfinished } from './last_save.ts';
 import { isDue, isLogDue, plannedOf, stepsOfRun } from './length.ts';
-import { openPolicy, type Policy, policyOptions } from './policy.ts';
+import { type Policy, policyOptions, preparePolicy } from './policy.ts';
 import { createReader, encodeOrPass } from './reader.ts';
+import { checkSftMemory } from './run_memory.ts';
 import { saveAmid } from './save_amid.ts';
 import { createToolsCheck } from './tools_check.ts';
 import { createUpdater, type Updater } from './update.ts';
@@ -34,13 +36,21 @@ export async function runSft(args: SftArguments, context: RunContext): Promise<v
   const data = await openTrainingData(args, (row) => lacksAnswer(row) ?? lacksTemplate(row));
   try {
     await context.emit({ type: 'phase', phase: 'open model', begins: true });
-    const policy = await openPolicy(policyOptions(args, true, noteTo(context)));
+    const prepared = await preparePolicy(policyOptions(args, true, noteTo(context)));
+    let opened: Pick<Policy, 'close'> = prepared;
     try {
       const maxSteps = stepsOfRun(data.train.length, rowsPerStep(args), args);
-      const updater = await createUpdater(policy.parameters, updateOptions(args, maxSteps));
+      const updating = updateOptions(args, maxSteps);
+      const encode = encodeRow(args, prepared);
+      const first = await tryFirst(data.train, firstRow(data.train.length, args), args.truncationStrategy, encode);
+      if (data.evaluation !== null) await tryFirst(data.evaluation, 0, args.truncationStrategy, encode);
+      await checkSftMemory(args, { policy: prepared, first }, context);
+      const policy = await loaderOf(context)(prepared, 'model');
+      opened = policy;
+      const updater = await createUpdater(policy.parameters, updating);
       await train(args, context, { data, policy, updater, maxSteps }).finally(() => updater.release());
     } finally {
-      await policy.close();
+      await opened.close();
     }
   } finally {
     data.close();
@@ -84,7 +94,7 @@ async function train(
   context: RunContext,
   { data, policy, updater, maxSteps }: Parts,
 ): Promise<void> {
-  const { model, template, parameters, source } = policy;
+  const { model, parameters, source } = policy;
   const journal = createJournal(context);
   const averages = createAverages();
   const checkpoints = createCheckpoints({
@@ -98,8 +108,8 @@ async function train(
     greaterIsBetter: false,
     emit: journal.emit,
   });
-  const maxLength = args.maxLength ?? policy.config.text.maxPositionEmbeddings;
-  const encode = (row: Row): Promise<Example> => encodeExample(template, row, maxLength);
+  const maxLength = maxLengthOf(args, policy);
+  const encode = encodeRow(args, policy);
   const sampler = createSampler({ length: data.train.length, seed: args.dataSeed, shuffle: args.datasetShuffle });
   const reader = createReader(data.train, sampler, args.truncationStrategy, encode);
 
@@ -186,6 +196,14 @@ async function train(
     ...checkpoints.summary(),
   });
 }
+
+const maxLengthOf = (args: SftArguments, { config }: Pick<Policy, 'config'>): number =>
+  args.maxLength ?? config.text.maxPositionEmbeddings;
+
+const encodeRow =
+  (args: SftArguments, policy: Pick<Policy, 'config' | 'template'>) =>
+  (row: Row): Promise<Example> =>
+    encodeExample(policy.template, row, maxLengthOf(args, policy));
 
 const rowsPerStep = (args: SftArguments): number => args.perDeviceTrainBatchSize * args.gradientAccumulationSteps;
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { helpText } from '../../src/arguments/help.ts';
 import { inferCommand } from '../../src/arguments/infer.ts';
-import { peerFlag, peerFlagNames } from '../../src/arguments/peers.ts';
+import { peerFlagNames } from '../../src/arguments/peers/index.ts';
 import { rlhfCommand } from '../../src/arguments/rlhf.ts';
 import { scoreCommand } from '../../src/arguments/score.ts';
 import { sftCommand } from '../../src/arguments/sft.ts';
@@ -37,12 +37,6 @@ describe.each(commands.map((spec) => [spec.name, spec] as const))('%s', (_, spec
   });
 });
 
-test('peer flags say something a reader can use', () => {
-  for (const name of peerFlagNames()) expect(peerFlag(name)?.text.length).toBeGreaterThan(10);
-  expect(peerFlag('vllm_anything')?.verdict).toBe('refused');
-  expect(peerFlag('num_generations')).toBeNull();
-});
-
 test('score --help', () => {
   expect(helpText(scoreCommand, 100)).toMatchInlineSnapshot(`
     "score: log-probabilities, entropies and attention ratios of given completions
@@ -67,6 +61,9 @@ test('score --help', () => {
       --image_alpha white|drop        Transparent parts of images: white lays them on white, as
                                       transformers does; drop shows the colours that the file has under
                                       them, as ms-swift does with --max_pixels. (default: white)
+      --check_memory [true|false]     Refuse, before weights are read, what needs more memory than there
+                                      is by the least estimate; false tries it all the same. (default:
+                                      true)
 
     Data:
       --dataset FILE...               JSONL files; each row ends with an assistant message or has a
@@ -99,8 +96,8 @@ test('score --help', () => {
                                       the command line come first. May stand without --config as the
                                       first word. (default: none)
       --ignore_unsupported [true|false]
-                                      Print a note instead of stopping at flags of ms-swift that have no
-                                      counterpart here. (default: false)
+                                      Print a note instead of stopping at flags of ms-swift and
+                                      transformers that have no counterpart here. (default: false)
       --debug [true|false]            Show the stack of an error. (default: false)
 
     Examples:

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openCheckpoint } from '../../src/checkpoint/open.ts';
-import { loadParameters, streamParameters } from '../../src/models/qwen2_5_vl/parameters.ts';
+import { bytesHeld, loadParameters, streamParameters } from '../../src/models/qwen2_5_vl/parameters.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
 import { floatsFile, folderOf, refusal, safetensorsBytes, scratch, shown } from './scratch.ts';
 
@@ -99,6 +99,39 @@ describe('weights that are no numbers are refused where they are read', () => {
     expect(await refusal(() => streamed.value(name))).toMatchObject({ code: 'E_WEIGHT_NOT_FINITE' });
     checkpoint.close();
   });
+});
+
+test('reading tells how far it is, in bytes as stored, from 0 to all', async () => {
+  const header = JSON.stringify({
+    'model.norm.weight': { dtype: 'F32', shape: [2], data_offsets: [0, 8] },
+    'model.layers.1.mlp.up_proj.weight': { dtype: 'BF16', shape: [2], data_offsets: [8, 12] },
+  });
+  const checkpoint = openCheckpoint(folderOf({ 'model.safetensors': safetensorsBytes(header, new Uint8Array(12)) }));
+  const all: number[][] = [];
+  await loadParameters(
+    checkpoint,
+    () => false,
+    ({ done, total }) => void all.push([done, total]),
+  );
+  expect(all).toEqual([
+    [0, 12],
+    [8, 12],
+    [12, 12],
+  ]);
+  const kept: number[][] = [];
+  await streamParameters(checkpoint, ({ done, total }) => void kept.push([done, total]));
+  expect(kept).toEqual([
+    [0, 8],
+    [8, 8],
+  ]);
+  checkpoint.close();
+});
+
+test('streamed weights take the memory of one layer and of what belongs to none', () => {
+  const tensors = new Map<string, { shape: number[] }>([['model.norm.weight', { shape: [2] }]]);
+  for (const layer of [0, 1, 2]) tensors.set(`model.layers.${layer}.mlp.up_proj.weight`, { shape: [2, 3] });
+  expect(bytesHeld(tensors, false)).toBe(4 * (2 + 3 * 6));
+  expect(bytesHeld(tensors, true)).toBe(4 * (2 + 6));
 });
 
 describe('names', () => {

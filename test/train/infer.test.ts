@@ -25,7 +25,7 @@ afterEach(async () => {
 
 async function open(words: readonly string[] = [], signal = new AbortController().signal): Promise<Chat> {
   const { args } = readInferArguments(['--model', project.model, '--max_new_tokens', '8', ...words], {});
-  const chat = await openChat(args, { signal });
+  const chat = await openChat(args, { signal, emit: () => undefined });
   chats.push(chat);
   return chat;
 }
@@ -128,7 +128,7 @@ describe('a look at an image', () => {
 
   test('says where it is unlike all that the checkpoint was trained on', async () => {
     const { args } = readInferArguments(['--model', DEMO_CHECKPOINT], {});
-    const chat = await openChat(args, { signal: new AbortController().signal });
+    const chat = await openChat(args, { signal: new AbortController().signal, emit: () => undefined });
     chats.push(chat);
     const drawn = async (width: number, height: number): Promise<string> => {
       const path = join(root, `${width}x${height}.png`);
