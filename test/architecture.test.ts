@@ -22,6 +22,7 @@ const gateways: Readonly<Record<string, readonly string[]>> = {
   'onnxruntime-node': ['runtime'],
   protobufjs: ['onnx', 'report'],
   sharp: ['data', 'demo'],
+  '@cwasm/nsbmp': ['data'],
   '@huggingface/tokenizers': ['template'],
   '@huggingface/jinja': ['template'],
   'decimal.js': ['rewards'],

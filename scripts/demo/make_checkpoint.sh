@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Makes the embedded demo checkpoint again, from a seed: draws supervised rows, trains the tokenizer, writes random
 # weights, runs `sightline sft` on all of them (vision tower included) and packs the result as bfloat16.
+# Takes some 5 minutes on two free cores. Stopped (Ctrl-C, kill), it ends what runs and removes its temporary folder; TARGET is
+# whole or not there. It exits with 130 (SIGINT), 143 (SIGTERM) or 129 (SIGHUP) then.
 #
 # usage: make_checkpoint.sh [FLAG VALUE ...]        flags for `sightline sft`; they win over the ones below
 #   SEED    of data, tokenizer, weights and training  (0)
@@ -19,6 +21,40 @@ if [[ -e $TARGET ]]; then
   echo "  fix: remove it, or set TARGET to another folder" >&2
   exit 2
 fi
+
+# Asks the command that runs to end: the first time in good order, the second time at once.
+end_running() {
+  local pid
+  for pid in $(jobs -p); do kill -TERM "$pid" 2>/dev/null || true; done
+}
+
+# stop SIGNAL CODE: ends the command that runs and waits until nothing writes any more.
+stop() {
+  trap end_running INT TERM HUP
+  local pid pids
+  pids=$(jobs -p)
+  end_running
+  while [[ -n $(jobs -pr) ]]; do wait 2>/dev/null || true; done
+  # What a writer of TARGET that quit at once has left beside it.
+  for pid in $pids; do rm -rf -- "$(dirname -- "$TARGET")/.$(basename -- "$TARGET").partial-$pid-"*; done
+  if [[ -e $TARGET ]]; then echo "$1: stopped; $TARGET is complete" >&2; else echo "$1: stopped; $TARGET is not made" >&2; fi
+  exit "$2"
+}
+trap 'stop SIGINT 130' INT
+trap 'stop SIGTERM 143' TERM
+trap 'stop SIGHUP 129' HUP
+
+# sightline ARGUMENT...: in place of the one of prepare.sh. bash runs a trap only between commands and while it waits, so the
+# command runs beside it; in a process group of its own (set -m), so that Ctrl-C reaches it once, through `stop`.
+sightline() {
+  local status=0
+  set -m
+  node "$root/dist/cli/main.js" "$@" </dev/null &
+  set +m
+  wait "$!" || status=$?
+  return "$status"
+}
+
 prepare_sightline "$root"
 if [[ -z ${WORK:-} ]]; then
   WORK=$(mktemp -d)
@@ -27,10 +63,12 @@ fi
 
 batch=32
 steps=300
+echo "making $TARGET: $((batch * steps)) rows, then $steps steps of training; some 5 minutes on two free cores" >&2
 demo_data sft $((batch * steps)) "$SEED" "$WORK/sft/data.jsonl"
 [[ -f $WORK/initial/config.json ]] || sightline demo checkpoint --seed "$SEED" --output_dir "$WORK/initial"
 
 rm -rf -- "$WORK/run"
+echo "training (its lines say how much time remains)" >&2
 sightline sft \
   --model "$WORK/initial" \
   --dataset "$WORK/sft/data.jsonl" \

@@ -56,14 +56,17 @@ export function readScoreArguments(argv: readonly string[], env: Environment): R
 
 // --- internal ---
 
+const COMMANDS: readonly CommandSpec[] = [rlhfCommand, sftCommand, inferCommand, scoreCommand];
+
 function read<F extends Flags, A extends object>(
   spec: CommandSpec<F>,
-  resolve: (values: Values<F>, faults: Faults) => A,
+  resolve: (values: Values<F>, faults: Faults, env: Environment) => A,
   argv: readonly string[],
   env: Environment,
 ): ReadArguments<A> {
-  const { values, given, notices, faults } = parseArguments(spec, argv, env);
-  const args = resolve(values, faults);
+  const others = COMMANDS.filter((command) => command !== spec);
+  const { values, given, notices, faults } = parseArguments(spec, argv, env, others);
+  const args = resolve(values, faults, env);
   faults.throwIfAny(spec.name);
   const record = { ...args } as Readonly<Record<string, unknown>>;
   return { args, json: argumentsToJson(spec, record), changed: changedArguments(spec, record, given), notices };

@@ -30,7 +30,10 @@ export type Shape =
       readonly above?: number;
       readonly below?: number;
     }
-  | { readonly kind: 'boolean' }
+  | {
+      readonly kind: 'boolean' /** Words that stand for one of the two elsewhere. */;
+      readonly spellings?: Readonly<Record<string, boolean>>;
+    }
   | { readonly kind: 'text'; readonly empty?: boolean }
   | { readonly kind: 'object' }
   | {
@@ -39,6 +42,8 @@ export type Shape =
       /** Other spellings, and why a spelling known elsewhere is not offered here. */
       readonly spellings?: Readonly<Record<string, string>>;
       readonly absent?: Readonly<Record<string, string>>;
+      /** Of those, the ones without which a run is what was asked for: --ignore_unsupported leaves them out. */
+      readonly ignorable?: readonly string[];
     };
 
 interface Common {
@@ -102,8 +107,11 @@ export function numberList<D extends readonly number[] | null>(
 }
 
 /** `--flag`, `--flag true` or `--flag false`, as ms-swift writes them. */
-export function boolean<D extends boolean | null>(options: Common & { default: D }): Flag<boolean | D> {
-  return { metavar: 'true|false', ...options, shape: { kind: 'boolean' }, many: false };
+export function boolean<D extends boolean | null>(
+  options: Common & Pick<Extract<Shape, { kind: 'boolean' }>, 'spellings'> & { default: D },
+): Flag<boolean | D> {
+  const { spellings, ...common } = options;
+  return { metavar: 'true|false', ...common, shape: { kind: 'boolean', spellings }, many: false };
 }
 
 export function text<D extends string | null>(
@@ -126,17 +134,17 @@ export function textList(options: Common & { default: readonly string[] | undefi
   return { metavar: 'TEXT', ...options, shape: { kind: 'text' }, many: true };
 }
 
-type ChoiceOptions = Common & Pick<Extract<Shape, { kind: 'choice' }>, 'spellings' | 'absent'>;
+type ChoiceOptions = Common & Pick<Extract<Shape, { kind: 'choice' }>, 'spellings' | 'absent' | 'ignorable'>;
 
 export function choice<const C extends string, D extends C | null>(
   choices: readonly C[],
   options: ChoiceOptions & { default: D },
 ): Flag<C | D> {
-  const { spellings, absent, ...common } = options;
+  const { spellings, absent, ignorable, ...common } = options;
   return {
     metavar: choices.join('|'),
     ...common,
-    shape: { kind: 'choice', choices, spellings, absent },
+    shape: { kind: 'choice', choices, spellings, absent, ignorable },
     many: false,
   };
 }
@@ -145,11 +153,11 @@ export function choiceList<const C extends string>(
   choices: readonly C[],
   options: ChoiceOptions & { default: readonly C[] },
 ): Flag<readonly C[]> {
-  const { spellings, absent, ...common } = options;
+  const { spellings, absent, ignorable, ...common } = options;
   return {
     metavar: choices.join('|'),
     ...common,
-    shape: { kind: 'choice', choices, spellings, absent },
+    shape: { kind: 'choice', choices, spellings, absent, ignorable },
     many: true,
   };
 }

@@ -7,7 +7,7 @@ import type { CommandSpec } from './command.ts';
 import { readConfigFile } from './config_file.ts';
 import { Faults } from './faults.ts';
 import { camelCase, type Flag, type Flags, type Values } from './flag.ts';
-import { asksForNothing, type PeerFlag, peerFlag, peerFlagNames } from './peers.ts';
+import { asksForNothing, peerFlag, peerFlagNames } from './peers/index.ts';
 import { checkValue, readWord } from './value.ts';
 import { type CommandLine, splitWords } from './words.ts';
 
@@ -18,7 +18,7 @@ export interface Parsed<F extends Flags> {
   readonly values: Values<F>;
   /** Flags that were given a value, by the command line, the config file or the environment. */
   readonly given: ReadonlySet<string>;
-  /** Sentences for the reader: flags without effect, flags given twice. */
+  /** Sentences for the reader: flags without effect, flags that are ignored. */
   readonly notices: readonly string[];
   /** Not thrown yet, so that checks across flags can add theirs. */
   readonly faults: Faults;
@@ -27,24 +27,28 @@ export interface Parsed<F extends Flags> {
 /**
  * Reads the words after the command's name. Precedence: command line, config file, environment, default.
  *
+ * @param others commands whose flags may be meant
  * Errors: only those of the config file itself; all else is collected in `faults`.
  */
 export function parseArguments<F extends Flags>(
   spec: CommandSpec<F>,
   argv: readonly string[],
   env: Environment,
+  others: readonly CommandSpec[] = [],
 ): Parsed<F> {
   const faults = new Faults();
-  const notices: string[] = [];
+  const passedOver = { meaningless: new Map<string, string>(), unsupported: new Map<string, string>() };
   const names = flagNames(spec.flags);
   const line = splitWords(argv);
-  const given = new Map<string, unknown>();
+  const taken = new Map<string, unknown>();
 
   const configPath = configOf(line, faults);
+  const config = configPath === null ? new Map<string, unknown>() : readConfigFile(configPath);
+  const ignoresUnsupported = isTrue(line.flags.get(IGNORE)?.words ?? wordsOf(config.get(IGNORE) ?? false));
   if (configPath !== null) {
     const fromFile = new Map<string, unknown>();
-    for (const [name, value] of readConfigFile(configPath)) {
-      if (names.has(name) || name in spec.flags) {
+    for (const [name, value] of config) {
+      if (names.has(name)) {
         if (value !== null) fromFile.set(names.get(name)!, value);
       } else refuse(name, wordsOf(value), ` (in ${configPath})`);
     }
@@ -52,9 +56,8 @@ export function parseArguments<F extends Flags>(
   }
 
   const fromLine = new Map<string, unknown>();
-  for (const { name, words, times } of line.flags.values()) {
+  for (const { name, words } of line.flags.values()) {
     const known = names.get(name);
-    if (times > 1) notices.push(`--${name} is given ${times} times; the last one counts`);
     if (known === undefined) refuse(name, words, '');
     else {
       const read = readWords(known, words);
@@ -65,18 +68,26 @@ export function parseArguments<F extends Flags>(
 
   const values: Record<string, unknown> = {};
   for (const [name, flag] of Object.entries(spec.flags)) {
-    if (!given.has(name)) fromEnvironment(name, flag);
-    if (!given.has(name) && flag.default === undefined)
+    if (!taken.has(name)) fromEnvironment(name, flag);
+    if (!taken.has(name) && flag.default === undefined)
       faults.check([name], false, 'no value is given', example(name, flag));
-    values[camelCase(name)] = given.has(name) ? given.get(name) : defaultOf(flag);
+    values[camelCase(name)] = taken.has(name) ? taken.get(name) : defaultOf(flag);
   }
-  return { values: values as Values<F>, given: new Set(given.keys()), notices, faults };
+  const notices = [
+    told(passedOver.meaningless, 'has no effect', 'flags have no effect here'),
+    told(passedOver.unsupported, 'is ignored', `flags are ignored by --${IGNORE}`),
+  ].filter((notice) => notice !== null);
+  return { values: values as Values<F>, given: new Set(taken.keys()), notices, faults };
 
   /** JSON values of known flags, checked; later sources replace earlier ones. */
   function take(source: ReadonlyMap<string, unknown>, where: string): void {
-    for (const [name, value] of source) {
-      const checked = checkValue(value, spec.flags[name]!);
-      if (checked.ok) given.set(name, checked.value);
+    for (const [name, given] of source) {
+      const flag = spec.flags[name]!;
+      const { value, ignored } = ignoresUnsupported ? withoutIgnorable(given, flag) : { value: given, ignored: [] };
+      for (const word of ignored) passedOver.unsupported.set(`${name} ${word}`, absentText(word, flag));
+      if (value === undefined) continue;
+      const checked = checkValue(value, flag);
+      if (checked.ok) taken.set(name, checked.value);
       else faults.add(`--${name}`, checked.message + where);
     }
   }
@@ -109,19 +120,21 @@ export function parseArguments<F extends Flags>(
 
   /** A name that is no flag of this command. */
   function refuse(name: string, words: readonly string[], where: string): void {
-    const peer = peerFlag(name);
+    const owner = others.find(({ flags }) => flagNames(flags).has(name));
+    const peer = owner === undefined ? peerFlag(name) : { verdict: 'refused', text: `leave it out of ${spec.name}` };
     if (peer === null) {
       const near = nearestName(name, [...names.keys(), ...peerFlagNames()]);
       const fix = near === null ? undefined : `did you mean --${near}?`;
       faults.add(`--${name}`, `sightline ${spec.name} has no flag of this name${where}`, fix);
-    } else notePeer(name, words, peer, where);
-  }
-
-  function notePeer(name: string, words: readonly string[], peer: PeerFlag, where: string): void {
-    if (asksForNothing(name, words)) return;
-    if (peer.verdict === 'ignored') notices.push(`--${name} has no effect: ${peer.text}`);
-    else if (ignoresUnsupported(line)) notices.push(`--${name} is ignored (--ignore_unsupported true): ${peer.text}`);
-    else faults.add(`--${name}`, `ms-swift's flag is not supported here${where}`, peer.text);
+    } else if (!asksForNothing(name, words)) {
+      if (peer.verdict === 'ignored') passedOver.meaningless.set(name, peer.text);
+      else if (ignoresUnsupported) passedOver.unsupported.set(name, peer.text);
+      else {
+        const what =
+          owner === undefined ? "ms-swift's flag is not supported here" : `is a flag of sightline ${owner.name}`;
+        faults.add(`--${name}`, `${what}${where}`, peer.text);
+      }
+    }
   }
 }
 
@@ -146,9 +159,34 @@ function configOf(line: CommandLine, faults: Faults): string | null {
   return first === undefined || first.startsWith('-') ? null : first;
 }
 
-function ignoresUnsupported(line: CommandLine): boolean {
-  const flag = line.flags.get('ignore_unsupported');
-  return flag !== undefined && flag.words[0] !== 'false';
+const IGNORE = 'ignore_unsupported';
+
+/** Whether the words after a boolean flag set it; what is no boolean is told elsewhere. */
+function isTrue(words: readonly string[]): boolean {
+  return words.length === 0 || readWord(words[0]!, { kind: 'boolean' }) === true;
+}
+
+/** A value without the choices that may be ignored, undefined where nothing is left. */
+function withoutIgnorable(value: unknown, { shape }: Flag<unknown>): { value: unknown; ignored: readonly string[] } {
+  const list: unknown[] = Array.isArray(value) ? value : [value];
+  const isIgnorable = (item: unknown): item is string =>
+    shape.kind === 'choice' && typeof item === 'string' && (shape.ignorable ?? []).includes(item);
+  const ignored = list.filter(isIgnorable);
+  if (ignored.length === 0) return { value, ignored };
+  const kept = list.filter((item) => !isIgnorable(item));
+  return { value: kept.length === 0 ? undefined : kept, ignored };
+}
+
+function absentText(word: string, { shape }: Flag<unknown>): string {
+  return (shape.kind === 'choice' ? shape.absent?.[word] : undefined) ?? 'not built';
+}
+
+/** One flag with the reason, several in one sentence with where the reasons are. */
+function told(flags: ReadonlyMap<string, string>, verb: string, verbOfSeveral: string): string | null {
+  const [[name, why] = ['', ''], ...others] = flags;
+  if (name === '') return null;
+  if (others.length === 0) return `--${name} ${verb}: ${why}`;
+  return `${flags.size} ${verbOfSeveral} (why: docs/flags.md): ${[...flags.keys()].map((each) => `--${each}`).join(' ')}`;
 }
 
 function wordsOf(value: unknown): string[] {

@@ -3,11 +3,14 @@
  * checked against each other. Results are what the trainer sees and what args.json keeps.
  */
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { messageOf } from '../errors.ts';
+import { findModel } from '../checkpoint/model_folder.ts';
+import { messageOf, SightlineError } from '../errors.ts';
 import { MAX_BATCH } from '../grpo/batching.ts';
+import { createSchedule } from '../optim/schedule.ts';
 import type { Faults } from './faults.ts';
 import type { Values } from './flag.ts';
 import type { inferFlags } from './infer.ts';
+import type { Environment } from './parse.ts';
 import type { rlhfFlags } from './rlhf.ts';
 import type { scoreFlags } from './score.ts';
 import type { sftFlags } from './sft.ts';
@@ -21,6 +24,7 @@ export type RlhfArguments = Resolved<
   Values<typeof rlhfFlags>,
   {
     attnImpl: AttnImpl;
+    modelDir: string;
     learningRate: number;
     beta: number;
     epsilonHigh: number;
@@ -43,6 +47,7 @@ export type SftArguments = Resolved<
   Values<typeof sftFlags>,
   {
     attnImpl: AttnImpl;
+    modelDir: string;
     learningRate: number;
     gradientAccumulationSteps: number;
     perDeviceEvalBatchSize: number;
@@ -52,12 +57,12 @@ export type SftArguments = Resolved<
 >;
 
 /** Arguments of `sightline infer`, complete. A null prompt means a conversation. */
-export type InferArguments = Resolved<Values<typeof inferFlags>, { attnImpl: AttnImpl }>;
+export type InferArguments = Resolved<Values<typeof inferFlags>, { attnImpl: AttnImpl; modelDir: string }>;
 
 /** Arguments of `sightline score`, complete. */
-export type ScoreArguments = Resolved<Values<typeof scoreFlags>, { attnImpl: AttnImpl }>;
+export type ScoreArguments = Resolved<Values<typeof scoreFlags>, { attnImpl: AttnImpl; modelDir: string }>;
 
-export function resolveRlhf(values: Values<typeof rlhfFlags>, faults: Faults): RlhfArguments {
+export function resolveRlhf(values: Values<typeof rlhfFlags>, faults: Faults, env: Environment): RlhfArguments {
   checkTraining(values, faults);
   checkFiles('external_plugins', values.externalPlugins, faults);
   faults.check(
@@ -91,7 +96,7 @@ export function resolveRlhf(values: Values<typeof rlhfFlags>, faults: Faults): R
   const { generationBatchSize, stepsPerGeneration } = resolveGeneration(values, faults);
   return {
     ...values,
-    ...resolveTraining(values, faults),
+    ...resolveTraining(values, faults, env),
     beta: values.beta ?? 0.04,
     epsilonHigh: values.epsilonHigh ?? values.epsilon,
     scaleRewards: values.scaleRewards ?? 'group',
@@ -104,24 +109,22 @@ export function resolveRlhf(values: Values<typeof rlhfFlags>, faults: Faults): R
   };
 }
 
-export function resolveSft(values: Values<typeof sftFlags>, faults: Faults): SftArguments {
+export function resolveSft(values: Values<typeof sftFlags>, faults: Faults, env: Environment): SftArguments {
   checkTraining(values, faults);
   return {
     ...values,
-    ...resolveTraining(values, faults),
+    ...resolveTraining(values, faults, env),
     gradientAccumulationSteps: values.gradientAccumulationSteps ?? Math.ceil(16 / values.perDeviceTrainBatchSize),
   };
 }
 
-export function resolveInfer(values: Values<typeof inferFlags>, faults: Faults): InferArguments {
-  checkFolder('model', values.model, faults);
+export function resolveInfer(values: Values<typeof inferFlags>, faults: Faults, env: Environment): InferArguments {
   checkPixels(values, faults);
   checkFiles('image', values.image, faults);
-  return { ...values, attnImpl: values.attnImpl ?? 'sdpa', system: resolveSystem(values.system, faults) };
+  return { ...values, ...resolveModel(values, faults, env), system: resolveSystem(values.system, faults) };
 }
 
-export function resolveScore(values: Values<typeof scoreFlags>, faults: Faults): ScoreArguments {
-  checkFolder('model', values.model, faults);
+export function resolveScore(values: Values<typeof scoreFlags>, faults: Faults, env: Environment): ScoreArguments {
   checkPixels(values, faults);
   checkFiles('dataset', values.dataset.map(withoutRowCount), faults);
   checkSizes({ per_device_eval_batch_size: values.perDeviceEvalBatchSize }, faults);
@@ -132,18 +135,20 @@ export function resolveScore(values: Values<typeof scoreFlags>, faults: Faults):
     'write to another file',
   );
   faults.check(['output'], !isFolder(values.output), `is a folder: ${values.output}`, 'name a file');
-  return { ...values, attnImpl: values.attnImpl ?? 'sdpa', system: resolveSystem(values.system, faults) };
+  return { ...values, ...resolveModel(values, faults, env), system: resolveSystem(values.system, faults) };
 }
 
 // --- internal ---
 
+const DEFAULT_RATE = 1e-5;
+
 type TrainingValues = Values<typeof rlhfFlags> | Values<typeof sftFlags>;
 
-function resolveTraining(values: TrainingValues, faults: Faults) {
+function resolveTraining(values: TrainingValues, faults: Faults, env: Environment) {
   const evaluates = values.valDataset.length > 0 || values.splitDatasetRatio > 0;
   return {
-    attnImpl: values.attnImpl ?? ('sdpa' as const),
-    learningRate: values.learningRate ?? 1e-5,
+    ...resolveModel(values, faults, env),
+    learningRate: values.learningRate ?? DEFAULT_RATE,
     system: resolveSystem(values.system, faults),
     perDeviceEvalBatchSize: values.perDeviceEvalBatchSize ?? values.perDeviceTrainBatchSize,
     evalStrategy: evaluates ? (values.evalStrategy ?? values.saveStrategy) : ('no' as const),
@@ -152,7 +157,6 @@ function resolveTraining(values: TrainingValues, faults: Faults) {
 }
 
 function checkTraining(values: TrainingValues, faults: Faults): void {
-  checkFolder('model', values.model, faults);
   checkPixels(values, faults);
   checkFiles('dataset', values.dataset.map(withoutRowCount), faults);
   checkFiles('val_dataset', values.valDataset.map(withoutRowCount), faults);
@@ -171,6 +175,7 @@ function checkTraining(values: TrainingValues, faults: Faults): void {
     `given together with --warmup_ratio ${values.warmupRatio}`,
     'keep one of the two',
   );
+  checkSchedule(values, faults);
   faults.check(
     ['max_steps'],
     values.maxSteps !== 0,
@@ -192,6 +197,29 @@ function checkTraining(values: TrainingValues, faults: Faults): void {
     'nothing is left to train: decoder, vision tower and merger are all frozen',
     'set one of --freeze_llm, --freeze_vit, --freeze_aligner to false',
   );
+}
+
+/** ms-swift's `model_dir` is the folder of what `model` names. */
+function resolveModel(
+  values: { model: string; modelRevision: string | null; attnImpl: AttnImpl | null },
+  faults: Faults,
+  env: Environment,
+): { modelDir: string; attnImpl: AttnImpl } {
+  const found = findModel(values.model, values.modelRevision, env);
+  if ('fault' in found) faults.check(['model', 'model_revision'], false, found.fault, found.fix);
+  return { modelDir: 'dir' in found ? found.dir : values.model, attnImpl: values.attnImpl ?? 'sdpa' };
+}
+
+/** A schedule's settings are judged without the steps of the run, which nobody knows yet. */
+function checkSchedule(values: TrainingValues, faults: Faults): void {
+  const { lrSchedulerType: type, lrSchedulerKwargs, learningRate } = values;
+  try {
+    const options = { type, learningRate: learningRate ?? DEFAULT_RATE, kwargs: lrSchedulerKwargs ?? {} };
+    createSchedule({ ...options, totalSteps: 1, warmupSteps: 0 });
+  } catch (error) {
+    if (!(error instanceof SightlineError)) throw error;
+    faults.check(['lr_scheduler_kwargs', 'lr_scheduler_type', 'learning_rate'], false, error.message, error.hint);
+  }
 }
 
 /** As TRL's GRPOConfig: either size gives the other, and the batch must hold whole groups. */
@@ -231,19 +259,24 @@ function resolveGeneration(values: Values<typeof rlhfFlags>, faults: Faults) {
   faults.check(
     ['num_generations', ...flags],
     generationBatchSize % groups === 0,
-    `${generationBatchSize} completions are sampled at once (--per_device_train_batch_size ${perDevice} x --steps_per_generation ${stepsPerGeneration}), which is no multiple of ${groups}`,
+    `${generationBatchSize} completions are sampled at once (--per_device_train_batch_size ${perDevice} x --steps_per_generation ${stepsPerGeneration}), which is not a multiple of ${groups}`,
     `for one prompt at a time, set --per_device_train_batch_size ${groups}`,
   );
   return { generationBatchSize, stepsPerGeneration };
 }
 
-/** A .txt name is a file that must exist; any other text may name one. `\n` typed as two characters is a line break. */
+const BYTE_ORDER_MARK = /^\ufeff/;
+
+/**
+ * A .txt name is a file that must exist; any other text may name one. `\n` typed as two characters is a line break. What
+ * an editor puts into a file, a byte order mark and its kind of line breaks, is no part of the prompt.
+ */
 function resolveSystem(system: string | null, faults: Faults): string | null {
   if (system === null) return null;
   const named = system.endsWith('.txt') && !system.includes('\n');
   if (!named && !(system.length < 1024 && isFile(system))) return system.replaceAll('\\n', '\n');
   try {
-    return readFileSync(system, 'utf8');
+    return readFileSync(system, 'utf8').replace(BYTE_ORDER_MARK, '').replace(/\r\n?/g, '\n');
   } catch (error) {
     faults.add('--system', `the file cannot be read: ${system} (${messageOf(error)})`, 'check the path');
     return null;
@@ -264,11 +297,6 @@ function checkSizes(sizes: Readonly<Record<string, number | null>>, faults: Faul
   for (const [flag, size] of Object.entries(sizes)) {
     faults.check([flag], size === null || size <= MAX_BATCH, `expected at most ${MAX_BATCH}, got ${size}`);
   }
-}
-
-function checkFolder(flag: string, path: string, faults: Faults): void {
-  const message = isFile(path) ? `is a file, not a folder: ${path}` : `no such folder: ${path}`;
-  faults.check([flag], isFolder(path), message, 'check the path; checkpoints are not downloaded');
 }
 
 function checkFiles(flag: string, paths: readonly string[], faults: Faults): void {

@@ -69,7 +69,7 @@ export const rlhfFlags = {
     default: 1,
     min: 1,
     unit: 'passes',
-    help: 'How often each sampled batch is used (mu in the GRPO paper).',
+    help: 'How many times each sampled batch is used (mu in the GRPO paper).',
   }),
   loss_type: choice(['grpo', 'bnpo', 'dr_grpo', 'dapo'], {
     group: 'GRPO',
@@ -100,14 +100,14 @@ export const rlhfFlags = {
     default: null,
     unset: 'none',
     above: 0,
-    help: 'Two-sided clipping: upper bound of the ratio for either sign of the advantage.',
+    help: 'Two-sided clipping: upper bound on the ratio whatever the sign of the advantage.',
   }),
   beta: number({
     group: 'GRPO',
     default: null,
     unset: '0.04',
     min: 0,
-    help: 'Weight of the KL divergence (k3) to the model at the start; 0 keeps no reference model.',
+    help: 'Weight of the KL divergence (k3) from the initial model; with 0 there is no reference model.',
   }),
   advantage_estimator: choice(['grpo'], {
     group: 'GRPO',
@@ -127,6 +127,7 @@ export const rlhfFlags = {
     default: 512,
     min: 1,
     unit: 'tokens',
+    aliases: ['max_new_tokens', 'response_length'],
     help: 'Longest completion.',
   }),
   temperature: number({ group: 'Sampling', default: 0.9, above: 0, help: 'Sampling temperature.' }),
@@ -153,17 +154,17 @@ export const rlhfFlags = {
   attn_probe: choice(['eager', 'fused', 'auto'], {
     group: 'Attention',
     default: 'auto',
-    help: 'How attention rewards get their numbers: a separate eager forward, sums out of the forward that the loss needs, or both at the first call, compared, then the cheaper one.',
+    help: 'How attention rewards get their numbers: from a separate eager forward, as sums in the forward that the loss needs anyway, or (auto) both in the first call, compared, and then the cheaper one.',
   }),
   dry_run: boolean({
     group: 'Other',
     default: false,
-    help: 'Rehearse steps, the largest first, and an evaluation batch; tell time, peak memory and rewards, and stop. Nothing is written.',
+    help: 'Rehearse steps, the largest first, and an evaluation batch; report the time of a step and of the whole run, peak memory and rewards, and stop. Nothing is written.',
   }),
   reuse_rollout: boolean({
     group: 'GRPO',
     default: true,
-    help: 'Learn from the rows that sampling has computed where a step is on-policy and one micro-batch; false runs a training forward. Equal to float rounding.',
+    help: 'Learn from what sampling has computed if a step is on-policy and has one micro-batch; false runs a training forward. The results are equal up to float rounding.',
   }),
   ddapo_reward_center: boolean({
     group: 'Attention',
@@ -207,7 +208,7 @@ export const rlhfFlags = {
   log_completions: boolean({
     group: 'Output',
     default: false,
-    help: 'Write completions.jsonl and print some completions with their rewards at every log record.',
+    help: 'Write completions.jsonl and print some completions with their rewards at every log record; TensorBoard gets some of them too, with their images.',
   }),
   num_completions_to_print: integer({
     group: 'Output',
@@ -215,7 +216,7 @@ export const rlhfFlags = {
     unset: '--num_generations',
     min: 0,
     unit: 'completions',
-    help: 'How many completions are printed at every log record; completions.jsonl has all.',
+    help: 'How many completions are printed at every log record; completions.jsonl has all of them.',
   }),
   ...commonFlags,
 } as const;

@@ -27,17 +27,17 @@ export const scoreFlags = {
     group: 'Sampling',
     default: 1,
     above: 0,
-    help: 'Logits are divided by it before log-probabilities and entropies.',
+    help: 'Logits are divided by this before log-probabilities and entropies are computed.',
   }),
   attn_probe: choice(['eager', 'fused', 'auto'], {
     group: 'Attention',
     default: 'auto',
-    help: 'How attention is measured: an eager forward, sums out of the fused forward, or both at the first row, compared, then the cheaper one.',
+    help: 'How attention is measured: by an eager forward, as sums in the fused forward, or (auto) both in the first row, compared, and then the cheaper one.',
   }),
   output: requiredText({
     group: 'Output',
     metavar: 'FILE',
-    help: 'JSONL file to write, one row per row: prompt_ids, completion_ids, logps, entropies, tdr, rho_vis, rho_text, n_vis, n_text.',
+    help: 'JSONL file to write, one line per row: prompt_ids, completion_ids, logps, entropies, tdr, rho_vis, rho_text, n_vis, n_text.',
   }),
   ...commonFlags,
 } as const;

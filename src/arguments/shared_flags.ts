@@ -2,6 +2,7 @@
  * Flags that several commands share, in sets; names and defaults are those of ms-swift 4.6.
  * Where a default differs, its help line says so. Knows no command.
  */
+import { ALPHA_MODES } from '../data/rgb.ts';
 import { lrSchedulerTypes } from '../optim/schedule.ts';
 import { BOX_FORMATS, BOX_NORMS } from '../template/grounding.ts';
 import { boolean, choice, choiceList, integer, jsonObject, number, requiredText, text, textList } from './flag.ts';
@@ -9,8 +10,15 @@ import { boolean, choice, choiceList, integer, jsonObject, number, requiredText,
 export const modelFlags = {
   model: requiredText({
     group: 'Model',
-    metavar: 'DIR',
-    help: 'Folder of a Hugging Face checkpoint of the Qwen2.5-VL architecture: config.json, *.safetensors, tokenizer.',
+    metavar: 'DIR|NAME',
+    help: 'Folder of a Hugging Face checkpoint of the Qwen2.5-VL architecture: config.json, *.safetensors, tokenizer. Or its name (ORGANISATION/NAME), for a checkpoint in the cache of Hugging Face or ModelScope.',
+  }),
+  model_revision: text({
+    group: 'Model',
+    default: null,
+    unset: 'main',
+    metavar: 'REVISION',
+    help: 'Branch, tag or commit of a --model that is given by its name.',
   }),
   attn_impl: choice(['eager', 'sdpa', 'flash_attention_2'], {
     group: 'Model',
@@ -18,7 +26,7 @@ export const modelFlags = {
     unset: 'sdpa',
     spellings: { flash_attn: 'flash_attention_2' },
     aliases: ['attn_implementation'],
-    help: 'Attention of the forwards. eager returns its weights; sdpa and flash_attention_2 return none, and flash_attention_2 needs memory linear in the length.',
+    help: 'Attention implementation. eager returns attention weights; sdpa and flash_attention_2 do not, and flash_attention_2 needs memory linear in the length.',
   }),
   min_pixels: integer({
     group: 'Model',
@@ -38,6 +46,16 @@ export const modelFlags = {
     env: 'MAX_PIXELS',
     help: 'Larger images are reduced to this.',
   }),
+  image_alpha: choice(ALPHA_MODES, {
+    group: 'Model',
+    default: 'white',
+    help: 'Transparent parts of images: white lays them on white, as transformers does; drop shows the colours that the file has under them, as ms-swift does with --max_pixels.',
+  }),
+  check_memory: boolean({
+    group: 'Model',
+    default: true,
+    help: 'Refuse, before weights are read, what needs more memory than there is by the least estimate; false tries it all the same.',
+  }),
 } as const;
 
 export const systemFlags = {
@@ -47,7 +65,7 @@ export const systemFlags = {
     unset: "the chat template's own",
     empty: true,
     metavar: 'TEXT|FILE',
-    help: 'System prompt, as text or as a .txt file, for rows that bring none.',
+    help: 'System prompt, as text or as a .txt file, for rows that have none.',
   }),
 } as const;
 
@@ -103,7 +121,7 @@ export const trainDataFlags = {
     min: 0,
     below: 1,
     unit: 'fraction of rows',
-    help: 'Set this part of --dataset aside for evaluation when there is no --val_dataset.',
+    help: 'Set this fraction of --dataset aside for evaluation when there is no --val_dataset.',
   }),
   dataset_shuffle: boolean({ group: 'Data', default: true, help: 'Shuffle the training rows.' }),
   data_seed: integer({ group: 'Data', default: 42, min: 0, help: 'Seed of the shuffle and of the split.' }),
@@ -115,7 +133,7 @@ export const trainDataFlags = {
     unset: 'what the model can hold',
     min: 1,
     unit: 'tokens',
-    help: 'Longest sequence that goes in, image tokens included: the prompt in rlhf, prompt and answer in sft.',
+    help: 'Longest input sequence, image tokens included: the prompt in rlhf, prompt and answer in sft.',
   }),
   truncation_strategy: choice(['raise', 'delete'], {
     group: 'Data',
@@ -125,7 +143,8 @@ export const trainDataFlags = {
       right: 'cutting a prompt can cut an image in two; delete leaves such rows out',
       split: 'rows are not split here; delete leaves long rows out',
     },
-    help: 'What a row longer than --max_length does: end the run with its line number, or be left out and counted. ms-swift cuts on the left.',
+    ignorable: ['left', 'right', 'split'],
+    help: 'What to do with a row longer than --max_length: end the run and name its line, or leave it out and count it. ms-swift truncates on the left.',
   }),
   strict: boolean({
     group: 'Data',
@@ -170,7 +189,7 @@ export const optimiserFlags = {
     group: 'Optimiser',
     default: 0.1,
     min: 0,
-    help: 'Decoupled weight decay of AdamW; biases and norms have none.',
+    help: 'Decoupled weight decay of AdamW; biases and norms do not decay.',
   }),
   adam_beta1: number({ group: 'Optimiser', default: 0.9, min: 0, below: 1, help: 'Decay of the first moment.' }),
   adam_beta2: number({ group: 'Optimiser', default: 0.95, min: 0, below: 1, help: 'Decay of the second moment.' }),
@@ -189,7 +208,7 @@ export const optimiserFlags = {
   lr_scheduler_type: choice(lrSchedulerTypes, {
     group: 'Optimiser',
     default: 'cosine',
-    help: 'How the learning rate falls after the warm-up; constant has none.',
+    help: 'How the learning rate falls after the warm-up; constant has no warm-up.',
   }),
   lr_scheduler_kwargs: jsonObject({
     group: 'Optimiser',
@@ -203,7 +222,7 @@ export const optimiserFlags = {
     min: 0,
     below: 1,
     unit: 'fraction of steps',
-    help: 'Warm-up as a part of all steps; not together with --warmup_steps.',
+    help: 'Warm-up as a fraction of all steps; not together with --warmup_steps.',
   }),
   warmup_steps: integer({
     group: 'Optimiser',
@@ -227,7 +246,7 @@ export const lengthFlags = {
     default: -1,
     min: -1,
     unit: 'steps',
-    help: 'Optimiser steps; above 0 it takes the place of --num_train_epochs.',
+    help: 'Optimiser steps; a value above 0 replaces --num_train_epochs.',
   }),
   seed: integer({
     group: 'Length of the run',
@@ -242,7 +261,7 @@ export const evaluationFlags = {
     group: 'Evaluation',
     default: null,
     unset: 'that of --save_strategy, no without evaluation rows',
-    help: 'When the evaluation rows are run.',
+    help: 'When to evaluate.',
   }),
   eval_steps: integer({
     group: 'Evaluation',
@@ -250,7 +269,7 @@ export const evaluationFlags = {
     unset: 'that of --save_steps',
     min: 1,
     unit: 'steps',
-    help: 'Distance of two evaluations with --eval_strategy steps.',
+    help: 'Steps between two evaluations with --eval_strategy steps.',
   }),
   eval_on_start: boolean({ group: 'Evaluation', default: false, help: 'Evaluate once before the first step.' }),
 } as const;
@@ -272,7 +291,7 @@ export const outputFlags = {
     default: 5,
     min: 1,
     unit: 'steps',
-    help: 'Distance of two log records; metrics are averaged in between.',
+    help: 'Steps between two log records; metrics are averaged over them.',
   }),
   logging_first_step: boolean({ group: 'Output', default: true, help: 'Log the first step as well.' }),
   report_to: choiceList(['tensorboard', 'none'], {
@@ -283,6 +302,7 @@ export const outputFlags = {
       swanlab: 'nothing is sent over the network; tensorboard writes event files into runs/',
       all: 'name tensorboard',
     },
+    ignorable: ['wandb', 'swanlab', 'all'],
     help: 'TensorBoard event files in runs/, or none. logging.jsonl is always written.',
   }),
   save_strategy: choice(['no', 'steps', 'epoch'], {
@@ -295,7 +315,7 @@ export const outputFlags = {
     default: 500,
     min: 1,
     unit: 'steps',
-    help: 'Distance of two checkpoints with --save_strategy steps.',
+    help: 'Steps between two checkpoints with --save_strategy steps.',
   }),
   save_total_limit: integer({
     group: 'Output',
@@ -324,7 +344,12 @@ export const commonFlags = {
   ignore_unsupported: boolean({
     group: 'Other',
     default: false,
-    help: 'Print a note instead of stopping at flags of ms-swift that have no counterpart here.',
+    help: 'Print a note instead of stopping at flags of ms-swift and transformers that have no counterpart here.',
   }),
-  debug: boolean({ group: 'Other', default: false, help: 'Show the stack of an error.' }),
+  debug: boolean({
+    group: 'Other',
+    default: false,
+    spellings: { '': false }, // the Trainer's flag of this name is a list of what to debug, empty by default
+    help: 'Show the stack of an error.',
+  }),
 } as const;

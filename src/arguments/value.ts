@@ -94,7 +94,7 @@ function build(shape: Shape): z.ZodType {
 }
 
 function respell(value: unknown, shape: Shape): unknown {
-  if (shape.kind !== 'choice' || typeof value !== 'string') return value;
+  if ((shape.kind !== 'choice' && shape.kind !== 'boolean') || typeof value !== 'string') return value;
   return shape.spellings?.[value] ?? value;
 }
 

@@ -8,9 +8,8 @@
 export interface GivenFlag {
   /** Without dashes in front; `-` inside is read as `_`. */
   readonly name: string;
+  /** Those of the last time it was given. */
   readonly words: readonly string[];
-  /** How often it was given; `words` are those of the last time. */
-  readonly times: number;
 }
 
 export interface CommandLine {
@@ -31,10 +30,9 @@ export function splitWords(argv: readonly string[]): CommandLine {
       continue;
     }
     const name = match[1]!.replaceAll('-', '_');
-    const times = (flags.get(name)?.times ?? 0) + 1;
     words = match[2] === undefined ? [] : [match[2]];
     flags.delete(name);
-    flags.set(name, { name, words, times });
+    flags.set(name, { name, words });
   }
   return { operands, flags };
 }

@@ -5,6 +5,7 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { messageOf, SightlineError } from '../errors.ts';
 import { jsonFaultAt, lineAndColumn } from './json_fault.ts';
+import { LFS_POINTER_BYTES, refuseLfsPointer } from './lfs_pointer.ts';
 
 export type JsonObject = Record<string, unknown>;
 
@@ -14,7 +15,7 @@ const DEFAULT_LIMIT = 64 * 1024 * 1024;
 /**
  * The JSON object in a file.
  *
- * Errors: E_FILE_MISSING, E_FILE_UNREADABLE, E_JSON_INVALID, each with the path.
+ * Errors: E_FILE_MISSING, E_FILE_UNREADABLE, E_LFS_POINTER, E_JSON_INVALID, each with the path.
  */
 export function readJsonFile(path: string, limit = DEFAULT_LIMIT): JsonObject {
   return parseJsonObject(readRegularFile(path, limit), path);
@@ -67,27 +68,37 @@ export function openRegularFile(path: string): { fd: number; size: number } {
     if (missing) {
       throw new SightlineError('E_FILE_MISSING', 'file not found', { where: path, hint: 'check the path', cause });
     }
-    throw new SightlineError('E_FILE_UNREADABLE', `cannot be read: ${messageOf(cause)}`, { where: path, cause });
+    throw new SightlineError('E_FILE_UNREADABLE', `the file cannot be read: ${messageOf(cause)}`, {
+      where: path,
+      hint: 'check its permissions, and that its disk is there',
+      cause,
+    });
   }
   const stat = fstatSync(fd);
   if (!stat.isFile()) {
     closeSync(fd);
-    throw new SightlineError('E_FILE_UNREADABLE', 'not a regular file', { where: path });
+    const kind = stat.isDirectory() ? 'a folder' : 'a pipe, socket or device';
+    throw new SightlineError('E_FILE_UNREADABLE', `${kind}, not a regular file`, {
+      where: path,
+      hint: 'put the file of the checkpoint in its place',
+    });
   }
   return { fd, size: stat.size };
 }
 
-/** The bytes of a regular file that is not larger than `limit`. Errors: E_FILE_MISSING, E_FILE_UNREADABLE. */
+/** The bytes of a regular file that is not larger than `limit`. Errors: E_FILE_MISSING, E_FILE_UNREADABLE, E_LFS_POINTER. */
 export function readRegularFile(path: string, limit: number): Uint8Array {
   const { fd, size } = openRegularFile(path);
   try {
     if (size > limit) {
       throw new SightlineError('E_FILE_UNREADABLE', `file has ${size} bytes, at most ${limit} are read`, {
         where: path,
-        hint: 'this is no file of a checkpoint; fetch it again',
+        hint: 'this is not a checkpoint file; fetch it again',
       });
     }
-    return readFileSync(fd);
+    const bytes = readFileSync(fd);
+    if (bytes.length <= LFS_POINTER_BYTES) refuseLfsPointer(bytes, path);
+    return bytes;
   } finally {
     closeSync(fd);
   }

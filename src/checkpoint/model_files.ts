@@ -1,12 +1,12 @@
 /**
  * The files around the weights: which of them make a checkpoint folder complete, and what config.json says of the weights.
- * Contents are passed on as they are, but for the dtype.
+ * Contents are passed on as they are, but for what config.json would say wrongly.
  */
 import { existsSync } from 'node:fs';
 import { copyFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DtypeName } from './dtypes.ts';
-import { isJsonObject, type JsonObject, readJsonFile } from './json_file.ts';
+import { isJsonObject, type JsonObject, readJsonFile, readJsonFileIfPresent } from './json_file.ts';
 
 /** Tokenizer, chat template and processor: what a model needs beside its weights and config.json. */
 export const TOKENIZER_FILES = [
@@ -30,31 +30,76 @@ export async function copyFiles(from: string, to: string, names: readonly string
   }
 }
 
-/**
- * Copies config.json; with a dtype, the fields that state the weights' dtype are set to it, so that `dtype="auto"` loads what is
- * stored.
- */
-export async function copyConfig(from: string, to: string, dtype: DtypeName | undefined): Promise<void> {
-  const name = 'config.json';
-  if (dtype === undefined) return copyFile(join(from, name), join(to, name));
-  const config = withDtype(readJsonFile(join(from, name)), dtype);
-  await writeFile(join(to, name), `${JSON.stringify(config, null, 2)}\n`);
+/** What a copy of config.json says otherwise, where its checkpoint is not stored as the original. */
+export interface ConfigChanges {
+  /** Dtype that is stored, so that `dtype="auto"` loads it. */
+  readonly dtype?: DtypeName | undefined;
+  /** The head is stored beside the embedding: readers that believe the flag would not look at it. */
+  readonly untied: boolean;
 }
 
-/** Whether the checkpoint's head is its embedding, by config.json (either level). */
-export function isHeadTied(dir: string): boolean {
-  const config = readJsonFile(join(dir, 'config.json'));
-  const text = isJsonObject(config.text_config) ? config.text_config : {};
-  return (config.tie_word_embeddings ?? text.tie_word_embeddings) === true;
+/** Limits on the pixels of a resized image; what is undefined stays as it is. */
+export interface PixelLimits {
+  readonly minPixels?: number | undefined;
+  readonly maxPixels?: number | undefined;
+}
+
+/**
+ * Writes limits into the image processor's settings of a checkpoint folder, wherever they stand in them: in
+ * `min_pixels`/`max_pixels`, in `size`, or in both. Without any such file, one is made.
+ */
+export async function writePixelLimits(dir: string, limits: PixelLimits): Promise<void> {
+  if (limits.minPixels === undefined && limits.maxPixels === undefined) return;
+  const [nested, flat] = [join(dir, 'processor_config.json'), join(dir, 'preprocessor_config.json')];
+  const whole = readJsonFileIfPresent(nested);
+  const processor = whole?.image_processor;
+  if (isJsonObject(processor)) await writeJson(nested, { ...whole, image_processor: withLimits(processor, limits) });
+  const settings = readJsonFileIfPresent(flat);
+  if (settings !== null) await writeJson(flat, withLimits(settings, limits));
+  else if (!isJsonObject(processor)) {
+    await writeJson(flat, withLimits({ image_processor_type: 'Qwen2VLImageProcessor' }, limits));
+  }
+}
+
+/** Copies config.json; byte by byte if nothing changes. */
+export async function copyConfig(from: string, to: string, { dtype, untied }: ConfigChanges): Promise<void> {
+  const name = 'config.json';
+  const config = readJsonFile(join(from, name));
+  const changed = withFields(config, (key, value) => {
+    if (dtype !== undefined && (key === 'torch_dtype' || key === 'dtype')) return dtype;
+    return untied && key === 'tie_word_embeddings' ? false : value;
+  });
+  if (JSON.stringify(changed) === JSON.stringify(config)) return copyFile(join(from, name), join(to, name));
+  await writeFile(join(to, name), `${JSON.stringify(changed, null, 2)}\n`);
 }
 
 // --- internal ---
 
-/** transformers 4 writes torch_dtype, 5 writes dtype, at the top and in each part. */
-function withDtype(config: JsonObject, dtype: DtypeName): JsonObject {
-  const changed: [string, unknown][] = Object.entries(config).map(([key, value]) => {
-    if (key === 'torch_dtype' || key === 'dtype') return [key, dtype];
-    return [key, isJsonObject(value) ? withDtype(value, dtype) : value];
-  });
+const writeJson = (path: string, value: JsonObject): Promise<void> =>
+  writeFile(path, `${JSON.stringify(value, null, 2)}\n`);
+
+/** transformers reads `size`, and writes `min_pixels` and `max_pixels` over it where they are given. */
+function withLimits(settings: JsonObject, { minPixels, maxPixels }: PixelLimits): JsonObject {
+  const changed: Record<string, unknown> = { ...settings };
+  const size: Record<string, unknown> | null = isJsonObject(settings.size) ? { ...settings.size } : null;
+  for (const [key, sizeKey, limit] of [
+    ['min_pixels', 'shortest_edge', minPixels],
+    ['max_pixels', 'longest_edge', maxPixels],
+  ] as const) {
+    if (limit === undefined) continue;
+    if (size !== null) size[sizeKey] = limit;
+    if (size === null || isGiven(settings[key])) changed[key] = limit;
+  }
+  return size === null ? changed : { ...changed, size };
+}
+
+const isGiven = (value: unknown): boolean => value !== undefined && value !== null;
+
+/** transformers 4 writes torch_dtype, 5 writes dtype, at the top and in each part; the flag of the head may be in both too. */
+function withFields(config: JsonObject, change: (key: string, value: unknown) => unknown): JsonObject {
+  const changed: [string, unknown][] = Object.entries(config).map(([key, value]) => [
+    key,
+    isJsonObject(value) ? withFields(value, change) : change(key, value),
+  ]);
   return Object.fromEntries(changed);
 }

@@ -1,18 +1,34 @@
 /**
- * Tensor names: the published layout is canonical, the nested one of transformers' module tree is translated.
+ * Tensor names: the published layout is canonical, the nested one of transformers' module tree is translated, and what
+ * wrappers of training put before or into a name is taken off.
  * Knows prefixes only, not which tensors a model has.
  */
 
 /**
  * Canonical name of a stored tensor:
  * `model.language_model.X` and `language_model.model.X` -> `model.X`, `model.visual.X` -> `visual.X`,
- * `language_model.lm_head.X` -> `lm_head.X`; the rest is canonical already.
+ * `language_model.lm_head.X` -> `lm_head.X`; the rest is canonical already. Wrappers are taken off first.
  */
 export function canonicalName(storedName: string): string {
+  const name = withoutWrappers(storedName);
   for (const [stored, canonical] of PREFIXES) {
-    if (storedName.startsWith(stored)) return canonical + storedName.slice(stored.length);
+    if (name.startsWith(stored)) return canonical + name.slice(stored.length);
   }
-  return storedName;
+  return name;
+}
+
+/**
+ * A stored name without what torch.compile, FSDP, activation checkpointing, DataParallel and PEFT add to it: the name that
+ * transformers would have saved.
+ */
+export function withoutWrappers(storedName: string): string {
+  const parts = storedName.split('.').filter((part) => !ANYWHERE.has(part));
+  let start = 0;
+  for (;;) {
+    if (parts[start] === 'module') start += 1;
+    else if (parts[start] === 'base_model' && parts[start + 1] === 'model') start += 2;
+    else return parts.slice(start).join('.');
+  }
 }
 
 // --- internal ---
@@ -24,3 +40,6 @@ const PREFIXES: readonly (readonly [stored: string, canonical: string])[] = [
   ['language_model.lm_head.', 'lm_head.'],
   ['model.visual.', 'visual.'],
 ];
+
+/** Modules around single layers, so also in the midst of a name: of torch.compile, FSDP, activation checkpointing. */
+const ANYWHERE: ReadonlySet<string> = new Set(['_orig_mod', '_fsdp_wrapped_module', '_checkpoint_wrapped_module']);

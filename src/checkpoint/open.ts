@@ -5,15 +5,19 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { SightlineError } from '../errors.ts';
+import { refuseAdapterFolder, refuseAdapterTensor } from './adapter.ts';
 import { describe, isJsonObject, readJsonFile } from './json_file.ts';
+import { howToFetch } from './model_folder.ts';
 import { canonicalName } from './names.ts';
-import { isWeightDtype, openSafetensors, type SafetensorsFile } from './safetensors.ts';
+import { openSafetensors, type SafetensorsFile } from './safetensors.ts';
+import type { SafetensorsDtype } from './safetensors_grammar.ts';
 
 export interface StoredTensor {
   /** Canonical name, as in the published layout. */
   readonly name: string;
   readonly storedName: string;
-  readonly dtype: 'F32' | 'F16' | 'BF16';
+  /** Of a tensor that no model needs, any of the format's. */
+  readonly dtype: SafetensorsDtype;
   readonly shape: readonly number[];
   /** Path of the shard. */
   readonly file: string;
@@ -26,7 +30,7 @@ export interface Checkpoint {
   readonly dir: string;
   /** By canonical name, in the order of the files' data. */
   readonly tensors: ReadonlyMap<string, StoredTensor>;
-  /** A tensor widened to float32; reads the disk now, keeps nothing. Error: E_WEIGHT_NOT_FINITE. */
+  /** A tensor as float32, of F64 rounded; reads the disk now, keeps nothing. Error: E_WEIGHT_NOT_FINITE. */
   read(name: string): Float32Array<ArrayBuffer>;
   /** Widens `target.length` elements from element `from` on into `target`. Error: E_WEIGHT_NOT_FINITE. */
   readInto(name: string, target: Float32Array, from?: number): void;
@@ -41,10 +45,11 @@ export const INDEX_FILE = 'model.safetensors.index.json';
 /**
  * Opens a checkpoint; reads headers only. Like transformers, takes model.safetensors where both forms are there.
  *
- * Errors: E_CHECKPOINT_MISSING, E_CHECKPOINT_INVALID, E_SHARD_MISSING, E_SAFETENSORS_INVALID, E_TENSOR_DTYPE; each names the
- * file and, where one is at fault, the tensor.
+ * Errors: E_CHECKPOINT_MISSING, E_CHECKPOINT_ADAPTER, E_CHECKPOINT_INVALID, E_SHARD_MISSING, E_LFS_POINTER,
+ * E_SAFETENSORS_INVALID; each names the file and, where one is at fault, the tensor.
  */
 export function openCheckpoint(dir: string): Checkpoint {
+  refuseAdapterFolder(dir);
   const files: SafetensorsFile[] = [];
   try {
     if (existsSync(join(dir, SINGLE_FILE))) files.push(openSafetensors(join(dir, SINGLE_FILE)));
@@ -68,7 +73,7 @@ function openShards(dir: string, files: SafetensorsFile[]): void {
     if (!existsSync(path)) {
       throw new SightlineError('E_SHARD_MISSING', `shard ${shard} is missing`, {
         where: indexPath,
-        hint: `the index names it; fetch it again into ${dir}`,
+        hint: `the index names it; ${howToFetch(dir)}`,
       });
     }
     files.push(openSafetensors(path));
@@ -92,7 +97,7 @@ function readWeightMap(indexPath: string): Map<string, string> {
   const weightMap = readJsonFile(indexPath).weight_map;
   if (!isJsonObject(weightMap)) {
     const found = `field weight_map is ${describe(weightMap)}, expected an object`;
-    throw new SightlineError('E_CHECKPOINT_INVALID', found, { where: indexPath });
+    throw new SightlineError('E_CHECKPOINT_INVALID', found, { where: indexPath, hint: 'fetch the index again' });
   }
   const map = new Map<string, string>();
   for (const [tensor, shard] of Object.entries(weightMap)) {
@@ -104,7 +109,10 @@ function readWeightMap(indexPath: string): Map<string, string> {
     }
     map.set(tensor, shard);
   }
-  if (map.size === 0) throw new SightlineError('E_CHECKPOINT_INVALID', 'weight_map is empty', { where: indexPath });
+  if (map.size === 0) {
+    const message = 'field weight_map is empty, expected a file name for each tensor';
+    throw new SightlineError('E_CHECKPOINT_INVALID', message, { where: indexPath, hint: 'fetch the index again' });
+  }
   return map;
 }
 
@@ -116,19 +124,14 @@ function checkpointOver(dir: string, files: readonly SafetensorsFile[]): Checkpo
   const fileOf = new Map<string, SafetensorsFile>();
   for (const file of files) {
     for (const { name: storedName, dtype, shape, begin, end } of file.entries.values()) {
+      refuseAdapterTensor(storedName, file.path);
       const name = canonicalName(storedName);
       const other = tensors.get(name);
       if (other !== undefined) {
         const named = other.storedName === storedName ? '' : ` (there as "${other.storedName}")`;
         throw new SightlineError('E_CHECKPOINT_INVALID', `tensor "${storedName}" is also in ${other.file}${named}`, {
           where: file.path,
-          hint: 'a tensor may be stored once; fetch the checkpoint again',
-        });
-      }
-      if (!isWeightDtype(dtype)) {
-        throw new SightlineError('E_TENSOR_DTYPE', `tensor "${storedName}" has dtype ${dtype}`, {
-          where: file.path,
-          hint: 'weights must be F32, F16 or BF16; quantised checkpoints cannot be used',
+          hint: 'a tensor may be stored only once; fetch the checkpoint again',
         });
       }
       tensors.set(name, { name, storedName, dtype, shape, file: file.path, begin, end });
@@ -166,24 +169,30 @@ function checkpointOver(dir: string, files: readonly SafetensorsFile[]): Checkpo
 }
 
 function missing(dir: string): SightlineError {
+  const gone = (message: string, hint: string): SightlineError =>
+    new SightlineError('E_CHECKPOINT_MISSING', message, { where: dir, hint });
   if (!existsSync(dir)) {
-    return new SightlineError('E_CHECKPOINT_MISSING', 'checkpoint folder not found', {
-      where: dir,
-      hint: 'give the path of a local folder; nothing is downloaded',
-    });
+    return gone('checkpoint folder not found', 'check the path; give a folder that is on this machine');
   }
-  if (!statSync(dir).isDirectory()) {
-    return new SightlineError('E_CHECKPOINT_MISSING', 'not a folder', {
-      where: dir,
-      hint: 'give the checkpoint folder',
-    });
-  }
-  const pickled = readdirSync(dir).find((name) => /\.(bin|pt|pth|gguf)$/.test(name));
-  return new SightlineError('E_CHECKPOINT_MISSING', `neither ${SINGLE_FILE} nor ${INDEX_FILE} in the folder`, {
-    where: dir,
-    hint:
-      pickled === undefined
-        ? 'give the folder that holds config.json and the weights'
-        : `${pickled} cannot be read; save the model as safetensors`,
-  });
+  if (!statSync(dir).isDirectory()) return gone('a file, not a folder', 'give the folder it lies in');
+  return gone(`neither ${SINGLE_FILE} nor ${INDEX_FILE} in the folder`, whereWeightsMayBe(dir));
 }
+
+/** The next step, by what a folder without weights holds instead. */
+function whereWeightsMayBe(dir: string): string {
+  const names = readdirSync(dir);
+  const runs = names.filter((name) => /^checkpoint-\d+$/.test(name)).sort((a, b) => stepOf(a) - stepOf(b));
+  if (runs.length > 0) return `give one of the checkpoints in it: ${join(dir, runs.at(-1)!)}`;
+  if (names.includes('snapshots'))
+    return 'give its folder below snapshots, or the model by its name (ORGANISATION/NAME)';
+  const pickled = names.find((name) => /\.(bin|pt|pth|ckpt|gguf)$/.test(name));
+  if (pickled !== undefined) {
+    return `${pickled} cannot be read; load the model with transformers, and save it with save_pretrained(), which writes safetensors`;
+  }
+  const other = names.find((name) => name.endsWith('.safetensors'));
+  if (other !== undefined) return `${other} is there, but not what it is part of: fetch the whole folder again`;
+  const fetch = howToFetch(dir);
+  return fetch.startsWith('complete') ? fetch : 'give the folder that holds config.json and the weights';
+}
+
+const stepOf = (name: string): number => Number(name.slice('checkpoint-'.length));

@@ -7,6 +7,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { SightlineError } from '../errors.ts';
 import { allocateWords, bytesOf, firstNonFinite, type WeightDtype, widen } from './dtypes.ts';
 import { openRegularFile } from './json_file.ts';
+import { LFS_POINTER_BYTES, refuseLfsPointer } from './lfs_pointer.ts';
 import { quoted } from './safetensors_grammar.ts';
 import {
   buildHeader,
@@ -24,7 +25,7 @@ export interface SafetensorsFile {
   readonly metadata: ReadonlyMap<string, string>;
   /** Bytes of a tensor as stored. */
   readRaw(name: string): Uint8Array<ArrayBuffer>;
-  /** Weights (F32, F16, BF16) widened to float32. Error: E_WEIGHT_NOT_FINITE. */
+  /** Weights (F32, F16, BF16, or F64 rounded) as float32. Error: E_WEIGHT_NOT_FINITE. */
   read(name: string): Float32Array<ArrayBuffer>;
   /** An I32 tensor, or an I64 tensor whose values fit. */
   readIntegers(name: string): Int32Array<ArrayBuffer>;
@@ -36,14 +37,15 @@ export interface SafetensorsFile {
 /**
  * Opens a file and checks its header.
  *
- * Errors: E_FILE_MISSING, E_FILE_UNREADABLE, E_SAFETENSORS_INVALID.
+ * Errors: E_FILE_MISSING, E_FILE_UNREADABLE, E_LFS_POINTER, E_SAFETENSORS_INVALID.
  */
 export function openSafetensors(path: string): SafetensorsFile {
   const { fd, size } = openRegularFile(path);
   try {
-    const prefix = new Uint8Array(Math.min(size, LENGTH_BYTES));
-    pread(fd, prefix, 0, path);
-    const header = new Uint8Array(headerLength(prefix, size, path));
+    const start = new Uint8Array(Math.min(size, LFS_POINTER_BYTES));
+    pread(fd, start, 0, path);
+    refuseLfsPointer(start, path);
+    const header = new Uint8Array(headerLength(start, size, path));
     pread(fd, header, LENGTH_BYTES, path);
     const { entries, metadata } = parseHeader(header, size, path);
     return fileOver(path, fd, entries, metadata);
@@ -101,8 +103,8 @@ export function elementCount(shape: readonly number[]): number {
 }
 
 /** Whether weights of this dtype can be read as float32 here. */
-export function isWeightDtype(dtype: SafetensorsDtype): dtype is WeightDtype {
-  return dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
+export function isWeightDtype(dtype: SafetensorsDtype): dtype is WeightDtype | 'F64' {
+  return dtype === 'F32' || dtype === 'F16' || dtype === 'BF16' || dtype === 'F64';
 }
 
 // --- internal ---
@@ -134,7 +136,10 @@ function fileOver(
     if (!open) throw new Error(`internal: ${path} is closed`);
     const entry = entries.get(name);
     if (entry !== undefined) return entry;
-    throw new SightlineError('E_TENSOR_MISSING', `no tensor "${name}" in the file`, { where: path });
+    throw new SightlineError('E_TENSOR_MISSING', `no tensor "${name}" in the file`, {
+      where: path,
+      hint: 'the file belongs to another checkpoint, or is damaged; fetch it again',
+    });
   };
   const readRaw = (name: string): Uint8Array<ArrayBuffer> => {
     const { begin, end } = entryOf(name);
@@ -144,7 +149,7 @@ function fileOver(
   };
   const readWeights = (name: string, target: Float32Array, from = 0): void => {
     const entry = entryOf(name);
-    if (!isWeightDtype(entry.dtype)) throw wrongDtype(entry, 'weights must be F32, F16 or BF16', path);
+    if (!isWeightDtype(entry.dtype)) throw wrongDtype(entry, 'weights must be F32, F16, BF16 or F64', path);
     const count = elementCount(entry.shape);
     if (from < 0 || from + target.length > count) {
       throw new Error(`internal: elements ${from} to ${from + target.length} of ${name}, which has ${count}`);
@@ -174,7 +179,7 @@ function fileOver(
 function widenRange(
   fd: number,
   { name, begin }: SafetensorsEntry,
-  dtype: WeightDtype,
+  dtype: WeightDtype | 'F64',
   from: number,
   target: Float32Array,
   path: string,
@@ -184,6 +189,18 @@ function widenRange(
     const words = new Uint32Array(target.buffer, target.byteOffset, target.length);
     const at = firstNonFinite(dtype, words);
     if (at >= 0) throw notFinite(name, target[at]!, from + at, path);
+    return;
+  }
+  if (dtype === 'F64') {
+    const doubles = new Float64Array(Math.min(CHUNK_ELEMENTS, target.length));
+    for (let done = 0; done < target.length; done += doubles.length) {
+      const part = doubles.subarray(0, Math.min(doubles.length, target.length - done));
+      pread(fd, new Uint8Array(part.buffer, 0, part.byteLength), begin + (from + done) * 8, path);
+      const to = target.subarray(done, done + part.length);
+      to.set(part);
+      const at = firstNonFinite('F32', new Uint32Array(to.buffer, to.byteOffset, to.length));
+      if (at >= 0) throw notFinite(name, part[at]!, from + done + at, path);
+    }
     return;
   }
   const words = allocateWords(dtype, Math.min(CHUNK_ELEMENTS, target.length));
@@ -198,7 +215,7 @@ function widenRange(
 
 /** A model with such a weight answers as if nothing were wrong: argmax and sampling find a token among NaNs too. */
 function notFinite(name: string, value: number, at: number, path: string): SightlineError {
-  const message = `tensor ${quoted(name)} holds ${value} at element ${at}, expected finite numbers`;
+  const message = `tensor ${quoted(name)} holds ${value} at element ${at}, expected finite numbers${Number.isFinite(value) ? ' of float32' : ''}`;
   return new SightlineError('E_WEIGHT_NOT_FINITE', message, {
     where: path,
     hint: 'the training that wrote it has diverged, or the file is damaged; use an earlier checkpoint, or fetch it again',

@@ -58,7 +58,7 @@ export function readHeaderText(
 export function invalid(where: string, message: string, cause?: unknown): SightlineError {
   return new SightlineError('E_SAFETENSORS_INVALID', message, {
     where,
-    hint: 'the file is damaged, incomplete or no safetensors file; fetch it again',
+    hint: 'the file is damaged, incomplete or not a safetensors file; fetch it again',
     cause,
   });
 }

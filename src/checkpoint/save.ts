@@ -1,5 +1,6 @@
 /**
- * Saves weights as a checkpoint folder that loads wherever its source did: same files, same tensor names, atomically.
+ * Saves weights as a checkpoint folder that transformers loads: the source's files and tensor names (without those of
+ * wrappers), atomically.
  * Streams tensor by tensor; knows nothing of the model but what the source holds.
  */
 import { SightlineError } from '../errors.ts';
@@ -13,9 +14,11 @@ import {
   narrow,
   type WeightDtype,
 } from './dtypes.ts';
-import { copyConfig, copyFiles, isHeadTied, TOKENIZER_FILES } from './model_files.ts';
+import { HEAD, isHeadTied } from './head.ts';
+import { copyConfig, copyFiles, type PixelLimits, TOKENIZER_FILES, writePixelLimits } from './model_files.ts';
+import { withoutWrappers } from './names.ts';
 import type { Checkpoint, StoredTensor } from './open.ts';
-import { CHUNK_ELEMENTS, elementCount, type TensorToWrite } from './safetensors.ts';
+import { CHUNK_ELEMENTS, elementCount, isWeightDtype, type TensorToWrite } from './safetensors.ts';
 import { writeShards } from './write_shards.ts';
 
 export interface SaveOptions {
@@ -23,8 +26,10 @@ export interface SaveOptions {
   readonly source: Checkpoint;
   /** New value of a tensor by canonical name, or undefined to keep the source's. */
   readonly weights?: (name: string) => Float32Array | undefined;
-  /** Default: every tensor as in the source. */
+  /** Default: every tensor as in the source, but F64 as F32. */
   readonly dtype?: DtypeName;
+  /** Limits of the image processor, where they are others than the source's. */
+  readonly pixelLimits?: PixelLimits;
   /** Data bytes a shard may have before the next one is begun (default 5 GB). */
   readonly maxShardBytes?: number;
   /** Replace a folder of that name. */
@@ -34,21 +39,25 @@ export interface SaveOptions {
 }
 
 /**
- * Writes `dir` whole or not at all. A head that is tied to the embedding is not stored.
+ * Writes `dir` whole or not at all. A head that is tied to the embedding is not stored; where one is stored, config.json
+ * does not say it is tied.
  *
  * Errors: E_WEIGHT_NOT_FINITE, and those of writeFolderAtomically.
  */
 export async function saveCheckpoint(dir: string, options: SaveOptions): Promise<void> {
   const { source, dtype, maxShardBytes, extra, overwrite } = options;
-  const tied = isHeadTied(source.dir);
-  const stored = [...source.tensors.values()].filter(({ name }) => !(tied && name === 'lm_head.weight'));
+  const tied = isHeadTied(source);
+  const stored = [...source.tensors.values()].filter(({ name }) => !(tied && name === HEAD));
+  const untied = stored.some(({ name }) => name === HEAD);
+  const narrowed = stored.some((tensor) => tensor.dtype === 'F64') ? 'float32' : undefined;
   const scratch = createScratch();
   const tensors = stored.map((tensor) => tensorToWrite(tensor, options, scratch));
   await writeFolderAtomically(
     dir,
     async (folder) => {
-      await copyConfig(source.dir, folder, dtype);
+      await copyConfig(source.dir, folder, { dtype: dtype ?? narrowed, untied });
       await copyFiles(source.dir, folder, [...TOKENIZER_FILES, 'generation_config.json']);
+      await writePixelLimits(folder, options.pixelLimits ?? {});
       await writeShards(folder, tensors, maxShardBytes);
       await extra?.(folder);
     },
@@ -85,8 +94,12 @@ function tensorToWrite(
   { source, weights, dtype: wanted }: SaveOptions,
   scratch: Scratch,
 ): TensorToWrite {
-  const { name, storedName, shape } = stored;
-  const dtype = wanted === undefined ? stored.dtype : DTYPE_OF_NAME[wanted];
+  const { name, shape } = stored;
+  const storedName = withoutWrappers(stored.storedName);
+  // No model computes with it, so it goes as it came.
+  if (!isWeightDtype(stored.dtype)) return { ...stored, name: storedName, chunks: () => [source.readRaw(name)] };
+  const own = stored.dtype === 'F64' ? 'F32' : stored.dtype;
+  const dtype = wanted === undefined ? own : DTYPE_OF_NAME[wanted];
   const count = elementCount(shape);
   return {
     name: storedName,

@@ -4,6 +4,7 @@
 import { createInterface } from 'node:readline/promises';
 import { formatError, SightlineError } from '../errors.ts';
 import type { Chat } from '../train/infer.ts';
+import { cleanText } from '../util/clean_text.ts';
 import type { Io } from './io.ts';
 
 /** Talks until `/exit` or `/quit`, the end of the input, or an interrupt. */
@@ -25,8 +26,8 @@ export async function converse(chat: Chat, firstImages: readonly string[], io: I
       chat.clear();
       images = [];
     } else if (command === '/image') {
-      if (rest === '') io.stderr.write('note: /image wants the path of a file: /image FILE\n');
-      else images.push(rest);
+      if (rest === '') io.stderr.write('note: /image needs a path: /image FILE\n');
+      else if (await canSee(chat, rest, io)) images.push(rest);
     } else if (command !== null) {
       io.stderr.write(`note: there is no command ${command}; /help lists them\n`);
     } else if (text !== '') {
@@ -39,10 +40,28 @@ export async function converse(chat: Chat, firstImages: readonly string[], io: I
   lines.close();
 }
 
+/** Looks at an image and says what there is to say of it. Errors: those of the image. */
+export async function lookAt(chat: Pick<Chat, 'look'>, image: string, io: Io): Promise<void> {
+  const note = await chat.look(image);
+  if (note !== null) io.stderr.write(`note: ${cleanText(note)}\n`);
+}
+
 // --- internal ---
 
+/** Whether an image can be used; what is wrong with it is told at once, not with the next question. */
+async function canSee(chat: Chat, image: string, io: Io): Promise<boolean> {
+  try {
+    await lookAt(chat, image, io);
+    return true;
+  } catch (error) {
+    if (!(error instanceof SightlineError)) throw error;
+    io.stderr.write(`${formatError(error)}\n`);
+    return false;
+  }
+}
+
 const HELP =
-  'Ask about an image: /image FILE adds one, /clear starts over, /help says this again, /exit or /quit leaves.\n';
+  'Ask about an image: /image FILE adds one, /clear starts over, /help shows this again, /exit or /quit ends it.\n';
 
 /** A first word of a slash and letters is a command, known or not; `/usr/bin` and all else is a question. */
 function commandOf(text: string): { command: string | null; rest: string } {

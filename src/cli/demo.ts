@@ -62,7 +62,10 @@ function addData(demo: Command, signal: AbortSignal): void {
     .command('data')
     .description('draw pictures and write their questions: DIR/data.jsonl, DIR/images, DIR/prompt.txt')
     .requiredOption('--output_dir <DIR>', 'folder to write; must be empty or absent')
-    .requiredOption('--kind <sft|grpo|eval>', 'with replies and the planted prior (sft), or balanced and without')
+    .requiredOption(
+      '--kind <sft|grpo|eval>',
+      'sft: with replies and the planted prior; grpo and eval: balanced, without replies',
+    )
     .requiredOption('--rows <N>', 'rows to write', integer('--rows', 1))
     .option('--seed <N>', 'equal seeds give equal bytes', integer('--seed', 0), 0)
     .action(

@@ -1,6 +1,6 @@
 /**
- * Ties a command line to the process: signals and errors that nobody awaits stop a run in good order, streams that
- * cannot be written do not stop it at all, and a run that is cut off is never taken for one that is done.
+ * Ties a command line to the process: signals, a closed pipe and errors outside of any call stop a run in good order,
+ * streams that cannot be written do not stop it at all, and a run that is cut off is never taken for one that is done.
  */
 import { setFlagsFromString } from 'node:v8';
 import { formatError, messageOf, SightlineError } from '../errors.ts';
@@ -12,15 +12,17 @@ import { strayFault } from './stray_error.ts';
 const EXIT_CODES = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 type StopSignal = keyof typeof EXIT_CODES;
 
+/** What a shell makes of SIGPIPE, by which other programs end when their reader has gone (`sightline ... | head`). */
+const CLOSED_PIPE = 141;
+
 /**
  * Runs the process's own arguments and sets its exit code. The first SIGINT, SIGTERM or, on a terminal, SIGHUP aborts
- * `io.signal`, so that a run can save and end (130, 143 or 129 then); the second quits at once. So does an error that
- * nobody awaits (1).
+ * `io.signal`, so that a run can save and end (130, 143 or 129 then); the second quits at once. A closed pipe (141,
+ * without a word) and an error that nothing awaits (1) abort it too.
  */
 export async function runProcess(commands: readonly CliCommand[]): Promise<void> {
   // Beside a run's tensors its objects are few; V8 would let their garbage grow to several times what is alive.
   setFlagsFromString('--heap-growing-percent=50');
-  outliveStreams();
   const run = new AbortController();
   /** Exit code of a run that is stopped from outside. */
   let stopped: number | null = null;
@@ -29,6 +31,11 @@ export async function runProcess(commands: readonly CliCommand[]): Promise<void>
     isOpen = false;
     process.exit(code);
   };
+  onWriteFaults(() => {
+    if (!isOpen) process.exitCode ||= CLOSED_PIPE;
+    stopped ??= CLOSED_PIPE;
+    run.abort(new DOMException('stopped by a closed pipe', 'AbortError'));
+  });
   const signals: StopSignal[] = [];
   for (const signal of Object.keys(EXIT_CODES) as StopSignal[]) {
     process.on(signal, () => {
@@ -36,7 +43,7 @@ export async function runProcess(commands: readonly CliCommand[]): Promise<void>
       if (signals.length > 0) quit(EXIT_CODES[signal]);
       signals.push(signal);
       stopped ??= EXIT_CODES[signal];
-      process.stderr.write(`\n${signal}: stopping in good order; once more quits at once\n`);
+      process.stderr.write(`\n${signal}: stopping cleanly; a second signal quits at once\n`);
       run.abort(new DOMException(`stopped by ${signal}`, 'AbortError'));
     });
   }
@@ -88,8 +95,11 @@ export async function runProcess(commands: readonly CliCommand[]): Promise<void>
 /** A run that uses no terminal, as under nohup, does not care that one has gone. (Node takes nohup's ignoring back.) */
 const usesTerminal = (): boolean => [process.stdin, process.stdout, process.stderr].some(({ isTTY }) => isTTY === true);
 
-/** A log that cannot be written must not cost a run: said once, on the stream that is left. */
-function outliveStreams(): void {
+/**
+ * A closed pipe is handed on. Any other stream that cannot be written, as on a full disk, must not cost a run: it is
+ * reported once, on the stream that is left.
+ */
+function onWriteFaults(onClosedPipe: () => void): void {
   const streams = [
     ['standard output', process.stdout, process.stderr],
     ['standard error', process.stderr, process.stdout],
@@ -97,24 +107,24 @@ function outliveStreams(): void {
   for (const [name, stream, other] of streams) {
     let isSaid = false;
     stream.on('error', (error: NodeJS.ErrnoException) => {
-      // a reader that went away (`sightline ... | head`) ends the reading, and needs no word
-      if (error.code === 'EPIPE' || isSaid) return;
+      if (error.code === 'EPIPE') return onClosedPipe();
+      if (isSaid) return;
       isSaid = true;
-      other.write(`warning: ${name} cannot be written, going on without it: ${error.message}\n`);
+      other.write(`warning: ${name} cannot be written; going on without it: ${error.message}\n`);
     });
   }
 }
 
 function waitsForNothing(): SightlineError {
-  return new SightlineError('E_STRAY_ERROR', 'the run waits for something that can no longer come', {
-    hint: 'a plugin returned a promise that is never settled: settle it, or reject it after a while',
+  return new SightlineError('E_STRAY_ERROR', 'the run is waiting for something that can never happen', {
+    hint: 'a plugin returned a promise that never settles: resolve it, or reject it after a timeout',
     exitCode: 1,
   });
 }
 
 function cutOff(code: number): SightlineError {
-  return new SightlineError('E_CUT_OFF', `the process is ended before the run is, with exit code ${code}`, {
-    hint: 'look for process.exit in plugins and what they load, and throw an error instead; what was not saved is lost',
+  return new SightlineError('E_CUT_OFF', `the process was ended before the run was done, with exit code ${code}`, {
+    hint: 'look for process.exit in plugins and the modules they load, and throw an error instead; whatever was not saved is lost',
     exitCode: 1,
   });
 }

@@ -90,7 +90,8 @@ function unknownCommand(name: string, commands: readonly CliCommand[]): Sightlin
 
 const LISTED = 'sightline --help lists the commands';
 
-function tell(error: unknown, words: readonly string[], io: Io): number {
+function tell(thrown: unknown, words: readonly string[], io: Io): number {
+  const error = isOutOfMemory(thrown) ? outOfMemory(thrown) : thrown;
   if (error instanceof CommanderError) return tellCommander(error, io);
   if (io.signal.aborted && (error === io.signal.reason || (error instanceof Error && error.name === 'AbortError')))
     return 1;
@@ -103,6 +104,17 @@ function tell(error: unknown, words: readonly string[], io: Io): number {
   io.stderr.write(`error: ${messageOf(error)}\n${stackOf(error)}\n`);
   return 1;
 }
+
+/** What V8 and ONNX Runtime say where the system gives them no memory for a tensor. */
+const isOutOfMemory = (error: unknown): boolean =>
+  /^Array buffer allocation failed$|std::bad_alloc|Failed to allocate memory/.test(messageOf(error));
+
+const outOfMemory = (cause: unknown): SightlineError =>
+  new SightlineError('E_MEMORY', `memory has run out: ${messageOf(cause)}`, {
+    hint: 'lower --per_device_train_batch_size, --max_completion_length or --max_pixels, or take a smaller model; sightline rlhf --dry_run true measures what a run takes',
+    exitCode: 1,
+    cause,
+  });
 
 /** Help and version end as errors of commander too; its help on a missing command has been written by then. */
 function tellCommander(error: CommanderError, io: Io): number {

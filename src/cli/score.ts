@@ -8,8 +8,12 @@ import type { Io } from './io.ts';
 export async function score(words: readonly string[], io: Io): Promise<void> {
   const { args, notices } = readScoreArguments(words, io.env);
   const options = { title: 'sightline score', completionsToPrint: 0, eventFiles: false, env: io.env };
-  const { onEvent } = consoleReport(io.stderr, options);
-  for (const text of notices) await onEvent({ type: 'notice', level: 'info', text: `note: ${text}` });
-  const { runScore } = await import('../train/score.ts');
-  await runScore(args, { signal: io.signal, emit: onEvent });
+  const { onEvent, close } = consoleReport(io.stderr, options);
+  try {
+    for (const text of notices) await onEvent({ type: 'notice', level: 'info', text: `note: ${text}` });
+    const { runScore } = await import('../train/score.ts');
+    await runScore(args, { signal: io.signal, emit: onEvent });
+  } finally {
+    await close?.();
+  }
 }

@@ -13,9 +13,9 @@ export function strayFault(thrown: unknown): SightlineError | null {
   const places = thrown instanceof Error ? placesIn(thrown.stack ?? '') : [];
   const place = places.find(({ file }) => !file.includes(INSTALLED) || file.startsWith(OWN));
   if (place?.file.startsWith(OWN)) return null;
-  return new SightlineError('E_STRAY_ERROR', `an error was thrown outside of every reward call: ${messageOf(thrown)}`, {
+  return new SightlineError('E_STRAY_ERROR', `an error was thrown outside of any reward call: ${messageOf(thrown)}`, {
     where: (place ?? places[0])?.text,
-    hint: 'a plugin, or code that it started, threw where nobody waits: await its promises, catch errors in its callbacks',
+    hint: 'a plugin, or code that it started, threw an error outside of its reward call: await its promises, and catch errors in its callbacks',
     exitCode: 1,
     cause: thrown,
   });

@@ -19,6 +19,8 @@ export interface TrainingSettings {
   readonly reportTo: readonly ('tensorboard' | 'none')[];
   readonly logCompletions: boolean;
   readonly completionsToPrint: number;
+  /** The run is only rehearsed: its folder is tried, and taken back. */
+  readonly dryRun: boolean;
   /** Files that are run as code. */
   readonly plugins: readonly string[];
 }
@@ -43,7 +45,7 @@ export async function trainingRun(
     env: io.env,
   });
   let hasResults = false;
-  const listeners: Listener[] = [
+  const files: Listener[] = [
     {
       onEvent: (event) => {
         hasResults ||= RESULTS.has(event.type);
@@ -53,8 +55,8 @@ export async function trainingRun(
     loggingJsonl(folder.path),
     ...(settings.logCompletions ? [completionsJsonl(folder.path)] : []),
     ...(eventFiles ? [tensorboard(folder.path)] : []),
-    terminal,
   ];
+  const listeners = [...(settings.dryRun ? [] : files), terminal];
   const { emit, close } = broadcast(listeners, (text) => io.stderr.write(`warning: ${text}\n`));
   try {
     for (const text of read.notices) await emit({ type: 'notice', level: 'info', text: `note: ${text}` });

@@ -100,7 +100,7 @@ export async function openDataset(specs: readonly string[], options: DatasetOpti
       } catch (cause) {
         throw new SightlineError('E_DATASET_CHANGED', `the row was fine when the run began: ${messageOf(cause)}`, {
           where,
-          hint: 'the file was changed meanwhile; start again',
+          hint: 'the file was changed in the meantime; start again',
           cause,
         });
       }
@@ -142,7 +142,7 @@ async function* scan(
   const { path, limit } = parseSpec(spec);
   if (OTHER_FORMATS.test(path)) {
     throw new SightlineError('E_DATASET_FORMAT', `dataset is not JSONL: ${path}`, {
-      hint: 'write it as JSONL, one JSON object a line',
+      hint: 'write it as JSONL, one JSON object per line',
     });
   }
   const base = imageRoot ?? dirname(resolve(path));
@@ -219,7 +219,7 @@ function parseJson(bytes: Uint8Array, where: string): unknown {
     const bare = /[:[,]\s*-?(NaN|Infinity)\b/.test(text);
     throw new SightlineError('E_DATASET_LINE', `the line is not valid JSON: ${messageOf(cause)}`, {
       where,
-      hint: bare ? 'JSON has no NaN and no Infinity; write null' : 'one JSON object a line; the line may be cut off',
+      hint: bare ? 'JSON has no NaN and no Infinity; write null' : 'one JSON object per line; the line may be cut off',
       cause,
     });
   }
@@ -228,7 +228,7 @@ function parseJson(bytes: Uint8Array, where: string): unknown {
 function refuseArray(line: Line, path: string): void {
   const first = Buffer.from(line.bytes.subarray(0, 64)).toString('latin1').trimStart();
   if (!first.startsWith('[')) return;
-  throw new SightlineError('E_DATASET_FORMAT', 'dataset is a JSON array, expected JSONL: one JSON object a line', {
+  throw new SightlineError('E_DATASET_FORMAT', 'dataset is a JSON array, expected JSONL: one JSON object per line', {
     where: `${path}:${line.number}`,
     hint: "convert it: jq -c '.[]' data.json > data.jsonl",
   });

@@ -4,7 +4,7 @@
  */
 import { SightlineError } from '../errors.ts';
 import { checkAspectRatio } from '../models/qwen2_5_vl/image_processing.ts';
-import { checkFormat, checkPixelCount, corruptImage } from './image_decode.ts';
+import { checkFormat, checkPixelCount, checkTiff, corruptImage } from './image_decode.ts';
 import { OPENING_BYTES, sizeInHeader } from './image_header.ts';
 import { type ImageSource, nameOfSource, openImage } from './image_source.ts';
 
@@ -20,7 +20,8 @@ export async function checkImageSource(source: ImageSource): Promise<void> {
     const opening = await read(0, OPENING_BYTES);
     const format = checkFormat(opening, { name, where });
     const size = await sizeInHeader(format, opening, read);
-    if (size === 'cut off') throw corruptImage(name, 'the file ends within its header', where);
+    if (size === 'cut off') throw corruptImage(name, 'the file ends too early', where);
+    if (format === 'tiff') await checkTiff(read, { name, where });
     if (size === null) return;
     checkPixelCount(size, { name, where });
     checkAspectRatio(size, where);

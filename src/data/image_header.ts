@@ -1,9 +1,16 @@
 /**
  * Format and size of an image from its first bytes: enough to refuse a file before a run begins, without its pixels.
- * Knows PNG, JPEG, WebP and GIF; what it cannot make out is left to the decoder.
+ * Knows PNG, JPEG, WebP and GIF, and who knows BMP, TIFF and AVIF; what it cannot make out is left to the decoder.
  */
+import { isAvif, readAvifSize } from './avif_header.ts';
+import { isBmp, readBmpHeader } from './bmp_header.ts';
+import { readGifFrame } from './gif_frame.ts';
+import { isTiff, readTiffHeader } from './tiff_header.ts';
 
-export type ImageFormat = 'png' | 'jpeg' | 'webp' | 'gif';
+export type ImageFormat = 'png' | 'jpeg' | 'webp' | 'gif' | 'bmp' | 'tiff' | 'avif';
+
+/** The formats in words. */
+export const FORMATS_READ = 'PNG, JPEG, WebP, GIF, BMP, TIFF and AVIF';
 
 export interface ImageSize {
   readonly width: number;
@@ -23,6 +30,9 @@ export function formatOf(bytes: Uint8Array): ImageFormat | null {
   if (latin.startsWith('\xff\xd8\xff')) return 'jpeg';
   if (latin.startsWith('RIFF') && latin.slice(8, 12) === 'WEBP') return 'webp';
   if (/^GIF8[79]a/.test(latin)) return 'gif';
+  if (isBmp(bytes)) return 'bmp';
+  if (isTiff(bytes)) return 'tiff';
+  if (isAvif(bytes)) return 'avif';
   return null;
 }
 
@@ -31,30 +41,57 @@ export function formatOf(bytes: Uint8Array): ImageFormat | null {
  *
  * @param opening the first OPENING_BYTES of the file, or all there are
  */
-export async function sizeInHeader(
-  format: ImageFormat,
-  opening: Uint8Array,
-  read: ReadAt,
-): Promise<ImageSize | 'cut off' | null> {
-  const size = format === 'jpeg' ? await sizeOfJpeg(opening, read) : SIZE_OF[format](viewOf(opening));
-  return size === null || size === 'cut off' || (size.width > 0 && size.height > 0) ? size : null;
+export async function sizeInHeader(format: ImageFormat, opening: Uint8Array, read: ReadAt): Promise<StatedSize> {
+  const size = await statedSize(format, opening, read);
+  if (size === null || size === 'cut off') return size;
+  const { width, height } = size;
+  return width > 0 && height > 0 ? { width, height } : null;
 }
 
 // --- internal ---
 
-type FromOpening = (view: DataView) => ImageSize | 'cut off' | null;
+type StatedSize = ImageSize | 'cut off' | null;
 
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
-const SIZE_OF: Readonly<Record<Exclude<ImageFormat, 'jpeg'>, FromOpening>> = {
-  png: (view) => (view.byteLength < 24 ? 'cut off' : { width: view.getUint32(16), height: view.getUint32(20) }),
-  gif: (view) =>
-    view.byteLength < 10 ? 'cut off' : { width: view.getUint16(6, true), height: view.getUint16(8, true) },
-  webp: sizeOfWebp,
-};
+async function statedSize(format: ImageFormat, opening: Uint8Array, read: ReadAt): Promise<StatedSize> {
+  switch (format) {
+    case 'png':
+      return sizeOfPng(viewOf(opening));
+    case 'jpeg':
+      return sizeOfJpeg(opening, read);
+    case 'webp':
+      return sizeOfWebp(viewOf(opening));
+    case 'gif':
+      return sizeOfGif(opening);
+    case 'bmp':
+      return readBmpHeader(opening);
+    case 'tiff':
+      return readTiffHeader(read);
+    case 'avif':
+      return readAvifSize(read);
+  }
+}
+
+function sizeOfPng(view: DataView): StatedSize {
+  if (view.byteLength < 24) return 'cut off';
+  const isHeader = view.getUint32(12) === 0x49484452; // "IHDR"
+  return isHeader ? { width: view.getUint32(16), height: view.getUint32(20) } : null;
+}
+
+/** That of the canvas, which grows where the first frame sticks out of it. */
+function sizeOfGif(opening: Uint8Array): StatedSize {
+  const view = viewOf(opening);
+  if (view.byteLength < 10) return 'cut off';
+  const frame = readGifFrame(opening);
+  return {
+    width: Math.max(view.getUint16(6, true), frame === null ? 0 : frame.left + frame.width),
+    height: Math.max(view.getUint16(8, true), frame === null ? 0 : frame.top + frame.height),
+  };
+}
 
 /** By the kind of its first chunk: lossy, lossless, or extended (developers.google.com/speed/webp/docs/riff_container). */
-function sizeOfWebp(view: DataView): ImageSize | 'cut off' | null {
+function sizeOfWebp(view: DataView): StatedSize {
   if (view.byteLength < 30) return 'cut off';
   const three = (at: number): number => view.getUint16(at, true) + 0x10000 * view.getUint8(at + 2);
   switch (view.getUint32(12)) {
@@ -76,7 +113,7 @@ function sizeOfWebp(view: DataView): ImageSize | 'cut off' | null {
 const MAX_SEGMENTS = 256;
 
 /** Goes from segment to segment up to the frame header (SOF0 to SOF15 in ITU-T T.81, B.1.1.3). */
-async function sizeOfJpeg(opening: Uint8Array, read: ReadAt): Promise<ImageSize | 'cut off' | null> {
+async function sizeOfJpeg(opening: Uint8Array, read: ReadAt): Promise<StatedSize> {
   let position = 2;
   for (let segment = 0; segment < MAX_SEGMENTS; segment++) {
     const known = opening.subarray(position, position + 9);

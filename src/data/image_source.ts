@@ -69,8 +69,9 @@ const BASE64 = /^[A-Za-z0-9+/_-]*={0,2}$/;
 /** No file name has 4096 bytes on the systems Node runs on, and no picture fits in fewer base64 characters than this. */
 const LONGEST_PATH = 4096;
 const SHORTEST_BASE64 = 48;
-/** How the accepted formats begin in base64: PNG, JPEG, GIF, RIFF (WebP). */
-const BASE64_MAGIC = /^(iVBORw0KGgo|\/9j\/|R0lGOD|UklGR)/;
+/** How the accepted formats begin in base64: PNG, JPEG, GIF, RIFF (WebP), BMP, TIFF and BigTIFF of either order, AVIF. */
+const BASE64_MAGIC =
+  /^(iVBORw0KGgo|\/9j\/|R0lGOD|UklGR|Qk[0-3][A-Za-z0-9+/]{5}AAAA|SUkqA|TU0AK|SUkrA|AAAA[A-Za-z0-9+/]{2}Z0eX)/;
 
 /** OpenAI's content parts nest once more: {"image_url": {"url": ...}}. */
 const DEEPEST = 2;
@@ -223,7 +224,7 @@ function tooLarge(name: string, bytes: number, where: string): SightlineError {
     `${name} has ${Math.round(bytes)} bytes, at most ${MAX_IMAGE_BYTES} are read`,
     {
       where,
-      hint: 'shrink the image; the model sees at most MAX_PIXELS of it anyway',
+      hint: 'shrink the image; the model sees at most MAX_PIXELS of it in any case',
     },
   );
 }

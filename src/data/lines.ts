@@ -76,7 +76,7 @@ export async function* readLines(handle: FileHandle, path: string): AsyncGenerat
     if (position - begin > MAX_LINE_BYTES) {
       throw new SightlineError('E_DATASET_LINE', `line has more than ${MAX_LINE_BYTES} bytes`, {
         where: `${path}:${number + 1}`,
-        hint: 'keep images in files instead of in the line; one JSON object a line',
+        hint: 'keep images in files instead of in the line; one JSON object per line',
       });
     }
   }

@@ -23,6 +23,8 @@ export interface Run {
 export interface Arm {
   readonly name: string;
   readonly runs: readonly Run[];
+  /** Folders of runs that were stopped, or are still going on. */
+  readonly unfinished: readonly string[];
 }
 
 const ACCURACY = 'rewards/MultiModalAccuracyORM/mean';
@@ -37,12 +39,12 @@ const SOLVED = 0.95;
 const WINDOW = 5;
 
 /**
- * Reads `<root>/<arm>/seed-<n>/logging.jsonl` of the named arms.
+ * Reads `<root>/<arm>/seed-<n>/logging.jsonl` of the named arms; runs that are not finished are only named.
  *
- * @throws SightlineError E_RUN_MISSING: an arm without runs; E_LOG_INVALID: a line that is no log record, with its number
+ * @throws SightlineError E_RUN_MISSING: an arm without a finished run; E_LOG_INVALID: a line that is no log record, with its number
  */
 export async function readArms(root: string, names: readonly string[]): Promise<Arm[]> {
-  return Promise.all(names.map(async (name) => ({ name, runs: await readRuns(join(root, name)) })));
+  return Promise.all(names.map(async (name) => ({ name, ...(await readRuns(join(root, name))) })));
 }
 
 /**
@@ -82,17 +84,24 @@ export function summariseArms(arms: readonly Arm[]): string {
       meanAndDeviation(runs.map(({ training }) => meanOf(training.slice(-WINDOW), FORMAT))),
     ]),
   );
-  return `Held-out accuracy, mean ± sample deviation over seeds\n\n${accuracy}\n\nOther measures\n\n${others}\n`;
+  const unfinished = arms.flatMap((arm) => arm.unfinished);
+  const leftOut = unfinished.length === 0 ? '' : `\nLeft out, not finished: ${unfinished.join(', ')}\n`;
+  return `Held-out accuracy, mean ± sample deviation over seeds\n\n${accuracy}\n\nOther measures\n\n${others}\n${leftOut}`;
 }
 
-/** The records of a logging.jsonl. `where` names it in errors. */
-export function parseLog(text: string, where: string): { training: LogRecord[]; evaluations: LogRecord[] } {
+/** The records of a logging.jsonl, and whether its run came to its end. `where` names it in errors. */
+export function parseLog(
+  text: string,
+  where: string,
+): { training: LogRecord[]; evaluations: LogRecord[]; isFinished: boolean } {
   const training: LogRecord[] = [];
   const evaluations: LogRecord[] = [];
+  let isFinished = false;
   for (const [i, line] of text.split('\n').entries()) {
     if (line.trim() === '') continue;
     const record = parseLine(line, `${where}:${i + 1}`);
-    if (record === null) continue;
+    if (record.closes) isFinished = record.status === 'completed';
+    if (record.closes) continue;
     const { step, metrics } = record;
     const evaluated = Object.entries(metrics).filter(([name]) => name.startsWith('eval_'));
     if (evaluated.length === 0) training.push({ step, metrics });
@@ -101,12 +110,12 @@ export function parseLog(text: string, where: string): { training: LogRecord[]; 
       evaluations.push({ step, metrics: Object.fromEntries(unprefixed) });
     }
   }
-  return { training, evaluations };
+  return { training, evaluations, isFinished };
 }
 
 // --- internal ---
 
-async function readRuns(dir: string): Promise<Run[]> {
+async function readRuns(dir: string): Promise<Omit<Arm, 'name'>> {
   const entries = await readdir(dir).catch((error: unknown) => {
     throw missing(dir, error);
   });
@@ -115,15 +124,18 @@ async function readRuns(dir: string): Promise<Run[]> {
     .filter((seed) => seed !== undefined)
     .sort((a, b) => Number(a) - Number(b));
   if (seeds.length === 0) throw missing(dir);
-  return Promise.all(
+  const read = await Promise.all(
     seeds.map(async (seed) => {
-      const path = join(dir, `seed-${seed}`, 'logging.jsonl');
-      const text = await readFile(path, 'utf8').catch((error: unknown) => {
-        throw missing(path, error);
-      });
-      return { seed, ...parseLog(text, path) };
+      const folder = join(dir, `seed-${seed}`);
+      const path = join(folder, 'logging.jsonl');
+      // A run that has only just begun has no log yet.
+      const text = await readFile(path, 'utf8').catch(() => '');
+      return { folder, seed, ...parseLog(text, path) };
     }),
   );
+  const runs = read.filter(({ isFinished }) => isFinished);
+  if (runs.length === 0) throw missing(dir);
+  return { runs, unfinished: read.filter(({ isFinished }) => !isFinished).map(({ folder }) => folder) };
 }
 
 function missing(where: string, cause?: unknown): SightlineError {
@@ -134,9 +146,9 @@ function missing(where: string, cause?: unknown): SightlineError {
   });
 }
 
-/** Null for the record that closes a run: it repeats the others. */
-function parseLine(line: string, where: string): LogRecord | null {
-  const hint = 'is this the logging.jsonl of a finished run?';
+/** The record that closes a run repeats the others, and says how the run ended. */
+function parseLine(line: string, where: string): ({ closes: false } & LogRecord) | { closes: true; status: unknown } {
+  const hint = 'check that this is the logging.jsonl of a run';
   let record: unknown;
   try {
     record = JSON.parse(line);
@@ -145,14 +157,14 @@ function parseLine(line: string, where: string): LogRecord | null {
   }
   const entries = Object.entries(record ?? {});
   const field = (key: string): unknown => entries.find(([name]) => name === key)?.[1];
-  if (field('log_history') !== undefined) return null;
+  if (field('log_history') !== undefined) return { closes: true, status: field('status') };
   // ms-swift logs the step as "3/40".
   const position = field('global_step/max_steps');
   const step = Number.parseInt(String(position), 10);
   if (Number.isNaN(step)) {
     throw new SightlineError('E_LOG_INVALID', `a log record without "global_step/max_steps"`, { where, hint });
   }
-  return { step, metrics: Object.fromEntries(entries.filter(([, value]) => typeof value === 'number')) };
+  return { closes: false, step, metrics: Object.fromEntries(entries.filter(([, value]) => typeof value === 'number')) };
 }
 
 function at(records: readonly LogRecord[], step: number, name: string): number | undefined {

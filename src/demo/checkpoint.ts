@@ -8,8 +8,10 @@ import { join } from 'node:path';
 import { readJsonFile } from '../checkpoint/json_file.ts';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/open.ts';
 import { saveCheckpoint } from '../checkpoint/save.ts';
+import { trainedOnKey } from '../checkpoint/trained_on.ts';
 import type { ModelSizes } from '../models/qwen2_5_vl/model_sizes.ts';
 import { writeRandomCheckpoint } from '../models/qwen2_5_vl/random_checkpoint.ts';
+import { IMAGE_SIZE } from './draw.ts';
 import { EMBEDDING_ROWS, writeTokenizer } from './tokenizer.ts';
 
 /** 1,535,040 parameters, 589,760 of them in the vision tower and its merger. */
@@ -52,7 +54,11 @@ export async function writeInitialCheckpoint(options: {
     const random = join(work, 'random');
     await writeTokenizer({ seed, outputDir: tokenizerDir });
     await writeRandomCheckpoint(random, { sizes: DEMO_SIZES, tokenizerDir, seed });
-    const config = { ...readJsonFile(join(random, 'config.json')), rope_theta: ROPE_THETA };
+    const config = {
+      ...readJsonFile(join(random, 'config.json')),
+      rope_theta: ROPE_THETA,
+      ...trainedOnKey({ width: IMAGE_SIZE, height: IMAGE_SIZE, subject: 'four coloured shapes on grey' }),
+    };
     await writeFile(join(random, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
     await withCheckpoint(random, (source) => saveCheckpoint(outputDir, { source }));
   } finally {

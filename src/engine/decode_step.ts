@@ -85,7 +85,7 @@ export interface DecodeStep {
 /** Up to this many rows it is faster to stream a weight from the left than to have it on the right (docs/log.md). */
 const FEW_ROWS = 32;
 /** Up to this many rows a weight in blocks is faster than both (docs/log.md). */
-const BLOCK_ROWS = 128;
+export const BLOCK_ROWS = 128;
 
 /** Where the weights of so many rows' products are, if there is no copy of them in blocks. */
 export const formWithoutCopy = (rows: number): 'left' | 'right' => (rows <= FEW_ROWS ? 'left' : 'right');
@@ -98,7 +98,7 @@ export interface DecodeLimits {
   readonly copyBytes: number;
 }
 
-const LIMITS: DecodeLimits = { runBytes: 512 * 2 ** 20, copyBytes: 2 * 2 ** 30 };
+export const DECODE_LIMITS: DecodeLimits = { runBytes: 512 * 2 ** 20, copyBytes: 2 * 2 ** 30 };
 
 /** Tokens of a run: more gain nothing (measured: see docs/log.md), and each makes compiling longer. */
 const MOST_TOKENS = 4;
@@ -140,7 +140,7 @@ export function createDecodeStep(
   parameters: Parameters,
   workspace: Workspace,
   runtime: RuntimeOptions = {},
-  { runBytes, copyBytes }: DecodeLimits = LIMITS,
+  { runBytes, copyBytes }: DecodeLimits = DECODE_LIMITS,
 ): DecodeStep {
   const { text: config } = model;
   const { hiddenSize, headDim, numHiddenLayers, vocabSize } = config;

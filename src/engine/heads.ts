@@ -11,7 +11,7 @@ import { logSoftmax, logSoftmaxAt } from '../graph/ops/reduce.ts';
 import type { Dim } from '../graph/shape.ts';
 import type { Value } from '../graph/value.ts';
 import type { TextConfig } from '../models/architecture.ts';
-import { EMBEDDING, FINAL_NORM, LM_HEAD } from '../models/names.ts';
+import { EMBEDDING, FINAL_NORM, HEAD } from '../models/names.ts';
 import { linear } from '../nn/linear.ts';
 import type { NameOf } from './bindings.ts';
 
@@ -26,7 +26,7 @@ export const headName =
   ({ tieWordEmbeddings }: Pick<TextConfig, 'tieWordEmbeddings'>): NameOf =>
   (param) => {
     if (param === 'norm.weight') return FINAL_NORM;
-    return tieWordEmbeddings ? EMBEDDING : LM_HEAD;
+    return tieWordEmbeddings ? EMBEDDING : HEAD;
   };
 
 /**

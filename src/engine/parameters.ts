@@ -32,22 +32,36 @@ export const bytesOf = (parameters: Parameters, names: readonly string[]): numbe
 export async function loadParameters(
   checkpoint: Checkpoint,
   isTrained: (name: string) => boolean,
+  onRead?: OnRead,
 ): Promise<Parameters> {
-  return parametersOf(await readAll(checkpoint, [...checkpoint.tensors.keys()]), isTrained);
+  return parametersOf(await readAll(checkpoint, [...checkpoint.tensors.keys()], onRead), isTrained);
 }
+
+/** Called while weights are read, first with 0: bytes read of bytes to read, as they are stored. */
+export type OnRead = (read: { readonly done: number; readonly total: number }) => void | Promise<void>;
 
 /** float32 bytes of a checkpoint from which frozen weights are widened when they are used instead of at once. */
 export const STREAM_BYTES = 4 * 2 ** 30;
+
+/** float32 bytes that tensors take in memory: all of them, or, where they are streamed, those of no layer and one layer's. */
+export function bytesHeld(
+  tensors: ReadonlyMap<string, { readonly shape: readonly number[] }>,
+  streams: boolean,
+): number {
+  const held = new Map([...tensors].map(([name, { shape }]) => [streams ? roleOf(name) : name, sizeOf(shape)]));
+  return [...held.values()].reduce((sum, size) => sum + Float32Array.BYTES_PER_ELEMENT * size, 0);
+}
 
 /**
  * Frozen weights that stay on disk as they are stored: a layer's tensors are read and widened into buffers that all
  * layers share, when the layer runs. Tensors of no layer (embeddings, norms, merger) are read once and kept.
  * A tensor is valid until the same tensor of another layer is asked for. The checkpoint must stay open.
  */
-export async function streamParameters(checkpoint: Checkpoint): Promise<Parameters> {
+export async function streamParameters(checkpoint: Checkpoint, onRead?: OnRead): Promise<Parameters> {
   const kept = await readAll(
     checkpoint,
     [...checkpoint.tensors.keys()].filter((name) => roleOf(name) === name),
+    onRead,
   );
   const shared = new Map<string, { holds: string; tensor: FloatTensor }>();
   return {
@@ -166,8 +180,19 @@ const roleOf = (name: string): string => name.replace(/\.(layers|blocks)\.\d+\./
 const READ_ELEMENTS = 2 ** 22;
 
 /** Reads tensors piece by piece, so that the event loop gets its turns. */
-async function readAll(checkpoint: Checkpoint, names: readonly string[]): Promise<Map<string, FloatTensor>> {
+async function readAll(
+  checkpoint: Checkpoint,
+  names: readonly string[],
+  onRead: OnRead = () => undefined,
+): Promise<Map<string, FloatTensor>> {
   const pause = createPause();
+  const stored = (name: string): number => {
+    const { begin, end } = checkpoint.tensors.get(name)!;
+    return end - begin;
+  };
+  const total = names.reduce((sum, name) => sum + stored(name), 0);
+  let done = 0;
+  await onRead({ done, total });
   const values = new Map<string, FloatTensor>();
   for (const name of names) {
     if (!values.has(name)) {
@@ -179,7 +204,10 @@ async function readAll(checkpoint: Checkpoint, names: readonly string[]): Promis
     for (let from = 0; from < data.length; from += READ_ELEMENTS) {
       await pause();
       checkpoint.readInto(name, data.subarray(from, from + READ_ELEMENTS), from);
+      const share = Math.min(1, (from + READ_ELEMENTS) / data.length);
+      await onRead({ done: done + share * stored(name), total });
     }
+    done += stored(name);
   }
   return new Map(names.map((name) => [name, values.get(name)!]));
 }

@@ -16,7 +16,7 @@ export interface ProductMemory {
 }
 
 export function createProductMemory(config: TextConfig, parameters: Parameters): ProductMemory {
-  const budget = budgetOf(parameters);
+  const budget = productBudget(bytesOf(parameters, parameters.names), bytesOf(parameters, parameters.trained));
   let mostKept = 0;
   let leftOut = false;
   return {
@@ -32,10 +32,10 @@ export function createProductMemory(config: TextConfig, parameters: Parameters):
   };
 }
 
-// --- internal ---
-
-/** They must not be what a run's memory is spent on. */
-function budgetOf(parameters: Parameters): number {
-  const [weights, trained] = [bytesOf(parameters, parameters.names), bytesOf(parameters, parameters.trained)];
-  return Math.max(256 * 2 ** 20, (weights + 3 * trained) / 4); // trained: a gradient and two moments
-}
+/**
+ * Bytes that results of products may take where nobody says: they must not be what a run's memory is spent on.
+ *
+ * @param weights bytes of all weights, and of those that are trained
+ */
+export const productBudget = (weights: number, trained: number): number =>
+  Math.max(256 * 2 ** 20, (weights + 3 * trained) / 4); // trained: a gradient and two moments

@@ -91,7 +91,7 @@ export function planBatches(options: BatchOptions): BatchPlan {
   const numGenerations = positive('num_generations', options.numGenerations);
   if (numGenerations < 2) {
     throw geometryError('num_generations', `num_generations is ${numGenerations}, expected at least 2`, {
-      hint: 'GRPO compares the completions of a prompt with each other; 8 is the default',
+      hint: 'GRPO compares the completions of a prompt with one another; the default is 8',
     });
   }
   const microBatchesPerRollout = sliceCount(options, microBatchSize, microBatchesPerStep);

@@ -39,6 +39,8 @@ export interface RolloutTools {
   readonly template: Template;
   readonly random: Random;
   readonly signal?: AbortSignal;
+  /** Called with the number of tokens each time some have been sampled. */
+  readonly onTokens?: (count: number) => void;
 }
 
 type PromptOfRow = Pick<RolloutGroup, 'row' | 'prompt'>;
@@ -81,7 +83,7 @@ export async function measuredRollout(
 
 const toPrompt = ({ prompt }: PromptOfRow): Prompt => ({ promptIds: prompt.ids, images: prompt.images });
 
-const generateOptions = (sampling: Sampling, { random, signal }: RolloutTools): GenerateOptions => ({
+const generateOptions = (sampling: Sampling, { random, signal, onTokens }: RolloutTools): GenerateOptions => ({
   count: sampling.numGenerations,
   maxNewTokens: sampling.maxCompletionLength,
   temperature: sampling.temperature,
@@ -91,6 +93,7 @@ const generateOptions = (sampling: Sampling, { random, signal }: RolloutTools): 
   bannedIds: sampling.bannedIds,
   random,
   signal,
+  onTokens: onTokens && ((tokens) => onTokens(tokens.length)),
 });
 
 const toGroups = (

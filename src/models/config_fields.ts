@@ -2,6 +2,7 @@
  * Typed access to the fields of a config.json; every refusal names the file and the dotted field.
  * Knows kinds and ranges, not what a field is for.
  */
+import { basename } from 'node:path';
 import { describe, isJsonObject, type JsonObject } from '../checkpoint/json_file.ts';
 import { SightlineError } from '../errors.ts';
 
@@ -40,7 +41,7 @@ export function fieldsOf(object: JsonObject, prefix: string, where: string): Fie
   const invalid = (name: string, message: string): SightlineError =>
     new SightlineError('E_CONFIG_INVALID', `field ${prefix}${name} ${message}`, {
       where,
-      hint: 'compare with the config.json the model was published with',
+      hint: `compare with the ${basename(where) || 'config.json'} the model was published with`,
     });
   const wrong = (name: string, value: unknown, expected: string): SightlineError =>
     value === undefined || value === null

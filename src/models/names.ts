@@ -3,9 +3,9 @@
  * Knows no shapes. src/checkpoint/names.ts translates what files call them.
  */
 
-export const EMBEDDING = 'model.embed_tokens.weight';
+export { EMBEDDING, HEAD } from '../checkpoint/head.ts';
+
 export const FINAL_NORM = 'model.norm.weight';
-export const LM_HEAD = 'lm_head.weight';
 
 /** A tensor of a decoder layer. */
 export const layerTensor = (layer: number, name: string): string => `model.layers.${layer}.${name}`;

@@ -27,7 +27,10 @@ export const ARCHITECTURES: readonly Architecture[] = [qwen2_vl, qwen2_5_vl, qwe
  */
 export function parseConfig(json: unknown, where: string): ModelConfig {
   if (!isJsonObject(json)) {
-    throw new SightlineError('E_CONFIG_INVALID', `expected a JSON object, found ${describe(json)}`, { where });
+    throw new SightlineError('E_CONFIG_INVALID', `expected a JSON object, found ${describe(json)}`, {
+      where,
+      hint: 'use the config.json the model was published with',
+    });
   }
   const architecture = architectureOf(json, where);
   refuseQuantised(json, where);

@@ -81,6 +81,12 @@ function minLrRate(learningRate: number, kwargs: ReadonlyMap<string, number>): n
       { where: '--lr_scheduler_kwargs', hint: `for example --lr_scheduler_kwargs '{"min_lr_rate": 0.1}'` },
     );
   }
+  if (rate === undefined && learningRate === 0) {
+    throw new SightlineError('E_SCHEDULE', 'min_lr is a part of the learning rate, which is 0', {
+      where: '--lr_scheduler_kwargs',
+      hint: 'give a --learning_rate above 0, or min_lr_rate instead',
+    });
+  }
   return rate ?? minLr! / learningRate;
 }
 

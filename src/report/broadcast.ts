@@ -19,7 +19,7 @@ export function broadcast(listeners: readonly Listener[], complain: (text: strin
       failing.delete(listener);
     } catch (error) {
       if (!failing.has(listener))
-        complain(`a part of the log could not be written, the run goes on: ${messageOf(error)}`);
+        complain(`part of the log could not be written; the run goes on: ${messageOf(error)}`);
       failing.add(listener);
     }
   };

@@ -1,10 +1,12 @@
 /**
  * The run on a terminal: a progress bar with the main numbers, or, where nobody looks at a bar, a plain line per log.
  */
-import type { Listener, Metrics, TrainEvent } from '../train/events.ts';
+import type { Listener, Metrics, StartEvent, TrainEvent } from '../train/events.ts';
 import { cleanText } from '../util/clean_text.ts';
 import { formatDuration } from '../util/duration.ts';
-import { completionScreen, endScreen, logLine, mainNumbers, startScreen } from './screens.ts';
+import { loadingText } from './loading.ts';
+import { createPhaseClock, type PhaseClock } from './phase.ts';
+import { completionScreen, endScreen, logLine, mainNumbers, quietLine, startScreen } from './screens.ts';
 import { createStopwatch, type Stopwatch } from './stopwatch.ts';
 import { cutText, formatNumber } from './text.ts';
 
@@ -31,8 +33,17 @@ export function consoleReport(out: Terminal, options: ConsoleOptions): Listener 
   const live = out.isTTY === true && !isSet(options.env.CI) && options.env.TERM !== 'dumb';
   const colour = live && (options.env.NO_COLOR ?? '') === '';
   const stopwatch = options.stopwatch ?? createStopwatch();
+  const phase = createPhaseClock();
+  const loading = loadingText(live);
   let bar = '';
   let latest: Metrics = {};
+  let changed: StartEvent['changed'] = {};
+  /** Where the run is; null before it starts. */
+  let place: { readonly unit: string; step: number; readonly maxSteps: number } | null = null;
+  let spoke = performance.now();
+  /** Lines written since the last event only because nothing else was. */
+  let quietLines = 0;
+  let timer: NodeJS.Timeout | null = null;
 
   const bold = (text: string) => (colour ? `\u001b[1m${text}\u001b[22m` : text);
   const yellow = (text: string) => (colour ? `\u001b[33m${text}\u001b[39m` : text);
@@ -42,24 +53,61 @@ export function consoleReport(out: Terminal, options: ConsoleOptions): Listener 
   };
   const print = (lines: readonly string[]) => {
     if (lines.length === 0) return;
+    spoke = performance.now();
+    quietLines = 0;
     out.write(`${bar === '' ? '' : '\r\u001b[2K'}${lines.join('\n')}\n${bar}`);
+  };
+  const drawBar = () => {
+    if (!live) return;
+    const columns = out.columns ?? 80;
+    if (place !== null) draw(progressBar({ ...place, metrics: latest, stopwatch, phase, columns }));
+    else draw(cutText(phase.text() ?? '', Math.max(1, columns - 1)));
+  };
+  const tick = () => {
+    const text = phase.text();
+    if (text === null) return;
+    if (live) drawBar();
+    else if (performance.now() - spoke >= (quietLines === 0 ? FIRST_SILENCE_MS : SILENCE_MS)) {
+      const lines = quietLines;
+      print([quietLine(text, phase.isInStep(), place, stopwatch)]);
+      quietLines = lines + 1;
+    }
+  };
+  const stopTicking = () => {
+    if (timer !== null) clearInterval(timer);
+    timer = null;
   };
 
   return {
     onEvent(event: TrainEvent) {
+      timer ??= setInterval(tick, TICK_MS).unref();
       stopwatch.onEvent(event);
+      phase.onEvent(event);
       switch (event.type) {
-        case 'start':
-          print([bold(options.title), ...startScreen(event), '']);
-          if (live) draw(progressBar(event.step, event.maxSteps, latest, stopwatch, out.columns ?? 80));
+        case 'loading': {
+          const text = loading(event);
+          if (bar !== '' || text.bar !== null) draw(cutText(text.bar ?? '', Math.max(1, (out.columns ?? 80) - 1)));
+          if (text.line !== null) print([text.line]);
           break;
+        }
+        case 'start': {
+          const { command, step, maxSteps } = event;
+          changed = event.changed;
+          draw('');
+          print([bold(options.title), ...startScreen(event), '']);
+          if (event.dryRun === true) break;
+          place = { unit: command === 'score' ? 'row' : 'step', step, maxSteps };
+          drawBar();
+          break;
+        }
         case 'progress':
-          if (live) draw(progressBar(event.step, event.maxSteps, latest, stopwatch, out.columns ?? 80));
+          if (place !== null) place.step = event.step;
+          drawBar();
           break;
         case 'log':
           latest = event.metrics;
           print([logLine(event, stopwatch)]);
-          if (live) draw(progressBar(event.step, event.maxSteps, latest, stopwatch, out.columns ?? 80));
+          drawBar();
           break;
         case 'completions':
           print(completionScreen(event.step, event.rows, options.completionsToPrint));
@@ -74,40 +122,64 @@ export function consoleReport(out: Terminal, options: ConsoleOptions): Listener 
           print([`saved ${event.dir}`]);
           break;
         case 'end':
+          stopTicking();
           draw('');
-          print(['', ...endScreen(event, stopwatch, options.eventFiles)]);
+          print(['', ...endScreen(event, stopwatch, options.eventFiles, changed)]);
+          break;
+        case 'phase':
           break;
       }
     },
     close() {
-      if (bar !== '') out.write('\n');
+      stopTicking();
+      // A bar of a run that has begun stays; what was shown of its preparation does not.
+      if (live && bar !== '') out.write(place === null ? '\r\u001b[2K' : '\n');
       bar = '';
     },
   };
 }
 
-/** `42% ████████░░░░ 17/40 [12s < 18s, 0.75 s/it] reward 3.2 ± 0.4 | …`, cut to one line of the terminal. */
-export function progressBar(
-  step: number,
-  maxSteps: number,
-  metrics: Metrics,
-  stopwatch: Stopwatch,
-  columns: number,
-): string {
+/** `42% ████████░░░░ 17/40 [12s < 18s, 0.75 s/it] rollout 310 tokens/s | reward 3.2 ± 0.4 | …`, cut to one line. */
+export function progressBar({
+  step,
+  maxSteps,
+  metrics,
+  stopwatch,
+  phase,
+  columns,
+}: {
+  readonly step: number;
+  readonly maxSteps: number;
+  readonly metrics: Metrics;
+  readonly stopwatch: Stopwatch;
+  readonly phase: Pick<PhaseClock, 'shortText'>;
+  readonly columns: number;
+}): string {
   const share = maxSteps > 0 ? Math.min(1, step / maxSteps) : 0;
-  const filled = Math.round(share * BAR_WIDTH);
-  const speed = stopwatch.secondsPerStep(step);
-  const left = speed > 0 ? formatDuration((maxSteps - step) * speed) : '?';
-  const times = `[${formatDuration(stopwatch.elapsed())} < ${left}, ${formatNumber(speed)} s/it]`;
-  const numbers = mainNumbers(metrics).slice(0, 6).join(' | ');
+  const width = columns < 100 ? BAR_WIDTH / 2 : BAR_WIDTH;
+  const filled = Math.round(share * width);
+  const remaining = stopwatch.remaining(maxSteps);
+  const ahead =
+    remaining === null ? '?' : `${formatDuration(remaining)}, ${formatNumber(stopwatch.secondsPerStep())} s/it`;
+  const now = phase.shortText();
+  const numbers = [...(now === null ? [] : [now]), ...mainNumbers(metrics).slice(0, 6)].join(' | ');
   const percent = `${Math.floor(share * 100)}%`.padStart(4);
-  const line = `${percent} ${'█'.repeat(filled)}${'░'.repeat(BAR_WIDTH - filled)} ${step}/${maxSteps} ${times} ${numbers}`;
+  const times = `[${formatDuration(stopwatch.elapsed())} < ${ahead}]`;
+  const line = `${percent} ${'█'.repeat(filled)}${'░'.repeat(width - filled)} ${step}/${maxSteps} ${times} ${numbers}`;
   return cutText(line.trimEnd(), Math.max(1, columns - 1));
 }
 
 // --- internal ---
 
+/** Half of it where there is less room, which the phase and the numbers need. */
 const BAR_WIDTH = 20;
+
+/** How often a bar is drawn anew, and silence looked for. */
+const TICK_MS = 500;
+
+/** Where there is no bar: silence after which a line says what the run is doing, and after that line. */
+const FIRST_SILENCE_MS = 8_000;
+const SILENCE_MS = 60_000;
 
 function isSet(value: string | undefined): boolean {
   return value !== undefined && value !== '' && value !== 'false' && value !== '0';

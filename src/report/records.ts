@@ -43,7 +43,10 @@ export function completionsJsonl(folder: string): Listener {
 
 // --- internal ---
 
-/** The rows as columns: step, prompt, completion, each reward, advantages, each further column. */
+/**
+ * The rows as columns: step, prompt, completion, each reward, advantages, each further column; `solution`, as in ms-swift,
+ * where every row has one; and where the rows come from.
+ */
 function columnTable({ step, rows }: CompletionsEvent): Record<string, Json[]> {
   const rewardNames = [...new Set(rows.flatMap((row) => Object.keys(row.rewards)))];
   const extraNames = [...new Set(rows.flatMap((row) => Object.keys(row.extras)))];
@@ -54,6 +57,11 @@ function columnTable({ step, rows }: CompletionsEvent): Record<string, Json[]> {
     ...Object.fromEntries(rewardNames.map((name) => [name, rows.map((row) => row.rewards[name] ?? null)])),
     advantages: rows.map((row) => row.advantage),
     ...Object.fromEntries(extraNames.map((name) => [name, rows.map((row) => row.extras[name] ?? null)])),
+    ...(rows.every(({ row }) => row.solution !== undefined) && { solution: rows.map(({ row }) => row.solution!) }),
+    source: rows.map(({ row }) => row.source),
+    index: rows.map(({ row }) => row.index),
+    // a path, or null for an image that stands in the row itself
+    images: rows.map(({ row }) => row.images.map((image) => (image.kind === 'path' ? image.path : null))),
   };
 }
 

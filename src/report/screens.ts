@@ -2,9 +2,10 @@
  * What a run shows of itself: start screen, log line, completions, summary. Events in, lines of text out.
  */
 import { join } from 'node:path';
+import { SYSTEM_FILE } from '../train/checkpoints.ts';
 import type { CompletionRow, EndEvent, Json, LogEvent, Metrics, StartEvent } from '../train/events.ts';
 import { cleanText } from '../util/clean_text.ts';
-import { formatShortDuration } from '../util/duration.ts';
+import { formatDuration, formatShortDuration } from '../util/duration.ts';
 import type { Stopwatch } from './stopwatch.ts';
 import { alignColumns, cutText, formatCount, formatNumber } from './text.ts';
 
@@ -17,11 +18,12 @@ export function startScreen(event: StartEvent): string[] {
   return [
     `model    ${model.dir}`,
     `         ${model.architecture}, ${formatCount(model.parameters)} parameters, ${formatCount(model.trainable)} trained (${share.toFixed(1)}%)`,
+    ...(model.notes ?? []).map((note) => `         note: ${note}`),
     `data     ${data.rows} rows${data.evalRows > 0 ? `, ${data.evalRows} for evaluation` : ''}${
       dropped.length === 0 ? '' : `; left out: ${dropped.map(([reason, count]) => `${count} (${reason})`).join(', ')}`
     }`,
     ...(changed.length === 0 ? [] : [`given    ${changed.join(', ')}`]),
-    `output   ${event.outputDir}`,
+    `output   ${event.dryRun === true ? 'none: a dry run writes nothing' : event.outputDir}`,
     `steps    ${event.step === 0 ? '' : `${event.step} done, up to `}${event.maxSteps}`,
   ];
 }
@@ -37,6 +39,29 @@ export function logLine(event: LogEvent, stopwatch: Stopwatch): string {
     `${columns['memory(GiB)']} GiB`,
     `elapsed ${columns.elapsed_time}`,
     `remaining ${columns.remaining_time}`,
+  ].join(' | ');
+}
+
+/**
+ * What a run is doing, where nothing else has been said for a while.
+ *
+ * @param phase the text of its phase, and `isInStep`: whether that is part of the step to come
+ */
+export function quietLine(
+  phase: string,
+  isInStep: boolean,
+  place: { readonly unit: string; readonly step: number; readonly maxSteps: number } | null,
+  stopwatch: Stopwatch,
+): string {
+  if (place === null) return phase;
+  const { unit, step, maxSteps } = place;
+  const at = unit === 'step' && isInStep ? Math.min(step + 1, maxSteps) : step;
+  const remaining = stopwatch.remaining(maxSteps);
+  return [
+    `${unit} ${at}/${maxSteps}`,
+    phase,
+    `elapsed ${formatDuration(stopwatch.elapsed())}`,
+    ...(remaining === null ? [] : [`remaining ${formatDuration(remaining)}`]),
   ].join(' | ');
 }
 
@@ -71,10 +96,12 @@ export function completionScreen(step: number, rows: readonly CompletionRow[], c
   if (shown.length === 0) return [];
   const lines = [`completions at step ${step} (${shown.length} of ${rows.length})`];
   let prompt: string | null = null;
+  let source: string | null = null;
   for (const row of shown) {
-    if (row.prompt !== prompt) {
-      prompt = row.prompt;
-      lines.push(`  prompt: ${oneLine(prompt)}`);
+    if (row.prompt !== prompt || row.row.source !== source) {
+      ({ prompt } = row);
+      source = row.row.source;
+      lines.push(`  prompt (${oneLine(row.row.source)}): ${oneLine(prompt)}`);
     }
     const rewards = Object.entries(row.rewards).map(
       ([name, value]) => `${name} ${value === null ? 'null' : formatNumber(value)}`,
@@ -88,12 +115,13 @@ export function completionScreen(step: number, rows: readonly CompletionRow[], c
 
 /**
  * After the last step: before and after, where time and memory went, where things are, what to do next.
- * `eventFiles`: whether there is something for TensorBoard to open.
+ * `eventFiles`: whether there is something for TensorBoard to open; `changed`: that of the start event.
  */
 export function endScreen(
   event: EndEvent,
   stopwatch: Pick<Stopwatch, 'elapsed' | 'memory'>,
   eventFiles: boolean,
+  changed: StartEvent['changed'] = {},
 ): string[] {
   const parts = Object.entries(event.seconds).map(([name, seconds]) => `${name} ${formatShortDuration(seconds)}`);
   const verb = event.status === 'completed' ? 'done' : 'stopped';
@@ -108,7 +136,7 @@ export function endScreen(
   if (event.bestCheckpoint !== null && event.bestMetric !== null) {
     lines.push(`best        ${event.bestCheckpoint} (${formatNumber(event.bestMetric)})`);
   }
-  const model = shellWord(event.lastCheckpoint);
+  const model = shellWord(event.lastCheckpoint) + promptWords(changed, event.lastCheckpoint);
   return [
     ...lines,
     'next',
@@ -124,6 +152,15 @@ const LONGEST_TEXT = 400;
 
 function oneLine(text: string): string {
   return cutText(cleanText(text).replaceAll('\n', ' ⏎ '), LONGEST_TEXT);
+}
+
+/** Settings of the prompt that the checkpoint's own format has no place for, as the next commands give them. */
+function promptWords({ system, image_alpha }: StartEvent['changed'], checkpoint: string): string {
+  const words = [
+    ...(typeof system === 'string' ? ['--system', shellWord(join(checkpoint, SYSTEM_FILE))] : []),
+    ...(typeof image_alpha === 'string' ? ['--image_alpha', image_alpha] : []),
+  ];
+  return words.map((word) => ` ${word}`).join('');
 }
 
 /** A path as it can be pasted into a shell. */

@@ -1,7 +1,7 @@
 /**
  * How long a run has taken, how long it will take, and its memory: the columns that listeners add to a log record.
  */
-import type { TrainEvent } from '../train/events.ts';
+import type { Phase, TrainEvent } from '../train/events.ts';
 import { formatDuration } from '../util/duration.ts';
 
 export interface Stopwatch {
@@ -9,8 +9,13 @@ export interface Stopwatch {
   onEvent(event: TrainEvent): void;
   /** Seconds since the start. */
   elapsed(): number;
-  /** Seconds per step since the start, 0 before the first. */
-  secondsPerStep(step: number): number;
+  /**
+   * Seconds a training step takes, evaluations and saves left out; 0 before the first. The first step compiles every
+   * kernel, so it counts only while there is no other.
+   */
+  secondsPerStep(): number;
+  /** Seconds to the end of the run, with the evaluations and saves to come at what one has taken; null before the first step. */
+  remaining(maxSteps: number): number | null;
   /** Largest resident set so far, GiB. */
   memory(): number;
   /**
@@ -23,28 +28,88 @@ export interface Stopwatch {
 /** `now` in milliseconds, from a clock that never goes back. */
 export function createStopwatch(now: () => number = () => performance.now()): Stopwatch {
   let begin = now();
-  let firstStep = 0;
+  /** What is done beside steps: how often it is planned and done, and the seconds it has taken. */
+  const beside = {
+    eval: { planned: 0, done: 0, seconds: 0 },
+    save: { planned: 0, done: 0, seconds: 0 },
+  };
+  let open: { readonly kind: keyof typeof beside; readonly since: number } | null = null;
+  /** Steps that were done when the run began, and after the first and the newest one of this run, with the training time. */
+  let steps = { start: 0, first: 0, last: 0 };
+  let training = { first: 0, last: 0 };
+
+  const elapsed = (): number => (now() - begin) / 1000;
+  const besideSeconds = (): number =>
+    beside.eval.seconds + beside.save.seconds + (open === null ? 0 : (now() - open.since) / 1000);
+  const trainingSeconds = (): number => elapsed() - besideSeconds();
+  const closeOpen = (): void => {
+    if (open === null) return;
+    beside[open.kind].seconds += (now() - open.since) / 1000;
+    beside[open.kind].done++;
+    open = null;
+  };
+  const stepDone = (step: number): void => {
+    if (step <= steps.last) return;
+    const seconds = trainingSeconds();
+    if (steps.last === steps.start) {
+      steps = { ...steps, first: step };
+      training = { ...training, first: seconds };
+    }
+    steps = { ...steps, last: step };
+    training = { ...training, last: seconds };
+  };
+
   const stopwatch: Stopwatch = {
     onEvent(event) {
-      if (event.type !== 'start') return;
-      begin = now();
-      firstStep = event.step;
+      if (event.type === 'phase') {
+        if (!event.begins) return;
+        closeOpen();
+        if (isBeside(event.phase)) open = { kind: event.phase, since: now() };
+      }
+      if (event.type === 'eval' || event.type === 'checkpoint') closeOpen();
+      if (event.type === 'start') {
+        begin = now();
+        steps = { start: event.step, first: event.step, last: event.step };
+        beside.eval.planned = event.planned?.eval ?? 0;
+        beside.save.planned = event.planned?.save ?? 0;
+      }
+      if (event.type === 'progress' || event.type === 'log') stepDone(event.step);
     },
-    elapsed: () => (now() - begin) / 1000,
-    secondsPerStep: (step) => (step > firstStep ? stopwatch.elapsed() / (step - firstStep) : 0),
+    elapsed,
+    secondsPerStep() {
+      if (steps.last === steps.start) return 0;
+      return steps.last === steps.first
+        ? training.last / (steps.last - steps.start)
+        : (training.last - training.first) / (steps.last - steps.first);
+    },
+    remaining(maxSteps) {
+      if (steps.last === steps.start) return null;
+      const left = (maxSteps - steps.last) * stopwatch.secondsPerStep() - (trainingSeconds() - training.last);
+      const others = KINDS.map((kind) => {
+        const { planned, done, seconds } = beside[kind];
+        const under = open?.kind === kind ? (now() - open.since) / 1000 : 0;
+        return done === 0 ? 0 : Math.max(0, (planned - done) * (seconds / done) - under);
+      });
+      return others.reduce((sum, seconds) => sum + seconds, Math.max(0, left));
+    },
     // maxRSS is in KiB on every platform Node supports
     memory: () => Number((process.resourceUsage().maxRSS / 1024 ** 2).toFixed(2)),
     columns(step, maxSteps) {
-      const speed = stopwatch.secondsPerStep(step);
-      const isKnown = step > firstStep;
+      const remaining = stopwatch.remaining(maxSteps);
       return {
         'global_step/max_steps': `${step}/${maxSteps}`,
-        elapsed_time: formatDuration(stopwatch.elapsed()),
-        ...(isKnown ? { remaining_time: formatDuration((maxSteps - step) * speed) } : {}),
+        elapsed_time: formatDuration(elapsed()),
+        ...(remaining === null ? {} : { remaining_time: formatDuration(remaining) }),
         'memory(GiB)': stopwatch.memory(),
-        ...(isKnown ? { 'train_speed(s/it)': Number(speed.toFixed(6)) } : {}),
+        ...(remaining === null ? {} : { 'train_speed(s/it)': Number(stopwatch.secondsPerStep().toFixed(6)) }),
       };
     },
   };
   return stopwatch;
 }
+
+// --- internal ---
+
+const KINDS = ['eval', 'save'] as const;
+
+const isBeside = (phase: Phase): phase is (typeof KINDS)[number] => phase === 'eval' || phase === 'save';

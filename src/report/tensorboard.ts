@@ -1,14 +1,17 @@
 /**
- * TensorBoard event files: scalars under the tags of the Hugging Face integration (`train/reward`, `eval/reward`).
+ * TensorBoard event files: scalars under the tags of the Hugging Face integration (`train/reward`, `eval/reward`), and some
+ * completions as text with the images they are about (`completions/1`, `images/1`).
  * Message fields are those of tensorflow/core/util/event.proto and framework/summary.proto; the record framing is that
  * of TFRecord: length, its masked CRC-32C, data, its masked CRC-32C, little-endian.
  */
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import protobuf from 'protobufjs/light.js';
-import type { Listener, Metrics, TrainEvent } from '../train/events.ts';
+import { thumbnailOf } from '../data/thumbnail.ts';
+import type { CompletionsEvent, Listener, Metrics, TrainEvent } from '../train/events.ts';
 import { AppendFile } from '../util/append_file.ts';
 import { makeFolders } from '../util/make_folders.ts';
+import { completionsMarkdown, groupByRow } from './completions_markdown.ts';
 import { maskedCrc32c } from './crc32c.ts';
 
 /** One Event message, as far as it is used here. */
@@ -18,26 +21,75 @@ export interface TensorBoardEvent {
   readonly step?: number;
   /** Only in the first record of a file. */
   readonly fileVersion?: string;
-  readonly summary?: { readonly value: readonly { readonly tag: string; readonly simpleValue: number }[] };
+  readonly summary?: { readonly value: readonly SummaryValue[] };
 }
+
+/** A scalar, an image or a tensor under a tag; a text is a tensor of the text plugin. */
+export type SummaryValue = { readonly tag: string } & (
+  | { readonly simpleValue: number }
+  | { readonly image: SummaryImage }
+  | {
+      readonly tensor: { readonly dtype: 7; readonly tensorShape: object; readonly stringVal: readonly Uint8Array[] };
+      readonly metadata: { readonly pluginData: { readonly pluginName: 'text' } };
+    }
+);
+
+interface SummaryImage {
+  readonly height: number;
+  readonly width: number;
+  /** 3: RGB. */
+  readonly colorspace: 3;
+  /** PNG, JPEG or GIF. */
+  readonly encodedImageString: Uint8Array;
+}
+
+/** Prompts of a log record that are shown, and images of each; an image is scaled down to so many pixels a side. */
+export const SHOWN = { prompts: 4, images: 2, side: 256 } as const;
 
 /** Writes `folder/runs/events.out.tfevents.*`, made with the run's start. */
 export function tensorboard(folder: string, now: () => number = Date.now): Listener {
   let file: AppendFile | null = null;
+  const append = (step: number, value: readonly SummaryValue[]): void =>
+    file?.append(encodeRecord(encodeEvent({ wallTime: now() / 1000, step, summary: { value } })));
   const write = (step: number, prefix: string, metrics: Metrics) => {
     const value = Object.entries(metrics).map(([name, simpleValue]) => ({ tag: `${prefix}/${name}`, simpleValue }));
-    file?.append(encodeRecord(encodeEvent({ wallTime: now() / 1000, step, summary: { value } })));
+    append(step, value);
+  };
+  /** Texts first: an image that has gone meanwhile costs no text. */
+  const show = async ({ step, rows }: CompletionsEvent): Promise<void> => {
+    const prompts = groupByRow(rows).slice(0, SHOWN.prompts);
+    append(
+      step,
+      prompts.map((group, i) => textValue(`completions/${i + 1}`, completionsMarkdown(group))),
+    );
+    for (const [i, [first]] of prompts.entries()) {
+      for (const [k, source] of first!.row.images.slice(0, SHOWN.images).entries()) {
+        const { width, height, jpeg } = await thumbnailOf(source, SHOWN.side);
+        const image: SummaryImage = { height, width, colorspace: 3, encodedImageString: jpeg };
+        append(step, [{ tag: `images/${i + 1}${k === 0 ? '' : `_${k + 1}`}`, image }]);
+      }
+    }
   };
   return {
-    onEvent(event: TrainEvent) {
+    async onEvent(event: TrainEvent) {
       if (event.type === 'start') {
         file = openEventFile(join(folder, 'runs'), now());
         file.append(encodeRecord(encodeEvent({ wallTime: now() / 1000, fileVersion: 'brain.Event:2' })));
       }
       if (event.type === 'log') write(event.step, 'train', { ...event.metrics, epoch: event.epoch });
       if (event.type === 'eval') write(event.step, 'eval', event.metrics);
+      if (event.type === 'completions' && event.rows.length > 0) await show(event);
     },
     close: () => file?.close(),
+  };
+}
+
+/** A text (Markdown) under a tag. */
+export function textValue(tag: string, text: string): SummaryValue {
+  return {
+    tag,
+    metadata: { pluginData: { pluginName: 'text' } },
+    tensor: { dtype: 7, tensorShape: {}, stringVal: [Buffer.from(text)] },
   };
 }
 
@@ -73,14 +125,38 @@ const EventProto = protobuf.Root.fromJSON({
       fields: { value: { rule: 'repeated', type: 'Value', id: 1 } },
       nested: {
         Value: {
-          oneofs: { value: { oneof: ['simpleValue'] } },
+          oneofs: { value: { oneof: ['simpleValue', 'image', 'tensor'] } },
           fields: {
             tag: { type: 'string', id: 1 },
             simpleValue: { type: 'float', id: 2 },
+            image: { type: 'Image', id: 4 },
+            tensor: { type: 'TensorProto', id: 8 },
+            metadata: { type: 'SummaryMetadata', id: 9 },
+          },
+        },
+        Image: {
+          fields: {
+            height: { type: 'int32', id: 1 },
+            width: { type: 'int32', id: 2 },
+            colorspace: { type: 'int32', id: 3 },
+            encodedImageString: { type: 'bytes', id: 4 },
           },
         },
       },
     },
+    SummaryMetadata: {
+      fields: { pluginData: { type: 'PluginData', id: 1 } },
+      nested: { PluginData: { fields: { pluginName: { type: 'string', id: 1 } } } },
+    },
+    // dtype is an enum on the wire as an int32; 7 is DT_STRING.
+    TensorProto: {
+      fields: {
+        dtype: { type: 'int32', id: 1 },
+        tensorShape: { type: 'TensorShapeProto', id: 2 },
+        stringVal: { rule: 'repeated', type: 'bytes', id: 8 },
+      },
+    },
+    TensorShapeProto: { fields: {} },
   },
 }).lookupType('Event');
 

@@ -7,7 +7,18 @@ import type { Reward } from './registry.ts';
 import { show } from './show.ts';
 
 /** Columns that each row has, or may have. */
-const OWNED: ReadonlySet<string> = new Set(['step', 'prompt', 'completion', 'advantages', 'length', 'entropy']);
+const OWNED: ReadonlySet<string> = new Set([
+  'step',
+  'prompt',
+  'completion',
+  'advantages',
+  'length',
+  'entropy',
+  'solution',
+  'source',
+  'index',
+  'images',
+]);
 
 /**
  * @param rewards names of the run's rewards, which are columns as well

@@ -97,7 +97,7 @@ function pluginError(error: unknown, file: string): SightlineError {
   if (parse || (error instanceof Error && error.name === 'SyntaxError')) {
     return new SightlineError('E_PLUGIN_SYNTAX', `plugin does not parse: ${parse?.[1] ?? message}`, {
       where,
-      hint: 'correct the file at this place',
+      hint: 'fix the file at this position',
       cause: error,
     });
   }

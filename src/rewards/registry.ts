@@ -147,7 +147,7 @@ function made(name: string, Orm: OrmConstructor, args: RewardArgs, file: string 
     if (error instanceof SightlineError) throw error;
     throw new SightlineError('E_REWARD_THREW', `reward "${name}" threw when it was made: ${messageOf(error)}`, {
       where: file === undefined ? undefined : placeIn(error, file),
-      hint: 'correct the constructor; it gets the arguments of the run by flag name',
+      hint: 'fix the constructor; it is called with the arguments of the run, by flag name',
       cause: error,
     });
   }

@@ -5,9 +5,13 @@
 import { type JsonObject, shownJson } from '../checkpoint/json_file.ts';
 import { SightlineError } from '../errors.ts';
 
-/** Of Qwen2, all of its successors, and this project's own tokenizers; and of GPT-2, which others are made from. */
+/** Of Qwen2, all of its successors, and this project's own tokenizers. */
+export const QWEN2_SPLIT =
+  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+
+/** The second is of GPT-2, which others are made from. */
 const KNOWN: ReadonlySet<unknown> = new Set([
-  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+  QWEN2_SPLIT,
   "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
 ]);
 

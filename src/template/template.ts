@@ -8,6 +8,7 @@ import { isJsonObject, type JsonObject, readJsonFileIfPresent } from '../checkpo
 import { decodeImage } from '../data/image_decode.ts';
 import { type ImageSource, nameOfSource, readImageBytes } from '../data/image_source.ts';
 import { type ContentPart, countImages, isEmpty, type Message, partsOf, ROLES } from '../data/messages.ts';
+import type { AlphaMode } from '../data/rgb.ts';
 import { SightlineError } from '../errors.ts';
 import type { ModelConfig } from '../models/architecture.ts';
 import { visualTokens } from '../models/qwen_vl/positions.ts';
@@ -97,6 +98,10 @@ export interface TemplateOptions extends ImageLimits, GroundingOptions {
   /** Bytes of resized images kept, 3 a pixel. */
   readonly imageCacheBytes?: number | undefined;
   readonly renderLimits?: RenderLimits | undefined;
+  /** What becomes of transparent parts of images; default white. */
+  readonly imageAlpha?: AlphaMode | undefined;
+  /** Told once of what was done to an image that nobody asked for. */
+  readonly tell?: ((text: string) => void) | undefined;
 }
 
 /** The template of a checkpoint folder. Errors: those of the three files' readers. */
@@ -109,7 +114,13 @@ export async function openTemplate(dir: string, config: ModelConfig, options: Te
   const maxLength = options.maxLength ?? config.text.maxPositionEmbeddings;
   const names = specialNames(tokenizer, config, dir);
   const variables = specialVariables(dir);
-  const processing = JSON.stringify(processor);
+  const alpha = options.imageAlpha ?? 'white';
+  const processing = JSON.stringify({ processor, alpha });
+  let hasToldOfWhiteGround = false;
+  const tellOfWhiteGround = (name: string): void => {
+    if (!hasToldOfWhiteGround) options.tell?.(whiteGroundText(name));
+    hasToldOfWhiteGround = true;
+  };
 
   // One image at a time: decoded pixels of a whole batch would be many times what is kept of it.
   const oneByOne = createExclusive();
@@ -119,7 +130,8 @@ export async function openTemplate(dir: string, config: ModelConfig, options: Te
     return cache.get(hash, () =>
       oneByOne(async () => {
         const name = nameOfSource(source);
-        const pixels = await decodeImage(bytes, { name, where: source.where });
+        const pixels = await decodeImage(bytes, { name, where: source.where, alpha });
+        if (pixels.hasWhiteGround) tellOfWhiteGround(name);
         const resized = await resizeToGrid(pixels, processor, source.where);
         return { image: processedImage(pixels, resized, processor, hash), bytes: resized.data.byteLength };
       }),
@@ -231,8 +243,8 @@ function specialNames({ special }: Tokenizer, config: ModelConfig, where: string
   if (imagePad === undefined || endOfTurnId === undefined) {
     const missing = imagePad === undefined ? `with image_token_id ${config.imageTokenId}` : TURN_END;
     throw new SightlineError('E_TOKENIZER_INVALID', `the tokenizer has no special token ${missing}`, {
-      where: join(where, 'tokenizer.json'),
-      hint: 'tokenizer and config.json come from different checkpoints; fetch the folder again',
+      where,
+      hint: 'tokenizer files (tokenizer_config.json among them) and config.json come from different checkpoints; fetch the folder again',
     });
   }
   const { imageTokenId, videoTokenId, visionStartTokenId, visionEndTokenId } = config;
@@ -353,6 +365,9 @@ function withoutSystemBlock(rendered: string, chat: ChatTemplate): string {
     },
   );
 }
+
+const whiteGroundText = (name: string): string =>
+  `images have transparent parts, which are laid on white: ${name} is the first of them; --image_alpha drop shows the colours under them`;
 
 /** The rendered text up to and with the end of a leading system block; empty without one. */
 function systemBlock(rendered: string): string {

@@ -4,17 +4,11 @@
  */
 import { join } from 'node:path';
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
-import {
-  describe,
-  isJsonObject,
-  type JsonObject,
-  readJsonFile,
-  readJsonFileIfPresent,
-  shownJson,
-} from '../checkpoint/json_file.ts';
+import { describe, isJsonObject, type JsonObject, readJsonFileIfPresent, shownJson } from '../checkpoint/json_file.ts';
 import { messageOf, SightlineError } from '../errors.ts';
 import { byteTable } from './byte_level.ts';
 import { checkSplitPatterns } from './split_pattern.ts';
+import { readVocabAndMerges } from './vocab_and_merges.ts';
 
 export interface DecodeOptions {
   /** Leave control tokens out; default false. */
@@ -49,7 +43,8 @@ export interface Tokenizer {
 const MAX_VOCAB_SIZE = 2 ** 31;
 
 /**
- * Reads tokenizer.json and tokenizer_config.json of a checkpoint folder.
+ * Reads tokenizer.json and tokenizer_config.json of a checkpoint folder, or vocab.json and merges.txt where the former is
+ * missing.
  *
  * @param vocabSize rows of the model's embedding: ids must be below it
  * Errors: E_FILE_MISSING, E_JSON_INVALID, E_TOKENIZER_INVALID, E_TOKENIZER_UNSUPPORTED.
@@ -57,7 +52,10 @@ const MAX_VOCAB_SIZE = 2 ** 31;
 export function readTokenizer(dir: string, vocabSize = MAX_VOCAB_SIZE): Tokenizer {
   const path = join(dir, 'tokenizer.json');
   const config = readJsonFileIfPresent(join(dir, 'tokenizer_config.json')) ?? {};
-  return createTokenizer(readJsonFile(path), config, path, vocabSize);
+  const json = readJsonFileIfPresent(path);
+  if (json !== null) return createTokenizer(json, config, path, vocabSize);
+  const older = readVocabAndMerges(dir, config);
+  return createTokenizer(older.json, older.config, join(dir, 'vocab.json'), vocabSize);
 }
 
 /** The same from parsed files. */

@@ -19,6 +19,15 @@ import type { Updater } from './update.ts';
 const TRAINER_STATE_FILE = 'trainer_state.json';
 const OPTIMIZER_FILE = 'optimizer.safetensors';
 const LOOP_STATE_FILE = 'loop_state.json';
+/** The system prompt of the run: a checkpoint's format has no place for it. */
+export const SYSTEM_FILE = 'system.txt';
+
+/** Arguments that shaped the prompts. */
+export interface PromptSettings {
+  readonly minPixels: number | null;
+  readonly maxPixels: number | null;
+  readonly system: string | null;
+}
 
 export interface CheckpointsOptions {
   /** Folder of the run. */
@@ -28,6 +37,8 @@ export interface CheckpointsOptions {
   readonly updater: Pick<Updater, 'state'>;
   /** Dtype of the saved weights; default that of the source, tensor by tensor. */
   readonly dtype?: DtypeName;
+  /** What shaped the prompts of the run, for those who ask the checkpoint. */
+  readonly prompts: PromptSettings;
   /** Checkpoints kept; the best one and the last one always are. Null: all. */
   readonly totalLimit: number | null;
   /** Leave out what only a resumed run needs. */
@@ -56,7 +67,7 @@ export interface Checkpoints {
 }
 
 export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
-  const { outputDir, source, parameters, dtype, totalLimit, onlyModel, greaterIsBetter } = options;
+  const { outputDir, source, parameters, dtype, prompts, totalLimit, onlyModel, greaterIsBetter } = options;
   const saved: string[] = []; // oldest first; only folders of this run are ever removed
   let best: Best | null = null;
   const trained = new Set(parameters.trained);
@@ -72,11 +83,13 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
       await saveCheckpoint(dir, {
         source,
         dtype,
+        pixelLimits: { minPixels: prompts.minPixels ?? undefined, maxPixels: prompts.maxPixels ?? undefined },
         overwrite: true,
         // What is not trained is as the source has it.
         weights: (name) => (trained.has(name) ? parameters.value(name).data : undefined),
         extra: async (folder) => {
           await writeJson(join(folder, TRAINER_STATE_FILE), trainerState(progress, nowBest));
+          if (prompts.system !== null) await writeFile(join(folder, SYSTEM_FILE), prompts.system);
           const args = join(outputDir, 'args.json');
           if (existsSync(args)) await copyFile(args, join(folder, 'args.json'));
           if (onlyModel) return;

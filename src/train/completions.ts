@@ -1,8 +1,8 @@
 /**
- * Completions as readers see them: text, rewards, advantage, and what the rewards logged beside.
+ * Completions as readers see them: the row they answer, text, rewards, advantage, and what the rewards logged beside.
  */
 import type { RolloutGroup } from '../grpo/rollout.ts';
-import type { CompletionRow, Json } from './events.ts';
+import { type CompletionRow, type Json, type RowOrigin, toJson } from './events.ts';
 import type { Judged } from './judge.ts';
 
 /** Per-completion arrays in the order of the groups. */
@@ -19,12 +19,14 @@ export function completionRows({
   readonly entropies: readonly (Float32Array | null)[];
 }): CompletionRow[] {
   const samples = groups.flatMap((group) => group.completions.map((completion) => ({ group, completion })));
+  const origins = new Map(groups.map((group) => [group, originOf(group)]));
   return samples.map(({ group, completion }, i) => {
     const extras: Record<string, Json> = { length: completion.ids.length };
     for (const [name, values] of judged.extras) extras[name] = values[i] ?? null;
     const entropy = entropies[i] ?? null;
     if (entropy !== null) extras.entropy = entropy.reduce((sum, h) => sum + h, 0) / Math.max(1, entropy.length);
     return {
+      row: origins.get(group)!,
       prompt: group.prompt.text,
       completion: completion.text,
       rewards: Object.fromEntries(judged.columns.map(({ name, values }) => [name, values[i]!])),
@@ -32,4 +34,11 @@ export function completionRows({
       extras,
     };
   });
+}
+
+// --- internal ---
+
+function originOf({ row: { where, index, images, columns } }: RolloutGroup): RowOrigin {
+  const { solution } = columns;
+  return { source: where, index, images, ...(solution === undefined ? {} : { solution: toJson(solution) }) };
 }

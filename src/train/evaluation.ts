@@ -12,7 +12,7 @@ import type { Random } from '../util/random.ts';
 import type { RowSource } from './data.ts';
 import type { Metrics } from './events.ts';
 import { TDR_COLUMN } from './hacking.ts';
-import { createAverages } from './journal.ts';
+import { countTokens, createAverages, type TellProgress } from './journal.ts';
 import { attentionProbe, type Judged, type JudgeOptions, judge } from './judge.ts';
 import type { Policy } from './policy.ts';
 import { encodePrompt, type PromptOfRow } from './prompts.ts';
@@ -25,21 +25,25 @@ export interface EvaluationTools {
   readonly random: Random;
   readonly judging: JudgeOptions;
   readonly signal: AbortSignal;
+  /** Hears how many tokens are sampled and rows evaluated. */
+  readonly tell?: TellProgress;
   /** Ids that end a completion, in place of the checkpoint's: a rehearsal has none. */
   readonly stopIds?: readonly number[];
 }
 
 /** Metrics over all rows of a source, as training logs them, without the `eval_` prefix. */
 export async function evaluate(args: RlhfArguments, rows: RowSource, tools: EvaluationTools): Promise<Metrics> {
-  const { policy, generator, random, judging, signal } = tools;
+  const { policy, generator, random, judging, signal, tell } = tools;
   const { template, config } = policy;
   const numGenerations = args.numGenerationsEval;
   const flags = samplingOf({ ...args, temperature: args.evalTemperature, numGenerations }, policy);
   const sampling = { ...flags, stopIds: tools.stopIds ?? flags.stopIds };
+  let done = 0;
+  const onTokens = tell && countTokens(({ tokens }) => tell({ tokens, done, total: rows.length }));
   const promptsAtOnce = Math.max(1, Math.floor(args.perDeviceEvalBatchSize / numGenerations));
   /** Completions, and what an attention reward asks of them. */
   const sampled = async (prompts: readonly PromptOfRow[], stream: Random): Promise<Sampled> => {
-    const sampler = { generator, template, random: stream, signal };
+    const sampler = { generator, template, random: stream, signal, onTokens };
     const probe = attentionProbe(prompts, judging, config);
     if (probe === undefined) return { groups: await rollout(prompts, sampling, sampler), measured: null };
     const { groups, completions } = await measuredRollout(prompts, sampling, sampler, probe);
@@ -51,6 +55,7 @@ export async function evaluate(args: RlhfArguments, rows: RowSource, tools: Eval
   const logged = createAverages();
   const judgedParts: Judged[] = [];
   for (let first = 0; first < rows.length; first += promptsAtOnce) {
+    done = first;
     const indices = Array.from({ length: Math.min(promptsAtOnce, rows.length - first) }, (_, i) => first + i);
     const encoded = await Promise.all(
       indices.map((index) => encodeOrPass(rows.row(index), tolerance, encodePrompt(template))),

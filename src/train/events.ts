@@ -2,9 +2,16 @@
  * What a training run says about itself: plain, serialisable events, and the interface of those who listen.
  * Knows nothing of files, terminals or dashboards; the loop emits and never asks who hears it.
  */
+import type { ImageSource } from '../data/image_source.ts';
 
 /** A value that survives JSON. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+
+/** What JSON keeps of a value; null of one that it has no form for. */
+export function toJson(value: unknown): Json {
+  const text: string | undefined = JSON.stringify(value);
+  return text === undefined ? null : (JSON.parse(text) as Json);
+}
 
 /** Metrics by name, in the field's snake_case names (`reward`, `rewards/DDAPOAttentionORM/mean`, `grad_norm`, …). */
 export type Metrics = Readonly<Record<string, number>>;
@@ -16,6 +23,8 @@ export interface ModelSummary {
   /** Number of parameters, and how many of them are trained. */
   readonly parameters: number;
   readonly trainable: number;
+  /** What is not as its files say or as is usual, in sentences. */
+  readonly notes?: readonly string[];
 }
 
 export interface DataSummary {
@@ -27,6 +36,47 @@ export interface DataSummary {
   readonly dropped: Readonly<Record<string, number>>;
   /** What there is to say of single rows, most of them left out; grows while rows are read, and the journal tells it. */
   readonly leftOut?: readonly string[];
+}
+
+/** Parts of a run, in the order in which they come. */
+export type Phase =
+  | 'check data'
+  | 'open model'
+  | 'data'
+  | 'rollout'
+  | 'forward'
+  | 'reference'
+  | 'reward'
+  | 'backward'
+  | 'update'
+  | 'eval'
+  | 'save';
+
+/** How far a phase has come, as far as it can be counted. */
+export interface PhaseProgress {
+  /** Tokens sampled since the phase began. */
+  readonly tokens?: number;
+  /** Parts done, of how many. */
+  readonly done?: number;
+  readonly total?: number;
+}
+
+/** A phase begins (nothing of it is done then), or has come further: then at most a few times a second. */
+export interface PhaseEvent extends PhaseProgress {
+  readonly type: 'phase';
+  readonly phase: Phase;
+  readonly begins: boolean;
+}
+
+/** Weights are being read, before `start`: comes first with nothing done, a few times a second, and when all is done. */
+export interface LoadingEvent {
+  readonly type: 'loading';
+  /** Whose weights: `model`, or `reference` for a copy that is not trained. */
+  readonly part: 'model' | 'reference';
+  readonly dir: string;
+  /** Bytes, as they are stored. */
+  readonly done: number;
+  readonly total: number;
 }
 
 /** Model and data are loaded; the first step comes next. */
@@ -41,6 +91,10 @@ export interface StartEvent {
   /** Steps already done (0, or where a resumed run goes on) and the step the run ends at. */
   readonly step: number;
   readonly maxSteps: number;
+  /** How often the whole run will do what is not part of a step. */
+  readonly planned?: { readonly eval: number; readonly save: number };
+  /** The run is only rehearsed: nothing is written. */
+  readonly dryRun?: boolean;
 }
 
 /** One optimiser step is done. Comes at every step, for progress displays; records are made of `log`. */
@@ -61,8 +115,21 @@ export interface LogEvent {
   readonly metrics: Metrics;
 }
 
+/** The row of the dataset that a completion answers. */
+export interface RowOrigin {
+  /** file:line */
+  readonly source: string;
+  /** Position in the dataset, from 0. */
+  readonly index: number;
+  /** In the order of the prompt. Not read yet. */
+  readonly images: readonly ImageSource[];
+  /** Its column of that name, if there is one. */
+  readonly solution?: Json;
+}
+
 /** One completion as it was sampled and judged. */
 export interface CompletionRow {
+  readonly row: RowOrigin;
   /** Rendered prompt text, image placeholders included. */
   readonly prompt: string;
   readonly completion: string;
@@ -123,7 +190,9 @@ export interface EndEvent {
 }
 
 export type TrainEvent =
+  | LoadingEvent
   | StartEvent
+  | PhaseEvent
   | ProgressEvent
   | LogEvent
   | CompletionsEvent
@@ -138,6 +207,12 @@ export interface Listener {
   /** Called once when no more events come, also after a failed run. */
   close?(): void | Promise<void>;
 }
+
+/** Passes a note on as an event. */
+export const noteTo =
+  ({ emit }: Pick<RunContext, 'emit'>) =>
+  (text: string): void =>
+    void emit({ type: 'notice', level: 'info', text: `note: ${text}` });
 
 /** How a run is told where to write, when to stop and whom to tell. */
 export interface RunContext {

@@ -13,7 +13,7 @@ import { type RolloutGroup, type RolloutTools, rollout, type Sampling, scoredRol
 import type { Random } from '../util/random.ts';
 import type { Metrics } from './events.ts';
 import type { HackingWatch } from './hacking.ts';
-import type { Journal } from './journal.ts';
+import { countTokens, type Journal, type TellProgress } from './journal.ts';
 import { attentionProbe, type Judged, type JudgeOptions, judge } from './judge.ts';
 import type { Policy } from './policy.ts';
 import type { PromptOfRow } from './prompts.ts';
@@ -137,10 +137,11 @@ async function sampleAndScore(
   { args, policy, sampling, journal }: Collector,
   want: { readonly learnsFromThis: boolean; readonly isNeeded: boolean; readonly probe: LayerProbe | undefined },
 ): Promise<{ groups: RolloutGroup[]; scored: Scored | null }> {
+  const counted = (tell: TellProgress): RolloutTools => ({ ...tools, onTokens: countTokens(tell) });
   if (want.learnsFromThis && args.reuseRollout) {
-    return journal.time('rollout', () => scoredRollout(prompts, sampling, tools, want.probe));
+    return journal.time('rollout', (tell) => scoredRollout(prompts, sampling, counted(tell), want.probe));
   }
-  const groups = await journal.time('rollout', () => rollout(prompts, sampling, tools));
+  const groups = await journal.time('rollout', (tell) => rollout(prompts, sampling, counted(tell)));
   if (!want.isNeeded) return { groups, scored: null };
   const options = { temperature: args.temperature, keep: want.learnsFromThis, probe: want.probe };
   return { groups, scored: await journal.time('forward', () => policy.model.score(groups.map(toGroup), options)) };

@@ -2,14 +2,21 @@
  * What a run remembers of what it has told: first and last record, evaluations, the whole history, seconds by part.
  * Sits between a loop and its listeners; knows no algorithm.
  */
-import type { EndEvent, Json, Metrics, RunContext, TrainEvent } from './events.ts';
+import type { EndEvent, Json, Metrics, Phase, PhaseProgress, RunContext, TrainEvent } from './events.ts';
+
+/** Tells how far a phase has come; may be called as often as one likes. */
+export type TellProgress = (progress: PhaseProgress) => void;
 
 export interface Journal {
   /** Passes an event on and remembers it. */
   emit(event: TrainEvent): Promise<void>;
   notice(level: 'info' | 'warn', text: string): Promise<void>;
-  /** Runs a part of the step and adds its wall time to that part. */
-  time<T>(part: string, run: () => T | Promise<T>): Promise<T>;
+  /**
+   * Runs a phase, tells that it begins and how far it comes, and adds its wall time to the phase.
+   *
+   * @param at where a phase that comes in parts is when this part begins
+   */
+  time<T>(phase: Phase, run: (tell: TellProgress) => T | Promise<T>, at?: PhaseProgress): Promise<T>;
   /** Every record so far, as a checkpoint's `log_history` has them. */
   history(): readonly Json[];
   /** Metrics of an evaluation at this very step; null if there was none. */
@@ -58,12 +65,20 @@ export function createJournal({ emit: tell }: Pick<RunContext, 'emit'>): Journal
   return {
     emit,
     notice: (level, text) => emit({ type: 'notice', level, text }),
-    async time(part, run) {
+    async time(phase, run, at = {}) {
+      await emit({ type: 'phase', phase, begins: true, ...at });
       const start = performance.now();
+      let told = start;
+      const progress: TellProgress = (how) => {
+        const now = performance.now();
+        if (now - told < PROGRESS_MS) return;
+        told = now;
+        void emit({ type: 'phase', phase, begins: false, ...how });
+      };
       try {
-        return await run();
+        return await run(progress);
       } finally {
-        seconds[part] = (seconds[part] ?? 0) + (performance.now() - start) / 1000;
+        seconds[phase] = (seconds[phase] ?? 0) + (performance.now() - start) / 1000;
       }
     },
     history: () => history,
@@ -75,6 +90,18 @@ export function createJournal({ emit: tell }: Pick<RunContext, 'emit'>): Journal
       evalAfter: lastEvaluation !== null && lastEvaluation.step > 0 ? lastEvaluation.metrics : null,
       seconds,
     }),
+  };
+}
+
+/** Progress within a phase is told at most this often: a reader sees no more, and telling it costs nothing then. */
+const PROGRESS_MS = 250;
+
+/** Adds up the tokens of a phase and tells their number. */
+export function countTokens(tell: TellProgress): (count: number) => void {
+  let tokens = 0;
+  return (count) => {
+    tokens += count;
+    tell({ tokens });
   };
 }
 

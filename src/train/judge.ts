@@ -13,7 +13,7 @@ import { columnArrays } from '../rewards/columns.ts';
 import type { AttentionMasses, AttnProbe, RewardKwargs, RewardLogger } from '../rewards/contract.ts';
 import type { Reward } from '../rewards/registry.ts';
 import { type RewardColumn, runRewards } from '../rewards/run.ts';
-import type { Json } from './events.ts';
+import { type Json, toJson } from './events.ts';
 
 export interface Judged {
   readonly columns: readonly RewardColumn[];
@@ -115,9 +115,4 @@ function massesOf(scored: readonly (readonly ScoredCompletion[])[]): (AttentionM
       [...masses.values()].map((layer) => Float32Array.from(logps, (_, t) => layer[2 * t + which]!));
     return { visual: span(0), text: span(1) };
   });
-}
-
-function toJson(value: unknown): Json {
-  const text: string | undefined = JSON.stringify(value);
-  return text === undefined ? null : (JSON.parse(text) as Json);
 }

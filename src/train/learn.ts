@@ -21,9 +21,14 @@ export async function learn(
   for (const [i, part] of parts.entries()) {
     signal.throwIfAborted();
     const { experience } = part;
+    const at = parts.length === 1 ? {} : { done: i, total: parts.length };
     const scored =
       experience.scored ??
-      (await journal.time('forward', () => model.score(part.groups, { temperature: args.temperature, keep: true })));
+      (await journal.time(
+        'forward',
+        () => model.score(part.groups, { temperature: args.temperature, keep: true }),
+        at,
+      ));
     experience.scored = null; // its buffers are the next forward's
     const completions = scored.completions.flat();
     const entropies = entropiesOf(scored);
@@ -41,7 +46,7 @@ export async function learn(
     );
     loss += result.loss;
     sums.push(result.sums);
-    await journal.time('backward', () => model.backward(scored.tape!, flatten(result.dLogps)));
+    await journal.time('backward', () => model.backward(scored.tape!, flatten(result.dLogps)), at);
   }
   return { loss, sums };
 }

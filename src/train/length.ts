@@ -43,3 +43,29 @@ export function isLogDue(
 ): boolean {
   return step % loggingSteps === 0 || step === maxSteps || (step === 1 && loggingFirstStep);
 }
+
+/** How many evaluations and saves a whole run makes. `epochOf`: epochs after so many steps. */
+export function plannedOf(
+  args: {
+    readonly evaluates: boolean;
+    readonly evalOnStart: boolean;
+    readonly evalStrategy: Strategy;
+    readonly evalSteps: number;
+    readonly saveStrategy: Strategy;
+    readonly saveSteps: number;
+  },
+  maxSteps: number,
+  epochOf: (step: number) => number,
+): { eval: number; save: number } {
+  const count = (strategy: Strategy, every: number): number => {
+    let times = 0;
+    for (let step = 1; step <= maxSteps; step++) {
+      if (isDue(strategy, every, { step, maxSteps, epochBefore: epochOf(step - 1), epoch: epochOf(step) })) times++;
+    }
+    return times;
+  };
+  return {
+    eval: args.evaluates ? count(args.evalStrategy, args.evalSteps) + (args.evalOnStart ? 1 : 0) : 0,
+    save: count(args.saveStrategy, args.saveSteps),
+  };
+}

@@ -2,14 +2,17 @@
  * Opens a checkpoint folder as a policy: checked weights, the model over them, and the template that feeds it.
  * Knows which parts are trained; nothing of rewards, losses or the loop.
  */
+import { HEAD } from '../checkpoint/head.ts';
+import { withoutWrappers } from '../checkpoint/names.ts';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/open.ts';
+import type { AlphaMode } from '../data/rgb.ts';
 import { createModel, type VisionLanguageModel } from '../engine/model.ts';
 import { loadParameters, type Parameters, STREAM_BYTES, streamParameters } from '../engine/parameters.ts';
 import type { AttentionImplementation } from '../engine/text_attention.ts';
 import type { ModelConfig } from '../models/architecture.ts';
 import { type ModelPart, partOf } from '../models/names.ts';
 import { readConfig } from '../models/registry.ts';
-import { validateShapes } from '../models/tensors.ts';
+import { validateShapes, withStoredHead } from '../models/tensors.ts';
 import type { RuntimeOptions } from '../runtime/session.ts';
 import { sizeOf } from '../runtime/tensor.ts';
 import type { BoxFormat, NormBbox } from '../template/grounding.ts';
@@ -48,12 +51,44 @@ export interface Policy {
   close(): Promise<void>;
 }
 
+/** A policy of which everything is known but its weights. */
+export interface PreparedPolicy extends Pick<Policy, 'config' | 'template' | 'source'> {
+  readonly options: PolicyOptions;
+  /** Tensors that the model has a use for, by name. */
+  readonly tensors: Checkpoint['tensors'];
+  /** Whether weights stay on disk and are read when they are used. */
+  readonly streams: boolean;
+  isTrained(name: string): boolean;
+  /** Reads the weights; `onRead` gets how far that is, at most a few times a second. Error: E_WEIGHT_NOT_FINITE. */
+  load(onRead?: (read: WeightsRead) => void | Promise<void>): Promise<Policy>;
+  /** Once it is loaded, its policy's own. */
+  close(): Promise<void>;
+}
+
+/** Bytes of weights, as they are stored. */
+export interface WeightsRead {
+  readonly done: number;
+  readonly total: number;
+}
+
+/** Prepares and loads a policy. Errors: those of `preparePolicy` and of `load`. */
+export async function openPolicy(options: PolicyOptions): Promise<Policy> {
+  const prepared = await preparePolicy(options);
+  try {
+    return await prepared.load();
+  } catch (error) {
+    await prepared.close();
+    throw error;
+  }
+}
+
 /**
- * Opens, checks, loads. Whatever is wrong with config, tensors, tokenizer or processor is told before weights are read.
+ * Opens and checks a checkpoint folder. Whatever is wrong with config, tensors, tokenizer or processor is told here, before
+ * weights are read.
  *
  * Errors: those of openCheckpoint, readConfig, validateShapes and openTemplate.
  */
-export async function openPolicy(options: PolicyOptions): Promise<Policy> {
+export async function preparePolicy(options: PolicyOptions): Promise<PreparedPolicy> {
   const {
     model: dir,
     attnImpl,
@@ -65,7 +100,8 @@ export async function openPolicy(options: PolicyOptions): Promise<Policy> {
   } = options;
   const source = openCheckpoint(dir);
   try {
-    const config = await readConfig(dir);
+    const stated = await readConfig(dir);
+    const config = withStoredHead(stated, source);
     const { extra } = validateShapes(source, config);
     const template = await openTemplate(dir, config, {
       ...options.template,
@@ -73,21 +109,39 @@ export async function openPolicy(options: PolicyOptions): Promise<Policy> {
     });
     const used = { ...source, tensors: without(source.tensors, extra) };
     const widened = [...used.tensors.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
-    const parameters =
-      !trainable && widened >= STREAM_BYTES
-        ? await streamParameters(used)
-        : await loadParameters(used, (name) => trainable && !freeze[partOf(name)]);
-    const model = createModel(config, parameters, { attnImpl, gradientCheckpointing, runtime });
+    const streams = !trainable && widened >= STREAM_BYTES;
+    const isTrained = (name: string): boolean => trainable && !freeze[partOf(name)];
     return {
+      options,
       config,
-      model,
-      parameters,
       template,
       source,
-      summary: summaryOf(dir, config.architecture.className, parameters),
+      tensors: used.tensors,
+      streams,
+      isTrained,
+      async load(onRead) {
+        const tell = onRead === undefined ? undefined : seldom(onRead);
+        const parameters = streams ? await streamParameters(used, tell) : await loadParameters(used, isTrained, tell);
+        const model = createModel(config, parameters, { attnImpl, gradientCheckpointing, runtime });
+        return {
+          config,
+          model,
+          parameters,
+          template,
+          source,
+          summary: {
+            ...summaryOf(dir, config.architecture.className, parameters),
+            notes: notesOn(source, { stated, config, extra }),
+          },
+          async close() {
+            source.close();
+            await Promise.all([template.close(), model.release()]);
+          },
+        };
+      },
       async close() {
         source.close();
-        await Promise.all([template.close(), model.release()]);
+        await template.close();
       },
     };
   } catch (error) {
@@ -98,10 +152,11 @@ export async function openPolicy(options: PolicyOptions): Promise<Policy> {
 
 /** What the commands' flags say about a policy; a null flag leaves the choice to the checkpoint. */
 export interface PolicyArguments {
-  readonly model: string;
+  readonly modelDir: string;
   readonly attnImpl: AttentionImplementation;
   readonly minPixels: number | null;
   readonly maxPixels: number | null;
+  readonly imageAlpha: AlphaMode;
   readonly system: string | null;
   readonly maxLength?: number | null;
   readonly normBbox?: NormBbox;
@@ -112,10 +167,14 @@ export interface PolicyArguments {
   readonly freezeAligner?: boolean;
 }
 
-/** The options of a command's policy, from its arguments. */
-export function policyOptions(args: PolicyArguments, trainable: boolean): PolicyOptions {
+/** The options of a command's policy, from its arguments; `tell` is told once of what was done to its images. */
+export function policyOptions(
+  args: PolicyArguments,
+  trainable: boolean,
+  tell?: TemplateOptions['tell'],
+): PolicyOptions {
   return {
-    model: args.model,
+    model: args.modelDir,
     attnImpl: args.attnImpl,
     trainable,
     gradientCheckpointing: args.gradientCheckpointing,
@@ -127,6 +186,8 @@ export function policyOptions(args: PolicyArguments, trainable: boolean): Policy
     template: {
       minPixels: args.minPixels ?? undefined,
       maxPixels: args.maxPixels ?? undefined,
+      imageAlpha: args.imageAlpha,
+      tell,
       system: args.system ?? undefined,
       maxLength: args.maxLength ?? undefined,
       normBbox: args.normBbox,
@@ -136,6 +197,20 @@ export function policyOptions(args: PolicyArguments, trainable: boolean): Policy
 }
 
 // --- internal ---
+
+/** Milliseconds between two words of how far reading is. */
+const TELL_MS = 200;
+
+/** Passes on the first word, the last one, and some between. */
+function seldom(onRead: (read: WeightsRead) => void | Promise<void>): (read: WeightsRead) => Promise<void> {
+  let last = Number.NEGATIVE_INFINITY;
+  return async (read) => {
+    const now = performance.now();
+    if (read.done < read.total && now - last < TELL_MS) return;
+    last = now;
+    await onRead(read);
+  };
+}
 
 /** Tensors the model has no use for, such as the stored copy of a tied head, are neither loaded nor trained. */
 function without<T>(tensors: ReadonlyMap<string, T>, names: readonly string[]): Map<string, T> {
@@ -152,6 +227,28 @@ function summaryOf(dir: string, architecture: string, parameters: Parameters): M
     trainable: countOf(parameters, parameters.trained),
   };
 }
+
+/** What the weights are that config.json or their names do not say. */
+function notesOn(
+  source: Checkpoint,
+  { stated, config, extra }: { stated: ModelConfig; config: ModelConfig; extra: readonly string[] },
+): string[] {
+  const unused = extra.filter((name) => name !== HEAD && !COMPUTED.test(name));
+  const wrapped = [...source.tensors.values()].find(({ storedName }) => withoutWrappers(storedName) !== storedName);
+  const first = unused.slice(0, 3).join(', ');
+  return [
+    ...(stated.text.tieWordEmbeddings === config.text.tieWordEmbeddings
+      ? []
+      : [`config.json ties the head to the embedding, but another ${HEAD} is stored; the stored one is used`]),
+    ...(wrapped === undefined ? [] : [`tensor names are read without their wrappers, e.g. ${wrapped.storedName}`]),
+    ...(unused.length === 0
+      ? []
+      : [`${unused.length} tensors are not the model's and not used: ${first}${unused.length > 3 ? ', ...' : ''}`]),
+  ];
+}
+
+/** Buffers that older versions of transformers saved, and every version computes anew. */
+const COMPUTED = /(^|\.)(rotary_emb|rotary_pos_emb)\.(original_)?inv_freq$/;
 
 function countOf(parameters: Parameters, names: readonly string[]): number {
   return names.reduce((sum, name) => sum + sizeOf(parameters.shape(name)), 0);

@@ -6,7 +6,9 @@
 import { createSampler } from '../data/sampler.ts';
 import { optimizerStepAt } from '../grpo/batching.ts';
 import { promptsOfRun } from '../grpo/run_length.ts';
+import { mean } from '../grpo/statistics.ts';
 import { IMAGE_CACHE_BYTES } from '../template/template.ts';
+import { formatShortDuration } from '../util/duration.ts';
 import type { RowSource, TrainingData } from './data.ts';
 import { evaluate } from './evaluation.ts';
 import { type Collector, collect, type Experience } from './experience.ts';
@@ -38,9 +40,14 @@ export interface Rehearsed {
   readonly keepsPixels: boolean;
 }
 
-/** Rehearses the run and tells what it found as notices. */
+/**
+ * Rehearses the run and tells what it found as notices.
+ *
+ * @param planned how many evaluations and saves the run will make
+ */
 export async function rehearse(
   { data, lacking, updater, totalSteps, keepsPixels }: Rehearsed,
+  planned: { readonly eval: number; readonly save: number },
   collector: Collector,
 ): Promise<void> {
   const { args, plan, policy, reference, journal, sampling } = collector;
@@ -53,9 +60,16 @@ export async function rehearse(
     for (const { rollout } of microBatches) {
       if (!experiences.has(rollout)) experiences.set(rollout, await collect(prompts, rollout, 0, how));
     }
+    const collected = performance.now();
     await learn(microBatches, experiences, how);
     await updater.update();
-    return { seconds: (performance.now() - start) / 1000, experiences: [...experiences.values()] };
+    const end = performance.now();
+    return {
+      seconds: (end - start) / 1000,
+      rolloutSeconds: (collected - start) / 1000 / experiences.size,
+      learnSeconds: (end - collected) / 1000,
+      experiences: [...experiences.values()],
+    };
   };
   // The first step compiles every kernel and makes the one comparison of `--attn_probe auto`.
   const first = await step(longest, endless);
@@ -63,11 +77,18 @@ export async function rehearse(
   const sampler = createSampler({ length: data.train.length, seed: args.dataSeed, shuffle: args.datasetShuffle });
   const reader = createReader(data.train, sampler, args.truncationStrategy, encodePrompt(policy.template));
   const end = performance.now() + ORDINARY_MS;
-  for (let i = 0; i < ORDINARY_STEPS && performance.now() < end; i++) {
-    await step(await reader.next(plan.promptsPerRollout), collector);
+  const ordinary: Pick<Done, 'rolloutSeconds' | 'learnSeconds'>[] = [];
+  while (ordinary.length < ORDINARY_STEPS && performance.now() < end) {
+    const { rolloutSeconds, learnSeconds } = await step(await reader.next(plan.promptsPerRollout), collector);
+    ordinary.push({ rolloutSeconds, learnSeconds });
   }
+  // Several steps may learn from one rollout.
+  const rollouts = promptsOfRun(plan, totalSteps) / plan.promptsPerRollout;
+  const training =
+    rollouts * mean(ordinary.map(({ rolloutSeconds }) => rolloutSeconds))! +
+    totalSteps * mean(ordinary.map(({ learnSeconds }) => learnSeconds))!;
   const evaluates = data.evaluation !== null && (args.evalOnStart || args.evalStrategy !== 'no');
-  if (evaluates) await rehearseEvaluation(data.evaluation!, collector);
+  const evaluation = evaluates ? await rehearseEvaluation(data.evaluation!, collector) : 0;
 
   for (const text of [...lacking, ...(data.summary.leftOut ?? [])]) await journal.notice('warn', text);
   const measured = process.resourceUsage().maxRSS * 1024;
@@ -81,18 +102,46 @@ export async function rehearse(
     'info',
     `dry run: a step of ${plan.promptsPerRollout} prompts (the longest has ${tokens} tokens) x ${plan.numGenerations} completions of ${sampling.maxCompletionLength} tokens takes ${second.seconds.toFixed(1)} s, the first one ${first.seconds.toFixed(1)} s`,
   );
+  await journal.notice('info', wholeRun(totalSteps, training, planned, evaluation));
   await journal.notice(
     'info',
     `dry run: predicted peak memory ${gib(measured + growth + products)} GiB: ${gib(measured)} measured in a rehearsal, ${gib(growth)} for images that are kept${products === 0 ? '' : `, ${gib(products)} for what smaller steps may keep (--gradient_checkpointing)`}`,
   );
   await tellRewards(first.experiences, collector);
+  await journal.notice('info', 'dry run: done; nothing was written');
 }
 
 // --- internal ---
 
 interface Done {
   readonly seconds: number;
+  /** Of one rollout, and of what a step does besides. */
+  readonly rolloutSeconds: number;
+  readonly learnSeconds: number;
   readonly experiences: readonly Experience[];
+}
+
+/**
+ * How long the run will take.
+ *
+ * @param training seconds of all steps
+ * @param evaluation seconds of one evaluation whose completions all have the full length
+ */
+function wholeRun(
+  steps: number,
+  training: number,
+  planned: { readonly eval: number; readonly save: number },
+  evaluation: number,
+): string {
+  const evaluations =
+    planned.eval === 0
+      ? ''
+      : ` and at most ${formatShortDuration(planned.eval * evaluation)} for ${planned.eval} ${planned.eval === 1 ? 'evaluation' : 'evaluations'} of ${formatShortDuration(evaluation)}`;
+  const saves =
+    planned.save === 0
+      ? ''
+      : `; ${planned.save} ${planned.save === 1 ? 'checkpoint is' : 'checkpoints are'} not counted`;
+  return `dry run: the whole run takes about ${formatShortDuration(training)} for ${steps} steps${evaluations}${saves}`;
 }
 
 const gib = (bytes: number): string => (bytes / 2 ** 30).toFixed(2);
@@ -124,14 +173,20 @@ async function look(
   };
 }
 
-/** A batch of the longest evaluation prompts, as often as the flags make it, with completions that never stop. */
-async function rehearseEvaluation(rows: RowSource, collector: Collector): Promise<void> {
+/**
+ * A batch of the longest evaluation prompts, as large as the flags make it, with completions that never stop.
+ *
+ * @returns seconds that an evaluation of all rows takes at that speed
+ */
+async function rehearseEvaluation(rows: RowSource, collector: Collector): Promise<number> {
   const { args, policy, generator, random, judging, signal, journal } = collector;
   const prompts = Math.max(1, Math.floor(args.perDeviceEvalBatchSize / args.numGenerationsEval));
   const { longest } = await look(rows, Math.min(prompts, rows.length), collector);
   const batch: RowSource = { length: longest.length, row: (index) => longest[index]!.row };
   const tools = { policy, generator, random: random.fork('eval'), judging: judging(0), signal, stopIds: [] };
-  await journal.time('eval', () => evaluate(args, batch, tools));
+  const start = performance.now();
+  await journal.time('eval', (tell) => evaluate(args, batch, { ...tools, tell }));
+  return ((performance.now() - start) / 1000) * Math.ceil(rows.length / longest.length);
 }
 
 async function tellRewards(experiences: readonly Experience[], { journal }: Collector): Promise<void> {

@@ -15,27 +15,30 @@ import { createSampler } from '../data/sampler.ts';
 import { createGenerator, type Generator } from '../engine/generation.ts';
 import { type BatchPlan, optimizerStepAt, planBatches } from '../grpo/batching.ts';
 import { lossMetrics } from '../grpo/metrics.ts';
+import type { Sampling } from '../grpo/rollout.ts';
 import { promptsOfRun, runLength } from '../grpo/run_length.ts';
 import { loadPlugins } from '../rewards/plugin.ts';
 import { createRewards, type Reward } from '../rewards/registry.ts';
 import { createRandom } from '../util/random.ts';
+import { firstRow, loaderOf, tryFirst } from './before_weights.ts';
 import { createCheckpoints } from './checkpoints.ts';
 import { completionRows } from './completions.ts';
 import { openTrainingData, type TrainingData } from './data.ts';
 import { evaluate } from './evaluation.ts';
-import type { CompletionRow, RunContext } from './events.ts';
+import { type CompletionRow, noteTo, type RunContext } from './events.ts';
 import { type Collector, collect, type Experience, experienceMetrics } from './experience.ts';
 import { createHackingWatch } from './hacking.ts';
-import { createAverages, createJournal } from './journal.ts';
+import { createAverages, createJournal, type Journal } from './journal.ts';
 import type { JudgeOptions } from './judge.ts';
 import { saveUnfinished } from './last_save.ts';
 import { learn } from './learn.ts';
-import { isDue, isLogDue } from './length.ts';
-import { openPolicy, type Policy, policyOptions } from './policy.ts';
+import { isDue, isLogDue, plannedOf } from './length.ts';
+import { type Policy, policyOptions, preparePolicy } from './policy.ts';
 import { encodePrompt } from './prompts.ts';
 import { createReader } from './reader.ts';
 import { rehearse } from './rehearsal.ts';
 import { checkRewardColumns } from './reward_columns.ts';
+import { checkRlhfMemory } from './run_memory.ts';
 import { samplingOf } from './sampling.ts';
 import { saveAmid } from './save_amid.ts';
 import { createStandstillWatch } from './standstill.ts';
@@ -56,26 +59,58 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     warn: (text) => void context.emit({ type: 'notice', level: 'warn', text }),
   });
   const rewards = createRewards(args.rewardFuncs, argumentsToJson(rlhfCommand, { ...args }), args.rewardWeights);
-  const data = await openTrainingData(args, createToolsCheck(args.model));
+  await context.emit({ type: 'phase', phase: 'check data', begins: true });
+  const data = await openTrainingData(args, createToolsCheck(args.modelDir));
   const opened: { close(): Promise<void> }[] = [];
   try {
     const lacking = checkRewardColumns(rewards, data.opened);
     const totalSteps = runLength(plan, data.train.length, args);
     // Pixels are worth keeping for rows that come again: of evaluations, and after an epoch.
     const keepsPixels = data.evaluation !== null || promptsOfRun(plan, totalSteps) > data.train.length;
-    const policy = await openPolicy({ ...policyOptions(args, true), keepImages: keepsPixels && !args.dryRun });
-    opened.push(policy);
+    await context.emit({ type: 'phase', phase: 'open model', begins: true });
+    // What arguments, files' headers and the first rows can tell is told here, before a weight is read.
+    const prepared = await preparePolicy({
+      ...policyOptions(args, true, noteTo(context)),
+      keepImages: keepsPixels && !args.dryRun,
+    });
+    opened.push(prepared);
     // The reference: the weights training starts from, never updated.
-    const reference = args.beta === 0 ? null : await openPolicy(policyOptions(args, false));
-    if (reference !== null) opened.push(reference);
-    const updater = await createUpdater(policy.parameters, updateOptions(args, totalSteps));
+    const preparedReference = args.beta === 0 ? null : await preparePolicy(policyOptions(args, false));
+    if (preparedReference !== null) opened.push(preparedReference);
+    const sampling = samplingOf(args, prepared);
+    const updating = updateOptions(args, totalSteps);
+    const encode = encodePrompt(prepared.template);
+    const first = await tryFirst(data.train, firstRow(data.train.length, args), args.truncationStrategy, encode);
+    if (data.evaluation !== null) await tryFirst(data.evaluation, 0, args.truncationStrategy, encode);
+    await checkRlhfMemory(args, plan, { policy: prepared, reference: preparedReference, first }, context);
+    const loader = loaderOf(context);
+    const policy = await loader(prepared, 'model');
+    opened[0] = policy;
+    const reference = preparedReference && (await loader(preparedReference, 'reference'));
+    if (reference !== null) opened[1] = reference;
+    const updater = await createUpdater(policy.parameters, updating);
     opened.push({ close: () => updater.release() });
     const generator = createGenerator(policy.model);
     opened.push({ close: () => generator.release() });
     context.signal.throwIfAborted();
-    const run = { plan, rewards, data, lacking, policy, reference, updater, generator, totalSteps, keepsPixels };
+    const run = {
+      plan,
+      rewards,
+      data,
+      lacking,
+      policy,
+      reference,
+      updater,
+      generator,
+      sampling,
+      totalSteps,
+      keepsPixels,
+    };
     const collector = collectorOf(args, context, run);
-    await (args.dryRun ? rehearse(run, collector) : train(args, context, run, collector));
+    if (args.dryRun) {
+      await tellStart(args, context, run, collector.journal);
+      await rehearse(run, plannedBy(args, run), collector);
+    } else await train(args, context, run, collector);
   } finally {
     for (const part of opened.reverse()) await part.close();
     data.close();
@@ -94,6 +129,7 @@ interface Parts {
   readonly reference: Policy | null;
   readonly updater: Updater;
   readonly generator: Generator;
+  readonly sampling: Sampling;
   readonly totalSteps: number;
   readonly keepsPixels: boolean;
 }
@@ -109,6 +145,7 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts, col
     source: policy.source,
     parameters: policy.parameters,
     updater,
+    prompts: args,
     totalLimit: args.saveTotalLimit,
     onlyModel: args.saveOnlyModel,
     greaterIsBetter: true,
@@ -118,31 +155,21 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts, col
   const values = createValueWatch();
   const standstill = createStandstillWatch(args);
   const averages = createAverages();
-  const epochOf = (step: number): number =>
-    (step * plan.completionsPerStep) / plan.numGenerations / plan.numIterations / data.train.length;
+  const epochOf = epochsAfter(parts);
 
-  await journal.emit({
-    type: 'start',
-    command: 'rlhf',
-    changed: context.changed,
-    model: policy.summary,
-    data: data.summary,
-    outputDir: context.outputDir,
-    step: 0,
-    maxSteps: totalSteps,
-  });
-  if (plan.notice !== null) await journal.notice('info', plan.notice);
+  await tellStart(args, context, parts, journal);
   for (const text of lacking) await journal.notice('warn', text);
 
   const evaluateNow = async (step: number): Promise<void> => {
     if (data.evaluation === null) return;
-    const metrics = await journal.time('eval', () =>
+    const metrics = await journal.time('eval', (tell) =>
       evaluate(args, data.evaluation!, {
         policy,
         generator,
         random: random.fork('eval'),
         judging: judging(step),
         signal: context.signal,
+        tell,
       }),
     );
     await journal.emit({ type: 'eval', step, maxSteps: totalSteps, epoch: epochOf(step), metrics });
@@ -223,7 +250,7 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts, col
     await saveUnfinished(error, { step, saveStrategy, signal: context.signal, journal, save });
   }
   if (reader.passedOver > 0) {
-    await journal.notice('info', `${reader.passedOver} times a row was passed over: its prompt is too long`);
+    await journal.notice('info', `${reader.passedOver} times a row was skipped because its prompt is too long`);
   }
   await journal.emit({
     type: 'end',
@@ -236,9 +263,36 @@ async function train(args: RlhfArguments, context: RunContext, parts: Parts, col
   });
 }
 
+/** Passes over the data after so many steps, with fraction. */
+const epochsAfter =
+  ({ plan, data }: Pick<Parts, 'plan' | 'data'>) =>
+  (step: number): number =>
+    (step * plan.completionsPerStep) / plan.numGenerations / plan.numIterations / data.train.length;
+
+const plannedBy = (args: RlhfArguments, parts: Pick<Parts, 'plan' | 'data' | 'totalSteps'>) =>
+  plannedOf({ ...args, evaluates: parts.data.evaluation !== null }, parts.totalSteps, epochsAfter(parts));
+
+/** The `start` event, and what there is to say of the plan. */
+async function tellStart(args: RlhfArguments, context: RunContext, parts: Parts, journal: Journal): Promise<void> {
+  const { plan, data, policy, totalSteps } = parts;
+  await journal.emit({
+    type: 'start',
+    command: 'rlhf',
+    changed: context.changed,
+    model: policy.summary,
+    data: data.summary,
+    outputDir: context.outputDir,
+    step: 0,
+    maxSteps: totalSteps,
+    planned: plannedBy(args, parts),
+    dryRun: args.dryRun,
+  });
+  if (plan.notice !== null) await journal.notice('info', plan.notice);
+}
+
 /** What collecting experience takes, from the parts of the run. */
 function collectorOf(args: RlhfArguments, context: RunContext, parts: Parts): Collector {
-  const { plan, rewards, policy, reference, generator, totalSteps } = parts;
+  const { plan, rewards, policy, reference, generator, sampling, totalSteps } = parts;
   const journal = createJournal(context);
   const judging = (step: number): JudgeOptions => ({
     rewards,
@@ -259,7 +313,7 @@ function collectorOf(args: RlhfArguments, context: RunContext, parts: Parts): Co
     policy,
     reference,
     generator,
-    sampling: samplingOf(args, policy),
+    sampling,
     random: createRandom(args.seed),
     journal,
     judging,

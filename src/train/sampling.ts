@@ -4,7 +4,10 @@
 import type { RlhfArguments } from '../arguments/resolve.ts';
 import { SightlineError } from '../errors.ts';
 import type { Sampling } from '../grpo/rollout.ts';
-import type { Policy } from './policy.ts';
+import type { PreparedPolicy } from './policy.ts';
+
+/** What sampling takes from a policy: nothing of its weights. */
+type SampledPolicy = Pick<PreparedPolicy, 'config' | 'template'>;
 
 type SamplingArguments = Pick<
   RlhfArguments,
@@ -12,7 +15,7 @@ type SamplingArguments = Pick<
 >;
 
 /** Error: E_COMPLETION_LENGTH. */
-export function samplingOf(args: SamplingArguments, policy: Policy): Sampling {
+export function samplingOf(args: SamplingArguments, policy: SampledPolicy): Sampling {
   const { numGenerations, maxCompletionLength, temperature, topP, topK } = args;
   checkCompletionLength('max_completion_length', maxCompletionLength, policy);
   return { numGenerations, maxCompletionLength, temperature, topP, topK, ...stopsAndBans(policy) };
@@ -22,7 +25,7 @@ export function samplingOf(args: SamplingArguments, policy: Policy): Sampling {
  * Refuses completions that are longer than all the model has positions for: what they need is allocated before a token
  * is sampled. Error: E_COMPLETION_LENGTH.
  */
-export function checkCompletionLength(flag: string, length: number, { config }: Pick<Policy, 'config'>): void {
+export function checkCompletionLength(flag: string, length: number, { config }: Pick<SampledPolicy, 'config'>): void {
   const positions = config.text.maxPositionEmbeddings;
   if (length <= positions) return;
   throw new SightlineError(
@@ -33,7 +36,7 @@ export function checkCompletionLength(flag: string, length: number, { config }: 
 }
 
 /** Ids that end a completion, and ids that are never sampled: vision tokens, and rows of the table that no token has. */
-export function stopsAndBans({ config, template }: Policy): { stopIds: number[]; bannedIds: number[] } {
+export function stopsAndBans({ config, template }: SampledPolicy): { stopIds: number[]; bannedIds: number[] } {
   const stopIds = [...new Set([...config.eosTokenIds, template.endOfTurnId])];
   const vocabulary = Array.from({ length: config.text.vocabSize }, (_, id) => id);
   const bannedIds = vocabulary.filter((id) => template.visionTokenIds.includes(id) || !template.tokenizer.has(id));

@@ -23,7 +23,7 @@ export async function saveAmid({ step, maxSteps, journal, save }: SaveAmid): Pro
     await save();
   } catch (error) {
     if (step === maxSteps || !isSaveFailure(error)) throw error;
-    const text = `step ${step} could not be saved, going on until the next save: ${messageOf(error)}`;
+    const text = `step ${step} could not be saved; the run goes on until the next save: ${messageOf(error)}`;
     await journal.notice('warn', `${text}; ${error.where}: ${error.hint}`);
   }
 }

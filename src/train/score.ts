@@ -13,10 +13,12 @@ import type { VisionLanguageModel } from '../engine/model.ts';
 import { SightlineError } from '../errors.ts';
 import type { ModelConfig } from '../models/architecture.ts';
 import type { Template } from '../template/template.ts';
+import { loaderOf } from './before_weights.ts';
 import { openTrainingData, type RowFault } from './data.ts';
-import type { Json, RunContext } from './events.ts';
+import { type Json, noteTo, type RunContext } from './events.ts';
 import { writeOutputFile } from './output_file.ts';
-import { openPolicy, policyOptions } from './policy.ts';
+import { type Policy, policyOptions, preparePolicy } from './policy.ts';
+import { checkScoreMemory } from './run_memory.ts';
 import { createToolsCheck } from './tools_check.ts';
 
 /**
@@ -28,18 +30,27 @@ import { createToolsCheck } from './tools_check.ts';
  */
 export async function runScore(args: ScoreArguments, context: Pick<RunContext, 'signal' | 'emit'>): Promise<void> {
   const only = { dataset: args.dataset, valDataset: [], splitDatasetRatio: 0, dataSeed: 0, strict: true };
-  const lacksTemplate = createToolsCheck(args.model);
-  const data = await openTrainingData(only, (row) => lacksCompletion(row) ?? lacksTemplate(row));
+  await context.emit({ type: 'phase', phase: 'open model', begins: true });
+  const prepared = await preparePolicy(policyOptions(args, false, noteTo(context)));
+  const lacksTemplate = createToolsCheck(args.modelDir);
+  let opened: Pick<Policy, 'close'> = prepared;
   try {
-    const policy = await openPolicy(policyOptions(args, false));
+    await context.emit({ type: 'phase', phase: 'check data', begins: true });
+    const data = await openTrainingData(only, (row) => faultOf(row, prepared.config) ?? lacksTemplate(row));
     try {
       const { length } = data.train;
-      const start = { command: 'score', model: policy.summary, data: data.summary, outputDir: args.output };
-      await context.emit({ type: 'start', ...start, changed: {}, step: 0, maxSteps: length });
-      for (const text of data.summary.leftOut ?? []) await context.emit({ type: 'notice', level: 'warn', text });
-      const scorer = createScorer(policy.model, args.attnProbe, args.temperature);
+      const first = await sampleOf(data.train.row(0), prepared.template, prepared.config);
+      const tokens = args.perDeviceEvalBatchSize * (first.group.promptIds.length + first.completion.length);
+      await checkScoreMemory(args, { policy: prepared, tokens }, context);
       const output = { flag: '--output', signal: context.signal };
       await writeOutputFile(args.output, output, async (write) => {
+        const policy = await loaderOf(context)(prepared, 'model');
+        opened = policy;
+        const start = { command: 'score', model: policy.summary, data: data.summary, outputDir: args.output };
+        await context.emit({ type: 'start', ...start, changed: {}, step: 0, maxSteps: length });
+        for (const text of data.summary.leftOut ?? []) await context.emit({ type: 'notice', level: 'warn', text });
+        await context.emit({ type: 'phase', phase: 'forward', begins: true });
+        const scorer = createScorer(policy.model, args.attnProbe, args.temperature);
         for (let from = 0; from < length; from += args.perDeviceEvalBatchSize) {
           context.signal.throwIfAborted();
           const count = Math.min(args.perDeviceEvalBatchSize, length - from);
@@ -53,10 +64,10 @@ export async function runScore(args: ScoreArguments, context: Pick<RunContext, '
       });
       await context.emit({ type: 'notice', level: 'info', text: `wrote ${length} rows to ${args.output}` });
     } finally {
-      await policy.close();
+      data.close();
     }
   } finally {
-    data.close();
+    await opened.close();
   }
 }
 
@@ -156,8 +167,16 @@ function verdictOf(mode: 'fused' | 'eager', difference: number): Verdict {
 }
 
 /** A row's completion is its `completion_ids`, else its last assistant message. */
-function lacksCompletion({ messages, columns, where }: Row): RowFault | null {
-  if (columns.completion_ids !== undefined && columns.completion_ids !== null) return null;
+function faultOf({ messages, columns, where }: Row, config: ModelConfig): RowFault | null {
+  if (columns.completion_ids !== undefined && columns.completion_ids !== null) {
+    try {
+      completionIds(columns.completion_ids, where, config);
+      return null;
+    } catch (error) {
+      if (error instanceof SightlineError) return { reason: 'wrong completion_ids', error };
+      throw error;
+    }
+  }
   if (splitAnswer(messages).answer !== null) return null;
   const error = new SightlineError('E_ROW_NO_COMPLETION', 'the row has no completion to score', {
     where,
@@ -179,7 +198,7 @@ async function sampleOf(row: Row, template: Template, config: ModelConfig): Prom
   if (ids.length + completion.length > limit) {
     throw new SightlineError(
       'E_PROMPT_TOO_LONG',
-      `prompt and completion have ${ids.length + completion.length} tokens, the model holds ${limit}`,
+      `prompt and completion have ${ids.length + completion.length} tokens, but the model takes at most ${limit}`,
       { where, hint: 'lower --max_pixels, or leave the row out' },
     );
   }

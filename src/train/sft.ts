@@ -9,15 +9,17 @@ import type { SftArguments } from '../arguments/resolve.ts';
 import type { Row } from '../data/row.ts';
 import { createSampler } from '../data/sampler.ts';
 import type { VisionLanguageModel } from '../engine/model.ts';
+import { firstRow, loaderOf, tryFirst } from './before_weights.ts';
 import { createCheckpoints } from './checkpoints.ts';
 import { openTrainingData, type RowSource, type TrainingData } from './data.ts';
-import type { Metrics, RunContext } from './events.ts';
+import { type Metrics, noteTo, type RunContext } from './events.ts';
 import { type Example, encodeExample, lacksAnswer } from './examples.ts';
 import { createAverages, createJournal, type Journal } from './journal.ts';
 import { saveUnfinished } from './last_save.ts';
-import { isDue, isLogDue, stepsOfRun } from './length.ts';
-import { openPolicy, type Policy, policyOptions } from './policy.ts';
+import { isDue, isLogDue, plannedOf, stepsOfRun } from './length.ts';
+import { type Policy, policyOptions, preparePolicy } from './policy.ts';
 import { createReader, encodeOrPass } from './reader.ts';
+import { checkSftMemory } from './run_memory.ts';
 import { saveAmid } from './save_amid.ts';
 import { createToolsCheck } from './tools_check.ts';
 import { createUpdater, type Updater } from './update.ts';
@@ -29,16 +31,26 @@ import { updateOptions } from './update_options.ts';
  * Errors: those of the parts; whatever is wrong with arguments, data or checkpoint is told before the `start` event.
  */
 export async function runSft(args: SftArguments, context: RunContext): Promise<void> {
-  const lacksTemplate = createToolsCheck(args.model);
+  await context.emit({ type: 'phase', phase: 'check data', begins: true });
+  const lacksTemplate = createToolsCheck(args.modelDir);
   const data = await openTrainingData(args, (row) => lacksAnswer(row) ?? lacksTemplate(row));
   try {
-    const policy = await openPolicy(policyOptions(args, true));
+    await context.emit({ type: 'phase', phase: 'open model', begins: true });
+    const prepared = await preparePolicy(policyOptions(args, true, noteTo(context)));
+    let opened: Pick<Policy, 'close'> = prepared;
     try {
       const maxSteps = stepsOfRun(data.train.length, rowsPerStep(args), args);
-      const updater = await createUpdater(policy.parameters, updateOptions(args, maxSteps));
+      const updating = updateOptions(args, maxSteps);
+      const encode = encodeRow(args, prepared);
+      const first = await tryFirst(data.train, firstRow(data.train.length, args), args.truncationStrategy, encode);
+      if (data.evaluation !== null) await tryFirst(data.evaluation, 0, args.truncationStrategy, encode);
+      await checkSftMemory(args, { policy: prepared, first }, context);
+      const policy = await loaderOf(context)(prepared, 'model');
+      opened = policy;
+      const updater = await createUpdater(policy.parameters, updating);
       await train(args, context, { data, policy, updater, maxSteps }).finally(() => updater.release());
     } finally {
-      await policy.close();
+      await opened.close();
     }
   } finally {
     data.close();
@@ -58,13 +70,14 @@ async function crossEntropyStep(
 ): Promise<number> {
   const tokens = countTokens(microBatches.flat());
   let loss = 0;
-  for (const batch of microBatches) {
+  for (const [i, batch] of microBatches.entries()) {
+    const at = microBatches.length === 1 ? {} : { done: i, total: microBatches.length };
     const groups = batch.map(({ group }) => group);
-    const { completions, tape } = await time('forward', () => model.score(groups, { temperature: 1, keep: true }));
+    const { completions, tape } = await time('forward', () => model.score(groups, { temperature: 1, keep: true }), at);
     if (tape === null) throw new Error('internal: a scored batch without a tape');
     for (const { logps } of completions.flat()) for (const logp of logps) loss -= logp / tokens;
     const dLogps = new Float32Array(countTokens(batch)).fill(-1 / tokens);
-    await time('backward', () => model.backward(tape, dLogps));
+    await time('backward', () => model.backward(tape, dLogps), at);
   }
   return loss;
 }
@@ -81,7 +94,7 @@ async function train(
   context: RunContext,
   { data, policy, updater, maxSteps }: Parts,
 ): Promise<void> {
-  const { model, template, parameters, source } = policy;
+  const { model, parameters, source } = policy;
   const journal = createJournal(context);
   const averages = createAverages();
   const checkpoints = createCheckpoints({
@@ -89,13 +102,14 @@ async function train(
     source,
     parameters,
     updater,
+    prompts: args,
     totalLimit: args.saveTotalLimit,
     onlyModel: args.saveOnlyModel,
     greaterIsBetter: false,
     emit: journal.emit,
   });
-  const maxLength = args.maxLength ?? policy.config.text.maxPositionEmbeddings;
-  const encode = (row: Row): Promise<Example> => encodeExample(template, row, maxLength);
+  const maxLength = maxLengthOf(args, policy);
+  const encode = encodeRow(args, policy);
   const sampler = createSampler({ length: data.train.length, seed: args.dataSeed, shuffle: args.datasetShuffle });
   const reader = createReader(data.train, sampler, args.truncationStrategy, encode);
 
@@ -105,7 +119,10 @@ async function train(
   const evaluate = async (): Promise<void> => {
     if (data.evaluation === null) return;
     const rows = evaluationBatches(data.evaluation, args, encode);
-    const metrics = await journal.time('evaluate', () => evaluationLoss(model, rows, context.signal));
+    const total = data.evaluation.length;
+    const metrics = await journal.time('eval', (tell) =>
+      evaluationLoss(model, rows, context.signal, (done) => tell({ done, total })),
+    );
     await journal.emit({ type: 'eval', step, maxSteps, epoch, metrics });
   };
   const save = (): Promise<string> =>
@@ -129,6 +146,11 @@ async function train(
     outputDir: context.outputDir,
     step,
     maxSteps,
+    planned: plannedOf(
+      { ...args, evaluates: data.evaluation !== null },
+      maxSteps,
+      (steps) => (steps * rowsPerStep(args)) / data.train.length,
+    ),
   });
   try {
     if (args.evalOnStart) await evaluate();
@@ -158,7 +180,10 @@ async function train(
     await saveUnfinished(error, { step, saveStrategy, signal: context.signal, journal, save });
   }
   if (reader.passedOver > 0) {
-    await journal.notice('info', `${reader.passedOver} times a row was passed over, longer than ${maxLength} tokens`);
+    await journal.notice(
+      'info',
+      `${reader.passedOver} times a row was skipped because it is longer than ${maxLength} tokens`,
+    );
   }
   const { outputDir } = context;
   await journal.emit({
@@ -171,6 +196,14 @@ async function train(
     ...checkpoints.summary(),
   });
 }
+
+const maxLengthOf = (args: SftArguments, { config }: Pick<Policy, 'config'>): number =>
+  args.maxLength ?? config.text.maxPositionEmbeddings;
+
+const encodeRow =
+  (args: SftArguments, policy: Pick<Policy, 'config' | 'template'>) =>
+  (row: Row): Promise<Example> =>
+    encodeExample(policy.template, row, maxLengthOf(args, policy));
 
 const rowsPerStep = (args: SftArguments): number => args.perDeviceTrainBatchSize * args.gradientAccumulationSteps;
 
@@ -201,6 +234,7 @@ async function evaluationLoss(
   model: Pick<VisionLanguageModel, 'score'>,
   batches: AsyncIterable<readonly Example[]>,
   signal: AbortSignal,
+  tell: (rows: number) => void,
 ): Promise<Metrics> {
   const start = performance.now();
   let [sum, tokens, rows] = [0, 0, 0];
@@ -211,6 +245,7 @@ async function evaluationLoss(
     for (const { logps } of completions.flat()) for (const logp of logps) sum -= logp;
     tokens += countTokens(batch);
     rows += batch.length;
+    tell(rows);
   }
   const runtime = (performance.now() - start) / 1000;
   return { ...(tokens > 0 ? { loss: sum / tokens } : {}), runtime, samples_per_second: rows / runtime };

@@ -128,7 +128,7 @@ export async function createUpdater(parameters: Parameters, options: UpdateOptio
 function diverged(gradNorm: number, { steps, skippedInARow }: UpdateCounts): SightlineError {
   return new SightlineError(
     'E_DIVERGED',
-    `the gradient norm was not finite (${gradNorm}) in ${skippedInARow} steps in a row; the training is given up`,
+    `the gradient norm was not finite (${gradNorm}) in ${skippedInARow} steps in a row; training stops`,
     {
       where: `step ${steps}`,
       hint: 'lower --learning_rate or --max_grad_norm, and look for a NaN in the rewards or losses before that step',

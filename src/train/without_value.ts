@@ -35,5 +35,5 @@ function noReward(step: number, columns: readonly RewardColumn[]): string {
 
 function noValue(step: number, { name, label, values, spoke }: RewardColumn): string {
   const why = spoke ? 'What it says itself stands above.' : 'Check the columns and images it asks for.';
-  return `step ${step}: reward "${name}" returned no value for any of the ${values.length} completions, which are judged without it. A null says that it does not apply. ${why} rewards/${label}/null_frac keeps count; this is told once.`;
+  return `step ${step}: reward "${name}" returned no value for any of the ${values.length} completions, so they are judged without it. null means that the reward does not apply. ${why} rewards/${label}/null_frac counts them; this warning is not repeated.`;
 }

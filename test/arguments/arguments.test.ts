@@ -111,10 +111,10 @@ describe('values', () => {
     });
   });
 
-  test('a bare boolean is true, a repeated flag counts the last time, with a note', () => {
+  test('a bare boolean is true, a repeated flag counts the last time, without a note', () => {
     const { args, notices } = rlhf(['--debug', '--seed', '1', '--seed', '2']);
     expect(args).toMatchObject({ debug: true, seed: 2 });
-    expect(notices).toEqual(['--seed is given 2 times; the last one counts']);
+    expect(notices).toEqual([]);
   });
 
   test('the generation batch comes from either size', () => {
@@ -140,6 +140,12 @@ describe('values', () => {
     expect(rlhf(['--system', '']).args.system).toBe('');
   });
 
+  test('--system file: a byte order mark and line breaks of Windows stay out of the prompt', () => {
+    const file = join(folder, 'windows.txt');
+    writeFileSync(file, '\ufeffThink first.\r\nThen answer.\r\n');
+    expect(rlhf(['--system', file]).args.system).toBe('Think first.\nThen answer.\n');
+  });
+
   test('evaluation follows saving where there are rows', () => {
     const { args } = rlhf(['--val_dataset', data, '--save_steps', '7']);
     expect(args).toMatchObject({ evalStrategy: 'steps', evalSteps: 7 });
@@ -162,6 +168,16 @@ describe('values', () => {
       attnProbe: 'auto',
       attnImpl: 'sdpa',
     });
+    const cache = join(folder, 'hub', 'models--Qwen--Qwen2.5-VL-3B-Instruct');
+    const commit = 'c747f21f03e7d0792c30766310bd7d8de17eeeb3';
+    mkdirSync(join(cache, 'snapshots', commit), { recursive: true });
+    mkdirSync(join(cache, 'refs'));
+    writeFileSync(join(cache, 'refs', 'main'), commit);
+    const named = ['--model', 'Qwen/Qwen2.5-VL-3B-Instruct', '--dataset', data, '--output', output];
+    const fromCache = readScoreArguments(named, { HF_HOME: folder });
+    expect(fromCache.args.modelDir).toBe(join(cache, 'snapshots', commit));
+    expect(fromCache.json).toMatchObject({ model: 'Qwen/Qwen2.5-VL-3B-Instruct', model_revision: null });
+    expect(fromCache.json).not.toHaveProperty('model_dir');
     expect(readInferArguments(['--model', model, '--query', 'What?', '--images', data], {}).args).toMatchObject({
       prompt: 'What?',
       image: [data],
@@ -204,6 +220,11 @@ describe('config file', () => {
     );
   });
 
+  test('a name of JavaScript is no flag', () => {
+    writeFileSync(config, JSON.stringify({ constructor: 1 }));
+    expect(complaint([config, ...grpo])).toContain('sightline rlhf has no flag of this name');
+  });
+
   test('YAML and missing files', () => {
     expect(complaint(['run.yaml'])).toContain('config files are read as JSON, not as YAML');
     expect(complaint([join(folder, 'nothing.json')])).toContain('nothing.json');
@@ -212,13 +233,12 @@ describe('config file', () => {
 });
 
 describe('flags of ms-swift without a counterpart', () => {
-  test('harmless ones are taken with a note', () => {
+  test('harmless ones are taken, and told in one line', () => {
     const { notices } = rlhf(['--bf16', 'true', '--dataloader_num_workers', '4', '--lora_rank', '8']);
     expect(notices).toEqual([
-      '--bf16 has no effect: weights and arithmetic are float32 here',
-      expect.stringContaining('--dataloader_num_workers has no effect'),
-      expect.stringContaining('--lora_rank has no effect'),
+      '3 flags have no effect here (why: docs/flags.md): --bf16 --dataloader_num_workers --lora_rank',
     ]);
+    expect(rlhf(['--bf16', 'true']).notices).toEqual(['--bf16 has no effect: weights and arithmetic are float32']);
   });
   test('those that ask for nothing pass in silence', () => {
     expect(rlhf(['--use_vllm', 'false', '--sequence_parallel_size', '1', '--template', 'qwen2_5_vl']).notices).toEqual(
@@ -228,12 +248,11 @@ describe('flags of ms-swift without a counterpart', () => {
   test.each([
     ['--deepspeed', 'zero3', 'one process'],
     ['--use_vllm', 'true', 'built-in batched engine'],
-    ['--vllm_gpu_memory_utilization', '0.5', 'built-in batched engine'],
     ['--use_liger_kernel', 'true', 'chunks'],
     ['--sequence_parallel_size', '2', 'one process'],
     ['--fsdp', 'fsdp2', 'one process'],
     ['--resume_from_checkpoint', 'x', 'cannot be resumed yet'],
-    ['--dynamic_sample', 'true', 'not built yet'],
+    ['--dynamic_sample', 'true', 'frac_reward_zero_std'],
   ])('%s %s stops with what to use instead', (flag, value, text) => {
     const told = complaint([...grpo, flag, value]);
     expect(told).toContain(`  at: ${flag}\n`);
@@ -308,6 +327,18 @@ describe('bad input', () => {
     ['a weight of text', ['--reward_weights', '1', 'x'], 'at: --reward_weights', 'expected a number, got "x"'],
     ['a reward twice', ['--reward_funcs', 'a', 'a'], 'at: --reward_funcs', 'a reward is named twice'],
     ['no model', ['--model', join(folder, 'nowhere')], 'at: --model', 'no such folder'],
+    [
+      'a model of no cache',
+      ['--model', 'no/such-model'],
+      'at: --model',
+      'download it first: hf download no/such-model',
+    ],
+    [
+      'a revision of a folder',
+      ['--model_revision', 'v1'],
+      'at: --model',
+      '--model_revision v1 is given, but --model is a folder',
+    ],
     ['model is a file', ['--model', data], 'at: --model', 'is a file, not a folder'],
     ['no dataset', ['--dataset', join(folder, 'nowhere')], 'at: --dataset', 'no such file'],
     ['no plugin', ['--external_plugins', 'nowhere.ts'], 'at: --external_plugins', 'no such file: nowhere.ts'],

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { helpText } from '../../src/arguments/help.ts';
 import { inferCommand } from '../../src/arguments/infer.ts';
-import { peerFlag, peerFlagNames } from '../../src/arguments/peers.ts';
+import { peerFlagNames } from '../../src/arguments/peers/index.ts';
 import { rlhfCommand } from '../../src/arguments/rlhf.ts';
 import { scoreCommand } from '../../src/arguments/score.ts';
 import { sftCommand } from '../../src/arguments/sft.ts';
@@ -37,12 +37,6 @@ describe.each(commands.map((spec) => [spec.name, spec] as const))('%s', (_, spec
   });
 });
 
-test('peer flags say something a reader can use', () => {
-  for (const name of peerFlagNames()) expect(peerFlag(name)?.text.length).toBeGreaterThan(10);
-  expect(peerFlag('vllm_anything')?.verdict).toBe('refused');
-  expect(peerFlag('num_generations')).toBeNull();
-});
-
 test('score --help', () => {
   expect(helpText(scoreCommand, 100)).toMatchInlineSnapshot(`
     "score: log-probabilities, entropies and attention ratios of given completions
@@ -50,22 +44,32 @@ test('score --help', () => {
     Usage: sightline score --model DIR --dataset IN.jsonl --output OUT.jsonl [flags]
 
     Model:
-      --model DIR                     Folder of a Hugging Face checkpoint of the Qwen2.5-VL
-                                      architecture: config.json, *.safetensors, tokenizer. (required)
+      --model DIR|NAME                Folder of a Hugging Face checkpoint of the Qwen2.5-VL
+                                      architecture: config.json, *.safetensors, tokenizer. Or its name
+                                      (ORGANISATION/NAME), for a checkpoint in the cache of Hugging Face
+                                      or ModelScope. (required)
+      --model_revision REVISION       Branch, tag or commit of a --model that is given by its name.
+                                      (default: main)
       --attn_impl eager|sdpa|flash_attention_2
-                                      Attention of the forwards. eager returns its weights; sdpa and
-                                      flash_attention_2 return none, and flash_attention_2 needs memory
+                                      Attention implementation. eager returns attention weights; sdpa
+                                      and flash_attention_2 do not, and flash_attention_2 needs memory
                                       linear in the length. (default: sdpa; also --attn_implementation)
       --min_pixels N                  Smaller images are enlarged to this. (pixels per image; default:
                                       the checkpoint's limit; environment: MIN_PIXELS)
       --max_pixels N                  Larger images are reduced to this. (pixels per image; default: the
                                       checkpoint's limit; environment: MAX_PIXELS)
+      --image_alpha white|drop        Transparent parts of images: white lays them on white, as
+                                      transformers does; drop shows the colours that the file has under
+                                      them, as ms-swift does with --max_pixels. (default: white)
+      --check_memory [true|false]     Refuse, before weights are read, what needs more memory than there
+                                      is by the least estimate; false tries it all the same. (default:
+                                      true)
 
     Data:
       --dataset FILE...               JSONL files; each row ends with an assistant message or has a
                                       \`completion_ids\` column. (required)
-      --system TEXT|FILE              System prompt, as text or as a .txt file, for rows that bring
-                                      none. (default: the chat template's own)
+      --system TEXT|FILE              System prompt, as text or as a .txt file, for rows that have none.
+                                      (default: the chat template's own)
       --norm_bbox none|norm1000       What boxes of the \`objects\` column are scaled to: none, the pixels
                                       of the resized image; norm1000, a square of 1000. (default: none)
       --qwenvl_bbox_format legacy|new How names and boxes are written: legacy, between control tokens,
@@ -74,16 +78,16 @@ test('score --help', () => {
       --per_device_eval_batch_size N  Rows scored at once. (rows; default: 1; also --batch_size)
 
     Sampling:
-      --temperature NUMBER            Logits are divided by it before log-probabilities and entropies.
-                                      (default: 1)
+      --temperature NUMBER            Logits are divided by this before log-probabilities and entropies
+                                      are computed. (default: 1)
 
     Attention:
-      --attn_probe eager|fused|auto   How attention is measured: an eager forward, sums out of the fused
-                                      forward, or both at the first row, compared, then the cheaper one.
-                                      (default: auto)
+      --attn_probe eager|fused|auto   How attention is measured: by an eager forward, as sums in the
+                                      fused forward, or (auto) both in the first row, compared, and then
+                                      the cheaper one. (default: auto)
 
     Output:
-      --output FILE                   JSONL file to write, one row per row: prompt_ids, completion_ids,
+      --output FILE                   JSONL file to write, one line per row: prompt_ids, completion_ids,
                                       logps, entropies, tdr, rho_vis, rho_text, n_vis, n_text.
                                       (required)
 
@@ -92,8 +96,8 @@ test('score --help', () => {
                                       the command line come first. May stand without --config as the
                                       first word. (default: none)
       --ignore_unsupported [true|false]
-                                      Print a note instead of stopping at flags of ms-swift that have no
-                                      counterpart here. (default: false)
+                                      Print a note instead of stopping at flags of ms-swift and
+                                      transformers that have no counterpart here. (default: false)
       --debug [true|false]            Show the stack of an error. (default: false)
 
     Examples:

@@ -21,7 +21,7 @@ describe('splitWords', () => {
   });
   test('a flag given again replaces the earlier one, lists too', () => {
     const { flags } = splitWords(['--f', 'a', 'b', '--f', 'c']);
-    expect(flags.get('f')).toEqual({ name: 'f', words: ['c'], times: 2 });
+    expect(flags.get('f')).toEqual({ name: 'f', words: ['c'] });
   });
   test('dashes in a name are read as underscores', () => {
     expect(flags('--num-generations', '4')).toEqual({ num_generations: ['4'] });

@@ -84,7 +84,7 @@ test('errors of the disk are told with the path and a way out', async () => {
   const dir = scratch();
   writeFileSync(join(dir, 'file'), '');
   const below = await refusal(() => writeFolderAtomically(join(dir, 'file', 'out'), put('1')));
-  expect(shown(below)).toMatch(/E_SAVE_FAILED.*a part of the path is a file/);
+  expect(shown(below)).toMatch(/E_SAVE_FAILED.*part of the path is a file/);
   const full = await refusal(() =>
     writeFolderAtomically(join(dir, 'out'), () => {
       throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openCheckpoint } from '../../src/checkpoint/open.ts';
-import { loadParameters, streamParameters } from '../../src/engine/parameters.ts';
+import { bytesHeld, loadParameters, streamParameters } from '../../src/engine/parameters.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
 import { floatsFile, folderOf, refusal, safetensorsBytes, scratch, shown } from './scratch.ts';
 
@@ -101,6 +101,39 @@ describe('weights that are no numbers are refused where they are read', () => {
   });
 });
 
+test('reading tells how far it is, in bytes as stored, from 0 to all', async () => {
+  const header = JSON.stringify({
+    'model.norm.weight': { dtype: 'F32', shape: [2], data_offsets: [0, 8] },
+    'model.layers.1.mlp.up_proj.weight': { dtype: 'BF16', shape: [2], data_offsets: [8, 12] },
+  });
+  const checkpoint = openCheckpoint(folderOf({ 'model.safetensors': safetensorsBytes(header, new Uint8Array(12)) }));
+  const all: number[][] = [];
+  await loadParameters(
+    checkpoint,
+    () => false,
+    ({ done, total }) => void all.push([done, total]),
+  );
+  expect(all).toEqual([
+    [0, 12],
+    [8, 12],
+    [12, 12],
+  ]);
+  const kept: number[][] = [];
+  await streamParameters(checkpoint, ({ done, total }) => void kept.push([done, total]));
+  expect(kept).toEqual([
+    [0, 8],
+    [8, 8],
+  ]);
+  checkpoint.close();
+});
+
+test('streamed weights take the memory of one layer and of what belongs to none', () => {
+  const tensors = new Map<string, { shape: number[] }>([['model.norm.weight', { shape: [2] }]]);
+  for (const layer of [0, 1, 2]) tensors.set(`model.layers.${layer}.mlp.up_proj.weight`, { shape: [2, 3] });
+  expect(bytesHeld(tensors, false)).toBe(4 * (2 + 3 * 6));
+  expect(bytesHeld(tensors, true)).toBe(4 * (2 + 6));
+});
+
 describe('names', () => {
   test('the nested layout is translated, and read under its canonical names', () => {
     const dir = folderOf({
@@ -146,10 +179,35 @@ describe('a folder without a checkpoint', () => {
     expect(await at(folderOf({ 'pytorch_model.bin': '' }))).toMatch(/pytorch_model\.bin cannot be read/);
   });
 
-  test('integer weights are refused by name', async () => {
+  test('what is there instead decides what is said', async () => {
+    const at = async (...names: string[]): Promise<string> =>
+      shown(await refusal(() => openCheckpoint(folderOf(Object.fromEntries(names.map((name) => [name, '']))))));
+    expect(await at('checkpoint-9/x', 'checkpoint-10/x', 'args.json')).toMatch(/give one of .*checkpoint-10$/);
+    expect(await at('model-00001-of-00002.safetensors')).toMatch(/model-00001-of-00002\.safetensors is there, but not/);
+    expect(await at('pytorch_model-00001-of-00002.bin')).toMatch(/save_pretrained\(\), which writes safetensors/);
+  });
+
+  test('integer weights are no weights', async () => {
     const bytes = safetensorsBytes('{"q":{"dtype":"I8","shape":[1],"data_offsets":[0,1]}}', 1);
-    const error = await refusal(() => openCheckpoint(folderOf({ 'model.safetensors': bytes })));
+    const checkpoint = openCheckpoint(folderOf({ 'model.safetensors': bytes }));
+    const error = await refusal(() => checkpoint.read('q'));
     expect(shown(error)).toMatch(/E_TENSOR_DTYPE.*"q" has dtype I8.*model\.safetensors/);
+    checkpoint.close();
+  });
+
+  test('float64 is rounded to float32, and refused beyond its range', async () => {
+    const doubles = Float64Array.of(0.1, -1e-50, 16777217, 1e300, Number.NaN);
+    const header = JSON.stringify({ w: { dtype: 'F64', shape: [5], data_offsets: [0, 40] } });
+    const file = safetensorsBytes(header, new Uint8Array(doubles.buffer));
+    const checkpoint = openCheckpoint(folderOf({ 'model.safetensors': file }));
+    const three = new Float32Array(3);
+    checkpoint.readInto('w', three);
+    // torch.tensor([0.1, -1e-50, 16777217], dtype=torch.float64).to(torch.float32)
+    expect([...three]).toEqual([0.10000000149011612, -0, 16777216]);
+    const last = (count: number) => refusal(() => checkpoint.readInto('w', new Float32Array(count), 5 - count));
+    expect(shown(await last(2))).toMatch(/"w" holds 1e\+300 at element 3, expected finite numbers of float32/);
+    expect(shown(await last(1))).toMatch(/"w" holds NaN at element 4, expected finite numbers \|/);
+    checkpoint.close();
   });
 });
 

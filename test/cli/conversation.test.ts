@@ -7,9 +7,13 @@ import { pretendIo } from './io.ts';
 test('questions, images, a question that fails, a fresh start and the end', async () => {
   const asked: unknown[] = [];
   const chat: Chat = {
+    async look(image) {
+      if (image === 'broken.png') throw new SightlineError('E_IMAGE', 'broken image');
+      return image === 'large.png' ? 'large.png is \u001b[2Jlarge' : null;
+    },
     async ask(question, images, onText) {
       asked.push([question, [...images]]);
-      if (images.includes('broken.png')) throw new SightlineError('E_IMAGE', 'broken image');
+      if (question === 'too long') throw new SightlineError('E_LONG', 'too long');
       onText('an ');
       onText('answer');
       return 'an answer';
@@ -21,7 +25,10 @@ test('questions, images, a question that fails, a fresh start and the end', asyn
     'one',
     '',
     '/image broken.png',
+    '/image large.png',
     'two',
+    '/image a.png',
+    'too long',
     'again',
     '/clear',
     '/image a b.png',
@@ -34,19 +41,27 @@ test('questions, images, a question that fails, a fresh start and the end', asyn
   await converse(chat, ['first.png'], io);
   expect(asked).toEqual([
     ['one', ['first.png']],
-    ['two', ['broken.png']],
+    ['two', ['large.png']],
+    ['too long', ['a.png']],
     ['again', []],
     'clear',
     ['three', ['a b.png']],
     ['four', []],
   ]);
-  expect(text.stdout).toBe('an answer\n'.repeat(4));
-  expect(text.stderr).toBe('error: broken image\nnote: the question and its images were left out; add images again\n');
+  expect(text.stdout).toBe('an answer\n'.repeat(5));
+  expect(text.stderr.split('\n')).toEqual([
+    'error: broken image',
+    'note: large.png is \ufffd[2Jlarge',
+    'error: too long',
+    'note: the question and its images were left out; add images again',
+    '',
+  ]);
 });
 
 test('commands, and what only looks like one', async () => {
   const asked: unknown[] = [];
   const chat: Chat = {
+    look: async () => null,
     async ask(question, images) {
       asked.push([question, [...images]]);
       return '';
@@ -61,8 +76,8 @@ test('commands, and what only looks like one', async () => {
     ['/usr/bin is what?', ['a.png']],
     ['/ is a slash', []],
   ]);
-  expect(text.stdout).toContain('/exit or /quit leaves.\n');
+  expect(text.stdout).toContain('/exit or /quit ends it.\n');
   expect(text.stderr).toBe(
-    'note: there is no command /foo; /help lists them\nnote: /image wants the path of a file: /image FILE\n',
+    'note: there is no command /foo; /help lists them\nnote: /image needs a path: /image FILE\n',
   );
 });

@@ -36,7 +36,7 @@ describe('signals', () => {
     child.kill(signal);
     expect(await exitOf(child)).toBe(code);
     expect(text.stdout).toBe('ready\nsaved\n');
-    expect(text.stderr).toContain(`${signal}: stopping in good order`);
+    expect(text.stderr).toContain(`${signal}: stopping cleanly`);
   });
 
   test('SIGHUP lets a run on a terminal save, then exits with 129', async () => {
@@ -49,7 +49,7 @@ describe('signals', () => {
     while (!text.includes('ready')) await once(child.stdout, 'data');
     process.kill(Number.parseInt(text, 10), 'SIGHUP');
     expect(await exitOf(child)).toBe(129);
-    expect(text).toMatch(/SIGHUP: stopping in good order[\s\S]*saved/);
+    expect(text).toMatch(/SIGHUP: stopping cleanly[\s\S]*saved/);
   });
 
   test('SIGHUP does not reach a run without a terminal, as under nohup', async () => {
@@ -74,12 +74,22 @@ describe('signals', () => {
   });
 });
 
-test('a closed pipe does not end a run', async () => {
-  const { child, text } = start(fixture, ['chatter']);
-  await once(child.stdout, 'data');
+test.each([
+  ['standard output', 'stdout', 'stderr'],
+  ['standard error', 'stderr', 'stdout'],
+] as const)('a closed pipe on %s lets the run save, then ends it with 141, without a word', async (_, closed, left) => {
+  const { child, text } = start(fixture, ['reader', closed]);
+  await once(child[closed], 'data');
+  child[closed].destroy();
+  expect(await exitOf(child)).toBe(141);
+  expect(text[left]).toBe('saved\n');
+});
+
+test.each([['--help'], ['rlhf', '--help'], ['demo', '--help']])('a closed pipe is no error: %j', async (...words) => {
+  const { child, text } = start('src/cli/main.ts', words);
   child.stdout.destroy();
-  expect(await exitOf(child)).toBe(0);
-  expect(text.stderr).toBe('went on to the end\n');
+  expect(await exitOf(child)).toBe(141);
+  expect(text.stderr).toBe('');
 });
 
 test.skipIf(!existsSync('/dev/full')).each([
@@ -97,7 +107,7 @@ test.skipIf(!existsSync('/dev/full')).each([
     });
     expect(await exitOf(child)).toBe(0);
     expect(text.match(/warning: .*/g)).toEqual([
-      `warning: ${name} cannot be written, going on without it: ENOSPC: no space left on device, write`,
+      `warning: ${name} cannot be written; going on without it: ENOSPC: no space left on device, write`,
     ]);
     expect(text).toContain('went on to the end');
   } finally {
@@ -111,7 +121,7 @@ describe('what nobody waits for', () => {
     expect(await exitOf(child)).toBe(1);
     expect(text.stdout).toBe('saved\n');
     expect(text.stderr).toMatch(
-      /^error: an error was thrown outside of every reward call: left alone\n {2}at: .*fixtures\/program\.ts:\d+:\d+\n {2}fix: .*\n$/,
+      /^error: an error was thrown outside of any reward call: left alone\n {2}at: .*fixtures\/program\.ts:\d+:\d+\n {2}fix: .*\n$/,
     );
   });
 
@@ -124,7 +134,7 @@ describe('what nobody waits for', () => {
   test('a promise that is never settled ends the run with 1', async () => {
     const { child, text } = start(fixture, ['stray', 'promise']);
     expect(await exitOf(child)).toBe(1);
-    expect(text.stderr).toMatch(/^error: the run waits for something that can no longer come\n {2}fix: /);
+    expect(text.stderr).toMatch(/^error: the run is waiting for something that can never happen\n {2}fix: /);
   });
 
   test('after the run it ends the process', async () => {
@@ -140,7 +150,7 @@ test.each([
 ])('process.exit(%d) amid a run is told, and ends with %d', async (code, seen) => {
   const { child, text } = start(fixture, ['exit', String(code)]);
   expect(await exitOf(child)).toBe(seen);
-  expect(text.stderr).toMatch(/^error: the process is ended before the run is, with exit code \d\n {2}fix: /);
+  expect(text.stderr).toMatch(/^error: the process was ended before the run was done, with exit code \d\n {2}fix: /);
 });
 
 test('--help of demo is no run that is cut off', async () => {

@@ -104,6 +104,16 @@ describe('errors', () => {
     expect(code).toBe(1);
     expect(stderr).toMatch(/^error: internal: oops\n[\s\S]*program\.test\.ts/);
   });
+  test.each([
+    ['V8', new RangeError('Array buffer allocation failed')],
+    ['ONNX Runtime', new Error('Non-zero status code: std::bad_alloc')],
+  ])('memory that %s does not get is no bug', async (_, error) => {
+    const { code, stderr } = await run(['fail'], failing(error));
+    expect(code).toBe(1);
+    expect(stderr).toContain(`error: memory has run out: ${error.message}\n  fix: lower --per_device_train_batch_size`);
+    expect(stderr).not.toContain('    at ');
+  });
+
   test('an abort that was asked for is no error to tell', async () => {
     const reason = new DOMException('stopped', 'AbortError');
     expect(await run(['fail'], failing(reason), AbortSignal.abort(reason))).toMatchObject({ stderr: '' });

@@ -5,7 +5,7 @@ import { trainingRun } from '../../src/cli/training_run.ts';
 import { SightlineError } from '../../src/errors.ts';
 import type { RunContext } from '../../src/train/events.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
-import { endEvent, logEvent, startEvent } from '../report/events.ts';
+import { endEvent, logEvent, rowOrigin, startEvent } from '../report/events.ts';
 import { pretendIo } from './io.ts';
 
 const root = temporaryFolder();
@@ -17,6 +17,7 @@ function settings(outputDir: string) {
     reportTo: ['tensorboard'] as const,
     logCompletions: true,
     completionsToPrint: 2,
+    dryRun: false,
     plugins: [],
   };
 }
@@ -26,7 +27,7 @@ const read = { json: { seed: 42 }, changed: { beta: 0 }, notices: ['--bf16 has n
 async function short({ emit, outputDir, changed }: RunContext): Promise<void> {
   await emit(startEvent({ outputDir, changed }));
   await emit(logEvent(1, { reward: 1 }));
-  const row = { prompt: 'p', completion: 'c', rewards: { Format: 1 }, advantage: 0, extras: {} };
+  const row = { row: rowOrigin(), prompt: 'p', completion: 'c', rewards: { Format: 1 }, advantage: 0, extras: {} };
   await emit({ type: 'completions', step: 1, rows: [row] });
   await emit(endEvent({ outputDir }));
 }
@@ -55,6 +56,19 @@ describe('trainingRun', () => {
     const run = trainingRun('rlhf', read, settings(join(parent, 'output')), io, () => Promise.reject(failure));
     await expect(run).rejects.toBe(failure);
     expect(existsSync(join(parent, 'output'))).toBe(false);
+  });
+
+  test('a dry run that succeeds leaves nothing', async () => {
+    const { io, text } = pretendIo();
+    const parent = join(root, 'dry');
+    await trainingRun('rlhf', read, { ...settings(parent), dryRun: true }, io, async ({ emit, outputDir }) => {
+      expect(existsSync(outputDir), 'the folder is tried').toBe(true);
+      await emit(startEvent({ outputDir, dryRun: true }));
+      await emit({ type: 'notice', level: 'info', text: 'dry run: done' });
+    });
+    expect(existsSync(parent)).toBe(false);
+    expect(text.stdout).toContain('model    model');
+    expect(text.stdout).toContain('dry run: done');
   });
 
   test('a run that fails later keeps what it logged', async () => {

@@ -21,6 +21,15 @@ const faulty = (name: string, bytes: Uint8Array | string) => {
   writeFileSync(join(root, name), bytes);
   return checkImageSource(parseImageSource(name, root, where));
 };
+const pil = (name: string) => readFileSync(new URL(`pil/${name}`, import.meta.url));
+/** Where a file states its width and its height. */
+const placesOfSize = (name: string, bytes: Buffer): readonly number[] => {
+  if (name.endsWith('.bmp')) return [18, 22];
+  const box = bytes.indexOf('ispe') + 8;
+  if (name.endsWith('.avif')) return [box, box + 4];
+  const entry = bytes.indexOf(Buffer.from('0001040001000000', 'hex')); // ImageWidth, a LONG; ImageLength is next
+  return [entry + 8, entry + 20];
+};
 const picture = (width: number, height: number) =>
   sharp({ create: { width, height, channels: 3, background: '#345678' }, limitInputPixels: false });
 
@@ -69,6 +78,51 @@ describe('a faulty image names file and row', () => {
     const inline = parseImageSource({ bytes: [...Buffer.from('I am no image either')] }, root, where);
     await expect(checkImageSource(inline)).rejects.toMatchObject({ code: 'E_IMAGE_FORMAT', where });
   });
+
+  test.each([
+    ['rgb.bmp', 40],
+    ['rgb16.tif', 300],
+    ['big.tif', 100],
+    ['rgb444.avif', 100],
+    ['rgb444.avif', 590],
+    ['animated.avif', 1600],
+  ])('%s that ends after %d bytes', async (name, length) => {
+    const opened = faulty(`cut_${length}_${name}`, pil(name).subarray(0, length));
+    await expect(opened).rejects.toMatchObject({ code: 'E_IMAGE_CORRUPT', where });
+    await expect(opened).rejects.toThrow('the file ends too early');
+  });
+
+  test.each(['rgb.bmp', 'rgb.tif', 'rgb444.avif'])('%s of a size that nobody has', async (name) => {
+    const bytes = Buffer.from(pil(name));
+    for (const place of placesOfSize(name, bytes)) bytes.writeUInt32LE(0x00ffff00, place); // large in either order of bytes
+    await expect(faulty(`bomb_${name}`, bytes)).rejects.toMatchObject({ code: 'E_IMAGE_TOO_LARGE', where });
+  });
+
+  test.each(['refused_ycbcr.tif', 'refused_zstd.tif'])('%s', async (name) => {
+    await expect(faulty(name, pil(name))).rejects.toMatchObject({ code: 'E_IMAGE_FORMAT', where });
+  });
+
+  test('a format is told by content, not by the name', async () => {
+    await expect(faulty('a.png', pil('rgb.bmp'))).resolves.toBeUndefined();
+    await expect(faulty('b.bmp', 'BM, that is short for something else')).rejects.toMatchObject({
+      code: 'E_IMAGE_FORMAT',
+    });
+  });
+
+  test.each(['rgb.bmp', 'big.tif', 'lzw.tif', 'rgba.avif', 'small_frame.gif'])(
+    '%s with bytes flipped: the header is read or refused, never a hang or a crash',
+    async (name) => {
+      const good = pil(name);
+      for (let i = 0; i < 300; i++) {
+        const bytes = Buffer.from(good);
+        bytes[(i * 7919) % bytes.length] = (i * 31) % 256;
+        bytes[(i * 13) % 64] = (i * 57) % 256;
+        await checkImageSource({ kind: 'bytes', bytes, where }).catch((error: unknown) =>
+          expect(error).toMatchObject({ code: expect.stringMatching(/^E_IMAGE_/) }),
+        );
+      }
+    },
+  );
 
   test('a JPEG of segments without end is left to the decoder', async () => {
     const segments = Buffer.concat([Buffer.from('ffd8', 'hex'), Buffer.alloc(400_000, Buffer.from('ffe00002', 'hex'))]);

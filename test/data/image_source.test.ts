@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -42,6 +42,28 @@ describe('every kind of source gives the same bytes', () => {
     await checkImageSource(source);
     expect(Buffer.from(await readImageBytes(source)).equals(PNG)).toBe(true);
   });
+});
+
+test.each([
+  'rgb.png',
+  'rgb.jpg',
+  'animated.gif',
+  'rgba.webp',
+  'rgb.bmp',
+  'os2.bmp',
+  'rgb.tif',
+  'rgb16.tif',
+  'big.tif',
+  'rgb444.avif',
+  'animated.avif',
+])('the base64 of %s is told from a path', (name) => {
+  const base64 = readFileSync(new URL(`pil/${name}`, import.meta.url)).toString('base64');
+  expect(parseImageSource(base64, dir, where)).toMatchObject({ kind: 'base64', base64 });
+});
+
+test('a path without a dot that begins as a BMP does stays a path', () => {
+  const name = 'Qk0tpictures/of/the/first/half/of/the/year/number0001';
+  expect(parseImageSource(name, dir, where)).toMatchObject({ kind: 'path' });
 });
 
 describe('bad sources name the row', () => {

@@ -25,10 +25,11 @@ const evaluation = (step: number, accuracy: number, tdr: number) => ({
   'global_step/max_steps': `${step}/2`,
 });
 
-function writeRun(arm: string, seed: number, records: readonly object[]): void {
+function writeRun(arm: string, seed: number, records: readonly object[], status = 'completed'): void {
   const dir = join(root, arm, `seed-${seed}`);
   mkdirSync(dir, { recursive: true });
-  writeFileSync(join(dir, 'logging.jsonl'), records.map((record) => `${JSON.stringify(record)}\n`).join(''));
+  const closed = [...records, { status, log_history: records }];
+  writeFileSync(join(dir, 'logging.jsonl'), closed.map((record) => `${JSON.stringify(record)}\n`).join(''));
 }
 
 test('averages over seeds with the sample deviation, by hand', async () => {
@@ -51,10 +52,21 @@ test('a value that some runs lack is not averaged silently', async () => {
   expect(summariseArms(await readArms(root, ['none']))).toContain('-0.500 (1 of 2 runs)');
 });
 
+test('runs that are not finished are left out, and named', async () => {
+  writeRun('none', 0, [training(1, 0.5)]);
+  writeRun('none', 1, [training(1, 0.9)], 'interrupted');
+  mkdirSync(join(root, 'none', 'seed-2'));
+  const text = summariseArms(await readArms(root, ['none']));
+  expect(text).toContain('| none | 1 |');
+  expect(text.endsWith(`\nLeft out, not finished: ${join(root, 'none/seed-1')}, ${join(root, 'none/seed-2')}\n`)).toBe(
+    true,
+  );
+});
+
 describe('what is missing or broken is named', () => {
   test('an arm without runs', async () => {
     await expect(readArms(root, ['none'])).rejects.toMatchObject({ code: 'E_RUN_MISSING', where: join(root, 'none') });
-    mkdirSync(join(root, 'none', 'seed-0.unfinished'), { recursive: true });
+    writeRun('none', 0, [training(1, 0.5)], 'interrupted');
     await expect(readArms(root, ['none'])).rejects.toMatchObject({ code: 'E_RUN_MISSING' });
   });
 

@@ -1,8 +1,11 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { readJsonFile } from '../../src/checkpoint/json_file.ts';
 import { openCheckpoint } from '../../src/checkpoint/open.ts';
+import { readTrainedOn } from '../../src/checkpoint/trained_on.ts';
 import { openDataset } from '../../src/data/dataset.ts';
 import { packCheckpoint, writeInitialCheckpoint } from '../../src/demo/checkpoint.ts';
 import { generateDataset } from '../../src/demo/dataset.ts';
@@ -20,6 +23,19 @@ beforeAll(async () => {
   await writeInitialCheckpoint({ seed: 0, outputDir: initial });
 });
 afterAll(() => rmSync(root, { recursive: true }));
+
+test('says what it knows, and the packed one in the repository says the same', async () => {
+  const packed = join(root, 'packed note');
+  await packCheckpoint(initial, packed);
+  const embedded = fileURLToPath(new URL('../../assets/demo/checkpoint', import.meta.url));
+  for (const dir of [initial, packed, embedded]) {
+    expect(readTrainedOn(readJsonFile(join(dir, 'config.json'))), dir).toEqual({
+      width: 112,
+      height: 112,
+      subject: 'four coloured shapes on grey',
+    });
+  }
+});
 
 describe('the untrained checkpoint', () => {
   test('is the model of the recipe', async () => {

@@ -56,7 +56,7 @@ test('a failed run leaves nothing behind', async () => {
     code: 'E_OUTPUT',
     exitCode: 2,
     where: options.outputDir,
-    hint: 'a part of the path is a file: choose another folder',
+    hint: 'part of the path is a file: choose another folder',
   });
   expect(readdirSync(root)).toEqual(['mine.txt']);
 });

@@ -1,7 +1,19 @@
-import { spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
@@ -15,8 +27,16 @@ fs.appendFileSync(process.env.CALLS, JSON.stringify({ words, DDAPO_GROUP_NORM, c
 const out = of('--output_dir');
 if (out !== undefined) fs.mkdirSync(out, { recursive: true });
 if (words[1] === 'data') fs.writeFileSync(out + '/data.jsonl', '');
-if (words[0] === 'rlhf') fs.writeFileSync(out + '/logging.jsonl', '');
+if (words[0] === 'rlhf') {
+  const status = process.env.STOPPED === out ? 'interrupted' : 'completed';
+  fs.writeFileSync(out + '/logging.jsonl', '{"loss":1}\\n{"status":"' + status + '","log_history":[]}\\n');
+  if (status === 'interrupted') process.exit(143);
+}
 if (words[0] === 'sft') for (const n of [90, 300]) fs.mkdirSync(out + '/checkpoint-' + n);
+if (words[0] === 'sft' && process.env.SLOW) {
+  process.on('SIGTERM', () => process.exit(143));
+  setInterval(() => {}, 1000);
+}
 if (words[1] === 'checkpoint') fs.writeFileSync(out + '/config.json', '');
 `;
 
@@ -131,11 +151,11 @@ describe('compare_arms.sh', () => {
       valuesOf(run, '--seed').join(' '),
     ]);
     expect(described.slice(0, 5)).toEqual([
-      ['output/arms/none/seed-0.unfinished', '0 4 1', '0', '0'],
-      ['output/arms/plain_1/seed-0.unfinished', '1 4 1', '0', '0'],
-      ['output/arms/plain_40/seed-0.unfinished', '40 4 1', '0', '0'],
-      ['output/arms/group_0.25/seed-0.unfinished', '0.25 4 1', '1', '0'],
-      ['output/arms/group_1/seed-0.unfinished', '1 4 1', '1', '0'],
+      ['output/arms/none/seed-0', '0 4 1', '0', '0'],
+      ['output/arms/plain_1/seed-0', '1 4 1', '0', '0'],
+      ['output/arms/plain_40/seed-0', '40 4 1', '0', '0'],
+      ['output/arms/group_0.25/seed-0', '0.25 4 1', '1', '0'],
+      ['output/arms/group_1/seed-0', '1 4 1', '1', '0'],
     ]);
     expect(runs).toHaveLength(10);
     expect(new Set(runs.map((run) => valuesOf(run, '--dataset').join())).size).toBe(1);
@@ -155,7 +175,17 @@ describe('compare_arms.sh', () => {
     expect(existsSync(join(cwd, 'output/arms/none/seed-1/logging.jsonl'))).toBe(true);
     rmSync(join(cwd, 'output/arms/group_1/seed-1'), { recursive: true });
     const again = script(ARMS, [], { SEEDS: '0 1' }).calls.filter(({ words }) => words[0] === 'rlhf');
-    expect(again.map((run) => valuesOf(run, '--output_dir'))).toEqual([['output/arms/group_1/seed-1.unfinished']]);
+    expect(again.map((run) => valuesOf(run, '--output_dir'))).toEqual([['output/arms/group_1/seed-1']]);
+  });
+
+  test('a run that was stopped ends the comparison, and is made again by the next', () => {
+    const STOPPED = 'output/arms/plain_1/seed-0';
+    const first = script(ARMS, [], { SEEDS: '0', ARMS: 'none plain_1 group_1', STOPPED });
+    expect(first.status).toBe(143);
+    const again = script(ARMS, [], { SEEDS: '0', ARMS: 'none plain_1 group_1' });
+    expect(again.status).toBe(0);
+    const runs = again.calls.filter(({ words }) => words[0] === 'rlhf');
+    expect(runs.flatMap((run) => valuesOf(run, '--output_dir'))).toEqual([STOPPED, 'output/arms/group_1/seed-0']);
   });
 
   test('an unknown arm is refused before any run', () => {
@@ -181,6 +211,33 @@ describe('make_checkpoint.sh', () => {
     expect(valuesOf(calls[0]!, '--rows')).toEqual(['9600']);
     expect(valuesOf(calls[3]!, '--model')).toEqual(['my work/run/checkpoint-300']);
     expect(valuesOf(calls[3]!, '--output_dir')).toEqual(['my target']);
+  });
+
+  test.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+    ['SIGHUP', 129],
+  ] as const)('%s ends it with what it has started, and leaves nothing', async (signal, code) => {
+    const temporary = join(base, 'temporary');
+    const calls = join(base, 'calls.jsonl');
+    mkdirSync(temporary);
+    const child = spawn('bash', [join(root, MAKE)], {
+      cwd,
+      env: { PATH: process.env.PATH, CALLS: calls, TMPDIR: temporary, TARGET: 'my target', SLOW: '1' },
+    });
+    let told = '';
+    child.stderr.on('data', (text) => {
+      told += text;
+    });
+    const ended = once(child, 'close');
+    while (!existsSync(calls) || !readFileSync(calls, 'utf8').includes('"sft"')) await setTimeout(20);
+    expect(readdirSync(temporary)).toHaveLength(1);
+    child.kill(signal);
+    expect(await ended).toEqual([code, null]);
+    expect(told).toMatch(/^making my target: 9600 rows, then 300 steps of training; some 5 minutes/);
+    expect(told).toContain(`${signal}: stopped; my target is not made`);
+    expect(readdirSync(temporary)).toEqual([]);
+    expect(readdirSync(cwd)).toEqual([]);
   });
 
   test('an existing target is left alone', () => {

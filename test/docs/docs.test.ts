@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { peerFlag } from '../../src/arguments/peers.ts';
+import { peerFlag } from '../../src/arguments/peers/index.ts';
 import { openDataset } from '../../src/data/dataset.ts';
 import { documentedCommands, flagsDocument } from '../helpers/flags_document.ts';
 import { layers } from '../helpers/layers.ts';

@@ -2,7 +2,6 @@
  * Runs of the real program as a process: stopped by signals, read by nobody, started by the script, asked for help.
  */
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -80,7 +79,7 @@ describe('signals', () => {
       last_model_checkpoint: join(folder, 'checkpoint-2'),
     });
     expect(text.stdout).toContain('stopped: 2 of 1000 steps');
-    expect(text.stderr).toBe(`\n${signal}: stopping in good order; once more quits at once\n`);
+    expect(text.stderr).toBe(`\n${signal}: stopping cleanly; a second signal quits at once\n`);
   });
 
   test('amid sampling, which is long, the process does not wait for its end', async () => {
@@ -147,7 +146,7 @@ orms['stray'] = Stray;
     const { child, text, output } = start(plugin(body));
     expect(await exitOf(child)).toBe(1);
     expect(text.stderr).toMatch(
-      /^error: an error was thrown outside of every reward call: left alone\n {2}at: .*stray\d+\.ts:4:\d+\n {2}fix: .*\n$/,
+      /^error: an error was thrown outside of any reward call: left alone\n {2}at: .*stray\d+\.ts:4:\d+\n {2}fix: .*\n$/,
     );
     const { last } = readRun(runFolder(output));
     expect(last).toMatchObject({ status: 'interrupted' });
@@ -157,17 +156,20 @@ orms['stray'] = Stray;
   test('process.exit(0) is told, and is no success', async () => {
     const { child, text } = start(plugin('process.exit(0)'));
     expect(await exitOf(child)).toBe(1);
-    expect(text.stderr).toContain('error: the process is ended before the run is');
+    expect(text.stderr).toContain('error: the process was ended before the run was done');
   });
 });
 
 describe('output', () => {
-  test('a reader that goes away does not end the run', async () => {
-    const { child, output } = start({ max_steps: '4' });
-    await once(child.stdout, 'data');
+  test('a reader that goes away ends the run as elsewhere: 141, nothing said, the steps done are saved', async () => {
+    const { child, text, output } = start({ max_steps: '1000' });
+    await written(child, text, /step 1\/1000/);
     child.stdout.destroy();
-    expect(await exitOf(child)).toBe(0);
-    expect(existsSync(join(runFolder(output), 'checkpoint-4'))).toBe(true);
+    expect(await exitOf(child)).toBe(141);
+    expect(text.stderr).toBe('');
+    const { last } = readRun(runFolder(output));
+    expect(last.status).toBe('interrupted');
+    expect(existsSync(String(last.last_model_checkpoint))).toBe(true);
   });
 
   test('off a terminal there are no control codes, and one line per log', async () => {
@@ -254,7 +256,7 @@ describe('infer', () => {
     ];
     const { code, stdout, stderr } = await ask(['--temperature', '0'], `${lines.join('\n')}\n`);
     expect(code).toBe(0);
-    expect(stderr).toMatch(/^error: image not found: .*nowhere\.png\n {2}at: .*\n {2}fix: .*\nnote: .*\n$/);
+    expect(stderr).toMatch(/^error: image not found: .*nowhere\.png\n {2}at: .*\n {2}fix: .*\n$/);
     expect(stdout.endsWith('\n')).toBe(true);
     const alone = await ask(['--temperature', '0', '--prompt', 'hello']);
     expect(stdout.endsWith(alone.stdout), 'after /clear the conversation starts anew').toBe(true);
@@ -262,6 +264,7 @@ describe('infer', () => {
 
   test.each([
     [['--image', 'nowhere.png', '--prompt', 'which?'], 'nowhere.png'],
+    [['--image', 'nowhere.png'], 'nowhere.png'],
     [['--prompt', 'which?', '--temperature', '-1'], '--temperature'],
   ])('bad input: %j', async (words, message) => {
     const { code, stdout, stderr } = await ask(words);

@@ -5,7 +5,7 @@
 import type { CommandSpec } from '../../src/arguments/command.ts';
 import { type Flag, GROUPS } from '../../src/arguments/flag.ts';
 import { inferCommand } from '../../src/arguments/infer.ts';
-import { peerFlag, peerFlagNames } from '../../src/arguments/peers.ts';
+import { peerFlag, peerFlagNames } from '../../src/arguments/peers/index.ts';
 import { rlhfCommand } from '../../src/arguments/rlhf.ts';
 import { scoreCommand } from '../../src/arguments/score.ts';
 import { sftCommand } from '../../src/arguments/sft.ts';
@@ -13,17 +13,17 @@ import { sftCommand } from '../../src/arguments/sft.ts';
 export const documentedCommands: readonly CommandSpec[] = [rlhfCommand, sftCommand, inferCommand, scoreCommand];
 
 /** Beginnings of names that are known as a family. */
-const families = ['vllm_', 'sglang_', 'lmdeploy_', 'fsdp_', 'galore_', 'bnb_', 'chord_', 'teacher_', 'multi_turn_'];
+const families = ['vllm_', 'sglang_', 'lmdeploy_'];
 
 export function flagsDocument(): string {
   return `${[
     '# Flags',
     'Made from the argument schema by `npx vitest run test/docs -u`; the same as `npx sightline COMMAND --help`. A test fails when it is stale.',
     ...documentedCommands.flatMap(commandSections),
-    '## Flags of ms-swift 4.6 that are none here',
-    'Taken, with a note, because they change nothing:',
+    '## Flags of ms-swift 4.6 and transformers 5.24 that are none here',
+    'Taken, and told in one line, because a run is the same without them:',
     peerTable('ignored'),
-    'Refused, with this advice, because they ask for something else (`--ignore_unsupported true` goes on with a note; a value that asks for nothing, as in `--use_vllm false`, is taken):',
+    'Refused, with this advice, because they ask for something else (`--ignore_unsupported true` goes on and tells them in one line; a value that asks for nothing, as in `--use_vllm false`, is taken):',
     peerTable('refused'),
   ].join('\n\n')}\n`;
 }

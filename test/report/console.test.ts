@@ -1,8 +1,8 @@
-import { describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { consoleReport, progressBar } from '../../src/report/console.ts';
 import { createStopwatch } from '../../src/report/stopwatch.ts';
 import type { TrainEvent } from '../../src/train/events.ts';
-import { endEvent, logEvent, startEvent } from './events.ts';
+import { endEvent, logEvent, rowOrigin, startEvent } from './events.ts';
 
 const metrics = {
   loss: 0.00012,
@@ -27,6 +27,7 @@ const events: TrainEvent[] = [
     step: 1,
     rows: [
       {
+        row: rowOrigin(),
         prompt: 'what\ncolour?',
         completion: 'red\u001b]0;title\u0007\u202e',
         rewards: { Format: 1, DDAPOAttentionORM: null },
@@ -34,13 +35,21 @@ const events: TrainEvent[] = [
         extras: { tdr: null },
       },
       {
+        row: rowOrigin(),
         prompt: 'what\ncolour?',
         completion: '红色',
         rewards: { Format: 0, DDAPOAttentionORM: -1.1 },
         advantage: -0.75,
         extras: { tdr: 1.1 },
       },
-      { prompt: 'another', completion: 'x', rewards: {}, advantage: 0, extras: {} },
+      {
+        row: rowOrigin({ source: 'train.jsonl:4' }),
+        prompt: 'another',
+        completion: 'x',
+        rewards: {},
+        advantage: 0,
+        extras: {},
+      },
     ],
   },
   { type: 'eval', step: 2, maxSteps: 2, epoch: 1, metrics: { reward: 4 } },
@@ -74,7 +83,7 @@ describe('not a terminal', () => {
       warning: one reward �[31mis null
       step 1/2 | epoch 0.50 | loss 1.2e-4 | reward 3.212 ± 0.4 | DDAPOAttentionORM -1.061 | Format 1 | tdr 1.061 | length 22.5 | lr 3e-5 | 0 s/it | N GiB | elapsed 0s | remaining 0s
       completions at step 1 (2 of 3)
-        prompt: what ⏎ colour?
+        prompt (train.jsonl:3): what ⏎ colour?
         > red�]0;title��
           advantage 0.75 | Format 1 | DDAPOAttentionORM null | tdr null
         > 红色
@@ -112,7 +121,7 @@ describe('not a terminal', () => {
 describe('a terminal', () => {
   test('keeps a bar below what is printed, and no bar after the end', () => {
     const text = show({ isTTY: true, columns: 60 });
-    expect(text).toContain('\r\u001b[2K 50% ██████████░░░░░░░░░░ 1/2');
+    expect(text).toContain('\r\u001b[2K 50% █████░░░░░ 1/2');
     expect(text).toContain('\u001b[33mwarning: one reward');
     expect(text.endsWith('runs\n')).toBe(true);
   });
@@ -125,13 +134,90 @@ describe('a terminal', () => {
 });
 
 test.each([20, 40, 80, 200])('the bar stays within %d columns', (columns) => {
-  const bar = progressBar(
-    7,
-    40,
+  const bar = progressBar({
+    step: 7,
+    maxSteps: 40,
     metrics,
-    createStopwatch(() => 0),
+    stopwatch: createStopwatch(() => 0),
+    phase: { shortText: () => 'rollout 310 tokens/s' },
     columns,
-  );
+  });
   expect([...bar].length).toBeLessThan(columns);
   expect(bar.startsWith(' 17% ')).toBe(true);
+});
+
+describe('inside a long step', () => {
+  beforeEach(() => {
+    vi.useFakeTimers();
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  /** What is written from the start of a run on, `seconds` after the events. */
+  function during(terminal: { isTTY?: boolean }, begun: readonly TrainEvent[], seconds: number): string {
+    const out: string[] = [];
+    const report = consoleReport(
+      { ...terminal, columns: 100, write: (text) => out.push(text) },
+      { title: 'sightline rlhf', completionsToPrint: 2, eventFiles: true, env: {} },
+    );
+    for (const event of begun) report.onEvent(event);
+    out.length = 0;
+    vi.advanceTimersByTime(seconds * 1000);
+    report.close?.();
+    return out.join('');
+  }
+
+  const rollout: readonly TrainEvent[] = [
+    startEvent({ maxSteps: 40 }),
+    { type: 'phase', phase: 'rollout', begins: true },
+    { type: 'phase', phase: 'rollout', begins: false, tokens: 800 },
+  ];
+
+  test('off a terminal a line comes within 10 seconds, then one a minute', () => {
+    expect(during({}, rollout, 7)).toBe('');
+    expect(during({}, rollout, 10)).toBe('step 1/40 | rollout 8s, 800 tokens, 100 tokens/s | elapsed 8s\n');
+    expect(during({}, rollout, 130).split('\n')).toEqual([
+      expect.stringContaining('rollout 8s'),
+      expect.stringContaining('rollout 1m 8s'),
+      expect.stringContaining('rollout 2m 8s'),
+      '',
+    ]);
+  });
+
+  test('also while nothing has been written at all: data and checkpoint are opened', () => {
+    expect(during({}, [{ type: 'phase', phase: 'open model', begins: true }], 10)).toBe('loading the model 8s\n');
+  });
+
+  test('between steps and in an evaluation it says how far that is', () => {
+    const events: TrainEvent[] = [
+      ...rollout,
+      { type: 'progress', step: 1, maxSteps: 40, epoch: 0 },
+      { type: 'phase', phase: 'eval', begins: true },
+      { type: 'phase', phase: 'eval', begins: false, done: 64, total: 200 },
+    ];
+    expect(during({}, events, 9)).toBe('step 1/40 | evaluation 8s, 64 of 200 | elapsed 8s | remaining 0s\n');
+  });
+
+  test('nothing is said after the end', () => {
+    expect(during({}, [...rollout, endEvent()], 100)).toBe('');
+  });
+
+  test('on a terminal the bar moves', () => {
+    const bars = during({ isTTY: true }, rollout, 3).split('\r\u001b[2K');
+    expect(bars).toContain('  0% ░░░░░░░░░░░░░░░░░░░░ 0/40 [2s < ?] rollout 400 tokens/s');
+    expect(new Set(bars).size).toBeGreaterThan(3);
+  });
+});
+
+test('a dry run says at once that it writes nothing', () => {
+  const out: string[] = [];
+  const report = consoleReport(
+    { write: (text) => out.push(text) },
+    { title: 'sightline rlhf', completionsToPrint: 0, eventFiles: false, env: {} },
+  );
+  report.onEvent(startEvent({ dryRun: true }));
+  report.close?.();
+  expect(out.join('')).toContain('output   none: a dry run writes nothing\n');
+  expect(out.join('')).not.toContain('output/v0');
 });

@@ -1,7 +1,7 @@
 /**
  * Events of a short, invented run, for the tests of those who listen.
  */
-import type { EndEvent, LogEvent, Metrics, StartEvent } from '../../src/train/events.ts';
+import type { EndEvent, LogEvent, Metrics, RowOrigin, StartEvent } from '../../src/train/events.ts';
 
 export function startEvent(changes: Partial<StartEvent> = {}): StartEvent {
   return {
@@ -43,4 +43,8 @@ export function endEvent(changes: Partial<EndEvent> = {}): EndEvent {
     bestMetric: null,
     ...changes,
   };
+}
+
+export function rowOrigin(changes: Partial<RowOrigin> = {}): RowOrigin {
+  return { source: 'train.jsonl:3', index: 2, images: [], ...changes };
 }

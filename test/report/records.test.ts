@@ -5,7 +5,7 @@ import { completionsJsonl, loggingJsonl } from '../../src/report/records.ts';
 import { createStopwatch } from '../../src/report/stopwatch.ts';
 import type { CompletionsEvent, Listener, TrainEvent } from '../../src/train/events.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
-import { endEvent, logEvent, startEvent } from './events.ts';
+import { endEvent, logEvent, rowOrigin, startEvent } from './events.ts';
 
 const root = temporaryFolder();
 
@@ -19,7 +19,7 @@ function written(name: string, make: (folder: string) => Listener, events: reado
   return existsSync(path) ? readFileSync(path, 'utf8') : null;
 }
 
-/** A clock that stands still between events and goes on by 90 s at each. */
+/** A clock that stands still between events and goes on by 90 s at each; a phase begins where the last event ended. */
 function steppingClock() {
   let time = 0;
   return {
@@ -27,7 +27,7 @@ function steppingClock() {
     wrap: (listener: Listener): Listener => ({
       ...listener,
       onEvent(event) {
-        time += event.type === 'start' ? 0 : 90_000;
+        time += event.type === 'start' || event.type === 'phase' ? 0 : 90_000;
         return listener.onEvent(event);
       },
     }),
@@ -40,6 +40,7 @@ describe('logging.jsonl', () => {
     const text = written('logging.jsonl', (folder) => clock.wrap(loggingJsonl(folder, createStopwatch(clock.now))), [
       startEvent(),
       logEvent(1, { loss: 0.1234567891, reward: 1.5, 'rewards/DDAPOAttentionORM/mean': -1.09, grad_norm: Number.NaN }),
+      { type: 'phase', phase: 'eval', begins: true },
       { type: 'eval', step: 1, maxSteps: 2, epoch: 0.5, metrics: { reward: 2 } },
       logEvent(2, { reward: 4.25 }),
       endEvent(),
@@ -65,7 +66,7 @@ describe('logging.jsonl', () => {
     });
     expect(records[1]).toMatchObject({ eval_reward: 2, 'global_step/max_steps': '1/2', elapsed_time: '3m 0s' });
     expect(records[1]).not.toHaveProperty('reward');
-    expect(records[2]).toMatchObject({ reward: 4.25, remaining_time: '0s', 'train_speed(s/it)': 135 });
+    expect(records[2]).toMatchObject({ reward: 4.25, remaining_time: '0s', 'train_speed(s/it)': 90 });
     expect(records[3]).toMatchObject({
       train_runtime: 360,
       last_model_checkpoint: 'output/v0/checkpoint-2',
@@ -107,6 +108,7 @@ describe('completions.jsonl', () => {
     step: 5,
     rows: [
       {
+        row: rowOrigin({ images: [{ kind: 'path', path: '/data/0.png', where: 'train.jsonl:3' }], solution: 'red' }),
         prompt: 'p',
         completion: 'red',
         rewards: { Format: 1, DDAPOAttentionORM: null },
@@ -114,6 +116,11 @@ describe('completions.jsonl', () => {
         extras: { tdr: null },
       },
       {
+        row: rowOrigin({
+          index: 3,
+          images: [{ kind: 'base64', base64: 'AAAA', where: 'train.jsonl:4' }],
+          solution: null,
+        }),
         prompt: 'p',
         completion: '"\n\u2028',
         rewards: { Format: 0, DDAPOAttentionORM: -1.1 },
@@ -136,7 +143,17 @@ describe('completions.jsonl', () => {
       advantages: [0.7, -0.7],
       tdr: [null, 1.1],
       note: [null, 'x'],
+      solution: ['red', null],
+      source: ['train.jsonl:3', 'train.jsonl:3'],
+      index: [2, 3],
+      images: [['/data/0.png'], [null]],
     });
     expect(Object.keys(JSON.parse(lines[1]!)).slice(0, 4)).toEqual(['step', 'prompt', 'completion', 'Format']);
+  });
+
+  test('has a solution where every row has one, as in ms-swift', () => {
+    const without = { ...event.rows[1]!, row: rowOrigin() };
+    const text = written('completions.jsonl', completionsJsonl, [{ ...event, rows: [event.rows[0]!, without] }]);
+    expect(JSON.parse(text!)).not.toHaveProperty('solution');
   });
 });

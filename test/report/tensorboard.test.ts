@@ -1,14 +1,20 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import protobuf from 'protobufjs';
+import sharp from 'sharp';
 import { describe, expect, test } from 'vitest';
+import type { ImageSource } from '../../src/data/image_source.ts';
 import { crc32c, maskedCrc32c } from '../../src/report/crc32c.ts';
-import { encodeEvent, encodeRecord, tensorboard } from '../../src/report/tensorboard.ts';
-import type { TrainEvent } from '../../src/train/events.ts';
+import { encodeEvent, encodeRecord, type SummaryValue, tensorboard, textValue } from '../../src/report/tensorboard.ts';
+import type { CompletionRow, RowOrigin, TrainEvent } from '../../src/train/events.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
-import { endEvent, logEvent, startEvent } from './events.ts';
+import { endEvent, logEvent, rowOrigin, startEvent } from './events.ts';
 
 const folder = temporaryFolder();
+
+const REFERENCE_EVENT = '09000000000000f83f10032a150a130a0c747261696e2f726577617264150000803e';
+const REFERENCE_RECORD =
+  '220000000000000078113dfd09000000000000f83f10032a150a130a0c747261696e2f726577617264150000803ef6bd5581';
 
 describe('crc32c', () => {
   // RFC 3720, appendix B.4
@@ -23,15 +29,23 @@ describe('crc32c', () => {
   });
 });
 
-test('the bytes of an event are those of the reference writer', () => {
-  // tensorboard 2.21, Event(wall_time=1.5, step=3, summary=Summary(value=[Value(tag='train/reward', simple_value=0.25)]))
-  const bytes = encodeEvent({
-    wallTime: 1.5,
-    step: 3,
-    summary: { value: [{ tag: 'train/reward', simpleValue: 0.25 }] },
-  });
-  expect(Buffer.from(bytes).toString('hex')).toBe(REFERENCE_EVENT);
-  expect(Buffer.from(encodeRecord(bytes)).toString('hex')).toBe(REFERENCE_RECORD);
+// Reference values: test/report/tensorboard/make.py
+test.each<[string, SummaryValue, string]>([
+  ['scalar', { tag: 'train/reward', simpleValue: 0.25 }, REFERENCE_EVENT],
+  [
+    'image',
+    { tag: 'images/1', image: { height: 2, width: 3, colorspace: 3, encodedImageString: Buffer.from('jpeg') } },
+    '09000000000000f83f10032a1a0a180a08696d616765732f31220c08021003180322046a706567',
+  ],
+  [
+    'text',
+    textValue('completions/1', 'a\nä'),
+    '09000000000000f83f10032a270a250a0d636f6d706c6574696f6e732f31420a080712004204610ac3a44a080a060a0474657874',
+  ],
+])('the bytes of a %s are those of the reference writer', (_, value, reference) => {
+  const bytes = encodeEvent({ wallTime: 1.5, step: 3, summary: { value: [value] } });
+  expect(Buffer.from(bytes).toString('hex')).toBe(reference);
+  if (reference === REFERENCE_EVENT) expect(Buffer.from(encodeRecord(bytes)).toString('hex')).toBe(REFERENCE_RECORD);
 });
 
 test('a run leaves one file, every record of it whole, under the tags of the Hugging Face integration', () => {
@@ -66,11 +80,105 @@ test('a run leaves one file, every record of it whole, under the tags of the Hug
   ]);
 });
 
+describe('completions', () => {
+  const completion = (row: RowOrigin, text: string, rewards: CompletionRow['rewards'] = {}): CompletionRow => ({
+    row,
+    prompt: '<image>which?',
+    completion: text,
+    rewards,
+    advantage: 0.5,
+    extras: {},
+  });
+
+  /** The values that one log of completions leaves. */
+  async function shown(rows: readonly CompletionRow[]) {
+    const run = join(folder, `${Math.random()}`);
+    const listener = tensorboard(run, () => 1_700_000_000_000);
+    await listener.onEvent(startEvent({ outputDir: run }));
+    const done = listener.onEvent({ type: 'completions', step: 7, rows });
+    const failed = await Promise.resolve(done).catch((error: unknown) => error);
+    await listener.close?.();
+    const [file] = readdirSync(join(run, 'runs'));
+    const records = readRecords(readFileSync(join(run, 'runs', file!))).slice(1);
+    expect(records.every(({ step }) => step === 7)).toBe(true);
+    const values = records.flatMap(({ summary }) => summary?.value ?? []);
+    return {
+      texts: values.flatMap(({ tag, tensor }) => (tensor ? [[tag, tensor.stringVal[0]!.toString()]] : [])),
+      images: values.flatMap(({ tag, image }) => (image ? [{ tag, ...image }] : [])),
+      failed,
+    };
+  }
+
+  async function picture(name: string, width: number, height: number): Promise<ImageSource> {
+    const path = join(folder, name);
+    await sharp({ create: { width, height, channels: 4, background: 'red' } }).toFile(path);
+    return { kind: 'path', path, where: 'train.jsonl:3' };
+  }
+
+  test('are texts, exactly as they were sampled, and their images, small', async () => {
+    const first = rowOrigin({ images: [await picture('large.png', 1000, 500), await picture('small.png', 20, 30)] });
+    const { texts, images, failed } = await shown([
+      completion(first, '~~~ <think>*a*\n</think>', { my_reward: 1, Format: null }),
+      completion(first, 'b'),
+      completion(rowOrigin({ source: 'train.jsonl:9' }), 'c'),
+    ]);
+    expect(failed).toBeUndefined();
+    expect(texts).toEqual([
+      [
+        'completions/1',
+        [
+          `~~~\ntrain.jsonl:3\n${join(folder, 'large.png')}\n${join(folder, 'small.png')}\n~~~`,
+          'prompt',
+          '~~~\n<image>which?\n~~~',
+          'advantage 0.5 | my\\_reward 1 | Format null',
+          '~~~~\n~~~ <think>*a*\n</think>\n~~~~',
+          'advantage 0.5',
+          '~~~\nb\n~~~',
+        ].join('\n\n'),
+      ],
+      ['completions/2', expect.stringContaining('train.jsonl:9')],
+    ]);
+    expect(images.map(({ tag, width, height }) => [tag, width, height])).toEqual([
+      ['images/1', 256, 128],
+      ['images/1_2', 20, 30],
+    ]);
+    for (const { encodedImageString, width, height } of images) {
+      expect(await sharp(encodedImageString).metadata()).toMatchObject({ format: 'jpeg', width, height });
+    }
+  });
+
+  test('are bounded: 4 prompts of 8 completions, 2 images of each, 2000 characters', async () => {
+    const image = await picture('one.png', 8, 8);
+    const rows = Array.from({ length: 6 }, () => rowOrigin({ images: [image, image, image] })).flatMap((row) =>
+      Array.from({ length: 10 }, () => completion(row, 'x'.repeat(3000))),
+    );
+    const { texts, images } = await shown(rows);
+    expect(texts.map(([tag]) => tag)).toEqual([1, 2, 3, 4].map((i) => `completions/${i}`));
+    expect(images).toHaveLength(8);
+    expect(texts[0]![1]!.match(/x{1999}…/g)).toHaveLength(8);
+    expect(texts[0]![1]!.endsWith('and 2 more')).toBe(true);
+  });
+
+  test('keep their texts where an image has gone', async () => {
+    const gone: ImageSource = { kind: 'path', path: join(folder, 'gone.png'), where: 'train.jsonl:3' };
+    const { texts, images, failed } = await shown([completion(rowOrigin({ images: [gone] }), 'a')]);
+    expect([texts.length, images.length]).toEqual([1, 0]);
+    expect(failed).toMatchObject({ code: 'E_IMAGE_MISSING' });
+  });
+});
+
 interface ReadEvent {
   wallTime: number;
   step?: number;
   fileVersion?: string;
-  summary?: { value: { tag: string; simpleValue: number }[] };
+  summary?: {
+    value: {
+      tag: string;
+      simpleValue: number;
+      image?: { width: number; height: number; colorspace: number; encodedImageString: Buffer };
+      tensor?: { dtype: number; stringVal: Buffer[] };
+    }[];
+  };
 }
 
 function scalars(summary: ReadEvent['summary']): Record<string, number> {
@@ -80,7 +188,9 @@ function scalars(summary: ReadEvent['summary']): Record<string, number> {
 /** Reads TFRecords with a description of the messages of its own, checking every checksum. */
 function readRecords(bytes: Buffer): ReadEvent[] {
   const root = protobuf.parse(`syntax = "proto3";
-    message Value { string tag = 1; oneof value { float simple_value = 2; } }
+    message Image { int32 height = 1; int32 width = 2; int32 colorspace = 3; bytes encoded_image_string = 4; }
+    message Tensor { int32 dtype = 1; repeated bytes string_val = 8; }
+    message Value { string tag = 1; oneof value { float simple_value = 2; Image image = 4; Tensor tensor = 8; } }
     message Summary { repeated Value value = 1; }
     message Event { double wall_time = 1; int64 step = 2; oneof what { string file_version = 3; Summary summary = 5; } }
   `).root;
@@ -96,7 +206,3 @@ function readRecords(bytes: Buffer): ReadEvent[] {
   }
   return events;
 }
-
-const REFERENCE_EVENT = '09000000000000f83f10032a150a130a0c747261696e2f726577617264150000803e';
-const REFERENCE_RECORD =
-  '220000000000000078113dfd09000000000000f83f10032a150a130a0c747261696e2f726577617264150000803ef6bd5581';

@@ -96,6 +96,14 @@ describe('text never becomes a control token', () => {
     expect(text.startsWith('<|im_start|>system\nB<|im_end|>')).toBe(true);
   });
 
+  test('an empty system prompt is no system block, not even that of the template, as in ms-swift', async () => {
+    const own = await openTemplate(checkpoint.model, config, { system: '' });
+    const { text, systemPrefix } = await own.encode(user('Q'), []);
+    expect(text).toBe('<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\n');
+    expect(systemPrefix).toBe(0);
+    expect(harmless.systemPrefix).toBeGreaterThan(0);
+  });
+
   test('any mixture of letters and pieces of control tokens', async () => {
     const piece = fc.oneof(
       fc.constantFrom(...template.tokenizer.special.keys()),

@@ -44,6 +44,7 @@ async function checkpointsIn(name: string, changes: Partial<CheckpointsOptions> 
     source,
     parameters,
     updater,
+    prompts: { minPixels: null, maxPixels: null, system: null },
     totalLimit: null,
     onlyModel: true,
     greaterIsBetter: false,

@@ -1,13 +1,17 @@
 /**
  * Conversations with a tiny checkpoint: what is asked is what the model reads, turn by turn.
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import sharp from 'sharp';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { readInferArguments } from '../../src/arguments/arguments.ts';
 import { type Chat, openChat } from '../../src/train/infer.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { type TinyProject, tinyProject } from '../helpers/tiny.ts';
+
+const DEMO_CHECKPOINT = fileURLToPath(new URL('../../assets/demo/checkpoint', import.meta.url));
 
 const root = temporaryFolder();
 let project: TinyProject;
@@ -21,7 +25,7 @@ afterEach(async () => {
 
 async function open(words: readonly string[] = [], signal = new AbortController().signal): Promise<Chat> {
   const { args } = readInferArguments(['--model', project.model, '--max_new_tokens', '8', ...words], {});
-  const chat = await openChat(args, { signal });
+  const chat = await openChat(args, { signal, emit: () => undefined });
   chats.push(chat);
   return chat;
 }
@@ -105,6 +109,39 @@ describe('a conversation', () => {
     });
     await expect(asked).rejects.toHaveProperty('name', 'AbortError');
     expect(pieces).toBe(2);
+  });
+});
+
+describe('a look at an image', () => {
+  test('tells what is wrong with it, and nothing of one that is fine', async () => {
+    const chat = await open();
+    expect(await chat.look(image(0))).toBeNull();
+    await expect(chat.look('nope.png')).rejects.toMatchObject({
+      code: 'E_IMAGE_MISSING',
+      where: '--image, /image',
+      hint: 'check the path; a relative one starts from the folder that sightline was started in',
+    });
+    const cut = join(root, 'cut.png');
+    writeFileSync(cut, readFileSync(image(0)).subarray(0, 200));
+    await expect(chat.look(cut)).rejects.toMatchObject({ code: 'E_IMAGE_CORRUPT' });
+  });
+
+  test('says where it is unlike all that the checkpoint was trained on', async () => {
+    const { args } = readInferArguments(['--model', DEMO_CHECKPOINT], {});
+    const chat = await openChat(args, { signal: new AbortController().signal, emit: () => undefined });
+    chats.push(chat);
+    const drawn = async (width: number, height: number): Promise<string> => {
+      const path = join(root, `${width}x${height}.png`);
+      await sharp({ create: { width, height, channels: 3, background: 'white' } }).toFile(path);
+      return path;
+    };
+    expect(await chat.look(await drawn(112, 112))).toBeNull();
+    expect(await chat.look(await drawn(100, 120)), 'read as 112 x 112').toBeNull();
+    const photo = await drawn(640, 480);
+    // transformers' smart_resize: both sides to the nearest multiple of 28
+    expect(await chat.look(photo)).toBe(
+      `${photo} is read as 644 x 476 pixels, but this checkpoint was trained only on pictures of 112 x 112 pixels (four coloured shapes on grey): its answer will mean little`,
+    );
   });
 });
 

@@ -1,6 +1,6 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { TrainEvent } from '../../src/train/events.ts';
-import { createAverages, createJournal } from '../../src/train/journal.ts';
+import { countTokens, createAverages, createJournal } from '../../src/train/journal.ts';
 
 describe('createJournal', () => {
   test('passes events on and remembers the records', async () => {
@@ -35,6 +35,31 @@ describe('createJournal', () => {
     await expect(journal.time('update', () => Promise.reject(new Error('no')))).rejects.toThrow('no');
     expect(Object.keys(journal.summary().seconds)).toEqual(['rollout', 'update']);
   });
+});
+
+test('a phase is told when it begins, and its progress at most a few times a second', async () => {
+  const told: TrainEvent[] = [];
+  const journal = createJournal({ emit: (event) => void told.push(event) });
+  vi.useFakeTimers();
+  try {
+    await journal.time('rollout', (tell) => {
+      const count = countTokens(tell);
+      for (let i = 0; i < 1000; i++) {
+        count(8);
+        vi.advanceTimersByTime(1);
+      }
+    });
+    await journal.time('backward', () => undefined, { done: 1, total: 4 });
+  } finally {
+    vi.useRealTimers();
+  }
+  expect(told).toEqual([
+    { type: 'phase', phase: 'rollout', begins: true },
+    { type: 'phase', phase: 'rollout', begins: false, tokens: 8 * 251 },
+    { type: 'phase', phase: 'rollout', begins: false, tokens: 8 * 501 },
+    { type: 'phase', phase: 'rollout', begins: false, tokens: 8 * 751 },
+    { type: 'phase', phase: 'backward', begins: true, done: 1, total: 4 },
+  ]);
 });
 
 test('createAverages means over the records that have a name, then starts over', () => {

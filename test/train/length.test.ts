@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { isDue, isLogDue, stepsOfRun } from '../../src/train/length.ts';
+import { isDue, isLogDue, plannedOf, stepsOfRun } from '../../src/train/length.ts';
 
 describe('stepsOfRun', () => {
   test.each([
@@ -32,4 +32,25 @@ test('a log is due at its distance, after the last step, and after the first if 
     [1, 2, 3, 4, 5, 6, 7].filter((step) => isLogDue({ loggingSteps: 3, loggingFirstStep }, { step, maxSteps: 7 }));
   expect(due(true)).toEqual([1, 3, 6, 7]);
   expect(due(false)).toEqual([3, 6, 7]);
+});
+
+test.each([
+  [
+    'before, every 3 of 10 steps, and after the last',
+    { evalOnStart: true, evalStrategy: 'steps' },
+    { eval: 5, save: 0 },
+  ],
+  ['after each of 2.5 epochs begun', { evalStrategy: 'epoch' }, { eval: 3, save: 0 }],
+  ['saves every 5 steps, without rows to evaluate', { evaluates: false, saveStrategy: 'steps' }, { eval: 0, save: 2 }],
+  ['nothing', {}, { eval: 0, save: 0 }],
+] as const)('planned: %s', (_, changes, planned) => {
+  const args = {
+    evaluates: true,
+    evalOnStart: false,
+    evalStrategy: 'no',
+    evalSteps: 3,
+    saveStrategy: 'no',
+    saveSteps: 5,
+  } as const;
+  expect(plannedOf({ ...args, ...changes }, 10, (step) => step / 4)).toEqual(planned);
 });

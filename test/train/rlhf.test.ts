@@ -194,9 +194,20 @@ describe('a run', () => {
   test('completions.jsonl has each completion with its rewards, raw ratio and advantage', () => {
     const { completions } = first;
     expect(Object.keys(completions).sort()).toEqual(
-      ['step', 'prompt', 'completion', 'ddapo_attention', 'letters', 'advantages', 'tdr', 'length', 'entropy'].sort(),
+      [
+        ...['step', 'prompt', 'completion', 'ddapo_attention', 'letters', 'advantages', 'tdr', 'length', 'entropy'],
+        ...['solution', 'source', 'index', 'images'],
+      ].sort(),
     );
     for (const [name, values] of Object.entries(completions)) expect(values.length, name).toBe(16);
+    // each of them leads to its row and its picture
+    for (const [i, source] of completions.source!.entries()) {
+      const index = Number(completions.index![i]);
+      expect(source).toBe(`${project.pictures}:${index + 1}`);
+      expect(completions.images![i]).toEqual([join(root, `${index}.png`)]);
+      expect(completions.prompt![i]).toContain(`which colour is shape ${index}?`);
+      expect(completions.solution![i]).toBe('red');
+    }
     for (const [i, tdr] of completions.tdr!.entries()) {
       expect(tdr).toBeGreaterThan(0);
       expect(completions.ddapo_attention![i]).toBe(-(tdr as number));
@@ -500,7 +511,7 @@ orms['away'] = Away;
   const away = { external_plugins: plugin, reward_funcs: 'away', max_steps: '3', save_steps: '1' };
   await rlhf(tinyFlags(project, { ...away, output_dir: folder, add_version: 'false' }), io);
   expect(text.stdout).toContain(
-    'step 2 could not be saved, going on until the next save: the folder cannot be written',
+    'step 2 could not be saved; the run goes on until the next save: the folder cannot be written',
   );
   const names = readdirSync(folder).filter((name) => name.startsWith('checkpoint'));
   expect(names.sort()).toEqual(['checkpoint-1', 'checkpoint-3']);
@@ -516,6 +527,21 @@ test('a dry run of rows that are all too long says so', async () => {
     code: 'E_DATASET_EMPTY',
     message: expect.stringContaining('all 6 rows are longer than the limit'),
   });
+});
+
+test('a dry run shows what will run, how long all of it takes, and leaves nothing', async () => {
+  const parent = join(root, 'runs', 'rehearsed');
+  const { io, text } = pretendIo();
+  const evaluated = { val_dataset: project.pictures, eval_strategy: 'steps', eval_steps: '3', eval_on_start: 'true' };
+  const changes = { ...evaluated, dry_run: 'true', output_dir: parent, max_steps: '6', save_steps: '3' };
+  await rlhf(tinyFlags(project, changes), io);
+  expect(existsSync(parent)).toBe(false);
+  expect(text.stdout).toMatch(/^sightline [\d.]+ rlhf\nmodel {4}.*\n.*\ndata {5}6 rows, 6 for evaluation\n/);
+  expect(text.stdout).toContain('output   none: a dry run writes nothing\nsteps    6\n');
+  expect(text.stdout).toMatch(
+    /dry run: the whole run takes about [\d.]+s for 6 steps and at most [\d.]+s for 3 evaluations of [\d.]+s; 2 checkpoints are not counted\n/,
+  );
+  expect(text.stdout.endsWith('dry run: done; nothing was written\n')).toBe(true);
 });
 
 test('a run that is stopped before it begins leaves nothing behind', async () => {
@@ -551,7 +577,7 @@ test('rows that are too long are passed over and told with --truncation_strategy
     max_steps: '3',
   });
   expect(logs).toHaveLength(3);
-  expect(stdout).toMatch(/\d times? a row was passed over/);
+  expect(stdout).toMatch(/\d times? a row was skipped because its prompt is too long/);
   expect(completions.prompt!.some((prompt) => String(prompt).includes('long long'))).toBe(false);
 });
 

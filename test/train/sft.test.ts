@@ -7,7 +7,8 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { readSftArguments } from '../../src/arguments/arguments.ts';
-import { isHeadTied } from '../../src/checkpoint/model_files.ts';
+import { saysTied } from '../../src/checkpoint/head.ts';
+import { readJsonFile } from '../../src/checkpoint/json_file.ts';
 import { openSafetensors } from '../../src/checkpoint/safetensors.ts';
 import type { EndEvent, LogEvent, TrainEvent } from '../../src/train/events.ts';
 import { runSft } from '../../src/train/sft.ts';
@@ -71,6 +72,7 @@ async function run(
   const { args } = readSftArguments(words, {});
   const events: TrainEvent[] = [];
   const emit = (event: TrainEvent): void => {
+    if (event.type === 'phase') return;
     events.push(event);
     onEvent(event);
   };
@@ -86,7 +88,16 @@ const changed = (weights: ReadonlyMap<string, Float32Array>): string[] =>
 describe('a run', () => {
   test('lowers the loss, tells it in order, and saves what loads', async () => {
     const { folder, events, logs, end } = await run('plain', { max_steps: '12' });
-    expect(events[0]).toMatchObject({ type: 'start', command: 'sft', maxSteps: 12, data: { rows: 6, evalRows: 0 } });
+    const loading = events.filter((event) => event.type === 'loading');
+    expect(events.slice(0, loading.length)).toEqual(loading);
+    expect(loading[0]).toMatchObject({ part: 'model', dir: project.model, done: 0 });
+    expect(loading.at(-1)!.done).toBe(loading[0]!.total);
+    expect(events[loading.length]).toMatchObject({
+      type: 'start',
+      command: 'sft',
+      maxSteps: 12,
+      data: { rows: 6, evalRows: 0 },
+    });
     expect(logs.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
     expect(logs.at(-1)!.metrics.loss).toBeLessThan(logs[0]!.metrics.loss! - 0.5);
     expect(Object.keys(logs[0]!.metrics)).toEqual(['loss', 'grad_norm', 'learning_rate']);
@@ -95,7 +106,7 @@ describe('a run', () => {
     expect(readdirSync(folder)).toEqual(['checkpoint-12']);
     const weights = readWeights(join(folder, 'checkpoint-12'));
     expect([...weights.keys()].sort()).toEqual([...initial.keys()].sort());
-    expect(isHeadTied(join(folder, 'checkpoint-12'))).toBe(true);
+    expect(saysTied(readJsonFile(join(folder, 'checkpoint-12', 'config.json')))).toBe(true);
     expect(changed(weights).every((name) => !name.startsWith('visual.'))).toBe(true);
     const again = await run('reloaded', { model: join(folder, 'checkpoint-12'), max_steps: '1' });
     expect(again.logs[0]!.metrics.loss).toBeLessThan(logs.at(-1)!.metrics.loss! + 0.1);
@@ -218,9 +229,9 @@ describe('a run', () => {
       const notices = events.filter((event) => event.type === 'notice').map(({ text }) => text);
       expect(notices).toEqual([
         expect.stringMatching(
-          /^step 2 could not be saved, going on until the next save: the folder cannot be written: /,
+          /^step 2 could not be saved; the run goes on until the next save: the folder cannot be written: /,
         ),
-        expect.stringMatching(/^step 3 could not be saved, .*: a part of the path is a file: choose another folder$/),
+        expect.stringMatching(/^step 3 could not be saved; .*: part of the path is a file: choose another folder$/),
       ]);
     });
 
@@ -264,7 +275,7 @@ describe('rows', () => {
     await expect(failing).rejects.toMatchObject({ code: 'E_ROW_NO_ANSWER', where: `${dataset}:2`, exitCode: 2 });
     expect(events).toEqual([]);
     const { events: told } = await run('tolerant', { dataset, strict: 'false', max_steps: '1' });
-    expect(told[0]).toMatchObject({ type: 'start', data: { rows: 1, dropped: { 'no answer': 2 } } });
+    expect(told.find(({ type }) => type === 'start')).toMatchObject({ data: { rows: 1, dropped: { 'no answer': 2 } } });
   });
 
   test('that are too long end the run or are passed over', async () => {
@@ -274,7 +285,9 @@ describe('rows', () => {
     await expect(run('long', changes)).rejects.toMatchObject({ code: 'E_PROMPT_TOO_LONG', where: `${dataset}:2` });
     const { events, end } = await run('passed over', { ...changes, truncation_strategy: 'delete' });
     expect(end.step).toBe(4);
-    expect(events.some((event) => event.type === 'notice' && /passed over/.test(event.text))).toBe(true);
+    expect(
+      events.some((event) => event.type === 'notice' && /a row was skipped because it is longer/.test(event.text)),
+    ).toBe(true);
     writeRows(dataset, [row(1, 'red '.repeat(60))]);
     const none = run('none left', { ...changes, truncation_strategy: 'delete' });
     await expect(none).rejects.toMatchObject({ code: 'E_DATASET_EMPTY' });

@@ -45,18 +45,21 @@ use_arm() {
   esac
 }
 
+# A run's last record says how it ended; one that was stopped is made again.
+is_finished() {
+  [[ -f $1/logging.jsonl ]] && tail -n 1 -- "$1/logging.jsonl" | grep -q '"status":"completed"'
+}
+
 for arm in "${arms[@]}"; do use_arm "$arm"; done
 for seed in "${seeds[@]}"; do
   for arm in "${arms[@]}"; do
     run=$OUTPUT_DIR/$arm/seed-$seed
-    [[ -f $run/logging.jsonl ]] && continue
+    is_finished "$run" && continue
     use_arm "$arm"
     echo "== $arm, seed $seed" >&2
-    rm -rf -- "$run.unfinished"
-    mkdir -p -- "$OUTPUT_DIR/$arm"
-    OUTPUT_DIR=$run.unfinished bash "$here/run_grpo_with_ddapo.sh" \
+    rm -rf -- "$run"
+    OUTPUT_DIR=$run bash "$here/run_grpo_with_ddapo.sh" \
       --add_version false --seed "$seed" --data_seed "$seed" --eval_steps "$EVAL_STEPS" --save_only_model true "$@"
-    mv -- "$run.unfinished" "$run"
   done
 done
 

@@ -4,7 +4,7 @@
 # usage: run_grpo_with_ddapo.sh [FLAG VALUE ...]
 #   Flags are those of `sightline rlhf` (see --help there); they come last, so they win over the ones below.
 #   The environment overrides what a run is about:
-#     MODEL           checkpoint folder                        (the embedded demo checkpoint)
+#     MODEL           checkpoint folder, or its name           (the embedded demo checkpoint)
 #     DATASET         JSONL rows to train on                   (drawn into OUTPUT_DIR/demo_data/grpo)
 #     VAL_DATASET     JSONL rows to evaluate on                (drawn into OUTPUT_DIR/demo_data/eval)
 #     OUTPUT_DIR      where runs go                            (./output)

@@ -46,13 +46,13 @@ export function readImageProcessorConfig(dir: string, limits: ImageLimits = {}):
   return parseImageProcessorConfig(readJsonFileIfPresent(flatPath) ?? {}, flatPath, limits);
 }
 
-/** The same from a parsed object. `min_pixels`/`max_pixels` win over `size`, as in the reference. */
+/** The same from a parsed object. `min_pixels`/`max_pixels` win over `size`, as in the reference (transformers 5). */
 export function parseImageProcessorConfig(
   json: JsonObject,
   where: string,
   limits: ImageLimits = {},
 ): ImageProcessorConfig {
-  const size = isJsonObject(json.size) ? json.size : {};
+  const { shortest_edge: minPixels, longest_edge: maxPixels } = sizeOf(json, where);
   const positive = (name: string, value: unknown, fallback: number): number => {
     if (value === undefined || value === null) return fallback;
     if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value;
@@ -75,8 +75,8 @@ export function parseImageProcessorConfig(
     throw unsupported('resample', json.resample, '3 (bicubic)', where);
   }
   const config: ImageProcessorConfig = {
-    minPixels: limits.minPixels ?? positive('min_pixels', json.min_pixels ?? size.shortest_edge, 56 * 56),
-    maxPixels: limits.maxPixels ?? positive('max_pixels', json.max_pixels ?? size.longest_edge, 28 * 28 * 1280),
+    minPixels: limits.minPixels ?? positive('min_pixels', minPixels, 56 * 56),
+    maxPixels: limits.maxPixels ?? positive('max_pixels', maxPixels, 28 * 28 * 1280),
     patchSize: positive('patch_size', json.patch_size, 14),
     temporalPatchSize: positive('temporal_patch_size', json.temporal_patch_size, 2),
     mergeSize: positive('merge_size', json.merge_size, 2),
@@ -223,6 +223,38 @@ const DEVIATIONS: Bounds = [0.001, 1000];
 const RESCALE_FACTORS: Bounds = [1e-6, 1];
 
 /**
+ * The field `size` with the limits beside it written into it. Whatever else it holds then, the reference refuses, and so
+ * do we: a limit that is not understood would be another number of visual tokens.
+ */
+function sizeOf(json: JsonObject, where: string): JsonObject {
+  const { size, min_pixels: min, max_pixels: max } = json;
+  const [givesMin, givesMax] = [min, max].map((value) => value !== undefined && value !== null);
+  if (size === undefined || size === null) {
+    return { ...(givesMin ? { shortest_edge: min } : {}), ...(givesMax ? { longest_edge: max } : {}) };
+  }
+  const merged = isJsonObject(size) ? { ...size } : {};
+  if (givesMin) {
+    merged.shortest_edge = min;
+    delete merged.min_pixels;
+  }
+  if (givesMax) {
+    merged.longest_edge = max;
+    delete merged.max_pixels;
+  }
+  const edges = [merged.shortest_edge, merged.longest_edge];
+  const known = Object.keys(merged).length === 2 && edges.every((edge) => typeof edge === 'number' && edge > 0);
+  if (isJsonObject(size) && known) return merged;
+  throw new SightlineError(
+    'E_PROCESSOR_INVALID',
+    `field size is ${describe(size)}, expected {"shortest_edge": MIN, "longest_edge": MAX}, the pixels of an image`,
+    {
+      where,
+      hint: 'write it so, or take it out and give min_pixels and max_pixels; transformers does not use it either',
+    },
+  );
+}
+
+/**
  * Normalised value of every (channel, byte). The reference fuses rescaling into mean and std and works in float32, step
  * by step; rounding at the same places gives the same bits.
  */
@@ -267,7 +299,7 @@ function checkLimits(config: ImageProcessorConfig, limits: ImageLimits, where: s
     throw new SightlineError(
       'E_PIXEL_LIMITS',
       `max_pixels is ${maxPixels}, less than one visual token (${smallest} pixels)`,
-      { where: place },
+      { where: place, hint: `set it to ${smallest} or more` },
     );
   }
 }
@@ -283,6 +315,6 @@ function unsupported(name: string, value: unknown, expected: string, where: stri
   return new SightlineError(
     'E_PROCESSOR_UNSUPPORTED',
     `field ${name} is ${describe(value)}, only ${expected} is supported`,
-    { where },
+    { where, hint: 'use the file that the model was published with' },
   );
 }

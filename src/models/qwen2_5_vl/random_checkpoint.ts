@@ -143,7 +143,7 @@ function readControlTokens(tokenizerDir: string, vocabSize: number): ControlToke
       where: path,
       hint: 'use the tokenizer of a Qwen2.5-VL model',
     });
-  if (!Array.isArray(added)) throw refuse('field added_tokens is no array');
+  if (!Array.isArray(added)) throw refuse('field added_tokens is not an array');
   const ids = new Map<unknown, unknown>();
   for (const token of added) if (isJsonObject(token)) ids.set(token.content, token.id);
   const idOf = (content: string): number => {

@@ -159,8 +159,8 @@ function parseText(
     vocabSize: size('vocab_size', LIMITS.vocab, nested ? defaults.vocabSize : undefined),
     rmsNormEps: fields.number('rms_norm_eps', { ...EPSILONS, fallback: defaults.rmsNormEps }),
     ...parseRope(fields, headDim, defaults.ropeTheta),
-    // Either level may hold it; the top level is the one transformers reads, so it wins.
-    tieWordEmbeddings: top.bool('tie_word_embeddings', fields.bool('tie_word_embeddings', false)),
+    // Either level may hold it, and transformers 5 ties where one of the two says so.
+    tieWordEmbeddings: [top, fields].some((level) => level.bool('tie_word_embeddings', false)),
     maxPositionEmbeddings: size('max_position_embeddings', LIMITS.positions, defaults.maxPositionEmbeddings),
   };
 }

@@ -42,7 +42,7 @@ export class MathAccuracy implements ORM {
     if (!this.warned) {
       this.warned = true;
       kwargs.logger.warn(
-        `accuracy: the solution ${JSON.stringify(solution.slice(0, 60))} is no mathematics that can be compared; such samples get no value. For answers in words use external_r1v_acc.`,
+        `accuracy: the solution ${JSON.stringify(solution.slice(0, 60))} is not mathematics that can be compared; such samples get no value. For answers in words use external_r1v_acc.`,
       );
     }
     return null;

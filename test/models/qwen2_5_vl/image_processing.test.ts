@@ -13,6 +13,8 @@ import {
   writePatches,
 } from '../../../src/models/qwen2_5_vl/image_processing.ts';
 import { type RgbImage, resizeBicubic } from '../../../src/models/qwen2_5_vl/image_resize.ts';
+import { refusal, shown } from '../../checkpoint/scratch.ts';
+import { expected } from '../../checkpoint/variants.ts';
 
 describe('smartResize', () => {
   const limits = { factor: 28, minPixels: 3136, maxPixels: 50176 };
@@ -115,6 +117,18 @@ describe('image processor files', () => {
     expect(readImageProcessorConfig(flat)).toMatchObject({ minPixels: 784, maxPixels: 7840 });
     expect(readImageProcessorConfig(flat, { maxPixels: 1568 })).toMatchObject({ minPixels: 784, maxPixels: 1568 });
     expect(readImageProcessorConfig(folder({}))).toMatchObject({ minPixels: 3136, maxPixels: 1003520 });
+  });
+
+  test.each(expected.sizes.cases)('the grid that transformers gives for $fields', async ({ fields, grid }) => {
+    const [width, height] = expected.sizes.image;
+    const image: RgbImage = { width, height, data: new Uint8Array(3 * width * height) };
+    const read = () => parseImageProcessorConfig(fields, 'preprocessor_config.json');
+    if (grid !== null) expect(gridOf(await resizeToGrid(image, read()), read())).toEqual(grid);
+    else {
+      expect(shown(await refusal(read))).toMatch(
+        /E_PROCESSOR_INVALID.*field size is .*, expected \{"shortest_edge": MIN.*preprocessor_config\.json.*take it out/,
+      );
+    }
   });
 
   test('a limit that a flag gives is told as that flag', () => {

@@ -184,7 +184,7 @@ describe('refused', () => {
     );
     const other = folderOf({ 'tokenizer.json': '{"added_tokens":[{"id":1,"content":"<|endoftext|>"}]}' });
     expect(await at({ tokenizerDir: other })).toMatch(/control token <\|im_end\|> is missing/);
-    expect(await at({ tokenizerDir: folderOf({ 'tokenizer.json': '{}' }) })).toMatch(/added_tokens is no array/);
+    expect(await at({ tokenizerDir: folderOf({ 'tokenizer.json': '{}' }) })).toMatch(/added_tokens is not an array/);
     expect(await at({ tokenizerDir: scratch() })).toMatch(/E_FILE_MISSING.*tokenizer\.json/);
   });
 });

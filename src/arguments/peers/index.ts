@@ -1,0 +1,66 @@
+/**
+ * Every argument of ms-swift (4.6) and of transformers' Trainer (5.24) that no command here has: which have no meaning here
+ * and are taken, and which ask for something that does not exist here and stop the run with what to do instead.
+ * The lists of their arguments, and the script that makes them: test/arguments/ms_swift.
+ */
+import { dataPeers } from './data.ts';
+import { machinePeers } from './machine.ts';
+import { modelPeers } from './model.ts';
+import { objectivePeers } from './objective.ts';
+import { runPeers } from './run.ts';
+import { samplingPeers } from './sampling.ts';
+import type { PeerFlag, PeerTable } from './table.ts';
+
+export type { PeerFlag } from './table.ts';
+
+/** What is known of a flag that no command declares; null if no peer has it either. */
+export function peerFlag(name: string): PeerFlag | null {
+  return FLAGS.get(name) ?? PREFIXES.find(([prefix]) => name.startsWith(prefix))?.[1] ?? null;
+}
+
+/** Whether the words after a peer's flag ask for nothing: `--use_vllm false`, `--sequence_parallel_size 1`. */
+export function asksForNothing(name: string, words: readonly string[]): boolean {
+  const neutral = neutralValues(name);
+  return words.length > 0 && words.every((word) => neutral.has(plainNumber(word.toLowerCase())));
+}
+
+/** Names of all entries, for the nearest-name search and the docs. */
+export function peerFlagNames(): string[] {
+  return [...FLAGS.keys()];
+}
+
+// --- internal ---
+
+const TABLES: readonly PeerTable[] = [samplingPeers, machinePeers, modelPeers, dataPeers, objectivePeers, runPeers];
+
+const FLAGS: ReadonlyMap<string, PeerFlag> = new Map(
+  TABLES.flatMap(({ ignored, refused }) => [...entries('ignored', ignored), ...entries('refused', refused)]),
+);
+
+const NEUTRAL: ReadonlyMap<string, readonly string[]> = new Map(
+  TABLES.flatMap(({ neutral }) => Object.entries(neutral)),
+);
+
+const NOTHING = ['false', 'none', 'null', '', '[]', '{}'];
+
+/** Engines of ms-swift's other commands, whose settings are known by how they begin. */
+const PREFIXES: readonly (readonly [string, PeerFlag])[] = ['vllm_', 'sglang_', 'lmdeploy_'].map((prefix) => [
+  prefix,
+  { verdict: 'ignored', text: 'it sets up an engine that is not used: the built-in one samples' },
+]);
+
+function neutralValues(name: string): ReadonlySet<string> {
+  const own = NEUTRAL.get(name) ?? [];
+  return new Set(own.includes('true') ? own : [...NOTHING, ...own]);
+}
+
+/** `1.0` as `1`. */
+function plainNumber(word: string): string {
+  return /^-?\d+\.0+$/.test(word) ? String(Number(word)) : word;
+}
+
+function entries(verdict: PeerFlag['verdict'], table: PeerTable['ignored']): [string, PeerFlag][] {
+  return Object.entries(table).flatMap(([text, names]) =>
+    names.map((name): [string, PeerFlag] => [name, { verdict, text }]),
+  );
+}

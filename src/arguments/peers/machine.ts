@@ -1,0 +1,78 @@
+/**
+ * Peers' flags of the machine: processes, devices, precision, memory, and compilation.
+ */
+import type { PeerTable } from './table.ts';
+
+export const machinePeers: PeerTable = {
+  ignored: {
+    'weights and arithmetic are float32': ['torch_dtype', 'bf16', 'fp16', 'tf32', 'bf16_full_eval', 'fp16_full_eval'],
+    'training runs in one process on the CPU, which needs no such setting': [
+      'use_cpu',
+      'local_rank',
+      'nproc_per_node',
+      'device_map',
+      'max_memory',
+      'ddp_timeout',
+      'ddp_backend',
+      'ddp_find_unused_parameters',
+      'ddp_bucket_cap_mb',
+      'ddp_broadcast_buffers',
+      'ddp_static_graph',
+      'accelerator_config',
+      'average_tokens_across_devices',
+      'log_on_each_node',
+      'log_level_replica',
+      'save_on_each_node',
+      'ray_exp_name',
+      'device_groups',
+      'enable_npu_model_patch',
+      'torch_empty_cache_steps',
+    ],
+    'it belongs to DeepSpeed or FSDP, which are not used': [
+      'zero_hpz_partition_size',
+      'deepspeed_autotp_size',
+      'ds3_gather_for_generation',
+      'fsdp_config',
+    ],
+    'ONNX Runtime compiles every graph once': ['torch_compile', 'torch_compile_backend', 'torch_compile_mode'],
+    'token log-probabilities are always computed in chunks': ['liger_kernel_config', 'use_logits_to_keep'],
+    'it belongs to quantised weights, which cannot be read': [
+      'hqq_axis',
+      'bnb_4bit_compute_dtype',
+      'bnb_4bit_quant_type',
+      'bnb_4bit_use_double_quant',
+      'bnb_4bit_quant_storage',
+    ],
+    'the vision tower follows --gradient_checkpointing': [
+      'vit_gradient_checkpointing',
+      'gradient_checkpointing_kwargs',
+      'activation_checkpointing_kwargs',
+    ],
+    'runs repeat exactly for a seed': ['full_determinism'],
+    'memory(GiB) is always logged': ['skip_memory_metrics'],
+  },
+  refused: {
+    'training runs in one process on one machine; leave it out, and lower memory with --gradient_checkpointing true and a smaller --per_device_train_batch_size':
+      [
+        'deepspeed',
+        'fsdp',
+        'parallelism_config',
+        'sequence_parallel_size',
+        'tensor_model_parallel_size',
+        'pipeline_model_parallel_size',
+        'use_ray',
+      ],
+    'token log-probabilities are always computed in chunks; leave it out': ['use_liger_kernel'],
+    'weights are float32; leave it out, and give the checkpoint that is not quantised': [
+      'quant_method',
+      'quant_bits',
+      'load_in_4bit',
+      'load_in_8bit',
+    ],
+    'use --gradient_checkpointing': ['activation_checkpointing'],
+    'sightline rlhf --dry_run true measures what a batch takes; set --per_device_train_batch_size by it': [
+      'auto_find_batch_size',
+    ],
+  },
+  neutral: { sequence_parallel_size: ['1'], tensor_model_parallel_size: ['1'], pipeline_model_parallel_size: ['1'] },
+};

@@ -1,0 +1,122 @@
+/**
+ * Peers' flags of a run's course: optimiser, evaluation, logging, saving.
+ */
+import { NOT_BUILT, type PeerTable } from './table.ts';
+
+export const runPeers: PeerTable = {
+  ignored: {
+    'it belongs to GaLore, which is not built': [
+      'galore_target_modules',
+      'galore_rank',
+      'galore_update_proj_gap',
+      'galore_scale',
+      'galore_proj_type',
+      'galore_optim_per_parameter',
+      'galore_with_embedding',
+      'galore_quantization',
+      'galore_proj_quant',
+      'galore_proj_bits',
+      'galore_proj_group_size',
+      'galore_cos_threshold',
+      'galore_gamma_proj',
+      'galore_queue_size',
+    ],
+    'it belongs to LISA, which is not built': ['lisa_step_interval'],
+    'the command says what is done': ['do_train', 'do_eval', 'do_predict'],
+    'an evaluation computes what it logs and collects no predictions': [
+      'prediction_loss_only',
+      'eval_do_concat_batches',
+      'eval_use_gather_object',
+      'eval_accumulation_steps',
+      'batch_eval_metrics',
+      'include_for_metrics',
+    ],
+    'it belongs to --eval_use_evalscope, which is not built': [
+      'eval_dataset',
+      'eval_dataset_args',
+      'eval_limit',
+      'eval_generation_config',
+      'extra_eval_args',
+    ],
+    'the best checkpoint is always kept, and named in the summary and in trainer_state.json': [
+      'load_best_model_at_end',
+      'greater_is_better',
+      'create_checkpoint_symlink',
+    ],
+    'a step whose gradient is not finite is skipped and told': ['logging_nan_inf_filter'],
+    'the run folder has the name, and its runs/ the event files': [
+      'run_name',
+      'logging_dir',
+      'overwrite_output_dir',
+      'disable_tqdm',
+      'log_level',
+    ],
+    'nothing is sent over the network': [
+      'project',
+      'trackio_space_id',
+      'trackio_bucket_id',
+      'trackio_static_space_id',
+      'wandb_project',
+      'wandb_log_unique_prompts',
+      'swanlab_token',
+      'swanlab_project',
+      'swanlab_workspace',
+      'swanlab_exp_name',
+      'swanlab_notification_method',
+      'swanlab_webhook_url',
+      'swanlab_secret',
+      'swanlab_sender_email',
+      'swanlab_receiver_email',
+      'swanlab_smtp_server',
+      'swanlab_smtp_port',
+      'swanlab_email_language',
+      'swanlab_mode',
+    ],
+    'checkpoints are written whole, in shards of 5 GB': ['max_shard_size', 'use_flash_ckpt', 'enable_jit_checkpoint'],
+    'a run cannot be resumed, so there is nothing to restore or skip': [
+      'resume_only_model',
+      'ignore_data_skip',
+      'restore_callback_states_from_checkpoint',
+    ],
+  },
+  refused: {
+    'AdamW is the only optimiser; set it by --learning_rate, --weight_decay, --adam_beta1, --adam_beta2 and --adam_epsilon':
+      ['optim', 'optim_args', 'optim_target_modules', 'optimizer', 'use_galore'],
+    'one --learning_rate serves all trained parameters; leave it out, or freeze parts with --freeze_vit and --freeze_aligner':
+      ['vit_lr', 'aligner_lr'],
+    'use --num_train_epochs': ['max_epochs'],
+    'records come every --logging_steps': ['logging_strategy'],
+    'the first evaluation comes after --eval_steps; raise it': ['eval_delay'],
+    'the best checkpoint goes by the evaluation reward in rlhf and by the evaluation loss in sft; leave it out': [
+      'metric_for_best_model',
+    ],
+    'give evaluation rows to --val_dataset': ['eval_use_evalscope', 'eval_metric'],
+    'leave it out, watch the evaluations, and stop the run with Ctrl-C: what was learned is saved': [
+      'early_stop_interval',
+    ],
+    'checkpoints stay on this machine; upload a folder with the tools of its hub': ['push_to_hub'],
+    'checkpoints are safetensors, which transformers reads; leave it out': ['safe_serialization', 'save_safetensors'],
+    'a run cannot be resumed yet; start from the saved weights with --model RUN/checkpoint-N': [
+      'resume_from_checkpoint',
+    ],
+    [NOT_BUILT]: ['callbacks', 'include_num_input_tokens_seen'],
+  },
+  neutral: {
+    optim: [
+      'adamw_torch',
+      'adamw_torch_fused',
+      'adamw_torch_xla',
+      'adamw_torch_npu_fused',
+      'adamw_apex_fused',
+      'adamw_hf',
+      'paged_adamw',
+      'paged_adamw_32bit',
+    ],
+    logging_strategy: ['steps'],
+    eval_delay: ['0'],
+    metric_for_best_model: ['reward', 'eval_reward', 'loss', 'eval_loss'],
+    include_num_input_tokens_seen: ['no'],
+    safe_serialization: ['true'],
+    save_safetensors: ['true'],
+  },
+};

@@ -1,0 +1,84 @@
+/**
+ * Peers' flags of sampling: engines, their settings, and how text is generated.
+ */
+import { NOT_BUILT, type PeerTable } from './table.ts';
+
+export const samplingPeers: PeerTable = {
+  ignored: {
+    'it sets up vLLM, which is not used: the built-in engine samples': [
+      'vllm_gpu_memory_utilization',
+      'vllm_tensor_parallel_size',
+      'vllm_pipeline_parallel_size',
+      'vllm_enable_expert_parallel',
+      'vllm_max_num_seqs',
+      'vllm_max_model_len',
+      'vllm_disable_custom_all_reduce',
+      'vllm_enforce_eager',
+      'vllm_limit_mm_per_prompt',
+      'vllm_max_lora_rank',
+      'vllm_enable_prefix_caching',
+      'vllm_use_async_engine',
+      'vllm_quantization',
+      'vllm_reasoning_parser',
+      'vllm_disable_cascade_attn',
+      'vllm_mm_processor_cache_gb',
+      'vllm_speculative_config',
+      'vllm_engine_kwargs',
+      'vllm_data_parallel_size',
+      'vllm_mode',
+      'vllm_enable_lora',
+      'vllm_server_base_url',
+      'vllm_server_host',
+      'vllm_server_port',
+      'vllm_server_timeout',
+      'vllm_server_group_port',
+      'vllm_server_pass_dataset',
+      'enable_flattened_weight_sync',
+      'sleep_level',
+    ],
+    'sampling and training share one copy of the weights: nothing is moved between them': [
+      'offload_model',
+      'offload_optimizer',
+      'move_model_batches',
+    ],
+    'sampling and training run the same weights, equal to float32 rounding: there is nothing to correct': [
+      'rollout_importance_sampling_mode',
+      'rollout_importance_sampling_threshold',
+      'log_rollout_offpolicy_metrics',
+    ],
+    'it belongs to conversations of several turns, which are not sampled': ['completion_length_limit_scope', 'gym_env'],
+    'sampling always keeps keys and values of earlier tokens': ['use_cache'],
+    'an answer appears on the terminal as it grows': ['stream'],
+    'it belongs to --logprobs, which is not built': ['top_logprobs'],
+    'it belongs to --predict_with_generate, which is not built': [
+      'generation_max_length',
+      'generation_num_beams',
+      'generation_config',
+    ],
+  },
+  refused: {
+    'sampling uses the built-in batched engine; leave it out, and set --temperature, --top_p, --top_k, --max_completion_length':
+      ['use_vllm', 'use_lmdeploy', 'infer_backend'],
+    'sampling and training take turns; leave it out': ['async_generate'],
+    'the format of an answer is rewarded, not enforced: use --reward_funcs format, or write a reward for --external_plugins':
+      ['structured_outputs_regex'],
+    'completions end at the end-of-turn token or at --max_completion_length; leave it out': ['stop_words'],
+    'completions are sampled, without a beam search; leave it out': ['num_beams'],
+    'set --temperature, --top_p and --top_k instead': ['min_p', 'repetition_penalty'],
+    'a completion is one answer of the model, without turns or tools; leave it out': [
+      'multi_turn_scheduler',
+      'max_turns',
+      'use_gym_env',
+      'agent_template',
+    ],
+    'leave it out; sightline score gives the log-probability of every token': ['logprobs'],
+    'sft evaluates by its loss; ask a saved checkpoint with sightline infer': ['predict_with_generate'],
+    [NOT_BUILT]: ['response_prefix'],
+  },
+  neutral: {
+    infer_backend: ['pt', 'transformers'],
+    num_beams: ['1'],
+    min_p: ['0'],
+    repetition_penalty: ['1'],
+  },
+};

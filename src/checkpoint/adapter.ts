@@ -1,0 +1,47 @@
+/**
+ * Adapters (LoRA and its kin, as PEFT saves them) told from models: by their file, and by names of their tensors.
+ * Reads none of their weights.
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { SightlineError } from '../errors.ts';
+import { readJsonFile, shownJson } from './json_file.ts';
+
+/** Refuses a folder with adapter_config.json, which transformers would load the base model for. Error: E_CHECKPOINT_ADAPTER. */
+export function refuseAdapterFolder(dir: string): void {
+  const path = join(dir, 'adapter_config.json');
+  if (!existsSync(path)) return;
+  const { peft_type: type, base_model_name_or_path: base } = readJsonFile(path);
+  const kind = typeof type === 'string' ? ` (${shownJson(type, 40)})` : '';
+  const of = typeof base === 'string' ? ` of the model ${shownJson(base, 200)}` : '';
+  const model = existsSync(join(dir, 'model.safetensors')) || existsSync(join(dir, 'model.safetensors.index.json'));
+  throw new SightlineError(
+    'E_CHECKPOINT_ADAPTER',
+    `the folder holds an adapter${kind}${of}${model ? ' beside a model' : ''}, expected a whole model`,
+    {
+      where: path,
+      hint: model
+        ? `${MERGE}; or, to use the model without its adapter, copy the folder without adapter_config.json`
+        : MERGE,
+    },
+  );
+}
+
+/** Refuses a tensor of an adapter that is not merged. Error: E_CHECKPOINT_ADAPTER. */
+export function refuseAdapterTensor(storedName: string, file: string): void {
+  if (!ADAPTER_PART.test(storedName)) return;
+  throw new SightlineError(
+    'E_CHECKPOINT_ADAPTER',
+    `tensor ${shownJson(storedName, 120)} belongs to an adapter that is not merged, expected the tensors of a model`,
+    { where: file, hint: MERGE },
+  );
+}
+
+// --- internal ---
+
+const MERGE =
+  'merge it into its base model and give the folder that this makes: swift export --adapters DIR --merge_lora true, or merge_and_unload() of PEFT and save_pretrained()';
+
+/** What PEFT puts into the names of layers it has wrapped. */
+const ADAPTER_PART =
+  /\.(lora_(A|B|embedding_A|embedding_B|magnitude_vector)|base_layer|modules_to_save|original_module|ia3_l|hada_w[12]_[ab]|vera_lambda_[bd])(\.|$)/;

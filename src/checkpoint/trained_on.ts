@@ -1,0 +1,30 @@
+/**
+ * What a checkpoint says of the pictures it was trained on: the key `sightline` of its config.json, which other programs
+ * pass on. Knows the key, not who writes it or who is told.
+ */
+import { isJsonObject, type JsonObject } from './json_file.ts';
+
+/** All pictures of the training data had this size, after resizing. */
+export interface TrainedOn {
+  readonly width: number;
+  readonly height: number;
+  /** What was to be seen, in a few words. */
+  readonly subject: string;
+}
+
+/** The key with its value, to be added to a config.json. */
+export const trainedOnKey = (trainedOn: TrainedOn): JsonObject => ({ sightline: { trained_on: { ...trainedOn } } });
+
+/** What config.json says; null where it says nothing, or nothing that can be understood: it is only a help. */
+export function readTrainedOn(config: JsonObject): TrainedOn | null {
+  const own = isJsonObject(config.sightline) ? config.sightline.trained_on : null;
+  if (!isJsonObject(own)) return null;
+  const { width, height, subject } = own;
+  const areSizes = [width, height].every((side) => Number.isSafeInteger(side) && Number(side) > 0);
+  if (!areSizes || typeof subject !== 'string' || subject.length > LONGEST_SUBJECT) return null;
+  return { width: Number(width), height: Number(height), subject };
+}
+
+// --- internal ---
+
+const LONGEST_SUBJECT = 100;

@@ -1,0 +1,116 @@
+/**
+ * The boxes at the beginning of an AVIF: the size, and which bytes turn the picture or name its kind.
+ * Knows boxes (ISO/IEC 14496-12 and 23008-12), not pixels.
+ */
+import type { ImageSize, ReadAt } from './image_header.ts';
+
+/** Whether the file begins as an AVIF does: a still picture or a sequence. */
+export function isAvif(bytes: Uint8Array): boolean {
+  const latin = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 64)).toString('latin1');
+  if (latin.slice(4, 8) !== 'ftyp') return false;
+  const end = bytes.length < 4 ? 0 : viewOf(bytes).getUint32(0);
+  const brands = [latin.slice(8, 12), ...(latin.slice(16, end).match(/.{4}/gs) ?? [])];
+  return brands.includes('avif') || brands.includes('avis');
+}
+
+/**
+ * The size of the largest picture in the file. Null where the boxes make no sense, 'cut off' where one of them claims to go
+ * on behind the end of the file: decoders fill what is missing with grey.
+ */
+export async function readAvifSize(read: ReadAt): Promise<ImageSize | 'cut off' | null> {
+  let size: ImageSize | null = null;
+  for (let at = 0, box = 0; box < MAX_BOXES; box++) {
+    const head = viewOf(await read(at, 16));
+    if (head.byteLength === 0) return size;
+    if (head.byteLength < 8) return 'cut off';
+    const length = lengthOfBox(head, 0);
+    if (length === null) return size;
+    if (length > 0 && (await read(at + length - 1, 1)).length === 0) return 'cut off';
+    if (typeOfBox(head, 0) === 'meta') size = largestIn(viewOf(await read(at, Math.min(length, MAX_META_BYTES))));
+    if (length === 0) return size;
+    at += length;
+  }
+  return size;
+}
+
+/**
+ * The file as PIL looks at it, for a decoder that does more: the picture as it is stored, not turned or mirrored, and of a
+ * sequence the still picture that stands for it, which is its first frame.
+ */
+export function asStoredStill(bytes: Uint8Array): Uint8Array {
+  const copy = Uint8Array.from(bytes);
+  copy.set(AVIF, 8);
+  for (const { type, start, end } of propertiesOf(viewOf(bytes))) {
+    if ((type !== 'irot' && type !== 'imir') || end !== start + 1) continue;
+    // Either holds one byte. No turn takes the place of both: a box that is left out would change the number of others.
+    copy.set(IROT, start - 4);
+    copy[start] = 0;
+  }
+  return copy;
+}
+
+// --- internal ---
+
+const AVIF = Buffer.from('avif', 'latin1');
+const IROT = Buffer.from('irot', 'latin1');
+
+interface Box {
+  readonly type: string;
+  /** Of what the box holds. */
+  readonly start: number;
+  readonly end: number;
+}
+
+const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+
+/** Boxes at the top of a file that are looked at. */
+const MAX_BOXES = 64;
+const MAX_META_BYTES = 2 ** 20;
+
+/** Bytes of the box that begins at `at`; 0 if it goes to the end of the file, null if that cannot be. */
+function lengthOfBox(view: DataView, at: number): number | null {
+  const short = view.getUint32(at);
+  if (short === 0) return 0;
+  if (short !== 1) return short < 8 ? null : short;
+  if (view.byteLength < at + 16) return null;
+  const long = Number(view.getBigUint64(at + 8));
+  return long < 16 || !Number.isSafeInteger(long) ? null : long;
+}
+
+const typeOfBox = (view: DataView, at: number): string =>
+  String.fromCharCode(...[4, 5, 6, 7].map((i) => view.getUint8(at + i)));
+
+/** The boxes that stand one after another; the last one may end behind the view. */
+function* boxesIn(view: DataView, from: number, end: number): Generator<Box> {
+  const limit = Math.min(end, view.byteLength);
+  for (let at = from; at + 8 <= limit; ) {
+    const length = lengthOfBox(view, at);
+    if (length === null) return;
+    const boxEnd = length === 0 ? limit : at + length;
+    yield { type: typeOfBox(view, at), start: at + (view.getUint32(at) === 1 ? 16 : 8), end: boxEnd };
+    at = boxEnd;
+  }
+}
+
+function largestIn(meta: DataView): ImageSize | null {
+  let largest: ImageSize | null = null;
+  for (const { type, start, end } of propertiesOf(meta)) {
+    if (type !== 'ispe' || end - start < 12 || end > meta.byteLength) continue;
+    const [width, height] = [meta.getUint32(start + 4), meta.getUint32(start + 8)];
+    if (largest === null || width * height > largest.width * largest.height) largest = { width, height };
+  }
+  return largest;
+}
+
+/** What the file says of its pictures: the boxes in meta / iprp / ipco. */
+function* propertiesOf(view: DataView): Generator<Box> {
+  for (const meta of boxesIn(view, 0, view.byteLength)) {
+    if (meta.type !== 'meta') continue;
+    for (const iprp of boxesIn(view, meta.start + 4, meta.end)) {
+      if (iprp.type !== 'iprp') continue;
+      for (const ipco of boxesIn(view, iprp.start, iprp.end)) {
+        if (ipco.type === 'ipco') yield* boxesIn(view, ipco.start, ipco.end);
+      }
+    }
+  }
+}

@@ -1,0 +1,55 @@
+/**
+ * The completions of a prompt as Markdown, for TensorBoard's text view: exactly as they were sampled, whatever they hold.
+ */
+import type { CompletionRow } from '../train/events.ts';
+import { cutText, formatNumber } from './text.ts';
+
+/** Completions of one group, one after another: they share the object that says which row they answer. */
+export function groupByRow(rows: readonly CompletionRow[]): CompletionRow[][] {
+  const groups: CompletionRow[][] = [];
+  for (const row of rows) {
+    const last = groups.at(-1);
+    if (last !== undefined && last[0]!.row === row.row) last.push(row);
+    else groups.push([row]);
+  }
+  return groups;
+}
+
+/** Where the prompt comes from, its text, and its first completions with what they scored. */
+export function completionsMarkdown(group: readonly CompletionRow[]): string {
+  const { row, prompt } = group[0]!;
+  const images = row.images.map((image) => (image.kind === 'path' ? image.path : 'an image in the row'));
+  const shown = group.slice(0, MOST_COMPLETIONS);
+  const left = group.length - shown.length;
+  return [
+    code([row.source, ...images].join('\n')),
+    'prompt',
+    code(prompt),
+    ...shown.flatMap((completion) => [scoresOf(completion), code(completion.completion)]),
+    ...(left === 0 ? [] : [`and ${left} more`]),
+  ].join('\n\n');
+}
+
+// --- internal ---
+
+const MOST_COMPLETIONS = 8;
+/** Characters of a prompt or a completion. */
+const LONGEST = 2000;
+
+/** Markdown's own signs mean nothing in a block, and a fence that is longer than any within it is not closed too early. */
+function code(text: string): string {
+  const cut = cutText(text, LONGEST);
+  const longest = Math.max(2, ...[...cut.matchAll(/~+/g)].map(([run]) => run.length));
+  const fence = '~'.repeat(longest + 1);
+  return `${fence}\n${cut}\n${fence}`;
+}
+
+function scoresOf({ advantage, rewards }: CompletionRow): string {
+  const scores = Object.entries(rewards).map(
+    ([name, value]) => `${inline(name)} ${value === null ? 'null' : formatNumber(value)}`,
+  );
+  return [`advantage ${formatNumber(advantage)}`, ...scores].join(' | ');
+}
+
+/** A name outside of a block: its underscores are no emphasis. */
+const inline = (name: string): string => name.replace(/[\\`*_{}[\]<>()#+!|~-]/g, '\\$&');

@@ -1,0 +1,153 @@
+/**
+ * Memory of each command's run: which parts it has, and which of its flags lower them.
+ */
+import type { InferArguments, RlhfArguments, ScoreArguments, SftArguments } from '../arguments/resolve.ts';
+import type { BatchPlan } from '../grpo/batching.ts';
+import { machineMemory } from '../util/machine_memory.ts';
+import type { RunContext } from './events.ts';
+import type { Example } from './examples.ts';
+import { checkMemory, type MemoryAdvice } from './memory_check.ts';
+import {
+  forwardMemory,
+  learningMemory,
+  type MeasuredPolicy,
+  type MemoryPart,
+  programMemory,
+  samplingMemory,
+  trainingMemory,
+  weightsMemory,
+} from './memory_need.ts';
+import type { PromptOfRow } from './prompts.ts';
+
+export interface RlhfMemory {
+  readonly policy: MeasuredPolicy;
+  readonly reference: MeasuredPolicy | null;
+  /** A prompt to estimate the others by. */
+  readonly first: PromptOfRow | null;
+}
+
+type RlhfSizes = Pick<RlhfArguments, 'numGenerations' | 'maxCompletionLength' | 'gradientCheckpointing'>;
+
+export function rlhfMemory(args: RlhfSizes, plan: BatchPlan, { policy, reference, first }: RlhfMemory): MemoryPart[] {
+  const sizes = {
+    prompts: plan.promptsPerRollout,
+    promptTokens: first?.prompt.ids.length ?? 0,
+    completions: args.numGenerations,
+    completionTokens: args.maxCompletionLength,
+  };
+  const groups = plan.microBatchSize / plan.numGenerations;
+  const rows = Math.ceil(groups) * sizes.promptTokens + plan.microBatchSize * sizes.completionTokens;
+  return [
+    programMemory(),
+    weightsMemory('weights', policy),
+    ...(reference === null ? [] : [weightsMemory('the reference', reference)]),
+    ...trainingMemory(policy),
+    ...samplingMemory(policy, sizes),
+    ...learningMemory(policy, rows, args.gradientCheckpointing),
+  ];
+}
+
+type SftSizes = Pick<SftArguments, 'perDeviceTrainBatchSize' | 'gradientCheckpointing'>;
+
+/** @param first a row to estimate the others by */
+export function sftMemory(args: SftSizes, policy: MeasuredPolicy, first: Example | null): MemoryPart[] {
+  const rows = first === null ? 0 : args.perDeviceTrainBatchSize * (first.group.promptIds.length + first.tokens);
+  return [
+    programMemory(),
+    weightsMemory('weights', policy),
+    ...trainingMemory(policy),
+    ...learningMemory(policy, rows, args.gradientCheckpointing),
+  ];
+}
+
+export function inferMemory(
+  args: Pick<InferArguments, 'maxNewTokens'>,
+  policy: MeasuredPolicy,
+  promptTokens: number,
+): MemoryPart[] {
+  const sizes = { prompts: 1, promptTokens, completions: 1, completionTokens: args.maxNewTokens };
+  return [
+    programMemory(),
+    weightsMemory('weights', policy),
+    ...samplingMemory(policy, sizes),
+    forwardMemory(policy, promptTokens),
+  ];
+}
+
+export function scoreMemory(policy: MeasuredPolicy, tokens: number): MemoryPart[] {
+  return [programMemory(), weightsMemory('weights', policy), forwardMemory(policy, tokens)];
+}
+
+/** Errors: E_MEMORY. */
+export async function checkRlhfMemory(
+  args: RlhfArguments,
+  plan: BatchPlan,
+  memory: RlhfMemory,
+  context: Pick<RunContext, 'emit'>,
+): Promise<void> {
+  await check(args, rlhfMemory(args, plan, memory), context, {
+    lowerLeast: [...(memory.reference === null ? [] : ['set --beta 0, which keeps no reference']), ...frozen(args)],
+    lowerRest: [
+      'lower --per_device_train_batch_size, --max_completion_length or --max_pixels',
+      ...(args.gradientCheckpointing === true ? [] : ['set --gradient_checkpointing true']),
+    ],
+  });
+}
+
+/** Errors: E_MEMORY. */
+export async function checkSftMemory(
+  args: SftArguments,
+  { policy, first }: { readonly policy: MeasuredPolicy; readonly first: Example | null },
+  context: Pick<RunContext, 'emit'>,
+): Promise<void> {
+  await check(args, sftMemory(args, policy, first), context, {
+    lowerLeast: frozen(args),
+    lowerRest: [
+      'lower --per_device_train_batch_size or --max_pixels',
+      ...(args.gradientCheckpointing === true ? [] : ['set --gradient_checkpointing true']),
+    ],
+  });
+}
+
+/** Errors: E_MEMORY. */
+export async function checkInferMemory(
+  args: InferArguments,
+  { policy, promptTokens }: { readonly policy: MeasuredPolicy; readonly promptTokens: number },
+  context: Pick<RunContext, 'emit'>,
+): Promise<void> {
+  const lowerRest = ['lower --max_new_tokens or --max_pixels'];
+  await check(args, inferMemory(args, policy, promptTokens), context, { lowerLeast: [], lowerRest });
+}
+
+/** @param tokens of the first rows that are scored at once. Errors: E_MEMORY. */
+export async function checkScoreMemory(
+  args: ScoreArguments,
+  { policy, tokens }: { readonly policy: MeasuredPolicy; readonly tokens: number },
+  context: Pick<RunContext, 'emit'>,
+): Promise<void> {
+  const lowerRest = ['lower --per_device_eval_batch_size or --max_pixels'];
+  await check(args, scoreMemory(policy, tokens), context, { lowerLeast: [], lowerRest });
+}
+
+// --- internal ---
+
+async function check(
+  args: { readonly model: string; readonly checkMemory: boolean },
+  parts: readonly MemoryPart[],
+  { emit }: Pick<RunContext, 'emit'>,
+  advice: Omit<MemoryAdvice, 'model'>,
+): Promise<void> {
+  if (!args.checkMemory) return;
+  const warning = checkMemory(parts, machineMemory(), { model: args.model, ...advice });
+  if (warning !== null) await emit({ type: 'notice', level: 'warn', text: warning });
+}
+
+/** Parts that are trained, and need not be: gradients and moments take three times their weights. */
+function frozen(args: Pick<RlhfArguments, 'freezeVit' | 'freezeAligner' | 'freezeLlm'>): string[] {
+  const trained = [
+    ...(args.freezeVit ? [] : ['--freeze_vit true']),
+    ...(args.freezeAligner ? [] : ['--freeze_aligner true']),
+    ...(args.freezeLlm ? [] : ['--freeze_llm true']),
+  ];
+  return trained.length < 2 ? [] : [`train less, with ${trained.join(' or ')}`];
+}
