@@ -3,7 +3,7 @@
  */
 import type { JsonObject } from '../../checkpoint/json_file.ts';
 import type { ModelConfig, TextConfig, VisionConfig } from '../architecture.ts';
-import type { Fields } from '../config_fields.ts';
+import { type Fields, fieldsOf } from '../config_fields.ts';
 import {
   LIMITS,
   parseQwenConfig,
@@ -30,6 +30,9 @@ export const TITLE = 'Qwen3-VL';
 
 /** Defaults are those of transformers' Qwen3VLTextConfig and Qwen3VLVisionConfig; see `parseQwenConfig`. */
 export function parseConfig(json: JsonObject, where: string): Omit<Qwen3VLConfig, 'architecture'> {
+  const text = fieldsOf(json, '', where).inner('text_config');
+  if (text.bool('attention_bias', false))
+    throw text.unsupported('attention_bias', 'is true; only false is', `every published ${TITLE} checkpoint has none`);
   return parseQwenConfig(json, where, {
     title: TITLE,
     text: {
@@ -39,6 +42,7 @@ export function parseConfig(json: JsonObject, where: string): Omit<Qwen3VLConfig
       rmsNormEps: 1e-6,
       ropeTheta: 500_000,
       maxPositionEmbeddings: 128_000,
+      mropeInterleaved: true,
     },
     vision: parseVision,
   });

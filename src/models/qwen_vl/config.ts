@@ -25,6 +25,8 @@ export interface TextDefaults {
   readonly rmsNormEps: number;
   readonly ropeTheta: number;
   readonly maxPositionEmbeddings: number;
+  /** Whether rotary pairs of the three axes take turns, which no field of the file says. */
+  readonly mropeInterleaved?: true;
 }
 
 /** What the architectures of this family differ in, for `parseQwenConfig`. */
@@ -159,6 +161,7 @@ function parseText(
     vocabSize: size('vocab_size', LIMITS.vocab, nested ? defaults.vocabSize : undefined),
     rmsNormEps: fields.number('rms_norm_eps', { ...EPSILONS, fallback: defaults.rmsNormEps }),
     ...parseRope(fields, headDim, defaults.ropeTheta),
+    ...(defaults.mropeInterleaved ? { mropeInterleaved: true } : {}),
     // Either level may hold it, and transformers 5 ties where one of the two says so.
     tieWordEmbeddings: [top, fields].some((level) => level.bool('tie_word_embeddings', false)),
     maxPositionEmbeddings: size('max_position_embeddings', LIMITS.positions, defaults.maxPositionEmbeddings),
@@ -182,7 +185,7 @@ function parseRope(
   fields: Fields,
   headDim: number,
   defaultTheta: number,
-): Pick<TextConfig, 'ropeTheta' | 'mropeSection' | 'mropeInterleaved'> {
+): Pick<TextConfig, 'ropeTheta' | 'mropeSection'> {
   const name = fields.has('rope_parameters') ? 'rope_parameters' : 'rope_scaling';
   const rope = fields.inner(name);
   for (const key of ['rope_type', 'type']) {
@@ -207,7 +210,6 @@ function parseRope(
   return {
     ropeTheta: theta.number('rope_theta', { ...BASES, fallback: defaultTheta }),
     mropeSection: [t, h, w],
-    ...(rope.bool('mrope_interleaved', false) ? { mropeInterleaved: true } : {}),
   };
 }
 
