@@ -115,16 +115,18 @@ describe('hostile templates end in an error or in nothing, and the process lives
     ['deep nesting', `${'{% if true %}'.repeat(20000)}${'{% endif %}'.repeat(20000)}`, 'E_TEMPLATE_'],
     ['syntax error', '{% for %}', 'E_TEMPLATE_INVALID'],
     ['refusal', "{{ raise_exception('roles must alternate') }}", 'E_TEMPLATE_INVALID'],
-  ])('%s', async (_name, source, code) => {
-    const template = createChatTemplate(source, 'chat_template.jinja', limits);
-    const started = Date.now();
-    await expect(template.render(variables)).rejects.toMatchObject({
-      code: expect.stringContaining(code),
-      where: 'chat_template.jinja',
-    });
-    expect(Date.now() - started).toBeLessThan(60_000); // no hang; the deadline itself is 1.5 s
-    await template.close();
-  });
+  ])(
+    '%s',
+    async (_name, source, code) => {
+      const template = createChatTemplate(source, 'chat_template.jinja', limits);
+      await expect(template.render(variables)).rejects.toMatchObject({
+        code: expect.stringContaining(code),
+        where: 'chat_template.jinja',
+      });
+      await template.close();
+    },
+    60_000,
+  ); // no hang; the deadline itself is 1.5 s
 
   test('after a deadline the next conversation is rendered by a new worker', async () => {
     const loop = '{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}';
