@@ -233,7 +233,7 @@ export function createGenerator(
 
 // --- internal ---
 
-/** Below 1 even after float32 rounding of a product with it. */
+/** Below 1 as a float32, too. */
 const LARGEST_UNIFORM = 1 - 2 ** -20;
 
 interface Row {

@@ -5,7 +5,7 @@
  */
 import { add, lessOrEqual, max, min, mul, sub, toFloat, toInt, where } from '../graph/ops/elementwise.ts';
 import { binSums } from '../graph/ops/gather.ts';
-import { cumulativeSum, reduceMax, sum } from '../graph/ops/reduce.ts';
+import { cumulativeShare, reduceMax, sum } from '../graph/ops/reduce.ts';
 import { scalar, type Value } from '../graph/value.ts';
 
 /** Tokens farther from the likeliest, in nats, share a bin: all of a vocabulary together hold less than a float32 can add to 1. */
@@ -41,7 +41,7 @@ export function nucleus(probabilities: Value, logits: Value, topP: number): Valu
 interface Cut {
   /** int32 [N, v] */
   readonly bins: Value;
-  /** The bin in which the running sum first exceeds topP, one beyond the last if rounding lets none do so: [N, 1]. */
+  /** The bin in which the running share first exceeds topP: [N, 1]. */
   readonly reached: Value;
 }
 
@@ -49,6 +49,7 @@ interface Cut {
 function cut(place: Value, probabilities: Value, topP: number): Cut {
   // What is no number goes into the last bin: the index of one must be in range, whatever the logits are.
   const bins = toInt(where(lessOrEqual(place, scalar(BINS + 1)), max(place, 0), BINS + 1));
-  const running = cumulativeSum(binSums(probabilities, bins, BINS + 2));
+  // A share of the sum that is there: softmax in float32 does not add up to 1, and how far off it is differs by processor.
+  const running = cumulativeShare(binSums(probabilities, bins, BINS + 2));
   return { bins, reached: sum(toFloat(lessOrEqual(running, scalar(topP))), [-1], true) };
 }

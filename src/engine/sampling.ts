@@ -6,7 +6,7 @@ import { add, div, lessOrEqual, min, mul, sub, toFloat, toInt, where } from '../
 import { takeFromRows, takeSlices } from '../graph/ops/gather.ts';
 import { pad, reshape, slice } from '../graph/ops/movement.ts';
 import { rmsNorm } from '../graph/ops/norm.ts';
-import { cumulativeSum, logSoftmax, reduceMax, softmax, sum } from '../graph/ops/reduce.ts';
+import { cumulativeShare, logSoftmax, reduceMax, softmax, sum } from '../graph/ops/reduce.ts';
 import { argMax, topIndices, topValues } from '../graph/ops/select.ts';
 import { subDims } from '../graph/shape.ts';
 import { scalar, type Value } from '../graph/value.ts';
@@ -77,11 +77,17 @@ function choose(logits: Value, uniform: Value, { greedy, topK, topP }: SamplingR
   }
   const count = topK;
   const probabilities = softmax(topValues(logits, count)); // most likely first
-  // A token stays while those before it make no more than top_p; the first always stays.
-  const before = sub(cumulativeSum(probabilities), probabilities);
-  const kept = topP >= 1 ? probabilities : where(lessOrEqual(before, scalar(topP)), probabilities, 0);
+  const kept = topP >= 1 ? probabilities : whileNotReached(probabilities, topP);
   const place = draw(kept, uniform, count);
   return takeFromRows(topIndices(logits, count), toInt(reshape(place, [place.shape[0]!])));
+}
+
+/** probabilities [N, k], likeliest first: a token stays while those before it make no more than topP; the first always stays. */
+function whileNotReached(probabilities: Value, topP: number): Value {
+  const count = probabilities.shape[1]!;
+  const through = slice(cumulativeShare(probabilities), 1, 0, subDims(count, 1)); // through the token before
+  const before = pad(through, 1, 1, 0);
+  return where(lessOrEqual(before, scalar(topP)), probabilities, 0);
 }
 
 /**
@@ -96,38 +102,32 @@ function draw(probabilities: Value, uniform: Value, columns: number): Value {
   const gap = blocks * width - columns;
   const full = gap === 0 ? probabilities : pad(probabilities, 1, 0, gap);
   const inBlocks = reshape(full, [full.shape[0]!, blocks, width]);
-  const sums = sum(inBlocks, [-1]); // [N, blocks]
-  const { place: block, before, target } = firstBeyond(sums, uniform);
+  const { place: block, before, shares } = firstBeyond(sum(inBlocks, [-1]), uniform);
   const chosen = toInt(reshape(block, [block.shape[0]!]));
-  // How far into the block the target lies; below 1 whatever was rounded, so that the next step ends within the block.
-  const within = div(sub(target, before), takeFromRows(sums, chosen));
-  const { place } = firstBeyond(takeSlices(inBlocks, chosen), min(within, LARGEST_BELOW_ONE));
+  const after = takeFromRows(shares, chosen);
+  // How far into the block the draw lies; below 1 whatever was rounded, so that the next step ends within the block.
+  const within = min(div(sub(uniform, before), sub(after, before)), LARGEST_BELOW_ONE);
+  const { place } = firstBeyond(takeSlices(inBlocks, chosen), within);
   return add(mul(block, width), place);
 }
 
 interface Crossing {
   /**
-   * The first column whose running sum exceeds the target; one of probability 0 never does so first. In range also where
-   * the weights are no numbers: log-probabilities say so, and whoever reads them ends the run.
+   * The first column whose share, with all before it, exceeds the draw, [N, 1]; one of probability 0 never does so first.
+   * Column 0 where the weights are no numbers: log-probabilities say so, and whoever reads them ends the run.
    */
   readonly place: Value;
-  /** Running sum up to that column, without it. */
+  /** Share of the columns before it, [N, 1]. */
   readonly before: Value;
-  /** uniform · total */
-  readonly target: Value;
+  /** Share of each column with all before it, [N, columns]. */
+  readonly shares: Value;
 }
 
-/** weights [N, columns], uniform [N, 1] in [0, 1) -> [N, 1] each */
+/** weights [N, columns], uniform [N, 1] in [0, 1) */
 function firstBeyond(weights: Value, uniform: Value): Crossing {
-  const columns = weights.shape[1]!;
-  const running = cumulativeSum(weights);
-  const target = mul(uniform, slice(running, 1, subDims(columns, 1), columns));
-  const passed = toFloat(lessOrEqual(running, target));
-  return {
-    place: min(sum(passed, [-1], true), Number(columns) - 1),
-    before: reduceMax(mul(passed, running), [-1], true),
-    target,
-  };
+  const shares = cumulativeShare(weights); // the last one is 1, so some column exceeds any draw
+  const passed = toFloat(lessOrEqual(shares, uniform));
+  return { place: sum(passed, [-1], true), before: reduceMax(mul(passed, shares), [-1], true), shares };
 }
 
 /**

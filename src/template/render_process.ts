@@ -7,6 +7,7 @@ import { createRequire } from 'node:module';
 import { shownJson } from '../checkpoint/json_file.ts';
 import { messageOf, SightlineError } from '../errors.ts';
 import { holdRun, startProgram } from '../util/child_program.ts';
+import { PYTHON_MEANING } from './jinja_python.ts';
 
 export interface RenderLimits {
   /** Milliseconds one render may take, the process's start included; default 10,000. */
@@ -75,25 +76,14 @@ const LONGEST_RANGE = 100_000;
  * should the one that started it be gone; an interrupt at the terminal, which it gets too, is not for it.
  */
 const PROGRAM = `
+${PYTHON_MEANING}
 const vm = require('node:vm');
 let settings, template;
 const limited = (reason) => Object.assign(new Error(reason), { limit: reason });
-function counted(range) {
-  return (...args) => {
-    const [start, stop, step = 1] = args.length === 1 ? [0, args[0]] : args;
-    const count = Math.ceil((stop - start) / step);
-    if (count > settings.longestRange)
-      throw limited('asks range() for ' + count + ' numbers, at most ' + settings.longestRange + ' are given');
-    return range(...args);
-  };
-}
-function load({ jinja, source }) {
-  const { Environment, Template } = require(jinja);
-  const { set } = Environment.prototype;
-  Environment.prototype.set = function (name, value) {
-    return set.call(this, name, name === 'range' && typeof value === 'function' ? counted(value) : value);
-  };
-  return new Template(source);
+function load({ jinja, source, longestRange }) {
+  const library = require(jinja);
+  mean(library, longestRange, (reason) => { throw limited(reason); });
+  return parsed(library, source);
 }
 const script = new vm.Script('renderNow()');
 function answer(variables) {

@@ -27,10 +27,8 @@ test('data, tokenizer and checkpoint write what they say', async () => {
 
 test('an abort ends it, and leaves nothing', async () => {
   const signal = AbortSignal.timeout(100);
-  const started = performance.now();
   const words = ['data', '--kind', 'eval', '--rows', '100000', '--output_dir', join(root, 'data')];
   await expect(demo(words, { signal })).rejects.toMatchObject({ name: 'TimeoutError' });
-  expect(performance.now() - started).toBeLessThan(10_000);
   expect(readdirSync(root)).toEqual([]);
 });
 

@@ -1,6 +1,7 @@
 /**
  * The sampling head against float64: every draw lies in its token's interval of the cumulative distribution.
- * One row of the head a distribution: with unit vectors as hidden states, the head's columns are the logits.
+ * One row of the head a distribution: with unit vectors as hidden states, the head's columns are the logits. Their length is
+ * a power of 4, so that the norm multiplies by a power of 2 and logits are what the test says, to the last bit.
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -9,11 +10,17 @@ import type { WeightForm } from '../../src/nn/linear.ts';
 import { compileModule } from '../../src/runtime/compiled_module.ts';
 import { floats, zeros } from '../../src/runtime/tensor.ts';
 import { createRandom } from '../../src/util/random.ts';
-import { total } from '../helpers/reference.ts';
+import { largest, total } from '../helpers/reference.ts';
+import { ROUNDING, shareError, sumError } from '../helpers/rounding.ts';
 
 const ALL: SamplingRule = { greedy: false, topK: 0, topP: 1 };
-/** Rounding of float32 sums of probabilities. */
-const TOLERANCE = 3e-6;
+/** Columns of a block at most, for so many of them; one block is summed in float32. */
+const widthOf = (n: number): number => (n > 1024 ? Math.ceil(Math.sqrt(n)) : 0);
+/**
+ * How far a token's interval may be shifted: softmax; the sums of blocks, and with them a block's bounds; roundings of those,
+ * of the draw itself and of where it lies in its block. With top_p once more, since what is kept is a share as well.
+ */
+const tolerance = (n: number): number => 2 * shareError(n) + sumError(widthOf(n)) + 6 * ROUNDING;
 const random = createRandom(11);
 const EDGES = [0, 2 ** -32, 1e-7, 0.5, 1 - 2 ** -20];
 const uniforms = [...EDGES, ...Array.from({ length: 59 }, () => random.next())];
@@ -30,8 +37,8 @@ function intervalsOf(
   rule: SamplingRule,
 ): Map<number, Interval> {
   const allowed = logits.map((_, id) => id).filter((id) => !banned.has(id));
-  const largest = Math.max(...allowed.map((id) => logits[id]!));
-  const weight = (id: number): number => Math.exp(logits[id]! - largest);
+  const top = largest(allowed.map((id) => logits[id]!));
+  const weight = (id: number): number => Math.exp(logits[id]! - top);
   let kept = allowed;
   if (rule.topK > 0 || rule.topP < 1) {
     const sorts = rule.topK > 0 && rule.topK < logits.length;
@@ -64,8 +71,8 @@ async function check(
   distributions: readonly (readonly number[])[],
   { banned = new Set<number>(), rule = ALL, draws = uniforms, form = 'right' as WeightForm } = {},
 ): Promise<void> {
-  const h = distributions.length;
-  const rows = h * draws.length;
+  const h = 4 ** Math.ceil(Math.log(distributions.length) / Math.log(4));
+  const rows = distributions.length * draws.length;
   const head = zeros(vocabSize, h);
   distributions.forEach((logits, d) => {
     for (const [id, logit] of logits.entries()) head.data[id * h + d] = logit / Math.sqrt(h);
@@ -89,9 +96,12 @@ async function check(
   await module.release();
   distributions.forEach((logits, d) => {
     const intervals = intervalsOf(logits, banned, rule);
-    const largest = Math.max(...logits);
-    const logSum = largest + Math.log(total(logits.map((x) => Math.exp(x - largest))));
+    const top = largest(logits);
+    const logSum = top + Math.log(total(logits.map((x) => Math.exp(x - top))));
     const entropy = -total(logits.map((x) => Math.exp(x - logSum) * (x - logSum)));
+    const n = logits.length;
+    // The sum of n exponentials, relatively, so its logarithm; that rounds, and so does the shift by the largest logit.
+    const sumsError = shareError(n) + sumError(n) + Math.log(n) * ROUNDING;
     draws.forEach((u, i) => {
       const row = d * draws.length + i;
       const id = sampled.id!.data[row]!;
@@ -99,12 +109,16 @@ async function check(
       const interval = intervals.get(id);
       expect(interval, `${where} may be drawn`).toBeDefined();
       expect(interval!.high, `${where} has probability`).toBeGreaterThan(interval!.low);
-      expect(interval!.low - TOLERANCE, where).toBeLessThanOrEqual(u);
-      expect(interval!.high + TOLERANCE, where).toBeGreaterThan(u);
-      expect(Math.abs(sampled.logp!.data[row]! - (logits[id]! - logSum)), where).toBeLessThan(
-        1e-5 * Math.max(1, Math.abs(logSum)),
+      expect(interval!.low - tolerance(n), where).toBeLessThanOrEqual(u);
+      expect(interval!.high + tolerance(n), where).toBeGreaterThan(u);
+      const logp = logits[id]! - logSum;
+      expect(Math.abs(sampled.logp!.data[row]! - logp), where).toBeLessThan(
+        sumsError + 2 * (top - logits[id]! + Math.log(n)) * ROUNDING,
       );
-      expect(Math.abs(sampled.entropy!.data[row]! - entropy), where).toBeLessThan(1e-4);
+      // p log p: p is off by as much as log p, relatively, and by exp; log p by sumsError; then n terms are added up.
+      expect(Math.abs(sampled.entropy!.data[row]! - entropy), where).toBeLessThan(
+        (1 + entropy) * (sumsError + 8 * Math.log(n) * ROUNDING) + entropy * sumError(n + 4),
+      );
     });
   });
 }

@@ -4,7 +4,7 @@ import { makeNode } from '../../src/graph/ops/define.ts';
 import { add, exp, lessOrEqual, mul, square, toFloat, where } from '../../src/graph/ops/elementwise.ts';
 import { gemm } from '../../src/graph/ops/matmul.ts';
 import { expand, reshape } from '../../src/graph/ops/movement.ts';
-import { cumulativeSum, reduceMax, sum } from '../../src/graph/ops/reduce.ts';
+import { cumulativeShare, reduceMax, sum } from '../../src/graph/ops/reduce.ts';
 import { input, type Value } from '../../src/graph/value.ts';
 import { compile } from '../../src/runtime/session.ts';
 import { floats, type Tensor } from '../../src/runtime/tensor.ts';
@@ -210,8 +210,8 @@ describe('errors', () => {
     expect(() => gradients([{ value: exp(reduceMax(x, [1], true)), cotangent: input('d', [2, 1]) }], [x])).toThrow(
       "no gradient through 'reduceMax': used for shifts and picks that cancel or are discrete",
     );
-    expect(() => gradients([{ value: cumulativeSum(exp(x)), cotangent: dy }], [x])).toThrow(
-      "no gradient through 'cumulativeSum': only sampling uses it",
+    expect(() => gradients([{ value: cumulativeShare(exp(x)), cotangent: dy }], [x])).toThrow(
+      "no gradient through 'cumulativeShare': only sampling uses it",
     );
     const indicator = toFloat(lessOrEqual(x, y));
     expect(() => gradients([{ value: mul(indicator, x), cotangent: dy }], [x])).toThrow(

@@ -32,6 +32,9 @@ export const inBlocksOf =
       return at(Math.floor(row / n) * block + (flat % block), row % n);
     });
 
+/** Of any number of elements; Math.max takes some 100,000. */
+export const largest = (xs: readonly number[]): number => xs.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+
 export const total = (xs: readonly number[]): number => xs.reduce((sum, x) => sum + x, 0);
 
 // --- internal ---

@@ -6,6 +6,7 @@ import { type AdamW, type AdamWParameter, createAdamW } from '../../src/optim/ad
 import { createRandom } from '../../src/util/random.ts';
 import { largestDifference } from '../helpers/check_op.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
+import { ROUNDING } from '../helpers/rounding.ts';
 
 const options = { beta1: 0.9, beta2: 0.95, epsilon: 1e-8 };
 let adamw: AdamW;
@@ -48,12 +49,20 @@ function parameter(value: Float32Array, grad: Float32Array, learningRate = 1e-3,
   return { value, grad, m, v, learningRate, weightDecay };
 }
 
+/**
+ * How far off a value, m or v may be after one update, relative to the largest of the array. m and v take four roundings
+ * (two products, the product with a scaled gradient, the sum), as does each rounded constant of the six; a value takes those
+ * of its own product and difference, and of the step, where they are no larger since a step is smaller than the largest value.
+ */
+const UPDATE_ERROR = 16 * ROUNDING;
+
 /** Largest difference relative to the largest entry. */
 function relativeError(got: Float32Array, expected: Float64Array): number {
   const size = expected.reduce((largest, x) => Math.max(largest, Math.abs(x)), 1e-30);
   return largestDifference(got, expected) / size;
 }
 
+// Both sides are one IEEE 754 operation after the other, each of them correctly rounded; no kernel fuses two nodes.
 test('short arrays are updated as long ones are, to the last bit', async () => {
   const random = createRandom(9);
   const [short, long] = [2 ** 13 - 1, 2 ** 14];
@@ -98,7 +107,7 @@ describe('against torch’s formula in float64', () => {
       });
     }
     await annotate(`largest relative errors: ${JSON.stringify(worst)}`);
-    expect(Math.max(worst.value, worst.m, worst.v)).toBeLessThan(2e-6);
+    expect(Math.max(worst.value, worst.m, worst.v)).toBeLessThan(6 * UPDATE_ERROR);
   });
 
   test.each(goldenCheckpoints())('$name: two steps on real weights and gradients', async (golden) => {
@@ -120,7 +129,7 @@ describe('against torch’s formula in float64', () => {
       });
     }
     console.log(`${golden.name}: largest relative error of ${names.length} tensors after two steps: ${worst}`);
-    expect(worst).toBeLessThan(1e-6);
+    expect(worst).toBeLessThan(2 * UPDATE_ERROR);
     checkpoint.close();
     file.close();
   });
@@ -132,8 +141,8 @@ describe('against torch’s formula in float64', () => {
     const state = stateOf(value);
     await adamw.update([p], { step: 1, gradScale: 1 });
     reference(state, grad, 0.5, 0, 1, 1);
-    expect(largestDifference(p.value, state.value)).toBeLessThan(1e-6);
-    expect(state.value[1]).toBeCloseTo(0.75, 6);
+    expect(largestDifference(p.value, state.value)).toBeLessThan(UPDATE_ERROR);
+    expect(state.value[1]).toBeCloseTo(0.75, 12);
   });
 });
 
@@ -179,7 +188,8 @@ describe('what it touches', () => {
     const [scaled, plain] = grads.map((grad) => parameter(Float32Array.of(1, 1), grad));
     await adamw.update([scaled!], { step: 1, gradScale: 0.25 });
     await adamw.update([plain!], { step: 1, gradScale: 1 });
-    expect(largestDifference(scaled!.value, plain!.value)).toBeLessThan(1e-7);
+    // A scale of a power of two changes no rounding.
+    expect(scaled!.value).toEqual(plain!.value);
   });
 });
 

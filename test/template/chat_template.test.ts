@@ -9,6 +9,8 @@ import { createChatTemplate, readChatTemplate } from '../../src/template/chat_te
 
 const variables = { messages: [{ role: 'user', content: 'hello' }], add_generation_prompt: true };
 const limits = { deadlineMs: 1500, memoryMb: 48 };
+/** For what must not meet its deadline on any machine: a process alone may take two seconds to start. */
+const patient = { memoryMb: 48, deadlineMs: 30_000 };
 
 /** Of this process, but for the one that lists them. */
 const childrenOf = (parent: number): number[] =>
@@ -78,7 +80,7 @@ describe('hostile templates end in an error or in nothing, and the process lives
     ['set on proto', "{% set ns = namespace() %}{% set ns.__proto__ = 'x' %}{{ ns.toString }}"],
   ] as const;
   test.each(harmless)('%s', async (_name, source) => {
-    const template = createChatTemplate(source, 'test', limits);
+    const template = createChatTemplate(source, 'test', patient);
     const text = await template.render(variables).catch((error: unknown) => {
       expect(error).toMatchObject({ code: 'E_TEMPLATE_INVALID' });
       return '';
@@ -115,21 +117,23 @@ describe('hostile templates end in an error or in nothing, and the process lives
     ['deep nesting', `${'{% if true %}'.repeat(20000)}${'{% endif %}'.repeat(20000)}`, 'E_TEMPLATE_'],
     ['syntax error', '{% for %}', 'E_TEMPLATE_INVALID'],
     ['refusal', "{{ raise_exception('roles must alternate') }}", 'E_TEMPLATE_INVALID'],
-  ])('%s', async (_name, source, code) => {
-    const template = createChatTemplate(source, 'chat_template.jinja', limits);
-    const started = Date.now();
-    await expect(template.render(variables)).rejects.toMatchObject({
-      code: expect.stringContaining(code),
-      where: 'chat_template.jinja',
-    });
-    expect(Date.now() - started).toBeLessThan(60_000); // no hang; the deadline itself is 1.5 s
-    await template.close();
-  });
+  ])(
+    '%s',
+    async (_name, source, code) => {
+      const template = createChatTemplate(source, 'chat_template.jinja', code.endsWith('INVALID') ? patient : limits);
+      await expect(template.render(variables)).rejects.toMatchObject({
+        code: expect.stringContaining(code),
+        where: 'chat_template.jinja',
+      });
+      await template.close();
+    },
+    60_000,
+  ); // no hang; the deadline itself is 1.5 s
 
   test('after a deadline the next conversation is rendered by a new worker', async () => {
     const loop = '{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}';
     const source = `{% if messages[0].content == "slow" %}${loop}{% endif %}ok`;
-    const template = createChatTemplate(source, 'test', limits);
+    const template = createChatTemplate(source, 'test', { ...limits, deadlineMs: 6000 });
     const results = await Promise.allSettled([
       template.render({ messages: [{ content: 'slow' }] }),
       template.render({ messages: [{ content: 'quick' }] }),
@@ -155,8 +159,8 @@ describe('hostile templates end in an error or in nothing, and the process lives
       const file = ${JSON.stringify(fileURLToPath(new URL('../../src/template/chat_template.ts', import.meta.url)))};
       createJiti(file, { fsCache: false }).import(file).then(async ({ createChatTemplate }) => {
         const loop = '{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}';
-        const ends = (source) => createChatTemplate(source, 'test', { deadlineMs: 500 }).render({});
-        await ends(loop).catch(({ code }) => console.log(code));
+        const ends = (source, limits) => createChatTemplate(source, 'test', limits).render({});
+        await ends(loop, { deadlineMs: 500 }).catch(({ code }) => console.log(code));
         console.log(await ends('idle processes do not keep it'));
       });`;
     const options = { encoding: 'utf8', timeout: 30_000 } as const;

@@ -9,6 +9,7 @@ import { rlhf } from '../../src/cli/rlhf.ts';
 import type { VisionLanguageModel } from '../../src/engine/model.ts';
 import { isOwnedMetric } from '../../src/rewards/metric.ts';
 import { pretendIo } from '../cli/io.ts';
+import { SEEDS } from '../helpers/draws.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import {
   type FlagValues,
@@ -81,6 +82,30 @@ beforeAll(async () => {
 
 let runs = 0;
 const run = (changes: FlagValues = {}): Promise<TinyRun> => tinyRun(project, `${runs++}`, changes);
+const seeded = new Map<string, Promise<TinyRun>>();
+
+/**
+ * Runs with a seed with which all draw the same tokens, so that the rest can be compared. Their kernels round differently, and
+ * where a draw lies at the very edge of a token's share, rounding decides.
+ */
+async function sameDraws<Changes extends readonly FlagValues[]>(
+  changes: readonly [...Changes],
+): Promise<{ [K in keyof Changes]: TinyRun }> {
+  for (const seed of SEEDS) {
+    const made: TinyRun[] = [];
+    for (const flags of changes) {
+      const key = JSON.stringify({ ...flags, seed });
+      const started = seeded.get(key) ?? run({ ...flags, seed: `${seed}` });
+      seeded.set(key, started);
+      made.push(await started);
+    }
+    if (new Set(made.map(({ completions }) => JSON.stringify(completions.completion))).size === 1) {
+      return made as { [K in keyof Changes]: TinyRun };
+    }
+  }
+  return expect.fail(`with none of the seeds ${SEEDS} the runs draw the same tokens`);
+}
+
 const weightsAt = (tiny: TinyRun, step = 2): Map<string, Float32Array> =>
   readWeights(join(tiny.folder, `checkpoint-${step}`));
 const visual = (name: string): boolean => name.startsWith('visual.');
@@ -249,9 +274,8 @@ describe('a run', () => {
 const SMOOTH = { adam_epsilon: '1', learning_rate: '0.5', max_grad_norm: '0', weight_decay: '0' };
 
 describe('the same result, computed otherwise', () => {
-  let plain: TinyRun;
-  beforeAll(async () => {
-    plain = await run(SMOOTH);
+  test('which moves the weights', async () => {
+    const [plain] = await sameDraws([SMOOTH]);
     expect(weightDifference(weightsAt(plain), initial)).toBeGreaterThan(0.1);
   });
 
@@ -275,8 +299,7 @@ describe('the same result, computed otherwise', () => {
       { per_device_train_batch_size: '4', gradient_accumulation_steps: '2', attn_probe: 'eager' },
     ],
   ])('%s', async (_, changes) => {
-    const other = await run({ ...SMOOTH, ...changes });
-    expect(other.completions.completion).toEqual(plain.completions.completion);
+    const [plain, other] = await sameDraws([SMOOTH, { ...SMOOTH, ...changes }]);
     for (const name of ['ddapo_attention', 'letters', 'tdr', 'entropy']) {
       expect(largestError(other.completions[name], plain.completions[name]!), name).toBeLessThan(1e-5);
     }
@@ -293,10 +316,11 @@ describe('the same result, computed otherwise', () => {
 
 test('micro-batches of one and a half groups: each completion keeps what is its own', async () => {
   const eager = { ...SMOOTH, attn_probe: 'eager' };
-  const whole = await run({ ...eager, per_device_train_batch_size: '12' });
-  const parts = await run({ ...eager, per_device_train_batch_size: '6', gradient_accumulation_steps: '2' });
+  const [whole, parts] = await sameDraws([
+    { ...eager, per_device_train_batch_size: '12' },
+    { ...eager, per_device_train_batch_size: '6', gradient_accumulation_steps: '2' },
+  ]);
   expect(parts.stdout).toContain('groups are split over micro-batches');
-  expect(parts.completions.completion).toEqual(whole.completions.completion);
   for (const name of ['tdr', 'entropy', 'advantages']) {
     expect(largestError(parts.completions[name], whole.completions[name]!), name).toBeLessThan(1e-4);
   }
@@ -355,10 +379,12 @@ describe('what is trained', () => {
 
   test('with a trained tower micro-batches still add up', async () => {
     const unfrozen = { ...SMOOTH, freeze_vit: 'false', freeze_aligner: 'false' };
-    const whole = await run(unfrozen);
-    const forward = await run({ ...unfrozen, reuse_rollout: 'false' });
+    const [whole, forward, parts] = await sameDraws([
+      unfrozen,
+      { ...unfrozen, reuse_rollout: 'false' },
+      { ...unfrozen, per_device_train_batch_size: '2', gradient_accumulation_steps: '4' },
+    ]);
     expect(weightDifference(weightsAt(whole), weightsAt(forward))).toBeLessThan(1e-5);
-    const parts = await run({ ...unfrozen, per_device_train_batch_size: '2', gradient_accumulation_steps: '4' });
     expect(weightDifference(weightsAt(whole), weightsAt(parts))).toBeLessThan(1e-5);
     expect(moved(weightsAt(whole)).filter(visual).length).toBeGreaterThan(10);
   });

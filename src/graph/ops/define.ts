@@ -71,6 +71,10 @@ export function binary(
   };
 }
 
+/** Element types by ONNX's numbers (TensorProto.DataType), for casts within an op. */
+export const FLOAT32 = 1;
+export const FLOAT64 = 11;
+
 export function requireFloat(op: string, ...values: readonly Value[]): void {
   for (const value of values) {
     if (value.dtype !== 'float32') throw new Error(`${op}: expected float32, got ${value.dtype} (${value.op})`);

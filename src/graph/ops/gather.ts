@@ -3,7 +3,7 @@
  */
 import { sameShape, showShape } from '../shape.ts';
 import { none, scalar, type Value } from '../value.ts';
-import { makeNode, requireFloat } from './define.ts';
+import { FLOAT32, FLOAT64, makeNode, requireFloat } from './define.ts';
 import { expand, reshape } from './movement.ts';
 
 /**
@@ -77,7 +77,10 @@ export function addIntoRows(x: Value, index: Value, dy: Value): Value {
   });
 }
 
-/** Weights [n, v] added up by bin, bins [n, v] (int32) from 0 to below `count` -> [n, count]. */
+/**
+ * Weights [n, v] added up by bin, bins [n, v] (int32) from 0 to below `count` -> [n, count]. In float64: a bin may hold
+ * 100,000 weights that are nearly the same, and float32 would round each addition the same way.
+ */
 export function binSums(weights: Value, bins: Value, count: number): Value {
   requireFloat('binSums', weights);
   if (bins.dtype !== 'int32' || !sameShape(bins.shape, weights.shape) || bins.shape.length !== 2) {
@@ -90,7 +93,11 @@ export function binSums(weights: Value, bins: Value, count: number): Value {
     op: 'binSums',
     inputs: [zeros, bins, weights],
     shape: zeros.shape,
-    emit: (emitter, names) => emitter.node('ScatterElements', names, { axis: 1, reduction: 'add' }),
+    emit: (emitter, [none, places, terms]) => {
+      const [whole, exact] = [none!, terms!].map((name) => emitter.node('Cast', [name], { to: FLOAT64 }));
+      const sums = emitter.node('ScatterElements', [whole!, places!, exact!], { axis: 1, reduction: 'add' });
+      return emitter.node('Cast', [sums], { to: FLOAT32 });
+    },
     vjp: none('only sampling uses it'),
   });
 }

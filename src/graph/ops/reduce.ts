@@ -4,7 +4,7 @@
 import type { Emitter } from '../emitter.ts';
 import { type Dim, normaliseAxis, type Shape } from '../shape.ts';
 import { type NotDifferentiable, none, type Value, type VjpRule } from '../value.ts';
-import { makeNode, requireFloat } from './define.ts';
+import { FLOAT32, FLOAT64, makeNode, requireFloat } from './define.ts';
 import { exp, mul, neg, sub } from './elementwise.ts';
 import { addIntoRows, takeFromRows } from './gather.ts';
 import { expand, reshape } from './movement.ts';
@@ -80,15 +80,23 @@ export function softmax(x: Value): Value {
   });
 }
 
-/** Running sum along the last axis. */
-export function cumulativeSum(x: Value): Value {
-  requireFloat('cumulativeSum', x);
-  const axis = normaliseAxis(-1, x.shape.length, 'cumulativeSum');
+/**
+ * Running sum along the last axis as a share of the whole sum, added up in float64: the last share is 1 to the last bit,
+ * and any share is off by one rounding to float32, in whatever order a kernel adds.
+ */
+export function cumulativeShare(x: Value): Value {
+  requireFloat('cumulativeShare', x);
+  const axis = normaliseAxis(-1, x.shape.length, 'cumulativeShare');
   return makeNode({
-    op: 'cumulativeSum',
+    op: 'cumulativeShare',
     inputs: [x],
     shape: x.shape,
-    emit: (emitter, [name]) => emitter.node('CumSum', [name!, emitter.constant('int32', [], [axis])]),
+    emit: (emitter, [name]) => {
+      const exact = emitter.node('Cast', [name!], { to: FLOAT64 });
+      const running = emitter.node('CumSum', [exact, emitter.constant('int32', [], [axis])]);
+      const whole = emitter.node('Gather', [running, emitter.constant('int64', [1], [-1])], { axis: -1 });
+      return emitter.node('Cast', [emitter.node('Div', [running, whole])], { to: FLOAT32 });
+    },
     vjp: none('only sampling uses it'),
   });
 }
