@@ -45,7 +45,8 @@ describe.each(goldens)('golden checkpoint $name', ({ model }) => {
       const config = await readConfig(saved.dir);
       expect(validateShapes(saved, config)).toEqual({ extra: [] });
       expect(config.text).toEqual((await readConfig(model)).text);
-      const stated = config.raw.torch_dtype ?? config.raw.dtype;
+      const { torch_dtype, dtype: top, text_config: text } = config.raw;
+      const stated = torch_dtype ?? top ?? (text as Record<string, unknown>).dtype;
       expect(stated).toBe(dtype ?? stated);
       if (dtype !== undefined) {
         expect(new Set([...saved.tensors.values()].map((tensor) => tensor.dtype)).size).toBe(1);
