@@ -9,6 +9,9 @@
  * `parsed(jinja, source)` is a Template of it. test/template/jinja has cases, and the script that renders them in Python.
  */
 export const PYTHON_MEANING = String.raw`
+function unsupported(what, why = '') {
+  throw Object.assign(new Error(what + ' is not supported here' + why), { unsupported: true });
+}
 function mean(jinja, longestRange, limited) {
   const { Environment, Interpreter } = jinja;
   const reader = new Interpreter();
@@ -40,7 +43,6 @@ function mean(jinja, longestRange, limited) {
   const fail = (reason) => {
     throw new Error(reason);
   };
-  const unsupported = (what) => fail(what + ' is not supported here');
 
   // --- values as Python prints them ---
 
@@ -767,10 +769,10 @@ function parsed({ Template, tokenize }, source) {
   } catch (error) {
     const found = UNSUPPORTED.find(([pattern]) => pattern.test(source));
     if (found === undefined) throw error;
-    throw new Error(found[1] + ' is not supported here (' + error.message + ')');
+    unsupported(found[1], ' (' + error.message + ')');
   }
   if (chains(tokenize(source, { lstrip_blocks: true, trim_blocks: true })))
-    throw new Error('a chain of comparisons, as in a < b < c, is not supported here: write a < b and b < c');
+    unsupported('a chain of comparisons, as in a < b < c,', ': write a < b and b < c');
   return template;
 }
 `;

@@ -51,12 +51,12 @@ export function createRenderProcess(
         );
       }
       // After a reply, whatever it says, the process is fine; after a deadline or a crash the next render needs another.
-      const { text, error, limit } = await ask(child, variables, deadlineMs, where).catch(async (lost: unknown) => {
+      const { text, error, unsupported, limit } = await ask(child, variables, deadlineMs, where).catch(async (lost: unknown) => {
         await end();
         throw lost;
       });
       if (text !== undefined) return text;
-      throw limit === undefined ? refused(error ?? 'no reason given', where) : limited(limit, where);
+      throw limit === undefined ? refused(error ?? 'no reason given', unsupported === true, where) : limited(limit, where);
     },
     close: end,
   };
@@ -100,7 +100,8 @@ function answer(variables) {
     if (error && error.limit) return { limit: error.limit };
     if (error && error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT')
       return { limit: 'did not end within ' + settings.deadlineMs + ' ms' };
-    return { error: String(error && error.message || error).slice(0, 500) };
+    const unsupported = Boolean(error && error.unsupported);
+    return { error: String(error && error.message || error).slice(0, 500), unsupported };
   }
 }
 process.on('message', (message) => {
@@ -114,6 +115,8 @@ process.on('disconnect', () => process.exit());
 interface Reply {
   readonly text?: string;
   readonly error?: string;
+  /** The error is that of a feature which is not rendered here, and named. */
+  readonly unsupported?: boolean;
   readonly limit?: string;
 }
 
@@ -154,11 +157,13 @@ function limited(what: string, where: string): SightlineError {
   });
 }
 
-function refused(reason: string, where: string): SightlineError {
+function refused(reason: string, unsupported: boolean, where: string): SightlineError {
   // The reason may be the template's own words: quoted, they cannot speak to the terminal.
   return new SightlineError('E_TEMPLATE_INVALID', `the chat template failed: ${shownJson(reason, 600)}`, {
     where,
-    hint: 'check the order of roles in the conversation, and that the template is the published one',
+    hint: unsupported
+      ? 'write this part of the template otherwise; what it renders must stay the same'
+      : 'check the order of roles in the conversation, and that the template is the published one',
   });
 }
 

@@ -71,6 +71,7 @@ test('a break and a refusal through the process that renders', async () => {
   await expect(other.render({ messages: [] })).rejects.toMatchObject({
     code: 'E_TEMPLATE_INVALID',
     message: expect.stringContaining('the tag raw is not supported here'),
+    hint: 'write this part of the template otherwise; what it renders must stay the same',
   });
   await other.close();
 });

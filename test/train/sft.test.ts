@@ -127,15 +127,19 @@ describe('a run', () => {
     ['blocks recomputed', { gradient_checkpointing: 'true' }],
     ['flash attention', { attn_impl: 'flash_attention_2' }],
   ])('has the same numbers with %s', async (name, changes) => {
-    base ??= await run('base', { freeze_vit: 'false' });
-    const other = await run(name, { freeze_vit: 'false', ...changes });
+    // A large epsilon makes AdamW's step proportional to the gradient: where that is nothing but rounding, as of key biases,
+    // its sign would decide the whole step.
+    const smooth = { freeze_vit: 'false', adam_epsilon: '1', learning_rate: '0.1', max_grad_norm: '0' };
+    base ??= await run('base', smooth);
+    const other = await run(name, { ...smooth, ...changes });
     const { logs, folder } = base;
     logs.forEach(({ metrics }, i) => {
       expect(Math.abs(other.logs[i]!.metrics.loss! - metrics.loss!)).toBeLessThan(1e-5);
       expect(Math.abs(other.logs[i]!.metrics.grad_norm! / metrics.grad_norm! - 1)).toBeLessThan(1e-4);
     });
     const [a, b] = [folder, other.folder].map((dir) => readWeights(join(dir, 'checkpoint-4')));
-    expect(weightDifference(a!, b!)).toBeLessThan(2e-4);
+    expect(weightDifference(a!, initial)).toBeGreaterThan(1e-3);
+    expect(weightDifference(a!, b!)).toBeLessThan(1e-5);
   });
 
   test('visits every row once an epoch', async () => {
