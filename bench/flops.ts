@@ -2,7 +2,7 @@
  * What a training step has to compute and to read at least: matrix-product FLOP and bytes, from sizes alone.
  * Counts what the mathematics asks for, attention over visible columns only; knows nothing of graphs or time.
  */
-import type { TextConfig, VisionConfig } from '../src/models/qwen2_5_vl/config.ts';
+import type { Grid, ModelConfig, TextConfig, VisionConfig } from '../src/models/architecture.ts';
 
 export type TextSizes = Pick<
   TextConfig,
@@ -125,18 +125,25 @@ export const optimiserBytes = (trainedParameters: number): number => 7 * FLOAT_B
 /**
  * The vision tower on one image.
  *
- * @param windows patches in each attention window
+ * @param pairs of patches that attend to each other, over all blocks
  */
-export function visionFlop(vision: VisionConfig, patches: number, windows: readonly number[]): number {
-  const { hiddenSize: h, intermediateSize: m, depth, fullattBlockIndexes, spatialMergeSize, outHiddenSize } = vision;
+export function visionFlop(vision: VisionConfig, patches: number, pairs: number): number {
+  const { hiddenSize: h, intermediateSize: m, depth, spatialMergeSize, outHiddenSize } = vision;
   const embedding = linearFlop(patches, vision.inChannels * vision.temporalPatchSize * vision.patchSize ** 2 * h);
   const linears = linearFlop(patches, 4 * h * h + 3 * h * m);
-  const full = fullattBlockIndexes.filter((block) => block < depth).length;
-  const windowPairs = windows.reduce((sum, size) => sum + size * size, 0);
-  const attention = 2 * 2 * h * (full * patches * patches + (depth - full) * windowPairs);
+  const attention = 2 * 2 * h * pairs;
   const unit = spatialMergeSize ** 2;
   const merger = linearFlop(patches / unit, (unit * h) ** 2 + unit * h * outHiddenSize);
   return embedding + depth * linears + attention + merger;
+}
+
+/** Pairs of an image's patches that attend to each other, over all blocks of its tower. */
+export function visionPairs(config: ModelConfig, grid: Grid): number {
+  const { layout, attends } = config.architecture.vision(config);
+  const { runs } = layout(grid);
+  const pairsOf = (block: number): number =>
+    runs[attends(block)]!.reduce((sum, { windows, size }) => sum + windows * size * size, 0);
+  return Array.from({ length: config.vision.depth }, (_, block) => pairsOf(block)).reduce((sum, n) => sum + n, 0);
 }
 
 /** Matrix elements of one decoder layer. */

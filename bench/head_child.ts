@@ -3,11 +3,12 @@
  * Prints one JSON object (HeadReport). A process of its own, since the weights are 1.2 GB and their gradient as much.
  */
 
+import { headName } from '../src/engine/heads.ts';
+import { parametersOf } from '../src/engine/parameters.ts';
+import { samplingHead } from '../src/engine/sampling.ts';
+import { createScoringHead } from '../src/engine/scoring.ts';
 import { input } from '../src/graph/value.ts';
 import { MODEL_PRESETS } from '../src/models/qwen2_5_vl/model_sizes.ts';
-import { parametersOf } from '../src/models/qwen2_5_vl/parameters.ts';
-import { samplingHead } from '../src/models/qwen2_5_vl/sampling.ts';
-import { createScoringHead, headName } from '../src/models/qwen2_5_vl/scoring.ts';
 import { linearFewRows } from '../src/nn/linear.ts';
 import { compileModule } from '../src/runtime/compiled_module.ts';
 import { compile } from '../src/runtime/session.ts';

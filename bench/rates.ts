@@ -3,12 +3,13 @@
  * The same kernels and runtime as the model's, weights included, with nothing between the products; buffers are there
  * before the clock starts.
  */
+
+import { headName } from '../src/engine/heads.ts';
+import type { Parameters } from '../src/engine/parameters.ts';
 import type { Graph } from '../src/graph/graph.ts';
 import { gemm } from '../src/graph/ops/matmul.ts';
 import { input, type Value } from '../src/graph/value.ts';
-import type { TextConfig } from '../src/models/qwen2_5_vl/config.ts';
-import type { Parameters } from '../src/models/qwen2_5_vl/parameters.ts';
-import { headName } from '../src/models/qwen2_5_vl/scoring.ts';
+import type { TextConfig } from '../src/models/architecture.ts';
 import { compile, type Executable } from '../src/runtime/session.ts';
 import { type FloatTensor, zeros } from '../src/runtime/tensor.ts';
 import { createWorkspace } from '../src/runtime/workspace.ts';

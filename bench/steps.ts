@@ -5,12 +5,12 @@
 import { fileURLToPath } from 'node:url';
 import { type TdrProbe, tdrProbe } from '../src/attention/probe.ts';
 import type { Row } from '../src/data/row.ts';
+import { createGenerator, type GenerateOptions } from '../src/engine/generation.ts';
+import type { Scored } from '../src/engine/model.ts';
+import { patchesOf } from '../src/engine/vision_tower.ts';
 import { groupAdvantages } from '../src/grpo/advantages.ts';
 import { countStep, grpoLoss } from '../src/grpo/loss.ts';
 import type { RolloutGroup } from '../src/grpo/rollout.ts';
-import { createGenerator, type GenerateOptions } from '../src/models/qwen2_5_vl/generation.ts';
-import type { Scored } from '../src/models/qwen2_5_vl/model.ts';
-import { visionLayout } from '../src/models/qwen2_5_vl/vision_layout.ts';
 import { loadPlugins } from '../src/rewards/plugin.ts';
 import { createRewards, type Reward } from '../src/rewards/registry.ts';
 import type { EncodedPrompt } from '../src/template/template.ts';
@@ -29,6 +29,7 @@ import {
   recomputedFlop,
   type StepSizes,
   visionFlop,
+  visionPairs,
 } from './flops.ts';
 import {
   isRecorded,
@@ -186,10 +187,9 @@ export async function openStepBench(model: string, variant: Variant, say: (line:
     work(visualTokens) {
       const sizes = sizesOf(visualTokens);
       const { text, vision } = config;
-      const { patches, windowRuns } = visionLayout(vision, gridOf(visualTokens, policy));
-      const windows = windowRuns.flatMap((run) => new Array<number>(run.windows).fill(run.size));
+      const grid = gridOf(visualTokens, policy);
       return {
-        visionFlop: visionFlop(vision, patches, windows),
+        visionFlop: visionFlop(vision, patchesOf(grid), visionPairs(config, grid)),
         prefillFlop: prefillFlop(text, sizes.prompt),
         decodeFlop: decodeFlop(text, sizes),
         forwardFlop: forwardFlop(text, sizes),

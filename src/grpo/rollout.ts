@@ -3,9 +3,9 @@
  * What was sampled is the truth: the ids go to scoring as they are; the text is only for rewards and readers.
  */
 import type { Row } from '../data/row.ts';
-import type { Generated, GenerateOptions, Generator } from '../models/qwen2_5_vl/generation.ts';
-import type { Prompt } from '../models/qwen2_5_vl/groups.ts';
-import type { LayerProbe, Scored } from '../models/qwen2_5_vl/model.ts';
+import type { Generated, GenerateOptions, Generator } from '../engine/generation.ts';
+import type { Prompt } from '../engine/groups.ts';
+import type { LayerProbe, Scored } from '../engine/model.ts';
 import type { EncodedPrompt, Template } from '../template/template.ts';
 import type { Random } from '../util/random.ts';
 

@@ -17,6 +17,21 @@ export function inverseFrequencies(theta: number, dim: number, count: number): F
 }
 
 /**
+ * The axis, 0 time, 1 height, 2 width, by whose position each rotary pair turns: [half].
+ *
+ * Sections follow one another (Qwen2-VL), or, interleaved (Qwen3-VL, `apply_interleaved_mrope`), height and width take every
+ * third pair from the second and the third on, as many as their sections say; all others turn by time.
+ */
+export function mropeAxes(section: readonly [number, number, number], interleaved = false): number[] {
+  if (!interleaved) return section.flatMap((count, axis) => new Array<number>(count).fill(axis));
+  const half = section[0] + section[1] + section[2];
+  return Array.from({ length: half }, (_, i) => {
+    const axis = i % 3;
+    return axis !== 0 && i < 3 * section[axis]! ? axis : 0;
+  });
+}
+
+/**
  * @param positionOf position of a row for angle i (axes of a multimodal rotary differ by i)
  * @param frequencies [half]
  */

@@ -10,7 +10,8 @@ import { type ImageSource, nameOfSource, readImageBytes } from '../data/image_so
 import { type ContentPart, countImages, isEmpty, type Message, partsOf, ROLES } from '../data/messages.ts';
 import type { AlphaMode } from '../data/rgb.ts';
 import { SightlineError } from '../errors.ts';
-import type { Qwen2_5_VLConfig } from '../models/qwen2_5_vl/config.ts';
+import type { ModelConfig } from '../models/architecture.ts';
+import { visualTokens } from '../models/qwen_vl/positions.ts';
 import {
   checkAgainstVision,
   gridOf,
@@ -22,7 +23,6 @@ import {
   writePatches,
 } from '../models/qwen2_5_vl/image_processing.ts';
 import type { RgbImage } from '../models/qwen2_5_vl/image_resize.ts';
-import { visualTokens } from '../models/qwen2_5_vl/positions.ts';
 import { createExclusive } from '../util/exclusive.ts';
 import { type ChatTemplate, type RenderLimits, readChatTemplate } from './chat_template.ts';
 import { isFarTooLong } from './far_too_long.ts';
@@ -105,11 +105,7 @@ export interface TemplateOptions extends ImageLimits, GroundingOptions {
 }
 
 /** The template of a checkpoint folder. Errors: those of the three files' readers. */
-export async function openTemplate(
-  dir: string,
-  config: Qwen2_5_VLConfig,
-  options: TemplateOptions = {},
-): Promise<Template> {
+export async function openTemplate(dir: string, config: ModelConfig, options: TemplateOptions = {}): Promise<Template> {
   const tokenizer = readTokenizer(dir, config.text.vocabSize);
   const chat = readChatTemplate(dir, options.renderLimits);
   const processor = readImageProcessorConfig(dir, options);
@@ -240,7 +236,7 @@ function processedImage(
   };
 }
 
-function specialNames({ special }: Tokenizer, config: Qwen2_5_VLConfig, where: string): SpecialNames {
+function specialNames({ special }: Tokenizer, config: ModelConfig, where: string): SpecialNames {
   const nameOf = new Map([...special].map(([name, id]) => [id, name]));
   const imagePad = nameOf.get(config.imageTokenId);
   const endOfTurnId = special.get(TURN_END);

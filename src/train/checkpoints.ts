@@ -10,8 +10,8 @@ import { bytesOf, type DtypeName } from '../checkpoint/dtypes.ts';
 import type { Checkpoint } from '../checkpoint/open.ts';
 import { type TensorToWrite, writeSafetensors } from '../checkpoint/safetensors.ts';
 import { saveCheckpoint } from '../checkpoint/save.ts';
+import type { Parameters } from '../engine/parameters.ts';
 import { messageOf } from '../errors.ts';
-import type { Parameters } from '../models/qwen2_5_vl/parameters.ts';
 import type { CheckpointEvent, Json, NoticeEvent } from './events.ts';
 import type { Updater } from './update.ts';
 

@@ -2,12 +2,12 @@
  * Evaluation on held-out prompts: sample, judge, average. Nothing is learned.
  */
 import type { RlhfArguments } from '../arguments/resolve.ts';
+import type { Generator } from '../engine/generation.ts';
+import type { Scored } from '../engine/model.ts';
 import { groupAdvantages } from '../grpo/advantages.ts';
 import { completionMetrics, rewardMetrics } from '../grpo/metrics.ts';
 import { type Completion, measuredRollout, type RolloutGroup, rollout } from '../grpo/rollout.ts';
 import { mean, sampleStd } from '../grpo/statistics.ts';
-import type { Generator } from '../models/qwen2_5_vl/generation.ts';
-import type { Scored } from '../models/qwen2_5_vl/model.ts';
 import type { Random } from '../util/random.ts';
 import type { RowSource } from './data.ts';
 import type { Metrics } from './events.ts';

@@ -4,8 +4,8 @@
  */
 import { isEmpty, splitAnswer } from '../data/messages.ts';
 import type { Row } from '../data/row.ts';
+import type { Group } from '../engine/groups.ts';
 import { SightlineError } from '../errors.ts';
-import type { Group } from '../models/qwen2_5_vl/groups.ts';
 import type { Template } from '../template/template.ts';
 import type { RowFault } from './data.ts';
 import { TOO_LONG_HINT } from './prompts.ts';

@@ -3,13 +3,13 @@
  * Collects it; does not learn.
  */
 import type { RlhfArguments } from '../arguments/resolve.ts';
+import type { Generator } from '../engine/generation.ts';
+import type { Group } from '../engine/groups.ts';
+import type { LayerProbe, Scored } from '../engine/model.ts';
 import { type GroupAdvantages, groupAdvantages } from '../grpo/advantages.ts';
 import { type BatchPlan, oldLogpsNeeded } from '../grpo/batching.ts';
 import { completionMetrics, entropyMetrics, rewardMetrics } from '../grpo/metrics.ts';
 import { type RolloutGroup, type RolloutTools, rollout, type Sampling, scoredRollout } from '../grpo/rollout.ts';
-import type { Generator } from '../models/qwen2_5_vl/generation.ts';
-import type { Group } from '../models/qwen2_5_vl/groups.ts';
-import type { LayerProbe, Scored } from '../models/qwen2_5_vl/model.ts';
 import type { Random } from '../util/random.ts';
 import type { Metrics } from './events.ts';
 import type { HackingWatch } from './hacking.ts';

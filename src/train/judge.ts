@@ -4,10 +4,10 @@
  */
 
 import { type TdrProbe, tdrProbe } from '../attention/probe.ts';
+import type { ScoredCompletion } from '../engine/groups.ts';
 import { combineRewards, type RewardValue } from '../grpo/advantages.ts';
 import type { RolloutGroup } from '../grpo/rollout.ts';
-import type { Qwen2_5_VLConfig } from '../models/qwen2_5_vl/config.ts';
-import type { ScoredCompletion } from '../models/qwen2_5_vl/groups.ts';
+import type { ModelConfig } from '../models/architecture.ts';
 import type { PolicyModel } from '../models/types.ts';
 import { columnArrays } from '../rewards/columns.ts';
 import type { AttentionMasses, AttnProbe, RewardKwargs, RewardLogger } from '../rewards/contract.ts';
@@ -98,7 +98,7 @@ export async function judge(
 export function attentionProbe(
   groups: readonly Pick<RolloutGroup, 'prompt'>[],
   { rewards, attnProbe }: Pick<JudgeOptions, 'rewards' | 'attnProbe'>,
-  { imageTokenId, videoTokenId, text }: Qwen2_5_VLConfig,
+  { imageTokenId, videoTokenId, text }: ModelConfig,
 ): TdrProbe | undefined {
   if (attnProbe === 'eager' || !rewards.some(({ needs }) => needs.includes('attention'))) return undefined;
   const prompts = groups.map(({ prompt }) => ({ promptIds: prompt.ids, systemPrefix: prompt.systemPrefix }));

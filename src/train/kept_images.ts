@@ -2,8 +2,9 @@
  * Memory of images that a run keeps: as pixels if it will see them again, and as visual tokens. Grows while rows are
  * new, up to the budgets of the two caches; a rehearsal has to add what its few steps have not kept yet.
  */
-import type { VisionConfig } from '../models/qwen2_5_vl/config.ts';
-import type { ImageFeatures } from '../models/qwen2_5_vl/image_features.ts';
+
+import type { ImageFeatures } from '../engine/image_features.ts';
+import type { VisionConfig } from '../models/architecture.ts';
 
 /** Patches of the distinct images of some rows. */
 export interface RowImages {

@@ -2,9 +2,9 @@
  * Learning from experience: the loss of a step's micro-batches and its gradients. Updates nothing.
  */
 
+import type { Group } from '../engine/groups.ts';
 import type { MicroBatch } from '../grpo/batching.ts';
 import { countStep, grpoLoss, type LossSums } from '../grpo/loss.ts';
-import type { Group } from '../models/qwen2_5_vl/groups.ts';
 import { type Collector, type Experience, entropiesOf, toGroup } from './experience.ts';
 
 /** Forward and backward of a step's micro-batches; gradients are left in their accumulators. */

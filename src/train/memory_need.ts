@@ -2,11 +2,12 @@
  * What a run takes in memory, part by part, from a checkpoint's config and headers and the run's sizes (docs/memory.md).
  * Reads no weight, measures nothing; what the machine has is not its business.
  */
-import type { TextConfig } from '../models/qwen2_5_vl/config.ts';
-import { BLOCK_ROWS, DECODE_LIMITS } from '../models/qwen2_5_vl/decode_step.ts';
-import { productBytes, tapeWidths } from '../models/qwen2_5_vl/layer_tape.ts';
-import { bytesHeld } from '../models/qwen2_5_vl/parameters.ts';
-import { productBudget } from '../models/qwen2_5_vl/product_memory.ts';
+
+import { BLOCK_ROWS, DECODE_LIMITS } from '../engine/decode_step.ts';
+import { productBytes, tapeWidths } from '../engine/layer_tape.ts';
+import { bytesHeld } from '../engine/parameters.ts';
+import { productBudget } from '../engine/product_memory.ts';
+import type { TextConfig } from '../models/architecture.ts';
 import { sizeOf } from '../runtime/tensor.ts';
 import type { PreparedPolicy } from './policy.ts';
 

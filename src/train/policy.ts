@@ -6,19 +6,13 @@ import { HEAD } from '../checkpoint/head.ts';
 import { withoutWrappers } from '../checkpoint/names.ts';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/open.ts';
 import type { AlphaMode } from '../data/rgb.ts';
-import type { Qwen2_5_VLConfig } from '../models/qwen2_5_vl/config.ts';
-import { ARCHITECTURE, readConfig } from '../models/qwen2_5_vl/config.ts';
-import { createModel, type Qwen2_5_VLModel } from '../models/qwen2_5_vl/model.ts';
-import {
-  loadParameters,
-  type ModelPart,
-  type Parameters,
-  partOf,
-  STREAM_BYTES,
-  streamParameters,
-} from '../models/qwen2_5_vl/parameters.ts';
-import type { AttentionImplementation } from '../models/qwen2_5_vl/text_attention.ts';
-import { validateShapes, withStoredHead } from '../models/qwen2_5_vl/weights.ts';
+import { createModel, type VisionLanguageModel } from '../engine/model.ts';
+import { loadParameters, type Parameters, STREAM_BYTES, streamParameters } from '../engine/parameters.ts';
+import type { AttentionImplementation } from '../engine/text_attention.ts';
+import type { ModelConfig } from '../models/architecture.ts';
+import { type ModelPart, partOf } from '../models/names.ts';
+import { readConfig } from '../models/registry.ts';
+import { validateShapes, withStoredHead } from '../models/tensors.ts';
 import type { RuntimeOptions } from '../runtime/session.ts';
 import { sizeOf } from '../runtime/tensor.ts';
 import type { BoxFormat, NormBbox } from '../template/grounding.ts';
@@ -47,8 +41,8 @@ export interface PolicyOptions {
 }
 
 export interface Policy {
-  readonly config: Qwen2_5_VLConfig;
-  readonly model: Qwen2_5_VLModel;
+  readonly config: ModelConfig;
+  readonly model: VisionLanguageModel;
   readonly parameters: Parameters;
   readonly template: Template;
   readonly summary: ModelSummary;
@@ -135,7 +129,10 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
           parameters,
           template,
           source,
-          summary: { ...summaryOf(dir, parameters), notes: notesOn(source, { stated, config, extra }) },
+          summary: {
+            ...summaryOf(dir, config.architecture.className, parameters),
+            notes: notesOn(source, { stated, config, extra }),
+          },
           async close() {
             source.close();
             await Promise.all([template.close(), model.release()]);
@@ -222,10 +219,10 @@ function without<T>(tensors: ReadonlyMap<string, T>, names: readonly string[]): 
   return left;
 }
 
-function summaryOf(dir: string, parameters: Parameters): ModelSummary {
+function summaryOf(dir: string, architecture: string, parameters: Parameters): ModelSummary {
   return {
     dir,
-    architecture: ARCHITECTURE,
+    architecture,
     parameters: countOf(parameters, parameters.names),
     trainable: countOf(parameters, parameters.trained),
   };
@@ -234,7 +231,7 @@ function summaryOf(dir: string, parameters: Parameters): ModelSummary {
 /** What the weights are that config.json or their names do not say. */
 function notesOn(
   source: Checkpoint,
-  { stated, config, extra }: { stated: Qwen2_5_VLConfig; config: Qwen2_5_VLConfig; extra: readonly string[] },
+  { stated, config, extra }: { stated: ModelConfig; config: ModelConfig; extra: readonly string[] },
 ): string[] {
   const unused = extra.filter((name) => name !== HEAD && !COMPUTED.test(name));
   const wrapped = [...source.tensors.values()].find(({ storedName }) => withoutWrappers(storedName) !== storedName);

@@ -8,10 +8,10 @@ import { PROBE_TOLERANCE, probeDifference, tdrOfScored, tdrProbe } from '../atte
 import { isTdr, type TdrResult, type TdrSpans, tdrFromAttentions, tdrSpans } from '../attention/tdr.ts';
 import { splitAnswer } from '../data/messages.ts';
 import type { Row } from '../data/row.ts';
+import type { Group, ScoredCompletion } from '../engine/groups.ts';
+import type { VisionLanguageModel } from '../engine/model.ts';
 import { SightlineError } from '../errors.ts';
-import type { Qwen2_5_VLConfig } from '../models/qwen2_5_vl/config.ts';
-import type { Group, ScoredCompletion } from '../models/qwen2_5_vl/groups.ts';
-import type { Qwen2_5_VLModel } from '../models/qwen2_5_vl/model.ts';
+import type { ModelConfig } from '../models/architecture.ts';
 import type { Template } from '../template/template.ts';
 import { loaderOf } from './before_weights.ts';
 import { openTrainingData, type RowFault } from './data.ts';
@@ -101,7 +101,7 @@ export type Scorer = (
  * fused probe goes on alone, else the eager forward does.
  */
 export function createScorer(
-  model: Qwen2_5_VLModel,
+  model: VisionLanguageModel,
   attnProbe: ScoreArguments['attnProbe'],
   temperature: number,
 ): Scorer {
@@ -142,7 +142,7 @@ export function createScorer(
 
 /** TDR by the definition: one eager forward over prompt and completion, its weights, the formula. */
 async function eagerTdr(
-  model: Qwen2_5_VLModel,
+  model: VisionLanguageModel,
   { group, completion }: ScoreSample,
   spans: TdrSpans,
 ): Promise<TdrResult> {
@@ -167,7 +167,7 @@ function verdictOf(mode: 'fused' | 'eager', difference: number): Verdict {
 }
 
 /** A row's completion is its `completion_ids`, else its last assistant message. */
-function faultOf({ messages, columns, where }: Row, config: Qwen2_5_VLConfig): RowFault | null {
+function faultOf({ messages, columns, where }: Row, config: ModelConfig): RowFault | null {
   if (columns.completion_ids !== undefined && columns.completion_ids !== null) {
     try {
       completionIds(columns.completion_ids, where, config);
@@ -185,7 +185,7 @@ function faultOf({ messages, columns, where }: Row, config: Qwen2_5_VLConfig): R
   return { reason: 'no completion', error };
 }
 
-async function sampleOf(row: Row, template: Template, config: Qwen2_5_VLConfig): Promise<ScoreSample> {
+async function sampleOf(row: Row, template: Template, config: ModelConfig): Promise<ScoreSample> {
   const { index, where, columns } = row;
   const { prompt, answer } = splitAnswer(row.messages);
   const { ids, images, systemPrefix } = await template.encode(prompt, row.images, { where, tools: row.tools });
@@ -205,7 +205,7 @@ async function sampleOf(row: Row, template: Template, config: Qwen2_5_VLConfig):
   return { index, where, group: { promptIds: ids, images, completions: [completion] }, completion, systemPrefix };
 }
 
-function completionIds(value: unknown, where: string, config: Qwen2_5_VLConfig): Int32Array {
+function completionIds(value: unknown, where: string, config: ModelConfig): Int32Array {
   const bad = (found: string): SightlineError =>
     new SightlineError('E_COMPLETION_IDS', `"completion_ids" ${found}`, {
       where,

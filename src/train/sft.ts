@@ -8,7 +8,7 @@
 import type { SftArguments } from '../arguments/resolve.ts';
 import type { Row } from '../data/row.ts';
 import { createSampler } from '../data/sampler.ts';
-import type { Qwen2_5_VLModel } from '../models/qwen2_5_vl/model.ts';
+import type { VisionLanguageModel } from '../engine/model.ts';
 import { firstRow, loaderOf, tryFirst } from './before_weights.ts';
 import { createCheckpoints } from './checkpoints.ts';
 import { openTrainingData, type RowSource, type TrainingData } from './data.ts';
@@ -64,7 +64,7 @@ export async function runSft(args: SftArguments, context: RunContext): Promise<v
  * parameters' accumulators. Each micro-batch is one packed forward and backward.
  */
 async function crossEntropyStep(
-  model: Pick<Qwen2_5_VLModel, 'score' | 'backward'>,
+  model: Pick<VisionLanguageModel, 'score' | 'backward'>,
   microBatches: readonly (readonly Example[])[],
   time: Journal['time'],
 ): Promise<number> {
@@ -231,7 +231,7 @@ async function* evaluationBatches(
 
 /** Mean over all answer tokens, as in training; a record without `loss` if no row was short enough. */
 async function evaluationLoss(
-  model: Pick<Qwen2_5_VLModel, 'score'>,
+  model: Pick<VisionLanguageModel, 'score'>,
   batches: AsyncIterable<readonly Example[]>,
   signal: AbortSignal,
   tell: (rows: number) => void,

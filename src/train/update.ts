@@ -5,8 +5,9 @@
  * Leaves transformers' Trainer in two points: a gradient that is not finite skips the step (there it goes into the
  * weights), and no norm weight decays (its name patterns miss the vision tower's norm1, norm2 and ln_q).
  */
+
+import type { Parameters } from '../engine/parameters.ts';
 import { SightlineError } from '../errors.ts';
-import type { Parameters } from '../models/qwen2_5_vl/parameters.ts';
 import { type AdamW, type AdamWOptions, createAdamW } from '../optim/adamw.ts';
 import { clipCoefficient, globalNorm } from '../optim/clip.ts';
 import { createSumOfSquares } from '../optim/gradients.ts';

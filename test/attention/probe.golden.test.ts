@@ -3,9 +3,9 @@
  */
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { Group } from '../../src/models/qwen2_5_vl/groups.ts';
-import type { LayerProbe } from '../../src/models/qwen2_5_vl/model.ts';
-import type { AttentionImplementation } from '../../src/models/qwen2_5_vl/text_attention.ts';
+import type { Group } from '../../src/engine/groups.ts';
+import type { LayerProbe } from '../../src/engine/model.ts';
+import type { AttentionImplementation } from '../../src/engine/text_attention.ts';
 import { createRandom } from '../../src/util/random.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
 import { goldenImages, groupOf, loadModel, readCases, readTensors } from '../helpers/golden_values.ts';

@@ -11,13 +11,14 @@ import {
   rowsOf,
   visiblePairs,
   visionFlop,
+  visionPairs,
 } from '../../bench/flops.ts';
-import { parseConfig } from '../../src/models/qwen2_5_vl/config.ts';
 import { MODEL_PRESETS, publishedConfig } from '../../src/models/qwen2_5_vl/model_sizes.ts';
-import { visionLayout } from '../../src/models/qwen2_5_vl/vision_layout.ts';
+import { parseConfig } from '../../src/models/registry.ts';
 
 const tokens = { endOfText: 0, imEnd: 1, visionStart: 2, visionEnd: 3, imagePad: 4, videoPad: 5 };
-const { text, vision } = parseConfig(publishedConfig(MODEL_PRESETS.mini, tokens, 'float32'), 'mini');
+const config = parseConfig(publishedConfig(MODEL_PRESETS.mini, tokens, 'float32'), 'mini');
+const { text, vision } = config;
 const step = { prompt: 126, completions: 8, tokens: 64 };
 
 // Hidden 512, heads 8 x 64, key/value heads 2 x 64, intermediate 1280, 8 layers, vocabulary 6000.
@@ -84,17 +85,14 @@ describe('the decoder of the mini model', () => {
 });
 
 describe('the vision tower of the mini model', () => {
-  const windowsOf = (grid: readonly [number, number, number]): number[] =>
-    visionLayout(vision, grid).windowRuns.flatMap(({ windows, size }) => new Array<number>(windows).fill(size));
-
   test('16 x 16 patches: 4 windows of 64', () => {
-    const windows = windowsOf([1, 16, 16]);
-    expect(windows).toEqual([64, 64, 64, 64]);
+    const pairs = visionPairs(config, [1, 16, 16]);
+    expect(pairs).toBe(2 * 256 * 256 + 2 * 4 * 64 * 64);
     const embedding = 2 * 256 * 1176 * 256;
     const linears = 4 * 2 * 256 * (4 * 256 * 256 + 3 * 256 * 512);
     const attention = 4 * 256 * (2 * 256 * 256 + 2 * 4 * 64 * 64);
     const merger = 2 * 64 * (1024 * 1024 + 1024 * 512);
-    expect(visionFlop(vision, 256, windows)).toBe(1_865_416_704);
-    expect(visionFlop(vision, 256, windows)).toBe(embedding + linears + attention + merger);
+    expect(visionFlop(vision, 256, pairs)).toBe(1_865_416_704);
+    expect(visionFlop(vision, 256, pairs)).toBe(embedding + linears + attention + merger);
   });
 });

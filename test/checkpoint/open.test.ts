@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openCheckpoint } from '../../src/checkpoint/open.ts';
-import { bytesHeld, loadParameters, streamParameters } from '../../src/models/qwen2_5_vl/parameters.ts';
+import { bytesHeld, loadParameters, streamParameters } from '../../src/engine/parameters.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
 import { floatsFile, folderOf, refusal, safetensorsBytes, scratch, shown } from './scratch.ts';
 

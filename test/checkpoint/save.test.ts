@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/open.ts';
 import { type SaveOptions, saveCheckpoint } from '../../src/checkpoint/save.ts';
-import { readConfig } from '../../src/models/qwen2_5_vl/config.ts';
-import { validateShapes } from '../../src/models/qwen2_5_vl/weights.ts';
+import { readConfig } from '../../src/models/registry.ts';
+import { validateShapes } from '../../src/models/tensors.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
 import { floatsFile, folderOf, refusal, scratch, shown } from './scratch.ts';
 
@@ -45,7 +45,8 @@ describe.each(goldens)('golden checkpoint $name', ({ model }) => {
       const config = await readConfig(saved.dir);
       expect(validateShapes(saved, config)).toEqual({ extra: [] });
       expect(config.text).toEqual((await readConfig(model)).text);
-      const stated = config.raw.torch_dtype ?? config.raw.dtype;
+      const { torch_dtype, dtype: top, text_config: text } = config.raw;
+      const stated = torch_dtype ?? top ?? (text as Record<string, unknown>).dtype;
       expect(stated).toBe(dtype ?? stated);
       if (dtype !== undefined) {
         expect(new Set([...saved.tensors.values()].map((tensor) => tensor.dtype)).size).toBe(1);

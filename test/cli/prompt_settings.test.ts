@@ -10,7 +10,7 @@ import { infer } from '../../src/cli/infer.ts';
 import { score } from '../../src/cli/score.ts';
 import { parseImageSource } from '../../src/data/image_source.ts';
 import { splitImageTags } from '../../src/data/messages.ts';
-import { readConfig } from '../../src/models/qwen2_5_vl/config.ts';
+import { readConfig } from '../../src/models/registry.ts';
 import { openTemplate, type TemplateOptions } from '../../src/template/template.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { pictureRow, readLines, type TinyProject, tinyProject, tinyRun, writeRows } from '../helpers/tiny.ts';

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { parseRow } from '../../src/data/row.ts';
-import { readConfig } from '../../src/models/qwen2_5_vl/config.ts';
+import { readConfig } from '../../src/models/registry.ts';
 import type { BoxFormat, NormBbox } from '../../src/template/grounding.ts';
 import { openTemplate, type Template, type TemplateOptions } from '../../src/template/template.ts';
 import { encodeExample } from '../../src/train/examples.ts';

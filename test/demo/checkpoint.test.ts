@@ -10,10 +10,10 @@ import { openDataset } from '../../src/data/dataset.ts';
 import { packCheckpoint, writeInitialCheckpoint } from '../../src/demo/checkpoint.ts';
 import { generateDataset } from '../../src/demo/dataset.ts';
 import { specialId } from '../../src/demo/tokenizer.ts';
-import { readConfig } from '../../src/models/qwen2_5_vl/config.ts';
-import { validateShapes } from '../../src/models/qwen2_5_vl/weights.ts';
+import { readConfig } from '../../src/models/registry.ts';
+import { validateShapes } from '../../src/models/tensors.ts';
 import { openTemplate } from '../../src/template/template.ts';
-import { parameterCount } from '../models/qwen2_5_vl/parameter_count.ts';
+import { parameterCount } from '../models/parameter_count.ts';
 
 let root: string;
 let initial: string;

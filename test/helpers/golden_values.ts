@@ -5,12 +5,12 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openCheckpoint } from '../../src/checkpoint/open.ts';
 import { openSafetensors } from '../../src/checkpoint/safetensors.ts';
-import { readConfig } from '../../src/models/qwen2_5_vl/config.ts';
-import type { Group } from '../../src/models/qwen2_5_vl/groups.ts';
-import type { HashedImage } from '../../src/models/qwen2_5_vl/image_features.ts';
-import { hashOf } from '../../src/models/qwen2_5_vl/image_hash.ts';
-import { createModel, type ModelOptions, type Qwen2_5_VLModel } from '../../src/models/qwen2_5_vl/model.ts';
-import { loadParameters } from '../../src/models/qwen2_5_vl/parameters.ts';
+import type { Group } from '../../src/engine/groups.ts';
+import type { HashedImage } from '../../src/engine/image_features.ts';
+import { hashOf } from '../../src/engine/image_hash.ts';
+import { createModel, type ModelOptions, type VisionLanguageModel } from '../../src/engine/model.ts';
+import { loadParameters } from '../../src/engine/parameters.ts';
+import { readConfig } from '../../src/models/registry.ts';
 import { type FloatTensor, floats } from '../../src/runtime/tensor.ts';
 import { openTemplate, type Template } from '../../src/template/template.ts';
 import type { GoldenCheckpoint } from './golden.ts';
@@ -93,7 +93,7 @@ export async function loadModel(
   { model: dir }: GoldenCheckpoint,
   options: Partial<ModelOptions> = {},
   isTrained: (name: string) => boolean = () => true,
-): Promise<Qwen2_5_VLModel> {
+): Promise<VisionLanguageModel> {
   const checkpoint = openCheckpoint(dir);
   const parameters = await loadParameters(checkpoint, isTrained);
   checkpoint.close();
@@ -189,7 +189,7 @@ export async function goldenGroups(checkpoint: GoldenCheckpoint, grpo: GoldenGrp
 /** The images of every case by its name: the reference's own pixels, or ours where it stores them thinned out. */
 export async function imagesOfCases(
   checkpoint: GoldenCheckpoint,
-  model: Qwen2_5_VLModel,
+  model: VisionLanguageModel,
   tensors: ReadonlyMap<string, FloatTensor>,
 ): Promise<Map<string, readonly HashedImage[]>> {
   const template = await openTemplate(checkpoint.model, model.sizes);

@@ -10,7 +10,7 @@ export const layers: readonly (readonly string[])[] = [
   ['runtime'],
   ['nn', 'attention', 'optim', 'checkpoint'],
   ['models'],
-  ['data'],
+  ['engine', 'data'],
   ['template'],
   ['grpo', 'rewards'],
   ['arguments'],

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Box } from '../../src/data/messages.ts';
-import { readConfig } from '../../src/models/qwen2_5_vl/config.ts';
+import { readConfig } from '../../src/models/registry.ts';
 import { boxText, refText, sizeFor } from '../../src/template/grounding.ts';
 import { openTemplate } from '../../src/template/template.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { readConfig } from '../../src/models/qwen2_5_vl/config.ts';
+import { readConfig } from '../../src/models/registry.ts';
 import { openTemplate } from '../../src/template/template.ts';
 import { createTokenizer, readTokenizer } from '../../src/template/tokenizer.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';

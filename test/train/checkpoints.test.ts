@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { besideFolder } from '../../src/checkpoint/atomic_folder.ts';
 import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/open.ts';
 import { openSafetensors } from '../../src/checkpoint/safetensors.ts';
-import { loadParameters, type Parameters } from '../../src/models/qwen2_5_vl/parameters.ts';
+import { loadParameters, type Parameters } from '../../src/engine/parameters.ts';
 import { type CheckpointsOptions, createCheckpoints, type ProgressToSave } from '../../src/train/checkpoints.ts';
 import { createUpdater, type Updater } from '../../src/train/update.ts';
 import { temporaryFolder } from '../helpers/folder.ts';

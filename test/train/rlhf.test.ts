@@ -6,7 +6,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { rlhf } from '../../src/cli/rlhf.ts';
-import type { Qwen2_5_VLModel } from '../../src/models/qwen2_5_vl/model.ts';
+import type { VisionLanguageModel } from '../../src/engine/model.ts';
 import { isOwnedMetric } from '../../src/rewards/metric.ts';
 import { pretendIo } from '../cli/io.ts';
 import { SEEDS } from '../helpers/draws.ts';
@@ -41,8 +41,8 @@ const spied = vi.hoisted(() => ({
   forwards: [] as unknown[][],
   poison: (): boolean => false,
 }));
-vi.mock('../../src/models/qwen2_5_vl/model.ts', async (importOriginal) => {
-  const original = await importOriginal<typeof import('../../src/models/qwen2_5_vl/model.ts')>();
+vi.mock('../../src/engine/model.ts', async (importOriginal) => {
+  const original = await importOriginal<typeof import('../../src/engine/model.ts')>();
   return {
     ...original,
     createModel: (...args: Parameters<typeof original.createModel>) => {
@@ -70,7 +70,7 @@ beforeEach(() => {
   spied.forwards.length = 0;
   spied.poison = () => false;
 });
-const policyOf = (): Qwen2_5_VLModel => spied.models[0] as Qwen2_5_VLModel;
+const policyOf = (): VisionLanguageModel => spied.models[0] as VisionLanguageModel;
 
 const root = temporaryFolder();
 let project: TinyProject;

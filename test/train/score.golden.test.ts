@@ -8,8 +8,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readScoreArguments } from '../../src/arguments/arguments.ts';
 import { probeDifference, tdrOfScored, tdrProbe } from '../../src/attention/probe.ts';
 import { isTdr, type TdrResult, tdrSpans } from '../../src/attention/tdr.ts';
-import type { HashedImage } from '../../src/models/qwen2_5_vl/image_features.ts';
-import type { Qwen2_5_VLModel } from '../../src/models/qwen2_5_vl/model.ts';
+import type { HashedImage } from '../../src/engine/image_features.ts';
+import type { VisionLanguageModel } from '../../src/engine/model.ts';
 import { createScorer, runScore, type ScoreSample } from '../../src/train/score.ts';
 import { largestDifference } from '../helpers/check_op.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
@@ -33,7 +33,7 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
     worst[kind] = Math.max(worst[kind] ?? 0, error);
     return error;
   };
-  let model: Qwen2_5_VLModel;
+  let model: VisionLanguageModel;
   let scratch: string;
 
   beforeAll(async () => {

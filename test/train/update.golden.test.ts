@@ -3,9 +3,9 @@
  */
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Group } from '../../src/engine/groups.ts';
+import type { VisionLanguageModel } from '../../src/engine/model.ts';
 import { countStep, grpoLoss } from '../../src/grpo/loss.ts';
-import type { Group } from '../../src/models/qwen2_5_vl/groups.ts';
-import type { Qwen2_5_VLModel } from '../../src/models/qwen2_5_vl/model.ts';
 import { createUpdater, type Updater } from '../../src/train/update.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
 import { type GoldenGrpo, goldenGroups, loadModel, readJson, readTensors } from '../helpers/golden_values.ts';
@@ -25,7 +25,7 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
   const grpo = readJson<GoldenGrpo>(join(checkpoint.golden, 'grpo.json'));
   const { optimizer, steps } = readJson<GoldenAdamW>(join(checkpoint.golden, 'adamw.json'));
   let groups: Group[] = [];
-  let model: Qwen2_5_VLModel;
+  let model: VisionLanguageModel;
   let updater: Updater;
   beforeAll(async () => {
     groups = await goldenGroups(checkpoint, grpo);
@@ -88,7 +88,11 @@ function roundingOnly(gradient: Float32Array): (i: number) => boolean {
 }
 
 /** The loss of grpo.json, variant grpo/token/beta 0.04; gradients land in the parameters' accumulators. */
-async function lossAndGradients(model: Qwen2_5_VLModel, groups: readonly Group[], grpo: GoldenGrpo): Promise<number> {
+async function lossAndGradients(
+  model: VisionLanguageModel,
+  groups: readonly Group[],
+  grpo: GoldenGrpo,
+): Promise<number> {
   const { completions, tape } = await model.score(groups, { temperature: 1, keep: true });
   const logps = completions.flat().map((completion) => completion.logps);
   const { loss, dLogps } = grpoLoss(

@@ -2,7 +2,7 @@
  * The optimizer step on small parameters: what is clipped, decayed, skipped, and what a saved state carries on.
  */
 import { describe, expect, test } from 'vitest';
-import { type Parameters, parametersOf } from '../../src/models/qwen2_5_vl/parameters.ts';
+import { type Parameters, parametersOf } from '../../src/engine/parameters.ts';
 import { floats } from '../../src/runtime/tensor.ts';
 import { createUpdater, type UpdateOptions } from '../../src/train/update.ts';
 

@@ -5,6 +5,9 @@ import { broadcastShapes } from '../shape.ts';
 import { asValue, type DType, none, type Value } from '../value.ts';
 import { binary, makeNode, unary } from './define.ts';
 
+/** Factor of `quickGelu`. */
+const QUICK_GELU = 1.702;
+
 export const add = binary('add', 'Add', { a: ({ dy }) => dy, b: ({ dy }) => dy });
 export const sub = binary('sub', 'Sub', { a: ({ dy }) => dy, b: ({ dy }) => neg(dy) });
 export const mul = binary('mul', 'Mul', { a: ({ dy, b }) => mul(dy, b), b: ({ dy, a }) => mul(dy, a) });
@@ -48,6 +51,20 @@ export const silu = unary(
     return mul(dy, add(s, mul(y, sub(1, s)))); // s + x s (1 - s)
   },
 );
+/** x * sigmoid(1.702 x), an approximation of gelu (Hendrycks & Gimpel 2016). */
+export const quickGelu = unary(
+  'quickGelu',
+  (e, x) => e.node('QuickGelu', [x], { alpha: { float: QUICK_GELU } }, 'com.microsoft'),
+  ({ dy, x, y }) => {
+    const s = sigmoid(mul(QUICK_GELU, x));
+    return mul(dy, add(s, mul(mul(QUICK_GELU, y), sub(1, s)))); // s + 1.702 x s (1 - s)
+  },
+);
+/** x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2, the other approximation of gelu (torch: approximate='tanh'). */
+export const geluTanh = (x: Value): Value => {
+  const inner = mul(Math.sqrt(2 / Math.PI), add(x, mul(0.044715, mul(x, square(x)))));
+  return mul(mul(0.5, x), add(1, tanh(inner)));
+};
 /** x Φ(x), the exact form (torch.nn.GELU's default). */
 export const gelu = unary(
   'gelu',

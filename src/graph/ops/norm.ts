@@ -1,5 +1,6 @@
 /**
- * Root-mean-square normalisation (Zhang & Sennrich 2019), as one kernel forward and a handful of passes backward.
+ * Root-mean-square normalisation (Zhang & Sennrich 2019) and layer normalisation (Ba et al. 2016), each as one kernel
+ * forward and a handful of passes backward.
  */
 import { showShape } from '../shape.ts';
 import type { Value } from '../value.ts';
@@ -31,6 +32,38 @@ export function rmsNorm(x: Value, weight: Value, epsilon: number): Value {
         return mul(r, sub(dHat, mul(xHat, mean(mul(dHat, xHat), [-1], true))));
       },
       () => mul(dy, normalised().xHat),
+    ],
+  });
+}
+
+/** (x - mean(x)) / sqrt(var(x) + epsilon) · weight + bias over the last axis: x [n, h], weight and bias [h]. */
+export function layerNorm(x: Value, weight: Value, bias: Value, epsilon: number): Value {
+  requireFloat('layerNorm', x, weight, bias);
+  for (const [name, { shape }] of Object.entries({ weight, bias })) {
+    if (shape.length !== 1 || shape[0] !== x.shape.at(-1))
+      throw new Error(`layerNorm: ${name} ${showShape(shape)} does not fit the last axis of ${showShape(x.shape)}`);
+  }
+  // With c = x - mean(x), r = 1 / sqrt(mean(c²) + ε), x̂ = c r:  dx = r (dx̂ - mean(dx̂) - x̂ mean(dx̂ x̂)),  dx̂ = dy · weight.
+  const normalised = (): { xHat: Value; r: Value } => {
+    const centred = sub(x, mean(x, [-1], true));
+    const r = div(1, sqrt(add(mean(square(centred), [-1], true), epsilon)));
+    return { xHat: mul(centred, r), r };
+  };
+  return makeNode({
+    op: 'layerNorm',
+    inputs: [x, weight, bias],
+    shape: x.shape,
+    emit: (emitter, names) =>
+      emitter.node('LayerNormalization', names, { axis: -1, epsilon: { float: epsilon }, stash_type: 1 }),
+    vjp: (dy) => [
+      () => {
+        const { xHat, r } = normalised();
+        const dHat = mul(dy, weight);
+        const both = add(mean(dHat, [-1], true), mul(xHat, mean(mul(dHat, xHat), [-1], true)));
+        return mul(r, sub(dHat, both));
+      },
+      () => mul(dy, normalised().xHat),
+      () => dy,
     ],
   });
 }

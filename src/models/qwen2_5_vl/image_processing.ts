@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import { describe, isJsonObject, type JsonObject, readJsonFileIfPresent } from '../../checkpoint/json_file.ts';
 import { SightlineError } from '../../errors.ts';
-import type { VisionConfig } from './config.ts';
+import type { VisionConfig } from '../architecture.ts';
 import { MAX_IMAGE_PIXELS, type RgbImage, resizeBicubic } from './image_resize.ts';
 
 export interface ImageProcessorConfig {

@@ -4,7 +4,7 @@
  */
 import type { DtypeName } from '../../checkpoint/dtypes.ts';
 import type { JsonObject } from '../../checkpoint/json_file.ts';
-import { ARCHITECTURE, MODEL_TYPE } from './config.ts';
+import { qwen2_5_vl } from './architecture.ts';
 
 export interface ModelSizes {
   readonly hiddenSize: number;
@@ -85,7 +85,7 @@ export interface ControlTokens {
 export function publishedConfig(sizes: ModelSizes, tokens: ControlTokens, dtype: DtypeName): JsonObject {
   const { vision } = sizes;
   return {
-    architectures: [ARCHITECTURE],
+    architectures: [qwen2_5_vl.className],
     attention_dropout: 0,
     bos_token_id: tokens.endOfText,
     eos_token_id: tokens.imEnd,
@@ -99,7 +99,7 @@ export function publishedConfig(sizes: ModelSizes, tokens: ControlTokens, dtype:
     intermediate_size: sizes.intermediateSize,
     max_position_embeddings: sizes.maxPositionEmbeddings ?? 32768,
     max_window_layers: sizes.numHiddenLayers,
-    model_type: MODEL_TYPE,
+    model_type: qwen2_5_vl.modelType,
     num_attention_heads: sizes.numAttentionHeads,
     num_hidden_layers: sizes.numHiddenLayers,
     num_key_value_heads: sizes.numKeyValueHeads,

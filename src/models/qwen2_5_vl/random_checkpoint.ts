@@ -19,9 +19,9 @@ import { CHUNK_ELEMENTS, elementCount, type TensorToWrite } from '../../checkpoi
 import { writeShards } from '../../checkpoint/write_shards.ts';
 import { SightlineError } from '../../errors.ts';
 import { createRandom, type Random } from '../../util/random.ts';
-import { parseConfig } from './config.ts';
+import { parseConfig } from '../registry.ts';
+import { expectedTensors } from '../tensors.ts';
 import { type ControlTokens, type ModelSizes, publishedConfig } from './model_sizes.ts';
-import { expectedTensors } from './weights.ts';
 
 /** The normal distribution a tensor's values are drawn from; std 0 gives the mean everywhere. */
 export interface TensorInit {

@@ -96,6 +96,8 @@ describeOps(
     sigmoid: unary(ops.sigmoid, sigmoid),
     erf: unary(ops.erf, erf),
     silu: unary(ops.silu, (x) => x * sigmoid(x)),
+    quickGelu: unary(ops.quickGelu, (x) => x * sigmoid(1.702 * x)),
+    geluTanh: unary(ops.geluTanh, (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)))),
     gelu: unary(ops.gelu, (x) => 0.5 * x * (1 + erf(x * Math.SQRT1_2))),
     lessOrEqual: [
       ...pairs.map(([a, b]) => ({

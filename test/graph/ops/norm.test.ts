@@ -12,6 +12,21 @@ const rmsNorm =
       return row.map((v, i) => v * scale * weight![i]!);
     });
 
+const layerNorm =
+  (epsilon: number): Reference =>
+  (x, weight, bias) =>
+    rowsOf(x, weight!.length).flatMap((row) => {
+      const mean = total(row) / row.length;
+      const scale = 1 / Math.sqrt(total(row.map((v) => (v - mean) ** 2)) / row.length + epsilon);
+      return row.map((v, i) => (v - mean) * scale * weight![i]! + bias![i]!);
+    });
+
+const layerNormed = (epsilon: number, extra: Partial<OpCase> & Pick<OpCase, 'args'>): OpCase => ({
+  build: (x, weight, bias) => ops.layerNorm(x, weight, bias, epsilon),
+  reference: layerNorm(epsilon),
+  ...extra,
+});
+
 const normed = (epsilon: number, extra: Partial<OpCase> & Pick<OpCase, 'args'>): OpCase => ({
   build: (x, weight) => ops.rmsNorm(x, weight, epsilon),
   reference: rmsNorm(epsilon),
@@ -21,6 +36,11 @@ const normed = (epsilon: number, extra: Partial<OpCase> & Pick<OpCase, 'args'>):
 describeOps(
   ops,
   {
+    layerNorm: [
+      layerNormed(1e-6, { args: [{ dims: [3, 4], shape: ['N', 4] }, { dims: [4] }, { dims: [4] }] }),
+      layerNormed(1e-6, { args: [{ dims: [2, 3, 5], shape: ['B', 'N', 5] }, { dims: [5] }, { dims: [5] }] }),
+      layerNormed(0.5, { name: 'an epsilon that matters', args: [{ dims: [3, 4] }, { dims: [4] }, { dims: [4] }] }),
+    ],
     rmsNorm: [
       normed(1e-6, { args: [{ dims: [3, 4], shape: ['N', 4] }, { dims: [4] }] }),
       normed(1e-6, { args: [{ dims: [2, 3, 5], shape: ['B', 'N', 5] }, { dims: [5] }] }),
@@ -42,6 +62,11 @@ describeOps(
       'a weight of two axes',
       () => ops.rmsNorm(input('x', ['N', 4]), input('w', [1, 4]), 1e-6),
       /rmsNorm: weight \[1, 4\] does not fit/,
+    ],
+    [
+      'a bias of another width',
+      () => ops.layerNorm(input('x', ['N', 4]), input('w', [4]), input('b', [3]), 1e-6),
+      /layerNorm: bias \[3\] does not fit the last axis of \[N, 4\]/,
     ],
     [
       'integers',

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { JsonObject } from '../../../src/checkpoint/json_file.ts';
-import { parseConfig, readConfig } from '../../../src/models/qwen2_5_vl/config.ts';
+import { parseConfig, readConfig } from '../../../src/models/registry.ts';
 import { folderOf, refusal, shown } from '../../checkpoint/scratch.ts';
 import { goldenCheckpoints } from '../../helpers/golden.ts';
 
@@ -48,6 +48,48 @@ function withField(json: JsonObject, path: string, value: unknown): JsonObject {
 const refused = async (json: unknown): Promise<string> =>
   shown(await refusal(() => parseConfig(json, 'x/config.json')));
 
+type Json = Record<string, unknown>;
+
+const patches = (vision: Json) => ({
+  inChannels: vision.in_channels ?? vision.in_chans,
+  patchSize: vision.patch_size,
+  spatialMergeSize: vision.spatial_merge_size,
+  temporalPatchSize: vision.temporal_patch_size,
+});
+
+const tower = (vision: Json) => ({
+  ...patches(vision),
+  depth: vision.depth,
+  hiddenSize: vision.hidden_size,
+  intermediateSize: vision.intermediate_size,
+  numHeads: vision.num_heads,
+  outHiddenSize: vision.out_hidden_size,
+});
+
+/** What is read of vision_config, by model_type. */
+const VISION: Record<string, (vision: Json) => Json> = {
+  qwen2_vl: (vision) => ({
+    ...patches(vision),
+    depth: vision.depth,
+    hiddenSize: vision.embed_dim,
+    intermediateSize: (vision.embed_dim as number) * (vision.mlp_ratio as number),
+    numHeads: vision.num_heads,
+    outHiddenSize: vision.hidden_size,
+  }),
+  qwen2_5_vl: (vision) => ({
+    ...tower(vision),
+    windowSize: vision.window_size,
+    fullattBlockIndexes: vision.fullatt_block_indexes,
+    tokensPerSecond: vision.tokens_per_second,
+  }),
+  qwen3_vl: (vision) => ({
+    ...tower(vision),
+    positionEmbeddings: vision.num_position_embeddings,
+    positionSide: Math.floor((vision.num_position_embeddings as number) ** 0.5),
+    deepstackVisualIndexes: vision.deepstack_visual_indexes,
+  }),
+};
+
 describe('golden checkpoints', () => {
   test.each(goldenCheckpoints())('$name: every field', async ({ model }) => {
     const json = JSON.parse(readFileSync(join(model, 'config.json'), 'utf8'));
@@ -55,7 +97,8 @@ describe('golden checkpoints', () => {
     const vision = json.vision_config;
     const rope = text.rope_parameters ?? text.rope_scaling;
     const generation = JSON.parse(readFileSync(join(model, 'generation_config.json'), 'utf8'));
-    const config = await readConfig(model);
+    const { architecture, ...config } = await readConfig(model);
+    expect(architecture.modelType).toBe(json.model_type);
     expect(config).toEqual({
       text: {
         hiddenSize: text.hidden_size,
@@ -63,28 +106,16 @@ describe('golden checkpoints', () => {
         numHiddenLayers: text.num_hidden_layers,
         numAttentionHeads: text.num_attention_heads,
         numKeyValueHeads: text.num_key_value_heads,
-        headDim: text.hidden_size / text.num_attention_heads,
+        headDim: text.head_dim ?? text.hidden_size / text.num_attention_heads,
         vocabSize: text.vocab_size,
         rmsNormEps: text.rms_norm_eps,
         ropeTheta: rope.rope_theta ?? text.rope_theta,
         mropeSection: rope.mrope_section,
+        ...(json.model_type === 'qwen3_vl' ? { mropeInterleaved: true } : {}),
         tieWordEmbeddings: json.tie_word_embeddings,
         maxPositionEmbeddings: text.max_position_embeddings,
       },
-      vision: {
-        depth: vision.depth,
-        hiddenSize: vision.hidden_size,
-        intermediateSize: vision.intermediate_size,
-        numHeads: vision.num_heads,
-        inChannels: vision.in_channels ?? vision.in_chans,
-        outHiddenSize: vision.out_hidden_size,
-        patchSize: vision.patch_size,
-        spatialMergeSize: vision.spatial_merge_size,
-        temporalPatchSize: vision.temporal_patch_size,
-        windowSize: vision.window_size,
-        fullattBlockIndexes: vision.fullatt_block_indexes,
-        tokensPerSecond: vision.tokens_per_second,
-      },
+      vision: VISION[json.model_type]!(vision),
       imageTokenId: json.image_token_id,
       videoTokenId: json.video_token_id,
       visionStartTokenId: json.vision_start_token_id,
@@ -159,7 +190,7 @@ describe('layouts', () => {
     [true, undefined, true],
     [undefined, true, true],
     [true, false, true],
-    // transformers 5.24: `Qwen2_5_VLConfig.__post_init__`
+    // transformers 5.24: `ModelConfig.__post_init__`
     [false, true, true],
   ])('tie_word_embeddings top %s, text %s -> %s', (top, text, expected) => {
     const json = nested({ tie_word_embeddings: text }, { tie_word_embeddings: top });
@@ -333,8 +364,8 @@ describe('refused, naming file and field', () => {
 
   test.each([
     [
-      { model_type: 'qwen2_vl', architectures: ['Qwen2VLForConditionalGeneration'] },
-      /"qwen2_vl" \(\["Qwen2VLForConditionalGeneration"\]\)/,
+      { model_type: 'llava', architectures: ['LlavaForConditionalGeneration'] },
+      /"llava" \(\["LlavaForConditionalGeneration"\]\)/,
     ],
     [{ model_type: 'llama' }, /"llama"/],
     [{ model_type: undefined, architectures: undefined }, /model_type is missing/],
@@ -344,7 +375,7 @@ describe('refused, naming file and field', () => {
     const text = await refused({ ...flat(), ...fields });
     expect(text).toMatch(/^E_MODEL_UNSUPPORTED/);
     expect(text).toMatch(expected);
-    expect(text).toMatch(/supported: model_type "qwen2_5_vl"/);
+    expect(text).toMatch(/supported: model_type "qwen2_vl" .*"qwen2_5_vl" .*"qwen3_vl"/);
   });
 
   test('no object, no file, no JSON', async () => {

@@ -1,0 +1,88 @@
+/**
+ * Binds a module's parameter names to a layer's tensors: values to feed, accumulators to feed and to write to.
+ */
+import type { Shape } from '../graph/shape.ts';
+import type { CompiledModule } from '../runtime/compiled_module.ts';
+import { pin } from '../runtime/session.ts';
+import { type FloatTensor, view } from '../runtime/tensor.ts';
+import { createPause } from '../util/pauses.ts';
+import type { Parameters } from './parameters.ts';
+
+/** Canonical name of a module's parameter, e.g. `w => 'model.layers.3.' + w`. */
+export type NameOf = (param: string) => string;
+
+/** The tensor of a canonical name, which a module takes in this shape. */
+export type TensorOf = (name: string, shape: Shape) => FloatTensor;
+
+/** @param tensorOf where the tensors are, if some are not the parameters' own: the same for a module at every call */
+export function weightsOf(
+  compiled: CompiledModule,
+  parameters: Parameters,
+  nameOf: NameOf,
+  tensorOf: TensorOf = parameters.value,
+): Record<string, FloatTensor> {
+  if (!parameters.inMemory) return bind(compiled, nameOf, tensorOf);
+  const layers = bound.get(compiled) ?? new Map<string, Record<string, FloatTensor>>();
+  bound.set(compiled, layers);
+  const layer = nameOf('');
+  const known = layers.get(layer) ?? bind(compiled, nameOf, tensorOf);
+  layers.set(layer, known);
+  return known;
+}
+
+/** The same; where tensors have to be read from disk, the event loop gets its turns between them. */
+export async function readWeightsOf(
+  compiled: CompiledModule,
+  parameters: Parameters,
+  nameOf: NameOf,
+): Promise<Record<string, FloatTensor>> {
+  if (!parameters.inMemory) {
+    const pause = createPause();
+    for (const param of Object.keys(compiled.module.params)) {
+      await pause();
+      parameters.value(nameOf(param));
+    }
+  }
+  return weightsOf(compiled, parameters, nameOf);
+}
+
+/** Feeds `acc.<param>` and targets `grad.<param>` of the trained parameters: the same buffers, so they add up in place. */
+export interface Accumulators {
+  readonly feeds: Readonly<Record<string, FloatTensor>>;
+  readonly into: Readonly<Record<string, FloatTensor>>;
+}
+
+export function accumulatorsOf({ module }: CompiledModule, parameters: Parameters, nameOf: NameOf): Accumulators {
+  const feeds: Record<string, FloatTensor> = {};
+  const into: Record<string, FloatTensor> = {};
+  for (const [param, shape] of Object.entries(module.params)) {
+    const name = nameOf(param);
+    if (!parameters.isTrained(name)) continue;
+    const gradient = view(parameters.gradient(name), ...sizes(shape));
+    feeds[`acc.${param}`] = gradient;
+    into[`grad.${param}`] = gradient;
+  }
+  return { feeds, into };
+}
+
+// --- internal ---
+
+/** Weights of each module by layer: looked up once, since a decode step asks for all of them. */
+const bound = new WeakMap<CompiledModule, Map<string, Record<string, FloatTensor>>>();
+
+function bind({ module }: CompiledModule, nameOf: NameOf, tensorOf: TensorOf): Record<string, FloatTensor> {
+  return Object.fromEntries(
+    Object.entries(module.params).map(([param, shape]) => [
+      param,
+      pin(view(tensorOf(nameOf(param), shape), ...sizes(shape))),
+    ]),
+  );
+}
+
+/** A parameter's sizes as the module sees it; a convolution's weight is a matrix there. */
+function sizes(shape: Shape): number[] {
+  return shape.map((dim) => {
+    if (typeof dim === 'string') throw new Error(`internal: a parameter of symbolic size '${dim}'`);
+    return dim;
+  });
+}

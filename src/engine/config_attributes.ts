@@ -1,0 +1,35 @@
+/**
+ * The live config of a model: config.json with the attention attributes that transformers keeps there.
+ * What stands in it when a forward starts decides how that forward attends.
+ */
+import { SightlineError } from '../errors.ts';
+import type { ModelConfigAttributes } from '../models/types.ts';
+import type { AttentionImplementation } from './text_attention.ts';
+
+const IMPLEMENTATIONS: readonly AttentionImplementation[] = ['eager', 'sdpa', 'flash_attention_2'];
+
+/** config.json as an object that can be switched; the attention attributes stand where transformers keeps them. */
+export function configAttributes(
+  raw: Record<string, unknown>,
+  attnImpl: AttentionImplementation,
+): ModelConfigAttributes {
+  const config: ModelConfigAttributes = structuredClone(raw);
+  config._attn_implementation = attnImpl;
+  if (typeof config.text_config === 'object' && config.text_config !== null) {
+    config.text_config._attn_implementation = attnImpl;
+  }
+  return config;
+}
+
+/** The text model's own config decides where there is one, as in transformers. */
+export function implementationOf(config: ModelConfigAttributes): AttentionImplementation {
+  const name = (config.text_config ?? config)._attn_implementation;
+  const known = IMPLEMENTATIONS.find((implementation) => implementation === name);
+  if (known === undefined) {
+    throw new SightlineError('E_ATTN_IMPLEMENTATION', `attention implementation '${String(name)}' is not known`, {
+      where: 'model.config._attn_implementation',
+      hint: `use one of ${IMPLEMENTATIONS.join(', ')}`,
+    });
+  }
+  return known;
+}

@@ -1,0 +1,156 @@
+/**
+ * A run of decoder layers as one module for the next tokens of every completion: one call of the runtime computes all
+ * layers for several tokens, or, of a large model, some layers for one. Keys and values go into the cache on the way;
+ * the last layers draw the next token.
+ */
+import type { Constant, Module } from '../graph/module.ts';
+import { blocksToRows, rowsToBlocks } from '../graph/ops/blocked.ts';
+import { toInt } from '../graph/ops/elementwise.ts';
+import { putSlices, takeRows } from '../graph/ops/gather.ts';
+import { reshape } from '../graph/ops/movement.ts';
+import type { Shape } from '../graph/shape.ts';
+import type { Value } from '../graph/value.ts';
+import type { DecoderBlock, TextConfig } from '../models/architecture.ts';
+import { blockOps, blockParams } from '../nn/block_ops.ts';
+import { decodeAttention } from '../nn/decode_attention.ts';
+import { rowsShape, type WeightForm } from '../nn/linear.ts';
+import { type FloatTensor, view } from '../runtime/tensor.ts';
+import { type SamplingHead, samplingHead } from './sampling.ts';
+
+export interface DecodeLayersOptions {
+  readonly count: number;
+  /** Tokens of each completion. More than one ask for the whole model: each is drawn from the one before it. */
+  readonly tokens: number;
+  /** Of the weights of all products. */
+  readonly form: WeightForm;
+  /** Starts from ids, with their embeddings, instead of rows. */
+  readonly embeds: boolean;
+  /** Draw a token from the last layer's rows. */
+  readonly sampling: SamplingHead | null;
+  /** Return the rows that backward starts from; with `products` results of products as well. */
+  readonly taped: boolean;
+  readonly products: boolean;
+  /** Layers, from 0 in this run, whose attention masses are measured on so many spans. */
+  readonly probed: readonly number[];
+  readonly spans: number;
+}
+
+/**
+ * Everything goes by place, rows of places where no completion stands included.
+ *
+ * x [G*R, hidden], or ids int32 [G*R] -> `0.y` [G*R, hidden], unless a token is drawn from it, and of each token t and layer
+ * i: `t.kOwn.i`, `t.vOwn.i` [G, kvHeads, R, T, d], the cache's own tokens with this one put in at `t.slots` int32
+ * [G*R*kvHeads, 4]; `t.masses.i` [G*R, spans] of a probed layer. Taped: `t.x.i` [G*R, hidden] (a layer's input, unless it
+ * is the module's), `t.o.i` [G*R, heads * d], `t.y`, and with products all of a `LayerProducts` as `t.q.i` and so on. With
+ * sampling, what the sampling head returns, as `t.id` and so on. `t.cos`, `t.sin` [G*R, d / 2]; `t.unseen` [G, P + T].
+ *
+ * With weights in blocks, rows that go in and come out have axes of one in front: `rowsShape`, `asOutput`.
+ */
+export function decodeLayers(decoder: DecoderBlock, config: TextConfig, options: DecodeLayersOptions): Module {
+  const { count, tokens, form, embeds, sampling, taped, products, probed, spans } = options;
+  if (tokens > 1 && !(embeds && sampling !== null))
+    throw new Error('internal: several tokens in a run that does not go from ids to ids');
+  const { hiddenSize, vocabSize, numAttentionHeads, numKeyValueHeads: kvHeads, headDim } = config;
+  const heads = { heads: numAttentionHeads, kvHeads, headDim };
+  const queryWidth = numAttentionHeads * headDim;
+  const ofLayer = blockParams({ ...decoder.before, ...decoder.after }, decoder.joint, form);
+  const inBlocks = form === 'blocks';
+  const head = sampling === null ? null : samplingHead(config, sampling, form, 'G*R');
+  const { uniform, ...standing } = head?.constants ?? {};
+
+  const params: Record<string, Shape> = { ...(embeds ? { embeddings: [vocabSize, hiddenSize] } : {}), ...head?.params };
+  const constants: Record<string, Constant> = {
+    ...standing,
+    ...(embeds ? { ids: { shape: ['G*R'], dtype: 'int32' } } : {}),
+    ...(probed.length === 0 ? {} : { indicator: { shape: ['G', 'P', spans] } }),
+  };
+  for (let token = 0; token < tokens; token++) {
+    const ofToken: Record<string, Constant> = {
+      cos: { shape: ['G*R', headDim / 2] },
+      sin: { shape: ['G*R', headDim / 2] },
+      slots: { shape: [`${kvHeads}*G*R`, 4], dtype: 'int32' },
+      unseen: { shape: ['G', 'P+T'] },
+      ...(uniform === undefined ? {} : { uniform }),
+    };
+    for (const [name, constant] of Object.entries(ofToken)) constants[`${token}.${name}`] = constant;
+  }
+  for (let layer = 0; layer < count; layer++) {
+    for (const [name, shape] of Object.entries(ofLayer)) params[`${layer}.${name}`] = shape;
+    for (const name of ['kPrompt', 'vPrompt']) constants[`${name}.${layer}`] = { shape: ['G', kvHeads, 'P', headDim] };
+    for (const name of ['kOwn', 'vOwn']) constants[`${name}.${layer}`] = { shape: ['G', kvHeads, 'R', 'T', headDim] };
+  }
+
+  return {
+    name: tokens === 1 ? `${count} decode layers` : `${count} decode layers, ${tokens} tokens`,
+    params,
+    inputs: embeds ? {} : { x: rowsShape(form, 'G*R', hiddenSize) },
+    constants,
+    build: (w): Record<string, Value> => {
+      const outputs: Record<string, Value> = {};
+      const own = Array.from({ length: count }, (_, layer) => ({ k: w[`kOwn.${layer}`]!, v: w[`vOwn.${layer}`]! }));
+
+      /** Layer `layer` of a token on the stream x, as rows or in blocks; its outputs are told by name. */
+      const block = (x: Value, layer: number, token: number): Value => {
+        const of = (name: string): Value => w[`${token}.${name}`]!;
+        const weights = Object.fromEntries(Object.keys(ofLayer).map((name) => [name, w[`${layer}.${name}`]!]));
+        const ops = blockOps(form, weights, 'G*R');
+        const tell = (name: string, value: Value): void => {
+          outputs[`${token}.${name}.${layer}`] = value;
+        };
+        const put = (cache: Value, rows: Value): Value =>
+          putSlices(cache, of('slots'), reshape(rows, [`${kvHeads}*G*R`, headDim]));
+
+        const { q, k, v } = decoder.project(ops, x, { cos: of('cos'), sin: of('sin') });
+        const held = { k: put(own[layer]!.k, k), v: put(own[layer]!.v, v) };
+        own[layer] = held;
+        tell('kOwn', held.k);
+        tell('vOwn', held.v);
+        const { out, masses } = decodeAttention(
+          {
+            q,
+            kPrompt: w[`kPrompt.${layer}`]!,
+            vPrompt: w[`vPrompt.${layer}`]!,
+            kOwn: held.k,
+            vOwn: held.v,
+            unseen: of('unseen'),
+            indicator: probed.includes(layer) ? w.indicator : undefined,
+          },
+          heads,
+        );
+        if (masses !== null) tell('masses', masses);
+        const o = reshape(out, rowsShape(form, 'G*R', queryWidth));
+        const { y, ...kept } = decoder.finish(ops, x, o);
+        if (taped && (layer > 0 || embeds)) tell('x', ops.rows(x));
+        if (taped) tell('o', o);
+        if (products) for (const [name, value] of Object.entries({ q, k, v, ...kept })) tell(name, value);
+        return y;
+      };
+
+      let ids = w.ids;
+      for (let token = 0; token < tokens; token++) {
+        const rows =
+          ids === undefined ? w.x! : reshape(takeRows(w.embeddings!, ids), rowsShape(form, 'G*R', hiddenSize));
+        let x = inBlocks ? rowsToBlocks(rows) : rows;
+        for (let layer = 0; layer < count; layer++) x = block(x, layer, token);
+        const y = inBlocks ? blocksToRows(x) : x;
+        if (taped || head === null) outputs[`${token}.y`] = y;
+        if (head === null) continue;
+        const drawn = head.build({ ...w, hidden: y, uniform: w[`${token}.uniform`]! });
+        for (const [name, value] of Object.entries(drawn)) outputs[`${token}.${name}`] = value;
+        ids = toInt(reshape(drawn.id!, ['G*R']));
+      }
+      return outputs;
+    },
+  };
+}
+
+/**
+ * Rows [n, c] as the module gives the output of that name, e.g. `gate.3`, from weights of this form: of blocks [1, 1, n, c],
+ * but q, k and v, which were turned between rows and heads, [1, n, c]. Masses are never in blocks.
+ */
+export function asOutput(form: WeightForm, name: string): (rows: FloatTensor) => FloatTensor {
+  const [kind] = name.split('.') as [string];
+  if (form !== 'blocks' || kind === 'masses') return (rows) => rows;
+  const front = ['q', 'k', 'v'].includes(kind) ? [1] : [1, 1];
+  return (rows) => view(rows, ...front, ...rows.dims);
+}

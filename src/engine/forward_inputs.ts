@@ -1,0 +1,65 @@
+/**
+ * The arguments of a plain forward, checked and dealt out: rows of ids, and the images each row holds.
+ */
+import { SightlineError } from '../errors.ts';
+import type { ModelConfig } from '../models/architecture.ts';
+import type { ModelKwargs } from '../models/types.ts';
+import type { HashedImage } from './image_features.ts';
+import { hashOf } from './image_hash.ts';
+
+/** The rows of a forward, checked to be of one length without padding. */
+export function unpadded({ input_ids: ids, attention_mask: mask }: ModelKwargs): Int32Array[] {
+  const length = ids[0]?.length ?? 0;
+  ids.forEach((row, b) => {
+    const padded = mask?.[b]?.includes(0) ?? false;
+    if (row.length !== length || padded || length === 0) {
+      throw new SightlineError(
+        'E_FORWARD_INPUT',
+        `input_ids row ${b} is ${padded ? 'padded' : `of length ${row.length}`}`,
+        {
+          hint: `pass rows of one length > 0 (row 0 has ${length}) without padding; call forward once per length`,
+        },
+      );
+    }
+  });
+  return [...ids];
+}
+
+/** Deals the batch's images out to its rows, by the image pads each row holds. */
+export function imagesOfSequences(
+  kwargs: ModelKwargs,
+  sequences: readonly Int32Array[],
+  sizes: ModelConfig,
+): HashedImage[][] {
+  const pixels = kwargs.pixel_values ?? [];
+  const grids = kwargs.image_grid_thw ?? [];
+  if (pixels.length !== grids.length) {
+    throw new SightlineError('E_FORWARD_INPUT', `${pixels.length} pixel_values for ${grids.length} image_grid_thw`, {
+      hint: 'pass one of each per image',
+    });
+  }
+  const unit = sizes.vision.spatialMergeSize ** 2;
+  let next = 0;
+  const dealt = sequences.map((ids) => {
+    let pads = ids.reduce((count, id) => count + (id === sizes.imageTokenId ? 1 : 0), 0);
+    const images: HashedImage[] = [];
+    while (pads > 0 && next < pixels.length) {
+      const gridThw = grids[next]!;
+      const pixelValues = pixels[next]!;
+      pads -= (gridThw[0] * gridThw[1] * gridThw[2]) / unit;
+      images.push({ pixelValues, gridThw, hash: hashOf(pixelValues, gridThw) });
+      next++;
+    }
+    return { images, pads };
+  });
+  if (next !== pixels.length || dealt.some(({ pads }) => pads !== 0)) {
+    throw new SightlineError(
+      'E_FORWARD_INPUT',
+      `the image pads in input_ids do not match the ${pixels.length} images given`,
+      {
+        hint: 'each image takes t * h * w / 4 image pads',
+      },
+    );
+  }
+  return dealt.map(({ images }) => images);
+}

@@ -1,0 +1,109 @@
+/**
+ * Visual tokens of images: encoded once per step, and kept over steps while the tower is frozen.
+ * Knows which images are the same by their hash; a budget in bytes bounds what is kept.
+ */
+import { type FloatTensor, floats, rows, zeros } from '../runtime/tensor.ts';
+import { createByteCache } from '../util/byte_cache.ts';
+import { type ImagePatches, patchesOf, type VisionTape, type VisionTower } from './vision_tower.ts';
+
+/** Patches of an image and a name for its content; equal hashes mean equal pixels. */
+export interface HashedImage extends ImagePatches {
+  readonly hash: string;
+}
+
+export interface EncodedImages {
+  /** By hash: [tokens, hidden]. */
+  readonly tokens: ReadonlyMap<string, FloatTensor>;
+  /** Present where the tower is trained: a tape per batch, and whose tokens it made, one after another. */
+  readonly tapes: readonly { readonly tape: VisionTape; readonly hashes: readonly string[] }[];
+}
+
+export interface ImageFeatures {
+  /** Encodes each distinct image once. Tapes are kept when `keep` is set and some of the tower is trained. */
+  encode(images: readonly HashedImage[], keep: boolean): Promise<EncodedImages>;
+  /** Bytes of visual tokens held, and how many may be; 0 where the tower is trained, because tokens age with it. */
+  readonly bytes: number;
+  readonly budget: number;
+}
+
+/** Patches of one batch, unless a single image has more: bounds the tower's buffers. */
+const BATCH_PATCHES = 8192;
+
+export function createImageFeatures(tower: VisionTower, isTrained: boolean, budget: number): ImageFeatures {
+  const kept = createByteCache<FloatTensor>(budget);
+  return {
+    async encode(images, keep) {
+      const tokens = new Map<string, FloatTensor>();
+      const missing = new Map<string, HashedImage>();
+      for (const image of images) {
+        const known = isTrained ? undefined : kept.get(image.hash);
+        if (known === undefined) missing.set(image.hash, image);
+        else tokens.set(image.hash, known);
+      }
+      const tapes: { tape: VisionTape; hashes: string[] }[] = [];
+      for (const [number, batch] of batches([...missing.values()]).entries()) {
+        const encoded = await tower.forward(batch, keep && isTrained ? number : null);
+        let row = 0;
+        for (const { hash, gridThw } of batch) {
+          const count =
+            (encoded.tokens.dims[0]! * patchesOf(gridThw)) /
+            batch.reduce((sum, image) => sum + patchesOf(image.gridThw), 0);
+          const own = rows(encoded.tokens, row, row + count);
+          row += count;
+          tokens.set(hash, own);
+          // A copy: an image that is kept must not hold its whole batch in memory.
+          if (!isTrained) kept.set(hash, floats(own.data.slice(), own.dims), own.data.byteLength);
+        }
+        if (encoded.tape !== null) tapes.push({ tape: encoded.tape, hashes: batch.map(({ hash }) => hash) });
+      }
+      return { tokens, tapes };
+    },
+    get bytes() {
+      return kept.bytes;
+    },
+    budget: isTrained ? 0 : budget,
+  };
+}
+
+/** A batch of images whose tower can be trained, and zeros to add their tokens' cotangents to. */
+export interface ImageCotangents {
+  readonly tape: VisionTape;
+  /** [tokens of all its images, hidden] */
+  readonly whole: FloatTensor;
+  /** The same memory, by hash: [tokens, hidden]. */
+  readonly parts: readonly (readonly [string, FloatTensor])[];
+}
+
+export function cotangentsOf({ tokens, tapes }: EncodedImages): ImageCotangents[] {
+  return tapes.map(({ tape, hashes }) => {
+    const own = hashes.map((hash) => tokens.get(hash)!);
+    const whole = zeros(
+      own.reduce((sum, { dims }) => sum + dims[0]!, 0),
+      own[0]!.dims[1]!,
+    );
+    let next = 0;
+    const parts = hashes.map((hash, i) => {
+      const first = next;
+      next += own[i]!.dims[0]!;
+      return [hash, rows(whole, first, next)] as const;
+    });
+    return { tape, whole, parts };
+  });
+}
+
+// --- internal ---
+
+function batches(images: readonly HashedImage[]): HashedImage[][] {
+  const result: HashedImage[][] = [];
+  let patches = 0;
+  for (const image of images) {
+    const count = patchesOf(image.gridThw);
+    if (result.length === 0 || patches + count > BATCH_PATCHES) {
+      result.push([]);
+      patches = 0;
+    }
+    result.at(-1)!.push(image);
+    patches += count;
+  }
+  return result;
+}

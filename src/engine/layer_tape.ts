@@ -1,0 +1,84 @@
+/**
+ * What backward starts from in one decoder layer: the layer's input, attention's result, and results of products.
+ * Says which tensors these are and how wide; not whose memory they lie in.
+ */
+
+import type { TextConfig } from '../models/architecture.ts';
+import type { FloatTensor } from '../runtime/tensor.ts';
+
+export interface LayerTape {
+  /** Input of the layer [N, hidden] and attention's result [N, heads * d]. */
+  readonly x: FloatTensor;
+  readonly o: FloatTensor;
+  /** Results of products; null where backward computes them again. */
+  readonly products: LayerProducts | null;
+}
+
+/** q [N, heads * d], k and v [N, kvHeads * d], and what attention's output module keeps. */
+export type LayerProducts = Readonly<Record<Product, FloatTensor>>;
+
+/** `attended` [N, hidden], `gate` and `up` [N, intermediate]. */
+export const KEPT = ['attended', 'gate', 'up'] as const;
+
+/** Names of all products. */
+export const PRODUCTS = ['q', 'k', 'v', ...KEPT] as const;
+type Product = (typeof PRODUCTS)[number];
+
+/** Widths of a tape's tensors, by name. */
+export function tapeWidths(config: TextConfig, products: boolean): Readonly<Record<string, number>> {
+  const { hiddenSize, numAttentionHeads, headDim } = config;
+  return { x: hiddenSize, o: numAttentionHeads * headDim, ...(products ? productWidths(config) : {}) };
+}
+
+/** @param get gives the tensor of that name and width */
+export function createLayerTape(
+  config: TextConfig,
+  get: (name: string, width: number) => FloatTensor,
+  products: boolean,
+): LayerTape {
+  const tensors = Object.fromEntries(
+    Object.entries(tapeWidths(config, products)).map(([name, width]) => [name, get(name, width)]),
+  ) as Record<'x' | 'o' | Product, FloatTensor>;
+  const { x, o, ...kept } = tensors;
+  return { x, o, products: products ? kept : null };
+}
+
+/** Bytes of the products of all layers and so many rows. */
+export function productBytes(config: TextConfig, rows: number): number {
+  const width = Object.values(productWidths(config)).reduce((sum, each) => sum + each, 0);
+  return Float32Array.BYTES_PER_ELEMENT * config.numHiddenLayers * rows * width;
+}
+
+/** Another tape of the same kind, tensor by tensor. */
+export function mapTape(
+  { x, o, products }: LayerTape,
+  map: (name: string, tensor: FloatTensor) => FloatTensor,
+): LayerTape {
+  const mapped = (of: LayerProducts): LayerProducts =>
+    Object.fromEntries(Object.entries(of).map(([name, tensor]) => [name, map(name, tensor)])) as LayerProducts;
+  return { x: map('x', x), o: map('o', o), products: products && mapped(products) };
+}
+
+/** What attention's output module kept, by the names it has there. */
+export function keptOf(
+  products: LayerProducts,
+  map: (name: string, tensor: FloatTensor) => FloatTensor = (_, tensor) => tensor,
+): Record<string, FloatTensor> {
+  return Object.fromEntries(KEPT.map((name) => [name, map(name, products[name])]));
+}
+
+export const isKept = (name: string): boolean => (KEPT as readonly string[]).includes(name);
+
+// --- internal ---
+
+function productWidths(config: TextConfig): Record<Product, number> {
+  const { hiddenSize, intermediateSize, numAttentionHeads, numKeyValueHeads, headDim } = config;
+  return {
+    q: numAttentionHeads * headDim,
+    k: numKeyValueHeads * headDim,
+    v: numKeyValueHeads * headDim,
+    attended: hiddenSize,
+    gate: intermediateSize,
+    up: intermediateSize,
+  };
+}

@@ -1,0 +1,213 @@
+/**
+ * The model's tensors by canonical name: values, and gradient accumulators of those that are trained.
+ * Knows names and memory; not what a tensor is for.
+ */
+import type { Checkpoint } from '../checkpoint/open.ts';
+import { type FloatTensor, floats, sizeOf, zeros } from '../runtime/tensor.ts';
+import { createPause } from '../util/pauses.ts';
+
+export interface Parameters {
+  readonly names: readonly string[];
+  /** Whether a value stays where it is: the same array every time, changed in place by training. */
+  readonly inMemory: boolean;
+  /** A tensor by its name, or three that lie one after another by their joint one: `...self_attn.qkv_proj.weight`. */
+  value(name: string): FloatTensor;
+  isTrained(name: string): boolean;
+  /** Accumulator of a trained parameter's gradient; allocated on first use. */
+  gradient(name: string): FloatTensor;
+  zeroGradients(): void;
+  /** Trained names, in a fixed order. */
+  readonly trained: readonly string[];
+  shape(name: string): readonly number[];
+}
+
+/** Bytes of tensors by their names. */
+export const bytesOf = (parameters: Parameters, names: readonly string[]): number =>
+  names.reduce((sum, name) => sum + Float32Array.BYTES_PER_ELEMENT * sizeOf(parameters.shape(name)), 0);
+
+/**
+ * Reads every tensor of a checkpoint, widened to float32; the event loop gets its turns meanwhile.
+ * Error: E_WEIGHT_NOT_FINITE, here and from `value` of streamed weights.
+ */
+export async function loadParameters(
+  checkpoint: Checkpoint,
+  isTrained: (name: string) => boolean,
+  onRead?: OnRead,
+): Promise<Parameters> {
+  return parametersOf(await readAll(checkpoint, [...checkpoint.tensors.keys()], onRead), isTrained);
+}
+
+/** Called while weights are read, first with 0: bytes read of bytes to read, as they are stored. */
+export type OnRead = (read: { readonly done: number; readonly total: number }) => void | Promise<void>;
+
+/** float32 bytes of a checkpoint from which frozen weights are widened when they are used instead of at once. */
+export const STREAM_BYTES = 4 * 2 ** 30;
+
+/** float32 bytes that tensors take in memory: all of them, or, where they are streamed, those of no layer and one layer's. */
+export function bytesHeld(
+  tensors: ReadonlyMap<string, { readonly shape: readonly number[] }>,
+  streams: boolean,
+): number {
+  const held = new Map([...tensors].map(([name, { shape }]) => [streams ? roleOf(name) : name, sizeOf(shape)]));
+  return [...held.values()].reduce((sum, size) => sum + Float32Array.BYTES_PER_ELEMENT * size, 0);
+}
+
+/**
+ * Frozen weights that stay on disk as they are stored: a layer's tensors are read and widened into buffers that all
+ * layers share, when the layer runs. Tensors of no layer (embeddings, norms, merger) are read once and kept.
+ * A tensor is valid until the same tensor of another layer is asked for. The checkpoint must stay open.
+ */
+export async function streamParameters(checkpoint: Checkpoint, onRead?: OnRead): Promise<Parameters> {
+  const kept = await readAll(
+    checkpoint,
+    [...checkpoint.tensors.keys()].filter((name) => roleOf(name) === name),
+    onRead,
+  );
+  const shared = new Map<string, { holds: string; tensor: FloatTensor }>();
+  return {
+    names: [...checkpoint.tensors.keys()],
+    inMemory: false,
+    trained: [],
+    isTrained: () => false,
+    shape: (name) => checkpoint.tensors.get(name)?.shape ?? [],
+    value(name) {
+      const known = kept.get(name);
+      if (known !== undefined) return known;
+      const role = roleOf(name);
+      const slot = shared.get(role);
+      if (slot?.holds === name) return slot.tensor;
+      const parts = name.includes(JOINT) ? jointParts(name)! : [name];
+      const tensor = jointBuffer(checkpoint, parts, slot?.tensor.data);
+      for (const [part, { data }] of partsOf(checkpoint, parts, tensor)) checkpoint.readInto(part, data);
+      shared.set(role, { holds: name, tensor });
+      return tensor;
+    },
+    gradient: (name) => {
+      throw new Error(`internal: parameter '${name}' is not trained`);
+    },
+    zeroGradients: () => undefined,
+  };
+}
+
+export function parametersOf(
+  values: ReadonlyMap<string, FloatTensor>,
+  isTrained: (name: string) => boolean,
+): Parameters {
+  const gradients = new Map<string, FloatTensor>();
+  const names = [...values.keys()];
+  const known = (name: string): FloatTensor => {
+    const tensor = values.get(name);
+    if (tensor !== undefined) return tensor;
+    if (name.includes(JOINT)) return joined(jointParts(name)!.map(known));
+    throw new Error(`internal: no parameter '${name}'`);
+  };
+  return {
+    names,
+    inMemory: true,
+    trained: names.filter(isTrained),
+    value: known,
+    isTrained,
+    shape: (name) => known(name).dims,
+    gradient(name) {
+      if (!isTrained(name)) throw new Error(`internal: parameter '${name}' is not trained`);
+      const gradient = gradients.get(name) ?? zeros(...known(name).dims);
+      gradients.set(name, gradient);
+      return gradient;
+    },
+    zeroGradients() {
+      for (const { data } of gradients.values()) data.fill(0);
+    },
+  };
+}
+
+// --- internal ---
+
+/** In the joint name of the weights, or biases, that make queries, keys and values of the same rows. */
+const JOINT = '.self_attn.qkv_proj.';
+
+/** The tensors that a joint name stands for, or that lie beside this one; null for any other name. */
+function jointParts(name: string): string[] | null {
+  const [, prefix, suffix] = /^(.*\.layers\.\d+\.self_attn\.)(?:q|k|v|qkv)_proj\.(weight|bias)$/.exec(name) ?? [];
+  return prefix === undefined ? null : ['q', 'k', 'v'].map((part) => `${prefix}${part}_proj.${suffix}`);
+}
+
+function storedTensor(checkpoint: Checkpoint, name: string): { readonly shape: readonly number[] } {
+  const stored = checkpoint.tensors.get(name);
+  if (stored === undefined) throw new Error(`internal: no parameter '${name}'`);
+  return stored;
+}
+
+/** Memory for tensors that agree in all sizes but the first, one after another. */
+function jointBuffer(checkpoint: Checkpoint, names: readonly string[], buffer?: Float32Array): FloatTensor {
+  const dims = joinedShape(names.map((name) => storedTensor(checkpoint, name).shape));
+  const size = sizeOf(dims);
+  return floats(buffer?.length === size ? buffer : new Float32Array(size), dims);
+}
+
+/** The part of a joint tensor that each of its names stands for. */
+function partsOf(checkpoint: Checkpoint, names: readonly string[], { data }: FloatTensor): [string, FloatTensor][] {
+  let next = 0;
+  return names.map((name) => {
+    const { shape } = storedTensor(checkpoint, name);
+    const start = next;
+    next += sizeOf(shape);
+    return [name, floats(data.subarray(start, next), shape)];
+  });
+}
+
+/** One tensor over parts that lie one after another. */
+function joined(parts: readonly FloatTensor[]): FloatTensor {
+  const [first] = parts as [FloatTensor];
+  let end = first.data.byteOffset;
+  for (const { data } of parts) {
+    if (data.buffer !== first.data.buffer || data.byteOffset !== end)
+      throw new Error('internal: parts of a joint parameter do not lie one after another');
+    end += data.byteLength;
+  }
+  const data = new Float32Array(first.data.buffer, first.data.byteOffset, (end - first.data.byteOffset) / 4);
+  return floats(data, joinedShape(parts.map(({ dims }) => dims)));
+}
+
+function joinedShape(shapes: readonly (readonly number[])[]): readonly number[] {
+  const [[, ...rest]] = shapes as [[number, ...number[]]];
+  return shapes.length === 1 ? shapes[0]! : [shapes.reduce((sum, [size]) => sum + size!, 0), ...rest];
+}
+
+/** What layers have in common: `model.layers.3.x` -> `model.layers.*.x`; a tensor of no layer is its own role. */
+const roleOf = (name: string): string => name.replace(/\.(layers|blocks)\.\d+\./, '.$1.*.');
+
+/** Elements read at a time: some 10 ms. */
+const READ_ELEMENTS = 2 ** 22;
+
+/** Reads tensors piece by piece, so that the event loop gets its turns. */
+async function readAll(
+  checkpoint: Checkpoint,
+  names: readonly string[],
+  onRead: OnRead = () => undefined,
+): Promise<Map<string, FloatTensor>> {
+  const pause = createPause();
+  const stored = (name: string): number => {
+    const { begin, end } = checkpoint.tensors.get(name)!;
+    return end - begin;
+  };
+  const total = names.reduce((sum, name) => sum + stored(name), 0);
+  let done = 0;
+  await onRead({ done, total });
+  const values = new Map<string, FloatTensor>();
+  for (const name of names) {
+    if (!values.has(name)) {
+      const together = jointParts(name) ?? [name];
+      const joint = jointBuffer(checkpoint, together);
+      for (const [part, tensor] of partsOf(checkpoint, together, joint)) values.set(part, tensor);
+    }
+    const { data } = values.get(name)!;
+    for (let from = 0; from < data.length; from += READ_ELEMENTS) {
+      await pause();
+      checkpoint.readInto(name, data.subarray(from, from + READ_ELEMENTS), from);
+      const share = Math.min(1, (from + READ_ELEMENTS) / data.length);
+      await onRead({ done: done + share * stored(name), total });
+    }
+    done += stored(name);
+  }
+  return new Map(names.map((name) => [name, values.get(name)!]));
+}

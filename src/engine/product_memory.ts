@@ -1,0 +1,41 @@
+/**
+ * Whether results of products are kept for backward where nobody says: up to a budget in bytes.
+ */
+import type { TextConfig } from '../models/architecture.ts';
+import { productBytes } from './layer_tape.ts';
+import { bytesOf, type Parameters } from './parameters.ts';
+
+export interface ProductMemory {
+  /** Whether a step of so many rows may keep them. */
+  fits(rows: number): boolean;
+  /**
+   * Bytes by which smaller steps than those so far may make them grow: a step that is too large for them keeps none, so
+   * the largest step is not the one that takes most.
+   */
+  readonly room: number;
+}
+
+export function createProductMemory(config: TextConfig, parameters: Parameters): ProductMemory {
+  const budget = productBudget(bytesOf(parameters, parameters.names), bytesOf(parameters, parameters.trained));
+  let mostKept = 0;
+  let leftOut = false;
+  return {
+    fits(rows) {
+      const bytes = productBytes(config, rows);
+      if (bytes <= budget) mostKept = Math.max(mostKept, bytes);
+      else leftOut = true;
+      return bytes <= budget;
+    },
+    get room() {
+      return leftOut ? budget - mostKept : 0;
+    },
+  };
+}
+
+/**
+ * Bytes that results of products may take where nobody says: they must not be what a run's memory is spent on.
+ *
+ * @param weights bytes of all weights, and of those that are trained
+ */
+export const productBudget = (weights: number, trained: number): number =>
+  Math.max(256 * 2 ** 20, (weights + 3 * trained) / 4); // trained: a gradient and two moments

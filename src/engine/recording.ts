@@ -1,0 +1,213 @@
+/**
+ * Keeps, while completions are sampled, what is measured of every row, and what backward needs of it: each block's input
+ * and attention result, and results of its products unless they are to be computed again.
+ * Rows lie in the order in which they are computed, the prompts' first, and a decode step writes them where they stay; which
+ * row is whose is put together once the completions have ended.
+ */
+
+import type { TextConfig } from '../models/architecture.ts';
+import { type FloatTensor, gatherRows, rows as rowsOf, zeros } from '../runtime/tensor.ts';
+import type { Workspace } from '../runtime/workspace.ts';
+import { createLayerTape, type LayerTape, mapTape } from './layer_tape.ts';
+
+export interface RecordingShape {
+  readonly promptLengths: readonly number[];
+  /** Completions of each prompt, and tokens each may grow to. */
+  readonly count: number;
+  readonly maxTokens: number;
+  /** Tokens that may be computed at every place, those included that turn out to come after a completion's last. */
+  readonly steps: number;
+  /** Layers whose attention masses are measured, on this many spans. */
+  readonly probedLayers: readonly number[];
+  readonly spans: number;
+  /** Attention masses alone; rows for backward; or results of products as well. */
+  readonly keeps: 'masses' | 'rows' | 'products';
+  /** With rows, keep the log-probabilities of all tokens wherever one is drawn, if they take at most so many bytes. */
+  readonly logpsBytes: number;
+}
+
+/** What is left when the completions have ended. */
+export interface Recorded {
+  /** Layer -> [tokens of completions, spans] */
+  readonly masses: ReadonlyMap<number, FloatTensor>;
+  readonly rows: RecordedRows | null;
+}
+
+export interface RecordedRows {
+  /** Of all rows in the order in which they were computed. */
+  readonly layers: readonly LayerTape[];
+  /** Of the same rows, output of the last block; of a prompt only its last row is set. */
+  readonly hidden: FloatTensor;
+  /** Where the rows of a packed batch lie among them, those of last tokens left out: [rows]. */
+  readonly order: Int32Array;
+  /** [tokens of completions, vocab] */
+  readonly logps: FloatTensor | null;
+}
+
+export interface Recording {
+  readonly keeps: RecordingShape['keeps'];
+  /** Whether log-probabilities are kept. */
+  readonly logps: boolean;
+  /** Rows of all prompts, one prompt after another, for a forward over them to write. */
+  readonly promptLayers: readonly LayerTape[];
+  /** Output of the last layer for each prompt's last row: [prompts, hidden]. */
+  promptsHidden(hidden: FloatTensor): void;
+  /** Rows of one token at so many places, for a decode step to write. */
+  open(places: number): TokenRows;
+  /** Says that row `place` of those belongs to a token. */
+  stands(token: RecordedToken, rows: TokenRows, place: number): void;
+  /** Log-probabilities that a token was drawn from: row `place` of [places, vocab]. */
+  drawn(token: RecordedToken, logps: FloatTensor, place: number): void;
+  /** @param lengths in tokens, per group, per completion */
+  finish(lengths: readonly (readonly number[])[]): Recorded;
+}
+
+/** Memory of the recording. */
+export interface TokenRows {
+  /** The first of them among all. */
+  readonly first: number;
+  readonly layers: readonly LayerTape[];
+  /** Output of the last layer [places, hidden]; null where no rows are kept. */
+  readonly hidden: FloatTensor | null;
+  /** Probed layer -> [places, spans] */
+  readonly masses: ReadonlyMap<number, FloatTensor>;
+}
+
+/** Token `t` of a completion. */
+export interface RecordedToken {
+  readonly group: number;
+  readonly completion: number;
+  readonly t: number;
+}
+
+/** Rows that there may be. */
+export const recordedRows = ({
+  promptLengths,
+  count,
+  steps,
+}: Pick<RecordingShape, 'promptLengths' | 'count' | 'steps'>): number =>
+  sumOf(promptLengths) + promptLengths.length * count * steps;
+
+export function createRecording(config: TextConfig, workspace: Workspace, shape: RecordingShape): Recording {
+  const { promptLengths, count, maxTokens, steps, probedLayers, spans, keeps, logpsBytes } = shape;
+  const { hiddenSize, numHiddenLayers, vocabSize } = config;
+  const taped = keeps !== 'masses';
+  const completions = promptLengths.length * count;
+  const promptRows = sumOf(promptLengths);
+  const capacity = recordedRows(shape);
+  const buffer = (name: string, width: number): FloatTensor => workspace.get(`recorded.${name}`, capacity, width);
+  const layers = Array.from({ length: taped ? numHiddenLayers : 0 }, (_, layer) =>
+    createLayerTape(config, (name, width) => buffer(`${layer}.${name}`, width), keeps === 'products'),
+  );
+  const between = (start: number, end: number): LayerTape[] =>
+    layers.map((layer) => mapTape(layer, (_, tensor) => rowsOf(tensor, start, end)));
+  const hidden = taped ? buffer('hidden', hiddenSize) : null;
+  const masses = new Map(
+    probedLayers.map((layer) => [layer, workspace.get(`recorded.${layer}.masses`, completions * steps, spans)]),
+  );
+  const tokens = completions * maxTokens;
+  const keepsLogps = taped && 4 * tokens * vocabSize <= logpsBytes;
+  const logps = keepsLogps ? workspace.get('recorded.logps', tokens, vocabSize) : null;
+
+  const indexOf = ({ group, completion, t }: RecordedToken): number => (group * count + completion) * maxTokens + t;
+  /** Row of each token, of completions of full length. */
+  const rowOfToken = new Int32Array(tokens).fill(NOT_COMPUTED);
+  let used = promptRows;
+
+  const piecesOf = (lengths: readonly (readonly number[])[]): { start: number; length: number }[] =>
+    lengths.flat().map((length, i) => ({ start: i * maxTokens, length }));
+  const rowsOfPiece = (start: number, length: number): Int32Array => rowOfToken.subarray(start, start + length);
+
+  function finishRows(hidden: FloatTensor, lengths: readonly (readonly number[])[]): RecordedRows {
+    const pieces = piecesOf(lengths);
+    let prompt = 0;
+    const order = joined(
+      lengths.flatMap((group, g) => [
+        Int32Array.from({ length: promptLengths[g]! }, () => prompt++),
+        ...pieces
+          .slice(g * count, g * count + group.length)
+          .map(({ start, length }) => rowsOfPiece(start, Math.max(0, length - 1))),
+      ]),
+    );
+    if (order.includes(NOT_COMPUTED)) throw new Error('internal: a token was sampled whose row is not recorded');
+    return {
+      layers: between(0, used),
+      hidden: rowsOf(hidden, 0, used),
+      order,
+      logps: logps && together(logps, pieces),
+    };
+  }
+
+  return {
+    keeps,
+    logps: keepsLogps,
+    promptLayers: between(0, promptRows),
+    promptsHidden(rows) {
+      if (hidden === null) throw new Error('internal: this recording keeps no rows');
+      let end = 0;
+      for (const [g, length] of promptLengths.entries()) {
+        end += length;
+        hidden.data.set(rowsOf(rows, g, g + 1).data, (end - 1) * hiddenSize);
+      }
+    },
+    open(places) {
+      const [first, end] = [used, used + places];
+      used = end;
+      return {
+        first,
+        layers: between(first, end),
+        hidden: hidden && rowsOf(hidden, first, end),
+        masses: new Map(
+          [...masses].map(([layer, tensor]) => [layer, rowsOf(tensor, first - promptRows, end - promptRows)]),
+        ),
+      };
+    },
+    stands(token, rows, place) {
+      rowOfToken[indexOf(token)] = rows.first + place;
+    },
+    drawn(token, rows, place) {
+      if (logps === null) throw new Error('internal: this recording keeps no log-probabilities');
+      logps.data.set(rowsOf(rows, place, place + 1).data, indexOf(token) * vocabSize);
+    },
+    finish(lengths) {
+      // Rows of last tokens are computed only where masses are measured.
+      const measured =
+        masses.size === 0 ? [] : piecesOf(lengths).map(({ start, length }) => rowsOfPiece(start, length));
+      const rowsMeasured = joined(measured).map((row) => row - promptRows);
+      if (rowsMeasured.some((row) => row < 0)) throw new Error('internal: a token was sampled that was not measured');
+      const measuresOf = (tensor: FloatTensor): FloatTensor =>
+        gatherRows(tensor, rowsMeasured, zeros(rowsMeasured.length, spans));
+      return {
+        masses: new Map([...masses].map(([layer, tensor]) => [layer, measuresOf(tensor)])),
+        rows: hidden && finishRows(hidden, lengths),
+      };
+    },
+  };
+}
+
+// --- internal ---
+
+const NOT_COMPUTED = -1;
+
+const sumOf = (numbers: readonly number[]): number => numbers.reduce((sum, number) => sum + number, 0);
+
+function joined(parts: readonly Int32Array[]): Int32Array {
+  const whole = new Int32Array(sumOf(parts.map(({ length }) => length)));
+  let next = 0;
+  for (const part of parts) {
+    whole.set(part, next);
+    next += part.length;
+  }
+  return whole;
+}
+
+/** Moves pieces of a tensor's rows to its front, in order, so that none is overwritten before it has moved. */
+function together(tensor: FloatTensor, pieces: readonly { start: number; length: number }[]): FloatTensor {
+  const width = tensor.dims[1]!;
+  let next = 0;
+  for (const { start, length } of pieces) {
+    if (start !== next) tensor.data.copyWithin(next * width, start * width, (start + length) * width);
+    next += length;
+  }
+  return rowsOf(tensor, 0, next);
+}

@@ -1,0 +1,141 @@
+/**
+ * Sampling inside the graph: the vocabulary-sized rows never leave it, only the chosen ids do.
+ */
+import type { Module } from '../graph/module.ts';
+import { add, div, lessOrEqual, min, mul, sub, toFloat, toInt, where } from '../graph/ops/elementwise.ts';
+import { takeFromRows, takeSlices } from '../graph/ops/gather.ts';
+import { pad, reshape, slice } from '../graph/ops/movement.ts';
+import { rmsNorm } from '../graph/ops/norm.ts';
+import { cumulativeShare, logSoftmax, reduceMax, softmax, sum } from '../graph/ops/reduce.ts';
+import { argMax, topIndices, topValues } from '../graph/ops/select.ts';
+import { subDims } from '../graph/shape.ts';
+import { scalar, type Value } from '../graph/value.ts';
+import { LINEAR, rowsShape, type WeightForm, weightShape } from '../nn/linear.ts';
+import { entropyOf, type HeadSizes } from './heads.ts';
+import { nucleus } from './nucleus.ts';
+
+export interface SamplingRule {
+  /** The most likely token instead of a draw. */
+  readonly greedy: boolean;
+  /** Only the k most likely tokens; 0 or less: all. */
+  readonly topK: number;
+  /** Only the fewest tokens whose probabilities reach this sum; 1: all. */
+  readonly topP: number;
+}
+
+export interface SamplingHead extends SamplingRule {
+  /** Return the log-probabilities of all tokens, too. */
+  readonly logps?: boolean;
+}
+
+/**
+ * hidden [N, h] (or as rows of `form`), banned [vocab] (0, or -inf for ids that must not be drawn), uniform [N] in [0, 1) ->
+ * id [N, 1], and logp, entropy [N, 1] of softmax(logits / temperature) with nothing left out; with `logps` the logarithm of
+ * that softmax as well, logps [N, vocab].
+ *
+ * Order of the filters as in transformers' generate: temperature, top_k, top_p.
+ *
+ * @param form of the head's weight
+ * @param n what N is called
+ */
+export function samplingHead(
+  config: HeadSizes,
+  { logps: wanted = false, ...rule }: SamplingHead,
+  form: WeightForm,
+  n = 'N',
+): Module {
+  const { hiddenSize: h, vocabSize, rmsNormEps } = config;
+  return {
+    name: 'sampling head',
+    params: { 'norm.weight': [h], head: weightShape(form, vocabSize, h) },
+    inputs: { hidden: rowsShape(form, n, h) },
+    constants: { banned: { shape: [vocabSize] }, uniform: { shape: [n] }, inverseTemperature: { shape: [] } },
+    build: (w) => {
+      const normed = rmsNorm(w.hidden!, w['norm.weight']!, rmsNormEps);
+      const logits = reshape(LINEAR[form](mul(normed, w.inverseTemperature!), w.head!), [n, vocabSize]);
+      const logps = logSoftmax(logits);
+      const allowed = add(logits, w.banned!);
+      const id = choose(allowed, reshape(w.uniform!, [n, 1]), rule, vocabSize);
+      const logp = takeFromRows(logps, toInt(reshape(id, [n])));
+      return { id, logp, entropy: entropyOf(logps), ...(wanted ? { logps } : {}) };
+    },
+  };
+}
+
+// --- internal ---
+
+/** Up to so many columns one running sum is the faster way. */
+const ONE_LEVEL = 1024;
+const LARGEST_BELOW_ONE = 1 - 2 ** -24;
+
+/** logits [N, v], uniform [N, 1] -> id [N, 1] */
+function choose(logits: Value, uniform: Value, { greedy, topK, topP }: SamplingRule, vocabSize: number): Value {
+  if (greedy) return argMax(logits);
+  if (topK <= 0 || topK >= vocabSize) {
+    const probabilities = softmax(logits);
+    return draw(topP >= 1 ? probabilities : nucleus(probabilities, logits, topP), uniform, vocabSize);
+  }
+  const count = topK;
+  const probabilities = softmax(topValues(logits, count)); // most likely first
+  const kept = topP >= 1 ? probabilities : whileNotReached(probabilities, topP);
+  const place = draw(kept, uniform, count);
+  return takeFromRows(topIndices(logits, count), toInt(reshape(place, [place.shape[0]!])));
+}
+
+/** probabilities [N, k], likeliest first: a token stays while those before it make no more than topP; the first always stays. */
+function whileNotReached(probabilities: Value, topP: number): Value {
+  const count = probabilities.shape[1]!;
+  const through = slice(cumulativeShare(probabilities), 1, 0, subDims(count, 1)); // through the token before
+  const before = pad(through, 1, 1, 0);
+  return where(lessOrEqual(before, scalar(topP)), probabilities, 0);
+}
+
+/**
+ * Inverse-CDF sampling, probabilities [N, columns] and uniform [N, 1] -> column [N, 1]. Running sums are serial, so a long
+ * row is drawn in two steps, a block of columns and a column within it; each step rounds for itself, and the second can
+ * only choose what the first has left it.
+ */
+function draw(probabilities: Value, uniform: Value, columns: number): Value {
+  if (columns <= ONE_LEVEL) return firstBeyond(probabilities, uniform).place;
+  const width = blockWidth(columns);
+  const blocks = Math.ceil(columns / width);
+  const gap = blocks * width - columns;
+  const full = gap === 0 ? probabilities : pad(probabilities, 1, 0, gap);
+  const inBlocks = reshape(full, [full.shape[0]!, blocks, width]);
+  const { place: block, before, shares } = firstBeyond(sum(inBlocks, [-1]), uniform);
+  const chosen = toInt(reshape(block, [block.shape[0]!]));
+  const after = takeFromRows(shares, chosen);
+  // How far into the block the draw lies; below 1 whatever was rounded, so that the next step ends within the block.
+  const within = min(div(sub(uniform, before), sub(after, before)), LARGEST_BELOW_ONE);
+  const { place } = firstBeyond(takeSlices(inBlocks, chosen), within);
+  return add(mul(block, width), place);
+}
+
+interface Crossing {
+  /**
+   * The first column whose share, with all before it, exceeds the draw, [N, 1]; one of probability 0 never does so first.
+   * Column 0 where the weights are no numbers: log-probabilities say so, and whoever reads them ends the run.
+   */
+  readonly place: Value;
+  /** Share of the columns before it, [N, 1]. */
+  readonly before: Value;
+  /** Share of each column with all before it, [N, columns]. */
+  readonly shares: Value;
+}
+
+/** weights [N, columns], uniform [N, 1] in [0, 1) */
+function firstBeyond(weights: Value, uniform: Value): Crossing {
+  const shares = cumulativeShare(weights); // the last one is 1, so some column exceeds any draw
+  const passed = toFloat(lessOrEqual(shares, uniform));
+  return { place: sum(passed, [-1], true), before: reduceMax(mul(passed, shares), [-1], true), shares };
+}
+
+/**
+ * Near the root of `columns`, so that there are about as many blocks as columns in one; a divisor where one is near
+ * enough (151,936 = 1187 · 128), because then nothing has to be padded.
+ */
+function blockWidth(columns: number): number {
+  const root = Math.ceil(Math.sqrt(columns));
+  const near = Array.from({ length: root }, (_, i) => root - i).filter((width) => 4 * width >= root);
+  return near.find((width) => columns % width === 0) ?? root;
+}

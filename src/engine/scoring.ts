@@ -1,0 +1,147 @@
+/**
+ * Log-probabilities and entropies of completion tokens from hidden rows, and their gradient.
+ * Runs in chunks of rows, so that logits for all positions never exist at once here; backward takes the
+ * log-probabilities of all tokens where a rollout has kept them.
+ */
+
+import type { TextConfig } from '../models/architecture.ts';
+import { type CompiledModule, compileModule } from '../runtime/compiled_module.ts';
+import type { RuntimeOptions } from '../runtime/session.ts';
+import { type FloatTensor, floats, gatherRows, ints, rows, type Tensor } from '../runtime/tensor.ts';
+import type { Workspace } from '../runtime/workspace.ts';
+import { accumulatorsOf, weightsOf } from './bindings.ts';
+import { type HeadSizes, headName, scoringHead } from './heads.ts';
+import type { Ids, PackedBatch } from './packed.ts';
+import type { Parameters } from './parameters.ts';
+import { mostRows, piecesOf } from './pieces.ts';
+import { BACKWARD } from './run_limits.ts';
+
+type Tied = Pick<TextConfig, 'tieWordEmbeddings'>;
+
+/** hiddenRows[i] of some rows predicts target i. */
+export interface Targets {
+  readonly hiddenRows: Int32Array;
+  readonly targets: Int32Array;
+}
+
+/** Which row of a batch predicts which token; hidden rows are counted within `outputRows`. */
+export interface Predictions extends Targets {
+  /** Rows of the batch that predict something, ascending: the only ones whose last hidden state is needed. */
+  readonly outputRows: Int32Array;
+}
+
+export interface ScoringHead {
+  /** logps and entropies [predictions], of softmax(logits / temperature). hidden [outputRows, hidden size] */
+  forward(
+    hidden: FloatTensor,
+    predictions: Targets,
+    temperature: number,
+  ): Promise<{ logps: Float32Array; entropies: Float32Array }>;
+  /**
+   * Cotangent of `hidden` given those of the log-probabilities; adds the head's weight gradients.
+   *
+   * @param logps log-probabilities of all tokens [predictions, vocab], if they are known; else they are computed again
+   */
+  backward(
+    hidden: FloatTensor,
+    predictions: Targets,
+    temperature: number,
+    dLogps: Float32Array,
+    logps?: FloatTensor | null,
+  ): Promise<FloatTensor>;
+  release(): Promise<void>;
+}
+
+/**
+ * Logits of one chunk stay below this many bytes (276 rows at vocabulary 151,936). Every chunk goes through the weights
+ * once, so that few rows are bound by memory; more rows than this gain little (measured: see docs/log.md).
+ */
+const CHUNK_BYTES = 160 * 2 ** 20;
+
+/**
+ * The completion tokens in order: token t is predicted by the row before it.
+ *
+ * @param completions ids, per group; the batch may lack the rows of their last ones
+ */
+export function predictionsOf(batch: PackedBatch, completions: readonly (readonly Ids[])[]): Predictions {
+  const hiddenRows: number[] = [];
+  const targets: number[] = [];
+  for (const [g, { prompt, completions: spans }] of batch.groups.entries()) {
+    for (const [c, { start }] of spans.entries()) {
+      for (const [t, id] of completions[g]![c]!.entries()) {
+        hiddenRows.push(t === 0 ? prompt.start + prompt.length - 1 : start + t - 1);
+        targets.push(id);
+      }
+    }
+  }
+  const outputRows = Int32Array.from(new Set(hiddenRows)).sort();
+  const indexOf = new Map([...outputRows].map((row, i) => [row, i]));
+  return {
+    outputRows,
+    hiddenRows: Int32Array.from(hiddenRows, (row) => indexOf.get(row)!),
+    targets: Int32Array.from(targets),
+  };
+}
+
+export function createScoringHead(
+  config: HeadSizes & Tied,
+  parameters: Parameters,
+  workspace: Workspace,
+  runtime: RuntimeOptions = {},
+): ScoringHead {
+  const { hiddenSize: h, vocabSize } = config;
+  const nameOf = headName(config);
+  const trainable = (param: string): boolean => parameters.isTrained(nameOf(param));
+  const head: CompiledModule = compileModule(scoringHead(config), { trainable, from: ['logp'] }, runtime);
+  const bytesRows = Math.max(1, Math.min(1024, Math.floor(CHUNK_BYTES / 4 / vocabSize)));
+
+  function* chunks(hidden: FloatTensor, { hiddenRows, targets }: Targets, temperature: number, times: number) {
+    const most = Math.min(bytesRows, mostRows(head.module, times));
+    const inverseTemperature = floats(Float32Array.of(1 / temperature), []);
+    for (const { start, end } of piecesOf(targets.length, most)) {
+      const picked = gatherRows(hidden, hiddenRows.subarray(start, end), workspace.get('head.rows', end - start, h));
+      const feeds: Record<string, Tensor> = {
+        ...weightsOf(head, parameters, nameOf),
+        hidden: picked,
+        target: ints(targets.subarray(start, end), [end - start]),
+        inverseTemperature,
+      };
+      yield { start, end, feeds };
+    }
+  }
+
+  return {
+    async forward(hidden, predictions, temperature) {
+      const count = predictions.targets.length;
+      const logps = floats(new Float32Array(count), [count, 1]);
+      const entropies = floats(new Float32Array(count), [count, 1]);
+      for (const { start, end, feeds } of chunks(hidden, predictions, temperature, 1)) {
+        await head.forward(feeds, { logp: rows(logps, start, end), entropy: rows(entropies, start, end) });
+      }
+      return { logps: logps.data, entropies: entropies.data };
+    },
+
+    async backward(hidden, predictions, temperature, dLogps, logps = null) {
+      const dHidden = workspace.get('head.d.hidden', ...hidden.dims);
+      dHidden.data.fill(0);
+      const gradients = accumulatorsOf(head, parameters, nameOf);
+      for (const { start, end, feeds } of chunks(hidden, predictions, temperature, BACKWARD)) {
+        const dRows = workspace.get('head.d.rows', end - start, h);
+        const dLogp = floats(dLogps.subarray(start, end), [end - start, 1]);
+        await head.backward(
+          { ...feeds, 'd.logp': dLogp, ...gradients.feeds },
+          { 'd.hidden': dRows, ...gradients.into },
+          logps === null ? undefined : { logps: rows(logps, start, end) },
+        );
+        for (let i = start; i < end; i++) {
+          const row = predictions.hiddenRows[i]! * h;
+          const from = (i - start) * h;
+          for (let j = 0; j < h; j++) dHidden.data[row + j]! += dRows.data[from + j]!;
+        }
+      }
+      return dHidden;
+    },
+
+    release: () => head.release(),
+  };
+}

@@ -1,0 +1,254 @@
+/**
+ * Runs the text decoder layer by layer over a packed batch, forward and backward.
+ * Every layer runs the same compiled modules with its own weights; knows rows, not where their embeddings come from.
+ */
+
+import type { ModelConfig, TextConfig } from '../models/architecture.ts';
+import { layerTensor } from '../models/names.ts';
+import { angleTable, inverseFrequencies, mropeAxes } from '../nn/rope.ts';
+import { compileModule, createModuleCache } from '../runtime/compiled_module.ts';
+import type { RuntimeOptions } from '../runtime/session.ts';
+import { type FloatTensor, floats, gatherRows, ints, scatterRows, type Tensor } from '../runtime/tensor.ts';
+import type { Workspace } from '../runtime/workspace.ts';
+import { accumulatorsOf, type NameOf, readWeightsOf } from './bindings.ts';
+import { attentionInput, attentionOutput } from './block_modules.ts';
+import { createLayerTape, isKept, keptOf, type LayerTape, mapTape } from './layer_tape.ts';
+import type { PackedBatch } from './packed.ts';
+import type { Parameters } from './parameters.ts';
+import { backwardInPieces, forwardInPieces } from './pieces.ts';
+import { tapeInOrder } from './tape_order.ts';
+import { type AttentionImplementation, createTextAttention, type Probe, type Projections } from './text_attention.ts';
+
+export interface DecoderOptions {
+  readonly implementation: AttentionImplementation;
+  /** Keep what backward needs in memory of its own; without, a layer overwrites what the one before it left. */
+  readonly keep: boolean;
+  /** Also what backward would recompute within a layer: its products. */
+  readonly products?: boolean;
+  /**
+   * Rows of which the last block's output is wanted, ascending; default all. Others end with attention there: nothing
+   * comes after them.
+   */
+  readonly outputRows?: Int32Array;
+  /** Measure attention masses of completion rows in these layers. */
+  readonly probe?: Probe & { readonly layers: readonly number[] };
+  /** Called with each layer's projections of all rows. */
+  readonly onProjections?: (layer: number, projections: Projections) => void;
+  /**
+   * Where each layer's rows go, its products among them if they are kept; the first one's x has the embeddings. Of the last
+   * one's second half, rows that are no output rows become zeros.
+   */
+  readonly into?: readonly LayerTape[];
+  /** Called with what each layer returns, which may be added to before the next layer reads it: [rows, hidden]. */
+  readonly afterLayer?: (layer: number, y: FloatTensor) => void;
+  /** Called with each layer's attention weights [heads, S, S] of every sequence; eager only, prompts only. */
+  readonly onWeights?: (layer: number, weights: readonly FloatTensor[]) => void;
+}
+
+/** What a forward leaves for backward. */
+export interface DecoderTape {
+  readonly batch: PackedBatch;
+  readonly implementation: AttentionImplementation;
+  readonly angles: { readonly cos: FloatTensor; readonly sin: FloatTensor };
+  /** In the last one, tensors of the block's second half hold the output rows only; with `order` zeros elsewhere. */
+  readonly layers: readonly LayerTape[];
+  /** Where the batch's rows lie in them; absent: one after another. */
+  readonly order?: Int32Array;
+  readonly outputRows: Int32Array | undefined;
+}
+
+export interface DecoderResult {
+  /** Output of the last block, before the final norm: [N or output rows, hidden] */
+  readonly hidden: FloatTensor;
+  /** Layer -> masses [C, spans] of the completion rows, in packed order. */
+  readonly masses: ReadonlyMap<number, FloatTensor>;
+  readonly tape: DecoderTape | null;
+}
+
+export interface TextDecoder {
+  /** @param embeddings [N, hidden]; its buffer is read, not kept beyond backward */
+  forward(batch: PackedBatch, embeddings: FloatTensor, options: DecoderOptions): Promise<DecoderResult>;
+  /**
+   * Adds weight gradients to their accumulators; returns the cotangent of the embeddings.
+   *
+   * @param onCotangent called with the cotangent of what each layer returned: [rows, hidden], of the last layer output rows
+   */
+  backward(
+    tape: DecoderTape,
+    dHidden: FloatTensor,
+    onCotangent?: (layer: number, dy: FloatTensor) => void,
+  ): Promise<FloatTensor>;
+  release(): Promise<void>;
+}
+
+export function createTextDecoder(
+  model: ModelConfig,
+  parameters: Parameters,
+  workspace: Workspace,
+  runtime: RuntimeOptions = {},
+): TextDecoder {
+  const { text: config } = model;
+  const { numHiddenLayers, hiddenSize, numAttentionHeads, numKeyValueHeads, headDim } = config;
+  const block = model.architecture.decoderBlock(model);
+  const trainable = (param: string): boolean => parameters.isTrained(layerName(0)(param));
+  const before = compileModule(attentionInput(block, config), { trainable, accumulateInputs: ['x'] }, runtime);
+  const after = compileModule(attentionOutput(block, config), { trainable }, runtime);
+  const reordering = createModuleCache(runtime);
+  const attention = createTextAttention({ heads: numAttentionHeads, kvHeads: numKeyValueHeads, headDim }, runtime);
+  const projectionsOf = (rowCount: number, tag: string): Projections => ({
+    q: workspace.get(`${tag}.q`, rowCount, numAttentionHeads * headDim),
+    k: workspace.get(`${tag}.k`, rowCount, numKeyValueHeads * headDim),
+    v: workspace.get(`${tag}.v`, rowCount, numKeyValueHeads * headDim),
+  });
+
+  /** Memory for the picked rows of a tensor like this one; the tensor itself, if it has no others. */
+  const picking = (name: string, whole: FloatTensor, picked: Int32Array | undefined): FloatTensor =>
+    picked === undefined || picked.length === whole.dims[0]
+      ? whole
+      : workspace.get(`text.picked.${name}`, picked.length, whole.dims[1]!);
+  const pick = (name: string, tensor: FloatTensor, picked: Int32Array | undefined): FloatTensor => {
+    const into = picking(name, tensor, picked);
+    return into === tensor ? tensor : gatherRows(tensor, picked!, into);
+  };
+
+  /** A layer's rows as the batch has them, in memory that all layers share. */
+  async function inOrder(tape: LayerTape, order: Int32Array | undefined): Promise<LayerTape> {
+    if (order === undefined) return tape;
+    const feeds: Record<string, Tensor> = { order: ints(order, [order.length]) };
+    const into: Record<string, FloatTensor> = {};
+    const ordered = mapTape(tape, (name, tensor) => {
+      feeds[name] = tensor;
+      into[`ordered.${name}`] = workspace.get(`text.ordered.${name}`, order.length, tensor.dims[1]!);
+      return into[`ordered.${name}`]!;
+    });
+    const products = tape.products !== null;
+    await reordering.get(String(products), () => tapeInOrder(config, products)).forward(feeds, into);
+    return ordered;
+  }
+
+  const inputWeights = (layer: number) => readWeightsOf(before, parameters, layerName(layer));
+  const outputWeights = (layer: number) => readWeightsOf(after, parameters, layerName(layer));
+
+  return {
+    async forward(batch, embeddings, { implementation, keep, products: wanted = false, ...options }) {
+      const { outputRows, probe, onWeights, onProjections, afterLayer, into } = options;
+      const { rows } = batch;
+      const angles = textAngles(config, batch);
+      const completionRows = batch.groups.reduce((sum, group) => sum + group.completionRows.length, 0);
+      const masses = new Map<number, FloatTensor>();
+      const layers: LayerTape[] = [];
+      let x = embeddings;
+      for (let layer = 0; layer < numHiddenLayers; layer++) {
+        // A layer that keeps nothing shares its memory with the others.
+        const picked = layer === numHiddenLayers - 1 ? outputRows : undefined;
+        const own = (name: string, width: number): FloatTensor => {
+          if (name === 'x') return x;
+          const count = isKept(name) ? (picked?.length ?? rows) : rows;
+          return workspace.get(keep ? `text.${layer}.${name}` : `text.${name}`, count, width);
+        };
+        const tape = into?.[layer] ?? createLayerTape(config, own, wanted);
+        const projections = tape.products ?? projectionsOf(rows, 'text');
+        const { o } = tape;
+        // Two buffers in turn when nothing is kept: a block never reads and writes the same one.
+        const y =
+          into?.[layer + 1]?.x ??
+          workspace.get(keep ? `text.${layer}.y` : `text.x.${layer % 2}`, picked?.length ?? rows, hiddenSize);
+        const { q, k, v } = projections;
+        await forwardInPieces(before, 'forward', await inputWeights(layer), { ...angles, x }, { q, k, v });
+        onProjections?.(layer, projections);
+        if (onWeights !== undefined) {
+          onWeights(layer, await attention.forwardWithWeights(batch, projections, o));
+        } else {
+          let measured: { probe: Probe; masses: FloatTensor } | undefined;
+          if (probe?.layers.includes(layer)) {
+            measured = {
+              probe,
+              masses: floats(new Float32Array(completionRows * probe.spans), [completionRows, probe.spans]),
+            };
+            masses.set(layer, measured.masses);
+          }
+          await attention.forward(batch, projections, o, { implementation, probe: measured });
+        }
+        const outputFeeds = { x: pick('x', x, picked), o: pick('o', o, picked) };
+        const weights = await outputWeights(layer);
+        if (tape.products === null) await forwardInPieces(after, 'forward', weights, outputFeeds, { y });
+        else {
+          const whole = keptOf(tape.products);
+          const kept = keptOf(tape.products, (name, tensor) => picking(name, tensor, picked));
+          await forwardInPieces(after, 'forwardKeeping', weights, outputFeeds, { y, ...kept });
+          for (const [name, rowsKept] of Object.entries(kept))
+            if (rowsKept !== whole[name]) scatterRows(rowsKept, picked!, whole[name]!);
+        }
+        afterLayer?.(layer, y);
+        layers.push(tape);
+        x = y;
+      }
+      return { hidden: x, masses, tape: keep ? { batch, implementation, angles, layers, outputRows } : null };
+    },
+
+    async backward({ batch, implementation, angles, layers, order, outputRows }, dHidden, onCotangent) {
+      const { rows } = batch;
+      let dy = dHidden;
+      const d = projectionsOf(rows, 'text.d');
+      const dO = workspace.get('text.d.o', rows, numAttentionHeads * headDim);
+      for (let layer = numHiddenLayers - 1; layer >= 0; layer--) {
+        onCotangent?.(layer, dy);
+        const { x, o, products } = await inOrder(layers[layer]!, order);
+        const picked = layer === numHiddenLayers - 1 ? outputRows : undefined;
+        const outputGradients = accumulatorsOf(after, parameters, layerName(layer));
+        const dx = workspace.get(`text.d.x.${layer % 2}`, rows, hiddenSize);
+        const [dxOut, dOOut] = [picking('d.x', dx, picked), picking('d.o', dO, picked)];
+        await backwardInPieces(
+          after,
+          await outputWeights(layer),
+          outputGradients,
+          { x: pick('x', x, picked), o: pick('o', o, picked), 'd.y': dy },
+          { 'd.x': dxOut, 'd.o': dOOut },
+          products === null ? undefined : keptOf(products, (name, tensor) => pick(name, tensor, picked)),
+        );
+        if (picked !== undefined && dxOut !== dx) {
+          scatterRows(dxOut, picked, dx);
+          scatterRows(dOOut, picked, dO);
+        }
+        const inputFeeds = { ...angles, x };
+        const projections = products ?? projectionsOf(rows, 'text');
+        const { q, k, v } = projections;
+        if (products === null)
+          await forwardInPieces(before, 'forward', await inputWeights(layer), inputFeeds, { q, k, v });
+        await attention.backward(batch, projections, dO, d, implementation);
+        const inputGradients = accumulatorsOf(before, parameters, layerName(layer));
+        await backwardInPieces(
+          before,
+          await inputWeights(layer),
+          inputGradients,
+          { ...inputFeeds, 'd.q': d.q, 'd.k': d.k, 'd.v': d.v, 'acc.x': dx },
+          { 'grad.x': dx },
+        );
+        dy = dx;
+      }
+      return dy;
+    },
+
+    async release() {
+      await Promise.all([before.release(), after.release(), reordering.release(), attention.release()]);
+    },
+  };
+}
+
+/** Angles of the multimodal rotary embedding: [rows, d / 2], a pair by the position on its axis. */
+export function textAngles(
+  { ropeTheta, headDim, mropeSection, mropeInterleaved }: TextConfig,
+  { rows, positions }: Pick<PackedBatch, 'rows' | 'positions'>,
+): { cos: FloatTensor; sin: FloatTensor } {
+  const axes = mropeAxes(mropeSection, mropeInterleaved);
+  const frequencies = inverseFrequencies(ropeTheta, headDim, headDim / 2);
+  const { cos, sin, half } = angleTable(rows, frequencies, (row, i) => positions[axes[i]! * rows + row]!);
+  return { cos: floats(cos, [rows, half]), sin: floats(sin, [rows, half]) };
+}
+
+// --- internal ---
+
+const layerName =
+  (layer: number): NameOf =>
+  (param) =>
+    layerTensor(layer, param);

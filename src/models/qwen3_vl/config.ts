@@ -1,0 +1,89 @@
+/**
+ * config.json of a dense Qwen3-VL checkpoint.
+ */
+import type { JsonObject } from '../../checkpoint/json_file.ts';
+import type { ModelConfig, TextConfig, VisionConfig } from '../architecture.ts';
+import { type Fields, fieldsOf } from '../config_fields.ts';
+import {
+  LIMITS,
+  parseQwenConfig,
+  patchFields,
+  requireActivation,
+  requireTextWidth,
+  requireTurnable,
+  requireVisionTheta,
+} from '../qwen_vl/config.ts';
+
+export interface Qwen3VLVisionConfig extends VisionConfig {
+  /** Learned position embeddings, of which a square of this side is used. */
+  readonly positionEmbeddings: number;
+  readonly positionSide: number;
+  /** Blocks whose output is merged and added to the stream after the first decoder layers, one each, ascending. */
+  readonly deepstackVisualIndexes: readonly number[];
+}
+
+export interface Qwen3VLConfig extends ModelConfig {
+  readonly vision: Qwen3VLVisionConfig;
+}
+
+export const TITLE = 'Qwen3-VL';
+
+/** Defaults are those of transformers' Qwen3VLTextConfig and Qwen3VLVisionConfig; see `parseQwenConfig`. */
+export function parseConfig(json: JsonObject, where: string): Omit<Qwen3VLConfig, 'architecture'> {
+  const text = fieldsOf(json, '', where).inner('text_config');
+  if (text.bool('attention_bias', false))
+    throw text.unsupported('attention_bias', 'is true; only false is', `every published ${TITLE} checkpoint has none`);
+  return parseQwenConfig(json, where, {
+    title: TITLE,
+    text: {
+      vocabSize: 151936,
+      numKeyValueHeads: 32,
+      headDim: 128,
+      rmsNormEps: 1e-6,
+      ropeTheta: 500_000,
+      maxPositionEmbeddings: 128_000,
+      mropeInterleaved: true,
+    },
+    vision: parseVision,
+  });
+}
+
+// --- internal ---
+
+function parseVision(fields: Fields, text: TextConfig): Qwen3VLVisionConfig {
+  const size = (name: string, max: number, fallback: number): number => fields.int(name, { min: 1, max, fallback });
+  requireActivation(fields, 'gelu_pytorch_tanh', TITLE);
+  const depth = size('depth', LIMITS.layers, 27);
+  const hiddenSize = size('hidden_size', LIMITS.width, 1152);
+  const numHeads = size('num_heads', LIMITS.heads, 16);
+  requireTurnable(fields, 'hidden_size', hiddenSize, numHeads);
+  const outHiddenSize = size('out_hidden_size', LIMITS.width, 3584);
+  requireTextWidth(fields, 'out_hidden_size', outHiddenSize, text);
+  requireVisionTheta(fields, TITLE);
+  const positionEmbeddings = size('num_position_embeddings', LIMITS.vocab, 2304);
+  return {
+    ...patchFields(fields, { patchSize: 16 }),
+    depth,
+    hiddenSize,
+    intermediateSize: size('intermediate_size', LIMITS.width * 4, 4304),
+    numHeads,
+    outHiddenSize,
+    positionEmbeddings,
+    positionSide: Math.floor(Math.sqrt(positionEmbeddings)),
+    deepstackVisualIndexes: deepstackIndexes(fields, depth, text),
+  };
+}
+
+function deepstackIndexes(fields: Fields, depth: number, { numHiddenLayers }: TextConfig): readonly number[] {
+  const name = 'deepstack_visual_indexes';
+  const indexes = fields.has(name) ? fields.ints(name, { min: 0, max: depth - 1 }) : [8, 16, 24];
+  if (indexes.some((index, i) => index >= depth || (i > 0 && index <= indexes[i - 1]!)))
+    throw fields.invalid(name, `is [${indexes}], expected ascending numbers of blocks below depth (${depth})`);
+  // What comes after the last layer has rows for predictions only.
+  if (indexes.length >= numHiddenLayers)
+    throw fields.invalid(
+      name,
+      `has ${indexes.length} entries, expected fewer than num_hidden_layers (${numHiddenLayers})`,
+    );
+  return indexes;
+}

@@ -1,0 +1,67 @@
+/**
+ * The decoder block of the Qwen-VL models: root-mean-square norm, grouped-query attention with rotary embedding, norm,
+ * gated feed-forward layer (transformers: Qwen2_5_VLDecoderLayer, Qwen3VLTextDecoderLayer).
+ */
+import { reshape } from '../../graph/ops/movement.ts';
+import { rmsNorm } from '../../graph/ops/norm.ts';
+import { rotary } from '../../graph/ops/rotary.ts';
+import type { Value } from '../../graph/value.ts';
+import type { DecoderBlock, TextConfig } from '../architecture.ts';
+
+export interface DecoderBlockOptions {
+  /** Queries, keys and values have biases. */
+  readonly qkvBias: boolean;
+  /** Each head of queries and keys is normalised before it is rotated. */
+  readonly qkNorm: boolean;
+}
+
+export function decoderBlock(config: TextConfig, { qkvBias, qkNorm }: DecoderBlockOptions): DecoderBlock {
+  const { hiddenSize: h, intermediateSize, numAttentionHeads, numKeyValueHeads, headDim, rmsNormEps } = config;
+  const [q, kv] = [numAttentionHeads * headDim, numKeyValueHeads * headDim];
+  const projection = (name: string, width: number): Record<string, readonly number[]> => ({
+    [`self_attn.${name}_proj.weight`]: [width, h],
+    ...(qkvBias ? { [`self_attn.${name}_proj.bias`]: [width] } : {}),
+  });
+  const joint = {
+    name: 'self_attn.qkv_proj',
+    parts: { 'self_attn.q_proj': q, 'self_attn.k_proj': kv, 'self_attn.v_proj': kv },
+  };
+  return {
+    before: {
+      'input_layernorm.weight': [h],
+      ...projection('q', q),
+      ...projection('k', kv),
+      ...projection('v', kv),
+      ...(qkNorm ? { 'self_attn.q_norm.weight': [headDim], 'self_attn.k_norm.weight': [headDim] } : {}),
+    },
+    after: {
+      'self_attn.o_proj.weight': [h, q],
+      'post_attention_layernorm.weight': [h],
+      'mlp.gate_proj.weight': [intermediateSize, h],
+      'mlp.up_proj.weight': [intermediateSize, h],
+      'mlp.down_proj.weight': [h, intermediateSize],
+    },
+    joint,
+    project(ops, x, { cos, sin }) {
+      const normed = rmsNorm(ops.rows(x), ops.param('input_layernorm.weight'), rmsNormEps);
+      const [queries, keys, values] = ops.linears(normed, joint) as [Value, Value, Value];
+      const perHead = (rows: Value, name: string): Value => {
+        if (!qkNorm) return rows;
+        const heads = reshape(rows, [...rows.shape.slice(0, -1), Number(rows.shape.at(-1)) / headDim, headDim]);
+        return reshape(rmsNorm(heads, ops.param(`self_attn.${name}_norm.weight`), rmsNormEps), rows.shape);
+      };
+      return {
+        q: rotary(perHead(queries, 'q'), cos, sin, numAttentionHeads),
+        k: rotary(perHead(keys, 'k'), cos, sin, numKeyValueHeads),
+        v: values,
+      };
+    },
+    finish(ops, x, o) {
+      const stream = ops.addLinear(x, o, 'self_attn.o_proj');
+      const attended = ops.rows(stream);
+      const normed = rmsNorm(attended, ops.param('post_attention_layernorm.weight'), rmsNormEps);
+      const mlp = ops.addGatedMlp(stream, normed, { gate: 'mlp.gate_proj', up: 'mlp.up_proj', down: 'mlp.down_proj' });
+      return { ...mlp, attended };
+    },
+  };
+}

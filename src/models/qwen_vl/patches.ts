@@ -1,0 +1,32 @@
+/**
+ * Patches of pixels as the towers take them: one row a patch.
+ */
+import type { Module } from '../../graph/module.ts';
+import { permuteRows } from '../../graph/ops/gather.ts';
+import { linear } from '../../nn/linear.ts';
+import type { VisionConfig } from '../architecture.ts';
+
+/** Width of one row of pixel values: channels x frames x patch x patch. */
+export const patchWidth = ({ inChannels, temporalPatchSize, patchSize }: VisionConfig): number =>
+  inChannels * temporalPatchSize * patchSize * patchSize;
+
+/** pixels [N, patchWidth] -> x [N, hidden], rows put into the tower's order on the way. */
+export function patchEmbedding(config: VisionConfig): Module {
+  const width = patchWidth(config);
+  return {
+    name: 'patch embedding',
+    params: { 'patch_embed.proj.weight': [config.hiddenSize, width] },
+    inputs: {},
+    constants: {
+      pixels: { shape: ['N', width] },
+      order: { shape: ['N'], dtype: 'int32' },
+      inverse: { shape: ['N'], dtype: 'int32' },
+    },
+    build: (w) => ({ x: permuteRows(linear(w.pixels!, w['patch_embed.proj.weight']!), w.order!, w.inverse!) }),
+  };
+}
+
+/** The embedding is a convolution in checkpoints. */
+export const storedShapes = ({ hiddenSize, inChannels, temporalPatchSize, patchSize }: VisionConfig) => ({
+  'patch_embed.proj.weight': [hiddenSize, inChannels, temporalPatchSize, patchSize, patchSize],
+});

@@ -1,0 +1,145 @@
+/**
+ * The vision blocks and mergers of the Qwen-VL towers as symbolic modules. The towers differ in their norm, their
+ * feed-forward layer and the names of a merger's tensors.
+ * Knows rows of patches; their order and angles come from outside.
+ */
+import type { Module } from '../../graph/module.ts';
+import { add, gelu } from '../../graph/ops/elementwise.ts';
+import { reshape, slice } from '../../graph/ops/movement.ts';
+import { layerNorm, rmsNorm } from '../../graph/ops/norm.ts';
+import { rotary } from '../../graph/ops/rotary.ts';
+import type { Shape } from '../../graph/shape.ts';
+import type { Value } from '../../graph/value.ts';
+import { linear } from '../../nn/linear.ts';
+import { gatedMlp } from '../../nn/mlp.ts';
+import type { VisionConfig } from '../architecture.ts';
+
+type Weights = Readonly<Record<string, Value>>;
+
+/** A norm by the name of its tensors. */
+export interface Norm {
+  params(name: string, width: number): Record<string, Shape>;
+  apply(w: Weights, name: string, x: Value): Value;
+}
+
+/** A feed-forward layer below `mlp.`, [N, hidden] -> [N, hidden]. */
+export interface FeedForward {
+  params(config: VisionConfig): Record<string, Shape>;
+  apply(w: Weights, x: Value): Value;
+}
+
+/** The towers' norms take no epsilon from the config. */
+const EPSILON = 1e-6;
+/** Patches. */
+const N = 'N';
+
+export const rms: Norm = {
+  params: (name, width) => ({ [`${name}.weight`]: [width] }),
+  apply: (w, name, x) => rmsNorm(x, w[`${name}.weight`]!, EPSILON),
+};
+
+export const layer: Norm = {
+  params: (name, width) => ({ [`${name}.weight`]: [width], [`${name}.bias`]: [width] }),
+  apply: (w, name, x) => layerNorm(x, w[`${name}.weight`]!, w[`${name}.bias`]!, EPSILON),
+};
+
+export const gated: FeedForward = {
+  params: ({ hiddenSize: h, intermediateSize: m }) => ({
+    ...linearParams('mlp.gate_proj', m, h),
+    ...linearParams('mlp.up_proj', m, h),
+    ...linearParams('mlp.down_proj', h, m),
+  }),
+  apply: (w, x) =>
+    gatedMlp(x, {
+      gate: w['mlp.gate_proj.weight']!,
+      up: w['mlp.up_proj.weight']!,
+      down: w['mlp.down_proj.weight']!,
+      gateBias: w['mlp.gate_proj.bias']!,
+      upBias: w['mlp.up_proj.bias']!,
+      downBias: w['mlp.down_proj.bias']!,
+    }).out,
+};
+
+/** Two linear layers with an activation between them. */
+export const twoLayers = (fc1: string, fc2: string, activation: (x: Value) => Value): FeedForward => ({
+  params: ({ hiddenSize: h, intermediateSize: m }) => ({ ...linearParams(fc1, m, h), ...linearParams(fc2, h, m) }),
+  apply: (w, x) => linearOf(w, fc2, activation(linearOf(w, fc1, x))),
+});
+
+/** x [N, hidden], cos, sin [N, d / 2] -> rotated q and k, and v, each [N, hidden]. */
+export function attentionInput({ hiddenSize: h, numHeads }: VisionConfig, norm: Norm): Module {
+  const half = h / numHeads / 2;
+  return {
+    name: 'vision attention input',
+    params: { ...norm.params('norm1', h), ...linearParams('attn.qkv', 3 * h, h) },
+    inputs: { x: [N, h] },
+    constants: { cos: { shape: [N, half] }, sin: { shape: [N, half] } },
+    build: (w) => {
+      const qkv = linearOf(w, 'attn.qkv', norm.apply(w, 'norm1', w.x!));
+      const part = (i: number) => slice(qkv, 1, i * h, (i + 1) * h);
+      return {
+        q: rotary(part(0), w.cos!, w.sin!, numHeads),
+        k: rotary(part(1), w.cos!, w.sin!, numHeads),
+        v: part(2),
+      };
+    },
+  };
+}
+
+/** Attention's result o [N, hidden] back into the stream x [N, hidden], then the feed-forward layer. */
+export function attentionOutput(config: VisionConfig, norm: Norm, feedForward: FeedForward): Module {
+  const { hiddenSize: h } = config;
+  return {
+    name: 'vision attention output',
+    params: { ...linearParams('attn.proj', h, h), ...norm.params('norm2', h), ...feedForward.params(config) },
+    inputs: { x: [N, h], o: [N, h] },
+    constants: {},
+    build: (w) => {
+      const attended = add(w.x!, linearOf(w, 'attn.proj', w.o!));
+      return { y: add(attended, feedForward.apply(w, norm.apply(w, 'norm2', attended))) };
+    },
+  };
+}
+
+export interface MergerNames {
+  readonly norm: string;
+  readonly fc1: string;
+  readonly fc2: string;
+}
+
+/**
+ * Neighbouring patches to one visual token: x [U, merge² rows of hidden] -> [U, outHidden], U = N / merge².
+ *
+ * @param normsUnits normalises a unit's rows together instead of each patch
+ */
+export function merger(
+  { hiddenSize: h, spatialMergeSize, outHiddenSize }: VisionConfig,
+  norm: Norm,
+  names: MergerNames,
+  normsUnits = false,
+): Module {
+  const unit = spatialMergeSize ** 2;
+  return {
+    name: 'merger',
+    params: {
+      ...norm.params(names.norm, normsUnits ? unit * h : h),
+      ...linearParams(names.fc1, unit * h, unit * h),
+      ...linearParams(names.fc2, outHiddenSize, unit * h),
+    },
+    inputs: { x: ['U', unit, h] },
+    constants: {},
+    build: (w) => {
+      const together = (x: Value): Value => reshape(x, ['U', unit * h]);
+      const rows = normsUnits ? norm.apply(w, names.norm, together(w.x!)) : together(norm.apply(w, names.norm, w.x!));
+      return { tokens: linearOf(w, names.fc2, gelu(linearOf(w, names.fc1, rows))) };
+    },
+  };
+}
+
+// --- internal ---
+
+function linearParams(name: string, out: number, inner: number): Record<string, Shape> {
+  return { [`${name}.weight`]: [out, inner], [`${name}.bias`]: [out] };
+}
+
+const linearOf = (w: Weights, name: string, x: Value): Value => linear(x, w[`${name}.weight`]!, w[`${name}.bias`]!);
