@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { MODEL_PRESETS } from '../src/models/qwen2_5_vl/model_sizes.ts';
-import { writeRandomCheckpoint } from '../src/models/qwen2_5_vl/random_checkpoint.ts';
+import { writeRandomCheckpoint } from '../src/models/random_checkpoint.ts';
 import { type MemorySample, resultsOf, type StepSample, type StepSeries, toJson, type Variant } from './goals.ts';
 import { headText, measureHead } from './head.ts';
 import { measureMemory } from './memory.ts';

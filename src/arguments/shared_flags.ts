@@ -11,7 +11,7 @@ export const modelFlags = {
   model: requiredText({
     group: 'Model',
     metavar: 'DIR|NAME',
-    help: 'Folder of a Hugging Face checkpoint of the Qwen2.5-VL architecture: config.json, *.safetensors, tokenizer. Or its name (ORGANISATION/NAME), for a checkpoint in the cache of Hugging Face or ModelScope.',
+    help: 'Folder of a Hugging Face checkpoint of Qwen2-VL, Qwen2.5-VL or dense Qwen3-VL: config.json, *.safetensors, tokenizer. Or its name (ORGANISATION/NAME), for a checkpoint in the cache of Hugging Face or ModelScope.',
   }),
   model_revision: text({
     group: 'Model',

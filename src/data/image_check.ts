@@ -3,7 +3,7 @@
  * used. Reads headers, never pixels: what is damaged further on is found when the row is read.
  */
 import { SightlineError } from '../errors.ts';
-import { checkAspectRatio } from '../models/qwen2_5_vl/image_processing.ts';
+import { checkAspectRatio } from '../models/image_processing.ts';
 import { checkFormat, checkPixelCount, checkTiff, corruptImage } from './image_decode.ts';
 import { OPENING_BYTES, sizeInHeader } from './image_header.ts';
 import { type ImageSource, nameOfSource, openImage } from './image_source.ts';

@@ -6,7 +6,7 @@
 import type { Sharp } from 'sharp';
 import { isLfsPointer, lfsHint } from '../checkpoint/lfs_pointer.ts';
 import { messageOf, SightlineError } from '../errors.ts';
-import { MAX_IMAGE_PIXELS, type RgbImage } from '../models/qwen2_5_vl/image_resize.ts';
+import { MAX_IMAGE_PIXELS, type RgbImage } from '../models/image_resize.ts';
 import { asStoredStill } from './avif_header.ts';
 import { decodeBmp } from './bmp_decode.ts';
 import { type GifFrame, readGifFrame } from './gif_frame.ts';

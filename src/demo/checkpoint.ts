@@ -9,8 +9,7 @@ import { readJsonFile } from '../checkpoint/json_file.ts';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/open.ts';
 import { saveCheckpoint } from '../checkpoint/save.ts';
 import { trainedOnKey } from '../checkpoint/trained_on.ts';
-import type { ModelSizes } from '../models/qwen2_5_vl/model_sizes.ts';
-import { writeRandomCheckpoint } from '../models/qwen2_5_vl/random_checkpoint.ts';
+import { type ModelSizes, writeRandomCheckpoint } from '../models/random_checkpoint.ts';
 import { IMAGE_SIZE } from './draw.ts';
 import { EMBEDDING_ROWS, writeTokenizer } from './tokenizer.ts';
 

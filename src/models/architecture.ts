@@ -129,6 +129,7 @@ export interface VisionTowerParts {
   readonly storedShapes: Readonly<Record<string, readonly number[]>>;
 }
 
+/** Frames, rows and columns of an image, in patches. */
 export type Grid = readonly [frames: number, rows: number, columns: number];
 
 /** mRoPE positions [3, S] row-major (time, height, width), and the offset with which text goes on: token S + n is at S + n + delta. */

@@ -17,7 +17,7 @@ export function byteTable(json: JsonObject, where: string): (token: string) => U
       `the tokenizer's decoder is ${JSON.stringify(type) ?? 'missing'}, expected "ByteLevel"`,
       {
         where,
-        hint: 'use the tokenizer files of a Qwen2.5-VL checkpoint',
+        hint: 'use the tokenizer files of a Qwen-VL checkpoint',
       },
     );
   }

@@ -4,7 +4,7 @@
  */
 import type { Box } from '../data/messages.ts';
 import { SightlineError } from '../errors.ts';
-import { roundHalfEven } from '../models/qwen2_5_vl/image_processing.ts';
+import { roundHalfEven } from '../models/image_processing.ts';
 
 export interface GroundingOptions {
   /** `legacy`: control tokens and (x,y) pairs; `new`: a bare name, and a list in brackets. Default legacy. */

@@ -51,12 +51,16 @@ export function createRenderProcess(
         );
       }
       // After a reply, whatever it says, the process is fine; after a deadline or a crash the next render needs another.
-      const { text, error, unsupported, limit } = await ask(child, variables, deadlineMs, where).catch(async (lost: unknown) => {
-        await end();
-        throw lost;
-      });
+      const { text, error, unsupported, limit } = await ask(child, variables, deadlineMs, where).catch(
+        async (lost: unknown) => {
+          await end();
+          throw lost;
+        },
+      );
       if (text !== undefined) return text;
-      throw limit === undefined ? refused(error ?? 'no reason given', unsupported === true, where) : limited(limit, where);
+      throw limit === undefined
+        ? refused(error ?? 'no reason given', unsupported === true, where)
+        : limited(limit, where);
     },
     close: end,
   };

@@ -27,7 +27,7 @@ export function checkSplitPatterns(json: JsonObject, where: string): void {
         throw new SightlineError(
           'E_TOKENIZER_UNSUPPORTED',
           `the tokenizer splits text by ${shownJson(inner, 80)}; only the expressions of Qwen2 and GPT-2 are taken`,
-          { where, hint: 'use the tokenizer files of a Qwen2.5-VL checkpoint' },
+          { where, hint: 'use the tokenizer files of a Qwen-VL checkpoint' },
         );
       }
       left.push(inner);

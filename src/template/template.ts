@@ -11,7 +11,6 @@ import { type ContentPart, countImages, isEmpty, type Message, partsOf, ROLES } 
 import type { AlphaMode } from '../data/rgb.ts';
 import { SightlineError } from '../errors.ts';
 import type { ModelConfig } from '../models/architecture.ts';
-import { visualTokens } from '../models/qwen_vl/positions.ts';
 import {
   checkAgainstVision,
   gridOf,
@@ -20,9 +19,10 @@ import {
   patchElements,
   readImageProcessorConfig,
   resizeToGrid,
+  visualTokens,
   writePatches,
-} from '../models/qwen2_5_vl/image_processing.ts';
-import type { RgbImage } from '../models/qwen2_5_vl/image_resize.ts';
+} from '../models/image_processing.ts';
+import type { RgbImage } from '../models/image_resize.ts';
 import { createExclusive } from '../util/exclusive.ts';
 import { type ChatTemplate, type RenderLimits, readChatTemplate } from './chat_template.ts';
 import { isFarTooLong } from './far_too_long.ts';

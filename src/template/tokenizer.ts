@@ -207,7 +207,7 @@ function addedTokens(json: JsonObject, config: JsonObject, where: string): Added
         `special token ${shownJson(entry.content, 60)} has lstrip, rstrip, single_word or normalized set`,
         {
           where,
-          hint: 'use the tokenizer files of a Qwen2.5-VL checkpoint',
+          hint: 'use the tokenizer files of a Qwen-VL checkpoint',
         },
       );
     }

@@ -44,8 +44,8 @@ test('score --help', () => {
     Usage: sightline score --model DIR --dataset IN.jsonl --output OUT.jsonl [flags]
 
     Model:
-      --model DIR|NAME                Folder of a Hugging Face checkpoint of the Qwen2.5-VL
-                                      architecture: config.json, *.safetensors, tokenizer. Or its name
+      --model DIR|NAME                Folder of a Hugging Face checkpoint of Qwen2-VL, Qwen2.5-VL or
+                                      dense Qwen3-VL: config.json, *.safetensors, tokenizer. Or its name
                                       (ORGANISATION/NAME), for a checkpoint in the cache of Hugging Face
                                       or ModelScope. (required)
       --model_revision REVISION       Branch, tag or commit of a --model that is given by its name.

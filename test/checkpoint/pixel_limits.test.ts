@@ -5,7 +5,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { writePixelLimits } from '../../src/checkpoint/model_files.ts';
-import { readImageProcessorConfig } from '../../src/models/qwen2_5_vl/image_processing.ts';
+import { readImageProcessorConfig } from '../../src/models/image_processing.ts';
 import { scratch } from './scratch.ts';
 
 const FLAT = 'preprocessor_config.json';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, expect, test } from 'vitest';
 import { planBatches } from '../../src/grpo/batching.ts';
-import { writeRandomCheckpoint } from '../../src/models/qwen2_5_vl/random_checkpoint.ts';
+import { writeRandomCheckpoint } from '../../src/models/random_checkpoint.ts';
 import { openTrainingData } from '../../src/train/data.ts';
 import { totalOf } from '../../src/train/memory_need.ts';
 import { preparePolicy } from '../../src/train/policy.ts';

@@ -9,7 +9,7 @@ import sharp from 'sharp';
 import { openCheckpoint } from '../../src/checkpoint/open.ts';
 import { rlhf } from '../../src/cli/rlhf.ts';
 import { writeTokenizer } from '../../src/demo/tokenizer.ts';
-import { defaultInit, writeRandomCheckpoint } from '../../src/models/qwen2_5_vl/random_checkpoint.ts';
+import { defaultInit, writeRandomCheckpoint } from '../../src/models/random_checkpoint.ts';
 import { createRandom } from '../../src/util/random.ts';
 import { pretendIo } from '../cli/io.ts';
 

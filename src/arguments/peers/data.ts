@@ -35,7 +35,7 @@ export const dataPeers: PeerTable = {
     'it belongs to --packing, which is not built': ['packing_length', 'packing_num_proc', 'packing_strategy'],
     'it belongs to --interleave_prob, which is not built': ['stopping_strategy'],
     'it belongs to --loss_scale, which is not built': ['is_binary_loss_scale'],
-    'the chat template of Qwen2.5-VL has no thinking part': [
+    'chat templates of Qwen-VL instruct models have no thinking part': [
       'preserve_thinking',
       'add_non_thinking_prefix',
       'disable_ignore_empty_think',
@@ -51,7 +51,7 @@ export const dataPeers: PeerTable = {
     'use the column names `messages` and `images` in the dataset': ['columns'],
     'give JSONL files to --dataset and --val_dataset': ['cached_dataset', 'cached_val_dataset'],
     'put the rows into one file in the proportions you want': ['interleave_prob'],
-    'the chat template of Qwen2.5-VL has no thinking part; ask for one with --system': ['enable_thinking'],
+    'chat templates of Qwen-VL instruct models have no thinking part; ask for one with --system': ['enable_thinking'],
     'the last assistant message is learned with weight 1; leave it out': ['loss_scale'],
     'rewards are registered with --external_plugins FILE.ts; models, templates and datasets cannot be': [
       'custom_register_path',

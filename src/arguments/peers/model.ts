@@ -18,7 +18,7 @@ export const modelPeers: PeerTable = {
       'hub_revision',
     ],
     'it is read from the checkpoint': ['ref_model_type', 'model_name', 'model_author'],
-    'Qwen2.5-VL has no experts': ['experts_impl', 'router_aux_loss_coef'],
+    'the models here have no experts': ['experts_impl', 'router_aux_loss_coef'],
     'it belongs to a --task_type other than causal_lm': [
       'num_labels',
       'problem_type',
@@ -83,7 +83,7 @@ export const modelPeers: PeerTable = {
     ],
   },
   refused: {
-    'only the Qwen2.5-VL architecture is built, and the chat template is that of the checkpoint; leave it out': [
+    'the architecture and the chat template are those of the checkpoint; leave it out': [
       'model_type',
       'template',
       'template_backend',
@@ -111,8 +111,8 @@ export const modelPeers: PeerTable = {
     [NOT_BUILT]: ['lisa_activated_layers'],
   },
   neutral: {
-    model_type: ['qwen2_5_vl'],
-    template: ['qwen2_5_vl'],
+    model_type: ['qwen2_vl', 'qwen2_5_vl', 'qwen3_vl'],
+    template: ['qwen2_vl', 'qwen2_5_vl', 'qwen3_vl'],
     template_backend: ['swift', 'jinja'],
     use_chat_template: ['true', 'none', 'null'],
     task_type: ['causal_lm'],

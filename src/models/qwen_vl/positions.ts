@@ -10,11 +10,6 @@ export interface PositionConfig extends Pick<ModelConfig, 'imageTokenId' | 'vide
   readonly vision: Pick<VisionConfig, 'spatialMergeSize'>;
 }
 
-/** Tokens an image takes: its patches, merged. */
-export function visualTokens([t, h, w]: Grid, spatialMergeSize: number): number {
-  return (t * h * w) / spatialMergeSize ** 2;
-}
-
 /**
  * Positions of a whole sequence (transformers' `get_rope_index`): text advances all three axes together; an image's tokens
  * share one time step and count rows and columns from the position where the image starts; the text after it goes on from the

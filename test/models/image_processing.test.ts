@@ -2,7 +2,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { SightlineError } from '../../../src/errors.ts';
+import { SightlineError } from '../../src/errors.ts';
 import {
   gridOf,
   parseImageProcessorConfig,
@@ -11,10 +11,10 @@ import {
   resizeToGrid,
   smartResize,
   writePatches,
-} from '../../../src/models/qwen2_5_vl/image_processing.ts';
-import { type RgbImage, resizeBicubic } from '../../../src/models/qwen2_5_vl/image_resize.ts';
-import { refusal, shown } from '../../checkpoint/scratch.ts';
-import { expected } from '../../checkpoint/variants.ts';
+} from '../../src/models/image_processing.ts';
+import { type RgbImage, resizeBicubic } from '../../src/models/image_resize.ts';
+import { refusal, shown } from '../checkpoint/scratch.ts';
+import { expected } from '../checkpoint/variants.ts';
 
 describe('smartResize', () => {
   const limits = { factor: 28, minPixels: 3136, maxPixels: 50176 };

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { ropeIndex, visualTokens } from '../../src/models/qwen_vl/positions.ts';
+import { visualTokens } from '../../../src/models/image_processing.ts';
+import { ropeIndex } from '../../../src/models/qwen_vl/positions.ts';
 
 const config = { imageTokenId: 90, videoTokenId: 91, vision: { spatialMergeSize: 2 } };
 const I = 90;

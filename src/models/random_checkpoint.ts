@@ -4,7 +4,7 @@
  */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeFolderAtomically } from '../../checkpoint/atomic_folder.ts';
+import { writeFolderAtomically } from '../checkpoint/atomic_folder.ts';
 import {
   allocateWords,
   bytesOf,
@@ -12,16 +12,18 @@ import {
   type DtypeName,
   narrow,
   type WeightDtype,
-} from '../../checkpoint/dtypes.ts';
-import { isJsonObject, readJsonFile } from '../../checkpoint/json_file.ts';
-import { copyFiles, TOKENIZER_FILES } from '../../checkpoint/model_files.ts';
-import { CHUNK_ELEMENTS, elementCount, type TensorToWrite } from '../../checkpoint/safetensors.ts';
-import { writeShards } from '../../checkpoint/write_shards.ts';
-import { SightlineError } from '../../errors.ts';
-import { createRandom, type Random } from '../../util/random.ts';
-import { parseConfig } from '../registry.ts';
-import { expectedTensors } from '../tensors.ts';
-import { type ControlTokens, type ModelSizes, publishedConfig } from './model_sizes.ts';
+} from '../checkpoint/dtypes.ts';
+import { isJsonObject, readJsonFile } from '../checkpoint/json_file.ts';
+import { copyFiles, TOKENIZER_FILES } from '../checkpoint/model_files.ts';
+import { CHUNK_ELEMENTS, elementCount, type TensorToWrite } from '../checkpoint/safetensors.ts';
+import { writeShards } from '../checkpoint/write_shards.ts';
+import { SightlineError } from '../errors.ts';
+import { createRandom, type Random } from '../util/random.ts';
+import { type ControlTokens, type ModelSizes, publishedConfig } from './qwen2_5_vl/model_sizes.ts';
+import { parseConfig } from './registry.ts';
+import { expectedTensors } from './tensors.ts';
+
+export type { ModelSizes };
 
 /** The normal distribution a tensor's values are drawn from; std 0 gives the mean everywhere. */
 export interface TensorInit {

@@ -1,17 +1,14 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { type Checkpoint, openCheckpoint } from '../../../src/checkpoint/open.ts';
-import { MODEL_PRESETS, type ModelSizes } from '../../../src/models/qwen2_5_vl/model_sizes.ts';
-import {
-  type RandomCheckpointOptions,
-  writeRandomCheckpoint,
-} from '../../../src/models/qwen2_5_vl/random_checkpoint.ts';
-import { readConfig } from '../../../src/models/registry.ts';
-import { validateShapes } from '../../../src/models/tensors.ts';
-import { folderOf, refusal, scratch, shown } from '../../checkpoint/scratch.ts';
-import { goldenCheckpoints } from '../../helpers/golden.ts';
-import { parameterCount } from '../parameter_count.ts';
+import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/open.ts';
+import { MODEL_PRESETS, type ModelSizes } from '../../src/models/qwen2_5_vl/model_sizes.ts';
+import { type RandomCheckpointOptions, writeRandomCheckpoint } from '../../src/models/random_checkpoint.ts';
+import { readConfig } from '../../src/models/registry.ts';
+import { validateShapes } from '../../src/models/tensors.ts';
+import { folderOf, refusal, scratch, shown } from '../checkpoint/scratch.ts';
+import { goldenCheckpoints } from '../helpers/golden.ts';
+import { parameterCount } from './parameter_count.ts';
 
 const { model: tokenizerDir } = goldenCheckpoints()[0]!;
 const { vocabSize } = (await readConfig(tokenizerDir)).text;

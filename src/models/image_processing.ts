@@ -1,11 +1,11 @@
 /**
- * Pixels -> the patches the vision tower reads: target size, resampling, normalisation, patch order.
+ * Pixels -> the patches a vision tower reads: target size, resampling, normalisation, patch order.
  * Follows transformers' Qwen2VLImageProcessor; knows no files of images, no image formats and no text.
  */
 import { join } from 'node:path';
-import { describe, isJsonObject, type JsonObject, readJsonFileIfPresent } from '../../checkpoint/json_file.ts';
-import { SightlineError } from '../../errors.ts';
-import type { VisionConfig } from '../architecture.ts';
+import { describe, isJsonObject, type JsonObject, readJsonFileIfPresent } from '../checkpoint/json_file.ts';
+import { SightlineError } from '../errors.ts';
+import type { Grid, VisionConfig } from './architecture.ts';
 import { MAX_IMAGE_PIXELS, type RgbImage, resizeBicubic } from './image_resize.ts';
 
 export interface ImageProcessorConfig {
@@ -25,9 +25,6 @@ export interface ImageLimits {
   readonly minPixels?: number | undefined;
   readonly maxPixels?: number | undefined;
 }
-
-/** (time, height, width) of an image, in patches. */
-export type Grid = readonly [number, number, number];
 
 /** Longest side over shortest; beyond it the reference refuses too. */
 const MAX_ASPECT_RATIO = 200;
@@ -208,6 +205,11 @@ export function roundHalfEven(value: number): number {
   const floor = Math.floor(value);
   const rest = value - floor;
   return rest < 0.5 || (rest === 0.5 && floor % 2 === 0) ? floor : floor + 1;
+}
+
+/** Tokens an image takes: its patches, merged. */
+export function visualTokens([t, h, w]: Grid, spatialMergeSize: number): number {
+  return (t * h * w) / spatialMergeSize ** 2;
 }
 
 // --- internal ---

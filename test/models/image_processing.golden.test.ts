@@ -1,16 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { decodeImage } from '../../../src/data/image_decode.ts';
+import { decodeImage } from '../../src/data/image_decode.ts';
 import {
   gridOf,
   patchElements,
   readImageProcessorConfig,
   resizeToGrid,
   writePatches,
-} from '../../../src/models/qwen2_5_vl/image_processing.ts';
-import { goldenCheckpoints } from '../../helpers/golden.ts';
-import { goldenCases, goldenTensor, imageNames } from '../../template/golden_cases.ts';
+} from '../../src/models/image_processing.ts';
+import { goldenCheckpoints } from '../helpers/golden.ts';
+import { goldenCases, goldenTensor, imageNames } from '../template/golden_cases.ts';
 
 for (const checkpoint of goldenCheckpoints()) {
   describe(`golden ${checkpoint.name}`, () => {
