@@ -73,7 +73,8 @@ export const systemFlags = {
 export const groundingFlags = {
   norm_bbox: choice(BOX_NORMS, {
     group: 'Data',
-    default: 'none',
+    default: null,
+    unset: 'none for Qwen2.5-VL, norm1000 for Qwen2-VL and Qwen3-VL',
     help: 'What boxes of the `objects` column are scaled to: none, the pixels of the resized image; norm1000, a square of 1000.',
   }),
   qwenvl_bbox_format: choice(BOX_FORMATS, {

@@ -138,6 +138,9 @@ export interface PromptPositions {
   readonly delta: number;
 }
 
+/** What boxes are scaled to: the resized image, or a square of 1000. */
+export type NormBbox = 'none' | 'norm1000';
+
 /** @template C its own config, which `parseConfig` makes */
 export interface Architecture<C extends ModelConfig = ModelConfig> {
   /** `model_type` of config.json. */
@@ -146,6 +149,8 @@ export interface Architecture<C extends ModelConfig = ModelConfig> {
   readonly className: string;
   /** What checkpoints of it are called in messages, e.g. "Qwen2.5-VL". */
   readonly title: string;
+  /** How it was trained to write boxes, by ms-swift's templates. */
+  readonly normBbox: NormBbox;
   /**
    * Checks and normalises a parsed config.json of this architecture.
    *

@@ -4,20 +4,21 @@
  */
 import type { Box } from '../data/messages.ts';
 import { SightlineError } from '../errors.ts';
+import type { NormBbox } from '../models/architecture.ts';
 import { roundHalfEven } from '../models/image_processing.ts';
 
 export interface GroundingOptions {
   /** `legacy`: control tokens and (x,y) pairs; `new`: a bare name, and a list in brackets. Default legacy. */
   readonly boxFormat?: BoxFormat | undefined;
-  /** What boxes are scaled to: `none`, the resized image; `norm1000`, a square of 1000. Default none. */
+  /** What boxes are scaled to: `none`, the resized image; `norm1000`, a square of 1000. Default the architecture's. */
   readonly normBbox?: NormBbox | undefined;
 }
 
 export const BOX_FORMATS = ['legacy', 'new'] as const;
 export type BoxFormat = (typeof BOX_FORMATS)[number];
 
-export const BOX_NORMS = ['none', 'norm1000'] as const;
-export type NormBbox = (typeof BOX_NORMS)[number];
+export type { NormBbox };
+export const BOX_NORMS: readonly NormBbox[] = ['none', 'norm1000'];
 
 /** Width and height in pixels. */
 export interface Size {
@@ -40,7 +41,7 @@ export function refText(name: string, { boxFormat = 'legacy' }: GroundingOptions
 export function boxText(
   { corners, unit }: Box,
   { stored, shown }: ShownSize,
-  { boxFormat = 'legacy', normBbox = 'none' }: GroundingOptions,
+  { boxFormat = 'legacy', normBbox }: GroundingOptions & { readonly normBbox: NormBbox },
 ): string {
   const from = unit === 'pixels' ? stored : { width: 1, height: 1 };
   const to = normBbox === 'none' ? shown : { width: 1000, height: 1000 };

@@ -111,6 +111,7 @@ export async function openTemplate(dir: string, config: ModelConfig, options: Te
   const processor = readImageProcessorConfig(dir, options);
   checkAgainstVision(processor, config.vision, dir);
   const cache = createImageCache(options.imageCacheBytes ?? IMAGE_CACHE_BYTES);
+  const grounding = { ...options, normBbox: options.normBbox ?? config.architecture.normBbox };
   const maxLength = options.maxLength ?? config.text.maxPositionEmbeddings;
   const names = specialNames(tokenizer, config, dir);
   const variables = specialVariables(dir);
@@ -160,7 +161,7 @@ export async function openTemplate(dir: string, config: ModelConfig, options: Te
     const written = conversation.map(({ role, content }) => ({
       role,
       content:
-        typeof content === 'string' ? guard.protect(content) : content.map(writer(guard, images, options, where)),
+        typeof content === 'string' ? guard.protect(content) : content.map(writer(guard, images, grounding, where)),
     }));
     const whole = await chat.render({
       ...variables,
@@ -182,7 +183,7 @@ export async function openTemplate(dir: string, config: ModelConfig, options: Te
 
   const encodeAnswer: Template['encodeAnswer'] = (answer, images, where) => {
     const guard = createGuard([...tokenizer.special.keys()], textsOf([answer]), '');
-    const parts = partsOf(answer.content).map(writer(guard, images, options, where));
+    const parts = partsOf(answer.content).map(writer(guard, images, grounding, where));
     const text = parts.map((part) => {
       if (part.type === 'text') return part.text;
       throw new SightlineError('E_MESSAGES_INVALID', 'an answer holds an image; only prompts do', { where });
@@ -320,7 +321,7 @@ type WrittenPart = { readonly type: 'text'; readonly text: string } | { readonly
 function writer(
   guard: Guard,
   images: readonly ProcessedImage[],
-  grounding: GroundingOptions,
+  grounding: Parameters<typeof boxText>[2],
   where: string | undefined,
 ): (part: ContentPart) => WrittenPart {
   const sizes = images.map(({ size }) => size);

@@ -159,7 +159,7 @@ export interface PolicyArguments {
   readonly imageAlpha: AlphaMode;
   readonly system: string | null;
   readonly maxLength?: number | null;
-  readonly normBbox?: NormBbox;
+  readonly normBbox?: NormBbox | null;
   readonly qwenvlBboxFormat?: BoxFormat;
   readonly gradientCheckpointing?: boolean | null;
   readonly freezeLlm?: boolean;
@@ -190,7 +190,7 @@ export function policyOptions(
       tell,
       system: args.system ?? undefined,
       maxLength: args.maxLength ?? undefined,
-      normBbox: args.normBbox,
+      normBbox: args.normBbox ?? undefined,
       boxFormat: args.qwenvlBboxFormat,
     },
   };

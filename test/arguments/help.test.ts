@@ -71,7 +71,8 @@ test('score --help', () => {
       --system TEXT|FILE              System prompt, as text or as a .txt file, for rows that have none.
                                       (default: the chat template's own)
       --norm_bbox none|norm1000       What boxes of the \`objects\` column are scaled to: none, the pixels
-                                      of the resized image; norm1000, a square of 1000. (default: none)
+                                      of the resized image; norm1000, a square of 1000. (default: none
+                                      for Qwen2.5-VL, norm1000 for Qwen2-VL and Qwen3-VL)
       --qwenvl_bbox_format legacy|new How names and boxes are written: legacy, between control tokens,
                                       boxes as (x1,y1),(x2,y2); new, names bare and boxes as [x1, y1,
                                       x2, y2]. (default: legacy; environment: QWENVL_BBOX_FORMAT)

@@ -12,19 +12,19 @@ const size = { stored: { width: 28, height: 112 }, shown: { width: 56, height: 5
 describe('boxes in the pixels of the resized image', () => {
   test('halves go to the even neighbour, as in Python', () => {
     // x doubles; y halves: 1 -> 0.5 -> 0, 3 -> 1.5 -> 2, 5 -> 2.5 -> 2
-    expect(boxText(box([1, 1, 2.25, 3]), size, {})).toBe('<|box_start|>(2,0),(4,2)<|box_end|>');
-    expect(boxText(box([0, 5]), size, { boxFormat: 'new' })).toBe('[0, 2]');
+    expect(boxText(box([1, 1, 2.25, 3]), size, { normBbox: 'none' })).toBe('<|box_start|>(2,0),(4,2)<|box_end|>');
+    expect(boxText(box([0, 5]), size, { boxFormat: 'new', normBbox: 'none' })).toBe('[0, 2]');
   });
 
   test('fractions, and a square of 1000', () => {
-    expect(boxText(box([0.5, 0.25], 'fractions'), size, {})).toBe('<|box_start|>(28,14)<|box_end|>');
+    expect(boxText(box([0.5, 0.25], 'fractions'), size, { normBbox: 'none' })).toBe('<|box_start|>(28,14)<|box_end|>');
     expect(boxText(box([14, 28]), size, { normBbox: 'norm1000' })).toBe('<|box_start|>(500,250)<|box_end|>');
     expect(boxText(box([0.5, 1], 'fractions'), size, { normBbox: 'norm1000', boxFormat: 'new' })).toBe('[500, 1000]');
   });
 
   test('names', () => {
     expect(refText('dog', {})).toBe('<|object_ref_start|>dog<|object_ref_end|>');
-    expect(refText('dog', { boxFormat: 'new' })).toBe('dog');
+    expect(refText('dog', { boxFormat: 'new', normBbox: 'none' })).toBe('dog');
   });
 
   test('a box in an image that is not there', () => {

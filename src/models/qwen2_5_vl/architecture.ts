@@ -12,6 +12,7 @@ export const qwen2_5_vl: Architecture<Qwen2_5_VLConfig> = {
   modelType: 'qwen2_5_vl',
   className: 'Qwen2_5_VLForConditionalGeneration',
   title: TITLE,
+  normBbox: 'none',
   parseConfig,
   decoderBlock: ({ text }) => decoderBlock(text, { qkvBias: true, qkNorm: false }),
   vision: ({ vision }) => visionTower(vision),

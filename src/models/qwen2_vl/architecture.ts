@@ -15,6 +15,7 @@ export const qwen2_vl: Architecture = {
   modelType: 'qwen2_vl',
   className: 'Qwen2VLForConditionalGeneration',
   title: TITLE,
+  normBbox: 'norm1000',
   parseConfig,
   decoderBlock: ({ text }) => decoderBlock(text, { qkvBias: true, qkNorm: false }),
   vision: ({ vision }) => visionTower(vision),

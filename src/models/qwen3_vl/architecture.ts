@@ -17,6 +17,7 @@ export const qwen3_vl: Architecture<Qwen3VLConfig> = {
   modelType: 'qwen3_vl',
   className: 'Qwen3VLForConditionalGeneration',
   title: TITLE,
+  normBbox: 'norm1000',
   parseConfig,
   decoderBlock: ({ text }) => decoderBlock(text, { qkvBias: false, qkNorm: true }),
   vision: ({ vision }) => visionTower(vision),

@@ -30,7 +30,7 @@ const published = (vision: Record<string, unknown> = {}, text: Record<string, un
 describe('Qwen3-VL', () => {
   test('sizes and defaults', () => {
     const { text, vision, architecture } = parseConfig(published(), 'config.json');
-    expect(architecture.title).toBe('Qwen3-VL');
+    expect(architecture).toMatchObject({ title: 'Qwen3-VL', normBbox: 'norm1000' });
     expect(text).toMatchObject({ headDim: 128, vocabSize: 151936, rmsNormEps: 1e-6, mropeInterleaved: true });
     expect(text).toMatchObject({ ropeTheta: 5_000_000, mropeSection: [24, 20, 20], tieWordEmbeddings: true });
     expect(vision).toMatchObject({
