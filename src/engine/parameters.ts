@@ -3,6 +3,7 @@
  * Knows names and memory; not what a tensor is for.
  */
 import type { Checkpoint } from '../checkpoint/open.ts';
+import { QKV } from '../models/names.ts';
 import { type FloatTensor, floats, sizeOf, zeros } from '../runtime/tensor.ts';
 import { createPause } from '../util/pauses.ts';
 
@@ -123,12 +124,13 @@ export function parametersOf(
 // --- internal ---
 
 /** In the joint name of the weights, or biases, that make queries, keys and values of the same rows. */
-const JOINT = '.self_attn.qkv_proj.';
+const JOINT = `.${QKV.name}.`;
 
 /** The tensors that a joint name stands for, or that lie beside this one; null for any other name. */
 function jointParts(name: string): string[] | null {
-  const [, prefix, suffix] = /^(.*\.layers\.\d+\.self_attn\.)(?:q|k|v|qkv)_proj\.(weight|bias)$/.exec(name) ?? [];
-  return prefix === undefined ? null : ['q', 'k', 'v'].map((part) => `${prefix}${part}_proj.${suffix}`);
+  const [, layer, part, suffix] = /^(.*\.layers\.\d+\.)(.+)\.(weight|bias)$/.exec(name) ?? [];
+  if (![QKV.name, ...QKV.parts].some((each) => each === part)) return null;
+  return QKV.parts.map((each) => `${layer}${each}.${suffix}`);
 }
 
 function storedTensor(checkpoint: Checkpoint, name: string): { readonly shape: readonly number[] } {

@@ -10,6 +10,12 @@ export const FINAL_NORM = 'model.norm.weight';
 /** A tensor of a decoder layer. */
 export const layerTensor = (layer: number, name: string): string => `model.layers.${layer}.${name}`;
 
+/** The layers that make queries, keys and values, by their names below a decoder layer, and what the three are called as one. */
+export const QKV = {
+  name: 'self_attn.qkv_proj',
+  parts: ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'],
+} as const;
+
 /** A tensor of the vision tower, and one of a block of it. */
 export const visionTensor = (name: string): string => `visual.${name}`;
 export const visionBlockTensor = (block: number, name: string): string => visionTensor(`blocks.${block}.${name}`);

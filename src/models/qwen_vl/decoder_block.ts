@@ -7,6 +7,7 @@ import { rmsNorm } from '../../graph/ops/norm.ts';
 import { rotary } from '../../graph/ops/rotary.ts';
 import type { Value } from '../../graph/value.ts';
 import type { DecoderBlock, TextConfig } from '../architecture.ts';
+import { QKV } from '../names.ts';
 
 export interface DecoderBlockOptions {
   /** Queries, keys and values have biases. */
@@ -18,20 +19,16 @@ export interface DecoderBlockOptions {
 export function decoderBlock(config: TextConfig, { qkvBias, qkNorm }: DecoderBlockOptions): DecoderBlock {
   const { hiddenSize: h, intermediateSize, numAttentionHeads, numKeyValueHeads, headDim, rmsNormEps } = config;
   const [q, kv] = [numAttentionHeads * headDim, numKeyValueHeads * headDim];
-  const projection = (name: string, width: number): Record<string, readonly number[]> => ({
-    [`self_attn.${name}_proj.weight`]: [width, h],
-    ...(qkvBias ? { [`self_attn.${name}_proj.bias`]: [width] } : {}),
-  });
-  const joint = {
-    name: 'self_attn.qkv_proj',
-    parts: { 'self_attn.q_proj': q, 'self_attn.k_proj': kv, 'self_attn.v_proj': kv },
-  };
+  const widths = [q, kv, kv] as const;
+  const joint = { name: QKV.name, parts: Object.fromEntries(QKV.parts.map((part, i) => [part, widths[i]!])) };
+  const projections = Object.entries(joint.parts).flatMap(([layer, width]): [string, readonly number[]][] => [
+    [`${layer}.weight`, [width, h]],
+    ...(qkvBias ? [[`${layer}.bias`, [width]] as [string, readonly number[]]] : []),
+  ]);
   return {
     before: {
       'input_layernorm.weight': [h],
-      ...projection('q', q),
-      ...projection('k', kv),
-      ...projection('v', kv),
+      ...Object.fromEntries(projections),
       ...(qkNorm ? { 'self_attn.q_norm.weight': [headDim], 'self_attn.k_norm.weight': [headDim] } : {}),
     },
     after: {
