@@ -79,12 +79,13 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
 });
 
 /**
- * AdamW's first update is lr · g / (|g| + eps): where a gradient is nothing but rounding (one element in 100,000 here, 3e-10
- * where the tensor's largest is 4e-2), its sign decides, and processors disagree on it.
+ * AdamW's first update is lr · g / (|g| + eps): where a gradient is nothing but rounding, its sign decides, and processors
+ * disagree on it. Gradients agree with the reference's to 7e-6 of a tensor's largest (test/engine/gradients.golden.test.ts), so
+ * one below 1e-5 of it may have either sign.
  */
 function roundingOnly(gradient: Float32Array): (i: number) => boolean {
   const largest = gradient.reduce((max, g) => Math.max(max, Math.abs(g)), 0);
-  return (i) => gradient[i] !== 0 && Math.abs(gradient[i]!) < 1e-7 * largest;
+  return (i) => gradient[i] !== 0 && Math.abs(gradient[i]!) < 1e-5 * largest;
 }
 
 /** The loss of grpo.json, variant grpo/token/beta 0.04; gradients land in the parameters' accumulators. */
