@@ -3,10 +3,11 @@
  * Backward recomputes the forward (that is gradient checkpointing) or starts from what the forward has kept.
  */
 import { gradients } from './autodiff.ts';
+import type { DType } from './dtype.ts';
 import type { Graph } from './graph.ts';
 import { accumulate } from './ops/matmul.ts';
 import type { Shape } from './shape.ts';
-import { type DType, input, type Value } from './value.ts';
+import { input, type Value } from './value.ts';
 
 export interface Module<
   P extends string = string,

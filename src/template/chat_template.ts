@@ -4,8 +4,9 @@
  */
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { isJsonObject, readJsonFileIfPresent, readRegularFile } from '../checkpoint/json_file.ts';
+import { readJsonFileIfPresent, readRegularFile } from '../checkpoint/json_file.ts';
 import { SightlineError } from '../errors.ts';
+import { isJsonObject } from '../util/json.ts';
 import { createRenderProcess, type RenderLimits } from './render_process.ts';
 
 export type { RenderLimits };

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { isJsonObject, type JsonObject, readJsonFileIfPresent } from '../checkpoint/json_file.ts';
+import { readJsonFileIfPresent } from '../checkpoint/json_file.ts';
 import { decodeImage } from '../data/image_decode.ts';
 import { type ImageSource, nameOfSource, readImageBytes } from '../data/image_source.ts';
 import { type ContentPart, countImages, isEmpty, type Message, partsOf, ROLES } from '../data/messages.ts';
@@ -24,6 +24,7 @@ import {
 } from '../models/qwen2_5_vl/image_processing.ts';
 import type { RgbImage } from '../models/qwen2_5_vl/image_resize.ts';
 import { createExclusive } from '../util/exclusive.ts';
+import { isJsonObject, type JsonObject } from '../util/json.ts';
 import { type ChatTemplate, type RenderLimits, readChatTemplate } from './chat_template.ts';
 import { isFarTooLong } from './far_too_long.ts';
 import { boxText, type GroundingOptions, refText, sizeFor } from './grounding.ts';
