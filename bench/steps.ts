@@ -144,8 +144,8 @@ export async function openStepBench(model: string, variant: Variant, say: (line:
     });
     const { advantages } = groupAdvantages(totals, COMPLETIONS, { scaleRewards: 'group' });
     const logps = scored.completions.flat().map((completion) => completion.logps);
-    const counts = countStep([{ lengths: logps.map(({ length }) => length), mask: null }]);
-    const { dLogps } = grpoLoss({ logps, oldLogps: null, refLogps: null, advantages, mask: null }, LOSS, counts);
+    const counts = countStep([logps.map(({ length }) => length)]);
+    const { dLogps } = grpoLoss({ logps, oldLogps: null, refLogps: null, advantages }, LOSS, counts);
     return Float32Array.from(dLogps.flatMap((row) => [...row]));
   }
 

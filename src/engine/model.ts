@@ -97,8 +97,6 @@ export interface VisionLanguageModel extends PolicyModel {
    * keeps none, so the largest step is not the one that takes most.
    */
   readonly productRoom: number;
-  /** Bytes of reused buffers. */
-  workspaceBytes(): number;
   release(): Promise<void>;
 }
 
@@ -200,7 +198,6 @@ export function createModel(sizes: ModelConfig, parameters: Parameters, options:
       return products.room;
     },
     implementation: () => implementationOf(config),
-    workspaceBytes: () => workspace.bytes + images.bytes,
 
     score: (groups, scoreOptions) => exclusive(() => score(groups, scoreOptions)),
     backward: (tape, dLogps) => exclusive(() => backward(tape, dLogps)),

@@ -37,8 +37,6 @@ export interface BatchPlan {
   readonly promptsPerRollout: number;
   readonly numGenerations: number;
   readonly numIterations: number;
-  /** Every micro-batch holds whole groups, so each prompt is computed once per rollout and iteration. */
-  readonly groupsWhole: boolean;
   /** What the user should know of this geometry; null when nothing. */
   readonly notice: string | null;
 }
@@ -54,18 +52,10 @@ export interface GroupRun {
 }
 
 export interface MicroBatch {
-  /** Number in the run, from 0. */
-  readonly index: number;
+  /** Number of the rollout in the run, from 0. */
   readonly rollout: number;
-  /** The rollout is to be sampled before this micro-batch. */
-  readonly startsRollout: boolean;
-  /** Which time through the rollout, below numIterations. */
-  readonly iteration: number;
   /** Which part of the rollout, below microBatchesPerRollout. */
   readonly slice: number;
-  readonly optimizerStep: number;
-  /** The optimizer updates the weights after this micro-batch. */
-  readonly endsOptimizerStep: boolean;
   /** No update lies between sampling and this micro-batch: the old log-probabilities are the current ones. */
   readonly onPolicy: boolean;
   /** The groups in it, in order; together its completions. */
@@ -122,32 +112,11 @@ export function planBatches(options: BatchOptions): BatchPlan {
     promptsPerRollout: generationBatchSize / numGenerations,
     numGenerations,
     numIterations,
-    groupsWhole,
     notice: groupsWhole
       ? null
       : `per_device_train_batch_size ${microBatchSize} is not a multiple of num_generations ${numGenerations}: groups ` +
         'are split over micro-batches. Advantages still use the whole group and results do not change, but a split ' +
         'prompt is computed once per part. Use a multiple, with fewer gradient_accumulation_steps, if memory allows.',
-  };
-}
-
-/** The micro-batch number `index` of the run. */
-export function microBatchAt(plan: BatchPlan, index: number): MicroBatch {
-  const uses = plan.microBatchesPerRollout * plan.numIterations;
-  const rollout = Math.floor(index / uses);
-  const within = index % uses;
-  const slice = within % plan.microBatchesPerRollout;
-  const optimizerStep = Math.floor(index / plan.microBatchesPerStep);
-  return {
-    index,
-    rollout,
-    startsRollout: within === 0,
-    iteration: Math.floor(within / plan.microBatchesPerRollout),
-    slice,
-    optimizerStep,
-    endsOptimizerStep: (index + 1) % plan.microBatchesPerStep === 0,
-    onPolicy: optimizerStep === Math.floor((rollout * uses) / plan.microBatchesPerStep),
-    runs: groupRuns(slice * plan.microBatchSize, plan.microBatchSize, plan.numGenerations),
   };
 }
 
@@ -172,6 +141,20 @@ export function oldLogpsNeeded(plan: BatchPlan, rollout: number): boolean[] {
 }
 
 // --- internal ---
+
+/** The micro-batch number `index` of the run. */
+function microBatchAt(plan: BatchPlan, index: number): MicroBatch {
+  const uses = plan.microBatchesPerRollout * plan.numIterations;
+  const rollout = Math.floor(index / uses);
+  const slice = (index % uses) % plan.microBatchesPerRollout;
+  const optimizerStep = Math.floor(index / plan.microBatchesPerStep);
+  return {
+    rollout,
+    slice,
+    onPolicy: optimizerStep === Math.floor((rollout * uses) / plan.microBatchesPerStep),
+    runs: groupRuns(slice * plan.microBatchSize, plan.microBatchSize, plan.numGenerations),
+  };
+}
 
 function sliceCount(options: BatchOptions, microBatchSize: number, microBatchesPerStep: number): number {
   const given = options.stepsPerGeneration;

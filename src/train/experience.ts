@@ -104,10 +104,7 @@ export function experienceMetrics(
         completions.map(({ ids }) => ids.length),
         completions.map(({ truncated }) => truncated),
       ),
-      ...entropyMetrics(
-        entropies.filter((entropy) => entropy !== null),
-        null,
-      ),
+      ...entropyMetrics(entropies.filter((entropy) => entropy !== null)),
       ...judged.metrics,
       ...correlations.metrics,
     },

@@ -1,13 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { SightlineError } from '../../src/errors.ts';
-import {
-  type BatchOptions,
-  microBatchAt,
-  oldLogpsNeeded,
-  optimizerStepAt,
-  planBatches,
-} from '../../src/grpo/batching.ts';
+import { type BatchOptions, oldLogpsNeeded, optimizerStepAt, planBatches } from '../../src/grpo/batching.ts';
 
 const base: BatchOptions = {
   perDeviceTrainBatchSize: 8,
@@ -29,7 +23,6 @@ describe('planBatches', () => {
       promptsPerRollout: 2,
       numGenerations: 8,
       numIterations: 1,
-      groupsWhole: true,
       notice: null,
     });
   });
@@ -44,7 +37,6 @@ describe('planBatches', () => {
 
   test('says what happens when a micro-batch is smaller than a group', () => {
     const plan = planBatches({ ...base, perDeviceTrainBatchSize: 4, gradientAccumulationSteps: 4 });
-    expect(plan.groupsWhole).toBe(false);
     expect(plan.promptsPerRollout).toBe(2);
     expect(plan.notice).toContain('per_device_train_batch_size 4 is not a multiple of num_generations 8');
   });
@@ -87,31 +79,40 @@ describe('planBatches', () => {
   });
 });
 
-describe('microBatchAt', () => {
+describe('optimizerStepAt', () => {
   test('walks a rollout num_iterations times, slice by slice', () => {
     const plan = planBatches({ ...base, numIterations: 2 });
-    const walked = Array.from({ length: 8 }, (_, i) => microBatchAt(plan, i));
-    expect(walked.map((m) => [m.rollout, m.iteration, m.slice])).toEqual([
-      [0, 0, 0],
-      [0, 0, 1],
-      [0, 1, 0],
-      [0, 1, 1],
-      [1, 0, 0],
-      [1, 0, 1],
-      [1, 1, 0],
-      [1, 1, 1],
+    const steps = [0, 1, 2, 3].map((step) => optimizerStepAt(plan, step));
+    const told = steps.map((step) => step.map((m) => [m.rollout, m.slice, m.onPolicy]));
+    expect(told).toEqual([
+      [
+        [0, 0, true],
+        [0, 1, true],
+      ],
+      [
+        [0, 0, false],
+        [0, 1, false],
+      ],
+      [
+        [1, 0, true],
+        [1, 1, true],
+      ],
+      [
+        [1, 0, false],
+        [1, 1, false],
+      ],
     ]);
-    expect(walked.map((m) => m.startsRollout)).toEqual([true, false, false, false, true, false, false, false]);
-    expect(walked.map((m) => m.optimizerStep)).toEqual([0, 0, 1, 1, 2, 2, 3, 3]);
-    expect(walked.map((m) => m.endsOptimizerStep)).toEqual([false, true, false, true, false, true, false, true]);
-    expect(walked.map((m) => m.onPolicy)).toEqual([true, true, false, false, true, true, false, false]);
     expect(oldLogpsNeeded(plan, 0)).toEqual([true, true]);
-    expect(optimizerStepAt(plan, 1)).toEqual(walked.slice(2, 4));
   });
 
   test('a rollout longer than a step is on-policy only in its first step', () => {
     const plan = planBatches({ ...base, stepsPerGeneration: 4 });
-    expect([0, 1, 2, 3].map((i) => microBatchAt(plan, i).onPolicy)).toEqual([true, true, false, false]);
+    expect([0, 1].flatMap((step) => optimizerStepAt(plan, step)).map((m) => m.onPolicy)).toEqual([
+      true,
+      true,
+      false,
+      false,
+    ]);
     expect(oldLogpsNeeded(plan, 0)).toEqual([false, false, true, true]);
   });
 
@@ -123,7 +124,7 @@ describe('microBatchAt', () => {
 
   test('keeps groups whole where a micro-batch holds them, and names the cuts where not', () => {
     const whole = planBatches({ ...base, perDeviceTrainBatchSize: 16 });
-    expect(microBatchAt(whole, 1).runs).toEqual([
+    expect(optimizerStepAt(whole, 0)[1]!.runs).toEqual([
       { group: 2, begin: 16, end: 24 },
       { group: 3, begin: 24, end: 32 },
     ]);
@@ -153,19 +154,21 @@ describe('microBatchAt', () => {
           numIterations: iterations,
         });
         const uses = slices * iterations;
-        const walked = Array.from({ length: uses }, (_, i) => microBatchAt(plan, rollout * uses + i));
+        // Every optimizer step that takes something of the rollout, each micro-batch with the number of its step.
+        const first = Math.floor((rollout * uses) / accumulation);
+        const last = Math.floor(((rollout + 1) * uses - 1) / accumulation);
+        const steps = Array.from({ length: last - first + 1 }, (_, i) => first + i);
+        const walked = steps
+          .flatMap((step) => optimizerStepAt(plan, step).map((m) => ({ ...m, step })))
+          .filter((m) => m.rollout === rollout);
+        expect(walked).toHaveLength(uses);
         const seen = new Array<number>(plan.generationBatchSize).fill(0);
         for (const { runs } of walked)
           for (const { begin, end } of runs) for (let i = begin; i < end; i++) seen[i]! += 1;
         expect(seen).toEqual(new Array(plan.generationBatchSize).fill(iterations));
-        expect(walked.every((m) => m.rollout === rollout)).toBe(true);
         expect(walked[0]!.onPolicy).toBe(true);
-        // Updates between sampling and use, counted one by one.
-        let updates = 0;
-        for (const m of walked) {
-          expect(m.onPolicy).toBe(updates === 0);
-          if (m.endsOptimizerStep) updates += 1;
-        }
+        // No update lies between sampling and use within the first of the steps.
+        for (const m of walked) expect(m.onPolicy).toBe(m.step === first);
         // Steps that end with a rollout and its iterations never learn from what older weights have sampled.
         const { microBatchesPerStep, microBatchesPerRollout, numIterations } = plan;
         const alwaysOnPolicy = microBatchesPerStep % (microBatchesPerRollout * numIterations) === 0;
