@@ -1,9 +1,16 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { SightlineError } from '../../src/errors.ts';
-import { type BatchOptions, oldLogpsNeeded, optimizerStepAt, planBatches } from '../../src/grpo/batching.ts';
+import {
+  type BatchOptions,
+  type BatchPlan,
+  type GeometryFault,
+  oldLogpsNeeded,
+  optimizerStepAt,
+  planBatches,
+  rolloutSizes,
+} from '../../src/grpo/batching.ts';
 
-const base: BatchOptions = {
+const base = {
   perDeviceTrainBatchSize: 8,
   gradientAccumulationSteps: 2,
   generationBatchSize: null,
@@ -12,9 +19,17 @@ const base: BatchOptions = {
   numIterations: 1,
 };
 
+/** The plan of sizes as they are asked for, which must fit together. */
+function planOf(changes: Partial<BatchOptions> & { numIterations?: number } = {}): BatchPlan {
+  const options = { ...base, ...changes };
+  const { fault, ...sizes } = rolloutSizes(options);
+  expect(fault).toBeNull();
+  return planBatches({ ...options, ...sizes });
+}
+
 describe('planBatches', () => {
   test('one rollout per optimizer step by default', () => {
-    expect(planBatches(base)).toEqual({
+    expect(planOf()).toEqual({
       microBatchSize: 8,
       microBatchesPerStep: 2,
       completionsPerStep: 16,
@@ -28,60 +43,62 @@ describe('planBatches', () => {
   });
 
   test('generation_batch_size and steps_per_generation say the same in two ways', () => {
-    const bySize = planBatches({ ...base, generationBatchSize: 32 });
-    expect(bySize).toEqual(planBatches({ ...base, stepsPerGeneration: 4 }));
-    expect(bySize).toEqual(planBatches({ ...base, generationBatchSize: 32, stepsPerGeneration: 4 }));
+    const bySize = planOf({ generationBatchSize: 32 });
+    expect(bySize).toEqual(planOf({ stepsPerGeneration: 4 }));
+    expect(bySize).toEqual(planOf({ generationBatchSize: 32, stepsPerGeneration: 4 }));
     expect(bySize.promptsPerRollout).toBe(4);
     expect(oldLogpsNeeded(bySize, 1).some(Boolean)).toBe(true);
   });
 
   test('says what happens when a micro-batch is smaller than a group', () => {
-    const plan = planBatches({ ...base, perDeviceTrainBatchSize: 4, gradientAccumulationSteps: 4 });
+    const plan = planOf({ perDeviceTrainBatchSize: 4, gradientAccumulationSteps: 4 });
     expect(plan.promptsPerRollout).toBe(2);
     expect(plan.notice).toContain('per_device_train_batch_size 4 is not a multiple of num_generations 8');
   });
 
-  test.each<[string, Partial<BatchOptions>, string]>([
-    ['rollout not made of groups', { perDeviceTrainBatchSize: 1, gradientAccumulationSteps: 1 }, 'rollout of 1 '],
-    ['group of one', { numGenerations: 1 }, 'num_generations is 1, expected at least 2'],
-    ['fraction', { perDeviceTrainBatchSize: 1.5 }, 'per_device_train_batch_size is 1.5'],
-    ['zero', { gradientAccumulationSteps: 0 }, 'gradient_accumulation_steps is 0'],
-    ['no iterations', { numIterations: 0 }, 'num_iterations is 0'],
-    ['rollout not made of micro-batches', { generationBatchSize: 12 }, 'expected a multiple of per_device'],
-    ['contradiction', { generationBatchSize: 16, stepsPerGeneration: 4 }, 'generation_batch_size is 16, but'],
-    ['a group without end', { numGenerations: 1e9 }, 'num_generations is 1000000000, expected at most 65536'],
-    ['steps without end', { gradientAccumulationSteps: 1e9 }, 'gradient_accumulation_steps is 1000000000'],
-    ['passes without end', { numIterations: 1e9 }, 'num_iterations is 1000000000, expected at most'],
-    ['a rollout without end', { perDeviceTrainBatchSize: 65536 }, 'a rollout has 131072 completions'],
-    ['no slices', { stepsPerGeneration: 0 }, 'steps_per_generation is 0'],
-  ])('refuses: %s', (_title, over, message) => {
-    const act = (): unknown => planBatches({ ...base, ...over });
-    expect(act).toThrow(SightlineError);
-    expect(act).toThrow(message);
-  });
-
-  test('the hint names sizes that work', () => {
-    const hintOf = (over: Partial<BatchOptions>): string => {
-      try {
-        planBatches({ ...base, ...over });
-      } catch (error) {
-        if (error instanceof SightlineError) return error.hint ?? '';
-        throw error;
-      }
-      return 'nothing thrown';
-    };
-    expect(hintOf({ perDeviceTrainBatchSize: 1, gradientAccumulationSteps: 1 })).toBe(
-      'use a multiple of 8 as per_device_train_batch_size',
-    );
-    expect(hintOf({ perDeviceTrainBatchSize: 3, gradientAccumulationSteps: 4 })).toBe(
-      'use a multiple of 2 as per_device_train_batch_size, or one of 2, 3, 4, 6, 12 as num_generations',
-    );
+  test.each<[string, Partial<BatchOptions>, GeometryFault]>([
+    [
+      'rollout not made of groups',
+      { perDeviceTrainBatchSize: 1, gradientAccumulationSteps: 1 },
+      {
+        flag: 'num_generations',
+        message:
+          '1 completions are sampled at once (--per_device_train_batch_size 1 x --steps_per_generation 1), which is not a multiple of 8',
+        fix: 'for one prompt at a time, set --per_device_train_batch_size 8',
+      },
+    ],
+    [
+      'rollout not made of micro-batches',
+      { generationBatchSize: 12 },
+      { flag: 'generation_batch_size', message: '12 is not a multiple of --per_device_train_batch_size 8' },
+    ],
+    [
+      'contradiction',
+      { generationBatchSize: 16, stepsPerGeneration: 4 },
+      {
+        flag: 'generation_batch_size',
+        message: '16 is not --per_device_train_batch_size 8 x --steps_per_generation 4',
+        fix: 'give one of the two flags',
+      },
+    ],
+    [
+      'a rollout without end',
+      { perDeviceTrainBatchSize: 65536 },
+      {
+        flag: 'generation_batch_size',
+        message:
+          '131072 completions are sampled at once (--per_device_train_batch_size 65536 x --steps_per_generation 2), expected at most 65536',
+        fix: 'lower one of the two',
+      },
+    ],
+  ])('refuses: %s', (_title, over, fault) => {
+    expect(rolloutSizes({ ...base, ...over }).fault).toEqual(fault);
   });
 });
 
 describe('optimizerStepAt', () => {
   test('walks a rollout num_iterations times, slice by slice', () => {
-    const plan = planBatches({ ...base, numIterations: 2 });
+    const plan = planOf({ numIterations: 2 });
     const steps = [0, 1, 2, 3].map((step) => optimizerStepAt(plan, step));
     const told = steps.map((step) => step.map((m) => [m.rollout, m.slice, m.onPolicy]));
     expect(told).toEqual([
@@ -106,7 +123,7 @@ describe('optimizerStepAt', () => {
   });
 
   test('a rollout longer than a step is on-policy only in its first step', () => {
-    const plan = planBatches({ ...base, stepsPerGeneration: 4 });
+    const plan = planOf({ stepsPerGeneration: 4 });
     expect([0, 1].flatMap((step) => optimizerStepAt(plan, step)).map((m) => m.onPolicy)).toEqual([
       true,
       true,
@@ -117,18 +134,18 @@ describe('optimizerStepAt', () => {
   });
 
   test('a step longer than a rollout takes several rollouts and stays on-policy', () => {
-    const plan = planBatches({ ...base, gradientAccumulationSteps: 4, stepsPerGeneration: 2 });
+    const plan = planOf({ gradientAccumulationSteps: 4, stepsPerGeneration: 2 });
     expect(optimizerStepAt(plan, 1).map((m) => m.rollout)).toEqual([2, 2, 3, 3]);
     expect(oldLogpsNeeded(plan, 1)).toEqual([false, false]);
   });
 
   test('keeps groups whole where a micro-batch holds them, and names the cuts where not', () => {
-    const whole = planBatches({ ...base, perDeviceTrainBatchSize: 16 });
+    const whole = planOf({ perDeviceTrainBatchSize: 16 });
     expect(optimizerStepAt(whole, 0)[1]!.runs).toEqual([
       { group: 2, begin: 16, end: 24 },
       { group: 3, begin: 24, end: 32 },
     ]);
-    const cut = planBatches({ ...base, perDeviceTrainBatchSize: 12 });
+    const cut = planOf({ perDeviceTrainBatchSize: 12 });
     expect(optimizerStepAt(cut, 0).map((m) => m.runs)).toEqual([
       [
         { group: 0, begin: 0, end: 8 },
@@ -145,10 +162,9 @@ describe('optimizerStepAt', () => {
     const size = fc.integer({ min: 1, max: 6 });
     fc.assert(
       fc.property(size, size, size, size, size, (batch, accumulation, slices, iterations, rollout) => {
-        const plan = planBatches({
+        const plan = planOf({
           perDeviceTrainBatchSize: batch * 2,
           gradientAccumulationSteps: accumulation,
-          generationBatchSize: null,
           stepsPerGeneration: slices,
           numGenerations: 2,
           numIterations: iterations,
