@@ -105,17 +105,15 @@ export async function openStepBench(model: string, variant: Variant, say: (line:
       onTokens: () => times.push(performance.now()),
     };
     const start = performance.now();
-    const { generated, scored } = recorded
-      ? await generator.generateAndScore(prompts, options, probe)
-      : { generated: await generator.generate(prompts, options), scored: null };
-    const completions = generated[0]!.map(({ ids, finished }) => ({
+    const generated = await generator.generate(prompts, { ...options, ...(recorded ? { keep: true, probe } : {}) });
+    const completions = generated.completions[0]!.map(({ ids, finished }) => ({
       ids,
       text: template.decode(ids, { skipSpecialTokens: true }),
       truncated: !finished,
     }));
     return {
       group: { row: ROW, prompt, completions },
-      scored,
+      scored: recorded ? generated : null,
       parts: {
         rollout: performance.now() - start,
         prefill: times[0]! - start,
@@ -144,8 +142,8 @@ export async function openStepBench(model: string, variant: Variant, say: (line:
     });
     const { advantages } = groupAdvantages(totals, COMPLETIONS, { scaleRewards: 'group' });
     const logps = scored.completions.flat().map((completion) => completion.logps);
-    const counts = countStep([{ lengths: logps.map(({ length }) => length), mask: null }]);
-    const { dLogps } = grpoLoss({ logps, oldLogps: null, refLogps: null, advantages, mask: null }, LOSS, counts);
+    const counts = countStep([logps.map(({ length }) => length)]);
+    const { dLogps } = grpoLoss({ logps, oldLogps: null, refLogps: null, advantages }, LOSS, counts);
     return Float32Array.from(dLogps.flatMap((row) => [...row]));
   }
 

@@ -1,6 +1,7 @@
 /**
  * Imports point one way: a file may import from its own folder and from folders of lower layers, never sideways or up,
- * so that no two folders can depend on each other. Types count like values. And each library has its gateway.
+ * so that no two folders can depend on each other. Within a folder, no two files depend on each other either. Types count
+ * like values. And each library has its gateway.
  */
 import { builtinModules } from 'node:module';
 import { posix } from 'node:path';
@@ -13,8 +14,6 @@ import { readRepositoryFile, repositoryFiles } from './helpers/repository.ts';
 const exceptions: Readonly<Record<string, string>> = {
   'rewards/plugin.ts > index.ts':
     'a plugin imports `sightline`, which must be the running package; loaded when asked for',
-  'arguments/args_json.ts > train/events.ts': 'the type Json only',
-  'arguments/arguments.ts > train/events.ts': 'the type Json only',
 };
 
 /** Folders in which a library may be imported. */
@@ -68,6 +67,27 @@ function wrongWay(edges: readonly Import[]): string[] {
     .map(({ from, to }) => `${from} > ${to}`);
 }
 
+/** Files that import each other, over whatever way round: one list for each such knot, in order. */
+function circles(edges: readonly Import[]): string[][] {
+  const targets = new Map<string, string[]>();
+  for (const edge of edges.filter(isOwn)) targets.set(edge.from, [...(targets.get(edge.from) ?? []), edge.to]);
+  const reachedFrom = (start: string): Set<string> => {
+    const reached = new Set<string>();
+    const open = [...(targets.get(start) ?? [])];
+    for (let file = open.pop(); file !== undefined; file = open.pop()) {
+      if (reached.has(file)) continue;
+      reached.add(file);
+      open.push(...(targets.get(file) ?? []));
+    }
+    return reached;
+  };
+  const reached = new Map([...targets.keys()].map((file) => [file, reachedFrom(file)]));
+  const knots = [...reached]
+    .filter(([file, files]) => files.has(file))
+    .map(([file, files]) => [...files].filter((other) => reached.get(other)?.has(file)).sort());
+  return [...new Map(knots.map((files) => [files.join(' '), files])).values()];
+}
+
 describe('imports', () => {
   test('are found, those of types and those at run time included', () => {
     expect(imports).toContainEqual({ from: 'models/types.ts', to: 'attention/tdr.ts' });
@@ -94,6 +114,23 @@ describe('imports', () => {
         { from: 'nn/linear.ts', to: 'nn/rope.ts' },
       ]),
     ).toEqual(['nn/linear.ts > models/types.ts', 'nn/linear.ts > optim/adamw.ts']);
+  });
+});
+
+describe('circles of imports', () => {
+  test('there are none, but for what is loaded when asked for', () => {
+    const isException = ({ from, to }: Import): boolean => Object.hasOwn(exceptions, `${from} > ${to}`);
+    expect(circles(imports.filter((edge) => !isException(edge)))).toEqual([]);
+  });
+
+  test('the check finds one of two files and one of three, apart from each other', () => {
+    const edge = (from: string, to: string): Import => ({ from: `nn/${from}.ts`, to: `nn/${to}.ts` });
+    const edges = [edge('a', 'b'), edge('b', 'a'), edge('b', 'c'), edge('c', 'd'), edge('d', 'e'), edge('e', 'c')];
+    expect(circles(edges)).toEqual([
+      ['nn/a.ts', 'nn/b.ts'],
+      ['nn/c.ts', 'nn/d.ts', 'nn/e.ts'],
+    ]);
+    expect(circles([edge('a', 'b'), edge('b', 'c'), edge('a', 'c')])).toEqual([]);
   });
 });
 

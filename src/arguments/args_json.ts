@@ -1,7 +1,7 @@
 /**
  * Resolved arguments as JSON by flag name: what args.json holds and what the start screen shows.
  */
-import type { Json } from '../train/events.ts';
+import type { Json } from '../util/json.ts';
 import type { CommandSpec } from './command.ts';
 import { camelCase, type Flags } from './flag.ts';
 

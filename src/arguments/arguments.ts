@@ -1,7 +1,7 @@
 /**
  * From the words after a command's name to the arguments of that command, or one error that lists every fault.
  */
-import type { Json } from '../train/events.ts';
+import type { Json } from '../util/json.ts';
 import { argumentsToJson, changedArguments } from './args_json.ts';
 import type { CommandSpec } from './command.ts';
 import type { Faults } from './faults.ts';

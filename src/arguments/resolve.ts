@@ -5,7 +5,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { findModel } from '../checkpoint/model_folder.ts';
 import { messageOf, SightlineError } from '../errors.ts';
-import { MAX_BATCH } from '../grpo/batching.ts';
+import { MAX_BATCH, type RolloutSizes, rolloutSizes } from '../grpo/batching.ts';
 import { createSchedule } from '../optim/schedule.ts';
 import type { Faults } from './faults.ts';
 import type { Values } from './flag.ts';
@@ -22,7 +22,7 @@ type Strategy = 'no' | 'steps' | 'epoch';
 /** Arguments of `sightline rlhf`, complete: null is left only where it means "none". */
 export type RlhfArguments = Resolved<
   Values<typeof rlhfFlags>,
-  {
+  RolloutSizes & {
     attnImpl: AttnImpl;
     modelDir: string;
     learningRate: number;
@@ -30,9 +30,6 @@ export type RlhfArguments = Resolved<
     epsilonHigh: number;
     scaleRewards: 'group' | 'batch' | 'none';
     rewardWeights: readonly number[];
-    /** Completions sampled at once; generationBatchSize = perDeviceTrainBatchSize * stepsPerGeneration. */
-    generationBatchSize: number;
-    stepsPerGeneration: number;
     perDeviceEvalBatchSize: number;
     numGenerationsEval: number;
     evalTemperature: number;
@@ -93,16 +90,15 @@ export function resolveRlhf(values: Values<typeof rlhfFlags>, faults: Faults, en
     },
     faults,
   );
-  const { generationBatchSize, stepsPerGeneration } = resolveGeneration(values, faults);
+  const rollout = resolveGeneration(values, faults);
   return {
     ...values,
     ...resolveTraining(values, faults, env),
+    ...rollout,
     beta: values.beta ?? 0.04,
     epsilonHigh: values.epsilonHigh ?? values.epsilon,
     scaleRewards: values.scaleRewards ?? 'group',
     rewardWeights: values.rewardWeights ?? values.rewardFuncs.map(() => 1),
-    generationBatchSize,
-    stepsPerGeneration,
     numGenerationsEval: values.numGenerationsEval ?? values.numGenerations,
     evalTemperature: values.evalTemperature ?? values.temperature,
     numCompletionsToPrint: values.numCompletionsToPrint ?? values.numGenerations,
@@ -222,13 +218,9 @@ function checkSchedule(values: TrainingValues, faults: Faults): void {
   }
 }
 
-/** As TRL's GRPOConfig: either size gives the other, and the batch must hold whole groups. */
-function resolveGeneration(values: Values<typeof rlhfFlags>, faults: Faults) {
-  const perDevice = values.perDeviceTrainBatchSize;
-  const stepsPerGeneration =
-    values.stepsPerGeneration ??
-    (values.generationBatchSize === null ? values.gradientAccumulationSteps : values.generationBatchSize / perDevice);
-  const generationBatchSize = values.generationBatchSize ?? perDevice * stepsPerGeneration;
+/** The sizes of a rollout; a fault of theirs is told only where no flag it hangs on is wrong by itself. */
+function resolveGeneration(values: Values<typeof rlhfFlags>, faults: Faults): RolloutSizes {
+  const { fault, ...sizes } = rolloutSizes(values);
   const flags = [
     'generation_batch_size',
     'per_device_train_batch_size',
@@ -236,33 +228,8 @@ function resolveGeneration(values: Values<typeof rlhfFlags>, faults: Faults) {
     'gradient_accumulation_steps',
     'num_generations',
   ] as const;
-  if (values.generationBatchSize !== null && values.stepsPerGeneration !== null) {
-    faults.check(
-      ['generation_batch_size', ...flags],
-      generationBatchSize === perDevice * stepsPerGeneration,
-      `${generationBatchSize} is not --per_device_train_batch_size ${perDevice} x --steps_per_generation ${stepsPerGeneration}`,
-      'give one of the two flags',
-    );
-  }
-  faults.check(
-    ['generation_batch_size', ...flags],
-    Number.isInteger(stepsPerGeneration),
-    `${generationBatchSize} is not a multiple of --per_device_train_batch_size ${perDevice}`,
-  );
-  faults.check(
-    ['generation_batch_size', ...flags],
-    generationBatchSize <= MAX_BATCH,
-    `${generationBatchSize} completions are sampled at once (--per_device_train_batch_size ${perDevice} x --steps_per_generation ${stepsPerGeneration}), expected at most ${MAX_BATCH}`,
-    'lower one of the two',
-  );
-  const groups = values.numGenerations;
-  faults.check(
-    ['num_generations', ...flags],
-    generationBatchSize % groups === 0,
-    `${generationBatchSize} completions are sampled at once (--per_device_train_batch_size ${perDevice} x --steps_per_generation ${stepsPerGeneration}), which is not a multiple of ${groups}`,
-    `for one prompt at a time, set --per_device_train_batch_size ${groups}`,
-  );
-  return { generationBatchSize, stepsPerGeneration };
+  if (fault !== null) faults.check([fault.flag, ...flags], false, fault.message, fault.fix);
+  return sizes;
 }
 
 const BYTE_ORDER_MARK = /^\ufeff/;

@@ -93,18 +93,17 @@ export function undefinedReason(spans: Pick<TdrSpans, 'rows'> & { nVis: number; 
 /**
  * TDR from full attention weights.
  *
- * @param attentions every layer's (B, H, S, S)
- * @param batchRow which of the B sequences
+ * @param attentions every layer's (1, H, S, S)
  * @throws SightlineError E_ATTENTION_SHAPE if a tensor does not cover prompt + completion
  */
-export function tdrFromAttentions(attentions: readonly AttentionTensor[], spans: TdrSpans, batchRow = 0): TdrResult {
+export function tdrFromAttentions(attentions: readonly AttentionTensor[], spans: TdrSpans): TdrResult {
   const reason = undefinedReason({ rows: spans.rows, nVis: spans.visual.length, nText: spans.text.length });
   if (reason !== null) return { undefined: reason };
   const layers = attentions.slice(-TDR_LAYERS);
   return tdrFromMasses(
     {
-      visual: layers.map((layer) => headMeanMass(layer, spans, spans.visual, batchRow)),
-      text: layers.map((layer) => headMeanMass(layer, spans, spans.text, batchRow)),
+      visual: layers.map((layer) => headMeanMass(layer, spans, spans.visual)),
+      text: layers.map((layer) => headMeanMass(layer, spans, spans.text)),
     },
     spans.visual.length,
     spans.text.length,
@@ -159,20 +158,20 @@ interface MassSequences {
 }
 
 /** Attention of each completion row on the given columns, summed over columns, mean over heads. (T) */
-function headMeanMass(layer: AttentionTensor, spans: TdrSpans, columns: Int32Array, batchRow: number): Float64Array {
+function headMeanMass(layer: AttentionTensor, spans: TdrSpans, columns: Int32Array): Float64Array {
   const [batch, heads, queries, keys] = layer.dims;
   const need = spans.firstRow + spans.rows;
-  if (batchRow >= batch || queries < need || keys < need || layer.data.length !== batch * heads * queries * keys) {
+  if (batch !== 1 || queries < need || keys < need || layer.data.length !== heads * queries * keys) {
     throw new SightlineError(
       'E_ATTENTION_SHAPE',
       `attention weights have shape (${layer.dims.join(', ')}) with ${layer.data.length} numbers, but the sequence has ${need} tokens`,
-      { hint: 'attentions must be (B, H, S, S) over prompt + completion' },
+      { hint: 'attentions must be (1, H, S, S) over prompt + completion' },
     );
   }
   const mass = new Float64Array(spans.rows);
   for (let head = 0; head < heads; head++) {
     for (let t = 0; t < spans.rows; t++) {
-      const row = ((batchRow * heads + head) * queries + spans.firstRow + t) * keys;
+      const row = (head * queries + spans.firstRow + t) * keys;
       let sum = 0;
       for (let i = 0; i < columns.length; i++) sum += layer.data[row + columns[i]!]!;
       mass[t]! += sum / heads;

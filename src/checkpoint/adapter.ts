@@ -5,7 +5,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { SightlineError } from '../errors.ts';
-import { readJsonFile, shownJson } from './json_file.ts';
+import { shownJson } from '../util/json.ts';
+import { readJsonFile } from './json_file.ts';
 
 /** Refuses a folder with adapter_config.json, which transformers would load the base model for. Error: E_CHECKPOINT_ADAPTER. */
 export function refuseAdapterFolder(dir: string): void {

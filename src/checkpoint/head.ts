@@ -3,7 +3,8 @@
  * Follows transformers 5 (`PreTrainedModel.tie_weights`): of two stored tensors that differ, each is used.
  */
 import { join } from 'node:path';
-import { isJsonObject, type JsonObject, readJsonFile } from './json_file.ts';
+import { isJsonObject, type JsonObject } from '../util/json.ts';
+import { readJsonFile } from './json_file.ts';
 import type { Checkpoint } from './open.ts';
 import { CHUNK_ELEMENTS, elementCount } from './safetensors.ts';
 

@@ -4,10 +4,9 @@
  */
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { messageOf, SightlineError } from '../errors.ts';
-import { jsonFaultAt, lineAndColumn } from './json_fault.ts';
+import { describe, isJsonObject, type JsonObject, shownJson } from '../util/json.ts';
+import { jsonFaultAt, lineAndColumn } from '../util/json_fault.ts';
 import { LFS_POINTER_BYTES, refuseLfsPointer } from './lfs_pointer.ts';
-
-export type JsonObject = Record<string, unknown>;
 
 /** Larger than any config or shard index in the wild (the index of a 235B model has 3 MB). */
 const DEFAULT_LIMIT = 64 * 1024 * 1024;
@@ -29,31 +28,6 @@ export function readJsonFileIfPresent(path: string, limit = DEFAULT_LIMIT): Json
     if (error instanceof SightlineError && error.code === 'E_FILE_MISSING') return null;
     throw error;
   }
-}
-
-export function isJsonObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** A value as an error message shows it: short, on one line, with its kind. */
-export function describe(value: unknown): string {
-  if (value === undefined) return 'nothing';
-  if (value === null) return 'null';
-  const kind = Array.isArray(value) ? 'an array' : typeof value === 'object' ? 'an object' : `the ${typeof value}`;
-  return `${kind} ${shownJson(value, 60)}`;
-}
-
-/** A value as JSON on one line, cut off; what no JSON can be made of (nested without end) is three dots. */
-export function shownJson(value: unknown, length: number): string {
-  let text: string;
-  try {
-    text = JSON.stringify(value) ?? String(value);
-  } catch {
-    return '...';
-  }
-  const short = text.length > length ? `${text.slice(0, length - 3)}...` : text;
-  // JSON writes most of what a terminal would obey as \\u...; these it leaves as they are.
-  return short.replace(/[\u007f-\u009f]/g, (character) => `\\u00${character.charCodeAt(0).toString(16)}`);
 }
 
 /**

@@ -5,8 +5,9 @@
 import { existsSync } from 'node:fs';
 import { copyFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isJsonObject, type JsonObject } from '../util/json.ts';
 import type { DtypeName } from './dtypes.ts';
-import { isJsonObject, type JsonObject, readJsonFile, readJsonFileIfPresent } from './json_file.ts';
+import { readJsonFile, readJsonFileIfPresent } from './json_file.ts';
 
 /** Tokenizer, chat template and processor: what a model needs beside its weights and config.json. */
 export const TOKENIZER_FILES = [

@@ -5,8 +5,9 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { SightlineError } from '../errors.ts';
+import { describe, isJsonObject } from '../util/json.ts';
 import { refuseAdapterFolder, refuseAdapterTensor } from './adapter.ts';
-import { describe, isJsonObject, readJsonFile } from './json_file.ts';
+import { readJsonFile } from './json_file.ts';
 import { howToFetch } from './model_folder.ts';
 import { canonicalName } from './names.ts';
 import { openSafetensors, type SafetensorsFile } from './safetensors.ts';

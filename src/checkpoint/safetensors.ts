@@ -27,8 +27,6 @@ export interface SafetensorsFile {
   readRaw(name: string): Uint8Array<ArrayBuffer>;
   /** Weights (F32, F16, BF16, or F64 rounded) as float32. Error: E_WEIGHT_NOT_FINITE. */
   read(name: string): Float32Array<ArrayBuffer>;
-  /** An I32 tensor, or an I64 tensor whose values fit. */
-  readIntegers(name: string): Int32Array<ArrayBuffer>;
   /** Widens `target.length` weights from element `from` on. Error: E_WEIGHT_NOT_FINITE. */
   readWeights(name: string, target: Float32Array, from?: number): void;
   close(): void;
@@ -167,7 +165,6 @@ function fileOver(
       readWeights(name, target);
       return target;
     },
-    readIntegers: (name) => integersOf(entryOf(name), readRaw(name), path),
     close: () => {
       if (open) closeSync(fd);
       open = false;
@@ -219,15 +216,6 @@ function notFinite(name: string, value: number, at: number, path: string): Sight
   return new SightlineError('E_WEIGHT_NOT_FINITE', message, {
     where: path,
     hint: 'the training that wrote it has diverged, or the file is damaged; use an earlier checkpoint, or fetch it again',
-  });
-}
-
-function integersOf(entry: SafetensorsEntry, bytes: Uint8Array<ArrayBuffer>, path: string): Int32Array<ArrayBuffer> {
-  if (entry.dtype === 'I32') return new Int32Array(bytes.buffer);
-  if (entry.dtype !== 'I64') throw wrongDtype(entry, 'integers must be I32 or I64', path);
-  return Int32Array.from(new BigInt64Array(bytes.buffer), (value) => {
-    if (BigInt.asIntN(32, value) !== value) throw wrongDtype(entry, `${value} does not fit 32 bits`, path);
-    return Number(value);
   });
 }
 

@@ -2,7 +2,7 @@
  * What a checkpoint says of the pictures it was trained on: the key `sightline` of its config.json, which other programs
  * pass on. Knows the key, not who writes it or who is told.
  */
-import { isJsonObject, type JsonObject } from './json_file.ts';
+import { isJsonObject, type JsonObject } from '../util/json.ts';
 
 /** All pictures of the training data had this size, after resizing. */
 export interface TrainedOn {

@@ -2,7 +2,7 @@
  * The boxes at the beginning of an AVIF: the size, and which bytes turn the picture or name its kind.
  * Knows boxes (ISO/IEC 14496-12 and 23008-12), not pixels.
  */
-import type { ImageSize, ReadAt } from './image_header.ts';
+import type { ImageSize, ReadAt } from './image_size.ts';
 
 /** Whether the file begins as an AVIF does: a still picture or a sequence. */
 export function isAvif(bytes: Uint8Array): boolean {

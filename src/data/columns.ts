@@ -2,8 +2,9 @@
  * A row's columns by name, whatever their case, and values of them in words.
  * Knows JSON, not what any column means.
  */
-import { isJsonObject, type JsonObject, shownJson } from '../checkpoint/json_file.ts';
+
 import { SightlineError } from '../errors.ts';
+import { isJsonObject, type JsonObject, shownJson } from '../util/json.ts';
 
 /** A column that holds something. */
 export interface Column {

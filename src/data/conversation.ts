@@ -2,7 +2,7 @@
  * The forms in which a row holds a conversation -> its messages, one after the other.
  * Knows the column and role names of ms-swift, TRL, OpenAI and Alpaca; not what a content holds.
  */
-import { isJsonObject, type JsonObject, shownJson } from '../checkpoint/json_file.ts';
+import { isJsonObject, type JsonObject, shownJson } from '../util/json.ts';
 import { type Columns, firstColumn, invalidRow, inWords, listOf, shownNames } from './columns.ts';
 
 export type RawRole = 'system' | 'user' | 'assistant' | 'tool_call' | 'tool_response';

@@ -16,8 +16,6 @@ export interface DatasetOptions {
   readonly strict?: boolean;
   /** Look at the header of every image; default true. Reads no pixels. */
   readonly checkImages?: boolean;
-  /** Folder that relative image paths start from; default the dataset file's own. */
-  readonly imageRoot?: string | undefined;
 }
 
 export interface DroppedRow {
@@ -64,7 +62,7 @@ export async function openDataset(specs: readonly string[], options: DatasetOpti
   const columns = new Map<string, number>();
   for (const spec of specs) {
     const { path } = parseSpec(spec);
-    files.push({ path, base: options.imageRoot ?? dirname(resolve(path)), fd: null });
+    files.push({ path, base: dirname(resolve(path)), fd: null });
     for await (const { line, row } of scan(spec, { ...options, checkImage, onDrop })) {
       for (const name of columnsWithValue(row)) columns.set(name, (columns.get(name) ?? 0) + 1);
       for (const note of row.notes) {
@@ -131,7 +129,6 @@ async function* scan(
   {
     strict = true,
     checkImages = true,
-    imageRoot,
     checkImage,
     onDrop,
   }: DatasetOptions & {
@@ -145,7 +142,7 @@ async function* scan(
       hint: 'write it as JSONL, one JSON object per line',
     });
   }
-  const base = imageRoot ?? dirname(resolve(path));
+  const base = dirname(resolve(path));
   const handle = await openDataFile(path);
   const check = async (line: Line): Promise<{ line: Line; row: Row | null; fault: unknown }> => {
     try {

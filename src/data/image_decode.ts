@@ -10,7 +10,8 @@ import { MAX_IMAGE_PIXELS, type RgbImage } from '../models/image_resize.ts';
 import { asStoredStill } from './avif_header.ts';
 import { decodeBmp } from './bmp_decode.ts';
 import { type GifFrame, readGifFrame } from './gif_frame.ts';
-import { FORMATS_READ, formatOf, type ImageFormat, type ImageSize, type ReadAt, sizeInHeader } from './image_header.ts';
+import { FORMATS_READ, formatOf, type ImageFormat, sizeInHeader } from './image_header.ts';
+import type { ImageSize, ReadAt } from './image_size.ts';
 import { type AlphaMode, type Samples, toRgb } from './rgb.ts';
 import { readTiffHeader, type TiffHeader } from './tiff_header.ts';
 

@@ -5,20 +5,13 @@
 import { isAvif, readAvifSize } from './avif_header.ts';
 import { isBmp, readBmpHeader } from './bmp_header.ts';
 import { readGifFrame } from './gif_frame.ts';
+import type { ImageSize, ReadAt } from './image_size.ts';
 import { isTiff, readTiffHeader } from './tiff_header.ts';
 
 export type ImageFormat = 'png' | 'jpeg' | 'webp' | 'gif' | 'bmp' | 'tiff' | 'avif';
 
 /** The formats in words. */
 export const FORMATS_READ = 'PNG, JPEG, WebP, GIF, BMP, TIFF and AVIF';
-
-export interface ImageSize {
-  readonly width: number;
-  readonly height: number;
-}
-
-/** Bytes of a file from a position on; fewer at its end. */
-export type ReadAt = (position: number, length: number) => Promise<Uint8Array>;
 
 /** Bytes that tell the format, and the size too but for a JPEG with much before its frame. */
 export const OPENING_BYTES = 4096;

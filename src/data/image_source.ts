@@ -6,10 +6,10 @@ import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { isAbsolute, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { isJsonObject, shownJson } from '../checkpoint/json_file.ts';
 import { messageOf, SightlineError } from '../errors.ts';
+import { isJsonObject, shownJson } from '../util/json.ts';
 import { inWords } from './columns.ts';
-import type { ReadAt } from './image_header.ts';
+import type { ReadAt } from './image_size.ts';
 
 /** An image not read yet. `where` names the row for errors. */
 export type ImageSource =

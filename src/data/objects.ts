@@ -2,7 +2,7 @@
  * The `objects` column: names and boxes that the placeholders of a row stand for.
  * Knows ms-swift's form of it, not how a model writes a box.
  */
-import { isJsonObject } from '../checkpoint/json_file.ts';
+import { isJsonObject } from '../util/json.ts';
 import { invalidRow, inWords, listOf } from './columns.ts';
 import type { Box } from './messages.ts';
 

@@ -2,8 +2,9 @@
  * One JSON object of a dataset -> a conversation, its images, its tools and the columns that rewards get.
  * Knows which columns a row may have (docs/dataset.md), not files, pixels or tokens.
  */
-import { isJsonObject, type JsonObject } from '../checkpoint/json_file.ts';
+
 import { SightlineError } from '../errors.ts';
+import { isJsonObject, type JsonObject } from '../util/json.ts';
 import { type Columns, columnsOf, firstColumn, invalidRow, inWords, listOf, shownNames } from './columns.ts';
 import { CONVERSATION_COLUMNS, conversationOf } from './conversation.ts';
 import { type ImageSource, parseImageSource } from './image_source.ts';

@@ -2,7 +2,7 @@
  * The first directory of a TIFF or BigTIFF: the size, how the pixels are stored, what the channel behind the colours is.
  * Knows tags (TIFF 6.0, section 8), not pixels.
  */
-import type { ImageSize, ReadAt } from './image_header.ts';
+import type { ImageSize, ReadAt } from './image_size.ts';
 
 /** The size is that of the picture set upright. */
 export interface TiffHeader extends ImageSize {

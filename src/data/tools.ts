@@ -2,7 +2,7 @@
  * Tools in a row: their schemas, and calls and answers as the text between which a Qwen model writes and reads them.
  * Knows JSON and ms-swift's `hermes` form; renders no system prompt.
  */
-import { isJsonObject, type JsonObject } from '../checkpoint/json_file.ts';
+import { isJsonObject, type JsonObject } from '../util/json.ts';
 import { invalidRow, inWords } from './columns.ts';
 
 /**

@@ -2,7 +2,7 @@
  * Messages as a row has them -> the turns of a chat, each in pieces of text and images.
  * Knows ms-swift's rules for which messages share a turn; not what placeholders stand for.
  */
-import { isJsonObject, shownJson } from '../checkpoint/json_file.ts';
+import { isJsonObject, shownJson } from '../util/json.ts';
 import { invalidRow, inWords } from './columns.ts';
 import type { RawMessage } from './conversation.ts';
 import type { Role } from './messages.ts';

@@ -20,7 +20,7 @@ import {
   formWithoutCopy,
   type Sampling,
 } from './decode_step.ts';
-import type { Prompt, SampledGroup } from './groups.ts';
+import type { Prompt, SampledGroup, ScoredCompletion } from './groups.ts';
 import { headName } from './heads.ts';
 import { createKvCache, type KvCache, setPrompt, withoutFree, withRoom } from './kv_cache.ts';
 import type { LayerProbe, Prefilled, Scored, VisionLanguageModel } from './model.ts';
@@ -41,19 +41,26 @@ export interface GenerateOptions {
   readonly bannedIds: readonly number[];
   /** One stream a completion is forked from it, so a completion does not depend on its neighbours. */
   readonly random: Random;
+  /** Keep what `backward` needs: decoding computes every row of the completions, so no forward is needed for it. */
+  readonly keep?: boolean;
+  /** Attention masses of completion rows on spans of prompt columns, measured while they are sampled. */
+  readonly probe?: LayerProbe | undefined;
   readonly signal?: AbortSignal;
   /** Called for each token with the ids sampled, for streaming; several times after a run that has computed several. */
   readonly onTokens?: (tokens: readonly { group: number; completion: number; id: number }[]) => void;
 }
 
-export interface Generated {
+/** A completion as it was sampled: its log-probabilities are under softmax(logits / temperature), as the sampler saw them. */
+export interface SampledCompletion extends ScoredCompletion {
   readonly ids: Int32Array;
-  /** Log-probability of each id under softmax(logits / temperature), as the sampler saw it. */
-  readonly logps: Float32Array;
-  /** Entropy of the distribution each id was drawn from. */
-  readonly entropies: Float32Array;
   /** Ended by a stop id; otherwise cut off by maxNewTokens. */
   readonly finished: boolean;
+}
+
+/** Completions and their scores: what the model's `score` with the same `keep` and `probe` would return for them. */
+export interface Generated extends Scored {
+  /** Per prompt, per completion. */
+  readonly completions: readonly (readonly SampledCompletion[])[];
 }
 
 export interface Generator {
@@ -62,22 +69,7 @@ export interface Generator {
    *
    * @throws SightlineError E_DIVERGED where the model's output is not finite
    */
-  generate(prompts: readonly Prompt[], options: GenerateOptions): Promise<Generated[][]>;
-  /**
-   * The same, and what the model's `score` with `keep` would return for the completions: decoding has computed every
-   * row of them already, so no forward is needed before backward. A probe asks for the rows of last tokens as well.
-   */
-  generateAndScore(
-    prompts: readonly Prompt[],
-    options: GenerateOptions,
-    probe?: LayerProbe,
-  ): Promise<{ generated: Generated[][]; scored: Scored }>;
-  /** Like `generate`; attention is measured while it samples, and nothing is kept for backward. */
-  generateAndMeasure(
-    prompts: readonly Prompt[],
-    options: GenerateOptions,
-    probe: LayerProbe,
-  ): Promise<{ generated: Generated[][]; completions: Scored['completions'] }>;
+  generate(prompts: readonly Prompt[], options: GenerateOptions): Promise<Generated>;
   release(): Promise<void>;
 }
 
@@ -133,14 +125,16 @@ export function createGenerator(
   async function sample(
     prompts: readonly Prompt[],
     options: GenerateOptions,
-    probe?: LayerProbe,
-    record?: (steps: number) => Recording,
-  ): Promise<{ generated: Generated[][]; prefilled: Prefilled; recording: Recording | null }> {
-    const { count, maxNewTokens, stopIds, random, signal, onTokens } = options;
+  ): Promise<{ sampled: SampledCompletion[][]; prefilled: Prefilled; recording: Recording | null }> {
+    const { count, maxNewTokens, stopIds, random, keep = false, probe, signal, onTokens } = options;
     // The last token is only fed to be measured.
     const mostSteps = Math.max(0, probe === undefined ? maxNewTokens - 1 : maxNewTokens);
     const atOnce = decode.tokensAtOnce(prompts.length * count, mostSteps);
-    const recording = record?.(Math.ceil(mostSteps / atOnce) * atOnce) ?? null;
+    const steps = Math.ceil(mostSteps / atOnce) * atOnce;
+    const recording =
+      keep || probe !== undefined
+        ? model.record(prompts, { count, maxTokens: maxNewTokens, steps, tape: keep }, probe)
+        : null;
     const recorded: RecordedProbe = { recording, probe: probe && decodeProbe(probe) };
     const sampling = samplingOf(options, text.vocabSize, recording?.logps ?? false);
     const cache = createKvCache(workspace, {
@@ -162,9 +156,9 @@ export function createGenerator(
         createRow(group, completion, group * count + completion, random.fork(`${group}/${completion}`)),
       ),
     );
-    const generated = () => prompts.map((_, g) => all.filter(({ group }) => group === g).map(generatedOf));
+    const sampled = () => prompts.map((_, g) => all.filter(({ group }) => group === g).map(sampledOf));
     const rollout: Rollout = { live: all, cache, length: 0, nextPositions: prefilled.nextPositions };
-    if (all.length === 0 || maxNewTokens === 0) return { generated: generated(), prefilled, recording };
+    if (all.length === 0 || maxNewTokens === 0) return { sampled: sampled(), prefilled, recording };
 
     const accept = (rows: readonly Row[], { id, logp, entropy, logps }: Drawn): void => {
       for (const row of rows) {
@@ -197,32 +191,19 @@ export function createGenerator(
         if (going.length > 0) accept(going, drawn);
       }
     }
-    return { generated: generated(), prefilled, recording };
+    return { sampled: sampled(), prefilled, recording };
   }
 
-  /** Rollouts one after another; none leaves anything bound. */
-  const rollOut = <T>(work: () => Promise<T>): Promise<T> => exclusive(() => work().finally(() => decode.forget()));
-
   return {
-    generate: (prompts, options) => rollOut(async () => (await sample(prompts, options)).generated),
-
-    generateAndScore: (prompts, options, probe) =>
-      rollOut(async () => {
-        const { count, maxNewTokens: maxTokens, temperature } = options;
-        const { generated, prefilled, recording } = await sample(prompts, options, probe, (steps) =>
-          model.record(prompts, { count, maxTokens, steps, tape: true }, probe),
-        );
-        const scored = model.scoredFrom(recording!, prefilled, sampledGroups(prompts, generated), temperature);
-        return { generated, scored };
-      }),
-
-    generateAndMeasure: (prompts, options, probe) =>
-      rollOut(async () => {
-        const { count, maxNewTokens: maxTokens } = options;
-        const { generated, recording } = await sample(prompts, options, probe, (steps) =>
-          model.record(prompts, { count, maxTokens, steps, tape: false }, probe),
-        );
-        return { generated, completions: model.measuredFrom(recording!, sampledGroups(prompts, generated)) };
+    // One after another; none leaves anything bound.
+    generate: (prompts, options) =>
+      exclusive(async () => {
+        const { sampled, prefilled, recording } = await sample(prompts, options).finally(() => decode.forget());
+        if (recording === null) return { completions: sampled, tape: null };
+        const groups = sampledGroups(prompts, sampled);
+        const { completions, tape } = model.scoredFrom(recording, prefilled, groups, options.temperature);
+        const whole = sampled.map((group, g) => group.map((one, c) => ({ ...one, ...completions[g]![c]! })));
+        return { completions: whole, tape };
       }),
 
     async release() {
@@ -269,22 +250,23 @@ function createRow(group: number, completion: number, place: number, random: Ran
   return { group, completion, random, place, last: -1, ids: [], logps: [], entropies: [], finished: false };
 }
 
-function generatedOf({ ids, logps, entropies, finished }: Row): Generated {
+function sampledOf({ ids, logps, entropies, finished }: Row): SampledCompletion {
   return {
     ids: Int32Array.from(ids),
     logps: Float32Array.from(logps),
     entropies: Float32Array.from(entropies),
+    masses: new Map(),
     finished,
   };
 }
 
 /** Prompts with their completions, as the model knows sampled groups. */
-const sampledGroups = (prompts: readonly Prompt[], generated: readonly Generated[][]): SampledGroup[] =>
+const sampledGroups = (prompts: readonly Prompt[], sampled: readonly SampledCompletion[][]): SampledGroup[] =>
   prompts.map((prompt, g) => ({
     ...prompt,
-    completions: generated[g]!.map(({ ids }) => ids),
-    logps: generated[g]!.map(({ logps }) => logps),
-    entropies: generated[g]!.map(({ entropies }) => entropies),
+    completions: sampled[g]!.map(({ ids }) => ids),
+    logps: sampled[g]!.map(({ logps }) => logps),
+    entropies: sampled[g]!.map(({ entropies }) => entropies),
   }));
 
 const placesOf = (live: readonly Row[]): Int32Array => Int32Array.from(live, ({ place }) => place);

@@ -86,10 +86,11 @@ export interface VisionLanguageModel extends PolicyModel {
     room: Pick<RecordingShape, 'count' | 'maxTokens' | 'steps'> & { readonly tape: boolean },
     probe?: LayerProbe,
   ): Recording;
-  /** What `score` with `keep` would return for sampled completions, from the rows that sampling has computed already. */
+  /**
+   * What `score` would return for sampled completions, from the rows that sampling has computed already; without a tape where
+   * the recording keeps masses alone.
+   */
   scoredFrom(recording: Recording, prefilled: Prefilled, sampled: readonly SampledGroup[], temperature: number): Scored;
-  /** The same of a recording that keeps masses alone: there is nothing for backward. */
-  measuredFrom(recording: Recording, sampled: readonly SampledGroup[]): Scored['completions'];
   /** Attention implementation in force. */
   implementation(): AttentionImplementation;
   /**
@@ -97,8 +98,6 @@ export interface VisionLanguageModel extends PolicyModel {
    * keeps none, so the largest step is not the one that takes most.
    */
   readonly productRoom: number;
-  /** Bytes of reused buffers. */
-  workspaceBytes(): number;
   release(): Promise<void>;
 }
 
@@ -200,7 +199,6 @@ export function createModel(sizes: ModelConfig, parameters: Parameters, options:
       return products.room;
     },
     implementation: () => implementationOf(config),
-    workspaceBytes: () => workspace.bytes + images.bytes,
 
     score: (groups, scoreOptions) => exclusive(() => score(groups, scoreOptions)),
     backward: (tape, dLogps) => exclusive(() => backward(tape, dLogps)),
@@ -219,7 +217,6 @@ export function createModel(sizes: ModelConfig, parameters: Parameters, options:
       });
     },
     scoredFrom,
-    measuredFrom: (recording, sampled) => sampledCompletions(sampled, recording.finish(lengthsOf(sampled)).masses),
 
     async release() {
       await Promise.all([decoder, vision, scoring, logits].map((part) => part.release()));
@@ -280,11 +277,11 @@ export function createModel(sizes: ModelConfig, parameters: Parameters, options:
     sampled: readonly SampledGroup[],
     temperature: number,
   ): Scored {
-    const batch = packGroups(sampled.map((group) => toPack(group, false)));
     const { masses, rows: recorded } = recording.finish(lengthsOf(sampled));
-    if (recorded === null) throw new Error('internal: a recording of masses alone is nothing to learn from');
-    const { layers, hidden, order, logps } = recorded;
     const completions = sampledCompletions(sampled, masses);
+    if (recorded === null) return { completions, tape: null };
+    const { layers, hidden, order, logps } = recorded;
+    const batch = packGroups(sampled.map((group) => toPack(group, false)));
     const predictions = predictionsOf(batch, completionsOf(sampled));
     const { outputRows } = predictions;
     const decoderTape: DecoderTape = {

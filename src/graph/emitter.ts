@@ -2,9 +2,10 @@
  * Collects the ONNX nodes of one graph and hands out names; resolves symbolic sizes from the inputs that carry them.
  * Knows ONNX node syntax, not bytes and not what the ops mean.
  */
+
+import type { DType } from './dtype.ts';
 import type { Dim, Shape } from './shape.ts';
 import { termsOf } from './shape.ts';
-import type { DType } from './value.ts';
 
 export type Attribute = number | string | readonly number[] | { readonly float: number };
 

@@ -3,9 +3,10 @@
  * Any value can be declared an input, so a backward graph may take saved results in place of recomputing them.
  */
 import { topological } from './autodiff.ts';
+import type { DType } from './dtype.ts';
 import { createEmitter, type OnnxConstant, type OnnxNode } from './emitter.ts';
 import type { Shape } from './shape.ts';
-import type { DType, Value } from './value.ts';
+import type { Value } from './value.ts';
 
 export interface Graph {
   readonly name: string;

@@ -3,30 +3,26 @@
  * Backward recomputes the forward (that is gradient checkpointing) or starts from what the forward has kept.
  */
 import { gradients } from './autodiff.ts';
+import type { DType } from './dtype.ts';
 import type { Graph } from './graph.ts';
 import { accumulate } from './ops/matmul.ts';
 import type { Shape } from './shape.ts';
-import { type DType, input, type Value } from './value.ts';
+import { input, type Value } from './value.ts';
 
-export interface Module<
-  P extends string = string,
-  I extends string = string,
-  C extends string = string,
-  O extends string = string,
-> {
+export interface Module {
   readonly name: string;
   /** Weights: gradients are added to accumulators. */
-  readonly params: Readonly<Record<P, Shape>>;
+  readonly params: Readonly<Record<string, Shape>>;
   /** Activations: gradients are returned. */
-  readonly inputs: Readonly<Record<I, Shape>>;
+  readonly inputs: Readonly<Record<string, Shape>>;
   /** Tables, masks and indices: no gradient. */
-  readonly constants: Readonly<Record<C, Constant>>;
-  readonly build: (values: Readonly<Record<P | I | C, Value>>) => Readonly<Record<O, Value>>;
+  readonly constants: Readonly<Record<string, Constant>>;
+  readonly build: (values: Readonly<Record<string, Value>>) => Readonly<Record<string, Value>>;
   /**
    * What `build` returns besides the outputs, for backward to start from in place of recomputing it: results that are
    * dear to compute, of matrix products. What lies between them is computed again, it costs next to nothing.
    */
-  readonly keeps?: readonly O[];
+  readonly keeps?: readonly string[];
 }
 
 export interface Constant {

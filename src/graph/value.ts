@@ -2,10 +2,9 @@
  * A symbolic tensor: the node that makes it, its element type and its shape.
  * Knows neither ONNX Runtime nor models; what a node does stands with its op.
  */
+import type { DType } from './dtype.ts';
 import type { Emitter } from './emitter.ts';
 import { canonicalShape, type Shape } from './shape.ts';
-
-export type DType = 'float32' | 'int32' | 'int64' | 'bool';
 
 export interface Value {
   /** Name of the op, for messages and printing. */

@@ -7,8 +7,8 @@
  * Leaves them in two points: a rollout is not shuffled before it is cut (TRL does, ms-swift does not), so groups stay
  * together; and optimizer steps run across the end of an epoch instead of ending in a short one.
  */
-import { SightlineError } from '../errors.ts';
 
+/** Sizes as they are asked for: the two of a rollout may be left out. */
 export interface BatchOptions {
   /** Completions (not prompts) in a micro-batch. */
   readonly perDeviceTrainBatchSize: number;
@@ -20,8 +20,25 @@ export interface BatchOptions {
   readonly stepsPerGeneration: number | null;
   /** Completions per prompt, at least 2: a group of one has no baseline. */
   readonly numGenerations: number;
+}
+
+/** The two sizes of a rollout; generationBatchSize = perDeviceTrainBatchSize * stepsPerGeneration. */
+export interface RolloutSizes {
+  readonly generationBatchSize: number;
+  readonly stepsPerGeneration: number;
+}
+
+/** Sizes that fit together. */
+export interface BatchSizes extends Omit<BatchOptions, keyof RolloutSizes>, RolloutSizes {
   /** How often a rollout is gone through. */
   readonly numIterations: number;
+}
+
+/** What is wrong with sizes: at which flag, and what can be done. */
+export interface GeometryFault {
+  readonly flag: 'generation_batch_size' | 'num_generations';
+  readonly message: string;
+  readonly fix?: string;
 }
 
 export interface BatchPlan {
@@ -37,8 +54,6 @@ export interface BatchPlan {
   readonly promptsPerRollout: number;
   readonly numGenerations: number;
   readonly numIterations: number;
-  /** Every micro-batch holds whole groups, so each prompt is computed once per rollout and iteration. */
-  readonly groupsWhole: boolean;
   /** What the user should know of this geometry; null when nothing. */
   readonly notice: string | null;
 }
@@ -54,18 +69,10 @@ export interface GroupRun {
 }
 
 export interface MicroBatch {
-  /** Number in the run, from 0. */
-  readonly index: number;
+  /** Number of the rollout in the run, from 0. */
   readonly rollout: number;
-  /** The rollout is to be sampled before this micro-batch. */
-  readonly startsRollout: boolean;
-  /** Which time through the rollout, below numIterations. */
-  readonly iteration: number;
   /** Which part of the rollout, below microBatchesPerRollout. */
   readonly slice: number;
-  readonly optimizerStep: number;
-  /** The optimizer updates the weights after this micro-batch. */
-  readonly endsOptimizerStep: boolean;
   /** No update lies between sampling and this micro-batch: the old log-probabilities are the current ones. */
   readonly onPolicy: boolean;
   /** The groups in it, in order; together its completions. */
@@ -79,75 +86,37 @@ export interface MicroBatch {
 export const MAX_BATCH = 65_536;
 
 /**
- * Checks the sizes and derives the rest.
+ * As TRL's GRPOConfig: either size of a rollout gives the other, and a rollout must hold whole groups.
  *
- * @throws SightlineError E_BATCH_GEOMETRY: a size that is no positive integer, sizes that do not divide, or
- *   generation_batch_size and steps_per_generation that contradict each other
+ * @returns the sizes, and the first reason why they do not fit together; null where they do
  */
-export function planBatches(options: BatchOptions): BatchPlan {
-  const microBatchSize = positive('per_device_train_batch_size', options.perDeviceTrainBatchSize);
-  const microBatchesPerStep = positive('gradient_accumulation_steps', options.gradientAccumulationSteps);
-  const numIterations = positive('num_iterations', options.numIterations);
-  const numGenerations = positive('num_generations', options.numGenerations);
-  if (numGenerations < 2) {
-    throw geometryError('num_generations', `num_generations is ${numGenerations}, expected at least 2`, {
-      hint: 'GRPO compares the completions of a prompt with one another; the default is 8',
-    });
-  }
-  const microBatchesPerRollout = sliceCount(options, microBatchSize, microBatchesPerStep);
-  const generationBatchSize = microBatchSize * microBatchesPerRollout;
-  if (generationBatchSize > MAX_BATCH) {
-    throw geometryError(
-      'per_device_train_batch_size',
-      `a rollout has ${generationBatchSize} completions (per_device_train_batch_size ${microBatchSize} x ` +
-        `steps_per_generation ${microBatchesPerRollout}), at most ${MAX_BATCH} are sampled at once`,
-      { hint: 'lower one of the two' },
-    );
-  }
-  if (generationBatchSize % numGenerations !== 0) {
-    throw geometryError(
-      'num_generations',
-      `a rollout of ${generationBatchSize} completions (per_device_train_batch_size ${microBatchSize} x ` +
-        `steps_per_generation ${microBatchesPerRollout}) cannot be divided into groups of num_generations ${numGenerations}`,
-      { hint: divisorHint(generationBatchSize, numGenerations, microBatchesPerRollout) },
-    );
-  }
-  const groupsWhole = microBatchSize % numGenerations === 0;
+export function rolloutSizes(options: BatchOptions): RolloutSizes & { readonly fault: GeometryFault | null } {
+  const { perDeviceTrainBatchSize: size, generationBatchSize: batch, stepsPerGeneration: slices } = options;
+  const stepsPerGeneration = slices ?? (batch === null ? options.gradientAccumulationSteps : batch / size);
+  const generationBatchSize = batch ?? size * stepsPerGeneration;
+  const sizes = { generationBatchSize, stepsPerGeneration };
+  return { ...sizes, fault: geometryFault({ ...options, ...sizes }) };
+}
+
+/** Derives the rest from sizes that `rolloutSizes` finds no fault with. */
+export function planBatches(sizes: BatchSizes): BatchPlan {
+  const { perDeviceTrainBatchSize: microBatchSize, gradientAccumulationSteps: microBatchesPerStep } = sizes;
+  const { generationBatchSize, stepsPerGeneration, numGenerations, numIterations } = sizes;
   return {
     microBatchSize,
     microBatchesPerStep,
     completionsPerStep: microBatchSize * microBatchesPerStep,
-    microBatchesPerRollout,
+    microBatchesPerRollout: stepsPerGeneration,
     generationBatchSize,
     promptsPerRollout: generationBatchSize / numGenerations,
     numGenerations,
     numIterations,
-    groupsWhole,
-    notice: groupsWhole
-      ? null
-      : `per_device_train_batch_size ${microBatchSize} is not a multiple of num_generations ${numGenerations}: groups ` +
-        'are split over micro-batches. Advantages still use the whole group and results do not change, but a split ' +
-        'prompt is computed once per part. Use a multiple, with fewer gradient_accumulation_steps, if memory allows.',
-  };
-}
-
-/** The micro-batch number `index` of the run. */
-export function microBatchAt(plan: BatchPlan, index: number): MicroBatch {
-  const uses = plan.microBatchesPerRollout * plan.numIterations;
-  const rollout = Math.floor(index / uses);
-  const within = index % uses;
-  const slice = within % plan.microBatchesPerRollout;
-  const optimizerStep = Math.floor(index / plan.microBatchesPerStep);
-  return {
-    index,
-    rollout,
-    startsRollout: within === 0,
-    iteration: Math.floor(within / plan.microBatchesPerRollout),
-    slice,
-    optimizerStep,
-    endsOptimizerStep: (index + 1) % plan.microBatchesPerStep === 0,
-    onPolicy: optimizerStep === Math.floor((rollout * uses) / plan.microBatchesPerStep),
-    runs: groupRuns(slice * plan.microBatchSize, plan.microBatchSize, plan.numGenerations),
+    notice:
+      microBatchSize % numGenerations === 0
+        ? null
+        : `per_device_train_batch_size ${microBatchSize} is not a multiple of num_generations ${numGenerations}: groups ` +
+          'are split over micro-batches. Advantages still use the whole group and results do not change, but a split ' +
+          'prompt is computed once per part. Use a multiple, with fewer gradient_accumulation_steps, if memory allows.',
   };
 }
 
@@ -173,28 +142,42 @@ export function oldLogpsNeeded(plan: BatchPlan, rollout: number): boolean[] {
 
 // --- internal ---
 
-function sliceCount(options: BatchOptions, microBatchSize: number, microBatchesPerStep: number): number {
-  const given = options.stepsPerGeneration;
-  if (given !== null) positive('steps_per_generation', given);
-  if (options.generationBatchSize === null) return given ?? microBatchesPerStep;
+/** The micro-batch number `index` of the run. */
+function microBatchAt(plan: BatchPlan, index: number): MicroBatch {
+  const uses = plan.microBatchesPerRollout * plan.numIterations;
+  const rollout = Math.floor(index / uses);
+  const slice = (index % uses) % plan.microBatchesPerRollout;
+  const optimizerStep = Math.floor(index / plan.microBatchesPerStep);
+  return {
+    rollout,
+    slice,
+    onPolicy: optimizerStep === Math.floor((rollout * uses) / plan.microBatchesPerStep),
+    runs: groupRuns(slice * plan.microBatchSize, plan.microBatchSize, plan.numGenerations),
+  };
+}
 
-  const size = positive('generation_batch_size', options.generationBatchSize);
-  if (given !== null && size !== microBatchSize * given) {
-    throw geometryError(
-      'generation_batch_size',
-      `generation_batch_size is ${size}, but per_device_train_batch_size ${microBatchSize} x steps_per_generation ` +
-        `${given} is ${microBatchSize * given}`,
-      { hint: 'give only one of generation_batch_size and steps_per_generation' },
-    );
+function geometryFault(sizes: BatchOptions & RolloutSizes): GeometryFault | null {
+  const { perDeviceTrainBatchSize: size, generationBatchSize: batch, stepsPerGeneration: slices } = sizes;
+  const { numGenerations: group } = sizes;
+  const product = `--per_device_train_batch_size ${size} x --steps_per_generation ${slices}`;
+  const sampled = `${batch} completions are sampled at once (${product})`;
+  if (!Number.isInteger(slices)) {
+    const message = `${batch} is not a multiple of --per_device_train_batch_size ${size}`;
+    return { flag: 'generation_batch_size', message };
   }
-  if (size % microBatchSize !== 0) {
-    throw geometryError(
-      'generation_batch_size',
-      `generation_batch_size is ${size}, expected a multiple of per_device_train_batch_size ${microBatchSize}`,
-      { hint: `for example --generation_batch_size ${Math.ceil(size / microBatchSize) * microBatchSize}` },
-    );
+  if (batch !== size * slices) {
+    return { flag: 'generation_batch_size', message: `${batch} is not ${product}`, fix: 'give one of the two flags' };
   }
-  return size / microBatchSize;
+  if (batch > MAX_BATCH) {
+    const message = `${sampled}, expected at most ${MAX_BATCH}`;
+    return { flag: 'generation_batch_size', message, fix: 'lower one of the two' };
+  }
+  if (batch % group !== 0) {
+    const message = `${sampled}, which is not a multiple of ${group}`;
+    const fix = `for one prompt at a time, set --per_device_train_batch_size ${group}`;
+    return { flag: 'num_generations', message, fix };
+  }
+  return null;
 }
 
 /** Cuts `count` completions from `first` at the borders of the groups. */
@@ -207,27 +190,4 @@ function groupRuns(first: number, count: number, numGenerations: number): GroupR
     begin = end;
   }
   return runs;
-}
-
-function positive(flag: string, value: number): number {
-  if (value > MAX_BATCH) {
-    throw geometryError(flag, `${flag} is ${value}, expected at most ${MAX_BATCH}`, { hint: `lower --${flag}` });
-  }
-  if (Number.isInteger(value) && value > 0) return value;
-  throw geometryError(flag, `${flag} is ${value}, expected a whole number above 0`, {
-    hint: `for example --${flag} ${Math.max(1, Math.round(Math.abs(value) || 1))}`,
-  });
-}
-
-function divisorHint(completions: number, numGenerations: number, slices: number): string {
-  const divisors = Array.from({ length: completions - 1 }, (_, i) => i + 2).filter((n) => completions % n === 0);
-  // The smallest micro-batch that makes the rollout a multiple of the group.
-  let size = 1;
-  while ((size * slices) % numGenerations !== 0) size += 1;
-  const batch = `a multiple of ${size} as per_device_train_batch_size`;
-  return divisors.length === 0 ? `use ${batch}` : `use ${batch}, or one of ${divisors.join(', ')} as num_generations`;
-}
-
-function geometryError(flag: string, message: string, details: { hint: string }): SightlineError {
-  return new SightlineError('E_BATCH_GEOMETRY', message, { where: `--${flag}`, hint: details.hint });
 }

@@ -1,6 +1,6 @@
 /**
  * The per-token KL estimate between the policy and its reference ("k3"), with its derivative.
- * Knows two log-probabilities of one sampled token, nothing of masks or coefficients.
+ * Knows two log-probabilities of one sampled token, nothing of coefficients.
  *
  * Source: Schulman 2020, "Approximating KL divergence" (k3 = r - log r - 1 with r = p_ref / p); Shao et al. 2024, eq. 4.
  * Leaves the paper: the clamps of ms-swift rlhf_trainers/grpo_trainer.py (verl has the same). TRL has none and overflows
@@ -20,16 +20,8 @@ export interface TokenKl {
   readonly gradient: number;
 }
 
-/**
- * k3 of one token from the policy's and the reference's log-probability.
- *
- * @param clamped false: as TRL has it, without limits
- */
-export function tokenKl(logp: number, refLogp: number, clamped = true): TokenKl {
-  if (!clamped) {
-    const ratio = Math.exp(refLogp - logp);
-    return { value: ratio - (refLogp - logp) - 1, gradient: 1 - ratio };
-  }
+/** k3 of one token from the policy's and the reference's log-probability. */
+export function tokenKl(logp: number, refLogp: number): TokenKl {
   const logRatio = Math.min(Math.max(refLogp - logp, -LOG_RATIO_LIMIT), LOG_RATIO_LIMIT);
   const ratio = Math.exp(logRatio);
   const value = ratio - logRatio - 1;

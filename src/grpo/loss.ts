@@ -26,8 +26,6 @@ export interface LossOptions {
   readonly delta: number | null;
   /** Weight of the KL to the reference; 0 needs no reference. */
   readonly beta: number;
-  /** Hold the KL of a token within the limits of kl.ts (default), or let it grow as TRL does. */
-  readonly clampKl?: boolean;
   /** dr_grpo's constant denominator, in tokens. */
   readonly maxCompletionLength: number;
 }
@@ -42,8 +40,6 @@ export interface LossBatch {
   readonly refLogps: readonly FloatArray[] | null;
   /** [B] */
   readonly advantages: ArrayLike<number>;
-  /** 1 for a token that takes part in the loss and its metrics, 0 for one that does not; null for all. [B][T_i] */
-  readonly mask: readonly Uint8Array[] | null;
 }
 
 /**
@@ -52,9 +48,9 @@ export interface LossBatch {
  * micro-batch by definition).
  */
 export interface StepCounts {
-  /** Sequences in the step, masked ones included. */
+  /** Sequences in the step. */
   readonly sequences: number;
-  /** Tokens of the step that take part in the loss (dapo). */
+  /** Completion tokens of the step (dapo). */
   readonly tokens: number;
   /** Micro-batches in the step, i.e. gradient accumulation steps (bnpo). */
   readonly microBatches: number;
@@ -76,7 +72,7 @@ export interface LossSums {
 export interface LossResult {
   /** This micro-batch's share of the step's loss; the step's loss is the sum over its micro-batches. */
   readonly loss: number;
-  /** Derivative of that share by each token's log-probability; 0 where masked. [B][T_i] */
+  /** Derivative of that share by each token's log-probability. [B][T_i] */
   readonly dLogps: Float64Array[];
   readonly sums: LossSums;
 }
@@ -91,28 +87,23 @@ export interface LossResult {
  */
 export function grpoLoss(batch: LossBatch, options: LossOptions, step: StepCounts): LossResult {
   checkShapes(batch, options);
-  const counts = batch.logps.map((logps, i) => countActive(logps.length, batch.mask?.[i]));
-  const microBatchTokens = counts.reduce((sum, count) => sum + count, 0);
+  const microBatchTokens = batch.logps.reduce((sum, { length }) => sum + length, 0);
   const sums = { tokens: microBatchTokens, kl: 0, ratios: 0, lowClipped: 0, highClipped: 0 };
   let loss = 0;
 
   const dLogps = batch.logps.map((logps, i) => {
     const gradient = new Float64Array(logps.length);
-    const count = counts[i]!;
-    if (count === 0) return gradient;
     const old = batch.oldLogps?.[i] ?? null;
     const ref = options.beta === 0 ? null : batch.refLogps![i]!;
-    const mask = batch.mask?.[i] ?? null;
     const advantage = batch.advantages[i]!;
-    const weight = tokenWeight(options, step, count, microBatchTokens);
+    const weight = tokenWeight(options, step, logps.length, microBatchTokens);
 
     let sequenceRatio = 1;
     if (options.importanceSamplingLevel === 'sequence') {
-      sequenceRatio = Math.exp(meanLogRatio(logps, old, mask, count));
+      sequenceRatio = Math.exp(meanLogRatio(logps, old));
       countClipped(sums, cap(sequenceRatio, options.delta), advantage, options);
     }
     for (let t = 0; t < logps.length; t++) {
-      if (mask !== null && mask[t] === 0) continue;
       const logp = logps[t]!;
       let ratio = sequenceRatio;
       if (options.importanceSamplingLevel === 'token') {
@@ -121,11 +112,11 @@ export function grpoLoss(batch: LossBatch, options: LossOptions, step: StepCount
       }
       const term = clippedTerm(ratio, advantage, options);
       let value = term.value;
-      // d rho / d logp is rho at the token level. At the sequence level it is rho / count for each of the sequence's
-      // tokens, and all `count` of them carry the same term: the sum is rho again.
+      // d rho / d logp is rho at the token level. At the sequence level it is rho / T for each of the sequence's T
+      // tokens, and all of them carry the same term: the sum is rho again.
       let slope = term.slope * ratio;
       if (ref !== null) {
-        const kl = tokenKl(logp, ref[t]!, options.clampKl);
+        const kl = tokenKl(logp, ref[t]!);
         sums.kl += kl.value;
         value += options.beta * kl.value;
         slope += options.beta * kl.gradient;
@@ -141,18 +132,12 @@ export function grpoLoss(batch: LossBatch, options: LossOptions, step: StepCount
 /**
  * The counts of one optimizer step from all its micro-batches.
  *
- * @param microBatches per micro-batch its completion lengths and its mask (null: every token takes part)
+ * @param microBatches per micro-batch the lengths of its completions in tokens
  */
-export function countStep(
-  microBatches: readonly { readonly lengths: readonly number[]; readonly mask: readonly Uint8Array[] | null }[],
-): StepCounts {
-  let sequences = 0;
-  let tokens = 0;
-  for (const { lengths, mask } of microBatches) {
-    sequences += lengths.length;
-    for (const [i, length] of lengths.entries()) tokens += countActive(length, mask?.[i]);
-  }
-  return { sequences, tokens, microBatches: microBatches.length };
+export function countStep(microBatches: readonly (readonly number[])[]): StepCounts {
+  const lengths = microBatches.flat();
+  const tokens = lengths.reduce((sum, length) => sum + length, 0);
+  return { sequences: lengths.length, tokens, microBatches: microBatches.length };
 }
 
 // --- internal ---
@@ -187,11 +172,11 @@ function tokenWeight(options: LossOptions, step: StepCounts, sequenceTokens: num
   }
 }
 
-function meanLogRatio(logps: FloatArray, old: FloatArray | null, mask: Uint8Array | null, count: number): number {
+function meanLogRatio(logps: FloatArray, old: FloatArray | null): number {
   if (old === null) return 0;
   let sum = 0;
-  for (let t = 0; t < logps.length; t++) if (mask === null || mask[t] !== 0) sum += logps[t]! - old[t]!;
-  return sum / count;
+  for (let t = 0; t < logps.length; t++) sum += logps[t]! - old[t]!;
+  return sum / logps.length;
 }
 
 /** Both code bases count clipping on the ratio after the cap delta. */
@@ -206,13 +191,6 @@ function countClipped(
   if (ratio > 1 + options.epsilonHigh && advantage > 0) sums.highClipped += 1;
 }
 
-function countActive(length: number, mask: Uint8Array | undefined): number {
-  if (mask === undefined) return length;
-  let count = 0;
-  for (const active of mask) if (active !== 0) count += 1;
-  return count;
-}
-
 function checkShapes(batch: LossBatch, options: LossOptions): void {
   const { logps, advantages } = batch;
   if (logps.length === 0) throw new Error('internal: a micro-batch without sequences');
@@ -225,7 +203,6 @@ function checkShapes(batch: LossBatch, options: LossOptions): void {
   for (const [name, other] of [
     ['old log-probabilities', batch.oldLogps],
     ['reference log-probabilities', batch.refLogps],
-    ['mask', batch.mask],
   ] as const) {
     if (other === null) continue;
     if (other.length !== logps.length) throw new Error(`internal: ${logps.length} sequences, ${name}: ${other.length}`);

@@ -109,26 +109,20 @@ export function lossMetrics(parts: readonly LossSums[]): Metrics {
 
 /**
  * `entropy`, the mean over tokens (TRL), and `entropy/mean|max|min` over the sequences' means (ms-swift with
- * `log_entropy`). Empty when no token counts.
+ * `log_entropy`). Empty without a token.
  *
  * @param entropies of the policy at each completion token. [N][T_i]
- * @param mask 0 leaves a token out; null counts all. [N][T_i]
  */
-export function entropyMetrics(entropies: readonly FloatArray[], mask: readonly Uint8Array[] | null): Metrics {
+export function entropyMetrics(entropies: readonly FloatArray[]): Metrics {
   let sum = 0;
   let tokens = 0;
   const sequenceMeans: number[] = [];
-  for (const [i, row] of entropies.entries()) {
+  for (const row of entropies) {
     let rowSum = 0;
-    let rowTokens = 0;
-    for (let t = 0; t < row.length; t++) {
-      if (mask !== null && mask[i]![t] === 0) continue;
-      rowSum += row[t]!;
-      rowTokens += 1;
-    }
-    if (rowTokens > 0) sequenceMeans.push(rowSum / rowTokens);
+    for (let t = 0; t < row.length; t++) rowSum += row[t]!;
+    if (row.length > 0) sequenceMeans.push(rowSum / row.length);
     sum += rowSum;
-    tokens += rowTokens;
+    tokens += row.length;
   }
   if (tokens === 0) return {};
   return {

@@ -38,6 +38,9 @@ export interface RolloutTools {
   readonly generator: Generator;
   readonly template: Template;
   readonly random: Random;
+  /** As the generator has them: what backward needs, and attention masses. */
+  readonly keep?: boolean;
+  readonly probe?: LayerProbe | undefined;
   readonly signal?: AbortSignal;
   /** Called with the number of tokens each time some have been sampled. */
   readonly onTokens?: (count: number) => void;
@@ -45,45 +48,29 @@ export interface RolloutTools {
 
 type PromptOfRow = Pick<RolloutGroup, 'row' | 'prompt'>;
 
-/** Samples a group of completions for each prompt. */
+/** Groups of completions, and their scores by the rows that sampling has computed. */
+export interface Rollout extends Scored {
+  readonly groups: RolloutGroup[];
+}
+
+/** Samples a group of completions for each prompt; `keep` and `probe` of the tools say what is kept besides text. */
 export async function rollout(
   prompts: readonly PromptOfRow[],
   sampling: Sampling,
   tools: RolloutTools,
-): Promise<RolloutGroup[]> {
+): Promise<Rollout> {
   const generated = await tools.generator.generate(prompts.map(toPrompt), generateOptions(sampling, tools));
-  return toGroups(prompts, generated, tools.template);
-}
-
-/** The same, scored by the rows that sampling has computed, ready for backward: see `Generator.generateAndScore`. */
-export async function scoredRollout(
-  prompts: readonly PromptOfRow[],
-  sampling: Sampling,
-  tools: RolloutTools,
-  probe?: LayerProbe,
-): Promise<{ groups: RolloutGroup[]; scored: Scored }> {
-  const options = generateOptions(sampling, tools);
-  const { generated, scored } = await tools.generator.generateAndScore(prompts.map(toPrompt), options, probe);
-  return { groups: toGroups(prompts, generated, tools.template), scored };
-}
-
-/** Like `rollout`; attention is measured while it samples, for who learns nothing from it. */
-export async function measuredRollout(
-  prompts: readonly PromptOfRow[],
-  sampling: Sampling,
-  tools: RolloutTools,
-  probe: LayerProbe,
-): Promise<{ groups: RolloutGroup[]; completions: Scored['completions'] }> {
-  const options = generateOptions(sampling, tools);
-  const { generated, completions } = await tools.generator.generateAndMeasure(prompts.map(toPrompt), options, probe);
-  return { groups: toGroups(prompts, generated, tools.template), completions };
+  return { groups: toGroups(prompts, generated, tools.template), ...generated };
 }
 
 // --- internal ---
 
 const toPrompt = ({ prompt }: PromptOfRow): Prompt => ({ promptIds: prompt.ids, images: prompt.images });
 
-const generateOptions = (sampling: Sampling, { random, signal, onTokens }: RolloutTools): GenerateOptions => ({
+const generateOptions = (
+  sampling: Sampling,
+  { random, keep, probe, signal, onTokens }: RolloutTools,
+): GenerateOptions => ({
   count: sampling.numGenerations,
   maxNewTokens: sampling.maxCompletionLength,
   temperature: sampling.temperature,
@@ -92,19 +79,17 @@ const generateOptions = (sampling: Sampling, { random, signal, onTokens }: Rollo
   stopIds: sampling.stopIds,
   bannedIds: sampling.bannedIds,
   random,
+  keep,
+  probe,
   signal,
   onTokens: onTokens && ((tokens) => onTokens(tokens.length)),
 });
 
-const toGroups = (
-  prompts: readonly PromptOfRow[],
-  generated: readonly Generated[][],
-  template: Template,
-): RolloutGroup[] =>
+const toGroups = (prompts: readonly PromptOfRow[], generated: Generated, template: Template): RolloutGroup[] =>
   prompts.map(({ row, prompt }, i) => ({
     row,
     prompt,
-    completions: generated[i]!.map(({ ids, finished }) => ({
+    completions: generated.completions[i]!.map(({ ids, finished }) => ({
       ids,
       text: template.decode(ids, { skipSpecialTokens: true }),
       truncated: !finished,

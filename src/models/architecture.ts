@@ -3,11 +3,12 @@
  * tokens are placed. An architecture is a value of `Architecture`; src/models/registry.ts picks one by config.json.
  * Knows no weights, no running and no text.
  */
-import type { JsonObject } from '../checkpoint/json_file.ts';
+
 import type { Module } from '../graph/module.ts';
 import type { Value } from '../graph/value.ts';
 import type { BlockOps, BlockParams, JointLayers } from '../nn/block_ops.ts';
 import type { AngleTable } from '../nn/rope.ts';
+import type { JsonObject } from '../util/json.ts';
 
 export interface TextConfig {
   readonly hiddenSize: number;

@@ -3,8 +3,8 @@
  * Knows kinds and ranges, not what a field is for.
  */
 import { basename } from 'node:path';
-import { describe, isJsonObject, type JsonObject } from '../checkpoint/json_file.ts';
 import { SightlineError } from '../errors.ts';
+import { describe, isJsonObject, type JsonObject } from '../util/json.ts';
 
 export interface Range {
   readonly min: number;

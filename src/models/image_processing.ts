@@ -3,8 +3,9 @@
  * Follows transformers' Qwen2VLImageProcessor; knows no files of images, no image formats and no text.
  */
 import { join } from 'node:path';
-import { describe, isJsonObject, type JsonObject, readJsonFileIfPresent } from '../checkpoint/json_file.ts';
+import { readJsonFileIfPresent } from '../checkpoint/json_file.ts';
 import { SightlineError } from '../errors.ts';
+import { describe, isJsonObject, type JsonObject } from '../util/json.ts';
 import type { Grid, VisionConfig } from './architecture.ts';
 import { MAX_IMAGE_PIXELS, type RgbImage, resizeBicubic } from './image_resize.ts';
 

@@ -13,11 +13,12 @@ import {
   narrow,
   type WeightDtype,
 } from '../checkpoint/dtypes.ts';
-import { isJsonObject, readJsonFile } from '../checkpoint/json_file.ts';
+import { readJsonFile } from '../checkpoint/json_file.ts';
 import { copyFiles, TOKENIZER_FILES } from '../checkpoint/model_files.ts';
 import { CHUNK_ELEMENTS, elementCount, type TensorToWrite } from '../checkpoint/safetensors.ts';
 import { writeShards } from '../checkpoint/write_shards.ts';
 import { SightlineError } from '../errors.ts';
+import { isJsonObject } from '../util/json.ts';
 import { createRandom, type Random } from '../util/random.ts';
 import { type ControlTokens, type ModelSizes, publishedConfig } from './qwen2_5_vl/model_sizes.ts';
 import { parseConfig } from './registry.ts';

@@ -2,15 +2,9 @@
  * The architectures that checkpoints may have, and the one that a config.json names.
  */
 import { join } from 'node:path';
-import {
-  describe,
-  isJsonObject,
-  type JsonObject,
-  readJsonFile,
-  readJsonFileIfPresent,
-  shownJson,
-} from '../checkpoint/json_file.ts';
+import { readJsonFile, readJsonFileIfPresent } from '../checkpoint/json_file.ts';
 import { SightlineError } from '../errors.ts';
+import { describe, isJsonObject, type JsonObject, shownJson } from '../util/json.ts';
 import type { Architecture, ModelConfig } from './architecture.ts';
 import { fieldsOf } from './config_fields.ts';
 import { qwen2_5_vl } from './qwen2_5_vl/architecture.ts';

@@ -1,9 +1,10 @@
 /**
  * Writes a lowered graph as the bytes of an ONNX model. No maths: nodes in, bytes out.
  */
+
+import type { DType } from '../graph/dtype.ts';
 import type { Attribute, OnnxConstant, OnnxNode } from '../graph/emitter.ts';
 import type { LoweredGraph, Port } from '../graph/graph.ts';
-import type { DType } from '../graph/value.ts';
 import { attributeType, dataType, ModelProto } from './schema.ts';
 
 const IR_VERSION = 10;

@@ -8,10 +8,10 @@ import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { sweepLeftovers } from '../checkpoint/atomic_folder.ts';
 import { messageOf, SightlineError } from '../errors.ts';
-import type { Json } from '../train/events.ts';
 import { writeFileAtomically } from '../util/atomic_write.ts';
 import { diskHint } from '../util/disk_hint.ts';
 import { isAlive } from '../util/is_alive.ts';
+import type { Json } from '../util/json.ts';
 import { makeFolders } from '../util/make_folders.ts';
 import { packageVersion } from '../util/version.ts';
 

@@ -3,8 +3,9 @@
  * Append-only, one write per record.
  */
 import { join } from 'node:path';
-import type { CompletionsEvent, EndEvent, EvalEvent, Json, Listener, LogEvent, TrainEvent } from '../train/events.ts';
+import type { CompletionsEvent, EndEvent, EvalEvent, Listener, LogEvent, TrainEvent } from '../train/events.ts';
 import { AppendFile } from '../util/append_file.ts';
+import type { Json } from '../util/json.ts';
 import { createStopwatch, type Stopwatch } from './stopwatch.ts';
 
 type Line = Record<string, Json>;

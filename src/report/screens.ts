@@ -3,9 +3,10 @@
  */
 import { join } from 'node:path';
 import { SYSTEM_FILE } from '../train/checkpoints.ts';
-import type { CompletionRow, EndEvent, Json, LogEvent, Metrics, StartEvent } from '../train/events.ts';
+import type { CompletionRow, EndEvent, LogEvent, Metrics, StartEvent } from '../train/events.ts';
 import { cleanText } from '../util/clean_text.ts';
 import { formatDuration, formatShortDuration } from '../util/duration.ts';
+import type { Json } from '../util/json.ts';
 import type { Stopwatch } from './stopwatch.ts';
 import { alignColumns, cutText, formatCount, formatNumber } from './text.ts';
 

@@ -7,27 +7,19 @@ import { type FloatTensor, floats, sizeOf } from './tensor.ts';
 export interface Workspace {
   /** A tensor of these sizes in the buffer of that name; its contents are whatever was left there. */
   get(name: string, ...dims: number[]): FloatTensor;
-  /** Bytes that were asked for, by the largest tensor of each name; room that was never touched takes no memory. */
-  readonly bytes: number;
 }
 
 export function createWorkspace(): Workspace {
-  const buffers = new Map<string, { array: Float32Array; used: number }>();
+  const buffers = new Map<string, Float32Array>();
   return {
     get(name, ...dims) {
       const size = sizeOf(dims);
       let buffer = buffers.get(name);
-      if (buffer === undefined || buffer.array.length < size) {
-        buffer = { array: new Float32Array(withRoom(size)), used: 0 };
+      if (buffer === undefined || buffer.length < size) {
+        buffer = new Float32Array(withRoom(size));
         buffers.set(name, buffer);
       }
-      buffer.used = Math.max(buffer.used, size);
-      return floats(buffer.array.subarray(0, size), dims);
-    },
-    get bytes() {
-      let total = 0;
-      for (const { used } of buffers.values()) total += Float32Array.BYTES_PER_ELEMENT * used;
-      return total;
+      return floats(buffer.subarray(0, size), dims);
     },
   };
 }

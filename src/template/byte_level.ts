@@ -2,8 +2,9 @@
  * The byte-level alphabet of GPT-2 style tokenizers: token strings back to the bytes they stand for.
  * Knows one fixed table; taken from the definition in openai/gpt-2 `src/encoder.py` (bytes_to_unicode).
  */
-import { isJsonObject, type JsonObject } from '../checkpoint/json_file.ts';
+
 import { SightlineError } from '../errors.ts';
+import { isJsonObject, type JsonObject } from '../util/json.ts';
 
 /**
  * A function from a token's string to its bytes, for a tokenizer.json whose decoder is ByteLevel.

@@ -4,8 +4,9 @@
  */
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { isJsonObject, readJsonFileIfPresent, readRegularFile } from '../checkpoint/json_file.ts';
+import { readJsonFileIfPresent, readRegularFile } from '../checkpoint/json_file.ts';
 import { SightlineError } from '../errors.ts';
+import { isJsonObject } from '../util/json.ts';
 import { createRenderProcess, type RenderLimits } from './render_process.ts';
 
 export type { RenderLimits };
@@ -25,17 +26,17 @@ export interface ChatTemplate {
  * tokenizer_config.json (of several named ones, `default`). Errors: E_TEMPLATE_MISSING, E_TEMPLATE_LIMIT,
  * E_FILE_UNREADABLE, E_JSON_INVALID.
  */
-export function readChatTemplate(dir: string, limits: RenderLimits = {}): ChatTemplate {
+export function readChatTemplate(dir: string): ChatTemplate {
   const jinja = join(dir, 'chat_template.jinja');
   if (existsSync(jinja) && statSync(jinja).isFile()) {
     const bytes = readRegularFile(jinja, 4 * LONGEST_SOURCE);
-    return createChatTemplate(checkLength(Buffer.from(bytes).toString('utf8'), jinja), jinja, limits);
+    return createChatTemplate(checkLength(Buffer.from(bytes).toString('utf8'), jinja), jinja);
   }
   for (const name of ['chat_template.json', 'tokenizer_config.json']) {
     const source = templateOf(readJsonFileIfPresent(join(dir, name))?.chat_template);
     if (source === null) continue;
     const where = join(dir, name);
-    return createChatTemplate(checkLength(source, where), where, limits);
+    return createChatTemplate(checkLength(source, where), where);
   }
   throw new SightlineError('E_TEMPLATE_MISSING', 'the checkpoint has no chat template', {
     where: dir,

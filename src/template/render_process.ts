@@ -4,9 +4,9 @@
  */
 import type { ChildProcess } from 'node:child_process';
 import { createRequire } from 'node:module';
-import { shownJson } from '../checkpoint/json_file.ts';
 import { messageOf, SightlineError } from '../errors.ts';
 import { holdRun, startProgram } from '../util/child_program.ts';
+import { shownJson } from '../util/json.ts';
 import { PYTHON_MEANING } from './jinja_python.ts';
 
 export interface RenderLimits {

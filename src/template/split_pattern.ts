@@ -2,8 +2,9 @@
  * The regular expressions by which a tokenizer may split text: only known ones, because one can be written that takes
  * years for thirty letters (`(a|a)*b`), and nothing interrupts it. Known ones take time in proportion to the text.
  */
-import { type JsonObject, shownJson } from '../checkpoint/json_file.ts';
+
 import { SightlineError } from '../errors.ts';
+import { type JsonObject, shownJson } from '../util/json.ts';
 
 /** Of Qwen2, all of its successors, and this project's own tokenizers. */
 export const QWEN2_SPLIT =

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { isJsonObject, type JsonObject, readJsonFileIfPresent } from '../checkpoint/json_file.ts';
+import { readJsonFileIfPresent } from '../checkpoint/json_file.ts';
 import { decodeImage } from '../data/image_decode.ts';
 import { type ImageSource, nameOfSource, readImageBytes } from '../data/image_source.ts';
 import { type ContentPart, countImages, isEmpty, type Message, partsOf, ROLES } from '../data/messages.ts';
@@ -24,7 +24,8 @@ import {
 } from '../models/image_processing.ts';
 import type { RgbImage } from '../models/image_resize.ts';
 import { createExclusive } from '../util/exclusive.ts';
-import { type ChatTemplate, type RenderLimits, readChatTemplate } from './chat_template.ts';
+import { isJsonObject, type JsonObject } from '../util/json.ts';
+import { type ChatTemplate, readChatTemplate } from './chat_template.ts';
 import { isFarTooLong } from './far_too_long.ts';
 import { boxText, type GroundingOptions, refText, sizeFor } from './grounding.ts';
 import { createGuard, type Guard } from './guard.ts';
@@ -51,8 +52,6 @@ export interface ErrorOptions {
 }
 
 export interface EncodeOptions extends ErrorOptions {
-  /** End with the opening of an assistant turn; default true. */
-  readonly addGenerationPrompt?: boolean;
   /** JSON schemas of tools, for the chat template to list. */
   readonly tools?: readonly JsonObject[];
 }
@@ -97,7 +96,6 @@ export interface TemplateOptions extends ImageLimits, GroundingOptions {
   readonly maxLength?: number | undefined;
   /** Bytes of resized images kept, 3 a pixel. */
   readonly imageCacheBytes?: number | undefined;
-  readonly renderLimits?: RenderLimits | undefined;
   /** What becomes of transparent parts of images; default white. */
   readonly imageAlpha?: AlphaMode | undefined;
   /** Told once of what was done to an image that nobody asked for. */
@@ -107,7 +105,7 @@ export interface TemplateOptions extends ImageLimits, GroundingOptions {
 /** The template of a checkpoint folder. Errors: those of the three files' readers. */
 export async function openTemplate(dir: string, config: ModelConfig, options: TemplateOptions = {}): Promise<Template> {
   const tokenizer = readTokenizer(dir, config.text.vocabSize);
-  const chat = readChatTemplate(dir, options.renderLimits);
+  const chat = readChatTemplate(dir);
   const processor = readImageProcessorConfig(dir, options);
   checkAgainstVision(processor, config.vision, dir);
   const cache = createImageCache(options.imageCacheBytes ?? IMAGE_CACHE_BYTES);
@@ -144,11 +142,7 @@ export async function openTemplate(dir: string, config: ModelConfig, options: Te
     if (isLong) throw farTooLong(maxLength, errors);
   };
 
-  const encode: Template['encode'] = async (
-    messages,
-    sources,
-    { addGenerationPrompt = true, tools = [], where, tooLongHint } = {},
-  ) => {
+  const encode: Template['encode'] = async (messages, sources, { tools = [], where, tooLongHint } = {}) => {
     checkMessages(messages, where);
     if (tools.length > 0 && !rendersTools(chat)) throw toolsUnsupported(chat, where);
     const conversation = withSystem(messages, options.system);
@@ -166,7 +160,7 @@ export async function openTemplate(dir: string, config: ModelConfig, options: Te
     const whole = await chat.render({
       ...variables,
       messages: written,
-      add_generation_prompt: addGenerationPrompt,
+      add_generation_prompt: true,
       ...(tools.length === 0 ? {} : { tools: protectDeep(tools, guard) }),
     });
     const [first] = conversation;

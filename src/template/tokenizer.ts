@@ -4,8 +4,9 @@
  */
 import { join } from 'node:path';
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
-import { describe, isJsonObject, type JsonObject, readJsonFileIfPresent, shownJson } from '../checkpoint/json_file.ts';
+import { readJsonFileIfPresent } from '../checkpoint/json_file.ts';
 import { messageOf, SightlineError } from '../errors.ts';
+import { describe, isJsonObject, type JsonObject, shownJson } from '../util/json.ts';
 import { byteTable } from './byte_level.ts';
 import { checkSplitPatterns } from './split_pattern.ts';
 import { readVocabAndMerges } from './vocab_and_merges.ts';

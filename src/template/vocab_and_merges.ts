@@ -5,16 +5,9 @@
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import {
-  describe,
-  isJsonObject,
-  type JsonObject,
-  readJsonFile,
-  readJsonFileIfPresent,
-  readRegularFile,
-  shownJson,
-} from '../checkpoint/json_file.ts';
+import { readJsonFile, readJsonFileIfPresent, readRegularFile } from '../checkpoint/json_file.ts';
 import { SightlineError } from '../errors.ts';
+import { describe, isJsonObject, type JsonObject, shownJson } from '../util/json.ts';
 import { QWEN2_SPLIT } from './split_pattern.ts';
 
 /**

@@ -4,33 +4,31 @@
  */
 import type { Row } from '../data/row.ts';
 import { createSampler } from '../data/sampler.ts';
-import type { RowSource } from './data.ts';
+import type { RowSource, TrainingData } from './data.ts';
 import type { LoadingEvent, RunContext } from './events.ts';
 import type { Policy, PreparedPolicy } from './policy.ts';
 import { encodeOrPass, type LongRows } from './reader.ts';
 
-/** The row that a training run meets first. */
-export function firstRow(
-  length: number,
-  args: { readonly dataSeed: number; readonly datasetShuffle: boolean },
-): number {
-  return createSampler({ length, seed: args.dataSeed, shuffle: args.datasetShuffle }).next();
-}
-
 /**
- * Encodes a row: a fault of the chat template, of --max_length or of an image is one of all rows, more often than not.
- * Null for a row that the run will pass over; it takes note of it when it comes to it.
+ * Encodes the rows that training and evaluation meet first: a fault of the chat template, of --max_length or of an image is
+ * one of all rows, more often than not. Null for a training row that the run will pass over; it takes note of it when it
+ * comes to it.
  *
  * Errors: those of `encode`.
  */
-export function tryFirst<Encoded>(
-  source: RowSource,
-  index: number,
-  longRows: LongRows,
+export async function tryFirstRows<Encoded>(
+  { train, evaluation }: Pick<TrainingData, 'train' | 'evaluation'>,
+  args: { readonly dataSeed: number; readonly datasetShuffle: boolean; readonly truncationStrategy: LongRows },
   encode: (row: Row) => Promise<Encoded>,
 ): Promise<Encoded | null> {
-  const leaveOut = source.leaveOut === undefined ? undefined : () => undefined;
-  return encodeOrPass(source.row(index), { longRows, leaveOut }, encode);
+  const tryRow = (source: RowSource, index: number): Promise<Encoded | null> => {
+    const leaveOut = source.leaveOut === undefined ? undefined : () => undefined;
+    return encodeOrPass(source.row(index), { longRows: args.truncationStrategy, leaveOut }, encode);
+  };
+  const { next } = createSampler({ length: train.length, seed: args.dataSeed, shuffle: args.datasetShuffle });
+  const first = await tryRow(train, next());
+  if (evaluation !== null) await tryRow(evaluation, 0);
+  return first;
 }
 
 /** Reads a policy's weights, and says how far that is; an abort ends it. */

@@ -12,7 +12,8 @@ import { type TensorToWrite, writeSafetensors } from '../checkpoint/safetensors.
 import { saveCheckpoint } from '../checkpoint/save.ts';
 import type { Parameters } from '../engine/parameters.ts';
 import { messageOf } from '../errors.ts';
-import type { CheckpointEvent, Json, NoticeEvent } from './events.ts';
+import type { Json } from '../util/json.ts';
+import type { CheckpointEvent, NoticeEvent } from './events.ts';
 import type { Updater } from './update.ts';
 
 /** Names as transformers' Trainer has them, where it has a file for it; ours are JSON and safetensors throughout. */

@@ -2,7 +2,8 @@
  * Completions as readers see them: the row they answer, text, rewards, advantage, and what the rewards logged beside.
  */
 import type { RolloutGroup } from '../grpo/rollout.ts';
-import { type CompletionRow, type Json, type RowOrigin, toJson } from './events.ts';
+import { type Json, toJson } from '../util/json.ts';
+import type { CompletionRow, RowOrigin } from './events.ts';
 import type { Judged } from './judge.ts';
 
 /** Per-completion arrays in the order of the groups. */

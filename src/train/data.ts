@@ -2,19 +2,27 @@
  * The rows of a run: training and evaluation datasets opened, checked, split and counted.
  * Knows arguments and rows; not what is made of a row.
  */
+import type { ColumnCounts } from '../data/column_counts.ts';
 import { type Dataset, openDataset } from '../data/dataset.ts';
 import type { Row } from '../data/row.ts';
 import { SightlineError } from '../errors.ts';
 import { createRandom } from '../util/random.ts';
 import type { DataSummary } from './events.ts';
 import { createLeftOut, type LeftOutRow } from './left_out.ts';
-import type { OpenedRows } from './reward_columns.ts';
 
 export interface RowSource {
   readonly length: number;
   row(index: number): Row;
   /** Takes note of a row that cannot be read; there only where such rows are left out (`strict` false). */
   readonly leaveOut?: ((row: Row, error: SightlineError) => void) | undefined;
+}
+
+/** What one flag opened, before any of it was set aside. */
+export interface OpenedRows {
+  readonly flag: '--dataset' | '--val_dataset';
+  readonly specs: readonly string[];
+  readonly rows: RowSource;
+  readonly columns: ColumnCounts;
 }
 
 export interface TrainingData {

@@ -6,7 +6,7 @@ import type { Generator } from '../engine/generation.ts';
 import type { Scored } from '../engine/model.ts';
 import { groupAdvantages } from '../grpo/advantages.ts';
 import { completionMetrics, rewardMetrics } from '../grpo/metrics.ts';
-import { type Completion, measuredRollout, type RolloutGroup, rollout } from '../grpo/rollout.ts';
+import { type Completion, type RolloutGroup, rollout } from '../grpo/rollout.ts';
 import { mean, sampleStd } from '../grpo/statistics.ts';
 import type { Random } from '../util/random.ts';
 import type { RowSource } from './data.ts';
@@ -45,9 +45,8 @@ export async function evaluate(args: RlhfArguments, rows: RowSource, tools: Eval
   const sampled = async (prompts: readonly PromptOfRow[], stream: Random): Promise<Sampled> => {
     const sampler = { generator, template, random: stream, signal, onTokens };
     const probe = attentionProbe(prompts, judging, config);
-    if (probe === undefined) return { groups: await rollout(prompts, sampling, sampler), measured: null };
-    const { groups, completions } = await measuredRollout(prompts, sampling, sampler, probe);
-    return { groups, measured: completions };
+    const { groups, completions } = await rollout(prompts, sampling, { ...sampler, probe });
+    return { groups, measured: probe === undefined ? null : completions };
   };
   const tolerance = { longRows: args.truncationStrategy, leaveOut: rows.leaveOut };
   // completions alone: the images of all rows would not fit into memory

@@ -3,15 +3,7 @@
  * Knows nothing of files, terminals or dashboards; the loop emits and never asks who hears it.
  */
 import type { ImageSource } from '../data/image_source.ts';
-
-/** A value that survives JSON. */
-export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
-
-/** What JSON keeps of a value; null of one that it has no form for. */
-export function toJson(value: unknown): Json {
-  const text: string | undefined = JSON.stringify(value);
-  return text === undefined ? null : (JSON.parse(text) as Json);
-}
+import type { Json } from '../util/json.ts';
 
 /** Metrics by name, in the field's snake_case names (`reward`, `rewards/DDAPOAttentionORM/mean`, `grad_norm`, …). */
 export type Metrics = Readonly<Record<string, number>>;

@@ -9,11 +9,11 @@ import type { LayerProbe, Scored } from '../engine/model.ts';
 import { type GroupAdvantages, groupAdvantages } from '../grpo/advantages.ts';
 import { type BatchPlan, oldLogpsNeeded } from '../grpo/batching.ts';
 import { completionMetrics, entropyMetrics, rewardMetrics } from '../grpo/metrics.ts';
-import { type RolloutGroup, type RolloutTools, rollout, type Sampling, scoredRollout } from '../grpo/rollout.ts';
+import { type RolloutGroup, type RolloutTools, rollout, type Sampling } from '../grpo/rollout.ts';
 import type { Random } from '../util/random.ts';
 import type { Metrics } from './events.ts';
 import type { HackingWatch } from './hacking.ts';
-import { countTokens, type Journal, type TellProgress } from './journal.ts';
+import { countTokens, type Journal } from './journal.ts';
 import { attentionProbe, type Judged, type JudgeOptions, judge } from './judge.ts';
 import type { Policy } from './policy.ts';
 import type { PromptOfRow } from './prompts.ts';
@@ -104,10 +104,7 @@ export function experienceMetrics(
         completions.map(({ ids }) => ids.length),
         completions.map(({ truncated }) => truncated),
       ),
-      ...entropyMetrics(
-        entropies.filter((entropy) => entropy !== null),
-        null,
-      ),
+      ...entropyMetrics(entropies.filter((entropy) => entropy !== null)),
       ...judged.metrics,
       ...correlations.metrics,
     },
@@ -137,11 +134,11 @@ async function sampleAndScore(
   { args, policy, sampling, journal }: Collector,
   want: { readonly learnsFromThis: boolean; readonly isNeeded: boolean; readonly probe: LayerProbe | undefined },
 ): Promise<{ groups: RolloutGroup[]; scored: Scored | null }> {
-  const counted = (tell: TellProgress): RolloutTools => ({ ...tools, onTokens: countTokens(tell) });
-  if (want.learnsFromThis && args.reuseRollout) {
-    return journal.time('rollout', (tell) => scoredRollout(prompts, sampling, counted(tell), want.probe));
-  }
-  const groups = await journal.time('rollout', (tell) => rollout(prompts, sampling, counted(tell)));
+  const keep = want.learnsFromThis && args.reuseRollout;
+  const { groups, ...sampled } = await journal.time('rollout', (tell) =>
+    rollout(prompts, sampling, { ...tools, ...(keep ? { keep, probe: want.probe } : {}), onTokens: countTokens(tell) }),
+  );
+  if (keep) return { groups, scored: sampled };
   if (!want.isNeeded) return { groups, scored: null };
   const options = { temperature: args.temperature, keep: want.learnsFromThis, probe: want.probe };
   return { groups, scored: await journal.time('forward', () => policy.model.score(groups.map(toGroup), options)) };

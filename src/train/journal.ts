@@ -2,7 +2,9 @@
  * What a run remembers of what it has told: first and last record, evaluations, the whole history, seconds by part.
  * Sits between a loop and its listeners; knows no algorithm.
  */
-import type { EndEvent, Json, Metrics, Phase, PhaseProgress, RunContext, TrainEvent } from './events.ts';
+
+import type { Json } from '../util/json.ts';
+import type { EndEvent, Metrics, Phase, PhaseProgress, RunContext, TrainEvent } from './events.ts';
 
 /** Tells how far a phase has come; may be called as often as one likes. */
 export type TellProgress = (progress: PhaseProgress) => void;

@@ -13,7 +13,7 @@ import { columnArrays } from '../rewards/columns.ts';
 import type { AttentionMasses, AttnProbe, RewardKwargs, RewardLogger } from '../rewards/contract.ts';
 import type { Reward } from '../rewards/registry.ts';
 import { type RewardColumn, runRewards } from '../rewards/run.ts';
-import { type Json, toJson } from './events.ts';
+import { type Json, toJson } from '../util/json.ts';
 
 export interface Judged {
   readonly columns: readonly RewardColumn[];

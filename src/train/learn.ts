@@ -15,7 +15,7 @@ export async function learn(
 ): Promise<{ loss: number; sums: LossSums[] }> {
   const { model } = policy;
   const parts = microBatches.map((microBatch) => partOf(microBatch, experiences.get(microBatch.rollout)!));
-  const counts = countStep(parts.map(({ lengths }) => ({ lengths, mask: null })));
+  const counts = countStep(parts.map(({ lengths }) => lengths));
   let loss = 0;
   const sums: LossSums[] = [];
   for (const [i, part] of parts.entries()) {
@@ -39,7 +39,6 @@ export async function learn(
         oldLogps: microBatches[i]!.onPolicy ? null : part.oldLogps,
         refLogps: part.refLogps,
         advantages: part.advantages,
-        mask: null,
       },
       args,
       counts,

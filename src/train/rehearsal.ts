@@ -5,7 +5,7 @@
  */
 import { createSampler } from '../data/sampler.ts';
 import { optimizerStepAt } from '../grpo/batching.ts';
-import { promptsOfRun } from '../grpo/run_length.ts';
+import { promptsOfRun } from '../grpo/pace.ts';
 import { mean } from '../grpo/statistics.ts';
 import { IMAGE_CACHE_BYTES } from '../template/template.ts';
 import { formatShortDuration } from '../util/duration.ts';
@@ -14,6 +14,7 @@ import { evaluate } from './evaluation.ts';
 import { type Collector, collect, type Experience } from './experience.ts';
 import { growthOfImages, type RowImages } from './kept_images.ts';
 import { learn } from './learn.ts';
+import { plannedOf, type RunLength } from './length.ts';
 import { encodePrompt, type PromptOfRow } from './prompts.ts';
 import { createReader, encodeOrPass, noneUsable } from './reader.ts';
 import type { Updater } from './update.ts';
@@ -34,23 +35,19 @@ export interface Rehearsed {
   /** What there is to say of columns that some rows lack. */
   readonly lacking: readonly string[];
   readonly updater: Pick<Updater, 'update'>;
-  /** Steps of the run. */
-  readonly totalSteps: number;
+  readonly length: RunLength;
   /** The run will keep the pixels of images; the rehearsal, which looks at many to find the longest prompts, does not. */
   readonly keepsPixels: boolean;
 }
 
-/**
- * Rehearses the run and tells what it found as notices.
- *
- * @param planned how many evaluations and saves the run will make
- */
+/** Rehearses the run and tells what it found as notices. */
 export async function rehearse(
-  { data, lacking, updater, totalSteps, keepsPixels }: Rehearsed,
-  planned: { readonly eval: number; readonly save: number },
+  { data, lacking, updater, length, keepsPixels }: Rehearsed,
   collector: Collector,
 ): Promise<void> {
   const { args, plan, policy, reference, journal, sampling } = collector;
+  const totalSteps = length.maxSteps;
+  const planned = plannedOf(args, length, data.evaluation !== null);
   const endless: Collector = { ...collector, sampling: { ...sampling, stopIds: [] } };
   const { longest, images } = await look(data.train, plan.promptsPerRollout, collector);
   const step = async (prompts: readonly PromptOfRow[], how: Collector): Promise<Done> => {

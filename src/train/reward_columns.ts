@@ -2,18 +2,10 @@
  * Compares the columns that rewards say they need with those that the data has, before anything is sampled.
  * Knows names and counts; what a reward makes of a column is its own business.
  */
-import { type ColumnCounts, columnsWithValue } from '../data/column_counts.ts';
+import { columnsWithValue } from '../data/column_counts.ts';
 import { SightlineError } from '../errors.ts';
 import type { Reward } from '../rewards/registry.ts';
-import type { RowSource } from './data.ts';
-
-/** What one flag opened, before any of it was set aside. */
-export interface OpenedRows {
-  readonly flag: '--dataset' | '--val_dataset';
-  readonly specs: readonly string[];
-  readonly rows: RowSource;
-  readonly columns: ColumnCounts;
-}
+import type { OpenedRows } from './data.ts';
 
 /**
  * Sentences about columns that some rows lack: these rows get no value from the reward.

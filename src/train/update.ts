@@ -25,8 +25,6 @@ export interface UpdateOptions extends AdamWOptions {
   /** 0: no clipping. */
   readonly maxGradNorm: number;
   readonly decays?: DecayRule;
-  /** Steps skipped in a row after which the run is given up; default 5. */
-  readonly patience?: number;
 }
 
 export interface UpdateResult {
@@ -64,7 +62,7 @@ export interface Updater {
   /**
    * Takes the accumulated gradients for one step and sets them back to zero.
    *
-   * @throws SightlineError E_DIVERGED after `patience` skipped steps in a row; weights are those of the last good step
+   * @throws SightlineError E_DIVERGED after five skipped steps in a row; weights are those of the last good step
    */
   update(): Promise<UpdateResult>;
   state(): UpdaterState;
@@ -75,7 +73,7 @@ export interface Updater {
 
 /** The optimizer of all trained parameters. */
 export async function createUpdater(parameters: Parameters, options: UpdateOptions): Promise<Updater> {
-  const { schedule, weightDecay, maxGradNorm, decays = matricesDecay, patience = 5 } = options;
+  const { schedule, weightDecay, maxGradNorm, decays = matricesDecay } = options;
   const adamw: AdamW = await createAdamW(options);
   const squares = await createSumOfSquares(options);
   const trained = parameters.trained.map((name) => {
@@ -101,7 +99,7 @@ export async function createUpdater(parameters: Parameters, options: UpdateOptio
         updates: counts.updates + (skipped ? 0 : 1),
         skippedInARow: skipped ? counts.skippedInARow + 1 : 0,
       };
-      if (counts.skippedInARow >= patience) throw diverged(gradNorm, counts);
+      if (counts.skippedInARow >= PATIENCE) throw diverged(gradNorm, counts);
       return { gradNorm, learningRate, skipped };
     },
 
@@ -124,6 +122,9 @@ export async function createUpdater(parameters: Parameters, options: UpdateOptio
 }
 
 // --- internal ---
+
+/** Steps skipped in a row after which the run is given up. */
+const PATIENCE = 5;
 
 function diverged(gradNorm: number, { steps, skippedInARow }: UpdateCounts): SightlineError {
   return new SightlineError(

@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { describe as describeValue, readJsonFile, readJsonFileIfPresent } from '../../src/checkpoint/json_file.ts';
+import { readJsonFile, readJsonFileIfPresent } from '../../src/checkpoint/json_file.ts';
+import { describe as describeValue } from '../../src/util/json.ts';
 import { folderOf, refusal, scratch, shown } from './scratch.ts';
 
 test('objects are read; what is missing may be', () => {

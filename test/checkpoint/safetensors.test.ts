@@ -5,7 +5,6 @@ import { describe, expect, test } from 'vitest';
 import { openSafetensors, writeSafetensors } from '../../src/checkpoint/safetensors.ts';
 import { MAX_HEADER_BYTES, parseHeader } from '../../src/checkpoint/safetensors_header.ts';
 import { SightlineError } from '../../src/errors.ts';
-import { goldenCheckpoints } from '../helpers/golden.ts';
 import { floatEntry, floatsFile, folderOf, refusal, safetensorsBytes, scratch, shown } from './scratch.ts';
 
 function write(bytes: Uint8Array): string {
@@ -232,17 +231,11 @@ describe('reading', () => {
     file.close();
   });
 
-  test('integers and their limits', async () => {
-    const longs = BigInt64Array.of(1n, -2n, 2n ** 31n - 1n);
+  test('integers are no weights', async () => {
     const header = '{"i":{"dtype":"I64","shape":[3],"data_offsets":[0,24]}}';
-    const file = openSafetensors(write(safetensorsBytes(header, new Uint8Array(longs.buffer))));
-    expect([...file.readIntegers('i')]).toEqual([1, -2, 2147483647]);
+    const file = openSafetensors(write(safetensorsBytes(header, new Uint8Array(24))));
     expect(shown(await refusal(() => file.read('i')))).toMatch(/"i" has dtype I64/);
     file.close();
-    const large = new Uint8Array(BigInt64Array.of(1n, 2n ** 31n, 0n).buffer);
-    const other = openSafetensors(write(safetensorsBytes(header, large)));
-    expect(shown(await refusal(() => other.readIntegers('i')))).toMatch(/2147483648 does not fit/);
-    other.close();
   });
 
   test('parts of a tensor, and parts that are not there', () => {
@@ -254,18 +247,6 @@ describe('reading', () => {
     file.close();
     file.close();
     expect(() => file.read('b')).toThrow(/closed/);
-  });
-
-  test.each(goldenCheckpoints())('integers of the golden values of $name', ({ golden }) => {
-    const file = openSafetensors(join(golden, 'tensors.safetensors'));
-    const positions = [...file.entries.values()].filter(({ name }) => name.endsWith('.position_ids'));
-    expect(positions.length).toBeGreaterThan(0);
-    for (const { name, shape } of positions) {
-      const ids = file.readIntegers(name);
-      expect(ids.length).toBe(shape[0]! * shape[1]!);
-      expect(ids[0]).toBe(0);
-    }
-    file.close();
   });
 });
 

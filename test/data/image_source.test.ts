@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { describe as describeValue } from '../../src/checkpoint/json_file.ts';
 import { checkImageSource } from '../../src/data/image_check.ts';
 import { parseImageSource, readImageBytes } from '../../src/data/image_source.ts';
+import { describe as describeValue } from '../../src/util/json.ts';
 
 const PNG = Buffer.from(
   'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==',

@@ -53,7 +53,7 @@ test.each([
   const sizes = { numGenerations: 8, maxCompletionLength: 16, gradientCheckpointing: null };
   const plan = planBatches({
     ...{ perDeviceTrainBatchSize: 8, gradientAccumulationSteps: 1, numGenerations: 8, numIterations: 1 },
-    ...{ generationBatchSize: null, stepsPerGeneration: null },
+    ...{ generationBatchSize: 8, stepsPerGeneration: 1 },
   });
   const options = { model, attnImpl: 'sdpa' } as const;
   const [policy, frozen] = [

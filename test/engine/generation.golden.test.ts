@@ -39,7 +39,7 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
   });
 
   /** Of every token, how far the sampler's log-probability at temperature 1 is from that of scoring. */
-  async function logpErrors(subset: readonly Group[], generated: readonly Generated[][]): Promise<number[]> {
+  async function logpErrors(subset: readonly Group[], generated: Generated['completions']): Promise<number[]> {
     const groups = subset.map((group, i) => ({ ...group, completions: generated[i]!.map(({ ids }) => ids) }));
     const { completions } = await model.score(groups, { temperature: 1, keep: false });
     return completions.flatMap((group, g) =>
@@ -48,7 +48,7 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
   }
 
   test('greedy tokens of every case, all prompts in one batch', async () => {
-    const generated = await generator.generate([...prompts.values()], options());
+    const { completions: generated } = await generator.generate([...prompts.values()], options());
     cases.forEach((golden, i) => {
       expect([...generated[i]![0]!.ids], golden.name).toEqual(golden.greedy_ids);
     });
@@ -74,7 +74,7 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
 
   test('sampler log-probabilities are those of scoring, past several growths of the cache', async () => {
     const subset = [...prompts.values()].slice(0, 3);
-    const generated = await generator.generate(
+    const { completions: generated } = await generator.generate(
       subset,
       options({ count: 3, temperature: 1, maxNewTokens: 90, stopIds: [] }),
     );
@@ -85,7 +85,8 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
 
   test('weights that change between two calls are those of the second one', async () => {
     const subset = [...prompts.values()].slice(0, 2);
-    const sample = () => generator.generate(subset, options({ count: 2, temperature: 1, stopIds: [] }));
+    const sample = async () =>
+      (await generator.generate(subset, options({ count: 2, temperature: 1, stopIds: [] }))).completions;
     await sample();
     const weights = model.parameters.names
       .filter((name) => /(layers.*proj|embed_tokens|lm_head).*weight/.test(name) && !name.startsWith('visual'))
@@ -101,7 +102,7 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
 
   test('sampler log-probabilities are those of scoring', async () => {
     const subset = [...prompts.values()].slice(0, 3);
-    const generated = await generator.generate(subset, options({ count: 5, temperature: 0.8 }));
+    const { completions: generated } = await generator.generate(subset, options({ count: 5, temperature: 0.8 }));
     const groups = subset.map((group, i) => ({ ...group, completions: generated[i]!.map(({ ids }) => ids) }));
     const { completions } = await model.score(groups, { temperature: 0.8, keep: false });
     let worst = 0;
@@ -118,11 +119,11 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
 
   test('a seed repeats, whoever else is in the batch', async () => {
     const [first, second] = [...prompts.values()] as [Group, Group];
-    const ids = (generated: { ids: Int32Array }[]) => generated.map((completion) => [...completion.ids]);
+    const ids = (generated: readonly { ids: Int32Array }[]) => generated.map((completion) => [...completion.ids]);
     const sampling = (): GenerateOptions => options({ count: 4, temperature: 1, random: createRandom(7) });
-    const alone = await generator.generate([first], sampling());
-    const again = await generator.generate([first], sampling());
-    const beside = await generator.generate([first, second], sampling());
+    const { completions: alone } = await generator.generate([first], sampling());
+    const { completions: again } = await generator.generate([first], sampling());
+    const { completions: beside } = await generator.generate([first, second], sampling());
     expect(ids(again[0]!)).toEqual(ids(alone[0]!));
     expect(ids(beside[0]!)).toEqual(ids(alone[0]!));
     expect(new Set(ids(alone[0]!).map(String)).size).toBeGreaterThan(1);
@@ -134,16 +135,19 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
     const bannedIds = Array.from({ length: model.sizes.text.vocabSize }, (_, id) => id).filter(
       (id) => !allowed.includes(id),
     );
-    const sampled = await generator.generate([first], options({ count: 40, temperature: 5, bannedIds, stopIds: [13] }));
+    const { completions: sampled } = await generator.generate(
+      [first],
+      options({ count: 40, temperature: 5, bannedIds, stopIds: [13] }),
+    );
     for (const { ids, finished } of sampled[0]!) {
       expect(allowed).toEqual(expect.arrayContaining([...ids]));
       expect(finished).toBe(ids.at(-1) === 13);
       expect([...ids].slice(0, -1)).not.toContain(13);
     }
     expect(new Set(sampled[0]!.map(({ ids }) => ids.length)).size).toBeGreaterThan(1);
-    const greedy = await generator.generate([first], options());
+    const { completions: greedy } = await generator.generate([first], options());
     for (const rule of [{ topK: 1 }, { topP: 0 }]) {
-      const filtered = await generator.generate([first], options({ temperature: 1, ...rule }));
+      const { completions: filtered } = await generator.generate([first], options({ temperature: 1, ...rule }));
       expect([...filtered[0]![0]!.ids]).toEqual([...greedy[0]![0]!.ids]);
     }
   });

@@ -71,14 +71,13 @@ async function lossAndGradients(
 ) {
   const { completions, tape } = await model.score(groups, { temperature: 1, keep: true });
   const logps = completions.flat().map((completion) => completion.logps);
-  const counts = countStep([{ lengths: logps.map((row) => row.length), mask: null }]);
+  const counts = countStep([logps.map((row) => row.length)]);
   const { loss, dLogps } = grpoLoss(
     {
       logps,
       oldLogps: grpo.old_per_token_logps.map((row) => Float64Array.from(row)),
       refLogps: variant.beta === 0 ? null : grpo.ref_per_token_logps.map((row) => Float64Array.from(row)),
       advantages: Float64Array.from(grpo.advantages),
-      mask: null,
     },
     {
       lossType: variant.loss_type,

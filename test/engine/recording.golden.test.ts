@@ -85,11 +85,12 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
     );
     const shared = { count: 4, maxNewTokens, bannedIds: [imageTokenId], random: createRandom(3) };
     const { temperature, stopIds } = await findEnds(ends && maxNewTokens > 2 ? 3 : 1, async (temperature) => {
-      const drawn = await generator.generate(prompts, { ...shared, temperature, stopIds: [] });
+      const { completions: drawn } = await generator.generate(prompts, { ...shared, temperature, stopIds: [] });
       return drawn.flat().map(({ ids }) => ids);
     });
     const options = { ...shared, temperature, stopIds };
-    const { generated, scored } = await generator.generateAndScore(prompts, options, probed ? probe : undefined);
+    const scored = await generator.generate(prompts, { ...options, keep: true, probe: probed ? probe : undefined });
+    const generated = scored.completions;
     const lengths = generated.flat().map(({ ids }) => ids.length);
     if (!ends) expect(new Set(lengths)).toEqual(new Set([maxNewTokens]));
     else if (maxNewTokens > 2) expect(new Set(lengths).size).toBeGreaterThan(1);
@@ -111,9 +112,8 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
     }
     if (probed) {
       // Measured while sampling, with nothing kept: the same in every bit.
-      const measured = await generator.generateAndMeasure(prompts, options, probe);
-      expect(measured.generated).toEqual(generated);
-      expect(measured.completions).toEqual(scored.completions);
+      const measured = await generator.generate(prompts, { ...options, probe });
+      expect(measured).toEqual({ completions: scored.completions, tape: null });
     }
     const fromForward = await gradients(model, plain);
     for (const [name, expected] of fromForward) {

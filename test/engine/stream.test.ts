@@ -56,27 +56,30 @@ describe.each(goldenCheckpoints())(
           createGenerator(streamed), // layer by layer, without copies
         ];
         const resultOf = async (generator: Generator, options: GenerateOptions) => {
-          const { generated, scored } = await generator.generateAndScore([group], options, probe);
+          const scored = await generator.generate([group], { ...options, keep: true, probe });
           const { layers, order } = scored.tape!.decoder;
           const kept = layers.flatMap(({ x, o, products }) =>
             [x, o, products!.q, products!.gate].map((tensor) =>
               gatherRows(tensor, order!, zeros(order!.length, tensor.dims[1]!)),
             ),
           );
-          const measured = await generator.generateAndMeasure([group], options, probe);
-          expect(measured.generated).toEqual(generated);
-          expect(measured.completions).toEqual(scored.completions);
+          const measured = await generator.generate([group], { ...options, probe });
+          expect(measured).toEqual({ completions: scored.completions, tape: null });
           const masses = scored.completions[0]!.map((completion) =>
             [...completion.masses.values()].map((row) => [...row]),
           );
-          return { ids: generated[0]!.map(({ ids }) => [...ids]), masses, kept: kept.map(({ data }) => data) };
+          return { ids: scored.completions[0]!.map(({ ids }) => [...ids]), masses, kept: kept.map(({ data }) => data) };
         };
         let results: Awaited<ReturnType<typeof resultOf>>[] = [];
         for (const seed of SEEDS) {
           const shared = { count, maxNewTokens, bannedIds: [], random: createRandom(seed) };
           // Completions end here and there, so that room is given back on the way.
           const ends = await findEnds(2, async (temperature) => {
-            const drawn = await generators[0]!.generate([group], { ...shared, temperature, stopIds: [] });
+            const { completions: drawn } = await generators[0]!.generate([group], {
+              ...shared,
+              temperature,
+              stopIds: [],
+            });
             return drawn.flat().map(({ ids }) => ids);
           });
           const options = { ...shared, ...ends };

@@ -29,7 +29,6 @@ describe('against TRL', () => {
         oldLogps: float64(golden.old_per_token_logps),
         refLogps: float64(golden.ref_per_token_logps),
         advantages: golden.advantages,
-        mask: null,
       };
       const step = stepOf([batch]);
       for (const result of golden.results) {
@@ -66,19 +65,15 @@ describe('gradient against central differences', () => {
     }
   }
 
-  test('a delta below the clip range, with masked tokens', () => {
+  test('a delta below the clip range', () => {
     for (const importanceSamplingLevel of levels) {
       const options: LossOptions = { ...plain, lossType: 'bnpo', importanceSamplingLevel, beta: 0.1, delta: 1.1 };
       const batch = randomBatch(`tight ${importanceSamplingLevel}`, 6, options);
-      const mask = batch.logps.map((row, i) => Uint8Array.from(row, (_, t) => (i === 2 || (i + t) % 3 === 0 ? 0 : 1)));
-      const masked = { ...batch, mask };
-      const step = stepOf([masked]);
-      expect(largestGradientError(masked, options, step)).toBeLessThan(1e-8);
-      const { dLogps, sums } = grpoLoss(masked, options, step);
-      expect([...dLogps[2]!]).toEqual(new Array(dLogps[2]!.length).fill(0));
-      expect(sums.tokens).toBe(mask.flatMap((row) => [...row]).filter((m) => m === 1).length);
-      const sequences = mask.filter((row) => row.includes(1)).length;
-      expect(sums.ratios).toBe(importanceSamplingLevel === 'token' ? sums.tokens : sequences);
+      const step = stepOf([batch]);
+      expect(largestGradientError(batch, options, step)).toBeLessThan(1e-8);
+      const { sums } = grpoLoss(batch, options, step);
+      expect(sums.tokens).toBe(batch.logps.reduce((sum, { length }) => sum + length, 0));
+      expect(sums.ratios).toBe(importanceSamplingLevel === 'token' ? sums.tokens : 6);
     }
   });
 });
@@ -144,41 +139,6 @@ describe('micro-batches', () => {
   });
 });
 
-describe('masks', () => {
-  test('a truncated completion leaves the loss and the token count, not the sequence count', () => {
-    const batch = randomBatch('truncated', 4, optionsOf('dapo', 'token', 0.04));
-    const lengths = batch.logps.map((row) => row.length);
-    const masked = { ...batch, mask: maskOf(batch, [1]) };
-    const step = stepOf([masked]);
-    expect(step.sequences).toBe(4);
-    expect(step.tokens).toBe(lengths[0]! + lengths[2]! + lengths[3]!);
-
-    const rest = pick(batch, [0, 2, 3]);
-    for (const { lossType, importanceSamplingLevel, beta } of variants) {
-      const options = optionsOf(lossType, importanceSamplingLevel, beta);
-      const made = grpoLoss(masked, options, step);
-      const without = grpoLoss(rest, options, stepOf([rest]));
-      const sequencesCount = lossType === 'grpo' || lossType === 'dr_grpo';
-      expect(made.loss).toBeCloseTo(without.loss * (sequencesCount ? 3 / 4 : 1), 13);
-      expect(made.sums).toEqual(without.sums);
-    }
-  });
-
-  test('a batch in which nothing counts has loss 0 and no NaN', () => {
-    for (const { lossType, importanceSamplingLevel, beta } of variants) {
-      const options = optionsOf(lossType, importanceSamplingLevel, beta);
-      const batch = randomBatch('empty', 2, options);
-      const masked = {
-        ...batch,
-        mask: maskOf(batch, [0, 1]),
-      };
-      const { loss, dLogps } = grpoLoss(masked, options, stepOf([masked]));
-      expect(loss).toBe(0);
-      expect(dLogps.every((row) => row.every((d) => d === 0))).toBe(true);
-    }
-  });
-});
-
 describe('inputs that do not fit', () => {
   const options = optionsOf('grpo', 'token', 0);
   const batch = randomBatch('shapes', 2, options);
@@ -208,12 +168,7 @@ function optionsOf(lossType: LossType, importanceSamplingLevel: ImportanceSampli
 }
 
 function stepOf(batches: readonly LossBatch[]): StepCounts {
-  return countStep(batches.map(({ logps, mask }) => ({ lengths: logps.map((row) => row.length), mask })));
-}
-
-/** Leaves all tokens of the given sequences out. */
-function maskOf(batch: LossBatch, out: readonly number[]): Uint8Array[] {
-  return batch.logps.map(({ length }, i) => new Uint8Array(length).fill(out.includes(i) ? 0 : 1));
+  return countStep(batches.map(({ logps }) => logps.map((row) => row.length)));
 }
 
 function pick(batch: LossBatch, rows: readonly number[]): LossBatch {
@@ -223,7 +178,6 @@ function pick(batch: LossBatch, rows: readonly number[]): LossBatch {
     oldLogps: batch.oldLogps && of(batch.oldLogps),
     refLogps: batch.refLogps && of(batch.refLogps),
     advantages: of(Array.from(batch.advantages)),
-    mask: batch.mask && of(batch.mask),
   };
 }
 
@@ -267,7 +221,7 @@ function randomBatch(seed: string, sequences: number, options: LossOptions): Los
     refLogps.push(current.map((logp) => logp + 0.3 * random.normal()));
     advantages.push(advantage);
   }
-  return { logps, oldLogps, refLogps, advantages, mask: null };
+  return { logps, oldLogps, refLogps, advantages };
 }
 
 /** Largest difference between the analytic and the central-difference derivative, over all tokens. */

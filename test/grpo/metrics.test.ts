@@ -8,7 +8,7 @@ describe('against TRL', () => {
   for (const { name, golden } of goldenGrpo()) {
     test(`${name}: kl, entropy and clip ratios of all 16 variants`, () => {
       const logps = float64(golden.per_token_logps);
-      const step = countStep([{ lengths: logps.map((row) => row.length), mask: null }]);
+      const step = countStep([logps.map((row) => row.length)]);
       let largest = 0;
       for (const result of golden.results) {
         const { sums } = grpoLoss(
@@ -17,7 +17,6 @@ describe('against TRL', () => {
             oldLogps: float64(golden.old_per_token_logps),
             refLogps: float64(golden.ref_per_token_logps),
             advantages: golden.advantages,
-            mask: null,
           },
           {
             lossType: result.loss_type,
@@ -30,7 +29,7 @@ describe('against TRL', () => {
           },
           step,
         );
-        const { entropy } = entropyMetrics(float64(golden.entropies), null);
+        const { entropy } = entropyMetrics(float64(golden.entropies));
         const made = { ...lossMetrics([sums]), entropy };
         expect(Object.keys(made).sort()).toEqual(Object.keys(result.metrics).sort());
         for (const [key, expected] of Object.entries(result.metrics)) {
@@ -120,14 +119,13 @@ describe('lossMetrics', () => {
 });
 
 describe('entropyMetrics', () => {
-  test('averages over tokens and over sequences, masked rows left out', () => {
-    const rows = [Float32Array.of(1, 2, 3), Float32Array.of(6), Float32Array.of(100, 100)];
-    expect(entropyMetrics(rows, [Uint8Array.of(1, 1, 1), Uint8Array.of(1), Uint8Array.of(0, 0)])).toEqual({
+  test('averages over tokens and over sequences', () => {
+    expect(entropyMetrics([Float32Array.of(1, 2, 3), Float32Array.of(6)])).toEqual({
       entropy: 3,
       'entropy/mean': 4,
       'entropy/max': 6,
       'entropy/min': 2,
     });
-    expect(entropyMetrics(rows.slice(2), [Uint8Array.of(0, 0)])).toEqual({});
+    expect(entropyMetrics([])).toEqual({});
   });
 });

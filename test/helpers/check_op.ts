@@ -4,8 +4,9 @@
  */
 import { expect } from 'vitest';
 import { gradients } from '../../src/graph/autodiff.ts';
+import type { DType } from '../../src/graph/dtype.ts';
 import type { Shape } from '../../src/graph/shape.ts';
-import { type DType, input, type Value } from '../../src/graph/value.ts';
+import { input, type Value } from '../../src/graph/value.ts';
 import { compile } from '../../src/runtime/session.ts';
 import { floats, ints, sizeOf, type Tensor } from '../../src/runtime/tensor.ts';
 import { createRandom } from '../../src/util/random.ts';

@@ -80,7 +80,7 @@ export function readTensors(path: string): Map<string, FloatTensor> {
     return new Map(
       [...file.entries.keys()].map((name) => {
         const { shape, dtype } = file.entries.get(name)!;
-        const data = dtype === 'I32' ? Float32Array.from(file.readIntegers(name)) : file.read(name);
+        const data = dtype === 'I32' ? Float32Array.from(new Int32Array(file.readRaw(name).buffer)) : file.read(name);
         return [name, floats(data, shape)];
       }),
     );

@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest';
+import type { DType } from '../../src/graph/dtype.ts';
 import type { Attribute } from '../../src/graph/emitter.ts';
 import { lower } from '../../src/graph/graph.ts';
 import { makeNode } from '../../src/graph/ops/define.ts';
 import { add, exp, gelu, lessOrEqual, mul, where } from '../../src/graph/ops/elementwise.ts';
 import { reshape, transpose } from '../../src/graph/ops/movement.ts';
-import { type DType, input, none, scalar, type Value } from '../../src/graph/value.ts';
+import { input, none, scalar, type Value } from '../../src/graph/value.ts';
 import { dataType, ModelProto } from '../../src/onnx/schema.ts';
 import { writeModel } from '../../src/onnx/write.ts';
 import { compile } from '../../src/runtime/session.ts';

@@ -287,8 +287,10 @@ describe('rows', () => {
     writeRows(dataset, [row(0, 'red'), row(1, 'red '.repeat(60)), row(2, 'blue')]);
     const changes = { dataset, max_length: '60', per_device_train_batch_size: '3' };
     await expect(run('long', changes)).rejects.toMatchObject({ code: 'E_PROMPT_TOO_LONG', where: `${dataset}:2` });
-    const { events, end } = await run('passed over', { ...changes, truncation_strategy: 'delete' });
+    const { events, end, logs } = await run('passed over', { ...changes, truncation_strategy: 'delete' });
     expect(end.step).toBe(4);
+    // Six rows a step, of three: rows that are passed over do not make an epoch shorter.
+    expect(logs.map(({ epoch }) => epoch)).toEqual([2, 4, 6, 8]);
     expect(
       events.some((event) => event.type === 'notice' && /a row was skipped because it is longer/.test(event.text)),
     ).toBe(true);

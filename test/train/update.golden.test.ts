@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Group } from '../../src/engine/groups.ts';
 import type { VisionLanguageModel } from '../../src/engine/model.ts';
+import { tokenKl } from '../../src/grpo/kl.ts';
 import { countStep, grpoLoss } from '../../src/grpo/loss.ts';
 import { createUpdater, type Updater } from '../../src/train/update.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
@@ -96,13 +97,13 @@ async function lossAndGradients(
 ): Promise<number> {
   const { completions, tape } = await model.score(groups, { temperature: 1, keep: true });
   const logps = completions.flat().map((completion) => completion.logps);
-  const { loss, dLogps } = grpoLoss(
+  const beta = 0.04;
+  const result = grpoLoss(
     {
       logps,
       oldLogps: grpo.old_per_token_logps.map((row) => Float64Array.from(row)),
       refLogps: grpo.ref_per_token_logps.map((row) => Float64Array.from(row)),
       advantages: Float64Array.from(grpo.advantages),
-      mask: null,
     },
     {
       lossType: 'grpo',
@@ -110,12 +111,22 @@ async function lossAndGradients(
       epsilon: 0.2,
       epsilonHigh: 0.28,
       delta: null,
-      beta: 0.04,
-      clampKl: false, // after the first step some tokens are beyond the clamp, which TRL does not have
+      beta,
       maxCompletionLength: grpo.max_completion_length,
     },
-    countStep([{ lengths: logps.map((row) => row.length), mask: null }]),
+    countStep([logps.map((row) => row.length)]),
   );
+  let { loss } = result;
+  // After the first step some tokens are beyond the limits of kl.ts, which TRL does not have: what they hold back.
+  const dLogps = result.dLogps.map((row, i) => {
+    const weight = beta / (row.length * logps.length);
+    return row.map((d, t) => {
+      const logRatio = grpo.ref_per_token_logps[i]![t]! - logps[i]![t]!;
+      const limited = tokenKl(logps[i]![t]!, grpo.ref_per_token_logps[i]![t]!);
+      loss += weight * (Math.exp(logRatio) - logRatio - 1 - limited.value);
+      return d + weight * (1 - Math.exp(logRatio) - limited.gradient);
+    });
+  });
   await model.backward(tape!, Float32Array.from(dLogps.flatMap((row) => [...row])));
   return loss;
 }

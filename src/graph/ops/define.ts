@@ -2,9 +2,11 @@
  * How ops are written down: value, ONNX form and gradient of a family side by side.
  * Knows the pattern of an op, no op in particular.
  */
+
+import type { DType } from '../dtype.ts';
 import type { Emitter } from '../emitter.ts';
 import { broadcastShapes, type Shape } from '../shape.ts';
-import { asValue, type DType, type NotDifferentiable, type Value, type VjpRule } from '../value.ts';
+import { asValue, type NotDifferentiable, type Value, type VjpRule } from '../value.ts';
 
 export interface OpNode {
   readonly op: string;

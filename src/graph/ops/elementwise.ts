@@ -1,8 +1,10 @@
 /**
  * Elementwise arithmetic, comparisons and selection: value, ONNX form and gradient of each on a line or two.
  */
+
+import type { DType } from '../dtype.ts';
 import { broadcastShapes } from '../shape.ts';
-import { asValue, type DType, none, type Value } from '../value.ts';
+import { asValue, none, type Value } from '../value.ts';
 import { binary, makeNode, unary } from './define.ts';
 
 /** Factor of `quickGelu`. */

@@ -3,7 +3,7 @@
  * Token ids come from the tokenizer; knows nothing of weights.
  */
 import type { DtypeName } from '../../checkpoint/dtypes.ts';
-import type { JsonObject } from '../../checkpoint/json_file.ts';
+import type { JsonObject } from '../../util/json.ts';
 import { qwen2_5_vl } from './architecture.ts';
 
 export interface ModelSizes {

@@ -1,7 +1,7 @@
 /**
  * config.json of a Qwen2-VL checkpoint.
  */
-import type { JsonObject } from '../../checkpoint/json_file.ts';
+import type { JsonObject } from '../../util/json.ts';
 import type { ModelConfig, TextConfig, VisionConfig } from '../architecture.ts';
 import type { Fields } from '../config_fields.ts';
 import {

@@ -1,7 +1,7 @@
 /**
  * config.json of a dense Qwen3-VL checkpoint.
  */
-import type { JsonObject } from '../../checkpoint/json_file.ts';
+import type { JsonObject } from '../../util/json.ts';
 import type { ModelConfig, TextConfig, VisionConfig } from '../architecture.ts';
 import { type Fields, fieldsOf } from '../config_fields.ts';
 import {

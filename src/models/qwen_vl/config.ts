@@ -3,7 +3,7 @@
  * the fields that the vision towers share. Reads the flat layout of the published checkpoints and the nested one of
  * transformers 5; knows nothing of tensors.
  */
-import { describe, type JsonObject, shownJson } from '../../checkpoint/json_file.ts';
+import { describe, type JsonObject, shownJson } from '../../util/json.ts';
 import type { ModelConfig, TextConfig } from '../architecture.ts';
 import { type Fields, fieldsOf } from '../config_fields.ts';
 import { VISION_ROPE_THETA } from './vision_layout.ts';

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { JsonObject } from '../../../src/checkpoint/json_file.ts';
 import { parseConfig, readConfig } from '../../../src/models/registry.ts';
+import type { JsonObject } from '../../../src/util/json.ts';
 import { folderOf, refusal, shown } from '../../checkpoint/scratch.ts';
 import { goldenCheckpoints } from '../../helpers/golden.ts';
 

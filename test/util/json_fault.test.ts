@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { jsonFaultAt, lineAndColumn } from '../../src/checkpoint/json_fault.ts';
+import { jsonFaultAt, lineAndColumn } from '../../src/util/json_fault.ts';
 
 test.each([
   ['', 0],

@@ -1,0 +1,154 @@
+/**
+ * The loop of every training command: steps, and between them logs, evaluations and saves; an end that loses nothing.
+ * Knows rows by number and steps by what they say of themselves; not what is learned, nor from what.
+ */
+import type { RlhfArguments, SftArguments } from '../arguments/resolve.ts';
+import type { Row } from '../data/row.ts';
+import { createSampler } from '../data/sampler.ts';
+import { createCheckpoints } from './checkpoints.ts';
+import type { RowSource, TrainingData } from './data.ts';
+import type { Metrics, RunContext } from './events.ts';
+import { createAverages, type Journal, type TellProgress } from './journal.ts';
+import { isDue, isLogDue, plannedOf, type RunLength } from './length.ts';
+import type { Policy } from './policy.ts';
+import { createReader } from './reader.ts';
+import { saveDue, saveUnfinished } from './saving.ts';
+import type { Updater } from './update.ts';
+
+/** What a run says of itself before it begins. */
+export interface Run {
+  readonly command: 'rlhf' | 'sft';
+  readonly args: RlhfArguments | SftArguments;
+  readonly context: RunContext;
+  readonly journal: Journal;
+  readonly data: TrainingData;
+  readonly policy: Policy;
+  readonly length: RunLength;
+}
+
+/** A run that trains. `Encoded` is a row as a step takes it. */
+export interface Training<Encoded> extends Run {
+  readonly updater: Updater;
+  /** The metric of an evaluation by which checkpoints are compared. */
+  readonly best: { readonly metric: string; readonly greaterIsBetter: boolean };
+  /** Why a row is passed over, for the sentence that counts them. */
+  readonly tooLong: string;
+  encode(row: Row): Promise<Encoded>;
+  /**
+   * One optimizer step; weights change at its very end.
+   *
+   * @param done steps done before it
+   * @param next gives the next rows
+   */
+  step(done: number, next: (count: number) => Promise<Encoded[]>): Promise<StepResult>;
+  /** @param done steps done */
+  evaluate(rows: RowSource, done: number, tell: TellProgress): Promise<Metrics>;
+  /** Comes after each log record. */
+  logged?(step: number): Promise<void>;
+}
+
+/** What a step leaves besides new weights. */
+export interface StepResult {
+  /** Records of which a log has the means. */
+  readonly records: readonly Metrics[];
+  /** Numbers that a log has as they were at its last step. */
+  readonly latest?: Metrics;
+  readonly warnings: readonly string[];
+}
+
+/** The `start` event. */
+export async function tellStart({ command, args, context, journal, data, policy, length }: Run): Promise<void> {
+  await journal.emit({
+    type: 'start',
+    command,
+    changed: context.changed,
+    model: policy.summary,
+    data: data.summary,
+    outputDir: context.outputDir,
+    step: 0,
+    maxSteps: length.maxSteps,
+    planned: plannedOf(args, length, data.evaluation !== null),
+    dryRun: 'dryRun' in args && args.dryRun,
+  });
+}
+
+/**
+ * From the first step to the `end` event. A run that is stopped drops the step under way and saves the ones before it.
+ *
+ * Errors: those of a step, an evaluation or a save, once what is worth it has been saved.
+ */
+export async function trainingLoop<Encoded>(training: Training<Encoded>): Promise<void> {
+  const { args, context, journal, data, policy, updater, length, best } = training;
+  const { signal, outputDir } = context;
+  const { maxSteps, epochOf } = length;
+  const sampler = createSampler({ length: data.train.length, seed: args.dataSeed, shuffle: args.datasetShuffle });
+  const reader = createReader(data.train, sampler, args.truncationStrategy, training.encode);
+  const next = (count: number): Promise<Encoded[]> => journal.time('data', () => reader.next(count));
+  const checkpoints = createCheckpoints({
+    outputDir,
+    source: policy.source,
+    parameters: policy.parameters,
+    updater,
+    prompts: args,
+    totalLimit: args.saveTotalLimit,
+    onlyModel: args.saveOnlyModel,
+    greaterIsBetter: best.greaterIsBetter,
+    emit: journal.emit,
+  });
+  const averages = createAverages();
+  let step = 0;
+  // What the next step starts from: the rows of a step that is dropped are not used up.
+  let resume = { sampler: { ...sampler.state() } };
+
+  const evaluate = async (): Promise<void> => {
+    const rows = data.evaluation;
+    if (rows === null) return;
+    const metrics = await journal.time('eval', (tell) => training.evaluate(rows, step, tell));
+    await journal.emit({ type: 'eval', step, maxSteps, epoch: epochOf(step), metrics });
+  };
+  const save = (): Promise<string> =>
+    journal.time('save', () =>
+      checkpoints.save({
+        step,
+        maxSteps,
+        epoch: epochOf(step),
+        metric: journal.evaluationAt(step)?.[best.metric] ?? null,
+        logHistory: journal.history(),
+        loop: resume,
+      }),
+    );
+
+  try {
+    if (args.evalOnStart) await evaluate();
+    while (step < maxSteps) {
+      signal.throwIfAborted();
+      const { records, latest, warnings } = await training.step(step, next);
+      step++;
+      resume = { sampler: { ...sampler.state() } };
+      for (const text of warnings) await journal.notice('warn', text);
+      for (const record of records) averages.add(record);
+      const at = { step, maxSteps, epoch: epochOf(step) };
+      await journal.emit({ type: 'progress', ...at });
+      if (isLogDue(args, step, length)) {
+        await journal.emit({ type: 'log', ...at, metrics: { ...averages.take(), ...latest } });
+        await training.logged?.(step);
+      }
+      if (isDue(args.evalStrategy, args.evalSteps, step, length)) await evaluate();
+      if (isDue(args.saveStrategy, args.saveSteps, step, length)) await saveDue({ step, maxSteps, journal, save });
+    }
+  } catch (error) {
+    await saveUnfinished(error, { step, saveStrategy: args.saveStrategy, signal, journal, save });
+  }
+  if (reader.passedOver > 0) {
+    await journal.notice('info', `${reader.passedOver} times a row was skipped because ${training.tooLong}`);
+  }
+  await journal.emit({
+    type: 'end',
+    status: step === maxSteps ? 'completed' : 'interrupted',
+    step,
+    maxSteps,
+    outputDir,
+    ...journal.summary(),
+    ...checkpoints.summary(),
+  });
+}

@@ -1,0 +1,40 @@
+/**
+ * JSON values: their types, and how a message shows one.
+ * Knows values, not files and not what they mean.
+ */
+
+/** A value that survives JSON. */
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+
+/** What JSON keeps of a value; null of one that it has no form for. */
+export function toJson(value: unknown): Json {
+  const text: string | undefined = JSON.stringify(value);
+  return text === undefined ? null : (JSON.parse(text) as Json);
+}
+
+export type JsonObject = Record<string, unknown>;
+
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** A value as an error message shows it: short, on one line, with its kind. */
+export function describe(value: unknown): string {
+  if (value === undefined) return 'nothing';
+  if (value === null) return 'null';
+  const kind = Array.isArray(value) ? 'an array' : typeof value === 'object' ? 'an object' : `the ${typeof value}`;
+  return `${kind} ${shownJson(value, 60)}`;
+}
+
+/** A value as JSON on one line, cut off; what no JSON can be made of (nested without end) is three dots. */
+export function shownJson(value: unknown, length: number): string {
+  let text: string;
+  try {
+    text = JSON.stringify(value) ?? String(value);
+  } catch {
+    return '...';
+  }
+  const short = text.length > length ? `${text.slice(0, length - 3)}...` : text;
+  // JSON writes most of what a terminal would obey as \\u...; these it leaves as they are.
+  return short.replace(/[\u007f-\u009f]/g, (character) => `\\u00${character.charCodeAt(0).toString(16)}`);
+}
