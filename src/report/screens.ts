@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { SYSTEM_FILE } from '../train/checkpoints.ts';
 import type { CompletionRow, EndEvent, Json, LogEvent, Metrics, StartEvent } from '../train/events.ts';
 import { cleanText } from '../util/clean_text.ts';
+import { counted } from '../util/counted.ts';
 import { formatDuration, formatShortDuration } from '../util/duration.ts';
 import type { Stopwatch } from './stopwatch.ts';
 import { alignColumns, cutText, formatCount, formatNumber } from './text.ts';
@@ -19,7 +20,7 @@ export function startScreen(event: StartEvent): string[] {
     `model    ${model.dir}`,
     `         ${model.architecture}, ${formatCount(model.parameters)} parameters, ${formatCount(model.trainable)} trained (${share.toFixed(1)}%)`,
     ...(model.notes ?? []).map((note) => `         note: ${note}`),
-    `data     ${data.rows} rows${data.evalRows > 0 ? `, ${data.evalRows} for evaluation` : ''}${
+    `data     ${counted(data.rows, 'row')}${data.evalRows > 0 ? `, ${data.evalRows} for evaluation` : ''}${
       dropped.length === 0 ? '' : `; left out: ${dropped.map(([reason, count]) => `${count} (${reason})`).join(', ')}`
     }`,
     ...(changed.length === 0 ? [] : [`given    ${changed.join(', ')}`]),
@@ -170,6 +171,7 @@ function shellWord(path: string): string {
 
 function showJson(value: Json): string {
   if (typeof value === 'number') return formatNumber(value);
+  if (value === '') return '""';
   if (Array.isArray(value)) return value.map((item: Json) => showJson(item)).join(' ');
   return cutText(cleanText(typeof value === 'string' ? value.replaceAll('\n', ' ') : JSON.stringify(value)), 80);
 }

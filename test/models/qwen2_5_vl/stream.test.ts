@@ -39,61 +39,69 @@ describe.each(goldenCheckpoints())(
       ['few rows', 3, 64],
       ['rows for which a weight without a copy is on the right', 40, 16],
       ['rows that become few enough for weights in blocks', 136, 10],
-    ])('decoding records and measures the same, %s', async (_, count, maxNewTokens) => {
-      const { group, loaded, streamed, source } = await open(checkpoint);
-      const { numHiddenLayers } = loaded.sizes.text;
-      const probe = tdrProbe([{ promptIds: group.promptIds, systemPrefix: 2 }], [group.promptIds[5]!], numHiddenLayers);
-      const generators = [
-        createGenerator(loaded),
-        createGenerator(loaded, {}, { runBytes: 1, copyBytes: 2 ** 40 }), // layer by layer, weights in blocks
-        createGenerator(loaded, {}, { runBytes: 2 ** 40, copyBytes: 0 }), // in one run, without copies
-        createGenerator(streamed), // layer by layer, without copies
-      ];
-      const resultOf = async (generator: Generator, options: GenerateOptions) => {
-        const { generated, scored } = await generator.generateAndScore([group], options, probe);
-        const { layers, order } = scored.tape!.decoder;
-        const kept = layers.flatMap(({ x, o, products }) =>
-          [x, o, products!.q, products!.gate].map((tensor) =>
-            gatherRows(tensor, order!, zeros(order!.length, tensor.dims[1]!)),
-          ),
+    ])(
+      'decoding records and measures the same, %s',
+      async (_, count, maxNewTokens) => {
+        const { group, loaded, streamed, source } = await open(checkpoint);
+        const { numHiddenLayers } = loaded.sizes.text;
+        const probe = tdrProbe(
+          [{ promptIds: group.promptIds, systemPrefix: 2 }],
+          [group.promptIds[5]!],
+          numHiddenLayers,
         );
-        const measured = await generator.generateAndMeasure([group], options, probe);
-        expect(measured.generated).toEqual(generated);
-        expect(measured.completions).toEqual(scored.completions);
-        const masses = scored.completions[0]!.map((completion) =>
-          [...completion.masses.values()].map((row) => [...row]),
-        );
-        return { ids: generated[0]!.map(({ ids }) => [...ids]), masses, kept: kept.map(({ data }) => data) };
-      };
-      let results: Awaited<ReturnType<typeof resultOf>>[] = [];
-      for (const seed of SEEDS) {
-        const shared = { count, maxNewTokens, bannedIds: [], random: createRandom(seed) };
-        // Completions end here and there, so that room is given back on the way.
-        const ends = await findEnds(2, async (temperature) => {
-          const drawn = await generators[0]!.generate([group], { ...shared, temperature, stopIds: [] });
-          return drawn.flat().map(({ ids }) => ids);
-        });
-        const options = { ...shared, ...ends };
-        results = [];
-        for (const generator of generators) results.push(await resultOf(generator, options));
-        if (new Set(results.map(({ ids }) => JSON.stringify(ids))).size === 1) break;
-      }
-      const [inOneRun, ...others] = results as [(typeof results)[0], ...typeof results];
-      expect(inOneRun.kept.every((tensor) => tensor.some((x) => x !== 0))).toBe(true);
-      expect(new Set(inOneRun.ids.map(({ length }) => length)).size).toBeGreaterThan(1);
-      for (const other of others) {
-        expect(other.ids).toEqual(inOneRun.ids);
-        for (const [i, tensor] of inOneRun.kept.entries()) {
-          const size = tensor.reduce((max, x) => Math.max(max, Math.abs(x)), 0);
-          expect(largestDifference(other.kept[i]!, tensor) / size).toBeLessThan(1e-4);
+        const generators = [
+          createGenerator(loaded),
+          createGenerator(loaded, {}, { runBytes: 1, copyBytes: 2 ** 40 }), // layer by layer, weights in blocks
+          createGenerator(loaded, {}, { runBytes: 2 ** 40, copyBytes: 0 }), // in one run, without copies
+          createGenerator(streamed), // layer by layer, without copies
+        ];
+        const resultOf = async (generator: Generator, options: GenerateOptions) => {
+          const { generated, scored } = await generator.generateAndScore([group], options, probe);
+          const { layers, order } = scored.tape!.decoder;
+          const kept = layers.flatMap(({ x, o, products }) =>
+            [x, o, products!.q, products!.gate].map((tensor) =>
+              gatherRows(tensor, order!, zeros(order!.length, tensor.dims[1]!)),
+            ),
+          );
+          const measured = await generator.generateAndMeasure([group], options, probe);
+          expect(measured.generated).toEqual(generated);
+          expect(measured.completions).toEqual(scored.completions);
+          const masses = scored.completions[0]!.map((completion) =>
+            [...completion.masses.values()].map((row) => [...row]),
+          );
+          return { ids: generated[0]!.map(({ ids }) => [...ids]), masses, kept: kept.map(({ data }) => data) };
+        };
+        let results: Awaited<ReturnType<typeof resultOf>>[] = [];
+        for (const seed of SEEDS) {
+          const shared = { count, maxNewTokens, bannedIds: [], random: createRandom(seed) };
+          // Completions end here and there, so that room is given back on the way.
+          const ends = await findEnds(2, async (temperature) => {
+            const drawn = await generators[0]!.generate([group], { ...shared, temperature, stopIds: [] });
+            return drawn.flat().map(({ ids }) => ids);
+          });
+          const options = { ...shared, ...ends };
+          results = [];
+          for (const generator of generators) results.push(await resultOf(generator, options));
+          if (new Set(results.map(({ ids }) => JSON.stringify(ids))).size === 1) break;
         }
-        for (const [c, ofLayers] of inOneRun.masses.entries())
-          for (const [i, row] of ofLayers.entries())
-            expect(largestDifference(other.masses[c]![i]!, row)).toBeLessThan(1e-5);
-      }
-      for (const generator of generators) await generator.release();
-      source.close();
-      await Promise.all([loaded.release(), streamed.release()]);
-    }, 600_000); // a seed takes a minute where every thread is busy
+        const [inOneRun, ...others] = results as [(typeof results)[0], ...typeof results];
+        expect(inOneRun.kept.every((tensor) => tensor.some((x) => x !== 0))).toBe(true);
+        expect(new Set(inOneRun.ids.map(({ length }) => length)).size).toBeGreaterThan(1);
+        for (const other of others) {
+          expect(other.ids).toEqual(inOneRun.ids);
+          for (const [i, tensor] of inOneRun.kept.entries()) {
+            const size = tensor.reduce((max, x) => Math.max(max, Math.abs(x)), 0);
+            expect(largestDifference(other.kept[i]!, tensor) / size).toBeLessThan(1e-4);
+          }
+          for (const [c, ofLayers] of inOneRun.masses.entries())
+            for (const [i, row] of ofLayers.entries())
+              expect(largestDifference(other.masses[c]![i]!, row)).toBeLessThan(1e-5);
+        }
+        for (const generator of generators) await generator.release();
+        source.close();
+        await Promise.all([loaded.release(), streamed.release()]);
+      },
+      600_000,
+    ); // a seed takes a minute where every thread is busy
   },
 );
