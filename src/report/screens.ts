@@ -85,7 +85,6 @@ export function mainNumbers(metrics: Metrics): string[] {
   add('tdr', 'attention/tdr_mean');
   add('kl', 'kl');
   add('length', 'completions/mean_length');
-  add('token_acc', 'token_acc');
   add('grad_norm', 'grad_norm');
   add('lr', 'learning_rate');
   return numbers;
