@@ -67,3 +67,10 @@ export function messageOf(thrown: unknown): string {
     return 'something without a text';
   }
 }
+
+/** Whether it is what V8, a WebAssembly module or ONNX Runtime say where the system gives them no memory. */
+export function isOutOfMemory(error: unknown): boolean {
+  return /^Array buffer allocation failed$|std::bad_alloc|Failed to allocate memory|^WebAssembly\..*Out of memory/.test(
+    messageOf(error),
+  );
+}

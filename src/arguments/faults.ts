@@ -9,13 +9,15 @@ export interface Fault {
   readonly message: string;
   /** The next step, if the message does not say it already. */
   readonly fix?: string;
+  /** Whether --ignore_unsupported would pass it over. */
+  readonly isIgnorable?: boolean;
 }
 
 export class Faults {
   readonly #faults: Fault[] = [];
 
-  add(at: string, message: string, fix?: string): void {
-    this.#faults.push({ at, message, fix });
+  add(at: string, message: string, fix?: string, isIgnorable = false): void {
+    this.#faults.push({ at, message, fix, isIgnorable });
   }
 
   /** Whether this flag has a fault already; checks that involve it would only repeat it. */
@@ -35,13 +37,22 @@ export class Faults {
     const [first, ...others] = this.#faults;
     if (first === undefined) return;
     const help = `sightline ${command} --help lists every flag`;
+    const isIgnorable = this.#faults.some((fault) => fault.isIgnorable);
     if (others.length === 0) {
-      throw new SightlineError('E_ARGUMENTS', first.message, { where: first.at, hint: first.fix ?? help });
+      const ways = [...(first.fix === undefined ? [] : [first.fix]), ...(isIgnorable ? [GO_ON] : [])];
+      const hint = ways.length === 0 ? help : ways.join('; or ');
+      throw new SightlineError('E_ARGUMENTS', first.message, { where: first.at, hint });
     }
     const lines = this.#faults.map(({ at, message, fix }) => {
       return `  ✖ ${fix === undefined ? message : `${message}; ${fix}`} → at ${at}`;
     });
     const message = [`${this.#faults.length} arguments of sightline ${command} are wrong`, ...lines].join('\n');
-    throw new SightlineError('E_ARGUMENTS', message, { hint: help });
+    throw new SightlineError('E_ARGUMENTS', message, {
+      hint: isIgnorable ? `--ignore_unsupported true goes on without flags that only ms-swift has; ${help}` : help,
+    });
   }
 }
+
+// --- internal ---
+
+const GO_ON = 'go on without it: --ignore_unsupported true';

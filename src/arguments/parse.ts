@@ -88,7 +88,8 @@ export function parseArguments<F extends Flags>(
       if (value === undefined) continue;
       const checked = checkValue(value, flag);
       if (checked.ok) taken.set(name, checked.value);
-      else faults.add(`--${name}`, checked.message + where);
+      else
+        faults.add(`--${name}`, checked.message + where, undefined, withoutIgnorable(given, flag).ignored.length > 0);
     }
   }
 
@@ -132,7 +133,7 @@ export function parseArguments<F extends Flags>(
       else {
         const what =
           owner === undefined ? "ms-swift's flag is not supported here" : `is a flag of sightline ${owner.name}`;
-        faults.add(`--${name}`, `${what}${where}`, peer.text);
+        faults.add(`--${name}`, `${what}${where}`, peer.text, owner === undefined);
       }
     }
   }

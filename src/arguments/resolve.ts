@@ -269,6 +269,10 @@ function checkSizes(sizes: Readonly<Record<string, number | null>>, faults: Faul
 function checkFiles(flag: string, paths: readonly string[], faults: Faults): void {
   for (const path of paths) {
     if (isFile(path)) continue;
+    if (/^\w+:\/\//.test(path)) {
+      faults.check([flag], false, `is an address on the network: ${path}`, 'download it, and give its path');
+      continue;
+    }
     const kind = isFolder(path) ? 'is a folder' : existsSync(path) ? 'is not a regular file' : 'no such file';
     faults.check([flag], false, `${kind}: ${path}`, kind === 'no such file' ? 'check the path' : 'give a regular file');
   }

@@ -4,13 +4,18 @@
  */
 import { basename, dirname } from 'node:path';
 import { SightlineError } from '../errors.ts';
+import { downloadOf } from './model_folder.ts';
 
 /** No pointer is longer, says its specification. */
 export const LFS_POINTER_BYTES = 1024;
 
-/** What to do about a pointer at `path`. */
-export const lfsHint = (path: string): string =>
-  `fetch the file itself: git lfs pull in ${dirname(path)} (after git lfs install)`;
+/** What to do about a pointer at `path`; the cache of Hugging Face is no clone. */
+export function lfsHint(path: string): string {
+  const download = downloadOf(dirname(path));
+  const way =
+    download === null ? `git lfs pull in ${dirname(path)} (after git lfs install)` : `${download} --force-download`;
+  return `fetch the file itself: ${way}`;
+}
 
 export function isLfsPointer(bytes: Uint8Array): boolean {
   return START.test(Buffer.from(bytes.subarray(0, 64)).toString('latin1'));

@@ -44,11 +44,16 @@ export function findModel(model: string, revision: string | null, env: Environme
 
 /** How to complete a folder that lacks a file: by its name, where it lies in the cache of Hugging Face. */
 export function howToFetch(dir: string): string {
+  const command = downloadOf(dir);
+  return command === null ? `fetch it again into ${dir}` : `complete the download: ${command}`;
+}
+
+/** The command that downloads a folder of the cache of Hugging Face; null of any other folder. */
+export function downloadOf(dir: string): string | null {
   const snapshots = dirname(dir);
   const [, organisation, name] = /^models--(.+)--(.+)$/.exec(basename(dirname(snapshots))) ?? [];
-  if (basename(snapshots) !== 'snapshots' || organisation === undefined) return `fetch it again into ${dir}`;
-  const commit = basename(dir);
-  return `complete the download: hf download ${organisation}/${name} --revision ${commit}`;
+  if (basename(snapshots) !== 'snapshots' || organisation === undefined) return null;
+  return `hf download ${organisation}/${name} --revision ${basename(dir)}`;
 }
 
 // --- internal ---
@@ -94,7 +99,9 @@ function snapshotsOf(cache: string, model: string): string[] {
     string,
     string,
   ];
-  const named = isFolder(refs) ? readdirSync(refs).filter((name) => isFile(join(refs, name))) : [];
+  const named = isFolder(refs)
+    ? readdirSync(refs).filter((name) => huggingFaceSnapshot(cache, model, name) !== null)
+    : [];
   return named.length > 0 || !isFolder(snapshots) ? named : readdirSync(snapshots);
 }
 

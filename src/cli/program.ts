@@ -4,7 +4,7 @@
  */
 import { Command, CommanderError } from 'commander';
 import { asksForHelp } from '../arguments/words.ts';
-import { formatError, messageOf, SightlineError } from '../errors.ts';
+import { formatError, isOutOfMemory, messageOf, SightlineError } from '../errors.ts';
 import { nearestName } from '../util/nearest_name.ts';
 import { packageVersion } from '../util/version.ts';
 import type { CliCommand } from './commands.ts';
@@ -104,10 +104,6 @@ function tell(thrown: unknown, words: readonly string[], io: Io): number {
   io.stderr.write(`error: ${messageOf(error)}\n${stackOf(error)}\n`);
   return 1;
 }
-
-/** What V8 and ONNX Runtime say where the system gives them no memory for a tensor. */
-const isOutOfMemory = (error: unknown): boolean =>
-  /^Array buffer allocation failed$|std::bad_alloc|Failed to allocate memory/.test(messageOf(error));
 
 const outOfMemory = (cause: unknown): SightlineError =>
   new SightlineError('E_MEMORY', `memory has run out: ${messageOf(cause)}`, {

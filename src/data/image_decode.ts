@@ -5,7 +5,7 @@
  */
 import type { Sharp } from 'sharp';
 import { isLfsPointer, lfsHint } from '../checkpoint/lfs_pointer.ts';
-import { messageOf, SightlineError } from '../errors.ts';
+import { isOutOfMemory, messageOf, SightlineError } from '../errors.ts';
 import { MAX_IMAGE_PIXELS, type RgbImage } from '../models/image_resize.ts';
 import { asStoredStill } from './avif_header.ts';
 import { decodeBmp } from './bmp_decode.ts';
@@ -41,7 +41,9 @@ export async function decodeImage(bytes: Uint8Array, options: DecodeOptions): Pr
   if (stated !== null) checkPixelCount(stated, options);
   const decode = format === 'bmp' ? samplesOfBmp : samplesBySharp;
   const decoded = await decode(bytes, format, options).catch((cause: unknown) => {
-    throw cause instanceof SightlineError ? cause : corruptImage(name, messageOf(cause), where, cause);
+    // A machine without memory is no fault of the file.
+    if (cause instanceof SightlineError || isOutOfMemory(cause)) throw cause;
+    throw corruptImage(name, messageOf(cause), where, cause);
   });
   const frame = format === 'gif' ? readGifFrame(bytes) : null;
   const samples = frame === null || stated === null ? decoded : onCanvas(decoded, frame, stated);

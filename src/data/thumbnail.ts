@@ -1,7 +1,9 @@
 /**
- * A small copy of an image, for people to look at. Knows sources and sharp; not who shows it.
+ * A small copy of an image, for people to look at. Knows sources and pixels; not who shows it.
  */
-import { type ImageSource, readImageBytes } from './image_source.ts';
+import { decodeImage } from './image_decode.ts';
+import { type ImageSource, nameOfSource, readImageBytes } from './image_source.ts';
+import type { AlphaMode } from './rgb.ts';
 
 export interface Thumbnail {
   readonly width: number;
@@ -10,18 +12,17 @@ export interface Thumbnail {
 }
 
 /**
- * A JPEG that is at most `side` pixels wide and high; a smaller image keeps its size. As the model sees it, EXIF rotation is
- * not applied and alpha is dropped.
+ * A JPEG that is at most `side` pixels wide and high, of the pixels that the model sees; a smaller image keeps its size.
  *
- * Errors: those of readImageBytes, and sharp's where the image cannot be decoded.
+ * Errors: those of readImageBytes and decodeImage.
  */
-export async function thumbnailOf(source: ImageSource, side: number): Promise<Thumbnail> {
+export async function thumbnailOf(source: ImageSource, side: number, alpha: AlphaMode): Promise<Thumbnail> {
   const bytes = await readImageBytes(source);
+  const { width, height, data } = await decodeImage(bytes, { name: nameOfSource(source), where: source.where, alpha });
   const { default: sharp } = await import('sharp');
-  const { data, info } = await sharp(bytes, { pages: 1 })
-    .removeAlpha()
+  const { data: jpeg, info } = await sharp(data, { raw: { width, height, channels: 3 } })
     .resize(side, side, { fit: 'inside', withoutEnlargement: true })
     .jpeg({ quality: 90 })
     .toBuffer({ resolveWithObject: true });
-  return { width: info.width, height: info.height, jpeg: data };
+  return { width: info.width, height: info.height, jpeg };
 }

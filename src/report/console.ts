@@ -40,6 +40,7 @@ export function consoleReport(out: Terminal, options: ConsoleOptions): Listener 
   let changed: StartEvent['changed'] = {};
   /** Where the run is; null before it starts. */
   let place: { readonly unit: string; step: number; readonly maxSteps: number } | null = null;
+  let isDryRun = false;
   let spoke = performance.now();
   /** Lines written since the last event only because nothing else was. */
   let quietLines = 0;
@@ -69,7 +70,7 @@ export function consoleReport(out: Terminal, options: ConsoleOptions): Listener 
     if (live) drawBar();
     else if (performance.now() - spoke >= (quietLines === 0 ? FIRST_SILENCE_MS : SILENCE_MS)) {
       const lines = quietLines;
-      print([quietLine(text, phase.isInStep(), place, stopwatch)]);
+      print([isDryRun ? `dry run: ${text}` : quietLine(text, phase.isInStep(), place, stopwatch)]);
       quietLines = lines + 1;
     }
   };
@@ -95,7 +96,8 @@ export function consoleReport(out: Terminal, options: ConsoleOptions): Listener 
           changed = event.changed;
           draw('');
           print([bold(options.title), ...startScreen(event), '']);
-          if (event.dryRun === true) break;
+          isDryRun = event.dryRun === true;
+          if (isDryRun) break;
           place = { unit: command === 'score' ? 'row' : 'step', step, maxSteps };
           drawBar();
           break;

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { SYSTEM_FILE } from '../train/checkpoints.ts';
 import type { CompletionRow, EndEvent, LogEvent, Metrics, StartEvent } from '../train/events.ts';
 import { cleanText } from '../util/clean_text.ts';
+import { counted } from '../util/counted.ts';
 import { formatDuration, formatShortDuration } from '../util/duration.ts';
 import type { Json } from '../util/json.ts';
 import type { Stopwatch } from './stopwatch.ts';
@@ -20,7 +21,7 @@ export function startScreen(event: StartEvent): string[] {
     `model    ${model.dir}`,
     `         ${model.architecture}, ${formatCount(model.parameters)} parameters, ${formatCount(model.trainable)} trained (${share.toFixed(1)}%)`,
     ...(model.notes ?? []).map((note) => `         note: ${note}`),
-    `data     ${data.rows} rows${data.evalRows > 0 ? `, ${data.evalRows} for evaluation` : ''}${
+    `data     ${counted(data.rows, 'row')}${data.evalRows > 0 ? `, ${data.evalRows} for evaluation` : ''}${
       dropped.length === 0 ? '' : `; left out: ${dropped.map(([reason, count]) => `${count} (${reason})`).join(', ')}`
     }`,
     ...(changed.length === 0 ? [] : [`given    ${changed.join(', ')}`]),
@@ -85,7 +86,6 @@ export function mainNumbers(metrics: Metrics): string[] {
   add('tdr', 'attention/tdr_mean');
   add('kl', 'kl');
   add('length', 'completions/mean_length');
-  add('token_acc', 'token_acc');
   add('grad_norm', 'grad_norm');
   add('lr', 'learning_rate');
   return numbers;
@@ -171,6 +171,7 @@ function shellWord(path: string): string {
 
 function showJson(value: Json): string {
   if (typeof value === 'number') return formatNumber(value);
+  if (value === '') return '""';
   if (Array.isArray(value)) return value.map((item: Json) => showJson(item)).join(' ');
   return cutText(cleanText(typeof value === 'string' ? value.replaceAll('\n', ' ') : JSON.stringify(value)), 80);
 }

@@ -7,6 +7,7 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import protobuf from 'protobufjs/light.js';
+import type { AlphaMode } from '../data/rgb.ts';
 import { thumbnailOf } from '../data/thumbnail.ts';
 import type { CompletionsEvent, Listener, Metrics, TrainEvent } from '../train/events.ts';
 import { AppendFile } from '../util/append_file.ts';
@@ -49,6 +50,7 @@ export const SHOWN = { prompts: 4, images: 2, side: 256 } as const;
 /** Writes `folder/runs/events.out.tfevents.*`, made with the run's start. */
 export function tensorboard(folder: string, now: () => number = Date.now): Listener {
   let file: AppendFile | null = null;
+  let alpha: AlphaMode = 'white';
   const append = (step: number, value: readonly SummaryValue[]): void =>
     file?.append(encodeRecord(encodeEvent({ wallTime: now() / 1000, step, summary: { value } })));
   const write = (step: number, prefix: string, metrics: Metrics) => {
@@ -64,7 +66,7 @@ export function tensorboard(folder: string, now: () => number = Date.now): Liste
     );
     for (const [i, [first]] of prompts.entries()) {
       for (const [k, source] of first!.row.images.slice(0, SHOWN.images).entries()) {
-        const { width, height, jpeg } = await thumbnailOf(source, SHOWN.side);
+        const { width, height, jpeg } = await thumbnailOf(source, SHOWN.side, alpha);
         const image: SummaryImage = { height, width, colorspace: 3, encodedImageString: jpeg };
         append(step, [{ tag: `images/${i + 1}${k === 0 ? '' : `_${k + 1}`}`, image }]);
       }
@@ -73,6 +75,7 @@ export function tensorboard(folder: string, now: () => number = Date.now): Liste
   return {
     async onEvent(event: TrainEvent) {
       if (event.type === 'start') {
+        alpha = event.changed.image_alpha === 'drop' ? 'drop' : 'white';
         file = openEventFile(join(folder, 'runs'), now());
         file.append(encodeRecord(encodeEvent({ wallTime: now() / 1000, fileVersion: 'brain.Event:2' })));
       }

@@ -8,6 +8,7 @@ import { optimizerStepAt } from '../grpo/batching.ts';
 import { promptsOfRun } from '../grpo/pace.ts';
 import { mean } from '../grpo/statistics.ts';
 import { IMAGE_CACHE_BYTES } from '../template/template.ts';
+import { counted } from '../util/counted.ts';
 import { formatShortDuration } from '../util/duration.ts';
 import type { RowSource, TrainingData } from './data.ts';
 import { evaluate } from './evaluation.ts';
@@ -97,7 +98,7 @@ export async function rehearse(
   const tokens = longest[0]!.prompt.ids.length;
   await journal.notice(
     'info',
-    `dry run: a step of ${plan.promptsPerRollout} prompts (the longest has ${tokens} tokens) x ${plan.numGenerations} completions of ${sampling.maxCompletionLength} tokens takes ${second.seconds.toFixed(1)} s, the first one ${first.seconds.toFixed(1)} s`,
+    `dry run: a step of ${counted(plan.promptsPerRollout, 'prompt')} (the longest has ${tokens} tokens) x ${plan.numGenerations} completions of ${sampling.maxCompletionLength} tokens takes ${second.seconds.toFixed(1)} s, the first one ${first.seconds.toFixed(1)} s`,
   );
   await journal.notice('info', wholeRun(totalSteps, training, planned, evaluation));
   await journal.notice(
@@ -133,11 +134,8 @@ function wholeRun(
   const evaluations =
     planned.eval === 0
       ? ''
-      : ` and at most ${formatShortDuration(planned.eval * evaluation)} for ${planned.eval} ${planned.eval === 1 ? 'evaluation' : 'evaluations'} of ${formatShortDuration(evaluation)}`;
-  const saves =
-    planned.save === 0
-      ? ''
-      : `; ${planned.save} ${planned.save === 1 ? 'checkpoint is' : 'checkpoints are'} not counted`;
+      : ` and at most ${formatShortDuration(planned.eval * evaluation)} for ${counted(planned.eval, 'evaluation')} of ${formatShortDuration(evaluation)}`;
+  const saves = planned.save === 0 ? '' : `; ${counted(planned.save, 'checkpoint is', 'checkpoints are')} not counted`;
   return `dry run: the whole run takes about ${formatShortDuration(training)} for ${steps} steps${evaluations}${saves}`;
 }
 

@@ -403,6 +403,7 @@ test.skipIf(process.platform === 'win32')('a file that is none is told as what i
   for (const [path, kind] of [
     [pipe, 'is not a regular file'],
     [folder, 'is a folder'],
+    ['https://example.org/a.png', 'is an address on the network'],
     [join(folder, 'nowhere.png'), 'no such file'],
   ] as const) {
     const reading = () => readInferArguments(['--model', folder, '--image', path], {});

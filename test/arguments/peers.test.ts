@@ -146,6 +146,17 @@ describe('--ignore_unsupported true', () => {
     ).toContain('LoRA comes with a later version');
   });
 
+  test('is what errors say that it would help with, and no others', () => {
+    const wrong = (...words: string[]) => complaint(() => readRlhfArguments([...requiredWords, ...words], {}));
+    const way = '--ignore_unsupported true';
+    expect(wrong('--use_vllm', 'true')).toContain(`or go on without it: ${way}`);
+    expect(wrong('--report_to', 'wandb')).toContain(`fix: go on without it: ${way}`);
+    expect(wrong('--use_vllm', 'true', '--beta', 'x')).toContain(
+      `fix: ${way} goes on without flags that only ms-swift`,
+    );
+    expect(wrong('--beta', 'x', '--report_too', 'tensorboard')).not.toContain('ignore_unsupported');
+  });
+
   test('is read from a file too, and false means no', () => {
     const config = join(folder, 'ignoring.json');
     writeFileSync(config, JSON.stringify({ ...required, deepspeed: 'zero3', ignore_unsupported: true }));

@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { refuseLfsPointer } from '../../src/checkpoint/lfs_pointer.ts';
 import { decodeImage } from '../../src/data/image_decode.ts';
 import { openPolicy } from '../../src/train/policy.ts';
 import { refusal, shown } from './scratch.ts';
@@ -27,6 +28,15 @@ test.each([
   expect(error).toContain(`E_LFS_POINTER | ${name} is a Git LFS pointer to 3982643072 bytes that are not here`);
   expect(error).toContain(`${join(model, name)} | `);
   expect(error).toContain(`git lfs pull in ${model}`);
+});
+
+test('in the cache of Hugging Face, which is no clone, it is downloaded again', () => {
+  const path = join('hub', 'models--a--b', 'snapshots', '0'.repeat(40), 'config.json');
+  expect(() => refuseLfsPointer(Buffer.from(POINTER), path)).toThrow(
+    expect.objectContaining({
+      hint: `fetch the file itself: hf download a/b --revision ${'0'.repeat(40)} --force-download`,
+    }),
+  );
 });
 
 test('so are merges.txt, a shard, a chat template and a picture', async () => {

@@ -62,6 +62,11 @@ describe('the cache of Hugging Face', () => {
   });
 
   test('no main, a ref that is damaged, a ref whose snapshot is gone', () => {
+    const gone = scratch();
+    huggingFace(gone, { main: '0'.repeat(40), v1: OTHER });
+    expect(findModel(NAME, null, { HF_HUB_CACHE: gone, MODELSCOPE_CACHE: gone })).toMatchObject({
+      fault: expect.stringContaining('(of this model it has v1)'),
+    });
     const each: Record<string, string>[] = [{}, { main: 'half a commi' }, { main: '0'.repeat(40) }];
     for (const refs of each) {
       const root = scratch();

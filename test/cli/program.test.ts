@@ -106,6 +106,10 @@ describe('errors', () => {
   });
   test.each([
     ['V8', new RangeError('Array buffer allocation failed')],
+    [
+      'a decoder',
+      new RangeError('WebAssembly.Instance(): Out of memory: Cannot allocate Wasm memory for new instance'),
+    ],
     ['ONNX Runtime', new Error('Non-zero status code: std::bad_alloc')],
   ])('memory that %s does not get is no bug', async (_, error) => {
     const { code, stderr } = await run(['fail'], failing(error));

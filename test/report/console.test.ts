@@ -189,6 +189,11 @@ describe('inside a long step', () => {
     expect(during({}, [{ type: 'phase', phase: 'open model', begins: true }], 10)).toBe('loading the model 8s\n');
   });
 
+  test('a dry run says what it rehearses', () => {
+    const events: TrainEvent[] = [startEvent({ dryRun: true }), { type: 'phase', phase: 'rollout', begins: true }];
+    expect(during({}, events, 9).split('\n').slice(-2)).toEqual(['dry run: rollout 8s', '']);
+  });
+
   test('between steps and in an evaluation it says how far that is', () => {
     const events: TrainEvent[] = [
       ...rollout,
@@ -220,4 +225,16 @@ test('a dry run says at once that it writes nothing', () => {
   report.close?.();
   expect(out.join('')).toContain('output   none: a dry run writes nothing\n');
   expect(out.join('')).not.toContain('output/v0');
+});
+
+test('one row is a row, and an empty text is shown as one', () => {
+  const out: string[] = [];
+  const report = consoleReport(
+    { write: (text) => out.push(text) },
+    { title: 'sightline rlhf', completionsToPrint: 0, eventFiles: false, env: {} },
+  );
+  report.onEvent(startEvent({ changed: { system: '' }, data: { rows: 1, evalRows: 0, dropped: {} } }));
+  report.close?.();
+  expect(out.join('')).toMatch(/^data {5}1 row$/m);
+  expect(out.join('')).toMatch(/^given {4}system ""$/m);
 });

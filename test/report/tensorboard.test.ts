@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import type { ImageSource } from '../../src/data/image_source.ts';
 import { crc32c, maskedCrc32c } from '../../src/report/crc32c.ts';
 import { encodeEvent, encodeRecord, type SummaryValue, tensorboard, textValue } from '../../src/report/tensorboard.ts';
-import type { CompletionRow, RowOrigin, TrainEvent } from '../../src/train/events.ts';
+import type { CompletionRow, RowOrigin, StartEvent, TrainEvent } from '../../src/train/events.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { endEvent, logEvent, rowOrigin, startEvent } from './events.ts';
 
@@ -91,10 +91,10 @@ describe('completions', () => {
   });
 
   /** The values that one log of completions leaves. */
-  async function shown(rows: readonly CompletionRow[]) {
+  async function shown(rows: readonly CompletionRow[], changed: StartEvent['changed'] = {}) {
     const run = join(folder, `${Math.random()}`);
     const listener = tensorboard(run, () => 1_700_000_000_000);
-    await listener.onEvent(startEvent({ outputDir: run }));
+    await listener.onEvent(startEvent({ outputDir: run, changed }));
     const done = listener.onEvent({ type: 'completions', step: 7, rows });
     const failed = await Promise.resolve(done).catch((error: unknown) => error);
     await listener.close?.();
@@ -157,6 +157,23 @@ describe('completions', () => {
     expect(images).toHaveLength(8);
     expect(texts[0]![1]!.match(/x{1999}…/g)).toHaveLength(8);
     expect(texts[0]![1]!.endsWith('and 2 more')).toBe(true);
+  });
+
+  test.each<[string, StartEvent['changed'], number]>([
+    ['on white', {}, 255],
+    ['with the colours under them', { image_alpha: 'drop' }, 0],
+  ])('show transparent parts as the model sees them, %s, of every format that is read', async (_, changed, ground) => {
+    const pil = new URL('../data/pil/', import.meta.url).pathname;
+    const from = (name: string): ImageSource => ({ kind: 'path', path: join(pil, name), where: 'train.jsonl:3' });
+    const black = join(folder, 'black.png');
+    const clear = { r: 0, g: 0, b: 0, alpha: 0 };
+    await sharp({ create: { width: 8, height: 8, channels: 4, background: clear } }).toFile(black);
+    const row = rowOrigin({ images: [{ kind: 'path', path: black, where: 'train.jsonl:3' }, from('rgb.bmp')] });
+    const { images, failed } = await shown([completion(row, 'a')], changed);
+    expect(failed).toBeUndefined();
+    expect(images.map(({ tag }) => tag)).toEqual(['images/1', 'images/1_2']);
+    const { data } = await sharp(images[0]!.encodedImageString).raw().toBuffer({ resolveWithObject: true });
+    expect(new Set(data)).toEqual(new Set([ground]));
   });
 
   test('keep their texts where an image has gone', async () => {

@@ -1,0 +1,8 @@
+/**
+ * A number of things in words.
+ */
+
+/** `1 row`, `2 rows`. */
+export function counted(count: number, one: string, several = `${one}s`): string {
+  return `${count} ${count === 1 ? one : several}`;
+}
