@@ -1,6 +1,7 @@
 /**
  * The flags of `sightline rlhf`: those of `swift rlhf --rlhf_type grpo`, with its names and defaults.
  */
+import { ATTN_PROBES } from '../attention/cross_check.ts';
 import type { CommandSpec } from './command.ts';
 import { boolean, choice, integer, number, numberList, textList } from './flag.ts';
 import {
@@ -151,7 +152,7 @@ export const rlhfFlags = {
     metavar: 'FILE...',
     help: 'TypeScript or JavaScript files that register rewards. They are run as code; their SHA-256 goes into args.json.',
   }),
-  attn_probe: choice(['eager', 'fused', 'auto'], {
+  attn_probe: choice(ATTN_PROBES, {
     group: 'Attention',
     default: 'auto',
     help: 'How attention rewards get their numbers: from a separate eager forward, as sums in the forward that the loss needs anyway, or (auto) both in the first call, compared, and then the cheaper one.',

@@ -2,9 +2,11 @@
  * What a reward is: a class whose `call` turns completions and their dataset columns into one number each (ms-swift's ORM).
  * Knows the arguments a reward may use; knows neither how they are made nor what a reward does with them.
  */
+import type { AttnProbe } from '../attention/cross_check.ts';
 import type { AttentionMasses } from '../attention/tdr.ts';
 import type { ModelKwargs, PolicyModel } from '../models/types.ts';
 
+export type { AttnProbe } from '../attention/cross_check.ts';
 export type { AttentionMasses } from '../attention/tdr.ts';
 
 /**
@@ -84,9 +86,6 @@ export interface RewardLogger {
   warn(line: string): void;
 }
 
-/** Where the attention of `needs: ['attention']` rewards comes from. */
-export type AttnProbe = 'eager' | 'fused' | 'auto';
-
 /**
  * Second argument of `call`. B samples; every array has B entries. Columns of the dataset (`solution`, ...) come under
  * their own names; a column that a row lacks is undefined at that row. Those that the reward states are always there. All data is the reward's own copy.
@@ -110,6 +109,7 @@ export interface RewardKwargs {
   /** Set by trainers that wrap the policy for their own ends and know how to undo it. */
   readonly accelerator?: { unwrap_model(model: unknown): unknown };
   readonly template: RewardTemplate;
+  /** Where the attention of `needs: ['attention']` rewards comes from. */
   readonly attn_probe: AttnProbe;
   /** What the fused probe measured in the training forward; null where it did not run. */
   readonly attention_masses: readonly (AttentionMasses | null)[] | null;
