@@ -38,6 +38,7 @@ export type {
   RewardKwargs,
   RewardLogger,
   RewardNeed,
+  RewardSignal,
   RewardTemplate,
   RewardValues,
   TrainerState,

@@ -41,6 +41,26 @@ export interface OrmConstructor {
    * refused before anything is sampled; a row without a value is there as undefined or null, for `call` to answer with null.
    */
   readonly columns?: readonly string[];
+  /** Numbers per completion that it gives to `log_extra`, and that the run is to average, show and watch. */
+  readonly signals?: readonly RewardSignal[];
+}
+
+/** A column that a reward logs, as the run's own business: `{ column: 'tdr', metric: 'attention/tdr' }`. */
+export interface RewardSignal {
+  /** As in `log_extra(column, values)`, one number or null per completion; also its name in the lines of a run. */
+  readonly column: string;
+  /** `<metric>_mean` and `<metric>_std` are logged, in training and over all of an evaluation; the mean is shown. */
+  readonly metric: string;
+  /**
+   * For a signal that the reward pays for. Its correlation with every other reward inside the groups is logged, as
+   * `attention/corr_tdr_<label>` of `attention/tdr`. Where it turns against what is paid for, the reward may be being
+   * hacked: a warning is printed, once.
+   */
+  readonly watch?: {
+    readonly pays: 'low' | 'high';
+    /** What it means for completions then, as a clause: `completions that look at the picture less now score better`. */
+    readonly turned: string;
+  };
 }
 
 /** The run's arguments by flag name, and over them this reward's own options. */
@@ -114,7 +134,7 @@ export interface RewardKwargs {
   /** What the fused probe measured in the training forward; null where it did not run. */
   readonly attention_masses: readonly (AttentionMasses | null)[] | null;
   readonly logger: RewardLogger;
-  /** Adds a finite number to this step's metrics, under a name that the trainer does not use itself. */
+  /** Adds a finite number to this step's metrics, under a name that the run does not use itself. */
   log_metric(name: string, value: number): void;
   /** Adds a column to completions.jsonl, one value per sample. */
   log_extra(column: string, values: readonly unknown[]): void;

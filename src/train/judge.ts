@@ -14,12 +14,13 @@ import type { AttnProbe, RewardKwargs, RewardLogger } from '../rewards/contract.
 import type { Reward } from '../rewards/registry.ts';
 import { type RewardColumn, runRewards } from '../rewards/run.ts';
 import { type Json, toJson } from './events.ts';
+import { signalMetrics } from './signals.ts';
 
 export interface Judged {
   readonly columns: readonly RewardColumn[];
   /** Weighted sum of a completion's rewards; null where it cannot be compared with its group. */
   readonly totals: readonly RewardValue[];
-  /** Numbers the rewards logged of themselves. */
+  /** Numbers the rewards logged of themselves, and those of their signals. */
   readonly metrics: Readonly<Record<string, number>>;
   /** Columns the rewards logged, one value a completion. */
   readonly extras: ReadonlyMap<string, readonly Json[]>;
@@ -91,7 +92,7 @@ export async function judge(
     columns.map(({ weight }) => weight),
     numGenerations,
   );
-  return { columns, totals, metrics, extras };
+  return { columns, totals, metrics: { ...signalMetrics(rewards, [{ extras }]), ...metrics }, extras };
 }
 
 /** What to measure of these prompts' completions, if an attention reward wants sums out of a fused forward. */

@@ -41,6 +41,7 @@ import { checkRewardColumns } from './reward_columns.ts';
 import { checkRlhfMemory } from './run_memory.ts';
 import { samplingOf } from './sampling.ts';
 import { saveAmid } from './save_amid.ts';
+import { shownSignals } from './signals.ts';
 import { createStandstillWatch } from './standstill.ts';
 import { createToolsCheck } from './tools_check.ts';
 import { createUpdater, type Updater } from './update.ts';
@@ -284,6 +285,7 @@ async function tellStart(args: RlhfArguments, context: RunContext, parts: Parts,
     outputDir: context.outputDir,
     step: 0,
     maxSteps: totalSteps,
+    signals: shownSignals(parts.rewards),
     planned: plannedBy(args, parts),
     dryRun: args.dryRun,
   });
