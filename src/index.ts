@@ -34,6 +34,7 @@ export type {
   ORM,
   OrmConstructor,
   RewardArgs,
+  RewardFlag,
   RewardImage,
   RewardKwargs,
   RewardLogger,

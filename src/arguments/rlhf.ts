@@ -4,6 +4,7 @@
 import { ATTN_PROBES } from '../attention/cross_check.ts';
 import type { CommandSpec } from './command.ts';
 import { boolean, choice, integer, number, numberList, textList } from './flag.ts';
+import { rewardFlags } from './reward_flags.ts';
 import {
   commonFlags,
   evaluationFlags,
@@ -150,7 +151,7 @@ export const rlhfFlags = {
     group: 'Rewards',
     default: [],
     metavar: 'FILE...',
-    help: 'TypeScript or JavaScript files that register rewards. They are run as code; their SHA-256 goes into args.json.',
+    help: 'TypeScript or JavaScript files that register rewards. They are run as code; their SHA-256 goes into args.json. Flags that their rewards bring are taken as these are, and shown by --help beside this one.',
   }),
   attn_probe: choice(ATTN_PROBES, {
     group: 'Attention',
@@ -166,18 +167,6 @@ export const rlhfFlags = {
     group: 'GRPO',
     default: true,
     help: 'Learn from what sampling has computed if a step is on-policy and has one micro-batch; false runs a training forward. The results are equal up to float rounding.',
-  }),
-  ddapo_reward_center: boolean({
-    group: 'Attention',
-    default: false,
-    env: 'DDAPO_REWARD_CENTER',
-    help: 'ddapo_attention gives -(TDR - 1) instead of -TDR, the text-dominance ratio.',
-  }),
-  ddapo_group_norm: boolean({
-    group: 'Attention',
-    default: false,
-    env: 'DDAPO_GROUP_NORM',
-    help: 'ddapo_attention gives -(TDR - mean) / std of the group. Its logged mean is then 0 in every group by construction; watch attention/tdr_mean.',
   }),
   ...optimiserFlags,
   ...lengthFlags,
@@ -222,7 +211,7 @@ export const rlhfFlags = {
   ...commonFlags,
 } as const;
 
-export const rlhfCommand: CommandSpec<typeof rlhfFlags> = {
+const command: CommandSpec<typeof rlhfFlags> = {
   name: 'rlhf',
   summary: 'train a vision-language model with GRPO, attention rewards included',
   usage: 'sightline rlhf [CONFIG.json] --model DIR --dataset FILE... --reward_funcs NAME... [flags]',
@@ -235,3 +224,11 @@ export const rlhfCommand: CommandSpec<typeof rlhfFlags> = {
     'One sampling serves per_device_train_batch_size x steps_per_generation completions, and that product must be a multiple of num_generations.',
   ],
 };
+
+/** The command with the flags of the rewards that are registered at present, those of loaded plugins among them. */
+export function rlhfWithRewards(): CommandSpec<typeof rlhfFlags> {
+  return { ...command, flags: { ...rlhfFlags, ...rewardFlags(rlhfFlags) } };
+}
+
+/** The command as it is without plugins. */
+export const rlhfCommand = rlhfWithRewards();

@@ -41,9 +41,40 @@ export interface OrmConstructor {
    * refused before anything is sampled; a row without a value is there as undefined or null, for `call` to answer with null.
    */
   readonly columns?: readonly string[];
+  /**
+   * Flags of `sightline rlhf` that are its own, by name: read from the command line, a config file or the environment, checked,
+   * shown in --help and kept in args.json. Their values are among the arguments of the constructor.
+   */
+  readonly flags?: Readonly<Record<string, RewardFlag>>;
   /** Numbers per completion that it gives to `log_extra`, and that the run is to average, show and watch. */
   readonly signals?: readonly RewardSignal[];
 }
+
+/** A flag that a reward states: `{ kind: 'number', default: 1, min: 0, help: 'Value of a right place.' }`. */
+export type RewardFlag = {
+  /** One or two sentences for --help, ending with a full stop. */
+  readonly help: string;
+  /** Of the value: tokens, pixels, … */
+  readonly unit?: string;
+  /** What happens when it is left out, where the default is null. */
+  readonly unset?: string;
+  /** Environment variable that is read when neither the command line nor a config file gives a value. */
+  readonly env?: string;
+} & (
+  | { readonly kind: 'boolean'; readonly default: boolean | null }
+  | {
+      readonly kind: 'number';
+      readonly default: number | null;
+      readonly integer?: boolean;
+      readonly min?: number;
+      readonly max?: number;
+      /** Exclusive bounds. */
+      readonly above?: number;
+      readonly below?: number;
+    }
+  | { readonly kind: 'text'; readonly default: string | null }
+  | { readonly kind: 'choice'; readonly choices: readonly string[]; readonly default: string | null }
+);
 
 /** A column that a reward logs, as the run's own business: `{ column: 'tdr', metric: 'attention/tdr' }`. */
 export interface RewardSignal {

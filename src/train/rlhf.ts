@@ -10,14 +10,13 @@
  */
 import { argumentsToJson } from '../arguments/args_json.ts';
 import type { RlhfArguments } from '../arguments/resolve.ts';
-import { rlhfCommand } from '../arguments/rlhf.ts';
+import { rlhfWithRewards } from '../arguments/rlhf.ts';
 import { createSampler } from '../data/sampler.ts';
 import { createGenerator, type Generator } from '../engine/generation.ts';
 import { type BatchPlan, optimizerStepAt, planBatches } from '../grpo/batching.ts';
 import { lossMetrics } from '../grpo/metrics.ts';
 import type { Sampling } from '../grpo/rollout.ts';
 import { promptsOfRun, runLength } from '../grpo/run_length.ts';
-import { loadPlugins } from '../rewards/plugin.ts';
 import { createRewards, type Reward } from '../rewards/registry.ts';
 import { createRandom } from '../util/random.ts';
 import { firstRow, loaderOf, tryFirst } from './before_weights.ts';
@@ -51,15 +50,13 @@ import { createValueWatch } from './without_value.ts';
 /**
  * Trains as the arguments say; resolves after the `end` event.
  *
- * Errors: those of the parts; whatever is wrong with arguments, plugins, data or checkpoint is told before `start`.
+ * Plugins are loaded by then: the flags of their rewards are among the arguments.
+ *
+ * Errors: those of the parts; whatever is wrong with rewards, data or checkpoint is told before `start`.
  */
 export async function runRlhf(args: RlhfArguments, context: RunContext): Promise<void> {
   const plan = planBatches(args);
-  await loadPlugins(args.externalPlugins, {
-    signal: context.signal,
-    warn: (text) => void context.emit({ type: 'notice', level: 'warn', text }),
-  });
-  const rewards = createRewards(args.rewardFuncs, argumentsToJson(rlhfCommand, { ...args }), args.rewardWeights);
+  const rewards = createRewards(args.rewardFuncs, argumentsToJson(rlhfWithRewards(), { ...args }), args.rewardWeights);
   await context.emit({ type: 'phase', phase: 'check data', begins: true });
   const data = await openTrainingData(args, createToolsCheck(args.modelDir));
   const opened: { close(): Promise<void> }[] = [];

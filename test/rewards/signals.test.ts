@@ -1,4 +1,5 @@
 import { afterEach, expect, test } from 'vitest';
+import type { OrmConstructor } from '../../src/rewards/contract.ts';
 import { DDAPOAttentionORM } from '../../src/rewards/ddapo_attention/index.ts';
 import { metricsOfSignal } from '../../src/rewards/metric.ts';
 import { createRewards, orms } from '../../src/rewards/registry.ts';
@@ -11,12 +12,13 @@ afterEach(() => {
 
 /** Registers a reward that states these signals. */
 function register(name: string, signals: unknown): void {
-  const Made = class {
+  class Made {
     static readonly signals = signals;
-    call = () => [];
-  };
-  Object.assign(Made.prototype, { call: () => [] });
-  orms[name] = Made as never;
+    call(): number[] {
+      return [];
+    }
+  }
+  orms[name] = Made as OrmConstructor; // what a plugin states is not checked by types at run time
 }
 
 test('the metrics of the attention reward, and of a signal without a folder', () => {

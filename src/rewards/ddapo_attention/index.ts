@@ -7,8 +7,8 @@
  * becomes the reward in one of three forms: forms.ts beside this has them, and what to expect of each.
  */
 import { isTdr, type TdrResult, tdrSpans } from '../../attention/tdr.ts';
-import type { ORM, RewardArgs, RewardKwargs, RewardSignal } from '../contract.ts';
-import { type Form, formOf, rewardsOfRatios } from './forms.ts';
+import type { ORM, RewardArgs, RewardFlag, RewardKwargs, RewardSignal } from '../contract.ts';
+import { FORM_FLAGS, type Form, formOf, rewardsOfRatios } from './forms.ts';
 import { createRatios, type Ratios } from './ratios.ts';
 
 /** Logged as attention/tdr_mean and attention/tdr_std, and attention/corr_tdr_NAME for every other reward. */
@@ -22,6 +22,7 @@ const SIGNAL = {
 export class DDAPOAttentionORM implements ORM {
   /** The trainer measures attention masses in its own forward only for rewards that ask. */
   static readonly needs = ['attention'] as const;
+  static readonly flags: Readonly<Record<string, RewardFlag>> = FORM_FLAGS;
   static readonly signals: readonly RewardSignal[] = [SIGNAL];
   /** The debug lines describe the first sample of the run only. */
   static _debugDone = false;
