@@ -22,8 +22,8 @@ import {
   type ScoreArguments,
   type SftArguments,
 } from './resolve.ts';
-import { ownersOf } from './reward_flags.ts';
-import { rlhfCommand, type rlhfFlags, rlhfWithRewards } from './rlhf.ts';
+import { ownersOf, rlhfWithRewards } from './reward_flags.ts';
+import { rlhfCommand, type rlhfFlags } from './rlhf.ts';
 import { scoreCommand } from './score.ts';
 import { sftCommand } from './sft.ts';
 import { checkValue } from './value.ts';
@@ -83,7 +83,7 @@ export function readScoreArguments(argv: readonly string[], env: Environment): R
 
 // --- internal ---
 
-const COMMANDS: readonly CommandSpec[] = [rlhfCommand, sftCommand, inferCommand, scoreCommand];
+const COMMANDS: readonly CommandSpec[] = [rlhfWithRewards(), sftCommand, inferCommand, scoreCommand];
 
 type Resolve<F extends Flags, A> = (values: Values<F>, faults: Faults, env: Environment) => A;
 

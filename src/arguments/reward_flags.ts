@@ -1,18 +1,31 @@
 /**
- * The flags that registered rewards bring, as flags of a command. Knows no reward and no flag by name.
+ * The flags that registered rewards bring, as flags of `sightline rlhf`. Knows no reward and no flag by name.
  */
 import { SightlineError } from '../errors.ts';
 import type { RewardFlag } from '../rewards/contract.ts';
 import { type StatedFlag, statedFlags } from '../rewards/flags.ts';
+import type { CommandSpec } from './command.ts';
 import { boolean, camelCase, choice, type Flag, type Flags, number, type RewardGroup, text } from './flag.ts';
+import { rlhfCommand, rlhfFlags } from './rlhf.ts';
 
 /**
- * Flags by name, under headings of their own.
+ * The command with the flags of the rewards that are registered at present, those of loaded plugins among them.
  *
- * @param taken those of the command itself
  * @throws SightlineError E_REWARD_CLASS: a name that the command has, or a form that is none
  */
-export function rewardFlags(taken: Flags): Record<string, Flag<unknown>> {
+export function rlhfWithRewards(): CommandSpec<typeof rlhfFlags> {
+  return { ...rlhfCommand, flags: { ...rlhfFlags, ...rewardFlags(rlhfFlags) } };
+}
+
+/** Names of the rewards that state a flag. */
+export function ownersOf(name: string): readonly string[] {
+  return statedFlags().find((stated) => stated.name === name)?.rewards ?? [];
+}
+
+// --- internal ---
+
+/** By name, under headings of their own; `taken` are those of the command. */
+function rewardFlags(taken: Flags): Record<string, Flag<unknown>> {
   const keys = new Map<string, string>();
   for (const [name, { aliases = [] }] of Object.entries(taken)) {
     for (const spelling of [name, ...aliases]) keys.set(camelCase(spelling), `a flag --${spelling} of its own`);
@@ -27,13 +40,6 @@ export function rewardFlags(taken: Flags): Record<string, Flag<unknown>> {
     }),
   );
 }
-
-/** Names of the rewards that state a flag. */
-export function ownersOf(name: string): readonly string[] {
-  return statedFlags().find((stated) => stated.name === name)?.rewards ?? [];
-}
-
-// --- internal ---
 
 function flagOf(flag: RewardFlag, group: RewardGroup): Flag<unknown> {
   const { help, unit, unset, env } = flag;

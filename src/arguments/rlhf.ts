@@ -4,7 +4,6 @@
 import { ATTN_PROBES } from '../attention/cross_check.ts';
 import type { CommandSpec } from './command.ts';
 import { boolean, choice, integer, number, numberList, textList } from './flag.ts';
-import { rewardFlags } from './reward_flags.ts';
 import {
   commonFlags,
   evaluationFlags,
@@ -211,7 +210,8 @@ export const rlhfFlags = {
   ...commonFlags,
 } as const;
 
-const command: CommandSpec<typeof rlhfFlags> = {
+/** The command without the flags that rewards bring: these are in reward_flags.ts. */
+export const rlhfCommand: CommandSpec<typeof rlhfFlags> = {
   name: 'rlhf',
   summary: 'train a vision-language model with GRPO, attention rewards included',
   usage: 'sightline rlhf [CONFIG.json] --model DIR --dataset FILE... --reward_funcs NAME... [flags]',
@@ -224,11 +224,3 @@ const command: CommandSpec<typeof rlhfFlags> = {
     'One sampling serves per_device_train_batch_size x steps_per_generation completions, and that product must be a multiple of num_generations.',
   ],
 };
-
-/** The command with the flags of the rewards that are registered at present, those of loaded plugins among them. */
-export function rlhfWithRewards(): CommandSpec<typeof rlhfFlags> {
-  return { ...command, flags: { ...rlhfFlags, ...rewardFlags(rlhfFlags) } };
-}
-
-/** The command as it is without plugins. */
-export const rlhfCommand = rlhfWithRewards();

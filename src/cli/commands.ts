@@ -29,7 +29,7 @@ export const commands: readonly CliCommand[] = [
     help: async (words, io) =>
       words.some((word) => PLUGINS.test(word))
         ? (await import('./rlhf.ts')).rlhfHelp(words, io)
-        : helpText(rlhfCommand),
+        : helpText((await import('../arguments/reward_flags.ts')).rlhfWithRewards()),
   },
   command(sftCommand, ['train', 'finetune'], async (words, io) => (await import('./sft.ts')).sft(words, io)),
   command(inferCommand, ['chat', 'generate'], async (words, io) => (await import('./infer.ts')).infer(words, io)),

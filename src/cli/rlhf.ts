@@ -3,7 +3,7 @@
  */
 import { pluginsNamed, readRlhfArguments } from '../arguments/arguments.ts';
 import { helpText } from '../arguments/help.ts';
-import { rlhfWithRewards } from '../arguments/rlhf.ts';
+import { rlhfWithRewards } from '../arguments/reward_flags.ts';
 import type { Io } from './io.ts';
 import { trainingRun } from './training_run.ts';
 

@@ -10,7 +10,7 @@
  */
 import { argumentsToJson } from '../arguments/args_json.ts';
 import type { RlhfArguments } from '../arguments/resolve.ts';
-import { rlhfWithRewards } from '../arguments/rlhf.ts';
+import { rlhfWithRewards } from '../arguments/reward_flags.ts';
 import { createSampler } from '../data/sampler.ts';
 import { createGenerator, type Generator } from '../engine/generation.ts';
 import { type BatchPlan, optimizerStepAt, planBatches } from '../grpo/batching.ts';

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { pluginsNamed, readRlhfArguments } from '../../src/arguments/arguments.ts';
 import { helpText } from '../../src/arguments/help.ts';
-import { rlhfCommand, rlhfWithRewards } from '../../src/arguments/rlhf.ts';
+import { rlhfWithRewards } from '../../src/arguments/reward_flags.ts';
 import type { RewardFlag } from '../../src/rewards/contract.ts';
 import { orms } from '../../src/rewards/registry.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
@@ -99,7 +99,8 @@ Reward place:
 `);
   expect(help.indexOf('\nRewards:')).toBeLessThan(help.indexOf('\nReward place:'));
   expect(help.indexOf('\nReward place:')).toBeLessThan(help.indexOf('\nAttention:'));
-  expect(helpText(rlhfCommand, 100)).not.toContain('place_bonus');
+  delete orms.place;
+  expect(helpText(rlhfWithRewards(), 100)).not.toContain('place_bonus');
 });
 
 const flag: RewardFlag = { kind: 'number', default: 1, help: 'A number.' };

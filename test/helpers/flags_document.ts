@@ -6,11 +6,11 @@ import type { CommandSpec } from '../../src/arguments/command.ts';
 import { type Flag, groupsOf } from '../../src/arguments/flag.ts';
 import { inferCommand } from '../../src/arguments/infer.ts';
 import { peerFlag, peerFlagNames } from '../../src/arguments/peers/index.ts';
-import { rlhfCommand } from '../../src/arguments/rlhf.ts';
+import { rlhfWithRewards } from '../../src/arguments/reward_flags.ts';
 import { scoreCommand } from '../../src/arguments/score.ts';
 import { sftCommand } from '../../src/arguments/sft.ts';
 
-export const documentedCommands: readonly CommandSpec[] = [rlhfCommand, sftCommand, inferCommand, scoreCommand];
+export const documentedCommands: readonly CommandSpec[] = [rlhfWithRewards(), sftCommand, inferCommand, scoreCommand];
 
 /** Beginnings of names that are known as a family. */
 const families = ['vllm_', 'sglang_', 'lmdeploy_'];
