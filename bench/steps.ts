@@ -3,7 +3,7 @@
  * Image and prompt are made up; rollout, rewards, loss, backward and optimiser are those of a run.
  */
 import { fileURLToPath } from 'node:url';
-import { type TdrProbe, tdrProbe } from '../src/attention/probe.ts';
+import { type MassProbe, massProbe } from '../src/attention/probe.ts';
 import type { Row } from '../src/data/row.ts';
 import { createGenerator, type GenerateOptions } from '../src/engine/generation.ts';
 import type { Scored } from '../src/engine/model.ts';
@@ -84,15 +84,15 @@ export async function openStepBench(model: string, variant: Variant, say: (line:
   const random = createRandom(0);
   const trainedCount = parameters.trained.reduce((sum, name) => sum + parameters.value(name).data.length, 0);
   const { bannedIds } = stopsAndBans(policy);
-  const probeOf = ({ ids, systemPrefix }: EncodedPrompt): TdrProbe =>
-    tdrProbe(
+  const probeOf = ({ ids, systemPrefix }: EncodedPrompt): MassProbe =>
+    massProbe(
       [{ promptIds: ids, systemPrefix }],
       [config.imageTokenId, config.videoTokenId],
       config.text.numHiddenLayers,
     );
 
   /** Samples a group; a recorded one is scored as well. Nothing ends a completion before its last token. */
-  async function sample(prompt: EncodedPrompt, label: string, recorded: boolean, probe?: TdrProbe): Promise<Sampled> {
+  async function sample(prompt: EncodedPrompt, label: string, recorded: boolean, probe?: MassProbe): Promise<Sampled> {
     const prompts = [{ promptIds: prompt.ids, images: prompt.images }];
     const times: number[] = [];
     const options: GenerateOptions = {
@@ -123,7 +123,7 @@ export async function openStepBench(model: string, variant: Variant, say: (line:
     };
   }
 
-  const score = ({ prompt, completions }: RolloutGroup, probe?: TdrProbe): Promise<Scored> =>
+  const score = ({ prompt, completions }: RolloutGroup, probe?: MassProbe): Promise<Scored> =>
     policy.model.score(
       [{ promptIds: prompt.ids, images: prompt.images, completions: completions.map(({ ids }) => ids) }],
       { temperature: 1, keep: true, probe },

@@ -3,20 +3,21 @@
  */
 import type { Json } from '../util/json.ts';
 import type { CommandSpec } from './command.ts';
-import { camelCase, type Flags } from './flag.ts';
+import { camelCase, isOfReward } from './flag.ts';
 
-/** Every argument of a command by its flag name, in the order of --help. */
+/** Every argument of a command by its flag name, those of rewards (`rewardOptions`) among them. */
 export function argumentsToJson(spec: CommandSpec, args: Readonly<Record<string, unknown>>): Record<string, Json> {
+  const ofRewards = (args.rewardOptions ?? {}) as Readonly<Record<string, unknown>>;
   return Object.fromEntries(
-    Object.keys(spec.flags)
-      .filter((name) => !HOW_TO_RUN.has(name))
-      .map((name) => [name, args[camelCase(name)] as Json]),
+    Object.entries(spec.flags)
+      .filter(([name]) => !HOW_TO_RUN.has(name))
+      .map(([name, flag]) => [name, (isOfReward(flag) ? ofRewards[name] : args[camelCase(name)]) as Json]),
   );
 }
 
 /** Arguments that were given a value other than the default, by flag name. */
 export function changedArguments(
-  spec: CommandSpec<Flags>,
+  spec: CommandSpec,
   args: Readonly<Record<string, unknown>>,
   given: ReadonlySet<string>,
 ): Record<string, Json> {

@@ -1,15 +1,19 @@
 /**
  * From the words after a command's name to the arguments of that command, or one error that lists every fault.
  */
+import { statSync } from 'node:fs';
+import { SightlineError } from '../errors.ts';
+import { ormFiles } from '../rewards/registry.ts';
 import type { Json } from '../util/json.ts';
 import { argumentsToJson, changedArguments } from './args_json.ts';
 import type { CommandSpec } from './command.ts';
 import type { Faults } from './faults.ts';
-import type { Flags, Values } from './flag.ts';
+import { camelCase, type Flags, isOfReward, type Values } from './flag.ts';
 import { inferCommand } from './infer.ts';
 import { type Environment, parseArguments } from './parse.ts';
 import {
   type InferArguments,
+  type RewardOptions,
   type RlhfArguments,
   resolveInfer,
   resolveRlhf,
@@ -18,9 +22,11 @@ import {
   type ScoreArguments,
   type SftArguments,
 } from './resolve.ts';
-import { rlhfCommand } from './rlhf.ts';
+import { ownersOf, rlhfWithRewards } from './reward_flags.ts';
+import { rlhfCommand, type rlhfFlags } from './rlhf.ts';
 import { scoreCommand } from './score.ts';
 import { sftCommand } from './sft.ts';
+import { checkValue } from './value.ts';
 
 export interface ReadArguments<A> {
   readonly args: A;
@@ -33,13 +39,34 @@ export interface ReadArguments<A> {
 }
 
 /**
- * Errors: E_ARGUMENTS (exit code 2) with every fault, and those of a config file that cannot be read.
+ * Flags of plugins are known once these are loaded: see `pluginsNamed`.
+ *
+ * Errors: E_ARGUMENTS (exit code 2) with every fault, and those of a config file that cannot be read; E_REWARD_CLASS of a
+ * reward whose flags cannot be.
  *
  * @example
  * const { args } = readRlhfArguments(['--model', 'ckpt', '--dataset', 'train.jsonl', '--reward_funcs', 'format'], process.env);
  */
 export function readRlhfArguments(argv: readonly string[], env: Environment): ReadArguments<RlhfArguments> {
-  return read(rlhfCommand, resolveRlhf, argv, env);
+  const spec = rlhfWithRewards();
+  checkDefaults(spec.flags);
+  const resolve: Resolve<typeof rlhfFlags, RlhfArguments> = (values, ...rest) => {
+    const { own, rewardOptions } = apart(spec.flags, values);
+    return resolveRlhf(own, rewardOptions, ...rest);
+  };
+  const { notices, ...others } = read(spec, resolve, argv, env);
+  return { ...others, notices: [...notices, ...unusedFlags(others.changed, spec.flags, others.args.rewardFuncs)] };
+}
+
+/**
+ * The plugin files that the words, the config file or the environment name, if all of them are files: what else is named is
+ * told with the other faults.
+ *
+ * Errors: those of a config file that cannot be read.
+ */
+export function pluginsNamed(argv: readonly string[], env: Environment): readonly string[] {
+  const { externalPlugins } = parseArguments(rlhfCommand, argv, env).values;
+  return externalPlugins.every((path) => statSync(path, { throwIfNoEntry: false })?.isFile()) ? externalPlugins : [];
 }
 
 export function readSftArguments(argv: readonly string[], env: Environment): ReadArguments<SftArguments> {
@@ -56,18 +83,55 @@ export function readScoreArguments(argv: readonly string[], env: Environment): R
 
 // --- internal ---
 
-const COMMANDS: readonly CommandSpec[] = [rlhfCommand, sftCommand, inferCommand, scoreCommand];
+const COMMANDS: readonly CommandSpec[] = [rlhfWithRewards(), sftCommand, inferCommand, scoreCommand];
+
+type Resolve<F extends Flags, A> = (values: Values<F>, faults: Faults, env: Environment) => A;
 
 function read<F extends Flags, A extends object>(
   spec: CommandSpec<F>,
-  resolve: (values: Values<F>, faults: Faults, env: Environment) => A,
+  resolve: Resolve<F, A>,
   argv: readonly string[],
   env: Environment,
 ): ReadArguments<A> {
-  const others = COMMANDS.filter((command) => command !== spec);
+  const others = COMMANDS.filter(({ name }) => name !== spec.name);
   const { values, given, notices, faults } = parseArguments(spec, argv, env, others);
   const args = resolve(values, faults, env);
   faults.throwIfAny(spec.name);
   const record = { ...args } as Readonly<Record<string, unknown>>;
   return { args, json: argumentsToJson(spec, record), changed: changedArguments(spec, record, given), notices };
+}
+
+/** Values of the command's own flags, and those of rewards by flag name. */
+function apart(flags: Flags, values: Values<typeof rlhfFlags>): { own: typeof values; rewardOptions: RewardOptions } {
+  const own: Record<string, unknown> = {};
+  const rewardOptions: Record<string, unknown> = {};
+  for (const [name, flag] of Object.entries(flags)) {
+    const value = (values as Readonly<Record<string, unknown>>)[camelCase(name)];
+    if (isOfReward(flag)) rewardOptions[name] = value;
+    else own[camelCase(name)] = value;
+  }
+  return { own: own as typeof values, rewardOptions };
+}
+
+/** A default that is no value of its flag would end the next run that reads args.json. */
+function checkDefaults(flags: Flags): void {
+  for (const [name, flag] of Object.entries(flags)) {
+    const checked = isOfReward(flag) ? checkValue(flag.default, flag) : null;
+    if (checked === null || checked.ok) continue;
+    const [reward] = ownersOf(name);
+    throw new SightlineError('E_REWARD_CLASS', `reward "${reward}": the default of --${name}: ${checked.message}`, {
+      where: ormFiles.get(reward!),
+      hint: 'correct the default in its `static flags`',
+    });
+  }
+}
+
+/** What there is to say of flags that were given to rewards which judge nothing here. */
+function unusedFlags(changed: Readonly<Record<string, Json>>, flags: Flags, rewardFuncs: readonly string[]): string[] {
+  return Object.keys(changed).flatMap((name) => {
+    if (!isOfReward(flags[name]!)) return [];
+    const owners = ownersOf(name);
+    if (owners.some((owner) => rewardFuncs.includes(owner))) return [];
+    return [`--${name} has no effect: it belongs to ${owners.join(', ')}, which is not in --reward_funcs`];
+  });
 }

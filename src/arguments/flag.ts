@@ -17,7 +17,9 @@ export const GROUPS = [
   'Output',
   'Other',
 ] as const;
-type Group = (typeof GROUPS)[number];
+export type Group = (typeof GROUPS)[number] | RewardGroup;
+/** The flags that one reward brings. */
+export type RewardGroup = `Reward ${string}`;
 
 /** What one value of a flag may be. */
 export type Shape =
@@ -72,6 +74,20 @@ export interface Flag<T> extends Common {
 }
 
 export type Flags = Readonly<Record<string, Flag<unknown>>>;
+
+/** Whether the flag is one that a reward brings. */
+export function isOfReward({ group }: Pick<Flag<unknown>, 'group'>): boolean {
+  return group.startsWith('Reward ');
+}
+
+/** The headings that these flags come under, in the order of --help. */
+export function groupsOf(flags: Flags): Group[] {
+  const used = new Set(Object.values(flags).map(({ group }) => group));
+  const ofRewards = [...used].filter((group) => isOfReward({ group }));
+  return GROUPS.flatMap((group): Group[] => (group === 'Rewards' ? [group, ...ofRewards] : [group])).filter((group) =>
+    used.has(group),
+  );
+}
 
 /** snake_case flag name to the camelCase name its value has in TypeScript. */
 export type CamelCase<S extends string> = S extends `${infer Head}_${infer Tail}`

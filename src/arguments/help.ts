@@ -2,18 +2,18 @@
  * --help, made from the flags alone: grouped, with unit and default on every line. Loads no library.
  */
 import type { CommandSpec } from './command.ts';
-import { type Flag, GROUPS } from './flag.ts';
+import { type Flag, groupsOf } from './flag.ts';
 
 const NAME_WIDTH = 34;
 const INDENT = 2;
 
 /** The help text of a command, wrapped at `width` columns. */
 export function helpText(spec: CommandSpec, width = 100): string {
-  const sections = GROUPS.map((group) => {
+  const sections = groupsOf(spec.flags).map((group) => {
     const lines = Object.entries(spec.flags)
       .filter(([, flag]) => flag.group === group)
       .map(([name, flag]) => flagLines(name, flag, width));
-    return lines.length === 0 ? '' : [`${group}:`, ...lines].join('\n');
+    return [`${group}:`, ...lines].join('\n');
   });
   return [
     `${spec.name}: ${spec.summary}`,

@@ -16,6 +16,7 @@ import type { scoreFlags } from './score.ts';
 import type { sftFlags } from './sft.ts';
 
 type Resolved<V, R> = Omit<V, keyof R> & Readonly<R>;
+export type RewardOptions = Readonly<Record<string, unknown>>;
 type AttnImpl = 'eager' | 'sdpa' | 'flash_attention_2';
 type Strategy = 'no' | 'steps' | 'epoch';
 
@@ -34,6 +35,8 @@ export type RlhfArguments = Resolved<
     numGenerationsEval: number;
     evalTemperature: number;
     numCompletionsToPrint: number;
+    /** Values of the flags that registered rewards bring, by flag name. */
+    rewardOptions: RewardOptions;
     evalStrategy: Strategy;
     evalSteps: number;
   }
@@ -59,7 +62,12 @@ export type InferArguments = Resolved<Values<typeof inferFlags>, { attnImpl: Att
 /** Arguments of `sightline score`, complete. */
 export type ScoreArguments = Resolved<Values<typeof scoreFlags>, { attnImpl: AttnImpl; modelDir: string }>;
 
-export function resolveRlhf(values: Values<typeof rlhfFlags>, faults: Faults, env: Environment): RlhfArguments {
+export function resolveRlhf(
+  values: Values<typeof rlhfFlags>,
+  rewardOptions: RewardOptions,
+  faults: Faults,
+  env: Environment,
+): RlhfArguments {
   checkTraining(values, faults);
   checkFiles('external_plugins', values.externalPlugins, faults);
   faults.check(
@@ -102,6 +110,7 @@ export function resolveRlhf(values: Values<typeof rlhfFlags>, faults: Faults, en
     numGenerationsEval: values.numGenerationsEval ?? values.numGenerations,
     evalTemperature: values.evalTemperature ?? values.temperature,
     numCompletionsToPrint: values.numCompletionsToPrint ?? values.numGenerations,
+    rewardOptions,
   };
 }
 

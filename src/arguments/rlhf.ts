@@ -1,6 +1,7 @@
 /**
  * The flags of `sightline rlhf`: those of `swift rlhf --rlhf_type grpo`, with its names and defaults.
  */
+import { ATTN_PROBES } from '../attention/cross_check.ts';
 import type { CommandSpec } from './command.ts';
 import { boolean, choice, integer, number, numberList, textList } from './flag.ts';
 import {
@@ -149,9 +150,9 @@ export const rlhfFlags = {
     group: 'Rewards',
     default: [],
     metavar: 'FILE...',
-    help: 'TypeScript or JavaScript files that register rewards. They are run as code; their SHA-256 goes into args.json.',
+    help: 'TypeScript or JavaScript files that register rewards. They are run as code; their SHA-256 goes into args.json. Flags that their rewards bring are taken as these are, and shown by --help beside this one.',
   }),
-  attn_probe: choice(['eager', 'fused', 'auto'], {
+  attn_probe: choice(ATTN_PROBES, {
     group: 'Attention',
     default: 'auto',
     help: 'How attention rewards get their numbers: from a separate eager forward, as sums in the forward that the loss needs anyway, or (auto) both in the first call, compared, and then the cheaper one.',
@@ -165,18 +166,6 @@ export const rlhfFlags = {
     group: 'GRPO',
     default: true,
     help: 'Learn from what sampling has computed if a step is on-policy and has one micro-batch; false runs a training forward. The results are equal up to float rounding.',
-  }),
-  ddapo_reward_center: boolean({
-    group: 'Attention',
-    default: false,
-    env: 'DDAPO_REWARD_CENTER',
-    help: 'ddapo_attention gives -(TDR - 1) instead of -TDR, the text-dominance ratio.',
-  }),
-  ddapo_group_norm: boolean({
-    group: 'Attention',
-    default: false,
-    env: 'DDAPO_GROUP_NORM',
-    help: 'ddapo_attention gives -(TDR - mean) / std of the group. Its logged mean is then 0 in every group by construction; watch attention/tdr_mean.',
   }),
   ...optimiserFlags,
   ...lengthFlags,
@@ -221,6 +210,7 @@ export const rlhfFlags = {
   ...commonFlags,
 } as const;
 
+/** The command without the flags that rewards bring: these are in reward_flags.ts. */
 export const rlhfCommand: CommandSpec<typeof rlhfFlags> = {
   name: 'rlhf',
   summary: 'train a vision-language model with GRPO, attention rewards included',

@@ -1,6 +1,7 @@
 /**
  * The flags of `sightline score`: per-token log-probabilities and attention ratios of given completions.
  */
+import { ATTN_PROBES } from '../attention/cross_check.ts';
 import type { CommandSpec } from './command.ts';
 import { choice, integer, number, requiredText, textList } from './flag.ts';
 import { commonFlags, groundingFlags, modelFlags, systemFlags } from './shared_flags.ts';
@@ -29,7 +30,7 @@ export const scoreFlags = {
     above: 0,
     help: 'Logits are divided by this before log-probabilities and entropies are computed.',
   }),
-  attn_probe: choice(['eager', 'fused', 'auto'], {
+  attn_probe: choice(ATTN_PROBES, {
     group: 'Attention',
     default: 'auto',
     help: 'How attention is measured: by an eager forward, as sums in the fused forward, or (auto) both in the first row, compared, and then the cheaper one.',

@@ -2,7 +2,7 @@
  * Attention masses on the visual and the text columns of prompts: what to ask a fused forward for, and TDR from its answer.
  * Knows token columns and numbers, not the model that yields them, and no rewards.
  */
-import { isTdr, TDR_LAYERS, type TdrResult, type TdrSpans, tdrFromMasses, tdrSpans } from './tdr.ts';
+import { type AttentionMasses, TDR_LAYERS, type TdrResult, type TdrSpans, tdrFromMasses, tdrSpans } from './tdr.ts';
 
 /** A prompt whose columns are measured. */
 export interface ProbedPrompt {
@@ -12,7 +12,7 @@ export interface ProbedPrompt {
 }
 
 /** What a forward over these prompts is asked to measure, in the form the model's `score` takes. */
-export interface TdrProbe {
+export interface MassProbe {
   readonly spans: 2;
   /** Per prompt, [columns, 2]: 1 in the first place for a visual column, in the second for a text column. */
   readonly indicators: readonly Float32Array[];
@@ -20,12 +20,21 @@ export interface TdrProbe {
   readonly layers: readonly number[];
 }
 
+/** A completion as that forward gives it back: layer -> [tokens, 2]. */
+export interface MeasuredCompletion {
+  readonly masses: ReadonlyMap<number, Float32Array>;
+}
+
 /**
  * The probe of a forward over groups, one prompt each.
  *
  * @param visualIds ids of image and video pad tokens
  */
-export function tdrProbe(prompts: readonly ProbedPrompt[], visualIds: readonly number[], numLayers: number): TdrProbe {
+export function massProbe(
+  prompts: readonly ProbedPrompt[],
+  visualIds: readonly number[],
+  numLayers: number,
+): MassProbe {
   const first = Math.max(0, numLayers - TDR_LAYERS);
   return {
     spans: 2,
@@ -41,27 +50,26 @@ export function tdrProbe(prompts: readonly ProbedPrompt[], visualIds: readonly n
 }
 
 /**
- * TDR of one completion from the masses its forward measured.
+ * The two spans of a completion that `massProbe` was asked of, taken apart.
  *
- * @param scored layer -> [tokens, 2], as asked for by `tdrProbe`
- * @param spans the prompt's columns
+ * @param scored layer -> [tokens, 2]
+ * @returns per layer [tokens]; null if nothing was measured
  */
-export function tdrOfScored(
-  scored: { readonly masses: ReadonlyMap<number, Float32Array> },
-  spans: Pick<TdrSpans, 'visual' | 'text'>,
-): TdrResult {
-  if (scored.masses.size === 0) throw new Error('internal: TDR of a forward without a probe');
-  const layers = [...scored.masses.values()];
+export function massesOf({ masses }: MeasuredCompletion): AttentionMasses | null {
+  if (masses.size === 0) return null;
+  const layers = [...masses.values()];
   const span = (which: 0 | 1): Float32Array[] =>
-    layers.map((masses) => Float32Array.from({ length: masses.length / 2 }, (_, t) => masses[2 * t + which]!));
-  return tdrFromMasses({ visual: span(0), text: span(1) }, spans.visual.length, spans.text.length);
+    layers.map((layer) => Float32Array.from({ length: layer.length / 2 }, (_, t) => layer[2 * t + which]!));
+  return { visual: span(0), text: span(1) };
 }
 
-/** Largest relative difference of TDR between an eager forward and the fused probe that passes for rounding. */
-export const PROBE_TOLERANCE = 1e-3;
-
-/** How far the fused probe is from the eager forward, relative to it; infinite where only one of them has a value. */
-export function probeDifference(eager: TdrResult, fused: TdrResult): number {
-  if (!isTdr(eager) || !isTdr(fused)) return isTdr(eager) === isTdr(fused) ? 0 : Number.POSITIVE_INFINITY;
-  return Math.abs(fused.tdr - eager.tdr) / Math.abs(eager.tdr);
+/**
+ * TDR of one completion from the masses its forward measured.
+ *
+ * @param spans the prompt's columns
+ */
+export function tdrOfScored(scored: MeasuredCompletion, spans: Pick<TdrSpans, 'visual' | 'text'>): TdrResult {
+  const masses = massesOf(scored);
+  if (masses === null) throw new Error('internal: TDR of a forward without a probe');
+  return tdrFromMasses(masses, spans.visual.length, spans.text.length);
 }

@@ -18,13 +18,19 @@ export interface CliCommand {
   /** What other programs, or people, call it; only to be asked whether it is meant. */
   readonly alsoCalled?: readonly string[];
   /** Text of --help, or of the part of it that the words after the command's name choose; without it --help is a word. */
-  help?(words: readonly string[]): string;
+  help?(words: readonly string[], io: Io): string | Promise<string>;
   /** Runs with the words after the command's name. */
   run(words: readonly string[], io: Io): Promise<void>;
 }
 
 export const commands: readonly CliCommand[] = [
-  command(rlhfCommand, ['train', 'grpo'], async (words, io) => (await import('./rlhf.ts')).rlhf(words, io)),
+  {
+    ...command(rlhfCommand, ['train', 'grpo'], async (words, io) => (await import('./rlhf.ts')).rlhf(words, io)),
+    help: async (words, io) =>
+      words.some((word) => PLUGINS.test(word))
+        ? (await import('./rlhf.ts')).rlhfHelp(words, io)
+        : helpText((await import('../arguments/reward_flags.ts')).rlhfWithRewards()),
+  },
   command(sftCommand, ['train', 'finetune'], async (words, io) => (await import('./sft.ts')).sft(words, io)),
   command(inferCommand, ['chat', 'generate'], async (words, io) => (await import('./infer.ts')).infer(words, io)),
   command(scoreCommand, [], async (words, io) => (await import('./score.ts')).score(words, io)),
@@ -37,6 +43,9 @@ export const commands: readonly CliCommand[] = [
 ];
 
 // --- internal ---
+
+/** Words that bring flags of their own. */
+const PLUGINS = /^--external[_-]plugins(=|$)/;
 
 function command(spec: CommandSpec, alsoCalled: readonly string[], run: CliCommand['run']): CliCommand {
   return { name: spec.name, alsoCalled, summary: spec.summary, help: () => helpText(spec), run };

@@ -53,7 +53,7 @@ function buildProgram(commands: readonly CliCommand[], io: Io): Command {
       .allowUnknownOption()
       .passThroughOptions()
       .action(async (words: string[]) => {
-        if (help !== undefined && asksForHelp(words)) io.stdout.write(help(words));
+        if (help !== undefined && asksForHelp(words)) io.stdout.write(await help(words, io));
         else await run(words, io);
       });
   }
@@ -72,9 +72,9 @@ function addHelp(program: Command, commands: readonly CliCommand[], io: Io): voi
     .argument('[command...]')
     .helpOption(false)
     .allowUnknownOption()
-    .action(([name, ...words]: string[]) => {
+    .action(async ([name, ...words]: string[]) => {
       const command = commands.find((known) => known.name === name);
-      if (command?.help !== undefined) io.stdout.write(command.help(words));
+      if (command?.help !== undefined) io.stdout.write(await command.help(words, io));
       else if (name === undefined || name.startsWith('-')) program.outputHelp();
       else throw unknownCommand(name, commands);
     });

@@ -17,11 +17,6 @@ export interface GroupCorrelation {
   readonly samples: number;
 }
 
-/** The logged name of the correlation of the text-dominance ratio with a reward. */
-export function correlationMetric(rewardName: string): string {
-  return `attention/corr_tdr_${rewardName}`;
-}
-
 /**
  * Pooled within-group correlation: each side is centred in its own group, then all pairs are correlated at once, so
  * that easy and hard prompts do not correlate by being easy and hard. A pair with a null drops out; so does a group in

@@ -1,7 +1,7 @@
 /**
  * The run on a terminal: a progress bar with the main numbers, or, where nobody looks at a bar, a plain line per log.
  */
-import type { Listener, Metrics, StartEvent, TrainEvent } from '../train/events.ts';
+import type { Listener, Metrics, ShownSignal, StartEvent, TrainEvent } from '../train/events.ts';
 import { cleanText } from '../util/clean_text.ts';
 import { formatDuration } from '../util/duration.ts';
 import { loadingText } from './loading.ts';
@@ -37,7 +37,7 @@ export function consoleReport(out: Terminal, options: ConsoleOptions): Listener 
   const loading = loadingText(live);
   let bar = '';
   let latest: Metrics = {};
-  let changed: StartEvent['changed'] = {};
+  let start: Pick<StartEvent, 'changed' | 'signals'> = { changed: {} };
   /** Where the run is; null before it starts. */
   let place: { readonly unit: string; step: number; readonly maxSteps: number } | null = null;
   let isDryRun = false;
@@ -61,7 +61,8 @@ export function consoleReport(out: Terminal, options: ConsoleOptions): Listener 
   const drawBar = () => {
     if (!live) return;
     const columns = out.columns ?? 80;
-    if (place !== null) draw(progressBar({ ...place, metrics: latest, stopwatch, phase, columns }));
+    if (place !== null)
+      draw(progressBar({ ...place, metrics: latest, signals: start.signals, stopwatch, phase, columns }));
     else draw(cutText(phase.text() ?? '', Math.max(1, columns - 1)));
   };
   const tick = () => {
@@ -93,7 +94,7 @@ export function consoleReport(out: Terminal, options: ConsoleOptions): Listener 
         }
         case 'start': {
           const { command, step, maxSteps } = event;
-          changed = event.changed;
+          start = event;
           draw('');
           print([bold(options.title), ...startScreen(event), '']);
           isDryRun = event.dryRun === true;
@@ -108,7 +109,7 @@ export function consoleReport(out: Terminal, options: ConsoleOptions): Listener 
           break;
         case 'log':
           latest = event.metrics;
-          print([logLine(event, stopwatch)]);
+          print([logLine(event, stopwatch, start.signals)]);
           drawBar();
           break;
         case 'completions':
@@ -118,7 +119,7 @@ export function consoleReport(out: Terminal, options: ConsoleOptions): Listener 
           print([event.level === 'warn' ? yellow(`warning: ${cleanText(event.text)}`) : cleanText(event.text)]);
           break;
         case 'eval':
-          print([`evaluation at step ${event.step}: ${mainNumbers(event.metrics).join(' | ')}`]);
+          print([`evaluation at step ${event.step}: ${mainNumbers(event.metrics, start.signals).join(' | ')}`]);
           break;
         case 'checkpoint':
           print([`saved ${event.dir}`]);
@@ -126,7 +127,7 @@ export function consoleReport(out: Terminal, options: ConsoleOptions): Listener 
         case 'end':
           stopTicking();
           draw('');
-          print(['', ...endScreen(event, stopwatch, options.eventFiles, changed)]);
+          print(['', ...endScreen(event, stopwatch, options.eventFiles, start)]);
           break;
         case 'phase':
           break;
@@ -146,6 +147,7 @@ export function progressBar({
   step,
   maxSteps,
   metrics,
+  signals = [],
   stopwatch,
   phase,
   columns,
@@ -153,6 +155,7 @@ export function progressBar({
   readonly step: number;
   readonly maxSteps: number;
   readonly metrics: Metrics;
+  readonly signals?: readonly ShownSignal[];
   readonly stopwatch: Stopwatch;
   readonly phase: Pick<PhaseClock, 'shortText'>;
   readonly columns: number;
@@ -164,7 +167,7 @@ export function progressBar({
   const ahead =
     remaining === null ? '?' : `${formatDuration(remaining)}, ${formatNumber(stopwatch.secondsPerStep())} s/it`;
   const now = phase.shortText();
-  const numbers = [...(now === null ? [] : [now]), ...mainNumbers(metrics).slice(0, 6)].join(' | ');
+  const numbers = [...(now === null ? [] : [now]), ...mainNumbers(metrics, signals).slice(0, 6)].join(' | ');
   const percent = `${Math.floor(share * 100)}%`.padStart(4);
   const times = `[${formatDuration(stopwatch.elapsed())} < ${ahead}]`;
   const line = `${percent} ${'█'.repeat(filled)}${'░'.repeat(width - filled)} ${step}/${maxSteps} ${times} ${numbers}`;

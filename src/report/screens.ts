@@ -3,7 +3,7 @@
  */
 import { join } from 'node:path';
 import { SYSTEM_FILE } from '../train/checkpoints.ts';
-import type { CompletionRow, EndEvent, LogEvent, Metrics, StartEvent } from '../train/events.ts';
+import type { CompletionRow, EndEvent, LogEvent, Metrics, ShownSignal, StartEvent } from '../train/events.ts';
 import { cleanText } from '../util/clean_text.ts';
 import { counted } from '../util/counted.ts';
 import { formatDuration, formatShortDuration } from '../util/duration.ts';
@@ -30,13 +30,13 @@ export function startScreen(event: StartEvent): string[] {
   ];
 }
 
-/** One log record as one line. */
-export function logLine(event: LogEvent, stopwatch: Stopwatch): string {
+/** One log record as one line; `signals` are those of the start event. */
+export function logLine(event: LogEvent, stopwatch: Stopwatch, signals: readonly ShownSignal[] = []): string {
   const columns = stopwatch.columns(event.step, event.maxSteps);
   return [
     `step ${columns['global_step/max_steps']}`,
     `epoch ${event.epoch.toFixed(2)}`,
-    ...mainNumbers(event.metrics),
+    ...mainNumbers(event.metrics, signals),
     `${formatNumber(Number(columns['train_speed(s/it)']))} s/it`,
     `${columns['memory(GiB)']} GiB`,
     `elapsed ${columns.elapsed_time}`,
@@ -68,7 +68,7 @@ export function quietLine(
 }
 
 /** The numbers one looks at first, as `name value`. */
-export function mainNumbers(metrics: Metrics): string[] {
+export function mainNumbers(metrics: Metrics, signals: readonly ShownSignal[] = []): string[] {
   const numbers: string[] = [];
   const add = (label: string, name: string) => {
     const value = metrics[name];
@@ -83,7 +83,7 @@ export function mainNumbers(metrics: Metrics): string[] {
     const reward = /^rewards\/(.+)\/mean$/.exec(name)?.[1];
     if (reward !== undefined) add(reward, name);
   }
-  add('tdr', 'attention/tdr_mean');
+  for (const { label, metric } of signals) add(label, metric);
   add('kl', 'kl');
   add('length', 'completions/mean_length');
   add('grad_norm', 'grad_norm');
@@ -116,20 +116,20 @@ export function completionScreen(step: number, rows: readonly CompletionRow[], c
 
 /**
  * After the last step: before and after, where time and memory went, where things are, what to do next.
- * `eventFiles`: whether there is something for TensorBoard to open; `changed`: that of the start event.
+ * `eventFiles`: whether there is something for TensorBoard to open; `changed`, `signals`: those of the start event.
  */
 export function endScreen(
   event: EndEvent,
   stopwatch: Pick<Stopwatch, 'elapsed' | 'memory'>,
   eventFiles: boolean,
-  changed: StartEvent['changed'] = {},
+  { changed, signals = [] }: Pick<StartEvent, 'changed' | 'signals'> = { changed: {} },
 ): string[] {
   const parts = Object.entries(event.seconds).map(([name, seconds]) => `${name} ${formatShortDuration(seconds)}`);
   const verb = event.status === 'completed' ? 'done' : 'stopped';
   const time = formatShortDuration(stopwatch.elapsed()) + (parts.length === 0 ? '' : ` (${parts.join(', ')})`);
   const lines = [`${verb}: ${event.step} of ${event.maxSteps} steps in ${time}`];
-  lines.push(...comparison('logged', 'first', 'last', event.firstLog, event.lastLog));
-  lines.push(...comparison('evaluation', 'before', 'after', event.evalBefore, event.evalAfter));
+  lines.push(...comparison(['logged', 'first', 'last'], event.firstLog, event.lastLog, signals));
+  lines.push(...comparison(['evaluation', 'before', 'after'], event.evalBefore, event.evalAfter, signals));
   lines.push(`memory      ${stopwatch.memory()} GiB at most`);
   lines.push(`output      ${event.outputDir}`);
   if (event.lastCheckpoint === null) return [...lines, 'checkpoint  none was saved'];
@@ -177,15 +177,23 @@ function showJson(value: Json): string {
 }
 
 /** Two columns of metrics, for names that both (or the only one) have. */
-function comparison(title: string, one: string, two: string, before: Metrics | null, after: Metrics | null): string[] {
+function comparison(
+  titles: readonly [string, string, string],
+  before: Metrics | null,
+  after: Metrics | null,
+  signals: readonly ShownSignal[],
+): string[] {
   if (after === null) return [];
-  const names = Object.keys(after).filter((name) => WORTH_COMPARING.some((pattern) => pattern.test(name)));
+  const isWorthIt = (name: string): boolean =>
+    WORTH_COMPARING.some((pattern) => pattern.test(name)) ||
+    signals.some(({ metric, correlation }) => name === metric || name.startsWith(correlation));
+  const names = Object.keys(after).filter(isWorthIt);
   const show = (metrics: Metrics | null, name: string) => {
     const value = metrics?.[name];
     return value === undefined ? '-' : formatNumber(value);
   };
   if (names.length === 0) return [];
-  return alignColumns([[title, one, two], ...names.map((name) => [name, show(before, name), show(after, name)])], '');
+  return alignColumns([[...titles], ...names.map((name) => [name, show(before, name), show(after, name)])], '');
 }
 
 const WORTH_COMPARING = [
@@ -194,8 +202,6 @@ const WORTH_COMPARING = [
   /^rewards\/.+\/mean$/,
   /^loss$/,
   /^(token_)?acc(uracy)?$/,
-  /^attention\/tdr_mean$/,
-  /^attention\/corr/,
   /^completions\/mean_length$/,
   /^kl$/,
   /^entropy\/mean$/,

@@ -2,9 +2,11 @@
  * What a reward is: a class whose `call` turns completions and their dataset columns into one number each (ms-swift's ORM).
  * Knows the arguments a reward may use; knows neither how they are made nor what a reward does with them.
  */
+import type { AttnProbe } from '../attention/cross_check.ts';
 import type { AttentionMasses } from '../attention/tdr.ts';
 import type { ModelKwargs, PolicyModel } from '../models/types.ts';
 
+export type { AttnProbe } from '../attention/cross_check.ts';
 export type { AttentionMasses } from '../attention/tdr.ts';
 
 /**
@@ -39,6 +41,57 @@ export interface OrmConstructor {
    * refused before anything is sampled; a row without a value is there as undefined or null, for `call` to answer with null.
    */
   readonly columns?: readonly string[];
+  /**
+   * Flags of `sightline rlhf` that are its own, by name: read from the command line, a config file or the environment, checked,
+   * shown in --help and kept in args.json. Their values are among the arguments of the constructor.
+   */
+  readonly flags?: Readonly<Record<string, RewardFlag>>;
+  /** Numbers per completion that it gives to `log_extra`, and that the run is to average, show and watch. */
+  readonly signals?: readonly RewardSignal[];
+}
+
+/** A flag that a reward states: `{ kind: 'number', default: 1, min: 0, help: 'Value of a right place.' }`. */
+export type RewardFlag = {
+  /** One or two sentences for --help, ending with a full stop. */
+  readonly help: string;
+  /** Of the value: tokens, pixels, … */
+  readonly unit?: string;
+  /** What happens when it is left out, where the default is null. */
+  readonly unset?: string;
+  /** Environment variable that is read when neither the command line nor a config file gives a value. */
+  readonly env?: string;
+} & (
+  | { readonly kind: 'boolean'; readonly default: boolean | null }
+  | {
+      readonly kind: 'number';
+      readonly default: number | null;
+      readonly integer?: boolean;
+      readonly min?: number;
+      readonly max?: number;
+      /** Exclusive bounds. */
+      readonly above?: number;
+      readonly below?: number;
+    }
+  | { readonly kind: 'text'; readonly default: string | null }
+  | { readonly kind: 'choice'; readonly choices: readonly string[]; readonly default: string | null }
+);
+
+/** A column that a reward logs, as the run's own business: `{ column: 'tdr', metric: 'attention/tdr' }`. */
+export interface RewardSignal {
+  /** As in `log_extra(column, values)`, one number or null per completion; also its name in the lines of a run. */
+  readonly column: string;
+  /** `<metric>_mean` and `<metric>_std` are logged, in training and over all of an evaluation; the mean is shown. */
+  readonly metric: string;
+  /**
+   * For a signal that the reward pays for. Its correlation with every other reward inside the groups is logged, as
+   * `attention/corr_tdr_<label>` of `attention/tdr`. Where it turns against what is paid for, the reward may be being
+   * hacked: a warning is printed, once.
+   */
+  readonly watch?: {
+    readonly pays: 'low' | 'high';
+    /** What it means for completions then, as a clause: `completions that look at the picture less now score better`. */
+    readonly turned: string;
+  };
 }
 
 /** The run's arguments by flag name, and over them this reward's own options. */
@@ -84,9 +137,6 @@ export interface RewardLogger {
   warn(line: string): void;
 }
 
-/** Where the attention of `needs: ['attention']` rewards comes from. */
-export type AttnProbe = 'eager' | 'fused' | 'auto';
-
 /**
  * Second argument of `call`. B samples; every array has B entries. Columns of the dataset (`solution`, ...) come under
  * their own names; a column that a row lacks is undefined at that row. Those that the reward states are always there. All data is the reward's own copy.
@@ -110,11 +160,12 @@ export interface RewardKwargs {
   /** Set by trainers that wrap the policy for their own ends and know how to undo it. */
   readonly accelerator?: { unwrap_model(model: unknown): unknown };
   readonly template: RewardTemplate;
+  /** Where the attention of `needs: ['attention']` rewards comes from. */
   readonly attn_probe: AttnProbe;
   /** What the fused probe measured in the training forward; null where it did not run. */
   readonly attention_masses: readonly (AttentionMasses | null)[] | null;
   readonly logger: RewardLogger;
-  /** Adds a finite number to this step's metrics, under a name that the trainer does not use itself. */
+  /** Adds a finite number to this step's metrics, under a name that the run does not use itself. */
   log_metric(name: string, value: number): void;
   /** Adds a column to completions.jsonl, one value per sample. */
   log_extra(column: string, values: readonly unknown[]): void;

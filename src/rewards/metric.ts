@@ -1,7 +1,9 @@
 /**
- * Which numbers a reward may add to a step's metrics. Knows the names that belong to the run itself, not what they mean.
+ * Which numbers a reward may add to a step's metrics. Knows the names that belong to the run itself and to the signals of
+ * rewards, not what they mean.
  */
 import { SightlineError } from '../errors.ts';
+import type { RewardSignal } from './contract.ts';
 import { placeOfCaller } from './place.ts';
 import type { Reward } from './registry.ts';
 import { show } from './show.ts';
@@ -26,17 +28,39 @@ const OWNED: ReadonlySet<string> = new Set([
   'memory(GiB)',
   'train_speed(s/it)',
 ]);
-const OWNED_PREFIXES = ['rewards/', 'completions/', 'clip_ratio/', 'entropy/', 'attention/corr_tdr_', 'eval_'];
+const OWNED_PREFIXES = ['rewards/', 'completions/', 'clip_ratio/', 'entropy/', 'eval_'];
+
+/** Names of what is logged of a signal. */
+export interface SignalMetrics {
+  readonly mean: string;
+  readonly std: string;
+  /** The label of another reward comes after it. */
+  readonly correlation: string;
+}
+
+/** Of `attention/tdr`: attention/tdr_mean, attention/tdr_std, and attention/corr_tdr_ before the label of a reward. */
+export function metricsOfSignal({ metric }: Pick<RewardSignal, 'metric'>): SignalMetrics {
+  const base = metric.lastIndexOf('/') + 1;
+  return {
+    mean: `${metric}_mean`,
+    std: `${metric}_std`,
+    correlation: `${metric.slice(0, base)}corr_${metric.slice(base)}_`,
+  };
+}
 
 export function isOwnedMetric(name: string): boolean {
   return OWNED.has(name) || OWNED_PREFIXES.some((prefix) => name.startsWith(prefix));
 }
 
-/** @throws SightlineError E_REWARD_RETURN: a name that is none or is taken, a value that cannot be averaged */
+/**
+ * @param signals of all rewards of the run, whose metrics are the run's
+ * @throws SightlineError E_REWARD_RETURN: a name that is none or is taken, a value that cannot be averaged
+ */
 export function checkMetric(
   { name: reward, file }: Pick<Reward, 'name' | 'file'>,
   name: unknown,
   value: unknown,
+  signals: readonly RewardSignal[] = [],
 ): void {
   const fault = (message: string, hint: string) =>
     new SightlineError('E_REWARD_RETURN', `reward "${reward}" logged ${message}`, { where: placeOfCaller(file), hint });
@@ -49,4 +73,18 @@ export function checkMetric(
   if (isOwnedMetric(name)) {
     throw fault(`a metric as "${name}", a name of the trainer's own`, `choose another, such as "${reward}/${name}"`);
   }
+  const signal = signals.find((one) => isMetricOf(one, name));
+  if (signal !== undefined) {
+    throw fault(
+      `a metric as "${name}", which the run makes of the column "${signal.column}"`,
+      `choose another, such as "${reward}/${name}"`,
+    );
+  }
+}
+
+// --- internal ---
+
+function isMetricOf(signal: RewardSignal, name: string): boolean {
+  const { mean, std, correlation } = metricsOfSignal(signal);
+  return name === mean || name === std || name.startsWith(correlation);
 }

@@ -4,13 +4,21 @@
  */
 import { messageOf, SightlineError } from '../errors.ts';
 import { MathAccuracy } from './accuracy/index.ts';
-import { type ORM, type OrmConstructor, REWARD_NEEDS, type RewardArgs, type RewardNeed } from './contract.ts';
+import {
+  type ORM,
+  type OrmConstructor,
+  REWARD_NEEDS,
+  type RewardArgs,
+  type RewardNeed,
+  type RewardSignal,
+} from './contract.ts';
 import { DDAPOAttentionORM } from './ddapo_attention/index.ts';
 import { Format } from './format/index.ts';
 import { ownCopy } from './own_copy.ts';
 import { placeIn } from './place.ts';
 import { MultiModalAccuracyORM } from './r1v_accuracy/index.ts';
 import { show } from './show.ts';
+import { checkSignalsAgree, statedSignals } from './signals.ts';
 
 /** Rewards by name. A plugin registers by assignment: `orms['my_reward'] = MyReward`. */
 export const orms: Record<string, OrmConstructor> = Object.assign(Object.create(null), {
@@ -34,6 +42,8 @@ export interface Reward {
   readonly needs: readonly RewardNeed[];
   /** Columns of the dataset it cannot do without; absent: none. */
   readonly columns?: readonly string[];
+  /** What it knows of completions beside its values; absent: nothing. */
+  readonly signals?: readonly RewardSignal[];
   /** Plugin file, if it comes from one. */
   readonly file: string | undefined;
 }
@@ -74,6 +84,7 @@ export function createRewards(
   const rewards = names.map((name, i) =>
     createReward(name, ownCopy({ ...args, ...options[name] }) as RewardArgs, weights?.[i] ?? 1),
   );
+  checkSignalsAgree(rewards);
   return apart(rewards);
 }
 
@@ -113,7 +124,8 @@ function createReward(name: string, args: RewardArgs, weight: number): Reward {
   }
   const needs = needsOf(name, Orm, file);
   const columns = columnsOf(name, Orm, file);
-  return { name, label: Orm.name || name, orm: made(name, Orm, args, file), weight, needs, columns, file };
+  const signals = statedSignals(name, Orm, file);
+  return { name, label: Orm.name || name, orm: made(name, Orm, args, file), weight, needs, columns, signals, file };
 }
 
 /** A need that nobody knows would be prepared by nobody, and its reward would go without. */

@@ -11,6 +11,7 @@ import { ownKwargs } from './own_copy.ts';
 import { placeIn, placeOfCall } from './place.ts';
 import type { Reward } from './registry.ts';
 import { show } from './show.ts';
+import { signalsOf } from './signals.ts';
 
 export interface RewardColumn {
   readonly name: string;
@@ -37,8 +38,7 @@ export async function runRewards(
   rows?: readonly string[],
 ): Promise<RewardColumn[]> {
   // allSettled, not all: after one fault the others must have ended before the run does, or they would go on in its ruins.
-  const names = rewards.map(({ name }) => name);
-  const batch: RewardBatch = { completions, kwargs, names, signal, rows };
+  const batch: RewardBatch = { completions, kwargs, rewards, signal, rows };
   const settled = await Promise.allSettled(rewards.map((reward) => runReward(reward, batch)));
   return settled.map((result) => {
     if (result.status === 'rejected') throw result.reason;
@@ -54,14 +54,14 @@ const patience = new WeakMap<ORM, Patience>();
 interface RewardBatch {
   readonly completions: readonly string[];
   readonly kwargs: RewardKwargs;
-  /** Of all rewards that judge it. */
-  readonly names: readonly string[];
+  /** All that judge it. */
+  readonly rewards: readonly Reward[];
   readonly signal: AbortSignal;
   readonly rows: readonly string[] | undefined;
 }
 
 async function runReward(reward: Reward, batch: RewardBatch): Promise<RewardColumn> {
-  const { completions, kwargs, names, signal } = batch;
+  const { completions, kwargs, rewards, signal } = batch;
   const tell = (seconds: number) =>
     kwargs.logger.warn(
       `reward "${reward.name}" has not answered for ${seconds} s, asked about ${completions.length} completions; the run waits for it. Ctrl-C ends the run in good order.`,
@@ -73,7 +73,7 @@ async function runReward(reward: Reward, batch: RewardBatch): Promise<RewardColu
   };
   let returned: RewardValues;
   try {
-    const answer = Promise.resolve(reward.orm.call([...completions], handed(reward, { kwargs, names }, onSpeech)));
+    const answer = Promise.resolve(reward.orm.call([...completions], handed(reward, { kwargs, rewards }, onSpeech)));
     returned = await untilAborted(answer, signal, tell, patience.get(reward.orm));
   } catch (error) {
     if (error instanceof SightlineError || (signal.aborted && error === signal.reason)) throw error;
@@ -95,10 +95,11 @@ async function runReward(reward: Reward, batch: RewardBatch): Promise<RewardColu
 /** Its own arguments, whose metrics and columns are checked and whose words are noticed. */
 function handed(
   reward: Reward,
-  { kwargs, names }: Pick<RewardBatch, 'kwargs' | 'names'>,
+  { kwargs, rewards }: Pick<RewardBatch, 'kwargs' | 'rewards'>,
   onSpeech: () => void,
 ): RewardKwargs {
   const { logger, log_metric, log_extra } = kwargs;
+  const signals = signalsOf(rewards);
   const speak = (level: 'info' | 'warn') => (line: string) => {
     onSpeech();
     logger[level](line);
@@ -107,11 +108,11 @@ function handed(
     ...ownKwargs(kwargs),
     logger: { debug: (line) => logger.debug(line), info: speak('info'), warn: speak('warn') },
     log_metric: (name, value) => {
-      checkMetric(reward, name, value);
+      checkMetric(reward, name, value, signals);
       log_metric(name, value);
     },
     log_extra: (column, values) => {
-      checkColumn(reward, column, names);
+      checkColumn(reward, column, rewards);
       log_extra(column, values);
     },
   };

@@ -7,17 +7,16 @@ import type { Scored } from '../engine/model.ts';
 import { groupAdvantages } from '../grpo/advantages.ts';
 import { completionMetrics, rewardMetrics } from '../grpo/metrics.ts';
 import { type Completion, type RolloutGroup, rollout } from '../grpo/rollout.ts';
-import { mean, sampleStd } from '../grpo/statistics.ts';
 import type { Random } from '../util/random.ts';
 import type { RowSource } from './data.ts';
 import type { Metrics } from './events.ts';
-import { TDR_COLUMN } from './hacking.ts';
 import { countTokens, createAverages, type TellProgress } from './journal.ts';
 import { attentionProbe, type Judged, type JudgeOptions, judge } from './judge.ts';
 import type { Policy } from './policy.ts';
 import { encodePrompt, type PromptOfRow } from './prompts.ts';
 import { encodeOrPass, noneUsable } from './reader.ts';
 import { samplingOf } from './sampling.ts';
+import { signalMetrics } from './signals.ts';
 
 export interface EvaluationTools {
   readonly policy: Policy;
@@ -74,7 +73,6 @@ export async function evaluate(args: RlhfArguments, rows: RowSource, tools: Eval
     name: label,
     values: judgedParts.flatMap((judged) => judged.columns[k]!.values),
   }));
-  const ratios = judgedParts.flatMap(({ extras }) => extras.get(TDR_COLUMN) ?? []).filter((x) => typeof x === 'number');
   return {
     ...rewardMetrics(totals, groupAdvantages(totals, numGenerations, { scaleRewards: 'group' }), named),
     ...completionMetrics(
@@ -82,8 +80,8 @@ export async function evaluate(args: RlhfArguments, rows: RowSource, tools: Eval
       completions.map(({ truncated }) => truncated),
     ),
     ...logged.take(),
-    // exact, where means of means are not: calls differ in how many ratios they have
-    ...(ratios.length === 0 ? {} : { 'attention/tdr_mean': mean(ratios)!, 'attention/tdr_std': sampleStd(ratios) }),
+    // exact, where means of means are not: calls differ in how many numbers they have
+    ...signalMetrics(judging.rewards, judgedParts),
   };
 }
 

@@ -71,6 +71,15 @@ export interface LoadingEvent {
   readonly total: number;
 }
 
+/** Where a reader finds a signal of a reward among the metrics. */
+export interface ShownSignal {
+  readonly label: string;
+  /** Its mean. */
+  readonly metric: string;
+  /** What the names of its correlations begin with. */
+  readonly correlation: string;
+}
+
 /** Model and data are loaded; the first step comes next. */
 export interface StartEvent {
   readonly type: 'start';
@@ -83,6 +92,8 @@ export interface StartEvent {
   /** Steps already done (0, or where a resumed run goes on) and the step the run ends at. */
   readonly step: number;
   readonly maxSteps: number;
+  /** What rewards know of completions beside their values; absent: nothing. */
+  readonly signals?: readonly ShownSignal[];
   /** How often the whole run will do what is not part of a step. */
   readonly planned?: { readonly eval: number; readonly save: number };
   /** The run is only rehearsed: nothing is written. */
@@ -128,7 +139,7 @@ export interface CompletionRow {
   /** Score by reward name; `null`: the reward does not apply or could not be computed. */
   readonly rewards: Readonly<Record<string, number | null>>;
   readonly advantage: number;
-  /** Further columns: `tdr`, `entropy`, `length`, … */
+  /** Further columns: `entropy`, `length`, and those that rewards log. */
   readonly extras: Readonly<Record<string, Json>>;
 }
 

@@ -1,15 +1,12 @@
 /**
- * Watches for a reward being hacked: the within-group correlation of the text-dominance ratio with every other reward.
- * In experiments it turned from negative to positive before accuracy fell (docs/demo.md); knows numbers, not why.
+ * Watches for a reward being hacked: the correlation, inside groups, of a signal that it pays for with every other reward.
+ * Where the others begin to fall with what is paid for, it is bought with what they measure (docs/demo.md has a run).
  */
-import {
-  correlationMetric,
-  type FlipWatch,
-  newFlipWatch,
-  watchFlip,
-  withinGroupCorrelation,
-} from '../grpo/correlation.ts';
+import { type FlipWatch, newFlipWatch, watchFlip, withinGroupCorrelation } from '../grpo/correlation.ts';
+import type { RewardSignal } from '../rewards/contract.ts';
+import { metricsOfSignal } from '../rewards/metric.ts';
 import type { Reward } from '../rewards/registry.ts';
+import { hasSignal, signalsOf } from '../rewards/signals.ts';
 import type { Metrics } from './events.ts';
 import type { Judged } from './judge.ts';
 
@@ -18,31 +15,43 @@ export interface HackingWatch {
   observe(judged: Judged, numGenerations: number): { metrics: Metrics; warnings: string[] };
 }
 
-/** The column attention rewards log their raw ratio under. */
-export const TDR_COLUMN = 'tdr';
-
 export function createHackingWatch(rewards: readonly Reward[]): HackingWatch {
-  const others = rewards.filter(({ needs }) => !needs.includes('attention'));
-  const watches = new Map<string, FlipWatch>();
+  const pairs = signalsOf(rewards).flatMap((signal) => {
+    const { watch } = signal;
+    if (watch === undefined) return [];
+    const payers = rewards.filter((reward) => hasSignal(reward, signal.column)).map(({ label }) => label);
+    const others = rewards.filter((reward) => !hasSignal(reward, signal.column));
+    return others.map(({ label }) => ({ signal, watch, payers, label, flip: newFlipWatch as FlipWatch }));
+  });
   return {
     observe({ extras, columns }, numGenerations) {
-      const signal = extras.get(TDR_COLUMN)?.map((value) => (typeof value === 'number' ? value : null));
       const metrics: Record<string, number> = {};
       const warnings: string[] = [];
-      if (signal === undefined) return { metrics, warnings };
-      for (const { label } of others) {
-        const values = columns.find((column) => column.label === label)!.values;
-        const { correlation } = withinGroupCorrelation(signal, values, numGenerations);
-        if (correlation !== null) metrics[correlationMetric(label)] = correlation;
-        const { watch, flipped } = watchFlip(watches.get(label) ?? newFlipWatch, correlation);
-        watches.set(label, watch);
-        if (flipped) {
-          warnings.push(
-            `the correlation of TDR with ${label} within groups has turned from negative to positive: completions that look at the picture less now score better, so the attention reward may be being hacked. Look at completions.jsonl; lower its weight in --reward_weights or stop here.`,
-          );
-        }
+      for (const pair of pairs) {
+        const { signal, watch, label } = pair;
+        const column = extras.get(signal.column)?.map((value) => (typeof value === 'number' ? value : null));
+        if (column === undefined) continue;
+        const { values } = columns.find((other) => other.label === label)!;
+        const { correlation } = withinGroupCorrelation(column, values, numGenerations);
+        if (correlation !== null) metrics[metricsOfSignal(signal).correlation + label] = correlation;
+        const against = correlation === null || watch.pays === 'low' ? correlation : -correlation;
+        const { watch: flip, flipped } = watchFlip(pair.flip, against);
+        pair.flip = flip;
+        if (flipped) warnings.push(turned(signal.column, watch, label, pair.payers));
       }
       return { metrics, warnings };
     },
   };
+}
+
+// --- internal ---
+
+function turned(
+  column: string,
+  { pays, turned: meaning }: NonNullable<RewardSignal['watch']>,
+  label: string,
+  payers: readonly string[],
+): string {
+  const turn = pays === 'low' ? 'from negative to positive' : 'from positive to negative';
+  return `the correlation of ${column} with ${label} within groups has turned ${turn}: ${meaning}, so ${payers.join(' or ')} may be being hacked. Look at completions.jsonl; lower its weight in --reward_weights or stop here.`;
 }

@@ -3,23 +3,24 @@
  * Knows the contract's names; not what any reward measures, nor what becomes of the values.
  */
 
-import { type TdrProbe, tdrProbe } from '../attention/probe.ts';
+import { type MassProbe, massesOf, massProbe } from '../attention/probe.ts';
 import type { ScoredCompletion } from '../engine/groups.ts';
 import { combineRewards, type RewardValue } from '../grpo/advantages.ts';
 import type { RolloutGroup } from '../grpo/rollout.ts';
 import type { ModelConfig } from '../models/architecture.ts';
 import type { PolicyModel } from '../models/types.ts';
 import { columnArrays } from '../rewards/columns.ts';
-import type { AttentionMasses, AttnProbe, RewardKwargs, RewardLogger } from '../rewards/contract.ts';
+import type { AttnProbe, RewardKwargs, RewardLogger } from '../rewards/contract.ts';
 import type { Reward } from '../rewards/registry.ts';
 import { type RewardColumn, runRewards } from '../rewards/run.ts';
 import { type Json, toJson } from '../util/json.ts';
+import { signalMetrics } from './signals.ts';
 
 export interface Judged {
   readonly columns: readonly RewardColumn[];
   /** Weighted sum of a completion's rewards; null where it cannot be compared with its group. */
   readonly totals: readonly RewardValue[];
-  /** Numbers the rewards logged of themselves. */
+  /** Numbers the rewards logged of themselves, and those of their signals. */
   readonly metrics: Readonly<Record<string, number>>;
   /** Columns the rewards logged, one value a completion. */
   readonly extras: ReadonlyMap<string, readonly Json[]>;
@@ -37,7 +38,7 @@ export interface JudgeOptions {
 }
 
 /**
- * @param scored the same completions measured by a TDR probe, in a forward or while they were sampled, per group; or null
+ * @param scored the same completions measured by an attention probe, in a forward or while they were sampled, per group; or null
  * @throws SightlineError of a reward that throws or returns what it must not; the signal's reason
  */
 export async function judge(
@@ -67,7 +68,7 @@ export async function judge(
     model,
     template: { forward_context: () => ({ enter: () => undefined, exit: () => undefined }) },
     attn_probe: attnProbe,
-    attention_masses: scored === null ? null : massesOf(scored),
+    attention_masses: scored?.flat().map(massesOf) ?? null,
     logger,
     log_metric: (name, value) => {
       metrics[name] = value;
@@ -91,7 +92,7 @@ export async function judge(
     columns.map(({ weight }) => weight),
     numGenerations,
   );
-  return { columns, totals, metrics, extras };
+  return { columns, totals, metrics: { ...signalMetrics(rewards, [{ extras }]), ...metrics }, extras };
 }
 
 /** What to measure of these prompts' completions, if an attention reward wants sums out of a fused forward. */
@@ -99,20 +100,8 @@ export function attentionProbe(
   groups: readonly Pick<RolloutGroup, 'prompt'>[],
   { rewards, attnProbe }: Pick<JudgeOptions, 'rewards' | 'attnProbe'>,
   { imageTokenId, videoTokenId, text }: ModelConfig,
-): TdrProbe | undefined {
+): MassProbe | undefined {
   if (attnProbe === 'eager' || !rewards.some(({ needs }) => needs.includes('attention'))) return undefined;
   const prompts = groups.map(({ prompt }) => ({ promptIds: prompt.ids, systemPrefix: prompt.systemPrefix }));
-  return tdrProbe(prompts, [imageTokenId, videoTokenId], text.numHiddenLayers);
-}
-
-// --- internal ---
-
-/** The probe's two spans, visual and text, taken apart: per layer [tokens]. */
-function massesOf(scored: readonly (readonly ScoredCompletion[])[]): (AttentionMasses | null)[] {
-  return scored.flat().map(({ masses, logps }) => {
-    if (masses.size === 0) return null;
-    const span = (which: 0 | 1): Float32Array[] =>
-      [...masses.values()].map((layer) => Float32Array.from(logps, (_, t) => layer[2 * t + which]!));
-    return { visual: span(0), text: span(1) };
-  });
+  return massProbe(prompts, [imageTokenId, videoTokenId], text.numHiddenLayers);
 }

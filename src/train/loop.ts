@@ -7,7 +7,7 @@ import type { Row } from '../data/row.ts';
 import { createSampler } from '../data/sampler.ts';
 import { createCheckpoints } from './checkpoints.ts';
 import type { RowSource, TrainingData } from './data.ts';
-import type { Metrics, RunContext } from './events.ts';
+import type { Metrics, RunContext, StartEvent } from './events.ts';
 import { createAverages, type Journal, type TellProgress } from './journal.ts';
 import { isDue, isLogDue, plannedOf, type RunLength } from './length.ts';
 import type { Policy } from './policy.ts';
@@ -24,6 +24,8 @@ export interface Run {
   readonly data: TrainingData;
   readonly policy: Policy;
   readonly length: RunLength;
+  /** What rewards know of completions beside their values. */
+  readonly signals?: StartEvent['signals'];
 }
 
 /** A run that trains. `Encoded` is a row as a step takes it. */
@@ -57,7 +59,16 @@ export interface StepResult {
 }
 
 /** The `start` event. */
-export async function tellStart({ command, args, context, journal, data, policy, length }: Run): Promise<void> {
+export async function tellStart({
+  command,
+  args,
+  context,
+  journal,
+  data,
+  policy,
+  length,
+  signals,
+}: Run): Promise<void> {
   await journal.emit({
     type: 'start',
     command,
@@ -67,6 +78,7 @@ export async function tellStart({ command, args, context, journal, data, policy,
     outputDir: context.outputDir,
     step: 0,
     maxSteps: length.maxSteps,
+    signals,
     planned: plannedOf(args, length, data.evaluation !== null),
     dryRun: 'dryRun' in args && args.dryRun,
   });

@@ -10,12 +10,11 @@
  */
 import { argumentsToJson } from '../arguments/args_json.ts';
 import type { RlhfArguments } from '../arguments/resolve.ts';
-import { rlhfCommand } from '../arguments/rlhf.ts';
+import { rlhfWithRewards } from '../arguments/reward_flags.ts';
 import { createGenerator } from '../engine/generation.ts';
 import { optimizerStepAt, planBatches } from '../grpo/batching.ts';
 import { lossMetrics } from '../grpo/metrics.ts';
 import { paceOf, promptsOfRun } from '../grpo/pace.ts';
-import { loadPlugins } from '../rewards/plugin.ts';
 import { createRewards, type Reward } from '../rewards/registry.ts';
 import { createRandom } from '../util/random.ts';
 import { loaderOf, tryFirstRows } from './before_weights.ts';
@@ -37,6 +36,7 @@ import { rehearse } from './rehearsal.ts';
 import { checkRewardColumns } from './reward_columns.ts';
 import { checkRlhfMemory } from './run_memory.ts';
 import { samplingOf } from './sampling.ts';
+import { shownSignals } from './signals.ts';
 import { createStandstillWatch } from './standstill.ts';
 import { createToolsCheck } from './tools_check.ts';
 import { createUpdater, type Updater } from './update.ts';
@@ -46,16 +46,14 @@ import { createValueWatch } from './without_value.ts';
 /**
  * Trains as the arguments say; resolves after the `end` event.
  *
- * Errors: those of the parts; whatever is wrong with arguments, plugins, data or checkpoint is told before `start`.
+ * Plugins are loaded by then: the flags of their rewards are among the arguments.
+ *
+ * Errors: those of the parts; whatever is wrong with rewards, data or checkpoint is told before `start`.
  */
 export async function runRlhf(args: RlhfArguments, context: RunContext): Promise<void> {
   const { signal, emit } = context;
   const plan = planBatches(args);
-  await loadPlugins(args.externalPlugins, {
-    signal,
-    warn: (text) => void emit({ type: 'notice', level: 'warn', text }),
-  });
-  const rewards = createRewards(args.rewardFuncs, argumentsToJson(rlhfCommand, { ...args }), args.rewardWeights);
+  const rewards = createRewards(args.rewardFuncs, argumentsToJson(rlhfWithRewards(), { ...args }), args.rewardWeights);
   await closing(async (keep) => {
     await emit({ type: 'phase', phase: 'check data', begins: true });
     const data = keep(await openTrainingData(args, createToolsCheck(args.modelDir)));
@@ -99,7 +97,8 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     const random = createRandom(args.seed);
     const tools = { policy, generator, random, signal };
     const collector: Collector = { ...tools, args, plan, reference, sampling, journal, judging };
-    const run: Run = { command: 'rlhf', args, context, journal, data, policy, length };
+    const signals = shownSignals(rewards);
+    const run: Run = { command: 'rlhf', args, context, journal, data, policy, length, signals };
     await tellStart(run);
     if (plan.notice !== null) await journal.notice('info', plan.notice);
     if (args.dryRun) {

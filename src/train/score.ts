@@ -3,8 +3,9 @@
  * The output file appears whole or not at all; knows no rewards and trains nothing.
  */
 import type { ScoreArguments } from '../arguments/resolve.ts';
+import { type CrossCheck, createProbeChoice, PROBE_TOLERANCE } from '../attention/cross_check.ts';
 import { withEagerAttention } from '../attention/implementation.ts';
-import { PROBE_TOLERANCE, probeDifference, tdrOfScored, tdrProbe } from '../attention/probe.ts';
+import { massProbe, tdrOfScored } from '../attention/probe.ts';
 import { isTdr, type TdrResult, type TdrSpans, tdrFromAttentions, tdrSpans } from '../attention/tdr.ts';
 import { splitAnswer } from '../data/messages.ts';
 import type { Row } from '../data/row.ts';
@@ -107,11 +108,12 @@ export function createScorer(
   temperature: number,
 ): Scorer {
   const visualIds = [model.sizes.imageTokenId, model.sizes.videoTokenId];
-  let mode: ScoreArguments['attnProbe'] = attnProbe;
+  const choice = createProbeChoice(attnProbe);
 
   return async (samples) => {
     const prompts = samples.map(({ group, systemPrefix }) => ({ promptIds: group.promptIds, systemPrefix }));
-    const probe = mode === 'eager' ? undefined : tdrProbe(prompts, visualIds, model.sizes.text.numHiddenLayers);
+    const probe =
+      choice.way() === 'eager' ? undefined : massProbe(prompts, visualIds, model.sizes.text.numHiddenLayers);
     const { completions } = await model.score(
       samples.map(({ group }) => group),
       { temperature, keep: false, probe },
@@ -123,14 +125,15 @@ export function createScorer(
       requireFinite(scored, sample);
       const { group, completion, systemPrefix } = sample;
       const spans = tdrSpans(group.promptIds, systemPrefix, completion.length, visualIds);
-      let tdr =
-        probe === undefined || mode === 'eager' ? await eagerTdr(model, sample, spans) : tdrOfScored(scored, spans);
-      if (mode === 'auto' && isTdr(tdr)) {
-        const eager = await eagerTdr(model, sample, spans);
-        const difference = probeDifference(eager, tdr);
-        mode = difference <= PROBE_TOLERANCE ? 'fused' : 'eager';
-        if (mode === 'eager') tdr = eager;
-        verdict = verdictOf(mode, difference);
+      let tdr: TdrResult;
+      if (choice.way() === 'eager') tdr = await eagerTdr(model, sample, spans);
+      else {
+        tdr = tdrOfScored(scored, spans);
+        if (choice.way() === 'both' && isTdr(tdr)) {
+          const eager = await eagerTdr(model, sample, spans);
+          verdict = verdictOf(choice.compare([eager], [tdr]));
+          if (choice.way() !== 'fused') tdr = eager;
+        }
       }
       const { logps, entropies } = scored;
       scores.push({ logps, entropies, spans, tdr });
@@ -160,11 +163,12 @@ async function eagerTdr(
   return tdrFromAttentions(attentions, spans);
 }
 
-function verdictOf(mode: 'fused' | 'eager', difference: number): Verdict {
-  const found = `attn_probe auto: TDR of the fused probe and of an eager forward differ by ${difference.toExponential(1)}`;
-  return mode === 'fused'
-    ? { level: 'info', text: `${found} (relative) in the first row; going on with fused` }
-    : { level: 'warn', text: `${found} (relative, more than ${PROBE_TOLERANCE}) in the first row; staying with eager` };
+function verdictOf(check: CrossCheck | null): Verdict | null {
+  if (check === null) return null;
+  const found = `attn_probe auto: ${check.text}`;
+  return check.agrees
+    ? { level: 'info', text: `${found}; going on with fused` }
+    : { level: 'warn', text: `${found}, more than ${PROBE_TOLERANCE}; staying with eager` };
 }
 
 /** A row's completion is its `completion_ids`, else its last assistant message. */

@@ -131,7 +131,10 @@ describe('values', () => {
 
   test('environment: below the command line, above the default', () => {
     const env = { MAX_PIXELS: '50176', DDAPO_GROUP_NORM: '1', DDAPO_REWARD_CENTER: '0' };
-    expect(rlhf([], env).args).toMatchObject({ maxPixels: 50176, ddapoGroupNorm: true, ddapoRewardCenter: false });
+    expect(rlhf([], env).args).toMatchObject({
+      maxPixels: 50176,
+      rewardOptions: { ddapo_group_norm: true, ddapo_reward_center: false },
+    });
     expect(rlhf(['--max_pixels', '3136'], env).args.maxPixels).toBe(3136);
   });
 

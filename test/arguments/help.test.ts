@@ -2,12 +2,12 @@ import { describe, expect, test } from 'vitest';
 import { helpText } from '../../src/arguments/help.ts';
 import { inferCommand } from '../../src/arguments/infer.ts';
 import { peerFlagNames } from '../../src/arguments/peers/index.ts';
-import { rlhfCommand } from '../../src/arguments/rlhf.ts';
+import { rlhfWithRewards } from '../../src/arguments/reward_flags.ts';
 import { scoreCommand } from '../../src/arguments/score.ts';
 import { sftCommand } from '../../src/arguments/sft.ts';
 import { checkValue } from '../../src/arguments/value.ts';
 
-const commands = [rlhfCommand, sftCommand, inferCommand, scoreCommand];
+const commands = [rlhfWithRewards(), sftCommand, inferCommand, scoreCommand];
 
 describe.each(commands.map((spec) => [spec.name, spec] as const))('%s', (_, spec) => {
   test.each(Object.entries(spec.flags))('--%s is documented', (name, flag) => {
@@ -111,5 +111,5 @@ test('score --help', () => {
 });
 
 test('rlhf --help', () => {
-  expect(helpText(rlhfCommand, 100)).toMatchSnapshot();
+  expect(helpText(rlhfWithRewards(), 100)).toMatchSnapshot();
 });

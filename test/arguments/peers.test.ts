@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { readRlhfArguments, readSftArguments } from '../../src/arguments/arguments.ts';
 import { asksForNothing, peerFlag, peerFlagNames } from '../../src/arguments/peers/index.ts';
-import { rlhfCommand } from '../../src/arguments/rlhf.ts';
+import { rlhfWithRewards } from '../../src/arguments/reward_flags.ts';
 import { formatError, SightlineError } from '../../src/errors.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import rlhfArguments from './ms_swift/rlhf_arguments.json' with { type: 'json' };
@@ -20,7 +20,7 @@ interface Field {
 
 const msSwift: Readonly<Record<string, Field>> = rlhfArguments.fields;
 const fields: Readonly<Record<string, Field>> = { ...trainingArguments.fields, ...msSwift };
-const own = new Set(Object.entries(rlhfCommand.flags).flatMap(([name, { aliases = [] }]) => [name, ...aliases]));
+const own = new Set(Object.entries(rlhfWithRewards().flags).flatMap(([name, { aliases = [] }]) => [name, ...aliases]));
 const foreign = Object.keys(fields).filter((name) => !own.has(name));
 
 const folder = temporaryFolder();

@@ -62,7 +62,7 @@ describe('the list of commands', () => {
 test.each(commands.filter(({ help }) => help !== undefined))(
   '$name --help, wherever it stands',
   async ({ name, help }) => {
-    const expected = { code: 0, stdout: help!([]), stderr: '' };
+    const expected = { code: 0, stdout: await help!([], pretendIo().io), stderr: '' };
     expect(await run([name, '--help'])).toEqual(expected);
     expect(await run([name, '--model', 'x', '-h'])).toEqual(expected);
     expect(await run(['help', name])).toEqual(expected);

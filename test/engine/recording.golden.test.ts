@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { tdrProbe } from '../../src/attention/probe.ts';
+import { massProbe } from '../../src/attention/probe.ts';
 import { tokensPerRun } from '../../src/engine/decode_step.ts';
 import { createGenerator } from '../../src/engine/generation.ts';
 import type { Group } from '../../src/engine/groups.ts';
@@ -78,7 +78,7 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
     const model = await loadModel(checkpoint, { gradientCheckpointing }, isTrained);
     const generator = createGenerator(model);
     const { imageTokenId, videoTokenId, text } = model.sizes;
-    const probe = tdrProbe(
+    const probe = massProbe(
       cases.map((golden, i) => ({ promptIds: prompts[i]!.promptIds, systemPrefix: golden.system_prefix_tokens })),
       [imageTokenId, videoTokenId],
       text.numHiddenLayers,

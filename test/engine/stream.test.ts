@@ -1,6 +1,6 @@
 /** Weights that stay on disk give the same numbers as weights in memory. */
 import { describe, expect, test } from 'vitest';
-import { tdrProbe } from '../../src/attention/probe.ts';
+import { massProbe } from '../../src/attention/probe.ts';
 import { openCheckpoint } from '../../src/checkpoint/open.ts';
 import { createGenerator, type GenerateOptions, type Generator } from '../../src/engine/generation.ts';
 import { createModel } from '../../src/engine/model.ts';
@@ -44,7 +44,7 @@ describe.each(goldenCheckpoints())(
       async (_, count, maxNewTokens) => {
         const { group, loaded, streamed, source } = await open(checkpoint);
         const { numHiddenLayers } = loaded.sizes.text;
-        const probe = tdrProbe(
+        const probe = massProbe(
           [{ promptIds: group.promptIds, systemPrefix: 2 }],
           [group.promptIds[5]!],
           numHiddenLayers,

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
 import {
-  correlationMetric,
   FLIP_MIN_SEEN,
   type FlipWatch,
   newFlipWatch,
@@ -32,10 +31,6 @@ describe('withinGroupCorrelation', () => {
     expect(withinGroupCorrelation(x, y, 4)).toEqual({ correlation: 1, groups: 1, samples: 3 });
     expect(withinGroupCorrelation([1, 1], [1, 2], 2)).toEqual({ correlation: null, groups: 0, samples: 0 });
     expect(withinGroupCorrelation([null, null], [1, 2], 2).correlation).toBeNull();
-  });
-
-  test('is named after the reward', () => {
-    expect(correlationMetric('MultiModalAccuracyORM')).toBe('attention/corr_tdr_MultiModalAccuracyORM');
   });
 });
 

@@ -3,14 +3,14 @@
  * Knows the schema and Markdown; knows no flag by name.
  */
 import type { CommandSpec } from '../../src/arguments/command.ts';
-import { type Flag, GROUPS } from '../../src/arguments/flag.ts';
+import { type Flag, groupsOf } from '../../src/arguments/flag.ts';
 import { inferCommand } from '../../src/arguments/infer.ts';
 import { peerFlag, peerFlagNames } from '../../src/arguments/peers/index.ts';
-import { rlhfCommand } from '../../src/arguments/rlhf.ts';
+import { rlhfWithRewards } from '../../src/arguments/reward_flags.ts';
 import { scoreCommand } from '../../src/arguments/score.ts';
 import { sftCommand } from '../../src/arguments/sft.ts';
 
-export const documentedCommands: readonly CommandSpec[] = [rlhfCommand, sftCommand, inferCommand, scoreCommand];
+export const documentedCommands: readonly CommandSpec[] = [rlhfWithRewards(), sftCommand, inferCommand, scoreCommand];
 
 /** Beginnings of names that are known as a family. */
 const families = ['vllm_', 'sglang_', 'lmdeploy_'];
@@ -31,11 +31,11 @@ export function flagsDocument(): string {
 // --- internal ---
 
 function commandSections(spec: CommandSpec): string[] {
-  const groups = GROUPS.map((group) => {
+  const groups = groupsOf(spec.flags).map((group) => {
     const flags = Object.entries(spec.flags).filter(([, flag]) => flag.group === group);
-    return flags.length === 0 ? null : flagTable(group, flags);
+    return flagTable(group, flags);
   });
-  return [`## sightline ${spec.name}`, `\`${spec.usage}\``, ...groups.filter((table) => table !== null)];
+  return [`## sightline ${spec.name}`, `\`${spec.usage}\``, ...groups];
 }
 
 function flagTable(group: string, flags: readonly (readonly [string, Flag<unknown>])[]): string {

@@ -15,6 +15,7 @@ export function startEvent(changes: Partial<StartEvent> = {}): StartEvent {
       trainable: 1_200_000,
     },
     data: { rows: 512, evalRows: 100, dropped: { 'too long': 3, unreadable: 0 } },
+    signals: [{ label: 'tdr', metric: 'attention/tdr_mean', correlation: 'attention/corr_tdr_' }],
     outputDir: 'output/v0',
     step: 0,
     maxSteps: 2,

@@ -146,7 +146,6 @@ describe('samples without a ratio', () => {
       /^warn DDAPOAttentionORM: model outputs did not include attentions\. .*output_attentions/,
     );
     expect(kwargs.metrics.get('attention/undefined_frac')).toBe(1);
-    expect(kwargs.metrics.has('attention/tdr_mean')).toBe(false);
     expect(kwargs.extras.get('tdr')).toEqual([null, null, null]);
     expect(policy.config).toStrictEqual(config());
   });
@@ -272,8 +271,6 @@ describe.each(goldenCheckpoints())('golden $name: the three forms', ({ model, go
     }
     await orm.call(texts(samples), given);
     expect(given.lines.filter((line) => /mean is 0 in every group by construction/.test(line))).toHaveLength(1);
-    const tdrs: number[] = per_sequence.map((s: { tdr: number }) => s.tdr);
-    expect(given.metrics.get('attention/tdr_mean')).toBeCloseTo(tdrs.reduce((a, b) => a + b) / samples, 5);
   });
 });
 
@@ -290,13 +287,6 @@ describe('forms', () => {
     const mean = defined.reduce((a, b) => a + b) / 5;
     const std = Math.sqrt(defined.reduce((a, b) => a + (b - mean) ** 2, 0) / 5);
     expect(values).toEqual(tdrs.map((x) => (x === null ? null : expect.closeTo(-(x - mean) / (std + 1e-6), 6))));
-  });
-
-  test('tdr_std is the sample deviation, as rewards/*/std', async () => {
-    const kwargs = rewardKwargs(2, policyOf([0.1, 0.2]));
-    await create().call(texts(2), kwargs);
-    expect(kwargs.metrics.get('attention/tdr_std')).toBeCloseTo(Math.abs(tdrOf(0.1) - tdrOf(0.2)) / Math.SQRT2, 6);
-    expect(kwargs.metrics.get('attention/undefined_frac')).toBe(0);
   });
 
   test('half a group and a setting that is no switch are refused', async () => {

@@ -31,12 +31,17 @@ const run = (names: string[], weights?: number[]) =>
   runRewards(createRewards(names, {}, weights), texts, rewardKwargs(3, null));
 
 /** A reward that calls one of its tools with these arguments ends the run with its name. */
-async function expectRefused(tool: 'log_metric' | 'log_extra', args: readonly unknown[], message: string) {
+async function expectRefused(
+  tool: 'log_metric' | 'log_extra',
+  args: readonly unknown[],
+  message: string,
+  others: string[] = [],
+) {
   register('bad', (completions, kwargs) => {
     (kwargs[tool] as (...any: unknown[]) => void)(...args);
     return completions.map(() => 0);
   });
-  const error: unknown = await run(['bad']).catch((thrown: unknown) => thrown);
+  const error: unknown = await run([...others, 'bad']).catch((thrown: unknown) => thrown);
   expect(error).toMatchObject({ code: 'E_REWARD_RETURN', exitCode: 2, hint: expect.any(String) });
   expect((error as Error).message).toContain(`reward "bad" logged ${message}`);
 }
@@ -213,6 +218,20 @@ describe('runRewards', () => {
     ['the column of a reward', ['bad', [0, 0, 0]], 'a column as "bad", which completions.jsonl has'],
   ])('a reward that writes %s into completions.jsonl is refused by name', async (_, args, message) => {
     await expectRefused('log_extra', args, message);
+  });
+
+  test.each([
+    [
+      'log_metric',
+      ['attention/tdr_std', 3],
+      'a metric as "attention/tdr_std", which the run makes of the column "tdr"',
+    ],
+    ['log_metric', ['attention/corr_tdr_bad', 3], 'a metric as "attention/corr_tdr_bad", which the run makes of'],
+    ['log_extra', ['tdr', [0, 0, 0]], 'a column as "tdr", the signal of "owner"'],
+  ] as const)('%s: the signal of another reward of the run is not its own', async (tool, args, message) => {
+    register('owner', (completions) => completions.map(() => 0));
+    Object.assign(orms.owner!, { signals: [{ column: 'tdr', metric: 'attention/tdr' }] });
+    await expectRefused(tool, args, message, ['owner']);
   });
 
   test('a name and a number of its own are logged', async () => {

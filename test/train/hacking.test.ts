@@ -1,14 +1,19 @@
 /**
  * The early sign of a hacked attention reward: TDR that begins to go with another reward within groups.
  */
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import type { RewardSignal } from '../../src/rewards/contract.ts';
+import { DDAPOAttentionORM } from '../../src/rewards/ddapo_attention/index.ts';
 import type { Reward } from '../../src/rewards/registry.ts';
 import { createHackingWatch } from '../../src/train/hacking.ts';
 import type { Judged } from '../../src/train/judge.ts';
 
 const orm = { call: () => [] };
 const rewards: Reward[] = [
-  { name: 'ddapo_attention', label: 'DDAPOAttentionORM', orm, weight: 1, needs: ['attention'], file: undefined },
+  {
+    ...{ name: 'ddapo_attention', label: 'DDAPOAttentionORM', orm, weight: 1, needs: ['attention'], file: undefined },
+    signals: DDAPOAttentionORM.signals,
+  },
   { name: 'accuracy', label: 'Accuracy', orm, weight: 4, needs: [], file: undefined },
   { name: 'format', label: 'Format', orm, weight: 1, needs: [], file: undefined },
 ];
@@ -65,8 +70,36 @@ test('one warning when it turns from negative to positive and stays there; none 
   };
   const turned = warningsOf([...steps(-1, 30), ...steps(1, 60)]);
   expect(turned).toHaveLength(1);
-  expect(turned[0]).toContain('Accuracy');
+  expect(turned[0]).toMatch(
+    /^the correlation of tdr with Accuracy within groups has turned from negative to positive: /,
+  );
+  expect(turned[0]).toContain('score better, so DDAPOAttentionORM may be being hacked.');
   expect(turned[0]).toContain('--reward_weights');
   expect(warningsOf(steps(1, 60))).toEqual([]);
   expect(warningsOf(steps(-1, 60))).toEqual([]);
+});
+
+describe('a signal of another reward', () => {
+  const state = (signal: RewardSignal): Reward[] =>
+    rewards.map((reward, i) => (i === 0 ? { ...reward, signals: [signal] } : reward));
+  const watch = { pays: 'high', turned: 'surer answers are now wrong' } as const;
+
+  test('that pays for high values is watched the other way round, under its own name', () => {
+    const hacking = createHackingWatch(state({ column: 'tdr', metric: 'mine/sure', watch }));
+    const step = (accuracy: readonly number[]) => hacking.observe(judged([1, 2, 3, 4], accuracy), 4);
+    const rising = Array.from({ length: 30 }, () => step([1, 2, 3, 4]));
+    expect(rising[0]!.metrics).toEqual({ 'mine/corr_sure_Accuracy': 1 });
+    const falling = Array.from({ length: 60 }, () => step([4, 3, 2, 1]));
+    expect(falling[0]!.metrics).toEqual({ 'mine/corr_sure_Accuracy': -1 });
+    expect([...rising, ...falling].flatMap(({ warnings }) => warnings)).toEqual([
+      expect.stringMatching(
+        /^the correlation of tdr with Accuracy .* from positive to negative: surer answers are now/,
+      ),
+    ]);
+  });
+
+  test('that is not to be watched has no correlations', () => {
+    const hacking = createHackingWatch(state({ column: 'tdr', metric: 'mine/sure' }));
+    expect(hacking.observe(judged([1, 2], [0, 1]), 2)).toEqual({ metrics: {}, warnings: [] });
+  });
 });

@@ -171,7 +171,12 @@ describe('a run', () => {
   });
 
   test('what it logs, but for what its rewards log, is no name for a reward to log under', () => {
-    const ofReward = ['attention/tdr_mean', 'attention/tdr_std', 'attention/undefined_frac'];
+    const ofReward = [
+      'attention/tdr_mean',
+      'attention/tdr_std',
+      'attention/undefined_frac',
+      'attention/corr_tdr_Letters',
+    ];
     expect(Object.keys(first.logs[0]!).filter((name) => !isOwnedMetric(name))).toEqual(ofReward);
   });
 

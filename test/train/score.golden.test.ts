@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readScoreArguments } from '../../src/arguments/arguments.ts';
-import { probeDifference, tdrOfScored, tdrProbe } from '../../src/attention/probe.ts';
+import { probeDifference } from '../../src/attention/cross_check.ts';
+import { massProbe, tdrOfScored } from '../../src/attention/probe.ts';
 import { isTdr, type TdrResult, tdrSpans } from '../../src/attention/tdr.ts';
 import type { HashedImage } from '../../src/engine/image_features.ts';
 import type { VisionLanguageModel } from '../../src/engine/model.ts';
@@ -101,7 +102,7 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
     );
     const visualIds = [model.sizes.imageTokenId, model.sizes.videoTokenId];
     const prompts = groups.map(({ promptIds }, i) => ({ promptIds, systemPrefix: goldens[i]!.system_prefix_tokens }));
-    const probe = tdrProbe(prompts, visualIds, model.sizes.text.numHiddenLayers);
+    const probe = massProbe(prompts, visualIds, model.sizes.text.numHiddenLayers);
     const { completions } = await model.score(groups, { temperature: 1, keep: false, probe });
     const tdrs = completions.flatMap((row, i) => {
       const spans = tdrSpans(groups[i]!.promptIds, prompts[i]!.systemPrefix, 0, visualIds);

@@ -12,7 +12,23 @@
  */
 import { TDR_EPS } from '../../attention/tdr.ts';
 import { SightlineError } from '../../errors.ts';
-import type { RewardArgs } from '../contract.ts';
+import type { RewardArgs, RewardFlag } from '../contract.ts';
+
+/** The two switches, as flags of the reward. */
+export const FORM_FLAGS = {
+  ddapo_reward_center: {
+    kind: 'boolean',
+    default: false,
+    env: 'DDAPO_REWARD_CENTER',
+    help: 'ddapo_attention gives -(TDR - 1) instead of -TDR, the text-dominance ratio.',
+  },
+  ddapo_group_norm: {
+    kind: 'boolean',
+    default: false,
+    env: 'DDAPO_GROUP_NORM',
+    help: 'ddapo_attention gives -(TDR - mean) / std of the group. Its logged mean is then 0 in every group by construction; watch attention/tdr_mean.',
+  },
+} as const satisfies Readonly<Record<string, RewardFlag>>;
 
 export interface Form {
   readonly rewardCenter: boolean;
@@ -23,8 +39,8 @@ export interface Form {
 /** @throws SightlineError E_REWARD_OPTION: a switch that is neither on nor off */
 export function formOf(args: RewardArgs): Form {
   return {
-    rewardCenter: isOn('ddapo_reward_center', args.ddapo_reward_center, 'DDAPO_REWARD_CENTER'),
-    groupNorm: isOn('ddapo_group_norm', args.ddapo_group_norm, 'DDAPO_GROUP_NORM'),
+    rewardCenter: isOn('ddapo_reward_center', args),
+    groupNorm: isOn('ddapo_group_norm', args),
   };
 }
 
@@ -64,8 +80,9 @@ function groupNormalised(ratios: readonly (number | null)[], groupSize: number):
   });
 }
 
-/** A switch: the reward option if given, else the environment variable, else off. */
-function isOn(option: string, value: unknown, variable: string): boolean {
+/** A switch: the argument if given, as by every run, else the environment variable, else off. */
+function isOn(option: keyof typeof FORM_FLAGS, { [option]: value }: RewardArgs): boolean {
+  const variable = FORM_FLAGS[option].env;
   const text = String(value ?? process.env[variable] ?? '').toLowerCase();
   if (['1', 'true', 'yes', 'on'].includes(text)) return true;
   if (['', '0', 'false', 'no', 'off'].includes(text)) return false;

@@ -7,14 +7,23 @@
  * becomes the reward in one of three forms: forms.ts beside this has them, and what to expect of each.
  */
 import { isTdr, type TdrResult, tdrSpans } from '../../attention/tdr.ts';
-import type { ORM, RewardArgs, RewardKwargs } from '../contract.ts';
-import { type Form, formOf, rewardsOfRatios } from './forms.ts';
+import type { ORM, RewardArgs, RewardFlag, RewardKwargs, RewardSignal } from '../contract.ts';
+import { FORM_FLAGS, type Form, formOf, rewardsOfRatios } from './forms.ts';
 import { createRatios, type Ratios } from './ratios.ts';
+
+/** Logged as attention/tdr_mean and attention/tdr_std, and attention/corr_tdr_NAME for every other reward. */
+const SIGNAL = {
+  column: 'tdr',
+  metric: 'attention/tdr',
+  watch: { pays: 'low', turned: 'completions that look at the picture less now score better' },
+} as const satisfies RewardSignal;
 
 /** The DDAPO reward of the ms-swift fork; logged as `rewards/DDAPOAttentionORM/mean`. */
 export class DDAPOAttentionORM implements ORM {
   /** The trainer measures attention masses in its own forward only for rewards that ask. */
   static readonly needs = ['attention'] as const;
+  static readonly flags: Readonly<Record<string, RewardFlag>> = FORM_FLAGS;
+  static readonly signals: readonly RewardSignal[] = [SIGNAL];
   /** The debug lines describe the first sample of the run only. */
   static _debugDone = false;
 
@@ -47,27 +56,19 @@ export class DDAPOAttentionORM implements ORM {
   }
 
   private report(results: readonly TdrResult[], kwargs: RewardKwargs): void {
-    const ratios: number[] = [];
+    let undefinedCount = 0;
     for (const result of results) {
-      if (isTdr(result)) ratios.push(result.tdr);
-      else {
-        this.once(result.undefined, () =>
-          kwargs.logger.info(
-            `DDAPOAttentionORM: a sample has no ratio (${result.undefined}); its reward is null. attention/undefined_frac counts them.`,
-          ),
-        );
-      }
+      if (isTdr(result)) continue;
+      undefinedCount++;
+      this.once(result.undefined, () =>
+        kwargs.logger.info(
+          `DDAPOAttentionORM: a sample has no ratio (${result.undefined}); its reward is null. attention/undefined_frac counts them.`,
+        ),
+      );
     }
-    if (ratios.length > 0) {
-      const mean = ratios.reduce((sum, x) => sum + x, 0) / ratios.length;
-      const squares = ratios.reduce((sum, x) => sum + (x - mean) ** 2, 0);
-      kwargs.log_metric('attention/tdr_mean', mean);
-      // Sample std, as of rewards/*/std: in the plain form the two agree.
-      kwargs.log_metric('attention/tdr_std', ratios.length > 1 ? Math.sqrt(squares / (ratios.length - 1)) : 0);
-    }
-    kwargs.log_metric('attention/undefined_frac', results.length === 0 ? 0 : 1 - ratios.length / results.length);
+    kwargs.log_metric('attention/undefined_frac', results.length === 0 ? 0 : undefinedCount / results.length);
     kwargs.log_extra(
-      'tdr',
+      SIGNAL.column,
       results.map((result) => (isTdr(result) ? result.tdr : null)),
     );
     if (this.form.groupNorm) {

@@ -2,10 +2,9 @@
  * The ratio of each completion, by the probe that `--attn_probe` names: an eager forward of its own, the masses that the
  * trainer measured anyway, or both at first and then the masses. Knows no reward; what it has to say, it says once.
  */
+import { createProbeChoice, PROBE_TOLERANCE, type ProbeChoice } from '../../attention/cross_check.ts';
 import { eagerForward } from '../../attention/eager_forward.ts';
-import { PROBE_TOLERANCE, probeDifference } from '../../attention/probe.ts';
 import {
-  isTdr,
   type TdrResult,
   type TdrSpans,
   tdrFromAttentions,
@@ -28,8 +27,7 @@ export interface Telling {
 export type Ratios = (spans: readonly TdrSpans[], kwargs: RewardKwargs) => Promise<TdrResult[]>;
 
 export function createRatios({ once, debugOnce }: Telling): Ratios {
-  /** What `--attn_probe auto` found out. */
-  let crossCheck: 'pending' | 'agreed' | 'disagreed' = 'pending';
+  let choice: ProbeChoice | null = null;
 
   const eagerRatio = async (i: number, spans: TdrSpans, kwargs: RewardKwargs): Promise<TdrResult> => {
     const reason = reasonOf(spans);
@@ -66,22 +64,19 @@ export function createRatios({ once, debugOnce }: Telling): Ratios {
     return results;
   };
 
-  /** First call of `--attn_probe auto`: both ways for these samples; the fused one is trusted if they agree. */
-  const crossChecked: Ratios = async (spans, kwargs) => {
+  const bothRatios = async (
+    spans: readonly TdrSpans[],
+    kwargs: RewardKwargs,
+    { compare }: ProbeChoice,
+  ): Promise<TdrResult[]> => {
     const fused = fusedRatios(spans, kwargs);
     const eager = await eagerRatios(spans, kwargs);
-    const differences = eager.flatMap((result, i) => {
-      const other = fused[i] ?? null;
-      return isTdr(result) && other !== null ? [probeDifference(result, other)] : [];
-    });
-    if (differences.length === 0) return eager; // nothing to compare here; the next call tries again
-    const largest = differences.reduce((a, b) => Math.max(a, b), 0);
-    crossCheck = largest <= PROBE_TOLERANCE ? 'agreed' : 'disagreed';
-    const difference = `largest relative difference of TDR, fused against eager: ${largest.toExponential(2)} over ${differences.length} samples`;
-    kwargs.logger.debug(`[DDAPO_DEBUG] attn_probe auto: ${difference}`);
-    if (crossCheck === 'disagreed') {
+    const check = compare(eager, fused);
+    if (check === null) return eager; // the next call tries again
+    kwargs.logger.debug(`[DDAPO_DEBUG] attn_probe auto: ${check.text}`);
+    if (!check.agrees) {
       kwargs.logger.warn(
-        `DDAPOAttentionORM: ${difference}, more than ${PROBE_TOLERANCE}; staying on one eager forward per completion.`,
+        `DDAPOAttentionORM: ${check.text}, more than ${PROBE_TOLERANCE}; staying on one eager forward per completion.`,
       );
     }
     return eager;
@@ -89,7 +84,9 @@ export function createRatios({ once, debugOnce }: Telling): Ratios {
 
   return async (spans, kwargs) => {
     const { attn_probe, attention_masses, logger } = kwargs;
-    if (attn_probe === 'eager' || crossCheck === 'disagreed') return eagerRatios(spans, kwargs);
+    choice ??= createProbeChoice(attn_probe);
+    const way = choice.way();
+    if (way === 'eager') return eagerRatios(spans, kwargs);
     if (!attention_masses) {
       once('masses', () =>
         logger.info(
@@ -98,7 +95,7 @@ export function createRatios({ once, debugOnce }: Telling): Ratios {
       );
       return eagerRatios(spans, kwargs);
     }
-    if (attn_probe === 'auto' && crossCheck === 'pending') return crossChecked(spans, kwargs);
+    if (way === 'both') return bothRatios(spans, kwargs, choice);
     debugOnce(() => debugMasses(attn_probe, attention_masses, logger));
     const results: TdrResult[] = [];
     for (const [i, ratio] of fusedRatios(spans, kwargs).entries()) {

@@ -1,0 +1,31 @@
+/**
+ * Signals of rewards as metrics: the mean and the deviation of their columns, and where a reader finds them.
+ * Knows names and numbers, not what they mean.
+ */
+import { mean, sampleStd } from '../grpo/statistics.ts';
+import { metricsOfSignal } from '../rewards/metric.ts';
+import type { Reward } from '../rewards/registry.ts';
+import { signalsOf } from '../rewards/signals.ts';
+import type { Metrics, ShownSignal } from './events.ts';
+import type { Judged } from './judge.ts';
+
+/** Mean and sample deviation of each signal over all completions of these batches; none of a signal without a number. */
+export function signalMetrics(rewards: readonly Reward[], judged: readonly Pick<Judged, 'extras'>[]): Metrics {
+  const metrics: Record<string, number> = {};
+  for (const signal of signalsOf(rewards)) {
+    const values = judged.flatMap(({ extras }) => extras.get(signal.column) ?? []);
+    const numbers = values.filter((value) => typeof value === 'number');
+    if (numbers.length === 0) continue;
+    const names = metricsOfSignal(signal);
+    metrics[names.mean] = mean(numbers)!;
+    metrics[names.std] = sampleStd(numbers);
+  }
+  return metrics;
+}
+
+export function shownSignals(rewards: readonly Reward[]): ShownSignal[] {
+  return signalsOf(rewards).map((signal) => {
+    const { mean: metric, correlation } = metricsOfSignal(signal);
+    return { label: signal.column, metric, correlation };
+  });
+}
