@@ -4,7 +4,7 @@
 import { SightlineError } from '../errors.ts';
 import type { RewardSignal } from './contract.ts';
 import { placeOfCaller } from './place.ts';
-import type { Reward } from './registry.ts';
+import type { Reward } from './reward.ts';
 import { show } from './show.ts';
 
 /** Columns that each row has, or may have. */

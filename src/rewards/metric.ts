@@ -5,7 +5,7 @@
 import { SightlineError } from '../errors.ts';
 import type { RewardSignal } from './contract.ts';
 import { placeOfCaller } from './place.ts';
-import type { Reward } from './registry.ts';
+import type { Reward } from './reward.ts';
 import { show } from './show.ts';
 
 /** Names in records and event files that the trainer and the records themselves fill in. */

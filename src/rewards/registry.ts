@@ -4,19 +4,13 @@
  */
 import { messageOf, SightlineError } from '../errors.ts';
 import { MathAccuracy } from './accuracy/index.ts';
-import {
-  type ORM,
-  type OrmConstructor,
-  REWARD_NEEDS,
-  type RewardArgs,
-  type RewardNeed,
-  type RewardSignal,
-} from './contract.ts';
+import { type ORM, type OrmConstructor, REWARD_NEEDS, type RewardArgs, type RewardNeed } from './contract.ts';
 import { DDAPOAttentionORM } from './ddapo_attention/index.ts';
 import { Format } from './format/index.ts';
 import { ownCopy } from './own_copy.ts';
 import { placeIn } from './place.ts';
 import { MultiModalAccuracyORM } from './r1v_accuracy/index.ts';
+import type { Reward } from './reward.ts';
 import { show } from './show.ts';
 import { checkSignalsAgree, statedSignals } from './signals.ts';
 
@@ -30,23 +24,6 @@ export const orms: Record<string, OrmConstructor> = Object.assign(Object.create(
 
 /** Plugin file that registered a reward, by name; the built-in ones are absent. */
 export const ormFiles = new Map<string, string>();
-
-/** A reward of this run. */
-export interface Reward {
-  /** As in `--reward_funcs`; also its column in completions.jsonl. */
-  readonly name: string;
-  /** Class name, as in `rewards/<label>/mean`; the name where another reward's class has the same. */
-  readonly label: string;
-  readonly orm: ORM;
-  readonly weight: number;
-  readonly needs: readonly RewardNeed[];
-  /** Columns of the dataset it cannot do without; absent: none. */
-  readonly columns?: readonly string[];
-  /** What it knows of completions beside its values; absent: nothing. */
-  readonly signals?: readonly RewardSignal[];
-  /** Plugin file, if it comes from one. */
-  readonly file: string | undefined;
-}
 
 /**
  * Makes the rewards of a run.

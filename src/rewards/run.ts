@@ -9,7 +9,7 @@ import { checkColumn } from './extra_column.ts';
 import { checkMetric } from './metric.ts';
 import { ownKwargs } from './own_copy.ts';
 import { placeIn, placeOfCall } from './place.ts';
-import type { Reward } from './registry.ts';
+import type { Reward } from './reward.ts';
 import { show } from './show.ts';
 import { signalsOf } from './signals.ts';
 

@@ -5,7 +5,7 @@
 import { type FlipWatch, newFlipWatch, watchFlip, withinGroupCorrelation } from '../grpo/correlation.ts';
 import type { RewardSignal } from '../rewards/contract.ts';
 import { metricsOfSignal } from '../rewards/metric.ts';
-import type { Reward } from '../rewards/registry.ts';
+import type { Reward } from '../rewards/reward.ts';
 import { hasSignal, signalsOf } from '../rewards/signals.ts';
 import type { Metrics } from './events.ts';
 import type { Judged } from './judge.ts';

@@ -11,7 +11,7 @@ import type { ModelConfig } from '../models/architecture.ts';
 import type { PolicyModel } from '../models/types.ts';
 import { columnArrays } from '../rewards/columns.ts';
 import type { AttnProbe, RewardKwargs, RewardLogger } from '../rewards/contract.ts';
-import type { Reward } from '../rewards/registry.ts';
+import type { Reward } from '../rewards/reward.ts';
 import { type RewardColumn, runRewards } from '../rewards/run.ts';
 import { type Json, toJson } from '../util/json.ts';
 import { signalMetrics } from './signals.ts';

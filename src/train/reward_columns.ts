@@ -4,7 +4,7 @@
  */
 import { columnsWithValue } from '../data/column_counts.ts';
 import { SightlineError } from '../errors.ts';
-import type { Reward } from '../rewards/registry.ts';
+import type { Reward } from '../rewards/reward.ts';
 import type { OpenedRows } from './data.ts';
 
 /**

@@ -4,13 +4,16 @@
  */
 import { mean, sampleStd } from '../grpo/statistics.ts';
 import { metricsOfSignal } from '../rewards/metric.ts';
-import type { Reward } from '../rewards/registry.ts';
+import type { Reward } from '../rewards/reward.ts';
 import { signalsOf } from '../rewards/signals.ts';
+import type { Json } from '../util/json.ts';
 import type { Metrics, ShownSignal } from './events.ts';
-import type { Judged } from './judge.ts';
 
 /** Mean and sample deviation of each signal over all completions of these batches; none of a signal without a number. */
-export function signalMetrics(rewards: readonly Reward[], judged: readonly Pick<Judged, 'extras'>[]): Metrics {
+export function signalMetrics(
+  rewards: readonly Reward[],
+  judged: readonly { readonly extras: ReadonlyMap<string, readonly Json[]> }[],
+): Metrics {
   const metrics: Record<string, number> = {};
   for (const signal of signalsOf(rewards)) {
     const values = judged.flatMap(({ extras }) => extras.get(signal.column) ?? []);

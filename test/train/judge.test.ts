@@ -7,7 +7,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import type { RolloutGroup } from '../../src/grpo/rollout.ts';
 import type { PolicyModel } from '../../src/models/types.ts';
 import type { ORM, RewardKwargs, RewardValues } from '../../src/rewards/contract.ts';
-import type { Reward } from '../../src/rewards/registry.ts';
+import type { Reward } from '../../src/rewards/reward.ts';
 import { type JudgeOptions, judge } from '../../src/train/judge.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Reward } from '../../src/rewards/registry.ts';
+import type { Reward } from '../../src/rewards/reward.ts';
 import { shownSignals, signalMetrics } from '../../src/train/signals.ts';
 
 const reward = (name: string, signals?: Reward['signals']): Reward => ({
