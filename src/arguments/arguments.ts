@@ -10,14 +10,17 @@ import { inferCommand } from './infer.ts';
 import { type Environment, parseArguments } from './parse.ts';
 import {
   type InferArguments,
+  type RewardServerArguments,
   type RlhfArguments,
   resolveInfer,
+  resolveRewardServer,
   resolveRlhf,
   resolveScore,
   resolveSft,
   type ScoreArguments,
   type SftArguments,
 } from './resolve.ts';
+import { rewardServerCommand } from './reward_server.ts';
 import { rlhfCommand } from './rlhf.ts';
 import { scoreCommand } from './score.ts';
 import { sftCommand } from './sft.ts';
@@ -52,6 +55,13 @@ export function readInferArguments(argv: readonly string[], env: Environment): R
 
 export function readScoreArguments(argv: readonly string[], env: Environment): ReadArguments<ScoreArguments> {
   return read(scoreCommand, resolveScore, argv, env);
+}
+
+export function readRewardServerArguments(
+  argv: readonly string[],
+  env: Environment,
+): ReadArguments<RewardServerArguments> {
+  return read(rewardServerCommand, resolveRewardServer, argv, env);
 }
 
 // --- internal ---

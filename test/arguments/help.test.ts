@@ -2,12 +2,13 @@ import { describe, expect, test } from 'vitest';
 import { helpText } from '../../src/arguments/help.ts';
 import { inferCommand } from '../../src/arguments/infer.ts';
 import { peerFlag, peerFlagNames } from '../../src/arguments/peers.ts';
+import { rewardServerCommand } from '../../src/arguments/reward_server.ts';
 import { rlhfCommand } from '../../src/arguments/rlhf.ts';
 import { scoreCommand } from '../../src/arguments/score.ts';
 import { sftCommand } from '../../src/arguments/sft.ts';
 import { checkValue } from '../../src/arguments/value.ts';
 
-const commands = [rlhfCommand, sftCommand, inferCommand, scoreCommand];
+const commands = [rlhfCommand, sftCommand, inferCommand, scoreCommand, rewardServerCommand];
 
 describe.each(commands.map((spec) => [spec.name, spec] as const))('%s', (_, spec) => {
   test.each(Object.entries(spec.flags))('--%s is documented', (name, flag) => {

@@ -6,11 +6,18 @@ import type { CommandSpec } from '../../src/arguments/command.ts';
 import { type Flag, GROUPS } from '../../src/arguments/flag.ts';
 import { inferCommand } from '../../src/arguments/infer.ts';
 import { peerFlag, peerFlagNames } from '../../src/arguments/peers.ts';
+import { rewardServerCommand } from '../../src/arguments/reward_server.ts';
 import { rlhfCommand } from '../../src/arguments/rlhf.ts';
 import { scoreCommand } from '../../src/arguments/score.ts';
 import { sftCommand } from '../../src/arguments/sft.ts';
 
-export const documentedCommands: readonly CommandSpec[] = [rlhfCommand, sftCommand, inferCommand, scoreCommand];
+export const documentedCommands: readonly CommandSpec[] = [
+  rlhfCommand,
+  sftCommand,
+  inferCommand,
+  scoreCommand,
+  rewardServerCommand,
+];
 
 /** Beginnings of names that are known as a family. */
 const families = ['vllm_', 'sglang_', 'lmdeploy_', 'fsdp_', 'galore_', 'bnb_', 'chord_', 'teacher_', 'multi_turn_'];

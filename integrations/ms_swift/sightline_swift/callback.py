@@ -10,12 +10,15 @@ from .errors import SightlineError
 from .judge import Judge
 from .pixels import require_pixel_limits
 from .rewards import set_judge
-from .settings import read_settings
+from .server import RewardServer
+from .settings import Settings
 
 
 class AttentionCallback(TrainerCallback):
-    def __init__(self, args: Any, trainer: Any) -> None:
+    def __init__(self, args: Any, trainer: Any, *, settings: Settings, server: RewardServer | None) -> None:
         super().__init__(args, trainer)
+        self._settings = settings
+        self._server = server
         check_trainer(trainer)
         require_pixel_limits(trainer.template.model_info.model_dir)
         use_token_ids_of(trainer.template, trainer.template.config)
@@ -33,7 +36,7 @@ class AttentionCallback(TrainerCallback):
     def _begin(self) -> None:
         """Not when it is made: the accelerator comes later."""
         if self._judge is None:
-            self._judge = Judge(self.trainer, read_settings())
+            self._judge = Judge(self.trainer, self._settings, self._server)
             set_judge(self._judge)
 
 

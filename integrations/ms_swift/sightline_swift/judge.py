@@ -15,6 +15,7 @@ from .journal import log_column, log_metrics, other_rewards
 from .measure import Measurement
 from .python_formula import Verdict
 from .scene import Scene, measure_scene, open_scene
+from .server import RewardServer
 from .settings import Settings
 from .telling import once, tell_of
 
@@ -25,6 +26,8 @@ class Reward:
     #: The class name, as in ``rewards/<label>/mean``.
     label: str
     needs_attention: bool
+    #: There is no Python that could judge in its place.
+    needs_node: bool
     #: From a scene that is measured, if it needs that, to a verdict on all ranks' completions, the same on every rank.
     verdict: Callable[[Scene, "Judge"], Verdict]
 
@@ -32,10 +35,15 @@ class Reward:
 class Judge:
     """One for each run."""
 
-    def __init__(self, trainer: Any, settings: Settings) -> None:
+    def __init__(self, trainer: Any, settings: Settings, server: RewardServer | None) -> None:
+        """One collective call: where the attention reward is computed, is for the first rank to say."""
         self.trainer = trainer
         self.settings = settings
+        self.server = server
         self.is_main = trainer.accelerator.is_main_process
+        self.uses_node: bool = ranks.from_main(
+            lambda: server is not None and settings.formula != "python", self.is_main, "formula"
+        )
         self.tell = tell_of(self.is_main)
         self._measurement: Measurement | None = None
         self._scene: tuple[object, Scene] | None = None
