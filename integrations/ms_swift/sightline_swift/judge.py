@@ -51,6 +51,8 @@ class Judge:
         self._attention_labels: set[str] = set()
         #: TDR of the last batch, until it was compared with the other rewards.
         self._tdr: tuple[list[float | None], int] | None = None
+        #: Values of the other rewards of sightline for it, as they were before undefined ones were replaced.
+        self._others: dict[str, list[float | None]] = {}
 
     def call(self, reward: Reward, completions: Sequence[Any], kwargs: Mapping[str, Any]) -> list[float | None]:
         scene = self._scene_of(completions, kwargs)
@@ -75,8 +77,8 @@ class Judge:
         if self._tdr is None:
             return
         tdr, group_size = self._tdr
-        self._tdr = None
-        others = other_rewards(self.trainer, self._attention_labels, len(tdr))
+        others = other_rewards(self.trainer, self._attention_labels, len(tdr)) | self._others
+        self._tdr, self._others = None, {}
         for label, values in others.items():
             if len(values) != len(tdr):
                 continue
@@ -107,6 +109,8 @@ class Judge:
             )
         log_metrics(self.trainer, verdict.metrics)
         tdr = verdict.columns.get("tdr")
+        if not reward.needs_attention:
+            self._others[reward.label] = verdict.values
         if tdr is not None:
             self._tdr = (tdr, scene.group_size)
         if getattr(self.trainer, "dynamic_sample", False):

@@ -30,11 +30,19 @@ BUILT_IN = (
 )
 
 
+#: This rank's, from the last time that names were registered.
+_server: RewardServer | None = None
+
+
 def register() -> None:
+    """Once more in the same process: by what the environment says then, with another server."""
+    global _server
     if multiprocessing.parent_process() is not None:
         return  # A worker of the data loader, which imports plugins again and judges nothing.
     settings = read_settings()
-    server = server_of_rank(settings)
+    if _server is not None:
+        _server.end()
+    server = _server = server_of_rank(settings)
     callbacks_map[CALLBACK] = partial(AttentionCallback, settings=settings, server=server)
     orms[DDAPO] = reward_class(Reward(DDAPO, "DDAPOAttentionORM", True, False, ddapo_verdict), server)
     for there, here, label in BUILT_IN:
