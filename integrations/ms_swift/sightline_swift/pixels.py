@@ -14,11 +14,12 @@ from .errors import SightlineError
 _LIMITS = {"MIN_PIXELS": ("min_pixels", "shortest_edge"), "MAX_PIXELS": ("max_pixels", "longest_edge")}
 
 
-def require_pixel_limits(model_dir: str, env: Mapping[str, str] = os.environ) -> None:
+def require_pixel_limits(model_dir: str, env: Mapping[str, str] | None = None) -> None:
     """ms-swift reads both from the environment before there is a trainer, and has defaults of its own for a missing one.
 
     :raises SightlineError: with the line to write, which has the checkpoint's limits
     """
+    env = os.environ if env is None else env
     missing = [name for name in _LIMITS if not env.get(name)]
     if not missing:
         return

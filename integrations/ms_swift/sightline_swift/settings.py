@@ -34,7 +34,8 @@ class Settings:
     group_norm: bool
 
 
-def read_settings(env: Mapping[str, str] = os.environ) -> Settings:
+def read_settings(env: Mapping[str, str] | None = None) -> Settings:
+    env = os.environ if env is None else env  # not as the default: libraries put another object in its place
     return Settings(
         attn_probe=_choice(env, "SIGHTLINE_ATTN_PROBE", PROBES),
         formula=_choice(env, "SIGHTLINE_FORMULA", FORMULAS),
