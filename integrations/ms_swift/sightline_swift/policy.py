@@ -66,7 +66,8 @@ def attention_functions(model: Any) -> tuple[Any, Any]:
 def configs_of(model: Any) -> list[Any]:
     """Every config that a forward reads the attention implementation from: the model's, its text_config, the decoder's own."""
     found: list[Any] = []
-    for config in (model.config, getattr(model.config, "text_config", None), decoder_of(model).config):
+    decoder = decoder_of(model)
+    for config in (model.config, getattr(model.config, "text_config", None), decoder.config):
         if config is not None and not any(config is other for other in found):
             found.append(config)
     return found
