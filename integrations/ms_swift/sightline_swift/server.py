@@ -6,6 +6,7 @@ Knows processes and JSON; knows no reward.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import http.client
 import json
 import os
@@ -74,7 +75,10 @@ class RewardServer:
             self._process.wait()
 
     def _gone(self, what: str, error: Exception) -> str:
-        code = None if self._process is None else self._process.poll()
+        code = None
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = self._process.wait(1)  # its socket is gone a moment before it is
         if code is None:
             return f"the reward server cannot be asked {what}: {type(error).__name__}: {error}"
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"

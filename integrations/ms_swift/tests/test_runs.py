@@ -122,7 +122,7 @@ class Runs:
         )
         self.log = done.stdout
         if done.returncode != 0:
-            raise AssertionError(f"ms-swift ended with {done.returncode}:\n{self.log[-6000:]}")
+            raise AssertionError(f"ms-swift ended with {done.returncode}:\n{self.log[-20000:]}")
 
     def records(self, name: str) -> list[dict]:
         """One a rank."""
@@ -305,6 +305,20 @@ class TwoProcesses(OfRuns):
         for name, calls in expected.items():
             with self.subTest(name):
                 self.assertEqual([record["calls"] for record in self.runs.records(name)], [calls, calls])
+
+
+class ServerThatDies(unittest.TestCase):
+    """Every rank ends with the first one's error; none waits for an answer that will not come."""
+
+    def test_both_ranks_say_why(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            plugin = Path(folder, "dies.ts")
+            plugin.write_text("import { orms } from 'sightline';\norms.dies = class Dies { call() { process.exit(3); } };\n")
+            run = {"checkpoint": "published", "env": {"SIGHTLINE_PLUGINS": str(plugin)}, "rewards": ["dies"]}
+            with self.assertRaises(AssertionError) as caught:
+                Runs({"dies": run}, 2)
+        # The first rank knows the process and how it ended; the other one is told.
+        self.assertIn("the reward server has ended with exit code 3, so there is nobody to ask /judge", str(caught.exception))
 
 
 if __name__ == "__main__":
