@@ -45,7 +45,7 @@ export const rewardServerCommand: CommandSpec<typeof rewardServerFlags> = {
   summary: 'judge completions of a trainer in another process, such as ms-swift',
   usage: 'sightline reward-server --socket FILE [flags]',
   flags: rewardServerFlags,
-  examples: ['sightline reward-server --socket /tmp/rewards.sock --external_plugins my_reward.ts'],
+  examples: ['sightline reward-server --socket rewards.sock --external_plugins my_reward.ts'],
   notes: [
     'integrations/ms_swift/plugin.py starts and ends it by itself; docs/ms_swift.md has the requests that it answers.',
   ],

@@ -1,7 +1,7 @@
 """What the processes of a run tell each other. Every reward call makes the same collective calls on every rank.
 
 They are few and made here only, each whatever the rank's own rows are and whether or not it met an error: a rank that left
-one out would leave the others waiting. tests/run_two_processes.py counts them.
+one out would leave the others waiting. tests/test_runs.py counts them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from accelerate.utils import broadcast_object_list, gather_object
+
+from .errors import SightlineError
 
 T = TypeVar("T")
 
@@ -56,8 +58,6 @@ def _attempt(make: Callable[[], T]) -> tuple[T | None, Exception | None]:
 
 def _portable(error: Exception) -> Exception:
     """One that survives the way to another process; some exceptions of libraries do not."""
-    from .errors import SightlineError
-
     if isinstance(error, SightlineError):
         return error
     return RuntimeError(f"{type(error).__name__}: {error}").with_traceback(error.__traceback__)
