@@ -28,7 +28,7 @@ const gateways: Readonly<Record<string, readonly string[]>> = {
   'fraction.js': ['rewards'],
   commander: ['cli'],
   jiti: ['rewards'],
-  zod: ['arguments'],
+  zod: ['arguments', 'reward_server'],
 };
 
 interface Import {

@@ -14,8 +14,10 @@ import { type Environment, parseArguments } from './parse.ts';
 import {
   type InferArguments,
   type RewardOptions,
+  type RewardServerArguments,
   type RlhfArguments,
   resolveInfer,
+  resolveRewardServer,
   resolveRlhf,
   resolveScore,
   resolveSft,
@@ -23,6 +25,7 @@ import {
   type SftArguments,
 } from './resolve.ts';
 import { ownersOf, rlhfWithRewards } from './reward_flags.ts';
+import { rewardServerCommand } from './reward_server.ts';
 import { rlhfCommand, type rlhfFlags } from './rlhf.ts';
 import { scoreCommand } from './score.ts';
 import { sftCommand } from './sft.ts';
@@ -79,6 +82,13 @@ export function readInferArguments(argv: readonly string[], env: Environment): R
 
 export function readScoreArguments(argv: readonly string[], env: Environment): ReadArguments<ScoreArguments> {
   return read(scoreCommand, resolveScore, argv, env);
+}
+
+export function readRewardServerArguments(
+  argv: readonly string[],
+  env: Environment,
+): ReadArguments<RewardServerArguments> {
+  return read(rewardServerCommand, resolveRewardServer, argv, env);
 }
 
 // --- internal ---

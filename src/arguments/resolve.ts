@@ -11,6 +11,7 @@ import type { Faults } from './faults.ts';
 import type { Values } from './flag.ts';
 import type { inferFlags } from './infer.ts';
 import type { Environment } from './parse.ts';
+import type { rewardServerFlags } from './reward_server.ts';
 import type { rlhfFlags } from './rlhf.ts';
 import type { scoreFlags } from './score.ts';
 import type { sftFlags } from './sft.ts';
@@ -60,6 +61,7 @@ export type SftArguments = Resolved<
 export type InferArguments = Resolved<Values<typeof inferFlags>, { attnImpl: AttnImpl; modelDir: string }>;
 
 /** Arguments of `sightline score`, complete. */
+export type RewardServerArguments = Values<typeof rewardServerFlags>;
 export type ScoreArguments = Resolved<Values<typeof scoreFlags>, { attnImpl: AttnImpl; modelDir: string }>;
 
 export function resolveRlhf(
@@ -141,6 +143,11 @@ export function resolveScore(values: Values<typeof scoreFlags>, faults: Faults, 
   );
   faults.check(['output'], !isFolder(values.output), `is a folder: ${values.output}`, 'name a file');
   return { ...values, ...resolveModel(values, faults, env), system: resolveSystem(values.system, faults) };
+}
+
+export function resolveRewardServer(values: Values<typeof rewardServerFlags>, faults: Faults): RewardServerArguments {
+  checkFiles('external_plugins', values.externalPlugins, faults);
+  return values;
 }
 
 // --- internal ---

@@ -5,6 +5,7 @@
 import type { CommandSpec } from '../arguments/command.ts';
 import { helpText } from '../arguments/help.ts';
 import { inferCommand } from '../arguments/infer.ts';
+import { rewardServerCommand } from '../arguments/reward_server.ts';
 import { rlhfCommand } from '../arguments/rlhf.ts';
 import { scoreCommand } from '../arguments/score.ts';
 import { sftCommand } from '../arguments/sft.ts';
@@ -34,6 +35,7 @@ export const commands: readonly CliCommand[] = [
   command(sftCommand, ['train', 'finetune'], async (words, io) => (await import('./sft.ts')).sft(words, io)),
   command(inferCommand, ['chat', 'generate'], async (words, io) => (await import('./infer.ts')).infer(words, io)),
   command(scoreCommand, [], async (words, io) => (await import('./score.ts')).score(words, io)),
+  command(rewardServerCommand, [], async (words, io) => (await import('./reward_server.ts')).rewardServer(words, io)),
   {
     name: 'demo',
     summary: 'make the data, the tokenizer and the checkpoint of the embedded demo',

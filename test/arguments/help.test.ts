@@ -3,11 +3,12 @@ import { helpText } from '../../src/arguments/help.ts';
 import { inferCommand } from '../../src/arguments/infer.ts';
 import { peerFlagNames } from '../../src/arguments/peers/index.ts';
 import { rlhfWithRewards } from '../../src/arguments/reward_flags.ts';
+import { rewardServerCommand } from '../../src/arguments/reward_server.ts';
 import { scoreCommand } from '../../src/arguments/score.ts';
 import { sftCommand } from '../../src/arguments/sft.ts';
 import { checkValue } from '../../src/arguments/value.ts';
 
-const commands = [rlhfWithRewards(), sftCommand, inferCommand, scoreCommand];
+const commands = [rlhfWithRewards(), sftCommand, inferCommand, scoreCommand, rewardServerCommand];
 
 describe.each(commands.map((spec) => [spec.name, spec] as const))('%s', (_, spec) => {
   test.each(Object.entries(spec.flags))('--%s is documented', (name, flag) => {

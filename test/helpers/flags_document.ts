@@ -7,10 +7,17 @@ import { type Flag, groupsOf } from '../../src/arguments/flag.ts';
 import { inferCommand } from '../../src/arguments/infer.ts';
 import { peerFlag, peerFlagNames } from '../../src/arguments/peers/index.ts';
 import { rlhfWithRewards } from '../../src/arguments/reward_flags.ts';
+import { rewardServerCommand } from '../../src/arguments/reward_server.ts';
 import { scoreCommand } from '../../src/arguments/score.ts';
 import { sftCommand } from '../../src/arguments/sft.ts';
 
-export const documentedCommands: readonly CommandSpec[] = [rlhfWithRewards(), sftCommand, inferCommand, scoreCommand];
+export const documentedCommands: readonly CommandSpec[] = [
+  rlhfWithRewards(),
+  sftCommand,
+  inferCommand,
+  scoreCommand,
+  rewardServerCommand,
+];
 
 /** Beginnings of names that are known as a family. */
 const families = ['vllm_', 'sglang_', 'lmdeploy_'];

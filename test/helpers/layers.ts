@@ -15,6 +15,6 @@ export const layers: readonly (readonly string[])[] = [
   ['grpo', 'rewards'],
   ['arguments'],
   ['train'],
-  ['report', 'demo'],
+  ['report', 'demo', 'reward_server'],
   ['index.ts', 'cli'],
 ];

@@ -1,0 +1,32 @@
+"""The switch to eager attention, the only kind that returns weights, and back."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from .policy import configs_of
+
+ATTN_IMPL_KEYS = ("_attn_implementation", "attn_implementation", "llm_attn_implementation")
+
+
+@contextlib.contextmanager
+def eager_attention(model: Any) -> Iterator[None]:
+    """Sets every key that a config has to ``eager``. All are read before one is written; all are restored, whatever happens."""
+    saved = [(config, key, getattr(config, key)) for config in configs_of(model) for key in ATTN_IMPL_KEYS if hasattr(config, key)]
+    try:
+        for config, key, _ in saved:
+            setattr(config, key, "eager")
+        yield
+    finally:
+        for config, key, value in saved:
+            setattr(config, key, value)
+
+
+def implementations(model: Any) -> list[str]:
+    """What each config says, one line each."""
+    return [
+        f"{type(config).__name__}: " + ", ".join(f"{key}={getattr(config, key, '(absent)')}" for key in ATTN_IMPL_KEYS)
+        for config in configs_of(model)
+    ]

@@ -1,0 +1,138 @@
+"""Rewards that are judged by the reward server: what it is sent, and what comes back. Knows the requests' form only."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from . import ranks
+from .errors import SightlineError
+from .judge import Judge
+from .python_formula import Verdict
+from .rows import NOT_COLUMNS, Encoded
+from .same_prompt import compare_prompts
+from .scene import Scene
+from .server import RewardServer
+from .telling import once
+
+
+def judge_in_node(name: str, server: RewardServer | None, scene: Scene, judge: Judge) -> Verdict:
+    """Two collective calls: all ranks' completions come to the first one, whose server judges them together.
+
+    Together, because a reward is promised whole groups, and ms-swift may split a group over ranks.
+
+    :param server: of the first rank; the others' are not asked
+    """
+    key = "samples with masses" if scene.masses is not None else "samples"
+    if key not in scene.shared:
+        parts = ranks.together(lambda: samples_of(scene, judge), key)
+        scene.shared[key] = [sample for part in parts for sample in part]
+    samples = scene.shared[key]
+
+    def ask() -> Verdict:
+        if server is None:
+            raise SightlineError(f'reward "{name}" is judged in Node, which is not used here')
+        once("prompts", lambda: compare_prompts(samples, model_dir_of(judge.trainer), server, judge.tell))
+        answer = server.ask("/judge", request_of(name, samples, scene, judge))
+        lines = [(line["level"], line["text"]) for line in answer["lines"]]
+        return Verdict(answer["values"], answer["metrics"], answer["columns"], lines)
+
+    return ranks.from_main(ask, judge.is_main, f"judge {name}")
+
+
+def samples_of(scene: Scene, judge: Judge) -> list[dict[str, Any]]:
+    """This rank's completions, each with all that a reward may ask about it."""
+    masses = scene.masses or [None] * len(scene.sequences)
+    patch = getattr(getattr(judge.trainer.model.config, "vision_config", None), "patch_size", 14)
+    return [
+        {
+            "completions": text,
+            "rows": _row(row, judge),
+            "prompt_ids": sequence.prompt_ids,
+            "completion_ids": sequence.completion_ids,
+            "system_prefix": sequence.system_prefix,
+            "images": [{"grid_thw": grid, "patch_size": patch} for grid in _grids(sequence)],
+            "attention_masses": None if scene.masses is None else _packed(of, sequence),
+        }
+        for text, row, sequence, of in zip(scene.completions, scene.rows, scene.sequences, masses)
+    ]
+
+
+def request_of(name: str, samples: list[dict[str, Any]], scene: Scene, judge: Judge) -> dict[str, Any]:
+    state, config = judge.trainer.state, judge.trainer.model.config
+    lists = {field: [sample[field] for sample in samples] for field in samples[0]}
+    if all(masses is None for masses in lists["attention_masses"]):
+        lists["attention_masses"] = None
+    return {
+        "reward": name,
+        **lists,
+        "num_generations": scene.group_size,
+        "step": state.global_step + 1,
+        "max_steps": max(state.max_steps, 0),
+        "image_token_id": _id(config, "image_token_id"),
+        "video_token_id": _id(config, "video_token_id"),
+    }
+
+
+def arguments_of(args: Any) -> dict[str, Any]:
+    """The run's arguments by flag name, as far as JSON has a form for them: what a reward's constructor gets."""
+    return {name: value for name, value in vars(args).items() if not name.startswith("_") and _is_json(value)}
+
+
+def _row(row: Mapping[str, Any], judge: Judge) -> dict[str, Any]:
+    """The row as in the dataset: without the completion, and without what no JSON can be made of."""
+    messages = row["messages"][:-1] if row["messages"] and row["messages"][-1].get("role") == "assistant" else row["messages"]
+    sent = {"messages": messages, "images": [_image(image) for image in row.get("images") or []]}
+    for name, value in row.items():
+        if name in NOT_COLUMNS:
+            continue
+        if _is_json(value):
+            sent[name] = value
+        else:
+            once(
+                f"column {name}",
+                lambda name=name, value=value: judge.tell(
+                    "warn", f'rewards in TypeScript do not get the column "{name}": JSON has no form for {type(value).__name__}'
+                ),
+            )
+    return sent
+
+
+def _image(image: Any) -> Any:
+    """Where a picture is. The bytes of one without a file stay here: no reward is promised them."""
+    path = image.get("path") if isinstance(image, dict) else image
+    return path if isinstance(path, str) else {"path": "a picture without a file"}
+
+
+def _packed(masses: np.ndarray | None, sequence: Encoded) -> dict[str, Any]:
+    """No layers where the forward gave none, or the spans can have none: the reward then says why."""
+    if masses is None:
+        masses = np.zeros((0, len(sequence.completion_ids), 2), np.float32)
+    visual, text = (base64.b64encode(np.ascontiguousarray(masses[..., side], "<f4").tobytes()).decode() for side in (0, 1))
+    return {"layers": len(masses), "visual": visual, "text": text}
+
+
+def _grids(sequence: Encoded) -> list[list[int]]:
+    grid = sequence.encoded.get("image_grid_thw")
+    return [] if grid is None else [[int(side) for side in row] for row in grid]
+
+
+def model_dir_of(trainer: Any) -> str:
+    return trainer.template.model_info.model_dir
+
+
+def _id(config: Any, name: str) -> int:
+    value = getattr(config, name, None)
+    return -1 if value is None else value
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True

@@ -1,0 +1,117 @@
+"""Attention masses of a batch of completions: how many forwards, by which probe, and whether the two probes agree.
+
+Knows the trainer's policy; knows no reward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from .attention_switch import implementations
+from .policy import quiet, unwrap_policy
+from .probes import Measured, eager_probe, fused_probe
+from .ratio import ratio_of_masses
+from .rows import Encoded, collate
+
+#: Masses of each completion, (layers, T, 2); None where there are none.
+Masses = list[np.ndarray | None]
+
+#: Largest relative difference of TDR between the probes that passes for rounding: as in sightline, in float32; in 16 bits
+#: a weight has 8 bits (bfloat16), so its rounding alone is 2^-8, and the layers before it were rounded as well.
+TOLERANCE = {torch.float32: 1e-3}
+TOLERANCE_16_BIT = 2.0**-5
+
+#: The debug lines describe the first eager forward of the run only.
+_debug_done = False
+
+
+class Measurement:
+    """Decides once, with all ranks, whether the fused probe is to be trusted."""
+
+    def __init__(self, trainer: Any, probe: str, batch_size: int, tell: Any) -> None:
+        self._trainer = trainer
+        self._batch_size = batch_size or trainer.args.per_device_train_batch_size
+        self._tell = tell
+        #: eager, fused, or auto: both, until they could be compared.
+        self.probe = probe
+
+    def forwards(self, largest: int) -> int:
+        """Of a call in which no rank has more completions than ``largest``: the same on every rank."""
+        return -(-largest // self._batch_size)
+
+    def masses(self, sequences: Sequence[Encoded], forwards: int) -> tuple[Masses, list[float]]:
+        """Masses of each sequence, and the differences of TDR between the probes where both ran.
+
+        :param forwards: made on this rank, whatever it has: under ZeRO-3 a forward is a collective call as well
+        """
+        kinds = ("fused", "eager") if self.probe == "auto" else (self.probe,)
+        found: dict[str, Masses] = {kind: [] for kind in kinds}
+        for i in range(forwards):
+            some = sequences[i * self._batch_size : (i + 1) * self._batch_size]
+            batch = collate(self._trainer, some or sequences[-1:])
+            for kind in kinds:
+                measured = self._forward(kind, batch)
+                found[kind] += [measured.of(row) for row in range(len(some))]
+        masses = found[kinds[-1]]
+        if self.probe != "auto":
+            return masses, []
+        pairs = [
+            (ratio_of_masses(fused, sequence.spans)[0], ratio_of_masses(eager, sequence.spans)[0])
+            for sequence, fused, eager in zip(sequences, found["fused"], found["eager"])
+        ]
+        return masses, [abs(fused - eager) / abs(eager) for fused, eager in pairs if fused is not None and eager]
+
+    def settle(self, differences: Sequence[float]) -> None:
+        """Ends ``auto`` as soon as any rank could compare; every rank is handed the differences of all."""
+        if self.probe != "auto" or not differences:
+            return
+        tolerance = TOLERANCE.get(self._policy().dtype, TOLERANCE_16_BIT)
+        largest = max(differences)
+        self.probe = "fused" if largest <= tolerance else "eager"
+        difference = f"largest relative difference of TDR, fused against eager: {largest:.2e} over {len(differences)} samples"
+        self._tell("debug", f"[DDAPO_DEBUG] attn_probe auto: {difference}")
+        if self.probe == "eager":
+            self._tell("warn", f"DDAPOAttentionORM: {difference}, more than {tolerance:.2g}; staying on eager forwards.")
+
+    def _policy(self) -> Any:
+        return unwrap_policy(self._trainer.model, self._trainer.accelerator)
+
+    def _forward(self, kind: str, batch: Any) -> Measured:
+        """One forward of the policy as ms-swift calls it, with the head on the last position only."""
+        global _debug_done
+        trainer, policy = self._trainer, self._policy()
+        inputs = {**batch.inputs, "use_cache": False, "logits_to_keep": 1, "output_attentions": kind == "eager"}
+        probe = eager_probe if kind == "eager" else fused_probe
+        with (
+            quiet(policy),
+            trainer.template.forward_context(trainer.model, batch.inputs),
+            probe(policy, batch.spans, batch.offsets) as measured,
+        ):
+            if kind == "eager" and not _debug_done:
+                self._debug_inputs(policy, inputs)
+            outputs = trainer.model(**inputs)
+        if kind == "eager" and not _debug_done:
+            _debug_done = True
+            self._debug_outputs(outputs, measured, batch)
+        return measured
+
+    def _debug_inputs(self, policy: Any, inputs: dict[str, Any]) -> None:
+        self._tell("debug", f"[DDAPO_DEBUG] model kwargs: {', '.join(inputs)}")
+        self._tell("debug", f"[DDAPO_DEBUG] output_attentions: {inputs['output_attentions']}")
+        for line in implementations(policy):
+            self._tell("debug", f"[DDAPO_DEBUG] {line}")
+        self._tell("debug", f"[DDAPO_DEBUG] is_gradient_checkpointing: {policy.is_gradient_checkpointing}")
+
+    def _debug_outputs(self, outputs: Any, measured: Measured, batch: Any) -> None:
+        attentions = getattr(outputs, "attentions", None)
+        caught = sum(any(part is not None for part in layer) for layer in measured.layers)
+        self._tell("debug", f"[DDAPO_DEBUG] outputs: {type(outputs).__name__}")
+        self._tell("debug", f"[DDAPO_DEBUG] attentions is None: {attentions is None}")
+        self._tell(
+            "debug",
+            f"[DDAPO_DEBUG] attentions: weights of {caught} of {len(measured.layers)} layers, batch {tuple(batch.inputs['input_ids'].shape)}",
+        )

@@ -1,0 +1,84 @@
+"""Which names stand for what in ms-swift's tables, and whether a reward server is needed on this rank."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from functools import partial
+
+from swift import callbacks_map, get_logger
+from swift.rewards import orms
+
+from .callback import AttentionCallback
+from .errors import SightlineError
+from .in_node import judge_in_node
+from .judge import Judge, Reward
+from .python_formula import Verdict
+from .rewards import CALLBACK, in_python, reward_class
+from .scene import Scene
+from .server import RewardServer, join_server, node_missing, socket_path, start_server
+from .settings import Settings, read_settings
+
+DDAPO = "ddapo_attention"
+
+#: Other built-in rewards of sightline: the name there, the name here, the class. ms-swift has an ``accuracy`` and a
+#: ``format`` of its own, which stay what they are.
+BUILT_IN = (
+    ("external_r1v_acc", "external_r1v_acc", "MultiModalAccuracyORM"),
+    ("accuracy", "sightline_accuracy", "MathAccuracy"),
+    ("format", "sightline_format", "Format"),
+)
+
+
+#: This rank's, from the last time that names were registered.
+_server: RewardServer | None = None
+
+
+def register() -> None:
+    """Once more in the same process: by what the environment says then, with another server."""
+    global _server
+    if multiprocessing.parent_process() is not None:
+        return  # A worker of the data loader, which imports plugins again and judges nothing.
+    settings = read_settings()
+    if _server is not None:
+        _server.end()
+    server = _server = server_of_rank(settings)
+    callbacks_map[CALLBACK] = partial(AttentionCallback, settings=settings, server=server)
+    orms[DDAPO] = reward_class(Reward(DDAPO, "DDAPOAttentionORM", True, False, ddapo_verdict), server)
+    for there, here, label in BUILT_IN:
+        orms[here] = reward_class(Reward(there, label, False, True, in_node(there, server)), server)
+    if settings.plugins and server is not None:
+        for reward in server.ask("/rewards", {})["rewards"]:
+            if reward["file"] is not None:
+                name, label = reward["name"], reward["label"]
+                needs_attention = "attention" in reward["needs"]
+                orms[name] = reward_class(Reward(name, label, needs_attention, True, in_node(name, server)), server)
+
+
+def server_of_rank(settings: Settings) -> RewardServer | None:
+    """The first process of a node starts it. The first node judges; others need it for the names of plugins' rewards only."""
+    is_first_node = int(os.environ.get("GROUP_RANK") or os.environ.get("NODE_RANK") or 0) == 0
+    needs = bool(settings.plugins) or (settings.formula != "python" and is_first_node)
+    local_rank = int(os.environ.get("LOCAL_RANK") or 0)
+    if not needs or (local_rank != 0 and not settings.plugins):
+        return None
+    if local_rank != 0:
+        return join_server(settings, socket_path())
+    why = node_missing(settings)
+    if why is None:
+        return start_server(settings, socket_path())
+    if settings.plugins or settings.formula == "node":
+        raise SightlineError(
+            f"rewards in TypeScript cannot be judged on this node: {why}",
+            "install Node 20.19 or newer, or name it in SIGHTLINE_NODE; without SIGHTLINE_PLUGINS, SIGHTLINE_FORMULA=python does without",
+        )
+    get_logger().info(f"ddapo_attention is computed in Python: {why}")
+    return None
+
+
+def in_node(name: str, server: RewardServer | None):
+    return lambda scene, judge: judge_in_node(name, server, scene, judge)
+
+
+def ddapo_verdict(scene: Scene, judge: Judge) -> Verdict:
+    return judge_in_node(DDAPO, judge.server, scene, judge) if judge.uses_node else in_python(scene, judge)

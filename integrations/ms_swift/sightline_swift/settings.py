@@ -1,0 +1,77 @@
+"""What the environment says. ms-swift refuses flags it does not know, so a plugin has nothing else to be told by."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .errors import SightlineError
+
+PROBES = ("auto", "fused", "eager")
+FORMULAS = ("auto", "node", "python")
+
+
+@dataclass(frozen=True)
+class Settings:
+    #: How attention is measured: as sums in a forward of the model's own kind, by an eager forward, or both at first.
+    attn_probe: str
+    #: Where masses become rewards: in Node (the code that ``sightline rlhf`` runs), in Python, or in Node if it is here.
+    formula: str
+    #: Completions in one forward; 0: per_device_train_batch_size.
+    batch_size: int
+    #: Plugin files in TypeScript or JavaScript.
+    plugins: tuple[str, ...]
+    #: The Node program.
+    node: str
+    #: The script that it runs; None: the one of this repository.
+    cli: str | None
+    #: Seconds until a reward must have answered.
+    deadline: float
+    #: -(TDR - 1) instead of -TDR.
+    reward_center: bool
+    #: -(TDR - mean) / (std + eps) in each group.
+    group_norm: bool
+
+
+def read_settings(env: Mapping[str, str] | None = None) -> Settings:
+    env = os.environ if env is None else env  # not as the default: libraries put another object in its place
+    return Settings(
+        attn_probe=_choice(env, "SIGHTLINE_ATTN_PROBE", PROBES),
+        formula=_choice(env, "SIGHTLINE_FORMULA", FORMULAS),
+        batch_size=int(_number(env, "SIGHTLINE_ATTN_BATCH_SIZE", 0, whole=True)),
+        plugins=tuple(path for path in env.get("SIGHTLINE_PLUGINS", "").split(os.pathsep) if path),
+        node=env.get("SIGHTLINE_NODE") or "node",
+        cli=env.get("SIGHTLINE_CLI") or None,
+        deadline=_number(env, "SIGHTLINE_REWARD_DEADLINE", 300, above=0),
+        reward_center=_switch(env, "DDAPO_REWARD_CENTER"),
+        group_norm=_switch(env, "DDAPO_GROUP_NORM"),
+    )
+
+
+def _choice(env: Mapping[str, str], name: str, known: tuple[str, ...]) -> str:
+    value = env.get(name) or known[0]
+    if value not in known:
+        raise SightlineError(f'{name} is "{value}"', f"write one of {', '.join(known)}")
+    return value
+
+
+def _number(env: Mapping[str, str], name: str, default: float, *, whole: bool = False, above: float = -1) -> float:
+    text = env.get(name) or str(default)
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not above < value < 1e9 or (whole and value != int(value)):
+        kind = "whole number" if whole else "number"
+        raise SightlineError(f'{name} is "{text}"', f"write a {kind} {'of 0 or more' if above < 0 else 'above 0'}")
+    return value
+
+
+def _switch(env: Mapping[str, str], name: str) -> bool:
+    text = env.get(name, "").lower()
+    if text in ("1", "true", "yes", "on"):
+        return True
+    if text in ("", "0", "false", "no", "off"):
+        return False
+    raise SightlineError(f'{name}: "{text}" is neither on nor off', "write 1 or 0")

@@ -1,0 +1,115 @@
+/**
+ * A request to judge completions -> what the rewards' contract promises -> values, metrics and columns.
+ * The same runner and the same checks as in `sightline rlhf`. Knows no HTTP and no policy: that is in another process.
+ */
+import { parseRow, type Row } from '../data/row.ts';
+import { SightlineError } from '../errors.ts';
+import type { PolicyModel } from '../models/types.ts';
+import { columnArrays } from '../rewards/columns.ts';
+import type { RewardKwargs } from '../rewards/contract.ts';
+import type { Reward } from '../rewards/reward.ts';
+import { runRewards } from '../rewards/run.ts';
+import { type Json, toJson } from '../util/json.ts';
+import { pictureOf } from './pictures.ts';
+import type { JudgeRequest } from './request.ts';
+
+export interface Judged {
+  /** One a completion; null where the reward does not apply. */
+  readonly values: readonly (number | null)[];
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly columns: Readonly<Record<string, readonly Json[]>>;
+  /** What the reward told the reader of the run. */
+  readonly lines: readonly Line[];
+}
+
+export interface Line {
+  readonly level: 'debug' | 'info' | 'warn';
+  readonly text: string;
+}
+
+/** @throws SightlineError of a reward that throws or returns what it must not; the signal's reason */
+export async function judgeRequest(request: JudgeRequest, reward: Reward, signal: AbortSignal): Promise<Judged> {
+  const { completions, rows, prompt_ids, completion_ids, system_prefix, image_token_id, video_token_id } = request;
+  const lines: Line[] = [];
+  const metrics: Record<string, number> = {};
+  const columns = new Map<string, readonly Json[]>();
+  const say = (level: Line['level']) => (text: string) => void lines.push({ level, text });
+  const parsed = rows.map((row, i) => parsedRow(row, i, say('warn')));
+  const kwargs: RewardKwargs = {
+    ...columnArrays(
+      parsed.map((row) => row.columns),
+      reward.columns,
+    ),
+    trainer_state: { global_step: request.step, max_steps: request.max_steps },
+    num_generations: request.num_generations,
+    prompt_ids: prompt_ids.map((list) => Int32Array.from(list)),
+    completion_ids: completion_ids.map((list) => Int32Array.from(list)),
+    messages: parsed.map((row) => row.messages),
+    images: request.images.map((pictures) => pictures.map(pictureOf)),
+    system_prefix,
+    image_token_id,
+    video_token_id,
+    model: elsewhere(reward.name),
+    template: { forward_context: () => ({ enter: () => undefined, exit: () => undefined }) },
+    attn_probe: 'fused',
+    attention_masses: request.attention_masses,
+    logger: { debug: say('debug'), info: say('info'), warn: say('warn') },
+    log_metric: (name, value) => {
+      metrics[name] = value;
+    },
+    log_extra: (column, values) => {
+      if (values.length !== completions.length) {
+        throw new RangeError(
+          `log_extra('${column}') got ${values.length} values for ${completions.length} completions`,
+        );
+      }
+      columns.set(column, values.map(toJson));
+    },
+  };
+  const [result] = await runRewards(
+    [reward],
+    completions,
+    kwargs,
+    signal,
+    parsed.map(({ where }) => where),
+  );
+  return { values: result!.values, metrics, columns: Object.fromEntries(columns), lines };
+}
+
+// --- internal ---
+
+type ParsedRow = Pick<Row, 'where'> & { readonly messages: readonly unknown[]; readonly columns: Row['columns'] };
+
+/**
+ * The row in the form that rewards get in `sightline rlhf`. ms-swift takes rows that sightline refuses (videos, for one);
+ * these are handed on as they are.
+ */
+function parsedRow(row: Readonly<Record<string, unknown>>, index: number, warn: (text: string) => void): ParsedRow {
+  const where = `completion ${index} of the batch`;
+  try {
+    return parseRow(row, { index, where, base: process.cwd() });
+  } catch (error) {
+    if (!(error instanceof SightlineError)) throw error;
+    warn(`rewards get rows in ms-swift's form, because sightline does not read them: ${error.message}`);
+    const { messages, images: _, ...columns } = row;
+    return { where, messages: Array.isArray(messages) ? messages : [], columns };
+  }
+}
+
+/** In place of the policy, which is in the trainer's process. */
+function elsewhere(reward: string): PolicyModel {
+  const refuse = (): never => {
+    throw new SightlineError(
+      'E_REWARD_NOT_HERE',
+      `reward "${reward}" asks for a forward of the policy, which is not in this process`,
+      { hint: "read kwargs.attention_masses, and say `static needs = ['attention']`" },
+    );
+  };
+  return {
+    config: {},
+    is_gradient_checkpointing: false,
+    gradient_checkpointing_disable: refuse,
+    gradient_checkpointing_enable: refuse,
+    forward: refuse,
+  };
+}

@@ -1,0 +1,58 @@
+/**
+ * What the reward server does, by the path that asks for it: list rewards, make one, judge completions, encode prompts.
+ * Knows checked requests; knows no sockets.
+ */
+import { SightlineError } from '../errors.ts';
+import { createRewards, ormFiles, orms } from '../rewards/registry.ts';
+import type { Reward } from '../rewards/reward.ts';
+import { packageVersion } from '../util/version.ts';
+import { createEncoder } from './encode.ts';
+import { judgeRequest } from './judge.ts';
+import { parseEncodeRequest, parseJudgeRequest, parseMakeRequest } from './request.ts';
+
+/** Answers a request's body; what it gives is sent as JSON. */
+export type Handler = (body: unknown, signal: AbortSignal) => Promise<unknown>;
+
+export function createService(): Readonly<Record<string, Handler>> {
+  const made = new Map<string, Reward>();
+  const encode = createEncoder();
+  return {
+    '/rewards': async () => ({ version: packageVersion(), rewards: registered() }),
+    /** A reward is made anew for each run, with the arguments of that run. */
+    '/make': async (body) => {
+      const { reward: name, args } = parseMakeRequest(body);
+      const [reward] = createRewards([name], args);
+      made.set(name, reward!);
+      return described(reward!);
+    },
+    '/judge': async (body, signal) => {
+      const request = parseJudgeRequest(body);
+      const reward = made.get(request.reward);
+      if (reward === undefined) {
+        const known = [...made.keys()].join(', ') || 'none';
+        throw new SightlineError('E_REWARD_UNKNOWN', `reward "${request.reward}" was not made; made: ${known}`, {
+          where: 'request',
+          hint: 'ask /make for it first',
+        });
+      }
+      return judgeRequest(request, reward, signal);
+    },
+    '/encode': async (body) => ({ prompt_ids: await encode(parseEncodeRequest(body)) }),
+  };
+}
+
+// --- internal ---
+
+/** Rewards by name, each with what a trainer must know before it makes one. */
+function registered() {
+  return Object.keys(orms).map((name) => ({
+    name,
+    label: orms[name]!.name || name,
+    needs: orms[name]!.needs ?? [],
+    file: ormFiles.get(name) ?? null,
+  }));
+}
+
+function described({ name, label, needs, columns = [], file }: Reward) {
+  return { name, label, needs, columns, file: file ?? null };
+}
