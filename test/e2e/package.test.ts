@@ -4,7 +4,7 @@
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, expect, test } from 'vitest';
 import { runCli } from '../helpers/cli.ts';
@@ -27,7 +27,9 @@ function pack(): string {
   mkdirSync(stage);
   const { files } = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8')) as { files: string[] };
   for (const name of ['package.json', ...files.filter((name) => name !== 'dist')]) {
-    cpSync(join(repository, name), join(stage, name), { recursive: true });
+    // A pattern ends in a file's: its folder is copied whole, and npm pack picks.
+    const path = name.includes('*') ? dirname(name) : name;
+    cpSync(join(repository, path), join(stage, path), { recursive: true });
   }
   const build = ['-p', join(repository, 'tsconfig.build.json'), '--outDir', join(stage, 'dist'), '--noCheck'];
   run(process.execPath, [compiler, ...build], repository);
