@@ -8,6 +8,7 @@ import {
   LIMITS,
   parseQwenConfig,
   patchFields,
+  QWEN2_TEXT,
   requireActivation,
   requireTextWidth,
   requireTurnable,
@@ -30,14 +31,7 @@ export interface Qwen2_5_VLConfig extends ModelConfig {
 export function parseConfig(json: JsonObject, where: string): Omit<Qwen2_5_VLConfig, 'architecture'> {
   return parseQwenConfig(json, where, {
     title: TITLE,
-    text: {
-      vocabSize: 152064,
-      numKeyValueHeads: 8,
-      headDim: null,
-      rmsNormEps: 1e-5,
-      ropeTheta: 1_000_000,
-      maxPositionEmbeddings: 32768,
-    },
+    text: QWEN2_TEXT,
     vision: parseVision,
   });
 }

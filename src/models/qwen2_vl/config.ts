@@ -8,6 +8,7 @@ import {
   LIMITS,
   parseQwenConfig,
   patchFields,
+  QWEN2_TEXT,
   requireActivation,
   requireTextWidth,
   requireTurnable,
@@ -20,14 +21,7 @@ export const TITLE = 'Qwen2-VL';
 export function parseConfig(json: JsonObject, where: string): Omit<ModelConfig, 'architecture'> {
   return parseQwenConfig(json, where, {
     title: TITLE,
-    text: {
-      vocabSize: 152064,
-      numKeyValueHeads: 8,
-      headDim: null,
-      rmsNormEps: 1e-5,
-      ropeTheta: 1_000_000,
-      maxPositionEmbeddings: 32768,
-    },
+    text: QWEN2_TEXT,
     vision: parseVision,
   });
 }

@@ -29,6 +29,16 @@ export interface TextDefaults {
   readonly mropeInterleaved?: true;
 }
 
+/** Those of Qwen2VLTextConfig and Qwen2_5_VLTextConfig. */
+export const QWEN2_TEXT: TextDefaults = {
+  vocabSize: 152064,
+  numKeyValueHeads: 8,
+  headDim: null,
+  rmsNormEps: 1e-5,
+  ropeTheta: 1_000_000,
+  maxPositionEmbeddings: 32768,
+};
+
 /** What the architectures of this family differ in, for `parseQwenConfig`. */
 export interface ConfigFamily<V> {
   /** E.g. "Qwen2.5-VL", for messages. */
