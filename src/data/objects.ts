@@ -2,8 +2,9 @@
  * The `objects` column: names and boxes that the placeholders of a row stand for.
  * Knows ms-swift's form of it, not how a model writes a box.
  */
-import { counted } from '../util/counted.ts';
+
 import { isJsonObject } from '../util/json.ts';
+import { plural } from '../util/plural.ts';
 import { invalidRow, inWords, listOf } from './columns.ts';
 import type { Box } from './messages.ts';
 
@@ -78,7 +79,7 @@ function imageOf(id: unknown, number: number, images: number, where: string): nu
   if (id === undefined || id === null) return 0;
   if (typeof id === 'number' && Number.isInteger(id) && id >= 0 && (id < images || images === 0)) return id;
   throw invalidRow(
-    `"image_id" of box ${number} is ${inWords(id)}, but the row has ${counted(images, 'image')}, counted from 0`,
+    `"image_id" of box ${number} is ${inWords(id)}, but the row has ${plural(images, 'image')}, counted from 0`,
     where,
     HINT,
   );

@@ -2,7 +2,7 @@
  * Decoded samples of any colour model and depth -> 8-bit RGB, as PIL converts them.
  * Knows numbers, not formats.
  */
-import { createPause } from '../util/pauses.ts';
+import { createPause } from '../util/event_loop.ts';
 
 /** What becomes of transparency: laid on white, or passed over, so that the hidden colours come to light. */
 export type AlphaMode = 'white' | 'drop';

@@ -5,7 +5,7 @@ import type { Shape } from '../graph/shape.ts';
 import type { CompiledModule } from '../runtime/compiled_module.ts';
 import { pin } from '../runtime/session.ts';
 import { type FloatTensor, view } from '../runtime/tensor.ts';
-import { createPause } from '../util/pauses.ts';
+import { createPause } from '../util/event_loop.ts';
 import type { Parameters } from './parameters.ts';
 
 /** Canonical name of a module's parameter, e.g. `w => 'model.layers.3.' + w`. */

@@ -8,9 +8,9 @@ import { input } from '../graph/value.ts';
 import { channelBlock } from '../runtime/channel_block.ts';
 import { compile, pin, type RuntimeOptions } from '../runtime/session.ts';
 import { type FloatTensor, rows, view, zeros } from '../runtime/tensor.ts';
-import { createPause } from '../util/pauses.ts';
+import { createPause } from '../util/event_loop.ts';
 import type { Parameters } from './parameters.ts';
-import { piecesOf } from './pieces.ts';
+import { piecesOf } from './row_chunks.ts';
 
 export interface BlockedWeights {
   /** The copy of a weight [out, in], as [out, in, 1, 1]. */

@@ -19,8 +19,8 @@ import { headName } from './heads.ts';
 import { type KvCache, openTokens } from './kv_cache.ts';
 import { type LayerProducts, PRODUCTS } from './layer_tape.ts';
 import type { Parameters } from './parameters.ts';
-import { piecesOf } from './pieces.ts';
 import type { Recording, TokenRows } from './recording.ts';
+import { piecesOf } from './row_chunks.ts';
 import { RUN_FLOP } from './run_limits.ts';
 import type { SamplingHead } from './sampling.ts';
 

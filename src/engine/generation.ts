@@ -7,7 +7,7 @@ import { createModuleCache } from '../runtime/compiled_module.ts';
 import { pin, type RuntimeOptions } from '../runtime/session.ts';
 import { floats, gatherRows, zeros } from '../runtime/tensor.ts';
 import { createWorkspace } from '../runtime/workspace.ts';
-import { createExclusive } from '../util/exclusive.ts';
+import { createExclusive } from '../util/mutex.ts';
 import type { Random } from '../util/random.ts';
 import { weightsOf } from './bindings.ts';
 import {

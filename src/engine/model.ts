@@ -10,7 +10,7 @@ import { compileModule } from '../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../runtime/session.ts';
 import { type FloatTensor, gatherRows, rows, zeros } from '../runtime/tensor.ts';
 import { createWorkspace } from '../runtime/workspace.ts';
-import { createExclusive } from '../util/exclusive.ts';
+import { createExclusive } from '../util/mutex.ts';
 import { configAttributes, implementationOf } from './config_attributes.ts';
 import { addDeepstack, addDeepstackBackward, embed, embedBackward, type VisualInputs } from './embeddings.ts';
 import {
@@ -29,8 +29,8 @@ import { cotangentsOf, createImageFeatures, type EncodedImages, type ImageFeatur
 import { type GroupToPack, type PackedBatch, packGroups } from './packed.ts';
 import { bytesOf, type Parameters } from './parameters.ts';
 import { type ForwardParts, plainForward } from './plain_forward.ts';
-import { createProductMemory } from './product_memory.ts';
 import { createRecording, type Recording, type RecordingShape, recordedRows } from './recording.ts';
+import { createProductMemory } from './residual_budget.ts';
 import { createScoringHead, type Predictions, predictionsOf } from './scoring.ts';
 import type { AttentionImplementation, Probe } from './text_attention.ts';
 import { createTextDecoder, type DecoderTape, type TextDecoder, textAngles } from './text_decoder.ts';

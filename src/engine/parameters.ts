@@ -5,7 +5,7 @@
 import type { Checkpoint } from '../checkpoint/open.ts';
 import { QKV } from '../models/names.ts';
 import { type FloatTensor, floats, sizeOf, zeros } from '../runtime/tensor.ts';
-import { createPause } from '../util/pauses.ts';
+import { createPause } from '../util/event_loop.ts';
 
 export interface Parameters {
   readonly names: readonly string[];

@@ -13,7 +13,7 @@ import { accumulatorsOf, weightsOf } from './bindings.ts';
 import { type HeadSizes, headName, scoringHead } from './heads.ts';
 import type { Ids, PackedBatch } from './packed.ts';
 import type { Parameters } from './parameters.ts';
-import { mostRows, piecesOf } from './pieces.ts';
+import { mostRows, piecesOf } from './row_chunks.ts';
 import { BACKWARD } from './run_limits.ts';
 
 type Tied = Pick<TextConfig, 'tieWordEmbeddings'>;

@@ -9,7 +9,7 @@ import { createModuleCache } from '../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../runtime/session.ts';
 import { type FloatTensor, floats, ints, rows, type Tensor } from '../runtime/tensor.ts';
 import { longestCompletion, type PackedBatch, type PackedGroup, type Span } from './packed.ts';
-import { piecesOf } from './pieces.ts';
+import { piecesOf } from './row_chunks.ts';
 import { BACKWARD, RUN_FLOP } from './run_limits.ts';
 
 export type AttentionImplementation = 'eager' | 'sdpa' | 'flash_attention_2';

@@ -15,8 +15,8 @@ import { attentionInput, attentionOutput } from './block_modules.ts';
 import { createLayerTape, isKept, keptOf, type LayerTape, mapTape } from './layer_tape.ts';
 import type { PackedBatch } from './packed.ts';
 import type { Parameters } from './parameters.ts';
-import { backwardInPieces, forwardInPieces } from './pieces.ts';
-import { tapeInOrder } from './tape_order.ts';
+import { backwardInPieces, forwardInPieces } from './row_chunks.ts';
+import { tapeInOrder } from './tape_reorder.ts';
 import { type AttentionImplementation, createTextAttention, type Probe, type Projections } from './text_attention.ts';
 
 export interface DecoderOptions {

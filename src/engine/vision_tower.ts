@@ -12,7 +12,7 @@ import type { Workspace } from '../runtime/workspace.ts';
 import { accumulatorsOf, type NameOf, readWeightsOf, weightsOf } from './bindings.ts';
 import { joinLayouts } from './join_layouts.ts';
 import type { Parameters } from './parameters.ts';
-import { backwardInPieces, forwardInPieces, piecesOf } from './pieces.ts';
+import { backwardInPieces, forwardInPieces, piecesOf } from './row_chunks.ts';
 import { BACKWARD, RUN_FLOP } from './run_limits.ts';
 
 export interface ImagePatches {

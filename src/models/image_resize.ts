@@ -2,7 +2,7 @@
  * Bicubic resampling of 8-bit RGB pixels with antialiasing, equal to the byte to what the reference processor gets.
  * Knows pixels and fixed-point rounding, not which size an image should have.
  */
-import { createPause, type Pause } from '../util/pauses.ts';
+import { createPause, type Pause } from '../util/event_loop.ts';
 
 /** 8-bit RGB, rows from the top, channels interleaved: data.length is width * height * 3. */
 export interface RgbImage {

@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { SYSTEM_FILE } from '../train/checkpoints.ts';
 import type { CompletionRow, EndEvent, LogEvent, Metrics, ShownSignal, StartEvent } from '../train/events.ts';
 import { cleanText } from '../util/clean_text.ts';
-import { counted } from '../util/counted.ts';
 import { formatDuration, formatShortDuration } from '../util/duration.ts';
 import type { Json } from '../util/json.ts';
+import { plural } from '../util/plural.ts';
 import type { Stopwatch } from './stopwatch.ts';
 import { alignColumns, cutText, formatCount, formatNumber } from './text.ts';
 
@@ -21,7 +21,7 @@ export function startScreen(event: StartEvent): string[] {
     `model    ${model.dir}`,
     `         ${model.architecture}, ${formatCount(model.parameters)} parameters, ${formatCount(model.trainable)} trained (${share.toFixed(1)}%)`,
     ...(model.notes ?? []).map((note) => `         note: ${note}`),
-    `data     ${counted(data.rows, 'row')}${data.evalRows > 0 ? `, ${data.evalRows} for evaluation` : ''}${
+    `data     ${plural(data.rows, 'row')}${data.evalRows > 0 ? `, ${data.evalRows} for evaluation` : ''}${
       dropped.length === 0 ? '' : `; left out: ${dropped.map(([reason, count]) => `${count} (${reason})`).join(', ')}`
     }`,
     ...(changed.length === 0 ? [] : [`given    ${changed.join(', ')}`]),

@@ -5,8 +5,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import { SightlineError } from '../errors.ts';
 import type { RewardFlag } from './contract.ts';
+import { show } from './describe_value.ts';
 import { ormFiles, orms } from './registry.ts';
-import { show } from './show.ts';
 
 export interface StatedFlag {
   readonly name: string;

@@ -4,9 +4,9 @@
  */
 import { SightlineError } from '../errors.ts';
 import type { RewardSignal } from './contract.ts';
-import { placeOfCaller } from './place.ts';
+import { show } from './describe_value.ts';
 import type { Reward } from './reward.ts';
-import { show } from './show.ts';
+import { placeOfCaller } from './source_location.ts';
 
 /** Names in records and event files that the trainer and the records themselves fill in. */
 const OWNED: ReadonlySet<string> = new Set([

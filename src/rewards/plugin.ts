@@ -8,8 +8,8 @@ import { extname, resolve } from 'node:path';
 import { createJiti } from 'jiti';
 import { messageOf, SightlineError } from '../errors.ts';
 import { untilAborted } from '../util/until_aborted.ts';
-import { placeIn } from './place.ts';
 import { ormFiles, orms } from './registry.ts';
+import { placeIn } from './source_location.ts';
 
 export interface LoadedPlugin {
   /** Absolute path. */

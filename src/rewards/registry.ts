@@ -5,14 +5,14 @@
 import { messageOf, SightlineError } from '../errors.ts';
 import { MathAccuracy } from './accuracy/index.ts';
 import { type ORM, type OrmConstructor, REWARD_NEEDS, type RewardArgs, type RewardNeed } from './contract.ts';
+import { ownCopy } from './copy_kwargs.ts';
 import { DDAPOAttentionORM } from './ddapo_attention/index.ts';
+import { show } from './describe_value.ts';
 import { Format } from './format/index.ts';
-import { ownCopy } from './own_copy.ts';
-import { placeIn } from './place.ts';
 import { MultiModalAccuracyORM } from './r1v_accuracy/index.ts';
 import type { Reward } from './reward.ts';
-import { show } from './show.ts';
 import { checkSignalsAgree, statedSignals } from './signals.ts';
+import { placeIn } from './source_location.ts';
 
 /** Rewards by name. A plugin registers by assignment: `orms['my_reward'] = MyReward`. */
 export const orms: Record<string, OrmConstructor> = Object.assign(Object.create(null), {

@@ -5,13 +5,13 @@
 import { messageOf, SightlineError } from '../errors.ts';
 import { newPatience, type Patience, untilAborted } from '../util/until_aborted.ts';
 import type { ORM, RewardKwargs, RewardValues } from './contract.ts';
-import { checkColumn } from './extra_column.ts';
+import { ownKwargs } from './copy_kwargs.ts';
+import { show } from './describe_value.ts';
+import { checkColumn } from './logged_columns.ts';
 import { checkMetric } from './metric.ts';
-import { ownKwargs } from './own_copy.ts';
-import { placeIn, placeOfCall } from './place.ts';
 import type { Reward } from './reward.ts';
-import { show } from './show.ts';
 import { signalsOf } from './signals.ts';
+import { placeIn, placeOfCall } from './source_location.ts';
 
 export interface RewardColumn {
   readonly name: string;

@@ -4,10 +4,10 @@
  */
 import { SightlineError } from '../errors.ts';
 import type { OrmConstructor, RewardSignal } from './contract.ts';
-import { isOwnedColumn } from './extra_column.ts';
+import { show } from './describe_value.ts';
+import { isOwnedColumn } from './logged_columns.ts';
 import { isOwnedMetric, metricsOfSignal } from './metric.ts';
 import type { Reward } from './reward.ts';
-import { show } from './show.ts';
 
 /** The signals of a run's rewards. Rewards that state the same one, as a class and its subclass do, share it. */
 export function signalsOf(rewards: readonly Pick<Reward, 'signals'>[]): readonly RewardSignal[] {

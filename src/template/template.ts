@@ -23,13 +23,13 @@ import {
   writePatches,
 } from '../models/image_processing.ts';
 import type { RgbImage } from '../models/image_resize.ts';
-import { createExclusive } from '../util/exclusive.ts';
 import { isJsonObject, type JsonObject } from '../util/json.ts';
+import { createExclusive } from '../util/mutex.ts';
 import { type ChatTemplate, readChatTemplate } from './chat_template.ts';
-import { isFarTooLong } from './far_too_long.ts';
+import { type ControlTokenEscape, createControlTokenEscape } from './escape_control_tokens.ts';
 import { boxText, type GroundingOptions, refText, sizeFor } from './grounding.ts';
-import { createGuard, type Guard } from './guard.ts';
 import { createImageCache, type ProcessedImage } from './image_cache.ts';
+import { isFarTooLong } from './text_length_check.ts';
 import { concat, type DecodeOptions, readTokenizer, type StreamDecoder, type Tokenizer } from './tokenizer.ts';
 
 export interface EncodedPrompt {
@@ -150,39 +150,41 @@ export async function openTemplate(dir: string, config: ModelConfig, options: Te
     if (places !== sources.length) throw wrongCount(places, sources.length, where);
     const texts = [...textsOf(conversation), ...textsIn(tools)];
     await refuseTexts(texts, { where, tooLongHint });
-    const guard = createGuard([...tokenizer.special.keys()], texts, chat.source);
+    const escaping = createControlTokenEscape([...tokenizer.special.keys()], texts, chat.source);
     const images = await Promise.all(sources.map(load));
     const written = conversation.map(({ role, content }) => ({
       role,
       content:
-        typeof content === 'string' ? guard.protect(content) : content.map(writer(guard, images, grounding, where)),
+        typeof content === 'string'
+          ? escaping.protect(content)
+          : content.map(writer(escaping, images, grounding, where)),
     }));
     const whole = await chat.render({
       ...variables,
       messages: written,
       add_generation_prompt: true,
-      ...(tools.length === 0 ? {} : { tools: protectDeep(tools, guard) }),
+      ...(tools.length === 0 ? {} : { tools: protectDeep(tools, escaping) }),
     });
     const [first] = conversation;
     const isWithoutSystem = first?.role === 'system' && isEmpty(first) && tools.length === 0;
     const rendered = isWithoutSystem ? withoutSystemBlock(whole, chat) : whole;
     checkPads(rendered, names, sources.length, chat);
     const pads = images.map(({ gridThw }) => visualTokens(gridThw, config.vision.spatialMergeSize));
-    const ids = expand(tokenizer.encodeTrusted(rendered, guard.restore), config.imageTokenId, pads);
+    const ids = expand(tokenizer.encodeTrusted(rendered, escaping.restore), config.imageTokenId, pads);
     if (ids.length > maxLength) throw tooLong(ids.length, maxLength, pads, { where, tooLongHint });
     const system = systemBlock(rendered);
-    const systemIds = expand(tokenizer.encodeTrusted(system, guard.restore), config.imageTokenId, pads);
-    return { text: guard.restore(rendered), ids, images, systemPrefix: systemIds.length };
+    const systemIds = expand(tokenizer.encodeTrusted(system, escaping.restore), config.imageTokenId, pads);
+    return { text: escaping.restore(rendered), ids, images, systemPrefix: systemIds.length };
   };
 
   const encodeAnswer: Template['encodeAnswer'] = (answer, images, where) => {
-    const guard = createGuard([...tokenizer.special.keys()], textsOf([answer]), '');
-    const parts = partsOf(answer.content).map(writer(guard, images, grounding, where));
+    const escaping = createControlTokenEscape([...tokenizer.special.keys()], textsOf([answer]), '');
+    const parts = partsOf(answer.content).map(writer(escaping, images, grounding, where));
     const text = parts.map((part) => {
       if (part.type === 'text') return part.text;
       throw new SightlineError('E_MESSAGES_INVALID', 'an answer holds an image; only prompts do', { where });
     });
-    return concat([tokenizer.encodeTrusted(text.join(''), guard.restore), Int32Array.of(names.endOfTurnId)]);
+    return concat([tokenizer.encodeTrusted(text.join(''), escaping.restore), Int32Array.of(names.endOfTurnId)]);
   };
 
   return {
@@ -299,12 +301,12 @@ function textsIn(value: unknown): string[] {
   return Object.entries(value).flatMap(([key, inner]) => [key, ...textsIn(inner)]);
 }
 
-function protectDeep(value: unknown, guard: Guard): unknown {
-  if (typeof value === 'string') return guard.protect(value);
-  if (Array.isArray(value)) return value.map((inner) => protectDeep(inner, guard));
+function protectDeep(value: unknown, escaping: ControlTokenEscape): unknown {
+  if (typeof value === 'string') return escaping.protect(value);
+  if (Array.isArray(value)) return value.map((inner) => protectDeep(inner, escaping));
   if (!isJsonObject(value)) return value;
   return Object.fromEntries(
-    Object.entries(value).map(([key, inner]) => [guard.protect(key), protectDeep(inner, guard)]),
+    Object.entries(value).map(([key, inner]) => [escaping.protect(key), protectDeep(inner, escaping)]),
   );
 }
 
@@ -313,7 +315,7 @@ type WrittenPart = { readonly type: 'text'; readonly text: string } | { readonly
 
 /** Writes parts; only names and boxes of objects bring control tokens, around what is not trusted. */
 function writer(
-  guard: Guard,
+  escaping: ControlTokenEscape,
   images: readonly ProcessedImage[],
   grounding: Parameters<typeof boxText>[2],
   where: string | undefined,
@@ -321,8 +323,8 @@ function writer(
   const sizes = images.map(({ size }) => size);
   return (part) => {
     if (part.type === 'image') return { type: 'image' };
-    if (part.type === 'text') return { type: 'text', text: guard.protect(part.text) };
-    if (part.type === 'ref') return { type: 'text', text: refText(guard.protect(part.text), grounding) };
+    if (part.type === 'text') return { type: 'text', text: escaping.protect(part.text) };
+    if (part.type === 'ref') return { type: 'text', text: refText(escaping.protect(part.text), grounding) };
     return { type: 'text', text: boxText(part, sizeFor(part, sizes, where), grounding) };
   };
 }

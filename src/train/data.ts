@@ -7,8 +7,8 @@ import { type Dataset, openDataset } from '../data/dataset.ts';
 import type { Row } from '../data/row.ts';
 import { SightlineError } from '../errors.ts';
 import { createRandom } from '../util/random.ts';
+import { createLeftOut, type LeftOutRow } from './dropped_rows.ts';
 import type { DataSummary } from './events.ts';
-import { createLeftOut, type LeftOutRow } from './left_out.ts';
 
 export interface RowSource {
   readonly length: number;

@@ -14,7 +14,7 @@ import { countTokens, createAverages, type TellProgress } from './journal.ts';
 import { attentionProbe, type Judged, type JudgeOptions, judge } from './judge.ts';
 import type { Policy } from './policy.ts';
 import { encodePrompt, type PromptOfRow } from './prompts.ts';
-import { encodeOrPass, noneUsable } from './reader.ts';
+import { encodeOrPass, noneUsable } from './row_reader.ts';
 import { samplingOf } from './sampling.ts';
 import { signalMetrics } from './signals.ts';
 

@@ -12,11 +12,11 @@ import { completionMetrics, entropyMetrics, rewardMetrics } from '../grpo/metric
 import { type RolloutGroup, type RolloutTools, rollout, type Sampling } from '../grpo/rollout.ts';
 import type { Random } from '../util/random.ts';
 import type { Metrics } from './events.ts';
-import type { HackingWatch } from './hacking.ts';
 import { countTokens, type Journal } from './journal.ts';
 import { attentionProbe, type Judged, type JudgeOptions, judge } from './judge.ts';
 import type { Policy } from './policy.ts';
 import type { PromptOfRow } from './prompts.ts';
+import type { HackingWatch } from './reward_hacking.ts';
 
 /** A rollout as the loop learns from it. Per-completion arrays are in the order of its groups. */
 export interface Experience {

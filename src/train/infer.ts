@@ -11,9 +11,9 @@ import { type ContentPart, type Message, splitImageTags } from '../data/messages
 import { createGenerator } from '../engine/generation.ts';
 import { SightlineError } from '../errors.ts';
 import { createRandom } from '../util/random.ts';
-import { loaderOf } from './before_weights.ts';
 import type { RunContext } from './events.ts';
 import { type PreparedPolicy, policyOptions, preparePolicy } from './policy.ts';
+import { loaderOf } from './preflight.ts';
 import { checkInferMemory } from './run_memory.ts';
 import { checkCompletionLength, stopsAndBans } from './sampling.ts';
 

@@ -9,10 +9,10 @@ import { createCheckpoints } from './checkpoints.ts';
 import type { RowSource, TrainingData } from './data.ts';
 import type { Metrics, RunContext, StartEvent } from './events.ts';
 import { createAverages, type Journal, type TellProgress } from './journal.ts';
-import { isDue, isLogDue, plannedOf, type RunLength } from './length.ts';
 import type { Policy } from './policy.ts';
-import { createReader } from './reader.ts';
-import { saveDue, saveUnfinished } from './saving.ts';
+import { createReader } from './row_reader.ts';
+import { isDue, isLogDue, plannedOf, type RunLength } from './run_length.ts';
+import { saveDue, saveUnfinished } from './save_policy.ts';
 import type { Updater } from './update.ts';
 
 /** What a run says of itself before it begins. */

@@ -6,7 +6,7 @@
 import { BLOCK_ROWS, DECODE_LIMITS } from '../engine/decode_step.ts';
 import { productBytes, tapeWidths } from '../engine/layer_tape.ts';
 import { bytesHeld } from '../engine/parameters.ts';
-import { productBudget } from '../engine/product_memory.ts';
+import { productBudget } from '../engine/residual_budget.ts';
 import type { TextConfig } from '../models/architecture.ts';
 import { sizeOf } from '../runtime/tensor.ts';
 import type { PreparedPolicy } from './policy.ts';

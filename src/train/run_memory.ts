@@ -5,7 +5,6 @@ import type { InferArguments, RlhfArguments, ScoreArguments, SftArguments } from
 import type { BatchPlan } from '../grpo/batching.ts';
 import { machineMemory } from '../util/machine_memory.ts';
 import type { RunContext } from './events.ts';
-import type { Example } from './examples.ts';
 import { checkMemory, type MemoryAdvice } from './memory_check.ts';
 import {
   forwardMemory,
@@ -18,6 +17,7 @@ import {
   weightsMemory,
 } from './memory_need.ts';
 import type { PromptOfRow } from './prompts.ts';
+import type { Example } from './sft_examples.ts';
 
 export interface RlhfMemory {
   readonly policy: MeasuredPolicy;

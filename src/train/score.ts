@@ -15,11 +15,11 @@ import { SightlineError } from '../errors.ts';
 import type { ModelConfig } from '../models/architecture.ts';
 import type { Template } from '../template/template.ts';
 import type { Json } from '../util/json.ts';
-import { loaderOf } from './before_weights.ts';
 import { openTrainingData, type RowFault } from './data.ts';
 import { noteTo, type RunContext } from './events.ts';
 import { writeOutputFile } from './output_file.ts';
 import { type Policy, policyOptions, preparePolicy } from './policy.ts';
+import { loaderOf } from './preflight.ts';
 import { checkScoreMemory } from './run_memory.ts';
 import { createToolsCheck } from './tools_check.ts';
 

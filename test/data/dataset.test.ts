@@ -66,7 +66,7 @@ describe('reading', () => {
     expect(Reflect.get({}, 'polluted')).toBeUndefined();
   });
 
-  test('notes are counted, with the first row that has one', async () => {
+  test('notes are plural, with the first row that has one', async () => {
     const path = file([row('a'), row('<image>'), row('<image><image>', { images: ['a.png'] })].join('\n'));
     const dataset = await openDataset([path], { checkImages: false });
     expect(dataset.notes).toEqual([{ note: 'more tags than images', count: 2, where: `${path}:2` }]);

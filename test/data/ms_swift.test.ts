@@ -10,8 +10,8 @@ import { parseRow } from '../../src/data/row.ts';
 import { readConfig } from '../../src/models/registry.ts';
 import type { BoxFormat, NormBbox } from '../../src/template/grounding.ts';
 import { openTemplate, type Template, type TemplateOptions } from '../../src/template/template.ts';
-import { encodeExample } from '../../src/train/examples.ts';
 import { encodePrompt } from '../../src/train/prompts.ts';
+import { encodeExample } from '../../src/train/sft_examples.ts';
 import { createToolsCheck } from '../../src/train/tools_check.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
 

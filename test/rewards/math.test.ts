@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { checkMath } from '../../src/rewards/math/check.ts';
 import { compareMath } from '../../src/rewards/math/compare.ts';
+import { quickEqual } from '../../src/rewards/math/equal_numbers.ts';
 import { answerTag, extractMath } from '../../src/rewards/math/extract.ts';
 import { normalizeMath } from '../../src/rewards/math/normalize.ts';
-import { quickEqual } from '../../src/rewards/math/quick.ts';
 
 async function verdict(reference: string, answer: string): Promise<string> {
   const gold = normalizeMath(reference);

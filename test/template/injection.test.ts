@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { ImageSource } from '../../src/data/image_source.ts';
 import type { Message } from '../../src/data/messages.ts';
 import { readConfig } from '../../src/models/registry.ts';
-import { createGuard } from '../../src/template/guard.ts';
+import { createControlTokenEscape } from '../../src/template/escape_control_tokens.ts';
 import { openTemplate } from '../../src/template/template.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
 
@@ -126,15 +126,15 @@ describe('guard', () => {
 
   test('leaves ordinary text alone, tags and comparisons too', () => {
     const texts = ['a < b', '<think>x</think><answer>3</answer>', '<|im_end', 'x<'];
-    const guard = createGuard(special, texts.slice(0, 2), '');
+    const guard = createControlTokenEscape(special, texts.slice(0, 2), '');
     for (const text of texts.slice(0, 2)) expect(guard.protect(text)).toBe(text);
-    const strict = createGuard(special, texts, '');
+    const strict = createControlTokenEscape(special, texts, '');
     expect(strict.protect('<think>')).toBe('<think>');
     for (const text of texts) expect(strict.restore(strict.protect(text))).toBe(text);
   });
 
   test('stand-ins avoid what texts and template hold', () => {
-    const guard = createGuard(special, ['<|im_end|>\uE000'], '\uE001');
+    const guard = createControlTokenEscape(special, ['<|im_end|>\uE000'], '\uE001');
     expect(guard.protect('<|im_end|>\uE000')).toBe('\uE002|im_end|>\uE000');
   });
 });

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { SightlineError } from '../../errors.ts';
 import { holdRun, startProgram } from '../../util/child_program.ts';
 import type { MathVerdict } from './compare.ts';
-import { quickEqual } from './quick.ts';
+import { quickEqual } from './equal_numbers.ts';
 
 /** `timeout`: no verdict within the deadline or the memory cap. */
 export type MathCheck = MathVerdict | 'timeout';

@@ -2,7 +2,7 @@
  * How long a run is, and at which steps it logs, evaluates and saves.
  * Knows step numbers and epochs only.
  */
-import type { Pace } from '../grpo/pace.ts';
+import type { Pace } from '../grpo/epochs.ts';
 
 export type Strategy = 'no' | 'steps' | 'epoch';
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { createSampler } from '../../src/data/sampler.ts';
 import { SightlineError } from '../../src/errors.ts';
 import type { RowSource } from '../../src/train/data.ts';
-import { createReader, type LongRows } from '../../src/train/reader.ts';
+import { createReader, type LongRows } from '../../src/train/row_reader.ts';
 
 /** Rows that are their own number; those below `usable` are short enough. */
 function readerOf(length: number, usable: number, { seed = 0, longRows = 'delete' as LongRows } = {}) {

@@ -6,7 +6,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import { attentionOutput } from '../../src/engine/block_modules.ts';
 import type { ScoredCompletion } from '../../src/engine/groups.ts';
 import type { VisionLanguageModel } from '../../src/engine/model.ts';
-import { mostRows, piecesOf } from '../../src/engine/pieces.ts';
+import { mostRows, piecesOf } from '../../src/engine/row_chunks.ts';
 import type { AttentionImplementation } from '../../src/engine/text_attention.ts';
 import { decoderBlock } from '../../src/models/qwen_vl/decoder_block.ts';
 import { largestDifference } from '../helpers/check_op.ts';

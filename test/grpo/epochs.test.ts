@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { SightlineError } from '../../src/errors.ts';
 import { planBatches } from '../../src/grpo/batching.ts';
-import { paceOf, promptsOfRun } from '../../src/grpo/pace.ts';
+import { paceOf, promptsOfRun } from '../../src/grpo/epochs.ts';
 
 const plan = planBatches({
   perDeviceTrainBatchSize: 8,

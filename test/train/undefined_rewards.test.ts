@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { RewardColumn } from '../../src/rewards/run.ts';
-import { createValueWatch } from '../../src/train/without_value.ts';
+import { createValueWatch } from '../../src/train/undefined_rewards.ts';
 
 type Values = RewardColumn['values'];
 

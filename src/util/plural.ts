@@ -3,6 +3,6 @@
  */
 
 /** `1 row`, `2 rows`. */
-export function counted(count: number, one: string, several = `${one}s`): string {
+export function plural(count: number, one: string, several = `${one}s`): string {
   return `${count} ${count === 1 ? one : several}`;
 }

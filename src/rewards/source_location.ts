@@ -4,7 +4,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import { messageOf } from '../errors.ts';
-import { writtenAt } from './written_at.ts';
+import { writtenAt } from './function_location.ts';
 
 /**
  * `file:line` as it stands in a stack or a parser's message; the file alone if there is no line. Plugins run without their

@@ -6,7 +6,7 @@
 import type { CountedNote } from '../data/dataset.ts';
 import type { Row, RowNote } from '../data/row.ts';
 import type { SightlineError } from '../errors.ts';
-import { counted } from '../util/counted.ts';
+import { plural } from '../util/plural.ts';
 
 /** A row and why it is left out. */
 export interface LeftOutRow {
@@ -36,7 +36,7 @@ export function createLeftOut(): LeftOut {
     },
     noted(notes) {
       for (const { note, count, where } of notes) {
-        const text = `${counted(count, 'row has', 'rows have')} ${NOTES[note]} (first: ${where})`;
+        const text = `${plural(count, 'row has', 'rows have')} ${NOTES[note]} (first: ${where})`;
         // A file may be given twice, for training and for evaluation.
         if (!told.includes(text)) told.push(text);
       }

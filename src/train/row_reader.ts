@@ -6,7 +6,7 @@ import type { Row } from '../data/row.ts';
 import type { Sampler } from '../data/sampler.ts';
 import { SightlineError } from '../errors.ts';
 import type { RowSource } from './data.ts';
-import { isImageFault } from './left_out.ts';
+import { isImageFault } from './dropped_rows.ts';
 
 export interface Reader<Encoded> {
   /** The next rows; rows that are passed over are replaced by those after them. */

@@ -5,8 +5,8 @@ import { describe, expect, test } from 'vitest';
 import type { RewardSignal } from '../../src/rewards/contract.ts';
 import { DDAPOAttentionORM } from '../../src/rewards/ddapo_attention/index.ts';
 import type { Reward } from '../../src/rewards/reward.ts';
-import { createHackingWatch } from '../../src/train/hacking.ts';
 import type { Judged } from '../../src/train/judge.ts';
+import { createHackingWatch } from '../../src/train/reward_hacking.ts';
 
 const orm = { call: () => [] };
 const rewards: Reward[] = [

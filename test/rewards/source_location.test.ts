@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { placeIn } from '../../src/rewards/place.ts';
+import { placeIn } from '../../src/rewards/source_location.ts';
 
 test('the line, without the column of the code that was made of it', () => {
   const error = Object.assign(new Error('no'), { stack: 'Error: no\n    at call (/p/reward.ts:3:184)' });

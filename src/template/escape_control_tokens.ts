@@ -4,7 +4,7 @@
  */
 import { SightlineError } from '../errors.ts';
 
-export interface Guard {
+export interface ControlTokenEscape {
   /** A text as the template may see it: what could become a control token has lost its first character. */
   protect(text: string): string;
   /** Undoes `protect`, in any piece of the rendered text. */
@@ -12,7 +12,7 @@ export interface Guard {
 }
 
 /**
- * A guard for the texts of one conversation.
+ * A escape for the texts of one conversation.
  *
  * A control token's first character is replaced by a character of Unicode's private use area that occurs nowhere in
  * `reserved` and `texts`, both where the token is spelled whole and where the end of a text could be the beginning of one
@@ -23,7 +23,11 @@ export interface Guard {
  * @param texts every text that is not trusted
  * @param reserved trusted text that is rendered along with them (the template's source)
  */
-export function createGuard(special: readonly string[], texts: readonly string[], reserved: string): Guard {
+export function createControlTokenEscape(
+  special: readonly string[],
+  texts: readonly string[],
+  reserved: string,
+): ControlTokenEscape {
   const starts = [...new Set(special.map((token) => token.slice(0, 1)))];
   const isDangerous = (text: string, at: number, end: number): boolean =>
     special.some(

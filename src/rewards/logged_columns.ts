@@ -3,9 +3,9 @@
  */
 import { SightlineError } from '../errors.ts';
 import type { RewardSignal } from './contract.ts';
-import { placeOfCaller } from './place.ts';
+import { show } from './describe_value.ts';
 import type { Reward } from './reward.ts';
-import { show } from './show.ts';
+import { placeOfCaller } from './source_location.ts';
 
 /** Columns that each row has, or may have. */
 const OWNED: ReadonlySet<string> = new Set([

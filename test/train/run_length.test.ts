@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { isDue, isLogDue, plannedOf, type RunLength, runLength } from '../../src/train/length.ts';
+import { isDue, isLogDue, plannedOf, type RunLength, runLength } from '../../src/train/run_length.ts';
 
 /** A run that takes so many rows a step. */
 const paceOf = (rows: number, rowsPerStep: number, rowsPerEpoch = rows) => ({

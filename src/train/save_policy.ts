@@ -4,7 +4,7 @@
  */
 import { messageOf, SightlineError } from '../errors.ts';
 import type { Journal } from './journal.ts';
-import type { Strategy } from './length.ts';
+import type { Strategy } from './run_length.ts';
 
 interface Saving {
   /** Steps done. */

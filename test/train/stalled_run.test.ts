@@ -3,7 +3,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import { combineRewards, groupAdvantages } from '../../src/grpo/advantages.ts';
-import { createStandstillWatch, type Lesson } from '../../src/train/standstill.ts';
+import { createStandstillWatch, type Lesson } from '../../src/train/stalled_run.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { tinyProject, tinyRun } from '../helpers/tiny.ts';
 

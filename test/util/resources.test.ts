@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { closing } from '../../src/train/closing.ts';
+import { closing } from '../../src/util/resources.ts';
 
 const partsOf = (closed: string[]) => ({
   file: { close: () => void closed.push('file') },

@@ -2,7 +2,7 @@
  * Finds texts that cannot fit before all of them is rendered and tokenized, which takes seconds a megabyte and cannot be
  * interrupted. Knows lengths; which limit applies is the caller's business.
  */
-import { createPause } from '../util/pauses.ts';
+import { createPause } from '../util/event_loop.ts';
 
 /** Characters tokenized at a time: some 50 ms. */
 const PIECE = 16_384;

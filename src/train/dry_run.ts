@@ -5,19 +5,19 @@
  */
 import { createSampler } from '../data/sampler.ts';
 import { optimizerStepAt } from '../grpo/batching.ts';
-import { promptsOfRun } from '../grpo/pace.ts';
+import { promptsOfRun } from '../grpo/epochs.ts';
 import { mean } from '../grpo/statistics.ts';
 import { IMAGE_CACHE_BYTES } from '../template/template.ts';
-import { counted } from '../util/counted.ts';
 import { formatShortDuration } from '../util/duration.ts';
+import { plural } from '../util/plural.ts';
 import type { RowSource, TrainingData } from './data.ts';
 import { evaluate } from './evaluation.ts';
 import { type Collector, collect, type Experience } from './experience.ts';
-import { growthOfImages, type RowImages } from './kept_images.ts';
+import { growthOfImages, type RowImages } from './image_cache_growth.ts';
 import { learn } from './learn.ts';
-import { plannedOf, type RunLength } from './length.ts';
 import { encodePrompt, type PromptOfRow } from './prompts.ts';
-import { createReader, encodeOrPass, noneUsable } from './reader.ts';
+import { createReader, encodeOrPass, noneUsable } from './row_reader.ts';
+import { plannedOf, type RunLength } from './run_length.ts';
 import type { Updater } from './update.ts';
 
 /** Rows whose prompts are looked at, spread over the data. */
@@ -98,7 +98,7 @@ export async function rehearse(
   const tokens = longest[0]!.prompt.ids.length;
   await journal.notice(
     'info',
-    `dry run: a step of ${counted(plan.promptsPerRollout, 'prompt')} (the longest has ${tokens} tokens) x ${plan.numGenerations} completions of ${sampling.maxCompletionLength} tokens takes ${second.seconds.toFixed(1)} s, the first one ${first.seconds.toFixed(1)} s`,
+    `dry run: a step of ${plural(plan.promptsPerRollout, 'prompt')} (the longest has ${tokens} tokens) x ${plan.numGenerations} completions of ${sampling.maxCompletionLength} tokens takes ${second.seconds.toFixed(1)} s, the first one ${first.seconds.toFixed(1)} s`,
   );
   await journal.notice('info', wholeRun(totalSteps, training, planned, evaluation));
   await journal.notice(
@@ -134,8 +134,8 @@ function wholeRun(
   const evaluations =
     planned.eval === 0
       ? ''
-      : ` and at most ${formatShortDuration(planned.eval * evaluation)} for ${counted(planned.eval, 'evaluation')} of ${formatShortDuration(evaluation)}`;
-  const saves = planned.save === 0 ? '' : `; ${counted(planned.save, 'checkpoint is', 'checkpoints are')} not counted`;
+      : ` and at most ${formatShortDuration(planned.eval * evaluation)} for ${plural(planned.eval, 'evaluation')} of ${formatShortDuration(evaluation)}`;
+  const saves = planned.save === 0 ? '' : `; ${plural(planned.save, 'checkpoint is', 'checkpoints are')} not counted`;
   return `dry run: the whole run takes about ${formatShortDuration(training)} for ${steps} steps${evaluations}${saves}`;
 }
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { ownCopy, ownKwargs } from '../../src/rewards/own_copy.ts';
+import { ownCopy, ownKwargs } from '../../src/rewards/copy_kwargs.ts';
 import { rewardKwargs } from '../helpers/reward_kwargs.ts';
 
 test('data is copied all the way down, and equal to what it was', () => {

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { createPause } from '../../src/util/pauses.ts';
+import { createPause } from '../../src/util/event_loop.ts';
 
 afterEach(() => vi.restoreAllMocks());
 

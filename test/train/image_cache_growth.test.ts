@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { growthOfImages } from '../../src/train/kept_images.ts';
+import { growthOfImages } from '../../src/train/image_cache_growth.ts';
 
 const vision = {
   depth: 1,

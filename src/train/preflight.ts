@@ -7,7 +7,7 @@ import { createSampler } from '../data/sampler.ts';
 import type { RowSource, TrainingData } from './data.ts';
 import type { LoadingEvent, RunContext } from './events.ts';
 import type { Policy, PreparedPolicy } from './policy.ts';
-import { encodeOrPass, type LongRows } from './reader.ts';
+import { encodeOrPass, type LongRows } from './row_reader.ts';
 
 /**
  * Encodes the rows that training and evaluation meet first: a fault of the chat template, of --max_length or of an image is
