@@ -7,6 +7,7 @@ import { findModel } from '../checkpoint/model_folder.ts';
 import { messageOf, SightlineError } from '../errors.ts';
 import { MAX_BATCH, type RolloutSizes, rolloutSizes } from '../grpo/batching.ts';
 import { createSchedule } from '../optim/schedule.ts';
+import { checkColumns, checkDatasets, pathOf } from './dataset_paths.ts';
 import type { Faults } from './faults.ts';
 import type { Values } from './flag.ts';
 import type { inferFlags } from './infer.ts';
@@ -133,11 +134,12 @@ export function resolveInfer(values: Values<typeof inferFlags>, faults: Faults, 
 
 export function resolveScore(values: Values<typeof scoreFlags>, faults: Faults, env: Environment): ScoreArguments {
   checkPixels(values, faults);
-  checkFiles('dataset', values.dataset.map(withoutRowCount), faults);
+  checkDatasets('dataset', values.dataset, faults);
+  checkColumns(values.columns, faults);
   checkSizes({ per_device_eval_batch_size: values.perDeviceEvalBatchSize }, faults);
   faults.check(
     ['output', 'dataset'],
-    !values.dataset.map(withoutRowCount).includes(values.output),
+    !values.dataset.map(pathOf).includes(values.output),
     `the file is also a --dataset: ${values.output}`,
     'write to another file',
   );
@@ -170,8 +172,9 @@ function resolveTraining(values: TrainingValues, faults: Faults, env: Environmen
 
 function checkTraining(values: TrainingValues, faults: Faults): void {
   checkPixels(values, faults);
-  checkFiles('dataset', values.dataset.map(withoutRowCount), faults);
-  checkFiles('val_dataset', values.valDataset.map(withoutRowCount), faults);
+  checkDatasets('dataset', values.dataset, faults);
+  checkColumns(values.columns, faults);
+  checkDatasets('val_dataset', values.valDataset, faults);
   checkOutput(values.outputDir, faults);
   checkSizes(
     {
@@ -292,11 +295,6 @@ function checkFiles(flag: string, paths: readonly string[], faults: Faults): voi
     const kind = isFolder(path) ? 'is a folder' : existsSync(path) ? 'is not a regular file' : 'no such file';
     faults.check([flag], false, `${kind}: ${path}`, kind === 'no such file' ? 'check the path' : 'give a regular file');
   }
-}
-
-/** `train.jsonl#500`, the first 500 rows of a file, as the file. */
-function withoutRowCount(spec: string): string {
-  return spec.replace(/#\d+$/, '');
 }
 
 function checkOutput(path: string, faults: Faults): void {

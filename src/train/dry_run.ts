@@ -153,7 +153,7 @@ async function look(
   const prompts: PromptOfRow[] = [];
   const patches = new Map<string, number>();
   for (let i = 0; i < tried; i++) {
-    const row = rows.row(Math.floor((i * rows.length) / tried));
+    const row = await rows.row(Math.floor((i * rows.length) / tried));
     const encoded = await encodeOrPass(row, tolerance, encode);
     if (encoded === null) continue;
     for (const { hash, gridThw } of encoded.prompt.images) patches.set(hash, gridThw[0] * gridThw[1] * gridThw[2]);
@@ -161,7 +161,7 @@ async function look(
     prompts.sort((a, b) => b.prompt.ids.length - a.prompt.ids.length);
     prompts.length = Math.min(prompts.length, count);
   }
-  if (prompts.length === 0) throw noneUsable(tried, rows.row(0).where, tolerance, rows.length);
+  if (prompts.length === 0) throw noneUsable(tried, (await rows.row(0)).where, tolerance, rows.length);
   return {
     longest: Array.from({ length: count }, (_, i) => prompts[i % prompts.length]!),
     images: { rows: tried, patches: [...patches.values()].reduce((sum, value) => sum + value, 0) },
@@ -177,7 +177,7 @@ async function rehearseEvaluation(rows: RowSource, collector: Collector): Promis
   const { args, policy, generator, random, judging, signal, journal } = collector;
   const prompts = Math.max(1, Math.floor(args.perDeviceEvalBatchSize / args.numGenerationsEval));
   const { longest } = await look(rows, Math.min(prompts, rows.length), collector);
-  const batch: RowSource = { length: longest.length, row: (index) => longest[index]!.row };
+  const batch: RowSource = { length: longest.length, row: async (index) => longest[index]!.row };
   const tools = { policy, generator, random: random.fork('eval'), judging: judging(0), signal, stopIds: [] };
   const start = performance.now();
   await journal.time('eval', (tell) => evaluate(args, batch, { ...tools, tell }));

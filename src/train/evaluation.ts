@@ -8,7 +8,7 @@ import { groupAdvantages } from '../grpo/advantages.ts';
 import { completionMetrics, rewardMetrics } from '../grpo/metrics.ts';
 import { type Completion, type RolloutGroup, rollout } from '../grpo/rollout.ts';
 import type { Random } from '../util/random.ts';
-import type { RowSource } from './data.ts';
+import { type RowSource, rowsAt } from './data.ts';
 import type { Metrics } from './events.ts';
 import { countTokens, createAverages, type TellProgress } from './journal.ts';
 import { attentionProbe, type Judged, type JudgeOptions, judge } from './judge.ts';
@@ -55,9 +55,8 @@ export async function evaluate(args: RlhfArguments, rows: RowSource, tools: Eval
   for (let first = 0; first < rows.length; first += promptsAtOnce) {
     done = first;
     const indices = Array.from({ length: Math.min(promptsAtOnce, rows.length - first) }, (_, i) => first + i);
-    const encoded = await Promise.all(
-      indices.map((index) => encodeOrPass(rows.row(index), tolerance, encodePrompt(template))),
-    );
+    const batch = await rowsAt(rows, indices);
+    const encoded = await Promise.all(batch.map((row) => encodeOrPass(row, tolerance, encodePrompt(template))));
     const prompts = encoded.filter((prompt) => prompt !== null);
     if (prompts.length === 0) continue;
     const { groups: part, measured } = await sampled(prompts, random.fork(`${first}`));
@@ -67,7 +66,7 @@ export async function evaluate(args: RlhfArguments, rows: RowSource, tools: Eval
     // A reward logs means of its call; calls count by the completions they judged.
     for (const _ of part) logged.add(judged.metrics);
   }
-  if (completions.length === 0) throw noneUsable(rows.length, rows.row(0).where, tolerance);
+  if (completions.length === 0) throw noneUsable(rows.length, (await rows.row(0)).where, tolerance);
   const totals = judgedParts.flatMap((judged) => judged.totals);
   const named = judging.rewards.map(({ label }, k) => ({
     name: label,

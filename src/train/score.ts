@@ -15,7 +15,7 @@ import { SightlineError } from '../errors.ts';
 import type { ModelConfig } from '../models/architecture.ts';
 import type { Template } from '../template/template.ts';
 import type { Json } from '../util/json.ts';
-import { openTrainingData, type RowFault } from './data.ts';
+import { openTrainingData, type RowFault, rowsAt } from './data.ts';
 import { noteTo, type RunContext } from './events.ts';
 import { writeOutputFile } from './output_file.ts';
 import { type Policy, policyOptions, preparePolicy } from './policy.ts';
@@ -31,7 +31,14 @@ import { createToolsCheck } from './tools_check.ts';
  * throws the signal's reason. In every case no file is left.
  */
 export async function runScore(args: ScoreArguments, context: Pick<RunContext, 'signal' | 'emit'>): Promise<void> {
-  const only = { dataset: args.dataset, valDataset: [], splitDatasetRatio: 0, dataSeed: 0, strict: true };
+  const only = {
+    dataset: args.dataset,
+    columns: args.columns,
+    valDataset: [],
+    splitDatasetRatio: 0,
+    dataSeed: 0,
+    strict: true,
+  };
   await context.emit({ type: 'phase', phase: 'open model', begins: true });
   const prepared = await preparePolicy(policyOptions(args, false, noteTo(context)));
   const lacksTemplate = createToolsCheck(args.modelDir);
@@ -41,7 +48,7 @@ export async function runScore(args: ScoreArguments, context: Pick<RunContext, '
     const data = await openTrainingData(only, (row) => faultOf(row, prepared.config) ?? lacksTemplate(row));
     try {
       const { length } = data.train;
-      const first = await sampleOf(data.train.row(0), prepared.template, prepared.config);
+      const first = await sampleOf(await data.train.row(0), prepared.template, prepared.config);
       const tokens = args.perDeviceEvalBatchSize * (first.group.promptIds.length + first.completion.length);
       await checkScoreMemory(args, { policy: prepared, tokens }, context);
       const output = { flag: '--output', signal: context.signal };
@@ -56,7 +63,8 @@ export async function runScore(args: ScoreArguments, context: Pick<RunContext, '
         for (let from = 0; from < length; from += args.perDeviceEvalBatchSize) {
           context.signal.throwIfAborted();
           const count = Math.min(args.perDeviceEvalBatchSize, length - from);
-          const rows = Array.from({ length: count }, (_, i) => data.train.row(from + i));
+          const indices = Array.from({ length: count }, (_, i) => from + i);
+          const rows = await rowsAt(data.train, indices);
           const samples = await Promise.all(rows.map((row) => sampleOf(row, policy.template, policy.config)));
           const { scores, verdict } = await scorer(samples);
           await write(scores.map((score, i) => `${JSON.stringify(record(samples[i]!, score))}\n`).join(''));

@@ -229,7 +229,7 @@ describe('config file', () => {
   });
 
   test('YAML and missing files', () => {
-    expect(complaint(['run.yaml'])).toContain('config files are read as JSON, not as YAML');
+    expect(complaint([join(folder, 'nothing.yaml')])).toContain('nothing.yaml');
     expect(complaint([join(folder, 'nothing.json')])).toContain('nothing.json');
     expect(complaint([join(folder, 'nothing.json')])).toContain('exit 2');
   });
