@@ -29,7 +29,7 @@ export function unpadded({ input_ids: ids, attention_mask: mask }: ModelKwargs):
 export function imagesOfSequences(
   kwargs: ModelKwargs,
   sequences: readonly Int32Array[],
-  sizes: ModelConfig,
+  modelConfig: ModelConfig,
 ): HashedImage[][] {
   const pixels = kwargs.pixel_values ?? [];
   const grids = kwargs.image_grid_thw ?? [];
@@ -38,10 +38,10 @@ export function imagesOfSequences(
       hint: 'pass one of each per image',
     });
   }
-  const unit = sizes.vision.spatialMergeSize ** 2;
+  const unit = modelConfig.vision.spatialMergeSize ** 2;
   let next = 0;
   const dealt = sequences.map((ids) => {
-    let pads = ids.reduce((count, id) => count + (id === sizes.imageTokenId ? 1 : 0), 0);
+    let pads = ids.reduce((count, id) => count + (id === modelConfig.imageTokenId ? 1 : 0), 0);
     const images: HashedImage[] = [];
     while (pads > 0 && next < pixels.length) {
       const gridThw = grids[next]!;
@@ -57,7 +57,7 @@ export function imagesOfSequences(
       'E_FORWARD_INPUT',
       `the image pads in input_ids do not match the ${pixels.length} images given`,
       {
-        hint: 'each image takes t * h * w / 4 image pads',
+        hint: `each image takes t * h * w / ${unit} image pads`,
       },
     );
   }

@@ -10,8 +10,9 @@ import type { RuntimeOptions } from '../runtime/session.ts';
 import { type FloatTensor, floats, gatherRows, ints, rows, type Tensor } from '../runtime/tensor.ts';
 import type { Workspace } from '../runtime/workspace.ts';
 import { accumulatorsOf, weightsOf } from './bindings.ts';
+import type { Group } from './groups.ts';
 import { type HeadSizes, headName, scoringHead } from './heads.ts';
-import type { Ids, PackedBatch } from './packed.ts';
+import type { PackedBatch } from './packed.ts';
 import type { Parameters } from './parameters.ts';
 import { mostRows, piecesOf } from './row_chunks.ts';
 import { BACKWARD } from './run_limits.ts';
@@ -61,14 +62,14 @@ const CHUNK_BYTES = 160 * 2 ** 20;
 /**
  * The completion tokens in order: token t is predicted by the row before it.
  *
- * @param completions ids, per group; the batch may lack the rows of their last ones
+ * @param batch the same groups, packed; rows of last tokens may be missing
  */
-export function predictionsOf(batch: PackedBatch, completions: readonly (readonly Ids[])[]): Predictions {
+export function predictionsOf(batch: PackedBatch, groups: readonly Pick<Group, 'completions'>[]): Predictions {
   const hiddenRows: number[] = [];
   const targets: number[] = [];
   for (const [g, { prompt, completions: spans }] of batch.groups.entries()) {
     for (const [c, { start }] of spans.entries()) {
-      for (const [t, id] of completions[g]![c]!.entries()) {
+      for (const [t, id] of groups[g]!.completions[c]!.ids.entries()) {
         hiddenRows.push(t === 0 ? prompt.start + prompt.length - 1 : start + t - 1);
         targets.push(id);
       }

@@ -41,7 +41,7 @@ export interface PolicyOptions {
 }
 
 export interface Policy {
-  readonly config: ModelConfig;
+  readonly modelConfig: ModelConfig;
   readonly model: VisionLanguageModel;
   readonly parameters: Parameters;
   readonly template: Template;
@@ -52,7 +52,7 @@ export interface Policy {
 }
 
 /** A policy of which everything is known but its weights. */
-export interface PreparedPolicy extends Pick<Policy, 'config' | 'template' | 'source'> {
+export interface PreparedPolicy extends Pick<Policy, 'modelConfig' | 'template' | 'source'> {
   readonly options: PolicyOptions;
   /** Tensors that the model has a use for, by name. */
   readonly tensors: Checkpoint['tensors'];
@@ -101,9 +101,9 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
   const source = openCheckpoint(dir);
   try {
     const stated = await readConfig(dir);
-    const config = withStoredHead(stated, source);
-    const { extra } = validateShapes(source, config);
-    const template = await openTemplate(dir, config, {
+    const modelConfig = withStoredHead(stated, source);
+    const { extra } = validateShapes(source, modelConfig);
+    const template = await openTemplate(dir, modelConfig, {
       ...options.template,
       ...(keepImages ? {} : { imageCacheBytes: 0 }),
     });
@@ -113,7 +113,7 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
     const isTrained = (name: string): boolean => trainable && !freeze[partOf(name)];
     return {
       options,
-      config,
+      modelConfig,
       template,
       source,
       tensors: used.tensors,
@@ -122,16 +122,16 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
       async load(onRead) {
         const tell = onRead === undefined ? undefined : seldom(onRead);
         const parameters = streams ? await streamParameters(used, tell) : await loadParameters(used, isTrained, tell);
-        const model = createModel(config, parameters, { attnImpl, gradientCheckpointing, runtime });
+        const model = createModel(modelConfig, parameters, { attnImpl, gradientCheckpointing, runtime });
         return {
-          config,
+          modelConfig,
           model,
           parameters,
           template,
           source,
           summary: {
-            ...summaryOf(dir, config.architecture.className, parameters),
-            notes: notesOn(source, { stated, config, extra }),
+            ...summaryOf(dir, modelConfig.architecture.className, parameters),
+            notes: notesOn(source, { stated, modelConfig, extra }),
           },
           async close() {
             source.close();
@@ -231,13 +231,13 @@ function summaryOf(dir: string, architecture: string, parameters: Parameters): M
 /** What the weights are that config.json or their names do not say. */
 function notesOn(
   source: Checkpoint,
-  { stated, config, extra }: { stated: ModelConfig; config: ModelConfig; extra: readonly string[] },
+  { stated, modelConfig, extra }: { stated: ModelConfig; modelConfig: ModelConfig; extra: readonly string[] },
 ): string[] {
   const unused = extra.filter((name) => name !== HEAD && !COMPUTED.test(name));
   const wrapped = [...source.tensors.values()].find(({ storedName }) => withoutWrappers(storedName) !== storedName);
   const first = unused.slice(0, 3).join(', ');
   return [
-    ...(stated.text.tieWordEmbeddings === config.text.tieWordEmbeddings
+    ...(stated.text.tieWordEmbeddings === modelConfig.text.tieWordEmbeddings
       ? []
       : [`config.json ties the head to the embedding, but another ${HEAD} is stored; the stored one is used`]),
     ...(wrapped === undefined ? [] : [`tensor names are read without their wrappers, e.g. ${wrapped.storedName}`]),

@@ -15,6 +15,7 @@ import { createGenerator } from '../engine/generation.ts';
 import { optimizerStepAt, planBatches } from '../grpo/batching.ts';
 import { paceOf, promptsOfRun } from '../grpo/epochs.ts';
 import { lossMetrics } from '../grpo/metrics.ts';
+import type { CompletionSampler, RolloutPrompt } from '../grpo/rollout.ts';
 import { createRewards } from '../rewards/registry.ts';
 import type { Reward } from '../rewards/reward.ts';
 import { createRandom } from '../util/random.ts';
@@ -24,19 +25,19 @@ import { openTrainingData, type RowSource } from './data.ts';
 import { rehearse } from './dry_run.ts';
 import { evaluate } from './evaluation.ts';
 import { type CompletionRow, type Metrics, noteTo, type RunContext } from './events.ts';
-import { type Collector, collect, type Experience, experienceMetrics } from './experience.ts';
+import { collect, type Experience, experienceMetrics, type StepParts } from './experience.ts';
 import { createJournal, type TellProgress } from './journal.ts';
 import type { JudgeOptions } from './judge.ts';
-import { learn } from './learn.ts';
+import { entropiesOf, learn } from './learn.ts';
 import { type Run, type StepResult, type Training, tellStart, trainingLoop } from './loop.ts';
 import { policyOptions, preparePolicy } from './policy.ts';
 import { loaderOf, tryFirstRows } from './preflight.ts';
-import { encodePrompt, type PromptOfRow } from './prompts.ts';
+import { encodePrompt } from './prompts.ts';
 import { checkRewardColumns } from './reward_columns.ts';
 import { createHackingWatch } from './reward_hacking.ts';
 import { runLength } from './run_length.ts';
 import { checkRlhfMemory } from './run_memory.ts';
-import { samplingOf } from './sampling.ts';
+import { evaluationSampling, samplingOf } from './sampling.ts';
 import { shownSignals } from './signals.ts';
 import { createStandstillWatch } from './stalled_run.ts';
 import { createToolsCheck } from './tools_check.ts';
@@ -70,6 +71,7 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     // The reference: the weights training starts from, never updated.
     const preparedReference = args.beta === 0 ? null : keep(await preparePolicy(policyOptions(args, false)));
     const sampling = samplingOf(args, prepared);
+    const evaluationSettings = evaluationSampling(args, prepared);
     const updating = updateOptions(args, totalSteps);
     const encode = encodePrompt(prepared.template);
     const first = await tryFirstRows(data, args, encode);
@@ -96,23 +98,25 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
       signal,
     });
     const random = createRandom(args.seed);
-    const tools = { policy, generator, random, signal };
-    const collector: Collector = { ...tools, args, plan, reference, sampling, journal, judging };
+    const { template } = policy;
+    const sampler: CompletionSampler = { generator, template, sampling, random };
+    const parts: StepParts = { args, plan, policy, reference, sampler, judging, journal, signal };
+    const evaluationSampler = { ...sampler, sampling: evaluationSettings, random: random.fork('eval') };
     const signals = shownSignals(rewards);
     const run: Run = { command: 'rlhf', args, context, journal, data, policy, length, signals };
     await tellStart(run);
     if (plan.notice !== null) await journal.notice('info', plan.notice);
     if (args.dryRun) {
-      await rehearse({ data, lacking, updater, length, keepsPixels }, collector);
+      await rehearse({ data, lacking, updater, length, keepsPixels, evaluationSampler }, parts);
       return;
     }
     for (const text of lacking) await journal.notice('warn', text);
     await trainingLoop({
-      ...{ ...run, updater, encode, ...stepsOf(collector, updater, rewards) },
+      ...{ ...run, updater, encode, ...stepsOf(parts, updater, rewards) },
       best: { metric: 'reward', greaterIsBetter: true },
       tooLong: 'its prompt is too long',
       evaluate: (rows: RowSource, done: number, tell: TellProgress): Promise<Metrics> =>
-        evaluate(args, rows, { ...tools, random: random.fork('eval'), judging: judging(done), tell }),
+        evaluate(args, rows, { sampler: evaluationSampler, judging: judging(done), signal, tell }),
     });
   });
 }
@@ -121,11 +125,11 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
 
 /** The steps of GRPO: collect experience, learn from it, update. */
 function stepsOf(
-  collector: Collector,
+  parts: StepParts,
   updater: Updater,
   rewards: readonly Reward[],
-): Pick<Training<PromptOfRow>, 'step' | 'logged'> {
-  const { args, plan, journal } = collector;
+): Pick<Training<RolloutPrompt>, 'step' | 'logged'> {
+  const { args, plan, journal } = parts;
   const hacking = createHackingWatch(rewards);
   const values = createValueWatch();
   const standstill = createStandstillWatch(args);
@@ -141,17 +145,19 @@ function stepsOf(
       const fresh: Experience[] = [];
       for (const { rollout: number } of microBatches) {
         if (experiences.has(number)) continue;
-        const experience = await collect(await next(plan.promptsPerRollout), number, done, collector);
+        const experience = await collect(await next(plan.promptsPerRollout), number, done, parts);
         experiences.set(number, experience);
         fresh.push(experience);
       }
-      const { loss, sums } = await learn(microBatches, experiences, collector);
+      const learned = await learn(microBatches, experiences, parts);
+      const { loss, sums } = learned;
       for (const experience of fresh) {
-        const { metrics, warnings } = experienceMetrics(experience, hacking);
+        const entropies = entropiesOf(experience, learned);
+        const { metrics, warnings } = experienceMetrics(experience, entropies, hacking);
         const missing = values.observe(experience.judged, step);
         for (const text of [...warnings, ...missing]) await journal.notice('warn', text);
         records.push(metrics);
-        if (args.logCompletions) completionLog.push(...completionRows(experience));
+        if (args.logCompletions) completionLog.push(...completionRows(experience, entropies));
       }
       const { skipped, gradNorm, learningRate } = await journal.time('update', () => updater.update());
       const lessons = new Set(microBatches.map(({ rollout }) => experiences.get(rollout)!));
