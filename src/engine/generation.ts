@@ -4,22 +4,16 @@
  */
 import { SightlineError } from '../errors.ts';
 import { createModuleCache } from '../runtime/compiled_module.ts';
-import { pin, type RuntimeOptions } from '../runtime/session.ts';
+import type { RuntimeOptions } from '../runtime/session.ts';
 import { floats, gatherRows, zeros } from '../runtime/tensor.ts';
 import { createWorkspace } from '../runtime/workspace.ts';
 import { createExclusive } from '../util/mutex.ts';
 import type { Random } from '../util/random.ts';
 import { weightsOf } from './bindings.ts';
-import {
-  createDecodeStep,
-  type DecodedToken,
-  type DecodeLimits,
-  type DecodeProbe,
-  type Drawn,
-  drawnRows,
-  formWithoutCopy,
-  type Sampling,
-} from './decode_step.ts';
+import { type DecodeLimits, formWithoutCopy } from './decode_cost.ts';
+import type { DecodeProbe } from './decode_runs.ts';
+import { createDecodeStep, type DecodedToken } from './decode_step.ts';
+import { type Drawn, type DrawSettings, drawnRows, drawSettings } from './drawn_tokens.ts';
 import type { Group, Prompt } from './groups.ts';
 import { headName } from './heads.ts';
 import { createKvCache, setPrompt, withRoom } from './kv_cache.ts';
@@ -89,8 +83,12 @@ export function createGenerator(
   const samplers = createModuleCache(runtime);
 
   /** The first tokens, drawn from the prompts' last rows. */
-  async function drawFirst({ lastHidden }: Prefilled, { rows, cache }: LiveRows, sampling: Sampling): Promise<Drawn> {
-    const { head, banned, inverseTemperature } = sampling;
+  async function drawFirst(
+    { lastHidden }: Prefilled,
+    { rows, cache }: LiveRows,
+    settings: DrawSettings,
+  ): Promise<Drawn> {
+    const { head, banned, inverseTemperature } = settings;
     const places = cache.groups.length * cache.rows;
     const form = formWithoutCopy(places);
     const sampler = samplers.get(JSON.stringify({ head, form }), () => samplingHead(text, head, form));
@@ -107,7 +105,7 @@ export function createGenerator(
   function step(
     live: LiveRows,
     { nextPositions }: Prefilled,
-    sampling: Sampling,
+    settings: DrawSettings,
     recording: Recording | null,
     probe: DecodeProbe | undefined,
   ): Promise<DecodedToken[]> {
@@ -122,7 +120,7 @@ export function createGenerator(
       uniform,
       cache,
       length,
-      sampling,
+      settings,
       recording,
       probe,
     });
@@ -143,7 +141,7 @@ export function createGenerator(
         ? model.record(prompts, { count, maxTokens: maxNewTokens, steps, tape: keep }, probe)
         : null;
     const decodeProbe = probe && probeOfCache(probe);
-    const sampling = samplingOf(options, text.vocabSize, recording?.logps ?? false);
+    const settings = drawSettings(options, text.vocabSize, recording?.logps ?? false);
     const cache = createKvCache(workspace, {
       kvHeads: text.numKeyValueHeads,
       headDim: text.headDim,
@@ -183,7 +181,7 @@ export function createGenerator(
       onTokens?.(rows.map(({ group, completion, last }) => ({ group, completion, id: last })));
     };
     const goesOn = ({ finished, ids }: LiveRow): boolean => !finished && ids.length < maxNewTokens;
-    accept(all, await drawFirst(prefilled, live, sampling));
+    accept(all, await drawFirst(prefilled, live, settings));
     while (true) {
       signal?.throwIfAborted();
       // With a probe, a row stays until its last token has been measured.
@@ -192,7 +190,7 @@ export function createGenerator(
       if (live.rows.length === 0) break;
       live.cache = withRoom(live.cache, live.length);
       const first = live.length;
-      for (const [t, { rows, drawn }] of (await step(live, prefilled, sampling, recording, decodeProbe)).entries()) {
+      for (const [t, { rows, drawn }] of (await step(live, prefilled, settings, recording, decodeProbe)).entries()) {
         signal?.throwIfAborted();
         // A row that had ended before this token was computed in vain.
         const standing = live.rows.filter(({ ids }) => ids.length === first + t + 1);
@@ -220,18 +218,6 @@ export function createGenerator(
 }
 
 // --- internal ---
-
-/** How tokens are drawn, as the decode step takes it. */
-function samplingOf(options: GenerateOptions, vocabSize: number, logps: boolean): Sampling {
-  const { temperature, topK = 0, topP = 1, bannedIds } = options;
-  const banned = floats(new Float32Array(vocabSize), [vocabSize]);
-  for (const id of bannedIds) banned.data[id] = Number.NEGATIVE_INFINITY;
-  return {
-    head: { greedy: temperature === 0, topK, topP, logps },
-    banned: pin(banned),
-    inverseTemperature: pin(floats(Float32Array.of(temperature === 0 ? 1 : 1 / temperature), [])),
-  };
-}
 
 /** Without probabilities, a draw would still give an id; text and rewards made of it would only look meaningful. */
 const notFinite = (tokens: number): SightlineError =>

@@ -10,6 +10,7 @@ import { compileModule, createModuleCache } from '../runtime/compiled_module.ts'
 import type { RuntimeOptions } from '../runtime/session.ts';
 import { type FloatTensor, floats, gatherRows, ints, scatterRows, type Tensor } from '../runtime/tensor.ts';
 import type { Workspace } from '../runtime/workspace.ts';
+import type { Projections } from './attention_feeds.ts';
 import { accumulatorsOf, type NameOf, readWeightsOf } from './bindings.ts';
 import { attentionInput, attentionOutput } from './block_modules.ts';
 import { createLayerTape, isKept, keptOf, type LayerTape, mapTape } from './layer_tape.ts';
@@ -17,7 +18,7 @@ import type { PackedBatch } from './packed.ts';
 import type { Parameters } from './parameters.ts';
 import { backwardInPieces, forwardInPieces } from './row_chunks.ts';
 import { tapeInOrder } from './tape_reorder.ts';
-import { type AttentionImplementation, createTextAttention, type Probe, type Projections } from './text_attention.ts';
+import { type AttentionImplementation, createTextAttention, type Probe } from './text_attention.ts';
 
 export interface DecoderOptions {
   readonly implementation: AttentionImplementation;

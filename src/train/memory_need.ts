@@ -3,7 +3,7 @@
  * Reads no weight, measures nothing; what the machine has is not its business.
  */
 
-import { BLOCK_ROWS, DECODE_LIMITS } from '../engine/decode_step.ts';
+import { BLOCK_ROWS, DECODE_LIMITS } from '../engine/decode_cost.ts';
 import { productBytes, tapeWidths } from '../engine/layer_tape.ts';
 import { bytesHeld } from '../engine/parameters.ts';
 import { productBudget } from '../engine/residual_budget.ts';

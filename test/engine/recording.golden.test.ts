@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { massProbe } from '../../src/attention/probe.ts';
-import { tokensPerRun } from '../../src/engine/decode_step.ts';
+import { tokensPerRun } from '../../src/engine/decode_cost.ts';
 import { createGenerator } from '../../src/engine/generation.ts';
 import type { CompletionIds, Prompt } from '../../src/engine/groups.ts';
 import { productBytes } from '../../src/engine/layer_tape.ts';
