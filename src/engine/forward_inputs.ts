@@ -1,5 +1,5 @@
 /**
- * The arguments of a plain forward, checked and dealt out: rows of ids, and the images each row holds.
+ * Checks the arguments of a plain forward, and deals its images out to its rows.
  */
 import { SightlineError } from '../errors.ts';
 import type { ModelConfig } from '../models/architecture.ts';
@@ -7,7 +7,7 @@ import type { ModelKwargs } from '../models/types.ts';
 import type { HashedImage } from './image_features.ts';
 import { hashOf } from './image_hash.ts';
 
-/** The rows of a forward, checked to be of one length without padding. */
+/** The rows of a forward. Error: E_FORWARD_INPUT where they have several lengths, or padding. */
 export function unpadded({ input_ids: ids, attention_mask: mask }: ModelKwargs): Int32Array[] {
   const length = ids[0]?.length ?? 0;
   ids.forEach((row, b) => {
@@ -25,7 +25,7 @@ export function unpadded({ input_ids: ids, attention_mask: mask }: ModelKwargs):
   return [...ids];
 }
 
-/** Deals the batch's images out to its rows, by the image pads each row holds. */
+/** The images of each row, by its image pads. Error: E_FORWARD_INPUT where pads and images do not match. */
 export function imagesOfSequences(
   kwargs: ModelKwargs,
   sequences: readonly Int32Array[],

@@ -16,7 +16,10 @@ import { BACKWARD } from './run_limits.ts';
 
 export type AttentionImplementation = 'eager' | 'sdpa' | 'flash_attention_2';
 
-/** Spans of prompt columns whose attention mass is measured, per group: indicator[column * spans + span] is 1 or 0. */
+/**
+ * Spans of prompt columns whose attention mass is measured. Per group an indicator [prompt columns, spans]: 1 where the column
+ * belongs to the span, else 0.
+ */
 export interface Probe {
   readonly spans: number;
   readonly indicators: readonly Float32Array[];
@@ -24,14 +27,14 @@ export interface Probe {
 
 export interface AttendOptions {
   readonly implementation: AttentionImplementation;
-  /** Masses [C, spans] of all completion rows in packed order are written here. */
+  /** Writes the masses of all completion rows, in packed order: [C, spans]. */
   readonly probe?: { readonly probe: Probe; readonly masses: FloatTensor };
 }
 
 export interface TextAttention {
   /** Writes attention's result for every row into `o` [N, heads * d]. */
   forward(batch: PackedBatch, projections: Projections, o: FloatTensor, options: AttendOptions): Promise<void>;
-  /** The same for a batch of prompts only, and the weights [heads, S, S] of each: what `output_attentions` asks for. */
+  /** The same for a batch of prompts, with the weights [heads, S, S] of each, for `output_attentions`. */
   forwardWithWeights(batch: PackedBatch, projections: Projections, o: FloatTensor): Promise<FloatTensor[]>;
   /** Writes cotangents of q, k, v given that of o. */
   backward(
@@ -120,7 +123,7 @@ export function createTextAttention(heads: Heads, runtime: RuntimeOptions = {}):
             { 'd.q': cut(into.q, prompt), 'd.k': cut(into.k, prompt), 'd.v': cut(into.v, prompt) },
           );
         }
-        // Tiles add to what their columns have got so far; the products of a whole prompt have set it.
+        // Tiles add to the cotangents of their columns, so these start at 0, unless the product of a whole prompt has set them.
         for (const { data } of [into.k, into.v].flatMap((d) => [
           ...(inTiles.prompt ? [cut(d, prompt)] : []),
           ...(inTiles.completions ? [cut(d, completionRows)] : []),

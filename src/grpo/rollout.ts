@@ -61,7 +61,7 @@ export interface CompletionSampler {
 export interface RolloutOptions {
   /** Names the fork of the sampler's random numbers. */
   readonly name: string;
-  /** Keep scores and tape of the rows that sampling computes. */
+  /** Keep the scores, and the tape of the rows that sampling computes. */
   readonly keep?: boolean;
   /** Measure attention masses while sampling; scores are kept then, too. */
   readonly probe?: LayerProbe | undefined;

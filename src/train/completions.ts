@@ -1,12 +1,12 @@
 /**
- * Completions as readers see them: the row they answer, text, rewards, advantage, and what the rewards logged beside.
+ * Completions for readers: the dataset row, prompt and text, rewards and advantage, and the columns that rewards logged.
  */
 import type { RolloutPrompt } from '../grpo/rollout.ts';
 import { type Json, toJson } from '../util/json.ts';
 import type { CompletionRow, RowOrigin } from './events.ts';
 import type { Experience } from './experience.ts';
 
-/** @param entropies per completion [T_i]; null where none was computed */
+/** One row per completion. @param entropies per completion [T_i]; null where none was computed */
 export function completionRows(
   { rollout: { groups }, judged, advantages: { advantages } }: Pick<Experience, 'rollout' | 'judged' | 'advantages'>,
   entropies: readonly (Float32Array | null)[],

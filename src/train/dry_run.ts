@@ -1,7 +1,7 @@
 /**
- * `--dry_run`: two steps at their largest (the longest prompts, completions that never stop), some ordinary ones, and an
- * evaluation batch. What they take, and what is known to come on top of it, is what the run will take at most, told before
- * step 1. Learns in memory only; writes nothing.
+ * `--dry_run`: predicts the time and the peak memory of a run. It makes two steps at their largest (the longest prompts,
+ * completions that never stop), some ordinary ones, and an evaluation batch; and it adds the memory that is known to come
+ * later. Learns in memory only, and writes nothing.
  */
 import { createSampler } from '../data/sampler.ts';
 import { optimizerStepAt } from '../grpo/batching.ts';
@@ -22,29 +22,29 @@ import { createReader, encodeOrPass, noneUsable } from './row_reader.ts';
 import { plannedOf, type RunLength } from './run_length.ts';
 import type { Updater } from './update.ts';
 
-/** Rows whose prompts are looked at, spread over the data. */
+/** Number of rows, spread over the data, whose prompts are encoded to find the longest. */
 const ROWS_TRIED = 512;
 
 /**
- * Ordinary steps after the two largest, as many as fit into this time: the variety of prompts and completions makes
- * buffers of many sizes, and garbage takes some steps to come to its full amount. Large models have no time for them, and
- * little need: there both are small beside the rest.
+ * After the two largest steps, as many ordinary ones as fit into this time. Prompts and completions of many lengths take
+ * buffers of many sizes, and garbage takes some steps to reach its full amount. A large model has no time for these steps; it
+ * needs them less, because both amounts are small beside its weights.
  */
 const ORDINARY_MS = 8000;
 const ORDINARY_STEPS = 40;
 
 export interface Rehearsed {
   readonly data: TrainingData;
-  /** What there is to say of columns that some rows lack. */
+  /** Sentences about columns that some rows lack. */
   readonly lacking: readonly string[];
   readonly updater: Pick<Updater, 'update'>;
   readonly length: RunLength;
-  /** The run will keep the pixels of images; the rehearsal, which looks at many to find the longest prompts, does not. */
+  /** Whether the run will keep pixels of images. The rehearsal keeps none: it encodes many rows only to measure them. */
   readonly keepsPixels: boolean;
   readonly evaluationSampler: CompletionSampler;
 }
 
-/** Rehearses the run and tells what it found as notices. */
+/** Rehearses the run and reports its findings as notices. Errors: those of a step and of an evaluation. */
 export async function rehearse(
   { data, lacking, updater, length, keepsPixels, evaluationSampler }: Rehearsed,
   parts: StepParts,
@@ -72,7 +72,7 @@ export async function rehearse(
       judged: [...experiences.values()].map(({ judged }) => judged),
     };
   };
-  // The first step compiles every kernel and makes the one comparison of `--attn_probe auto`.
+  // The first step also compiles every kernel, and makes the one comparison of `--attn_probe auto`.
   const first = await step(longest, endless);
   const second = await step(longest, endless);
   const sampler = createSampler({ length: data.train.length, seed: args.dataSeed, shuffle: args.datasetShuffle });
@@ -116,17 +116,17 @@ export async function rehearse(
 
 interface Done {
   readonly seconds: number;
-  /** Of one rollout, and of what a step does besides. */
+  /** Seconds of one rollout, and of the rest of the step. */
   readonly rolloutSeconds: number;
   readonly learnSeconds: number;
   readonly judged: readonly Judged[];
 }
 
 /**
- * How long the run will take.
+ * A sentence about the time of the whole run.
  *
  * @param training seconds of all steps
- * @param evaluation seconds of one evaluation whose completions all have the full length
+ * @param evaluation seconds of one evaluation in which all completions have the full length
  */
 function wholeRun(
   steps: number,
@@ -144,7 +144,7 @@ function wholeRun(
 
 const gib = (bytes: number): string => (bytes / 2 ** 30).toFixed(2);
 
-/** The prompts of a rollout, the longest that were found (a short dataset repeats), and the images of the rows tried. */
+/** The `count` longest prompts of the rows that are tried (repeated, if there are fewer), and the images of these rows. */
 async function look(
   rows: RowSource,
   count: number,
@@ -172,9 +172,9 @@ async function look(
 }
 
 /**
- * A batch of the longest evaluation prompts, as large as the flags make it, with completions that never stop.
+ * Evaluates one batch of the longest prompts, of the size that the flags give, with completions that never stop.
  *
- * @returns seconds that an evaluation of all rows takes at that speed
+ * @returns seconds that an evaluation of all rows would take at that speed
  */
 async function rehearseEvaluation(
   rows: RowSource,

@@ -1,6 +1,6 @@
 /**
- * Puts completions before the rewards: gathers what their contract promises, runs them, collects what they log.
- * Knows the contract's names; not what any reward measures, nor what becomes of the values.
+ * Puts completions before the rewards: gathers what their contract promises, runs them, and collects what they log.
+ * Knows the contract's names, not what a reward measures or how its values are used.
  */
 
 import { type MassProbe, massesOf, massProbe } from '../attention/probe.ts';
@@ -17,11 +17,11 @@ import { signalMetrics } from './signals.ts';
 
 export interface Judged {
   readonly columns: readonly RewardColumn[];
-  /** Weighted sum of a completion's rewards; null where it cannot be compared with its group. */
+  /** Per completion, the weighted sum of its rewards; null where it cannot be compared with its group. [N] */
   readonly totals: readonly RewardValue[];
-  /** Numbers the rewards logged of themselves, and those of their signals. */
+  /** Numbers that the rewards logged, and means and deviations of their signals. */
   readonly metrics: Readonly<Record<string, number>>;
-  /** Columns the rewards logged, one value a completion. */
+  /** Columns that the rewards logged, by name: one value per completion. [N] */
   readonly extras: ReadonlyMap<string, readonly Json[]>;
 }
 
@@ -35,9 +35,10 @@ export interface JudgeOptions {
   readonly model: PolicyModel & { readonly modelConfig: JudgedModelConfig };
   readonly attnProbe: AttnProbe;
   readonly logger: RewardLogger;
+  /** Optimizer steps done, and those of the whole run: rewards are told both. */
   readonly step: number;
   readonly maxSteps: number;
-  /** Ends the wait for rewards. */
+  /** Ends the wait for rewards, with its reason. */
   readonly signal?: AbortSignal;
 }
 

@@ -1,12 +1,9 @@
 /**
  * GRPO (Shao et al. 2024): sample a group of completions per prompt, judge them, learn from how they differ.
- * Reads like the paper's box; whoever reports, draws or saves listens to the events.
+ * Reads like the box in the paper; reports, displays and saves listen to its events.
  *
- * An on-policy step runs no training forward: decoding has computed every row of the completions, so the rollout gives
- * log-probabilities, entropies, the attention masses of rewards, and what backward needs (`--reuse_rollout false` runs
- * one forward for all of these instead). A scoring pass of its own is made only where the options require one: old
- * log-probabilities of a rollout that outlives an update, or attention masses of a rollout that is learned from in
- * several micro-batches.
+ * A step that learns from one rollout in one micro-batch runs no training forward: backward starts from the rows that
+ * decoding has computed. grpo/score_plan.ts says when a forward is run, and for what.
  */
 import { argumentsToJson } from '../arguments/args_json.ts';
 import type { RlhfArguments } from '../arguments/resolve.ts';
@@ -46,11 +43,10 @@ import { createUpdater, type Updater } from './update.ts';
 import { updateOptions } from './update_options.ts';
 
 /**
- * Trains as the arguments say; resolves after the `end` event.
+ * Trains as the arguments say; resolves after the `end` event. Plugins must have been loaded before, because the flags of their
+ * rewards are among the arguments.
  *
- * Plugins are loaded by then: the flags of their rewards are among the arguments.
- *
- * Errors: those of the parts; whatever is wrong with rewards, data or checkpoint is told before `start`.
+ * Errors: those of the parts. Faults of rewards, data and checkpoint are thrown before the `start` event.
  */
 export async function runRlhf(args: RlhfArguments, context: RunContext): Promise<void> {
   const { signal, emit } = context;
@@ -62,13 +58,13 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     const lacking = checkRewardColumns(rewards, data.opened);
     const length = runLength(paceOf(plan, data.train.length), args);
     const totalSteps = length.maxSteps;
-    // Pixels are worth keeping for rows that come again: of evaluations, and after an epoch.
+    // Pixels are kept only if rows come again: in evaluations, or after an epoch.
     const keepsPixels = data.evaluation !== null || promptsOfRun(plan, totalSteps) > data.train.length;
     await emit({ type: 'phase', phase: 'open model', begins: true });
-    // What arguments, files' headers and the first rows can tell is told here, before a weight is read.
+    // Before any weight is read, arguments, headers of files and the first rows are checked.
     const keepImages = keepsPixels && !args.dryRun;
     const prepared = keep(await preparePolicy({ ...policyOptions(args, true, noteTo(context)), keepImages }));
-    // The reference: the weights training starts from, never updated.
+    // The reference has the weights that training starts from; they are never updated.
     const preparedReference = args.beta === 0 ? null : keep(await preparePolicy(policyOptions(args, false)));
     const sampling = samplingOf(args, prepared);
     const evaluationSettings = evaluationSampling(args, prepared);
