@@ -15,7 +15,6 @@ import {
 import { longestCompletion, type PackedGroup, type Span } from './packed.ts';
 import { piecesOf } from './row_chunks.ts';
 import { RUN_FLOP } from './run_limits.ts';
-import type { AttentionImplementation } from './text_attention.ts';
 
 /** Most rows of a tile. */
 const TILE = 256;
@@ -29,21 +28,23 @@ export interface Tile {
   readonly prefix: Span | null;
 }
 
-/** Which parts of a group go tile by tile: all with flash, else those whose product would be too long a run. */
+/** Which parts of a group go tile by tile. */
 export interface TiledParts {
   readonly prompt: boolean;
   readonly completions: boolean;
 }
 
+/**
+ * @param options.all every part; otherwise those whose single product would run too long
+ * @param options.times FLOP of the run, in forwards
+ */
 export function tiledParts(
   { prompt, completions, completionRows }: PackedGroup,
   heads: Heads,
-  implementation: AttentionImplementation,
-  times = 1,
+  { all, times = 1 }: { readonly all: boolean; readonly times?: number },
 ): TiledParts {
-  const flash = implementation === 'flash_attention_2';
   const isLong = (queries: number, columns: number): boolean =>
-    flash || times * scoreFlop(heads, columns) * queries > RUN_FLOP;
+    all || times * scoreFlop(heads, columns) * queries > RUN_FLOP;
   const longest = longestCompletion({ completions });
   return {
     prompt: isLong(prompt.length, prompt.length),

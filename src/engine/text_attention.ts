@@ -66,8 +66,8 @@ export function createTextAttention(heads: Heads, runtime: RuntimeOptions = {}):
   return {
     async forward(batch, projections, o, { implementation, probe }) {
       let completionRow = 0;
-      const groups =
-        implementation === 'flash_attention_2' || probe !== undefined ? batch.groups : sideBySide(batch.groups);
+      const flash = implementation === 'flash_attention_2';
+      const groups = flash || probe !== undefined ? batch.groups : sideBySide(batch.groups);
       for (const [g, group] of groups.entries()) {
         const { prompt, completionRows } = group;
         const measured =
@@ -78,7 +78,7 @@ export function createTextAttention(heads: Heads, runtime: RuntimeOptions = {}):
                 indicator: probe.probe.indicators[g]!,
                 masses: rows(probe.masses, completionRow, completionRow + completionRows.length),
               };
-        const inTiles = tiledParts(group, heads, implementation);
+        const inTiles = tiledParts(group, heads, { all: flash });
         for (const tile of tilesOf(group, inTiles, heads)) {
           const masses = tile.prefix === null ? undefined : measured;
           const local = tile.rows.start - completionRows.start;
@@ -113,10 +113,11 @@ export function createTextAttention(heads: Heads, runtime: RuntimeOptions = {}):
     },
 
     async backward(batch, projections, dO, into, implementation) {
-      const groups = implementation === 'flash_attention_2' ? batch.groups : sideBySide(batch.groups);
+      const flash = implementation === 'flash_attention_2';
+      const groups = flash ? batch.groups : sideBySide(batch.groups);
       for (const group of groups) {
         const { prompt, completionRows } = group;
-        const inTiles = tiledParts(group, heads, implementation, BACKWARD);
+        const inTiles = tiledParts(group, heads, { all: flash, times: BACKWARD });
         if (prompt.length > 0 && !inTiles.prompt) {
           await causal().backward(
             { ...causalFeeds(prompt, projections), 'd.out': cut(dO, prompt) },
