@@ -127,11 +127,11 @@ describe('runRewards', () => {
       /reward "bad" threw: oops/,
     ],
     [
-      'throws an object without a text',
+      'throws an object that cannot be converted to text',
       () => {
         throw Object.create(null);
       },
-      /reward "bad" threw: something without a text/,
+      /reward "bad" threw: a value that cannot be converted to text/,
     ],
     [
       'throws an error that throws when it is read',
@@ -141,7 +141,7 @@ describe('runRewards', () => {
         };
         throw Object.defineProperties(new Error(), { stack: { get: fail }, message: { get: fail } });
       },
-      /reward "bad" threw: something without a text/,
+      /reward "bad" threw: a value that cannot be converted to text/,
     ],
     ['returns too few', () => [1, 2], /"bad" returned 2 values for 3 completions/],
     ['returns NaN', () => [1, Number.NaN, 1], /"bad" returned NaN for sample 1/],
