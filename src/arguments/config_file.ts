@@ -1,5 +1,5 @@
 /**
- * Arguments from a JSON or YAML file: hand-written, or the args.json of an earlier run, here or in ms-swift.
+ * Reads arguments from a JSON or YAML file: hand-written, or the args.json of an earlier run, here or in ms-swift.
  * Knows files, not flags.
  */
 import { readJsonFile, readRegularFile } from '../checkpoint/json_file.ts';
@@ -8,7 +8,7 @@ import type { JsonObject } from '../util/json.ts';
 import { MAX_YAML_BYTES, parseYamlObject, repeatedKey } from './yaml_text.ts';
 
 /**
- * The file's entries by flag name. Names that begin with `_` are remarks (args.json keeps its provenance in `_sightline`).
+ * The file's entries by flag name. Names that begin with `_` are comments (args.json keeps its provenance in `_sightline`).
  *
  * Errors: E_CONFIG_FORMAT for a name that is given twice or bytes that are no text, those of `parseYamlObject` and
  * `readJsonFile`.
