@@ -6,6 +6,7 @@
 import { CompressionType, type Field, setCompressionCodec, tableFromIPC } from '@uwdata/flechette';
 import { compressors } from 'hyparquet-compressors';
 import { messageOf } from '../../errors.ts';
+import { checkBatch } from './arrow_check.ts';
 import { type ArrowMessage, messagesOf } from './arrow_messages.ts';
 import { plainValue } from './plain_value.ts';
 import type { RandomAccess } from './random_access.ts';
@@ -19,6 +20,8 @@ export async function openArrow(file: RandomAccess): Promise<RowFile> {
     const batches = messages.filter(({ kind }) => kind === 'batch');
     const bytesOf = ({ at, size }: ArrowMessage): Promise<Uint8Array> => file.read(at, size);
     const [schema] = messages;
+    // Every row takes a bit of a batch, at the least.
+    if (batches.some(({ rows, size }) => rows > 8 * size)) throw new Error('a batch has more rows than it can hold');
     if (schema === undefined) throw new Error('it has no schema');
     const { fields } = tableFromIPC([await bytesOf(schema)]).schema;
     const readers = fields.map(readerOf);
@@ -32,8 +35,7 @@ export async function openArrow(file: RandomAccess): Promise<RowFile> {
         const parts: Uint8Array[] = [];
         for (const message of [schema, ...dictionaries, batch]) parts.push(await bytesOf(message));
         const columns = tableFromIPC(parts, { useBigInt: true, useDate: true }).children;
-        const short = columns.find(({ length }) => length !== batch.rows);
-        if (short !== undefined) throw new Error(`a column has ${short.length} of ${batch.rows} values`);
+        for (const { data } of columns) for (const part of data) checkBatch(part, batch.rows);
         return (row) => Object.fromEntries(fields.map(({ name }, i) => [name, readers[i]!(columns[i]!.at(row))]));
       },
     });
