@@ -2,23 +2,36 @@
  * Reads arguments from a JSON or YAML file: hand-written, or the args.json of an earlier run, here or in ms-swift.
  * Knows files, not flags.
  */
+import { statSync } from 'node:fs';
 import { readJsonFile, readRegularFile } from '../checkpoint/json_file.ts';
 import { SightlineError } from '../errors.ts';
 import type { JsonObject } from '../util/json.ts';
+import { argumentsOfMsSwift, type ConfigEntries } from './ms_swift_args.ts';
 import { MAX_YAML_BYTES, parseYamlObject, repeatedKey } from './yaml_text.ts';
 
 /**
  * The file's entries by flag name. Names that begin with `_` are comments (args.json keeps its provenance in `_sightline`).
  *
- * Errors: E_CONFIG_FORMAT for a name that is given twice or bytes that are no text, those of `parseYamlObject` and
+ * Errors: E_CONFIG_FORMAT for a name that is given twice, a file that is too large or bytes that are no text, those of `parseYamlObject` and
  * `readJsonFile`.
  */
-export function readConfigFile(path: string): Map<string, unknown> {
-  const entries = /\.ya?ml$/i.test(path) ? readYaml(path) : readJson(path);
-  return new Map(Object.entries(entries).filter(([name]) => !name.startsWith('_')));
+export function readConfigFile(path: string): ConfigEntries {
+  const isYaml = /\.ya?ml$/i.test(path);
+  refuseLarge(path, isYaml ? MAX_YAML_BYTES : MAX_JSON_BYTES);
+  const entries = isYaml ? readYaml(path) : readJson(path);
+  return argumentsOfMsSwift(new Map(Object.entries(entries).filter(([name]) => !name.startsWith('_'))));
 }
 
 // --- internal ---
+
+function refuseLarge(path: string, limit: number): void {
+  const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  if (size <= limit) return;
+  throw new SightlineError('E_CONFIG_FORMAT', `the file has ${size} bytes, a configuration at most ${limit}`, {
+    where: path,
+    hint: 'give a file with names of flags and their values',
+  });
+}
 
 function readYaml(path: string): JsonObject {
   return parseYamlObject(textOf(path, MAX_YAML_BYTES), path);
