@@ -29,6 +29,11 @@ export function peerFlagNames(): string[] {
   return [...FLAGS.keys()];
 }
 
+/** Beginnings of names that are known as a family. */
+export function peerFlagFamilies(): string[] {
+  return PREFIXES.map(([prefix]) => prefix);
+}
+
 // --- internal ---
 
 const TABLES: readonly PeerTable[] = [samplingPeers, machinePeers, modelPeers, dataPeers, objectivePeers, runPeers];
