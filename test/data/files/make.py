@@ -202,4 +202,30 @@ pd.DataFrame(objects).to_json(out / "lines.json", orient="records", lines=True)
 for name in ["indent.json", "compact.json", "pandas.json", "lines.json"]:
     expect(name, objects)
 
+pd.DataFrame([{"messages": [{"role": "user", "content": text}], "images": "a.png"} for text in ["it's \"quoted\"", "a\\b\n\t漢字 🙂\x07"]]).to_csv(out / "python.csv", index=False)
+
+# --- Python's notation of values: what ast.literal_eval reads and refuses ---
+values = [
+    [],
+    [[1, -2.5, 1e30, True, False, None], {"a": {"b": []}}, (), ("x",), (1, 2)],
+    [{"role": "user", "content": "it's"}, {"role": "user", "content": 'a "b"'}, {"content": "both ' and \""}],
+    ["\\n is no line", "line\nline", "\ttab\r\x00\x1f\x7f\x85\xa0\u2028", "漢字 🙂 \ud800", "\\", "'", '"', ""],
+]
+written = [repr(value) for value in values] + [
+    "['a' 'b', \"c\"]", "[ 1 ,\n 2 , ]", "[r'\\n', u'x', '''three\n' quotes''', \"\"\"more\"\"\"]", "(1)", "(1,)", "['\\x41\\u00e9\\U0001F600\\101\\q\\\n']",
+    "[.5, 5., +1, 0]", "{'a': 1, 'a': 2}",
+    # refused
+    "[1 2]", "['a", "[a]", "[f'x']", "[", "[,]", "{'a' 1}", "[1]]", "['\\x4']", "['a\nb']", "[__import__('os')]", "[1+1]x", "",
+]
+import ast  # noqa: E402
+
+
+def literal(text):
+    try:
+        return {"text": text, "value": plain(ast.literal_eval(text))}
+    except (SyntaxError, ValueError):
+        return {"text": text}
+
+
+(here / "literals.json").write_text(json.dumps([literal(text) for text in written]))
 (here / "expected.json").write_text(json.dumps(expected, ensure_ascii=False, allow_nan=False))
