@@ -36,4 +36,4 @@ export function createGroupCache<T>(
 
 // --- internal ---
 
-const KEPT_BYTES = 256 * 2 ** 20;
+const KEPT_BYTES = 128 * 2 ** 20;
