@@ -2,6 +2,7 @@
  * The flags of `sightline rlhf`: those of `swift rlhf --rlhf_type grpo`, with its names and defaults.
  */
 import { ATTN_PROBES } from '../attention/cross_check.ts';
+import { REWARD_ERRORS } from '../rewards/deadline.ts';
 import type { CommandSpec } from './command.ts';
 import { boolean, choice, integer, number, numberList, textList } from './flag.ts';
 import {
@@ -137,7 +138,7 @@ export const rlhfFlags = {
     group: 'Rewards',
     default: undefined,
     metavar: 'NAME...',
-    help: 'Rewards by registered name: built in (accuracy, ddapo_attention, external_r1v_acc, format) or from --external_plugins.',
+    help: 'Rewards by registered name: built in (accuracy, cosine, ddapo_attention, external_r1v_acc, format, http_judge, iou, multiple_choice, repetition, soft_overlong; docs/rewards.md) or from --external_plugins.',
   }),
   reward_weights: numberList({
     group: 'Rewards',
@@ -151,6 +152,20 @@ export const rlhfFlags = {
     default: [],
     metavar: 'FILE...',
     help: 'TypeScript or JavaScript files that register rewards. They are run as code; their SHA-256 goes into args.json. Flags that their rewards bring are taken as these are, and shown by --help beside this one.',
+  }),
+  reward_timeout: number({
+    group: 'Rewards',
+    default: null,
+    unset: 'no limit',
+    above: 0,
+    max: 86_400,
+    unit: 'seconds',
+    help: 'How long an asynchronous reward may take for one batch of completions. One that computes without a pause cannot be interrupted.',
+  }),
+  reward_error: choice(REWARD_ERRORS, {
+    group: 'Rewards',
+    default: 'stop',
+    help: 'What a reward that throws, is late or does not reach its judge does: it ends the run, or its values for these completions are null (skip), with a warning.',
   }),
   attn_probe: choice(ATTN_PROBES, {
     group: 'Attention',

@@ -46,6 +46,7 @@ export async function judgeRequest(request: JudgeRequest, reward: Reward, signal
     completion_ids: completion_ids.map((list) => Int32Array.from(list)),
     messages: parsed.map((row) => row.messages),
     images: request.images.map((pictures) => pictures.map(pictureOf)),
+    norm_bbox: null, // a request does not say it
     system_prefix,
     image_token_id,
     video_token_id,
@@ -54,6 +55,7 @@ export async function judgeRequest(request: JudgeRequest, reward: Reward, signal
     attn_probe: 'fused',
     attention_masses: request.attention_masses,
     logger: { debug: say('debug'), info: say('info'), warn: say('warn') },
+    signal,
     log_metric: (name, value) => {
       metrics[name] = value;
     },
@@ -66,13 +68,7 @@ export async function judgeRequest(request: JudgeRequest, reward: Reward, signal
       columns.set(column, values.map(toJson));
     },
   };
-  const [result] = await runRewards(
-    [reward],
-    completions,
-    kwargs,
-    signal,
-    parsed.map(({ where }) => where),
-  );
+  const [result] = await runRewards([reward], completions, kwargs, { signal, rows: parsed.map(({ where }) => where) });
   return { values: result!.values, metrics, columns: Object.fromEntries(columns), lines };
 }
 

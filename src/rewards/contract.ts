@@ -4,6 +4,7 @@
  */
 import type { AttnProbe } from '../attention/cross_check.ts';
 import type { AttentionMasses } from '../attention/tdr.ts';
+import type { NormBbox } from '../models/architecture.ts';
 import type { ModelKwargs, PolicyModel } from '../models/types.ts';
 
 export type { AttnProbe } from '../attention/cross_check.ts';
@@ -151,6 +152,11 @@ export interface RewardKwargs {
   readonly completion_ids: readonly ArrayLike<number>[];
   readonly messages: readonly unknown[];
   readonly images: readonly (readonly RewardImage[])[];
+  /**
+   * How the model writes boxes: `none`, in pixels of the resized image (`size.shown`), or `norm1000`, in thousandths of its
+   * sides. Null where the trainer does not say.
+   */
+  readonly norm_bbox: NormBbox | null;
   /** Tokens of the system block at the start of each prompt. */
   readonly system_prefix: readonly number[];
   readonly image_token_id: number;
@@ -165,6 +171,8 @@ export interface RewardKwargs {
   /** What the fused probe measured in the training forward; null where it did not run. */
   readonly attention_masses: readonly (AttentionMasses | null)[] | null;
   readonly logger: RewardLogger;
+  /** Aborted when the answer is no longer awaited: the run ends, or `--reward_timeout` has passed. For fetch and the like. */
+  readonly signal: AbortSignal;
   /** Adds a finite number to this step's metrics, under a name that the run does not use itself. */
   log_metric(name: string, value: number): void;
   /** Adds a column to completions.jsonl, one value per sample. */

@@ -5,7 +5,7 @@
 import type { RewardKwargs } from './contract.ts';
 
 /** Handed on as they are: they are what the trainer itself works with. */
-const LIVE: ReadonlySet<string> = new Set(['model', 'accelerator', 'template', 'logger']);
+const LIVE: ReadonlySet<string> = new Set(['model', 'accelerator', 'template', 'logger', 'signal']);
 
 export function ownKwargs(kwargs: RewardKwargs): RewardKwargs {
   const copies = new Map<object, unknown>();

@@ -10,6 +10,9 @@ import { CosineReward } from './cosine/index.ts';
 import { DDAPOAttentionORM } from './ddapo_attention/index.ts';
 import { show } from './describe_value.ts';
 import { Format } from './format/index.ts';
+import { HttpJudge } from './http_judge/index.ts';
+import { IoU } from './iou/index.ts';
+import { MultipleChoice } from './multiple_choice/index.ts';
 import { MultiModalAccuracyORM } from './r1v_accuracy/index.ts';
 import { RepetitionPenalty } from './repetition/index.ts';
 import type { Reward } from './reward.ts';
@@ -26,6 +29,9 @@ export const orms: Record<string, OrmConstructor> = Object.assign(Object.create(
   cosine: CosineReward,
   repetition: RepetitionPenalty,
   soft_overlong: SoftOverlong,
+  iou: IoU,
+  multiple_choice: MultipleChoice,
+  http_judge: HttpJudge,
 });
 
 /** Plugin file that registered a reward, by name; the built-in ones are absent. */

@@ -7,10 +7,11 @@ import { type MassProbe, massesOf, massProbe } from '../attention/probe.ts';
 import type { ScoredCompletion } from '../engine/groups.ts';
 import { combineRewards, type RewardValue } from '../grpo/advantages.ts';
 import type { RolloutGroup } from '../grpo/rollout.ts';
-import type { ModelConfig } from '../models/architecture.ts';
+import type { ModelConfig, NormBbox } from '../models/architecture.ts';
 import type { PolicyModel } from '../models/types.ts';
 import { columnArrays } from '../rewards/columns.ts';
 import type { AttnProbe, RewardKwargs, RewardLogger } from '../rewards/contract.ts';
+import type { FailureRule } from '../rewards/deadline.ts';
 import type { Reward } from '../rewards/reward.ts';
 import { type RewardColumn, runRewards } from '../rewards/run.ts';
 import { type Json, toJson } from '../util/json.ts';
@@ -30,6 +31,10 @@ export interface JudgeOptions {
   readonly rewards: readonly Reward[];
   readonly model: PolicyModel & { readonly sizes: { readonly imageTokenId: number; readonly videoTokenId: number } };
   readonly attnProbe: AttnProbe;
+  /** How boxes are written in this run. */
+  readonly normBbox: NormBbox;
+  /** What becomes of rewards that are late or fail. */
+  readonly rule?: FailureRule;
   readonly logger: RewardLogger;
   readonly step: number;
   readonly maxSteps: number;
@@ -46,7 +51,8 @@ export async function judge(
   scored: readonly (readonly ScoredCompletion[])[] | null,
   options: JudgeOptions,
 ): Promise<Judged> {
-  const { rewards, model, attnProbe, logger, step, maxSteps, signal } = options;
+  const { rewards, model, attnProbe, normBbox, rule, logger, step, maxSteps } = options;
+  const signal = options.signal ?? new AbortController().signal;
   const numGenerations = groups[0]!.completions.length;
   const samples = groups.flatMap((group) => group.completions.map((completion) => ({ group, completion })));
   const metrics: Record<string, number> = {};
@@ -62,6 +68,7 @@ export async function judge(
     completion_ids: samples.map(({ completion }) => completion.ids),
     messages: samples.map(({ group }) => group.row.messages),
     images: samples.map(({ group }) => group.prompt.images),
+    norm_bbox: normBbox,
     system_prefix: samples.map(({ group }) => group.prompt.systemPrefix),
     image_token_id: model.sizes.imageTokenId,
     video_token_id: model.sizes.videoTokenId,
@@ -70,6 +77,7 @@ export async function judge(
     attn_probe: attnProbe,
     attention_masses: scored?.flat().map(massesOf) ?? null,
     logger,
+    signal,
     log_metric: (name, value) => {
       metrics[name] = value;
     },
@@ -84,8 +92,7 @@ export async function judge(
     rewards,
     samples.map(({ completion }) => completion.text),
     kwargs,
-    signal,
-    samples.map(({ group }) => group.row.where),
+    { signal, rule, rows: samples.map(({ group }) => group.row.where) },
   );
   const totals = combineRewards(
     columns.map(({ values }) => values),

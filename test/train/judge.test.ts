@@ -66,6 +66,7 @@ function judging(rewards: readonly Reward[]): JudgeOptions {
     rewards,
     model: { ...model, sizes: { imageTokenId: 100, videoTokenId: 101 } },
     attnProbe: 'fused',
+    normBbox: 'none',
     logger: quiet,
     step: 3,
     maxSteps: 10,

@@ -1,0 +1,16 @@
+/**
+ * Where the answer of a completion stands: in its <answer> block, else behind its thoughts.
+ */
+import { answerTag } from './math/extract.ts';
+
+/** What stands in the first `<answer>` block; without one, what follows the last `</think>`; else the whole text. Trimmed. */
+export function answerText(completion: string): string {
+  const tagged = answerTag(completion);
+  if (tagged !== null) return tagged;
+  const end = completion.lastIndexOf(THOUGHTS_END);
+  return (end < 0 ? completion : completion.slice(end + THOUGHTS_END.length)).trim();
+}
+
+// --- internal ---
+
+const THOUGHTS_END = '</think>';
