@@ -18,9 +18,9 @@ import { BACKWARD, RUN_FLOP } from './run_limits.ts';
 export interface ImagePatches {
   /** [patches, channels * frames * patch * patch] */
   readonly pixelValues: Float32Array;
-  /** Writes them where they are wanted, for images that have to make them. */
+  /** Writes them to the target; for images that make them at each access. */
   readonly writePixels?: (target: Float32Array) => void;
-  /** Frames, rows, columns, in patches. */
+  /** Frames, rows and columns, in patches. */
   readonly gridThw: Grid;
 }
 
@@ -34,21 +34,21 @@ export interface VisionTape {
 
 export interface VisionTower {
   /**
-   * Visual tokens of images, one after another, in reading order, in memory of their own: [tokens, width]. Columns are the
-   * merger's outHidden, and behind them as many of each deepstack merger.
+   * Visual tokens of images, one after another, in reading order: [tokens, width], in new memory. The merger gives the first
+   * outHidden columns; each deepstack merger gives as many after them.
    *
-   * @param tape null, or a number: what backward needs is kept in buffers of that number until it is used again
+   * @param tape number of the buffers that keep what backward needs, until the number is used again; null: nothing is kept
    */
   forward(
     images: readonly ImagePatches[],
     tape: number | null,
   ): Promise<{ tokens: FloatTensor; tape: VisionTape | null }>;
-  /** Adds weight gradients, given the cotangent of the tokens. */
+  /** Adds weight gradients, given the cotangent of the tokens [tokens, width]. */
   backward(tape: VisionTape, dTokens: FloatTensor): Promise<void>;
   release(): Promise<void>;
 }
 
-/** Layouts kept for grids that come again. */
+/** Number of layouts to keep, for grids that come again. */
 const KEPT_LAYOUTS = 256;
 
 export function createVisionTower(
@@ -65,7 +65,7 @@ export function createVisionTower(
   const embed = compileModule(parts.embedding, { trainable: isTrained(visionTensor) }, runtime);
   const before = compileModule(parts.before, { trainable: isTrained(blockName(0)), accumulateInputs: ['x'] }, runtime);
   const after = compileModule(parts.after, { trainable: isTrained(blockName(0)) }, runtime);
-  /** Where tokens leave the tower: after which block, into which columns. */
+  /** The mergers, each with the block it follows and its first column in the tokens. */
   const exits = [
     { block: depth - 1, module: parts.merger, nameOf: visionTensor, column: 0 },
     ...parts.deepstack.map(({ block, module, prefix }, i) => ({
@@ -92,14 +92,14 @@ export function createVisionTower(
   const runsOf = (layout: VisionLayout, block: number): readonly WindowRun[] => layout.runs[parts.attends(block)]!;
   const windowsOf = (tensor: FloatTensor, { start, windows, size }: WindowRun): FloatTensor =>
     view(rows(tensor, start, start + windows * size), windows, size, h);
-  /** The windows of a run, as many at a time as one kernel run may take on. */
+  /** The windows of a run, in pieces that one kernel run may take. */
   const windowPieces = ({ start, windows, size }: WindowRun, times = 1): WindowRun[] =>
     piecesOf(windows, Math.max(1, Math.floor(RUN_FLOP / (times * 4 * h * size ** 2)))).map((piece) => ({
       start: start + piece.start * size,
       windows: piece.end - piece.start,
       size,
     }));
-  /** A single window that is still too long, e.g. a whole image, by its query rows. */
+  /** A single window that is still too long, such as a whole image, in pieces of its query rows. */
   const rowPieces = (run: WindowRun): WindowRun[] =>
     run.windows > 1
       ? [run]
@@ -118,7 +118,7 @@ export function createVisionTower(
     layouts.set(key, known);
     return known;
   };
-  /** Pixels of all images, one after another, and the order of their rows in the tower. */
+  /** Pixels of all images, one after another, and the order of their patches in the tower. */
   const pixelFeeds = (
     images: readonly ImagePatches[],
     { patches, order, inverse, tables = {} }: VisionLayout,
@@ -152,7 +152,7 @@ export function createVisionTower(
   });
   type Exit = (typeof exits)[number];
   const merged = (patches: number) => workspace.get('vision.merged', patches / unit, outHiddenSize);
-  /** Merges x, what an exit's block returns, into the exit's columns of `tokens`. */
+  /** Merges x, the result of an exit's block, and writes it to the exit's columns of `tokens`. */
   const leave = async (exit: Exit, x: FloatTensor, { patches, tokens: places }: VisionLayout, tokens: FloatTensor) => {
     const into = merged(patches);
     await forwardInPieces(
@@ -240,7 +240,7 @@ export function createVisionTower(
       await leaveBackward(last, output, dTokens, layout, dy);
       const onTheWay = exits.filter((exit) => exit !== last);
       if (!towerIsTrained) {
-        // Mergers may be trained alone; the cotangents that they pass on go nowhere.
+        // Only mergers are trained: the cotangents that they pass on are not used.
         for (const exit of onTheWay)
           await leaveBackward(exit, layers[exit.block + 1]?.x ?? output, dTokens, layout, dy);
         return;
