@@ -3,7 +3,7 @@
  * Reads no weight, measures nothing; what the machine has is not its business.
  */
 
-import { BLOCK_ROWS, DECODE_LIMITS } from '../engine/decode_step.ts';
+import { BLOCK_ROWS, DECODE_LIMITS } from '../engine/decode_cost.ts';
 import { productBytes, tapeWidths } from '../engine/layer_tape.ts';
 import { bytesHeld } from '../engine/parameters.ts';
 import { productBudget } from '../engine/residual_budget.ts';
@@ -20,7 +20,7 @@ export interface MemoryPart {
 }
 
 /** What the estimate takes from a policy. */
-export type MeasuredPolicy = Pick<PreparedPolicy, 'config' | 'tensors' | 'streams' | 'isTrained'>;
+export type MeasuredPolicy = Pick<PreparedPolicy, 'modelConfig' | 'tensors' | 'streams' | 'isTrained'>;
 
 /** What samples: prompts, and completions of each, at their longest. */
 export interface RolloutSizes {
@@ -47,7 +47,7 @@ export function trainingMemory(policy: MeasuredPolicy): MemoryPart[] {
 
 /** Keys and values while completions are sampled, and copies of weights that few rows stream faster. */
 export function samplingMemory(policy: MeasuredPolicy, sizes: RolloutSizes): MemoryPart[] {
-  const { text } = policy.config;
+  const { text } = policy.modelConfig;
   const perToken = 2 * FLOAT * text.numHiddenLayers * text.numKeyValueHeads * text.headDim;
   const own = sizes.prompts * sizes.completions * sizes.completionTokens;
   const places = sizes.prompts * sizes.completions;
@@ -68,7 +68,7 @@ export function learningMemory(
   rows: number,
   gradientCheckpointing: boolean | null,
 ): MemoryPart[] {
-  const { text } = policy.config;
+  const { text } = policy.modelConfig;
   const widths = Object.values(tapeWidths(text, false)).reduce((sum, width) => sum + width, 0);
   const products = productBytes(text, rows);
   const budget = productBudget(FLOAT * elements(policy, () => true), trainedBytes(policy));
@@ -80,7 +80,7 @@ export function learningMemory(
 }
 
 /** A forward over so many rows that keeps nothing for backward. */
-export function forwardMemory({ config: { text } }: MeasuredPolicy, rows: number): MemoryPart {
+export function forwardMemory({ modelConfig: { text } }: MeasuredPolicy, rows: number): MemoryPart {
   return expected('rows of a forward', productBytes({ ...text, numHiddenLayers: 2 }, rows));
 }
 

@@ -9,11 +9,11 @@ import { massProbe, tdrOfScored } from '../attention/probe.ts';
 import { isTdr, type TdrResult, type TdrSpans, tdrFromAttentions, tdrSpans } from '../attention/tdr.ts';
 import { splitAnswer } from '../data/messages.ts';
 import type { Row } from '../data/row.ts';
-import type { Group, ScoredCompletion } from '../engine/groups.ts';
+import type { Prompt, TokenScores } from '../engine/groups.ts';
 import type { VisionLanguageModel } from '../engine/model.ts';
 import { SightlineError } from '../errors.ts';
 import type { ModelConfig } from '../models/architecture.ts';
-import type { Template } from '../template/template.ts';
+import type { EncodedPrompt, Template } from '../template/template.ts';
 import type { Json } from '../util/json.ts';
 import { openTrainingData, type RowFault } from './data.ts';
 import { noteTo, type RunContext } from './events.ts';
@@ -38,11 +38,11 @@ export async function runScore(args: ScoreArguments, context: Pick<RunContext, '
   let opened: Pick<Policy, 'close'> = prepared;
   try {
     await context.emit({ type: 'phase', phase: 'check data', begins: true });
-    const data = await openTrainingData(only, (row) => faultOf(row, prepared.config) ?? lacksTemplate(row));
+    const data = await openTrainingData(only, (row) => faultOf(row, prepared.modelConfig) ?? lacksTemplate(row));
     try {
       const { length } = data.train;
-      const first = await sampleOf(data.train.row(0), prepared.template, prepared.config);
-      const tokens = args.perDeviceEvalBatchSize * (first.group.promptIds.length + first.completion.length);
+      const first = await sampleOf(data.train.row(0), prepared.template, prepared.modelConfig);
+      const tokens = args.perDeviceEvalBatchSize * (first.prompt.ids.length + first.completion.length);
       await checkScoreMemory(args, { policy: prepared, tokens }, context);
       const output = { flag: '--output', signal: context.signal };
       await writeOutputFile(args.output, output, async (write) => {
@@ -57,7 +57,7 @@ export async function runScore(args: ScoreArguments, context: Pick<RunContext, '
           context.signal.throwIfAborted();
           const count = Math.min(args.perDeviceEvalBatchSize, length - from);
           const rows = Array.from({ length: count }, (_, i) => data.train.row(from + i));
-          const samples = await Promise.all(rows.map((row) => sampleOf(row, policy.template, policy.config)));
+          const samples = await Promise.all(rows.map((row) => sampleOf(row, policy.template, policy.modelConfig)));
           const { scores, verdict } = await scorer(samples);
           await write(scores.map((score, i) => `${JSON.stringify(record(samples[i]!, score))}\n`).join(''));
           if (verdict !== null) await context.emit({ type: 'notice', ...verdict });
@@ -77,13 +77,12 @@ export async function runScore(args: ScoreArguments, context: Pick<RunContext, '
 export interface ScoreSample {
   readonly index: number;
   readonly where: string;
-  readonly group: Group;
+  readonly prompt: Prompt & Pick<EncodedPrompt, 'systemPrefix'>;
+  /** Ids of the completion. */
   readonly completion: Int32Array;
-  /** Tokens of the prompt's system block. */
-  readonly systemPrefix: number;
 }
 
-export interface SampleScore extends Pick<ScoredCompletion, 'logps' | 'entropies'> {
+export interface SampleScore extends Pick<TokenScores, 'logps' | 'entropies'> {
   readonly spans: TdrSpans;
   readonly tdr: TdrResult;
 }
@@ -107,24 +106,22 @@ export function createScorer(
   attnProbe: ScoreArguments['attnProbe'],
   temperature: number,
 ): Scorer {
-  const visualIds = [model.sizes.imageTokenId, model.sizes.videoTokenId];
+  const visualIds = [model.modelConfig.imageTokenId, model.modelConfig.videoTokenId];
   const choice = createProbeChoice(attnProbe);
 
   return async (samples) => {
-    const prompts = samples.map(({ group, systemPrefix }) => ({ promptIds: group.promptIds, systemPrefix }));
+    const prompts = samples.map(({ prompt }) => prompt);
     const probe =
-      choice.way() === 'eager' ? undefined : massProbe(prompts, visualIds, model.sizes.text.numHiddenLayers);
-    const { completions } = await model.score(
-      samples.map(({ group }) => group),
-      { temperature, keep: false, probe },
-    );
+      choice.way() === 'eager' ? undefined : massProbe(prompts, visualIds, model.modelConfig.text.numHiddenLayers);
+    const groups = samples.map(({ prompt, completion }) => ({ prompt, completions: [{ ids: completion }] }));
+    const { groups: scoredGroups } = await model.score(groups, { temperature, keep: false, probe });
     const scores: SampleScore[] = [];
     let verdict: Verdict | null = null;
     for (const [i, sample] of samples.entries()) {
-      const scored = completions[i]![0]!;
+      const scored = scoredGroups[i]!.completions[0]!;
       requireFinite(scored, sample);
-      const { group, completion, systemPrefix } = sample;
-      const spans = tdrSpans(group.promptIds, systemPrefix, completion.length, visualIds);
+      const { prompt, completion } = sample;
+      const spans = tdrSpans(prompt.ids, prompt.systemPrefix, completion.length, visualIds);
       let tdr: TdrResult;
       if (choice.way() === 'eager') tdr = await eagerTdr(model, sample, spans);
       else {
@@ -147,14 +144,14 @@ export function createScorer(
 /** TDR by the definition: one eager forward over prompt and completion, its weights, the formula. */
 async function eagerTdr(
   model: VisionLanguageModel,
-  { group, completion }: ScoreSample,
+  { prompt, completion }: ScoreSample,
   spans: TdrSpans,
 ): Promise<TdrResult> {
   const { attentions } = await withEagerAttention(model, () =>
     model.forward({
-      input_ids: [Int32Array.of(...group.promptIds, ...completion)],
-      pixel_values: group.images.map(({ pixelValues }) => pixelValues),
-      image_grid_thw: group.images.map(({ gridThw }) => gridThw),
+      input_ids: [Int32Array.of(...prompt.ids, ...completion)],
+      pixel_values: prompt.images.map(({ pixelValues }) => pixelValues),
+      image_grid_thw: prompt.images.map(({ gridThw }) => gridThw),
       output_attentions: true,
       logits_to_keep: 1,
     }),
@@ -172,10 +169,10 @@ function verdictOf(check: CrossCheck | null): Verdict | null {
 }
 
 /** A row's completion is its `completion_ids`, else its last assistant message. */
-function faultOf({ messages, columns, where }: Row, config: ModelConfig): RowFault | null {
+function faultOf({ messages, columns, where }: Row, modelConfig: ModelConfig): RowFault | null {
   if (columns.completion_ids !== undefined && columns.completion_ids !== null) {
     try {
-      completionIds(columns.completion_ids, where, config);
+      completionIds(columns.completion_ids, where, modelConfig);
       return null;
     } catch (error) {
       if (error instanceof SightlineError) return { reason: 'wrong completion_ids', error };
@@ -190,42 +187,44 @@ function faultOf({ messages, columns, where }: Row, config: ModelConfig): RowFau
   return { reason: 'no completion', error };
 }
 
-async function sampleOf(row: Row, template: Template, config: ModelConfig): Promise<ScoreSample> {
+async function sampleOf(row: Row, template: Template, modelConfig: ModelConfig): Promise<ScoreSample> {
   const { index, where, columns } = row;
-  const { prompt, answer } = splitAnswer(row.messages);
-  const { ids, images, systemPrefix } = await template.encode(prompt, row.images, { where, tools: row.tools });
+  const { prompt: asked, answer } = splitAnswer(row.messages);
+  const prompt = await template.encode(asked, row.images, { where, tools: row.tools });
   const given = columns.completion_ids ?? null;
   const completion =
     given !== null || answer === null
-      ? completionIds(given, where, config)
-      : template.encodeAnswer(answer, images, where);
-  const limit = config.text.maxPositionEmbeddings;
-  if (ids.length + completion.length > limit) {
+      ? completionIds(given, where, modelConfig)
+      : template.encodeAnswer(answer, prompt.images, where);
+  const limit = modelConfig.text.maxPositionEmbeddings;
+  const tokens = prompt.ids.length + completion.length;
+  if (tokens > limit) {
     throw new SightlineError(
       'E_PROMPT_TOO_LONG',
-      `prompt and completion have ${ids.length + completion.length} tokens, but the model takes at most ${limit}`,
+      `prompt and completion have ${tokens} tokens, but the model takes at most ${limit}`,
       { where, hint: 'lower --max_pixels, or leave the row out' },
     );
   }
-  return { index, where, group: { promptIds: ids, images, completions: [completion] }, completion, systemPrefix };
+  return { index, where, prompt, completion };
 }
 
-function completionIds(value: unknown, where: string, config: ModelConfig): Int32Array {
+function completionIds(value: unknown, where: string, modelConfig: ModelConfig): Int32Array {
   const bad = (found: string): SightlineError =>
     new SightlineError('E_COMPLETION_IDS', `"completion_ids" ${found}`, {
       where,
-      hint: `give a list of token ids below ${config.text.vocabSize}, without image and video pads`,
+      hint: `give a list of token ids below ${modelConfig.text.vocabSize}, without image and video pads`,
     });
   if (!Array.isArray(value)) throw bad(`is ${typeof value}, expected a list of token ids`);
   return Int32Array.from(value, (id: unknown, i) => {
-    const isId = typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < config.text.vocabSize;
+    const isId = typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < modelConfig.text.vocabSize;
     if (!isId) throw bad(`holds ${JSON.stringify(id)} at place ${i}`);
-    if (id === config.imageTokenId || id === config.videoTokenId) throw bad(`holds the pad ${id} at place ${i}`);
+    if (id === modelConfig.imageTokenId || id === modelConfig.videoTokenId)
+      throw bad(`holds the pad ${id} at place ${i}`);
     return id;
   });
 }
 
-function requireFinite({ logps, entropies }: ScoredCompletion, { where }: ScoreSample): void {
+function requireFinite({ logps, entropies }: TokenScores, { where }: ScoreSample): void {
   const at = logps.findIndex((logp, t) => !Number.isFinite(logp) || !Number.isFinite(entropies[t]!));
   if (at < 0) return;
   throw new SightlineError(
@@ -239,11 +238,11 @@ function requireFinite({ logps, entropies }: ScoredCompletion, { where }: ScoreS
   );
 }
 
-function record({ index, group, completion }: ScoreSample, { logps, entropies, spans, tdr }: SampleScore): Json {
+function record({ index, prompt, completion }: ScoreSample, { logps, entropies, spans, tdr }: SampleScore): Json {
   const defined = isTdr(tdr) ? tdr : null;
   return {
     index,
-    prompt_ids: [...group.promptIds],
+    prompt_ids: [...prompt.ids],
     completion_ids: [...completion],
     logps: [...logps],
     entropies: [...entropies],

@@ -9,7 +9,7 @@ import type { Experience } from './experience.ts';
 const PATIENCE = 12;
 
 /** What a step learned from. */
-export type Lesson = Pick<Experience, 'groups' | 'judged' | 'advantages'>;
+export type Lesson = Pick<Experience, 'rollout' | 'judged' | 'advantages'>;
 
 export interface StandstillWatch {
   /** A sentence about the steps up to this one, if it is time for one. */
@@ -86,7 +86,7 @@ const newSeen = (): Seen => ({
   rewards: new Map(),
 });
 
-function look({ groups, judged: { columns, totals } }: Lesson, seen: Seen): void {
+function look({ rollout: { groups }, judged: { columns, totals } }: Lesson, seen: Seen): void {
   seen.prompts += groups.length;
   seen.withoutTotal += totals.filter((total) => total === null).length;
   let first = 0;

@@ -60,7 +60,7 @@ describe('a reward that is late', () => {
     ]);
     expect(spoke).toEqual([true, false]);
     expect(kwargs.lines).toEqual([
-      'warn reward "stuck" has not answered for 5 s, asked about 2 completions. Its values are null for these 2 completions (--reward_error skip); rewards/stuck/null_frac counts them. Told again for "stuck" after 2 times.',
+      'warn reward "stuck" has not answered for 5 s, asked about 2 completions. Its values are null for these 2 completions (--reward_error skip); rewards/stuck/null_frac counts them. The next warning about "stuck" comes after 2 times.',
     ]);
   });
 

@@ -87,8 +87,8 @@ describe('runRewards', () => {
     const running = runRewards(createRewards(['quick', 'stuck']), texts, kwargs, { signal: controller.signal });
     await vi.advanceTimersByTimeAsync(130_000);
     expect(kwargs.lines).toEqual([
-      expect.stringMatching(/^warn reward "stuck" has not answered for 60 s, asked about 3 completions/),
-      expect.stringMatching(/^warn reward "stuck" has not answered for 120 s/),
+      expect.stringMatching(/^warn reward "stuck" has not returned after 60 s for 3 completions/),
+      expect.stringMatching(/^warn reward "stuck" has not returned after 120 s/),
     ]);
     controller.abort(new Error('stop'));
     await expect(running).rejects.toBe(controller.signal.reason);
@@ -206,8 +206,12 @@ describe('runRewards', () => {
     ['nothing', ['mine'], 'undefined as the metric "mine"'],
     ['no name', [3, 3], 'a metric whose name is 3'],
     ['an empty name', ['', 3], 'a metric whose name is the string ""'],
-    ['a name of the trainer', ['grad_norm', 3], 'a metric as "grad_norm", a name of the trainer\'s own'],
-    ['a name of another reward', ['rewards/Format/mean', 3], 'a metric as "rewards/Format/mean", a name of'],
+    ['a name of the trainer', ['grad_norm', 3], 'a metric as "grad_norm", a name that the trainer uses itself'],
+    [
+      'a name of another reward',
+      ['rewards/Format/mean', 3],
+      'a metric as "rewards/Format/mean", a name that the trainer uses itself',
+    ],
   ])('a reward that logs %s is refused by name', async (_, args, message) => {
     await expectRefused('log_metric', args, message);
   });
@@ -224,9 +228,9 @@ describe('runRewards', () => {
     [
       'log_metric',
       ['attention/tdr_std', 3],
-      'a metric as "attention/tdr_std", which the run makes of the column "tdr"',
+      'a metric as "attention/tdr_std", which the run computes from the column "tdr"',
     ],
-    ['log_metric', ['attention/corr_tdr_bad', 3], 'a metric as "attention/corr_tdr_bad", which the run makes of'],
+    ['log_metric', ['attention/corr_tdr_bad', 3], 'a metric as "attention/corr_tdr_bad", which the run computes from'],
     ['log_extra', ['tdr', [0, 0, 0]], 'a column as "tdr", the signal of "owner"'],
   ] as const)('%s: the signal of another reward of the run is not its own', async (tool, args, message) => {
     register('owner', (completions) => completions.map(() => 0));

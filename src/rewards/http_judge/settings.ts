@@ -10,7 +10,7 @@ export const JUDGE_FLAGS = {
     kind: 'text',
     default: null,
     unset: 'http_judge is refused',
-    help: 'Address that http_judge sends completions to, http:// or https://. Secrets do not belong into it: it is kept in args.json.',
+    help: 'Address (http:// or https://) that http_judge sends completions to. args.json records it, so it must not contain a secret.',
   },
   http_judge_batch_size: {
     kind: 'number',
@@ -19,7 +19,7 @@ export const JUDGE_FLAGS = {
     integer: true,
     min: 1,
     unit: 'completions',
-    help: 'How many completions http_judge sends in one request.',
+    help: 'Completions in one request of http_judge. A multiple of --num_generations keeps the completions of a prompt together.',
   },
   http_judge_concurrency: {
     kind: 'number',
@@ -28,7 +28,7 @@ export const JUDGE_FLAGS = {
     min: 1,
     max: 256,
     unit: 'requests',
-    help: 'How many requests of http_judge are under way at once.',
+    help: 'Number of http_judge requests that are open at the same time.',
   },
   http_judge_timeout: {
     kind: 'number',
@@ -36,7 +36,7 @@ export const JUDGE_FLAGS = {
     above: 0,
     max: 86_400,
     unit: 'seconds',
-    help: 'How long http_judge waits for the answer to one request.',
+    help: 'Time limit for the answer to one request of http_judge.',
   },
   http_judge_retries: {
     kind: 'number',
@@ -45,7 +45,7 @@ export const JUDGE_FLAGS = {
     min: 0,
     max: 100,
     unit: 'retries',
-    help: 'How often http_judge sends a request again that got no answer, or one of the statuses 408, 425, 429 and 5xx.',
+    help: 'How often http_judge repeats a request that got no answer or one of the statuses 408, 425, 429 and 5xx.',
   },
   http_judge_backoff: {
     kind: 'number',
@@ -53,19 +53,19 @@ export const JUDGE_FLAGS = {
     min: 0,
     max: 3600,
     unit: 'seconds',
-    help: 'Wait before the first retry of http_judge; it doubles with each, up to a minute. A longer Retry-After of the server is kept.',
+    help: 'Pause before the first retry of http_judge. It doubles with each retry, up to a minute; a longer Retry-After header, up to a minute, takes precedence.',
   },
   http_judge_token_env: {
     kind: 'text',
     default: null,
     unset: 'no token',
-    help: 'Name of the environment variable that holds the bearer token of http_judge. The token itself is neither logged nor saved.',
+    help: 'Name of the environment variable that holds the bearer token of http_judge. The token is neither logged nor saved.',
   },
   http_judge_columns: {
     kind: 'text',
     default: null,
     unset: 'solution, where the dataset has it',
-    help: 'Columns of the dataset that http_judge sends, separated by commas.',
+    help: 'Dataset columns that http_judge sends, separated by commas.',
   },
 } as const satisfies Readonly<Record<string, RewardFlag>>;
 
