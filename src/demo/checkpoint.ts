@@ -9,12 +9,12 @@ import { readJsonFile } from '../checkpoint/json_file.ts';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/open.ts';
 import { saveCheckpoint } from '../checkpoint/save.ts';
 import { trainedOnKey } from '../checkpoint/trained_on.ts';
-import { type ModelSizes, writeRandomCheckpoint } from '../models/random_checkpoint.ts';
+import { type CheckpointSizes, writeRandomCheckpoint } from '../models/random_checkpoint.ts';
 import { IMAGE_SIZE } from './draw.ts';
 import { EMBEDDING_ROWS, writeTokenizer } from './tokenizer.ts';
 
 /** 1,535,040 parameters, 589,760 of them in the vision tower and its merger. */
-const DEMO_SIZES: ModelSizes = {
+const DEMO_SIZES: CheckpointSizes = {
   hiddenSize: 128,
   intermediateSize: 256,
   numHiddenLayers: 6,

@@ -22,7 +22,7 @@ export function createEncoder(): Encoder {
     const encode = encodePrompt(await template);
     const prompts: number[][] = [];
     for (const [index, row] of rows.entries()) {
-      const { prompt } = await encode(parseRow(row, { index, where: `row ${index}`, base: process.cwd() }));
+      const prompt = await encode(parseRow(row, { index, where: `row ${index}`, base: process.cwd() }));
       prompts.push([...prompt.ids]);
     }
     return prompts;

@@ -68,7 +68,7 @@ export async function openChat(args: InferArguments, context: ChatContext): Prom
       const image: Message = { role: 'user', content: [{ type: 'image' }] };
       const { images: looked } = await template.encode([image], [sourceOf(path)]).catch(withOwnHint);
       const [, rows, columns] = looked[0]!.gridThw;
-      const { patchSize } = policy.config.vision;
+      const { patchSize } = policy.modelConfig.vision;
       return trainedOn && unlike(trainedOn, { path, width: columns * patchSize, height: rows * patchSize });
     },
     async ask(question, paths, onText) {
@@ -82,7 +82,7 @@ export async function openChat(args: InferArguments, context: ChatContext): Prom
         answer += piece;
         if (piece !== '') onText(piece);
       };
-      await generator.generate([{ promptIds: prompt.ids, images: prompt.images }], {
+      await generator.generate([prompt], {
         count: 1,
         maxNewTokens: args.maxNewTokens,
         temperature: args.temperature,

@@ -3,7 +3,7 @@
  * Reads no weights and measures nothing. Does not know the machine.
  */
 
-import { BLOCK_ROWS, DECODE_LIMITS } from '../engine/decode_step.ts';
+import { BLOCK_ROWS, DECODE_LIMITS } from '../engine/decode_cost.ts';
 import { productBytes, tapeWidths } from '../engine/layer_tape.ts';
 import { bytesHeld } from '../engine/parameters.ts';
 import { productBudget } from '../engine/residual_budget.ts';
@@ -21,7 +21,7 @@ export interface MemoryPart {
 }
 
 /** The parts of a policy that the estimate depends on. */
-export type MeasuredPolicy = Pick<PreparedPolicy, 'config' | 'tensors' | 'streams' | 'isTrained'>;
+export type MeasuredPolicy = Pick<PreparedPolicy, 'modelConfig' | 'tensors' | 'streams' | 'isTrained'>;
 
 /** Sizes of a rollout with completions of maximum length. */
 export interface SamplingSizes {
@@ -51,7 +51,7 @@ export function trainingMemory(policy: MeasuredPolicy): MemoryPart[] {
 
 /** The KV cache, logits, and copies of weights in a layout that is faster for few rows. */
 export function samplingMemory(policy: MeasuredPolicy, sizes: SamplingSizes): MemoryPart[] {
-  const { text } = policy.config;
+  const { text } = policy.modelConfig;
   const perToken = 2 * FLOAT * text.numHiddenLayers * text.numKeyValueHeads * text.headDim;
   const sequences = sizes.prompts * sizes.completions;
   // Keys and values of completions exist twice while a full cache is copied into a larger one.
@@ -71,7 +71,7 @@ export function learningMemory(
   rows: number,
   gradientCheckpointing: boolean | null,
 ): MemoryPart[] {
-  const { text } = policy.config;
+  const { text } = policy.modelConfig;
   const widths = Object.values(tapeWidths(text, false)).reduce((sum, width) => sum + width, 0);
   const products = productBytes(text, rows);
   const budget = productBudget(FLOAT * elements(policy, () => true), trainedBytes(policy));
@@ -83,7 +83,7 @@ export function learningMemory(
 }
 
 /** A forward over `rows` rows (tokens) that keeps nothing for backward. */
-export function forwardMemory({ config: { text } }: MeasuredPolicy, rows: number): MemoryPart {
+export function forwardMemory({ modelConfig: { text } }: MeasuredPolicy, rows: number): MemoryPart {
   return expected('rows of a forward', productBytes({ ...text, numHiddenLayers: 2 }, rows));
 }
 

@@ -3,6 +3,7 @@
  */
 import type { InferArguments, RlhfArguments, ScoreArguments, SftArguments } from '../arguments/resolve.ts';
 import type { BatchPlan } from '../grpo/batching.ts';
+import type { RolloutPrompt } from '../grpo/rollout.ts';
 import { machineMemory } from '../util/machine_memory.ts';
 import type { RunContext } from './events.ts';
 import { checkMemory, type MemoryAdvice } from './memory_check.ts';
@@ -16,14 +17,13 @@ import {
   trainingMemory,
   weightsMemory,
 } from './memory_need.ts';
-import type { PromptOfRow } from './prompts.ts';
 import type { Example } from './sft_examples.ts';
 
 export interface RlhfMemory {
   readonly policy: MeasuredPolicy;
   readonly reference: MeasuredPolicy | null;
   /** The first prompt, taken as typical of the others; null if its row is skipped. */
-  readonly first: PromptOfRow | null;
+  readonly first: RolloutPrompt | null;
 }
 
 type RlhfSizes = Pick<RlhfArguments, 'numGenerations' | 'maxCompletionLength' | 'gradientCheckpointing'>;
@@ -31,7 +31,7 @@ type RlhfSizes = Pick<RlhfArguments, 'numGenerations' | 'maxCompletionLength' | 
 export function rlhfMemory(args: RlhfSizes, plan: BatchPlan, { policy, reference, first }: RlhfMemory): MemoryPart[] {
   const sizes = {
     prompts: plan.promptsPerRollout,
-    promptTokens: first?.prompt.ids.length ?? 0,
+    promptTokens: first?.ids.length ?? 0,
     completions: args.numGenerations,
     completionTokens: args.maxCompletionLength,
   };
@@ -51,7 +51,7 @@ type SftSizes = Pick<SftArguments, 'perDeviceTrainBatchSize' | 'gradientCheckpoi
 
 /** @param first the first row, taken as typical of the others; null if it is skipped */
 export function sftMemory(args: SftSizes, policy: MeasuredPolicy, first: Example | null): MemoryPart[] {
-  const rows = first === null ? 0 : args.perDeviceTrainBatchSize * (first.group.promptIds.length + first.tokens);
+  const rows = first === null ? 0 : args.perDeviceTrainBatchSize * (first.group.prompt.ids.length + first.tokens);
   return [
     programMemory(),
     weightsMemory('weights', policy),

@@ -7,7 +7,7 @@ import type { Sampling } from '../grpo/rollout.ts';
 import type { PreparedPolicy } from './policy.ts';
 
 /** The parts of a policy that the settings depend on. No weights are needed. */
-type SampledPolicy = Pick<PreparedPolicy, 'config' | 'template'>;
+type SampledPolicy = Pick<PreparedPolicy, 'modelConfig' | 'template'>;
 
 type SamplingArguments = Pick<
   RlhfArguments,
@@ -21,6 +21,11 @@ export function samplingOf(args: SamplingArguments, policy: SampledPolicy): Samp
   return { numGenerations, maxCompletionLength, temperature, topP, topK, ...stopsAndBans(policy) };
 }
 
+/** How evaluations sample. Error: E_COMPLETION_LENGTH. */
+export function evaluationSampling(args: RlhfArguments, policy: SampledPolicy): Sampling {
+  return samplingOf({ ...args, temperature: args.evalTemperature, numGenerations: args.numGenerationsEval }, policy);
+}
+
 /**
  * Refuses completions longer than the model's number of positions, because their memory is allocated before the first token
  * is sampled.
@@ -28,8 +33,12 @@ export function samplingOf(args: SamplingArguments, policy: SampledPolicy): Samp
  * @param length tokens
  * Error: E_COMPLETION_LENGTH.
  */
-export function checkCompletionLength(flag: string, length: number, { config }: Pick<SampledPolicy, 'config'>): void {
-  const positions = config.text.maxPositionEmbeddings;
+export function checkCompletionLength(
+  flag: string,
+  length: number,
+  { modelConfig }: Pick<SampledPolicy, 'modelConfig'>,
+): void {
+  const positions = modelConfig.text.maxPositionEmbeddings;
   if (length <= positions) return;
   throw new SightlineError(
     'E_COMPLETION_LENGTH',
@@ -39,9 +48,9 @@ export function checkCompletionLength(flag: string, length: number, { config }: 
 }
 
 /** Ids that end a completion, and ids that are never sampled: vision tokens, and padding rows of the embedding. */
-export function stopsAndBans({ config, template }: SampledPolicy): { stopIds: number[]; bannedIds: number[] } {
-  const stopIds = [...new Set([...config.eosTokenIds, template.endOfTurnId])];
-  const vocabulary = Array.from({ length: config.text.vocabSize }, (_, id) => id);
+export function stopsAndBans({ modelConfig, template }: SampledPolicy): { stopIds: number[]; bannedIds: number[] } {
+  const stopIds = [...new Set([...modelConfig.eosTokenIds, template.endOfTurnId])];
+  const vocabulary = Array.from({ length: modelConfig.text.vocabSize }, (_, id) => id);
   const bannedIds = vocabulary.filter((id) => template.visionTokenIds.includes(id) || !template.tokenizer.has(id));
   return { stopIds, bannedIds };
 }

@@ -29,11 +29,14 @@ export async function runScore(args: ScoreArguments, context: Pick<RunContext, '
   let opened: Pick<Policy, 'close'> = prepared;
   try {
     await context.emit({ type: 'phase', phase: 'check data', begins: true });
-    const data = await openTrainingData(only, (row) => lacksCompletion(row, prepared.config) ?? lacksTemplate(row));
+    const data = await openTrainingData(
+      only,
+      (row) => lacksCompletion(row, prepared.modelConfig) ?? lacksTemplate(row),
+    );
     try {
       const { length } = data.train;
-      const first = await sampleOf(data.train.row(0), prepared.template, prepared.config);
-      const tokens = args.perDeviceEvalBatchSize * (first.group.promptIds.length + first.completion.length);
+      const first = await sampleOf(data.train.row(0), prepared.template, prepared.modelConfig);
+      const tokens = args.perDeviceEvalBatchSize * (first.prompt.ids.length + first.completion.length);
       await checkScoreMemory(args, { policy: prepared, tokens }, context);
       const output = { flag: '--output', signal: context.signal };
       await writeOutputFile(args.output, output, async (write) => {
@@ -48,7 +51,7 @@ export async function runScore(args: ScoreArguments, context: Pick<RunContext, '
           context.signal.throwIfAborted();
           const count = Math.min(args.perDeviceEvalBatchSize, length - from);
           const rows = Array.from({ length: count }, (_, i) => data.train.row(from + i));
-          const samples = await Promise.all(rows.map((row) => sampleOf(row, policy.template, policy.config)));
+          const samples = await Promise.all(rows.map((row) => sampleOf(row, policy.template, policy.modelConfig)));
           const { scores, verdict } = await scorer(samples);
           await write(scores.map((score, i) => `${JSON.stringify(record(samples[i]!, score))}\n`).join(''));
           if (verdict !== null) await context.emit({ type: 'notice', ...verdict });
@@ -66,11 +69,11 @@ export async function runScore(args: ScoreArguments, context: Pick<RunContext, '
 
 // --- internal ---
 
-function record({ index, group, completion }: ScoreSample, { logps, entropies, spans, tdr }: SampleScore): Json {
+function record({ index, prompt, completion }: ScoreSample, { logps, entropies, spans, tdr }: SampleScore): Json {
   const defined = isTdr(tdr) ? tdr : null;
   return {
     index,
-    prompt_ids: [...group.promptIds],
+    prompt_ids: [...prompt.ids],
     completion_ids: [...completion],
     logps: [...logps],
     entropies: [...entropies],

@@ -4,27 +4,26 @@
  */
 import { splitAnswer } from '../data/messages.ts';
 import type { Row } from '../data/row.ts';
-import type { Group } from '../engine/groups.ts';
+import type { Prompt } from '../engine/groups.ts';
 import { SightlineError } from '../errors.ts';
 import type { ModelConfig } from '../models/architecture.ts';
-import type { Template } from '../template/template.ts';
+import type { EncodedPrompt, Template } from '../template/template.ts';
 import type { RowFault } from './data.ts';
 
 /** A prompt with one completion to score. */
 export interface ScoreSample {
   readonly index: number;
   readonly where: string;
-  readonly group: Group;
+  readonly prompt: Prompt & Pick<EncodedPrompt, 'systemPrefix'>;
+  /** Ids of the completion. */
   readonly completion: Int32Array;
-  /** Number of tokens of the prompt's system block. */
-  readonly systemPrefix: number;
 }
 
 /** Returns a fault if a row has no valid completion; null otherwise. */
-export function lacksCompletion({ messages, columns, where }: Row, config: ModelConfig): RowFault | null {
+export function lacksCompletion({ messages, columns, where }: Row, modelConfig: ModelConfig): RowFault | null {
   if (columns.completion_ids !== undefined && columns.completion_ids !== null) {
     try {
-      completionIds(columns.completion_ids, where, config);
+      completionIds(columns.completion_ids, where, modelConfig);
       return null;
     } catch (error) {
       if (error instanceof SightlineError) return { reason: 'wrong completion_ids', error };
@@ -40,39 +39,41 @@ export function lacksCompletion({ messages, columns, where }: Row, config: Model
 }
 
 /** Encodes a row. Errors: those of Template.encode; E_COMPLETION_IDS, E_PROMPT_TOO_LONG. */
-export async function sampleOf(row: Row, template: Template, config: ModelConfig): Promise<ScoreSample> {
+export async function sampleOf(row: Row, template: Template, modelConfig: ModelConfig): Promise<ScoreSample> {
   const { index, where, columns } = row;
-  const { prompt, answer } = splitAnswer(row.messages);
-  const { ids, images, systemPrefix } = await template.encode(prompt, row.images, { where, tools: row.tools });
+  const { prompt: asked, answer } = splitAnswer(row.messages);
+  const prompt = await template.encode(asked, row.images, { where, tools: row.tools });
   const given = columns.completion_ids ?? null;
   const completion =
     given !== null || answer === null
-      ? completionIds(given, where, config)
-      : template.encodeAnswer(answer, images, where);
-  const limit = config.text.maxPositionEmbeddings;
-  if (ids.length + completion.length > limit) {
+      ? completionIds(given, where, modelConfig)
+      : template.encodeAnswer(answer, prompt.images, where);
+  const limit = modelConfig.text.maxPositionEmbeddings;
+  const tokens = prompt.ids.length + completion.length;
+  if (tokens > limit) {
     throw new SightlineError(
       'E_PROMPT_TOO_LONG',
-      `prompt and completion have ${ids.length + completion.length} tokens; the limit of the model is ${limit}`,
+      `prompt and completion have ${tokens} tokens; the limit of the model is ${limit}`,
       { where, hint: 'lower --max_pixels, or remove the row' },
     );
   }
-  return { index, where, group: { promptIds: ids, images, completions: [completion] }, completion, systemPrefix };
+  return { index, where, prompt, completion };
 }
 
 // --- internal ---
 
-function completionIds(value: unknown, where: string, config: ModelConfig): Int32Array {
+function completionIds(value: unknown, where: string, modelConfig: ModelConfig): Int32Array {
   const bad = (found: string): SightlineError =>
     new SightlineError('E_COMPLETION_IDS', `"completion_ids" ${found}`, {
       where,
-      hint: `give a list of token ids below ${config.text.vocabSize}, without image and video pads`,
+      hint: `give a list of token ids below ${modelConfig.text.vocabSize}, without image and video pads`,
     });
   if (!Array.isArray(value)) throw bad(`is ${typeof value}, expected a list of token ids`);
   return Int32Array.from(value, (id: unknown, i) => {
-    const isId = typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < config.text.vocabSize;
+    const isId = typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < modelConfig.text.vocabSize;
     if (!isId) throw bad(`has ${JSON.stringify(id)} at position ${i}`);
-    if (id === config.imageTokenId || id === config.videoTokenId) throw bad(`has the pad ${id} at position ${i}`);
+    if (id === modelConfig.imageTokenId || id === modelConfig.videoTokenId)
+      throw bad(`has the pad ${id} at position ${i}`);
     return id;
   });
 }

@@ -7,13 +7,13 @@ import { type CrossCheck, createProbeChoice, PROBE_TOLERANCE } from '../attentio
 import { withEagerAttention } from '../attention/implementation.ts';
 import { massProbe, tdrOfScored } from '../attention/probe.ts';
 import { isTdr, type TdrResult, type TdrSpans, tdrFromAttentions, tdrSpans } from '../attention/tdr.ts';
-import type { ScoredCompletion } from '../engine/groups.ts';
+import type { TokenScores } from '../engine/groups.ts';
 import type { VisionLanguageModel } from '../engine/model.ts';
 import { SightlineError } from '../errors.ts';
 import type { ScoreSample } from './score_samples.ts';
 
 /** Log-probabilities and entropies [completion tokens], and TDR. */
-export interface SampleScore extends Pick<ScoredCompletion, 'logps' | 'entropies'> {
+export interface SampleScore extends Pick<TokenScores, 'logps' | 'entropies'> {
   readonly spans: TdrSpans;
   readonly tdr: TdrResult;
 }
@@ -39,24 +39,22 @@ export function createScorer(
   attnProbe: ScoreArguments['attnProbe'],
   temperature: number,
 ): Scorer {
-  const visualIds = [model.sizes.imageTokenId, model.sizes.videoTokenId];
+  const visualIds = [model.modelConfig.imageTokenId, model.modelConfig.videoTokenId];
   const choice = createProbeChoice(attnProbe);
 
   return async (samples) => {
-    const prompts = samples.map(({ group, systemPrefix }) => ({ promptIds: group.promptIds, systemPrefix }));
+    const prompts = samples.map(({ prompt }) => prompt);
     const probe =
-      choice.way() === 'eager' ? undefined : massProbe(prompts, visualIds, model.sizes.text.numHiddenLayers);
-    const { completions } = await model.score(
-      samples.map(({ group }) => group),
-      { temperature, keep: false, probe },
-    );
+      choice.way() === 'eager' ? undefined : massProbe(prompts, visualIds, model.modelConfig.text.numHiddenLayers);
+    const groups = samples.map(({ prompt, completion }) => ({ prompt, completions: [{ ids: completion }] }));
+    const { groups: scoredGroups } = await model.score(groups, { temperature, keep: false, probe });
     const scores: SampleScore[] = [];
     let verdict: Verdict | null = null;
     for (const [i, sample] of samples.entries()) {
-      const scored = completions[i]![0]!;
+      const scored = scoredGroups[i]!.completions[0]!;
       requireFinite(scored, sample);
-      const { group, completion, systemPrefix } = sample;
-      const spans = tdrSpans(group.promptIds, systemPrefix, completion.length, visualIds);
+      const { prompt, completion } = sample;
+      const spans = tdrSpans(prompt.ids, prompt.systemPrefix, completion.length, visualIds);
       let tdr: TdrResult;
       if (choice.way() === 'eager') tdr = await eagerTdr(model, sample, spans);
       else {
@@ -79,14 +77,14 @@ export function createScorer(
 /** TDR by its definition, from the attention weights of one eager forward over prompt and completion. */
 async function eagerTdr(
   model: VisionLanguageModel,
-  { group, completion }: ScoreSample,
+  { prompt, completion }: ScoreSample,
   spans: TdrSpans,
 ): Promise<TdrResult> {
   const { attentions } = await withEagerAttention(model, () =>
     model.forward({
-      input_ids: [Int32Array.of(...group.promptIds, ...completion)],
-      pixel_values: group.images.map(({ pixelValues }) => pixelValues),
-      image_grid_thw: group.images.map(({ gridThw }) => gridThw),
+      input_ids: [Int32Array.of(...prompt.ids, ...completion)],
+      pixel_values: prompt.images.map(({ pixelValues }) => pixelValues),
+      image_grid_thw: prompt.images.map(({ gridThw }) => gridThw),
       output_attentions: true,
       logits_to_keep: 1,
     }),
@@ -103,7 +101,7 @@ function verdictOf(check: CrossCheck | null): Verdict | null {
     : { level: 'warn', text: `${found}, more than ${PROBE_TOLERANCE}; continuing with eager` };
 }
 
-function requireFinite({ logps, entropies }: ScoredCompletion, { where }: ScoreSample): void {
+function requireFinite({ logps, entropies }: TokenScores, { where }: ScoreSample): void {
   const at = logps.findIndex((logp, t) => !Number.isFinite(logp) || !Number.isFinite(entropies[t]!));
   if (at < 0) return;
   throw new SightlineError(

@@ -7,6 +7,7 @@
  */
 import type { SftArguments } from '../arguments/resolve.ts';
 import type { Row } from '../data/row.ts';
+import type { CompletionIds, Group, Prompt, TokenScores } from '../engine/groups.ts';
 import type { VisionLanguageModel } from '../engine/model.ts';
 import type { Pace } from '../grpo/epochs.ts';
 import { closing } from '../util/resources.ts';
@@ -39,7 +40,7 @@ export async function runSft(args: SftArguments, context: RunContext): Promise<v
     const length = runLength(paceOf(data.train.length, rowsPerStep), args);
     await emit({ type: 'phase', phase: 'open model', begins: true });
     const prepared = keep(await preparePolicy(policyOptions(args, true, noteTo(context))));
-    const maxLength = args.maxLength ?? prepared.config.text.maxPositionEmbeddings;
+    const maxLength = args.maxLength ?? prepared.modelConfig.text.maxPositionEmbeddings;
     const encode = (row: Row): Promise<Example> => encodeExample(prepared.template, row, maxLength);
     const updating = updateOptions(args, length.maxSteps);
     const first = await tryFirstRows(data, args, encode);
@@ -90,14 +91,22 @@ async function crossEntropyStep(
   for (const [i, batch] of microBatches.entries()) {
     const at = microBatches.length === 1 ? {} : { done: i, total: microBatches.length };
     const groups = batch.map(({ group }) => group);
-    const { completions, tape } = await time('forward', () => model.score(groups, { temperature: 1, keep: true }), at);
+    const { groups: scored, tape } = await time(
+      'forward',
+      () => model.score(groups, { temperature: 1, keep: true }),
+      at,
+    );
     if (tape === null) throw new Error('internal: a scored batch without a tape');
-    for (const { logps } of completions.flat()) for (const logp of logps) loss -= logp / tokens;
+    for (const logp of logpsIn(scored)) loss -= logp / tokens;
     const dLogps = new Float32Array(tokensIn(batch)).fill(-1 / tokens);
     await time('backward', () => model.backward(tape, dLogps), at);
   }
   return loss;
 }
+
+/** Log-probabilities of all completion tokens, in order. */
+const logpsIn = (groups: readonly Group<Prompt, CompletionIds & TokenScores>[]): number[] =>
+  groups.flatMap(({ completions }) => completions.flatMap(({ logps }) => [...logps]));
 
 const paceOf = (rows: number, rowsPerStep: number): Pace => ({
   rows,
@@ -139,8 +148,8 @@ async function evaluationLoss(
   for await (const batch of batches) {
     signal.throwIfAborted();
     const groups = batch.map(({ group }) => group);
-    const { completions } = await model.score(groups, { temperature: 1, keep: false });
-    for (const { logps } of completions.flat()) for (const logp of logps) sum -= logp;
+    const scored = await model.score(groups, { temperature: 1, keep: false });
+    for (const logp of logpsIn(scored.groups)) sum -= logp;
     tokens += tokensIn(batch);
     rows += batch.length;
     tell(rows);

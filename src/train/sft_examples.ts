@@ -40,15 +40,16 @@ export async function encodeExample(template: Template, row: Row, maxLength: num
   const { prompt, answer } = splitAnswer(row.messages);
   if (answer === null) throw new Error(`internal: ${row.where} has no answer`);
   const errors = { where: row.where, tooLongHint: TOO_LONG_HINT };
-  const { ids, images } = await template.encode(prompt, row.images, { ...errors, tools: row.tools });
+  const encoded = await template.encode(prompt, row.images, { ...errors, tools: row.tools });
   await template.refuseFarTooLong(answer, errors);
-  const completion = template.encodeAnswer(answer, images, row.where);
-  const length = ids.length + completion.length;
+  const completion = template.encodeAnswer(answer, encoded.images, row.where);
+  const length = encoded.ids.length + completion.length;
   if (length > maxLength) {
     throw new SightlineError('E_PROMPT_TOO_LONG', `the row has ${length} tokens; the limit is ${maxLength}`, {
       where: row.where,
       hint: TOO_LONG_HINT,
     });
   }
-  return { where: row.where, group: { promptIds: ids, images, completions: [completion] }, tokens: completion.length };
+  const group = { prompt: encoded, completions: [{ ids: completion }] };
+  return { where: row.where, group, tokens: completion.length };
 }

@@ -9,7 +9,7 @@ import type { Experience } from './experience.ts';
 const PATIENCE = 12;
 
 /** A rollout that a step learned from. */
-export type Lesson = Pick<Experience, 'groups' | 'judged' | 'advantages'>;
+export type Lesson = Pick<Experience, 'rollout' | 'judged' | 'advantages'>;
 
 export interface StandstillWatch {
   /** Returns a warning about the steps up to this one if one is due; null otherwise. */
@@ -86,7 +86,7 @@ const newSeen = (): Seen => ({
   rewards: new Map(),
 });
 
-function count({ groups, judged: { columns, totals } }: Lesson, seen: Seen): void {
+function count({ rollout: { groups }, judged: { columns, totals } }: Lesson, seen: Seen): void {
   seen.prompts += groups.length;
   seen.withoutTotal += totals.filter((total) => total === null).length;
   let first = 0;

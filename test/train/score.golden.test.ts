@@ -17,11 +17,13 @@ import { createScorer } from '../../src/train/scorer.ts';
 import { largestDifference } from '../helpers/check_op.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
 import {
+  completionsIn,
   type GoldenCase,
   type GoldenGrpo,
   groupOf,
   imagesOfCases,
   loadModel,
+  promptOf,
   readCases,
   readJson,
   readTensors,
@@ -54,9 +56,8 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
   const sampleOf = (golden: GoldenCase, index: number): ScoreSample => ({
     index,
     where: golden.name,
-    group: groupOf(golden, images.get(golden.name)!),
+    prompt: { ...promptOf(golden, images.get(golden.name)!), systemPrefix: golden.system_prefix_tokens },
     completion: Int32Array.from(golden.completion_ids),
-    systemPrefix: golden.system_prefix_tokens,
   });
   const checkCase = (way: string, golden: GoldenCase, tdr: TdrResult): void => {
     if (golden.tdr === null) {
@@ -102,12 +103,15 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
     const groups = goldens.map((golden, i) =>
       groupOf(golden, images.get(golden.name)!, grpo.completion_ids.slice(i * size, (i + 1) * size)),
     );
-    const visualIds = [model.sizes.imageTokenId, model.sizes.videoTokenId];
-    const prompts = groups.map(({ promptIds }, i) => ({ promptIds, systemPrefix: goldens[i]!.system_prefix_tokens }));
-    const probe = massProbe(prompts, visualIds, model.sizes.text.numHiddenLayers);
-    const { completions } = await model.score(groups, { temperature: 1, keep: false, probe });
-    const tdrs = completions.flatMap((row, i) => {
-      const spans = tdrSpans(groups[i]!.promptIds, prompts[i]!.systemPrefix, 0, visualIds);
+    const visualIds = [model.modelConfig.imageTokenId, model.modelConfig.videoTokenId];
+    const prompts = groups.map(({ prompt }, i) => ({
+      ids: prompt.ids,
+      systemPrefix: goldens[i]!.system_prefix_tokens,
+    }));
+    const probe = massProbe(prompts, visualIds, model.modelConfig.text.numHiddenLayers);
+    const scored = await model.score(groups, { temperature: 1, keep: false, probe });
+    const tdrs = completionsIn(scored).flatMap((row, i) => {
+      const spans = tdrSpans(groups[i]!.prompt.ids, prompts[i]!.systemPrefix, 0, visualIds);
       return row.map((scored) => tdrOfScored(scored, spans));
     });
     expect(tdrs).toHaveLength(grpo.ddapo.per_sequence.length);
@@ -169,7 +173,7 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
   test('a faulty row leaves no file', async () => {
     const [dataset, output] = [join(scratch, 'bad.jsonl'), join(scratch, 'bad-out.jsonl')];
     const good = { messages: [{ role: 'user', content: 'Hi' }], completion_ids: [1, 2] };
-    const bad = { ...good, completion_ids: [1, model.sizes.imageTokenId] };
+    const bad = { ...good, completion_ids: [1, model.modelConfig.imageTokenId] };
     writeFileSync(dataset, `${JSON.stringify(good)}\n${JSON.stringify(bad)}\n`);
     const { args } = readScoreArguments(['--model', checkpoint.model, '--dataset', dataset, '--output', output], {});
     const run = runScore(args, { signal: new AbortController().signal, emit: () => undefined });

@@ -26,8 +26,13 @@ function lesson({ rewards, weights, ids = [[1], [2], [3], [4]], truncated = [] }
     2,
   );
   const group = (first: number) => ({
-    row: { index: 0, where: 'rows.jsonl:1', messages: [], images: [], tools: [], notes: [], columns: {} },
-    prompt: { text: 'why?', ids: Int32Array.of(7), images: [], systemPrefix: 0 },
+    prompt: {
+      row: { index: 0, where: 'rows.jsonl:1', messages: [], images: [], tools: [], notes: [], columns: {} },
+      text: 'why?',
+      ids: Int32Array.of(7),
+      images: [],
+      systemPrefix: 0,
+    },
     completions: [first, first + 1].map((i) => ({
       ids: Int32Array.from(ids[i]!),
       text: '',
@@ -35,7 +40,7 @@ function lesson({ rewards, weights, ids = [[1], [2], [3], [4]], truncated = [] }
     })),
   });
   return {
-    groups: [group(0), group(2)],
+    rollout: { groups: [group(0), group(2)], tape: null },
     judged: {
       columns: names.map((name, k) => ({
         name,
