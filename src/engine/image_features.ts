@@ -4,7 +4,8 @@
  */
 import { type FloatTensor, floats, rows, zeros } from '../runtime/tensor.ts';
 import { createByteCache } from '../util/byte_cache.ts';
-import { type ImagePatches, patchesOf, type VisionTape, type VisionTower } from './vision_tower.ts';
+import { type ImagePatches, patchesOf } from './vision_inputs.ts';
+import type { VisionTape, VisionTower } from './vision_tower.ts';
 
 /** Patches of an image and a name for its content; equal hashes mean equal pixels. */
 export interface HashedImage extends ImagePatches {

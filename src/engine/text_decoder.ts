@@ -84,14 +84,14 @@ export interface TextDecoder {
 }
 
 export function createTextDecoder(
-  model: ModelConfig,
+  modelConfig: ModelConfig,
   parameters: Parameters,
   workspace: Workspace,
   runtime: RuntimeOptions = {},
 ): TextDecoder {
-  const { text: config } = model;
+  const { text: config } = modelConfig;
   const { numHiddenLayers, hiddenSize, numAttentionHeads, numKeyValueHeads, headDim } = config;
-  const block = model.architecture.decoderBlock(model);
+  const block = modelConfig.architecture.decoderBlock(modelConfig);
   const trainable = (param: string): boolean => parameters.isTrained(layerName(0)(param));
   const before = compileModule(attentionInput(block, config), { trainable, accumulateInputs: ['x'] }, runtime);
   const after = compileModule(attentionOutput(block, config), { trainable }, runtime);

@@ -41,6 +41,7 @@ export interface PolicyOptions {
 }
 
 export interface Policy {
+  /** The checked config.json. */
   readonly modelConfig: ModelConfig;
   readonly model: VisionLanguageModel;
   readonly parameters: Parameters;
