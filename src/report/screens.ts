@@ -1,5 +1,5 @@
 /**
- * What a run shows of itself: start screen, log line, completions, summary. Events in, lines of text out.
+ * Formats events as lines of text: start screen, log line, completions, summary.
  */
 import { join } from 'node:path';
 import { SYSTEM_FILE } from '../train/checkpoints.ts';
@@ -11,7 +11,7 @@ import { plural } from '../util/plural.ts';
 import type { Stopwatch } from './stopwatch.ts';
 import { alignColumns, cutText, formatCount, formatNumber } from './text.ts';
 
-/** Before the first step: model, data, what is not at its default, where things go. */
+/** The screen before the first step: model, data, arguments that differ from their default, output folder, steps. */
 export function startScreen(event: StartEvent): string[] {
   const { model, data } = event;
   const share = model.parameters === 0 ? 0 : (100 * model.trainable) / model.parameters;
@@ -30,7 +30,11 @@ export function startScreen(event: StartEvent): string[] {
   ];
 }
 
-/** One log record as one line; `signals` are those of the start event. */
+/**
+ * One log record as one line.
+ *
+ * @param signals those of the start event
+ */
 export function logLine(event: LogEvent, stopwatch: Stopwatch, signals: readonly ShownSignal[] = []): string {
   const columns = stopwatch.columns(event.step, event.maxSteps);
   return [
@@ -45,9 +49,10 @@ export function logLine(event: LogEvent, stopwatch: Stopwatch, signals: readonly
 }
 
 /**
- * What a run is doing, where nothing else has been said for a while.
+ * A status line for a time without other output.
  *
- * @param phase the text of its phase, and `isInStep`: whether that is part of the step to come
+ * @param phase description of the current phase
+ * @param isInStep whether the phase is part of the next step
  */
 export function quietLine(
   phase: string,
@@ -67,7 +72,7 @@ export function quietLine(
   ].join(' | ');
 }
 
-/** The numbers one looks at first, as `name value`. */
+/** The most important numbers, each as `name value`. */
 export function mainNumbers(metrics: Metrics, signals: readonly ShownSignal[] = []): string[] {
   const numbers: string[] = [];
   const add = (label: string, name: string) => {
@@ -91,7 +96,7 @@ export function mainNumbers(metrics: Metrics, signals: readonly ShownSignal[] = 
   return numbers;
 }
 
-/** Some completions, each prompt once, with every score of every completion. */
+/** The first `count` completions with their rewards. Each prompt is shown once. */
 export function completionScreen(step: number, rows: readonly CompletionRow[], count: number): string[] {
   const shown = rows.slice(0, count);
   if (shown.length === 0) return [];
@@ -115,8 +120,9 @@ export function completionScreen(step: number, rows: readonly CompletionRow[], c
 }
 
 /**
- * After the last step: before and after, where time and memory went, where things are, what to do next.
- * `eventFiles`: whether there is something for TensorBoard to open; `changed`, `signals`: those of the start event.
+ * The screen after the last step: metrics before and after, time, memory, paths, and commands to run next.
+ *
+ * @param eventFiles whether there are files for TensorBoard
  */
 export function endScreen(
   event: EndEvent,
@@ -155,7 +161,7 @@ function oneLine(text: string): string {
   return cutText(cleanText(text).replaceAll('\n', ' ⏎ '), LONGEST_TEXT);
 }
 
-/** Settings of the prompt that the checkpoint's own format has no place for, as the next commands give them. */
+/** Flags for prompt settings that the checkpoint format has no place for, to add to the next commands. */
 function promptWords({ system, image_alpha }: StartEvent['changed'], checkpoint: string): string {
   const words = [
     ...(typeof system === 'string' ? ['--system', shellWord(join(checkpoint, SYSTEM_FILE))] : []),
@@ -164,7 +170,7 @@ function promptWords({ system, image_alpha }: StartEvent['changed'], checkpoint:
   return words.map((word) => ` ${word}`).join('');
 }
 
-/** A path as it can be pasted into a shell. */
+/** Quotes a path for a shell if necessary. */
 function shellWord(path: string): string {
   return /^[\w./:@%+,=-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 }
@@ -176,7 +182,7 @@ function showJson(value: Json): string {
   return cutText(cleanText(typeof value === 'string' ? value.replaceAll('\n', ' ') : JSON.stringify(value)), 80);
 }
 
-/** Two columns of metrics, for names that both (or the only one) have. */
+/** A table of the main metrics before and after; empty if there is nothing after. */
 function comparison(
   titles: readonly [string, string, string],
   before: Metrics | null,
@@ -184,10 +190,10 @@ function comparison(
   signals: readonly ShownSignal[],
 ): string[] {
   if (after === null) return [];
-  const isWorthIt = (name: string): boolean =>
-    WORTH_COMPARING.some((pattern) => pattern.test(name)) ||
+  const isCompared = (name: string): boolean =>
+    COMPARED.some((pattern) => pattern.test(name)) ||
     signals.some(({ metric, correlation }) => name === metric || name.startsWith(correlation));
-  const names = Object.keys(after).filter(isWorthIt);
+  const names = Object.keys(after).filter(isCompared);
   const show = (metrics: Metrics | null, name: string) => {
     const value = metrics?.[name];
     return value === undefined ? '-' : formatNumber(value);
@@ -196,7 +202,7 @@ function comparison(
   return alignColumns([[...titles], ...names.map((name) => [name, show(before, name), show(after, name)])], '');
 }
 
-const WORTH_COMPARING = [
+const COMPARED = [
   /^reward$/,
   /^reward_std$/,
   /^rewards\/.+\/mean$/,

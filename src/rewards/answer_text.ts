@@ -1,9 +1,9 @@
 /**
- * Where the answer of a completion stands: in its <answer> block, else behind its thoughts.
+ * Finds the answer in a completion: its <answer> block, or the text after its thoughts.
  */
 import { answerTag } from './math/extract.ts';
 
-/** What stands in the first `<answer>` block; without one, what follows the last `</think>`; else the whole text. Trimmed. */
+/** The text in the first `<answer>` block; without one, the text after the last `</think>`; else the whole text. Trimmed. */
 export function answerText(completion: string): string {
   const tagged = answerTag(completion);
   if (tagged !== null) return tagged;

@@ -1,11 +1,11 @@
 /**
- * How long a reward may take, and what becomes of one that fails.
+ * The time limit of a reward, and the rule for rewards that fail.
  * Knows times and errors; knows nothing of completions.
  */
 import { SightlineError } from '../errors.ts';
 import { linkedAbort } from '../util/linked_abort.ts';
 
-/** `stop`: the run ends with the error. `skip`: the reward's values for these completions are null, with a warning. */
+/** `stop` ends the run with the error. `skip` makes the reward's values for these completions null, with a warning. */
 export const REWARD_ERRORS = ['stop', 'skip'] as const;
 export type RewardError = (typeof REWARD_ERRORS)[number];
 
@@ -18,9 +18,9 @@ export interface FailureRule {
 
 export const NO_LIMIT: FailureRule = { timeout: null, onError: 'stop' };
 
-/** A call of a reward that may end early. */
-export interface Awaited {
-  /** Aborted by the run's signal, with its reason, or when the time is up, with E_REWARD_TIMEOUT. */
+/** The clock of one call. */
+export interface Deadline {
+  /** Aborted with the run's signal, or with E_REWARD_TIMEOUT when the time is up. */
   readonly signal: AbortSignal;
   /** Stops the clock. */
   end(): void;
@@ -31,7 +31,7 @@ export interface Awaited {
  *
  * @param name of the reward, for the message
  */
-export function startDeadline(name: string, samples: number, timeout: number | null, signal: AbortSignal): Awaited {
+export function startDeadline(name: string, samples: number, timeout: number | null, signal: AbortSignal): Deadline {
   if (timeout === null) return { signal, end: () => undefined };
   const { signal: either, abort, unlink } = linkedAbort(signal);
   const timer = setTimeout(() => abort(tooLate(name, samples, timeout)), timeout * 1000);
@@ -45,8 +45,8 @@ export function startDeadline(name: string, samples: number, timeout: number | n
 }
 
 /**
- * Whether an error may be passed over by `--reward_error skip`: what a reward met outside, or threw. A reward that returns
- * what it must not, lacks a column or is set up wrongly would fail at every step, so these errors always end the run.
+ * Whether `--reward_error skip` applies to an error: a timeout, a failed judge, or an exception of the reward. Wrong return
+ * values, missing columns and wrong settings would recur at every step, so these errors always end the run.
  */
 export function maySkip(error: unknown): error is SightlineError {
   return error instanceof SightlineError && SKIPPED.has(error.code);

@@ -1,22 +1,22 @@
 /**
- * Reasons for nulls: a reward that cannot judge a completion says why, once for each kind of reason in a run.
+ * Reasons for nulls: a reward that cannot judge a completion logs the reason, once per kind of reason in a run.
  */
 import type { RewardLogger } from './contract.ts';
 
 /**
- * Tells the reader of the run why completions get no value, and is that value.
+ * Returns null and logs the reason if it is new.
  *
- * @param reason a clause that is the same for all completions of one kind; told the first time only
- * @param example what was found in this row
+ * @param reason a clause that is the same for all completions with this kind of fault
+ * @param example the fault of this row
  */
 export type NullBecause = (logger: Pick<RewardLogger, 'warn'>, reason: string, example?: string) => null;
 
 /** @param reward its registered name */
 export function createNullReasons(reward: string): NullBecause {
-  const told = new Set<string>();
+  const logged = new Set<string>();
   return (logger, reason, example) => {
-    if (told.has(reason)) return null;
-    told.add(reason);
+    if (logged.has(reason)) return null;
+    logged.add(reason);
     const found = example === undefined ? '' : ` (the first: ${example})`;
     logger.warn(`${reward}: ${reason}${found}; such samples get no value (null).`);
     return null;

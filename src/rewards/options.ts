@@ -1,6 +1,6 @@
 /**
- * Reads the settings of a reward, which the constructor gets by flag name. A run has checked them; rewards that a program
- * or another trainer makes get what is given there, so they are checked here as well.
+ * Reads the settings that the constructor of a reward gets, by flag name. The command line has checked them, but rewards are
+ * also constructed by programs and by the reward server, so they are checked here again.
  */
 import { SightlineError } from '../errors.ts';
 import type { RewardArgs, RewardFlag } from './contract.ts';
@@ -10,7 +10,7 @@ type NumberFlag = Extract<RewardFlag, { kind: 'number' }>;
 type TextFlag = Extract<RewardFlag, { kind: 'text' }>;
 
 /**
- * The value of a number flag, or its default where none is given.
+ * The value of a number flag, or its default if none is given.
  *
  * @throws SightlineError E_REWARD_OPTION: no number, or one out of the flag's range
  */
@@ -31,7 +31,7 @@ export function numberOption<F extends NumberFlag>(args: RewardArgs, name: strin
 }
 
 /**
- * The value of a text flag, or its default where none is given.
+ * The value of a text flag, or its default if none is given.
  *
  * @throws SightlineError E_REWARD_OPTION: not a text
  */
@@ -42,7 +42,7 @@ export function textOption<F extends TextFlag>(args: RewardArgs, name: string, f
   throw wrongOption(name, `is ${show(value)}, which is not a text`);
 }
 
-/** A setting that is wrong or missing. */
+/** The error for a setting that is wrong or missing. */
 export function wrongOption(name: string, message: string, hint = 'see docs/rewards.md'): SightlineError {
   return new SightlineError('E_REWARD_OPTION', `--${name} ${message}`, { where: `--${name}`, hint });
 }

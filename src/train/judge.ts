@@ -35,9 +35,9 @@ export interface JudgeOptions {
   readonly rewards: readonly Reward[];
   readonly model: PolicyModel & { readonly modelConfig: JudgedModelConfig };
   readonly attnProbe: AttnProbe;
-  /** How boxes are written in this run. */
+  /** Unit in which the model writes boxes. */
   readonly normBbox: NormBbox;
-  /** What becomes of rewards that are late or fail. */
+  /** Time limit of rewards, and the rule for those that fail. */
   readonly rule?: FailureRule;
   readonly logger: RewardLogger;
   /** Optimizer steps done, and those of the whole run: rewards are told both. */

@@ -1,9 +1,9 @@
 /**
- * Supervised training: cross-entropy on each row's answer, through the same model and optimizer step as GRPO.
- * Says what one step and one evaluation are; loop.ts does the rest.
+ * Supervised training: cross-entropy on each row's answer, with the same model and optimizer step as GRPO.
+ * Defines a step and an evaluation; loop.ts does the rest.
  *
- * The loss of an optimizer step is the mean over all its answer tokens, however it was cut into micro-batches
- * (transformers' `num_items_in_batch`), so the numbers do not depend on --per_device_train_batch_size.
+ * The loss of an optimizer step is the mean over all its answer tokens, as with transformers' `num_items_in_batch`. It does
+ * not depend on how the step is split into micro-batches by --per_device_train_batch_size.
  */
 import type { SftArguments } from '../arguments/resolve.ts';
 import type { Row } from '../data/row.ts';
@@ -26,9 +26,9 @@ import { createUpdater, type UpdateResult } from './update.ts';
 import { updateOptions } from './update_options.ts';
 
 /**
- * Trains as the arguments say; resolves after the `end` event.
+ * Runs the training; resolves after the `end` event.
  *
- * Errors: those of the parts; whatever is wrong with arguments, data or checkpoint is told before the `start` event.
+ * Errors: those of its parts. Faults of arguments, data and checkpoint are thrown before the `start` event.
  */
 export async function runSft(args: SftArguments, context: RunContext): Promise<void> {
   const { signal, emit } = context;
@@ -78,15 +78,15 @@ export async function runSft(args: SftArguments, context: RunContext): Promise<v
 // --- internal ---
 
 /**
- * Loss and gradients of one optimizer step: -Σ log p / tokens over all micro-batches. Gradients are added to the
- * parameters' accumulators. Each micro-batch is one packed forward and backward.
+ * Computes the loss of one optimizer step, -Σ log p / tokens over all micro-batches, and adds its gradients to the parameters'
+ * accumulators. Each micro-batch is one packed forward and backward.
  */
 async function crossEntropyStep(
   model: Pick<VisionLanguageModel, 'score' | 'backward'>,
   microBatches: readonly (readonly Example[])[],
   time: Journal['time'],
 ): Promise<number> {
-  const tokens = countTokens(microBatches.flat());
+  const tokens = tokensIn(microBatches.flat());
   let loss = 0;
   for (const [i, batch] of microBatches.entries()) {
     const at = microBatches.length === 1 ? {} : { done: i, total: microBatches.length };
@@ -98,7 +98,7 @@ async function crossEntropyStep(
     );
     if (tape === null) throw new Error('internal: a scored batch without a tape');
     for (const logp of logpsIn(scored)) loss -= logp / tokens;
-    const dLogps = new Float32Array(countTokens(batch)).fill(-1 / tokens);
+    const dLogps = new Float32Array(tokensIn(batch)).fill(-1 / tokens);
     await time('backward', () => model.backward(tape, dLogps), at);
   }
   return loss;
@@ -114,7 +114,7 @@ const paceOf = (rows: number, rowsPerStep: number): Pace => ({
   rowsAfter: (steps) => steps * rowsPerStep,
 });
 
-const countTokens = (examples: readonly Example[]): number => examples.reduce((sum, { tokens }) => sum + tokens, 0);
+const tokensIn = (examples: readonly Example[]): number => examples.reduce((sum, { tokens }) => sum + tokens, 0);
 
 function chunks<T>(items: readonly T[], size: number): T[][] {
   const parts: T[][] = [];
@@ -136,7 +136,7 @@ async function* evaluationBatches(
   }
 }
 
-/** Mean over all answer tokens, as in training; a record without `loss` if no row was short enough. */
+/** Mean loss over all answer tokens, as in training. The record has no `loss` if all rows were skipped. */
 async function evaluationLoss(
   model: Pick<VisionLanguageModel, 'score'>,
   batches: AsyncIterable<readonly Example[]>,
@@ -150,7 +150,7 @@ async function evaluationLoss(
     const groups = batch.map(({ group }) => group);
     const scored = await model.score(groups, { temperature: 1, keep: false });
     for (const logp of logpsIn(scored.groups)) sum -= logp;
-    tokens += countTokens(batch);
+    tokens += tokensIn(batch);
     rows += batch.length;
     tell(rows);
   }

@@ -1,6 +1,6 @@
 /**
- * An abort controller that also follows another signal, until it is unlinked. `AbortSignal.any` does the same, but in Node 20
- * what follows a signal that lives as long as the run is never freed.
+ * An abort controller that also follows another signal until it is unlinked. `AbortSignal.any` has no way to unlink, so each call
+ * would leave something behind on a signal that lives as long as the run.
  */
 
 export interface LinkedAbort {

@@ -235,7 +235,7 @@ describe('a judge that fails', () => {
     });
     expect(code).toBe('E_REWARD_JUDGE');
     expect(text).toMatch(
-      /the judge at http:\/\/127\.0\.0\.1:\d+\/judge is of no use: it answers with status 500: "out of memory" \(after 2 retries\)/,
+      /the judge at http:\/\/127\.0\.0\.1:\d+\/judge failed: it answers with status 500: "out of memory" \(after 2 retries\)/,
     );
     expect(asked).toBe(3);
   });
@@ -299,7 +299,7 @@ describe('a judge that fails', () => {
     expect(error).toMatchObject({ code: 'E_REWARD_JUDGE', exitCode: 2 });
     expect((error as SightlineError).message).toMatch(
       new RegExp(
-        `^reward "http_judge": the judge at http://127\\.0\\.0\\.1:${port}/judge is of no use: no answer: .*ECONNREFUSED.*\\(after 1 retries\\)$`,
+        `^reward "http_judge": the judge at http://127\\.0\\.0\\.1:${port}/judge failed: no answer: .*ECONNREFUSED.*\\(after 1 retries\\)$`,
       ),
     );
     expect((error as SightlineError).hint).toContain('--reward_error skip');

@@ -1,6 +1,6 @@
 /**
- * Reward `cosine`: right answers are worth more when they are short, wrong ones lose less when they are long.
- * Knows lengths and verdicts; whether an answer is right is for `accuracy` to say.
+ * Reward `cosine`: right answers gain by being short, wrong answers by being long.
+ * Knows lengths; `accuracy` decides whether an answer is right.
  */
 import { MathAccuracy } from '../accuracy/index.ts';
 import type { ORM, RewardArgs, RewardFlag, RewardKwargs } from '../contract.ts';
@@ -10,22 +10,22 @@ const FLAGS = {
   cosine_min_len_value_wrong: {
     kind: 'number',
     default: -0.5,
-    help: 'What cosine gives to a wrong answer without any token.',
+    help: 'Value of a wrong answer of 0 tokens.',
   },
   cosine_max_len_value_wrong: {
     kind: 'number',
     default: 0,
-    help: 'What cosine gives to a wrong answer of --cosine_max_len tokens.',
+    help: 'Value of a wrong answer of --cosine_max_len tokens.',
   },
   cosine_min_len_value_correct: {
     kind: 'number',
     default: 1,
-    help: 'What cosine gives to a right answer without any token.',
+    help: 'Value of a right answer of 0 tokens.',
   },
   cosine_max_len_value_correct: {
     kind: 'number',
     default: 0.5,
-    help: 'What cosine gives to a right answer of --cosine_max_len tokens.',
+    help: 'Value of a right answer of --cosine_max_len tokens.',
   },
   cosine_max_len: {
     kind: 'number',
@@ -34,11 +34,11 @@ const FLAGS = {
     integer: true,
     min: 1,
     unit: 'tokens',
-    help: 'Length at which the cosine ends. Beyond it the value turns back, so it should not be less than --max_completion_length.',
+    help: 'Length at which the half cosine ends. Beyond it the value goes back, so it should be at least --max_completion_length.',
   },
 } as const satisfies Readonly<Record<string, RewardFlag>>;
 
-/** Says whether an answer is right, in the name of this reward. */
+/** `accuracy` under the name of this reward, for messages. */
 class Verdicts extends MathAccuracy {
   protected override readonly reward = 'cosine';
 }
@@ -46,7 +46,7 @@ class Verdicts extends MathAccuracy {
 /**
  * ms-swift's `CosineReward` (swift/rewards/orm.py, after arXiv 2502.03373); logged as `rewards/CosineReward/mean`.
  *
- * Null where `accuracy` is null: the row has no solution, or one that is not mathematics. ms-swift calls such answers wrong.
+ * Null where `accuracy` is null: the row has no solution, or one that is not mathematics. ms-swift counts such answers as wrong.
  */
 export class CosineReward implements ORM {
   static readonly columns = ['solution'];
@@ -86,7 +86,7 @@ export class CosineReward implements ORM {
     if (this.toldOfLength) return;
     this.toldOfLength = true;
     logger.warn(
-      `cosine: a completion has ${length} tokens, more than --cosine_max_len ${this.maxLength}; beyond this length the value turns back. Raise --cosine_max_len to --max_completion_length.`,
+      `cosine: a completion has ${length} tokens, more than --cosine_max_len ${this.maxLength}; beyond this length the value goes back. Raise --cosine_max_len to --max_completion_length.`,
     );
   }
 }

@@ -15,18 +15,18 @@ export interface ExchangeOptions {
   readonly retries: number;
   /** Seconds before the first retry. */
   readonly backoff: number;
-  /** Ends the exchange at once, with its reason. */
+  /** Aborts the exchange. */
   readonly signal: AbortSignal;
 }
 
 export interface Exchanged {
   /** Body of an answer with the status 2xx. */
   readonly text: string;
-  /** How many tries failed before. */
+  /** Number of failed tries before this answer. */
   readonly retried: number;
 }
 
-/** No usable answer, after as many tries as were allowed. */
+/** There is no usable answer after the allowed number of tries. */
 export class ExchangeError extends Error {
   constructor(
     message: string,
@@ -37,7 +37,7 @@ export class ExchangeError extends Error {
   }
 }
 
-/** Larger answers are not read to their end. A number and a reason for a completion have some 200 bytes. */
+/** Larger answers are refused unread. A number and a reason for one completion take some 200 bytes. */
 export const MAX_ANSWER_BYTES = 16 * 2 ** 20;
 
 /**
@@ -69,21 +69,21 @@ const SHOWN = 200;
 interface Failed {
   readonly fault: string;
   readonly hint: string;
-  /** Whether another try may help. */
+  /** Whether a retry may help. */
   readonly again: boolean;
-  /** Seconds the server asks to wait. */
+  /** Pause that the server asks for, in seconds. */
   readonly retryAfter: number;
 }
 
 type Answer = { readonly text: string } | Failed;
 
-/** One try. An aborted signal of the options looks like a failure here; the caller looks at the signal. */
+/** One try. An aborted signal looks like a failure here; the caller checks the signal. */
 function tryOnce(body: string, { url, token, timeout, signal }: ExchangeOptions): Promise<Answer> {
   return new Promise((resolve) => {
     const post = url.protocol === 'https:' ? httpsRequest : httpRequest;
     const request = post(url, {
       method: 'POST',
-      agent: false, // a connection of its own: one that was kept open may be closed by the time it is used
+      agent: false, // a new connection: the judge may have closed one that was kept open
       headers: {
         'content-type': 'application/json',
         'content-length': Buffer.byteLength(body),
@@ -166,7 +166,7 @@ async function read(response: IncomingMessage, token: string | null): Promise<An
   );
 }
 
-/** The beginning of a text of the server's, without the token: a server may repeat what it was sent. */
+/** The beginning of a text from the server. The token is masked, because a server may repeat what it was sent. */
 export function excerpt(text: string, token: string | null): string {
   const clean = token === null ? text : text.replaceAll(token, '***');
   return clean.length > SHOWN ? `${clean.slice(0, SHOWN)}…` : clean;

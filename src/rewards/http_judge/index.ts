@@ -1,6 +1,6 @@
 /**
  * Reward `http_judge`: a program at an HTTP address judges the completions.
- * Knows batches and what becomes of their answers; knows neither the judge nor sockets.
+ * Knows batches and verdicts; not sockets.
  */
 import { SightlineError } from '../../errors.ts';
 import { linkedAbort } from '../../util/linked_abort.ts';
@@ -11,10 +11,10 @@ import { requestBody, type Slice, type Verdict, verdictsOf } from './messages.ts
 import { JUDGE_FLAGS, type JudgeSettings, judgeSettings } from './settings.ts';
 
 /**
- * What the judge answers, one number or null a completion; logged as `rewards/HttpJudge/mean`. Its reasons are the column
- * `http_judge_reason` of completions.jsonl; `http_judge/retries` counts requests that were sent again.
+ * The judge's answer, one number or null per completion; logged as `rewards/HttpJudge/mean`. Its reasons become the column
+ * `http_judge_reason` of completions.jsonl; `http_judge/retries` counts repeated requests.
  *
- * A judge that cannot be reached, or answers what it must not, is E_REWARD_JUDGE: it ends the run, or makes nulls
+ * A judge that cannot be reached, or whose answer is wrong, throws E_REWARD_JUDGE, which ends the run or makes the values null
  * (`--reward_error skip`).
  */
 export class HttpJudge implements ORM {
@@ -22,8 +22,8 @@ export class HttpJudge implements ORM {
   private readonly settings: JudgeSettings;
   private readonly because = createNullReasons('http_judge');
   private calls = 0;
-  private readonly toldColumns = new Set<string>();
-  private toldOfPlainToken = false;
+  private readonly warnedColumns = new Set<string>();
+  private warnedOfPlainToken = false;
 
   /** @throws SightlineError E_REWARD_OPTION: a setting that is missing or cannot be used */
   constructor(args: RewardArgs = {}) {
@@ -32,7 +32,7 @@ export class HttpJudge implements ORM {
 
   async call(completions: readonly string[], kwargs: RewardKwargs): Promise<(number | null)[]> {
     const { batchSize, concurrency } = this.settings;
-    this.tellOfPlainToken(kwargs);
+    this.warnOfPlainToken(kwargs);
     const columns = this.columnsIn(kwargs);
     const call = this.calls++;
     const slices = slicesOf(completions.length, batchSize ?? completions.length);
@@ -52,7 +52,7 @@ export class HttpJudge implements ORM {
     try {
       await Promise.all(workers);
     } catch (error) {
-      abort(error); // the other requests are of no use any more
+      abort(error); // the other requests are no longer needed
       await Promise.allSettled(workers);
       throw error;
     } finally {
@@ -61,13 +61,13 @@ export class HttpJudge implements ORM {
     return this.report(verdicts, retries, kwargs);
   }
 
-  /** Names of the columns to send. One that no row of the batch has is sent as nulls, and told: its name may be a slip. */
+  /** Names of the columns to send. A column that no row of the batch has is sent as nulls, with a warning: its name may be wrong. */
   private columnsIn(kwargs: RewardKwargs): readonly string[] {
     const { columns } = this.settings;
     if (columns === null) return Array.isArray(kwargs.solution) ? ['solution'] : [];
     for (const name of columns) {
-      if (Array.isArray(kwargs[name]) || this.toldColumns.has(name)) continue;
-      this.toldColumns.add(name);
+      if (Array.isArray(kwargs[name]) || this.warnedColumns.has(name)) continue;
+      this.warnedColumns.add(name);
       kwargs.logger.warn(
         `http_judge: no row of these completions has the column "${name}" of --http_judge_columns; the judge gets nulls.`,
       );
@@ -90,7 +90,7 @@ export class HttpJudge implements ORM {
     try {
       answer = await exchange(body, { ...this.settings, signal });
     } catch (error) {
-      if (error instanceof ExchangeError) throw fault(`is of no use: ${error.message}`, error.hint);
+      if (error instanceof ExchangeError) throw fault(`failed: ${error.message}`, error.hint);
       throw error;
     }
     const answers = verdictsOf(answer.text, end - first, token);
@@ -113,10 +113,10 @@ export class HttpJudge implements ORM {
     });
   }
 
-  private tellOfPlainToken({ logger }: Pick<RewardKwargs, 'logger'>): void {
+  private warnOfPlainToken({ logger }: Pick<RewardKwargs, 'logger'>): void {
     const { url, token } = this.settings;
-    if (this.toldOfPlainToken || token === null || url.protocol === 'https:' || isLoopback(url.hostname)) return;
-    this.toldOfPlainToken = true;
+    if (this.warnedOfPlainToken || token === null || url.protocol === 'https:' || isLoopback(url.hostname)) return;
+    this.warnedOfPlainToken = true;
     logger.warn(`http_judge: the token goes to ${url.host} unencrypted; use an https:// address.`);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * What the HTTP judge is sent and what it answers, as JSON.
- * Knows fields and checks them; sends nothing. The protocol: docs/rewards.md.
+ * The JSON of requests to the HTTP judge and of its answers. docs/rewards.md describes the protocol.
+ * Knows fields and checks them; sends nothing.
  */
 import { type ContentPart, type Message, splitAnswer } from '../../data/messages.ts';
 import type { RewardKwargs } from '../contract.ts';
@@ -12,7 +12,7 @@ export interface Slice {
   readonly end: number;
 }
 
-/** What a judge says of one completion. */
+/** The judge's answer for one completion. */
 export interface Verdict {
   readonly value: number | null;
   readonly reason: string | null;
@@ -21,7 +21,7 @@ export interface Verdict {
 /**
  * The body of a request about some completions of a batch. Images are not sent.
  *
- * @param call names this call of the reward, so that ids are unique in a run
+ * @param call number of this call of the reward, so that ids are unique in a run
  */
 export function requestBody(
   completions: readonly string[],
@@ -51,10 +51,10 @@ export function requestBody(
 }
 
 /**
- * The verdicts in an answer: `{"rewards": [1, null], "reasons": [null, "empty"]}`, without `reasons` where there are none, or the
- * list of numbers alone.
+ * The verdicts in an answer: `{"rewards": [1, null], "reasons": [null, "empty"]}`, where `reasons` are optional, or the list of
+ * numbers alone.
  *
- * @returns one verdict a completion, or what is wrong, as a clause
+ * @returns one verdict per completion, or the fault as a clause
  */
 export function verdictsOf(text: string, samples: number, token: string | null): readonly Verdict[] | string {
   let body: unknown;
@@ -88,7 +88,7 @@ export function verdictsOf(text: string, samples: number, token: string | null):
 
 // --- internal ---
 
-/** A value of an answer, as it stands there; what is too large for a number as Infinity. */
+/** A value of an answer, as JSON; a number beyond the range of float64 as Infinity. */
 function jsonOf(value: unknown, token: string | null): string {
   return typeof value === 'number' ? String(value) : excerpt(JSON.stringify(value), token);
 }
@@ -99,7 +99,7 @@ function shortened(reason: string, token: string | null): string {
   return (token === null ? reason : reason.replaceAll(token, '***')).slice(0, LONGEST_REASON);
 }
 
-/** The conversation before the completion, in the form of chat completions; parts for pictures are empty. */
+/** The conversation before the completion, in the form of chat completions, without image data. */
 function promptOf(messages: readonly Message[]): unknown {
   return splitAnswer(messages).prompt.map(({ role, content }) => ({
     role,

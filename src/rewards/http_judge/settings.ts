@@ -1,5 +1,5 @@
 /**
- * The settings of the HTTP judge: its flags, and their checked values.
+ * The settings of the HTTP judge: its flags and their checked values.
  * Knows addresses and names; sends nothing.
  */
 import type { RewardArgs, RewardFlag } from '../contract.ts';
@@ -9,7 +9,7 @@ export const JUDGE_FLAGS = {
   http_judge_url: {
     kind: 'text',
     default: null,
-    unset: 'http_judge is refused',
+    unset: 'required by http_judge',
     help: 'Address (http:// or https://) that http_judge sends completions to. args.json records it, so it must not contain a secret.',
   },
   http_judge_batch_size: {
@@ -118,7 +118,7 @@ function namesIn(list: string): readonly string[] {
   );
 }
 
-/** What rewards get beside the columns of the dataset, as lists. */
+/** Lists that rewards get besides the columns of the dataset. */
 const NOT_SENT: ReadonlySet<string> = new Set([
   'attention_masses',
   'completion_ids',
@@ -146,7 +146,7 @@ function addressOf(text: string | null): URL {
   return url;
 }
 
-/** What a header may hold: visible ASCII. */
+/** Visible ASCII, which a header may contain. */
 const TOKEN = /^[\x21-\x7e]+$/;
 
 function tokenOf(variable: string | null, env: Readonly<Record<string, string | undefined>>): string | null {
@@ -155,7 +155,7 @@ function tokenOf(variable: string | null, env: Readonly<Record<string, string | 
   const name = 'http_judge_token_env';
   if (token === undefined || token === '') {
     const hint = `write the NAME of a variable, not the token, and set it: export ${NAME.test(variable) ? variable : 'JUDGE_TOKEN'}=...`;
-    // A token that was given in place of a name must not be repeated.
+    // A token given in place of a name must not appear in the message.
     const shown = NAME.test(variable) ? `the environment variable ${variable}` : 'a variable';
     throw wrongOption(name, `names ${shown}, which is not set`, hint);
   }

@@ -1,6 +1,6 @@
 /**
- * Reward `iou`: how well the boxes that a completion writes cover the boxes of the row.
- * Knows what to make of two lists of boxes; knows neither how boxes are written nor how they are scaled.
+ * Reward `iou`: how well the boxes in a completion match the boxes of its row.
+ * Knows how two lists of boxes are compared; not how boxes are written or scaled.
  */
 import { type Message, partsOf, splitAnswer } from '../../data/messages.ts';
 import { answerText } from '../answer_text.ts';
@@ -12,10 +12,10 @@ import { writtenBoxes } from './written_boxes.ts';
 
 /**
  * Sum of the overlaps (intersection over union) of written and wanted boxes in the best one-to-one pairing, divided by the
- * greater of their numbers; logged as `rewards/IoU/mean`. For one box of each it is their intersection over union, as in
- * `iou_reward` of VLM-R1; a box that is missing and one that is too many cost the same. Names of objects are not compared.
+ * larger of the two counts; logged as `rewards/IoU/mean`. For one box each, it is their intersection over union, as in
+ * `iou_reward` of VLM-R1. A missing box costs as much as a superfluous one. Names of objects are not compared.
  *
- * A completion without a box has 0. Null where the row has no usable box: the reason is told.
+ * 0 for a completion without a box. Null for a row without a usable box; the reason is logged.
  */
 export class IoU implements ORM {
   static readonly columns = ['objects'];

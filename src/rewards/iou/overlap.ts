@@ -1,6 +1,6 @@
 /**
- * Intersection over union of boxes, and the best pairing of two lists of them.
- * Knows rectangles in one frame; not where they come from.
+ * Intersection over union of boxes, and the best pairing of two lists of boxes.
+ * Knows rectangles in one coordinate system, not their source.
  */
 
 /** x1, y1, x2, y2 with x1 < x2 and y1 < y2, in any unit. */
@@ -14,8 +14,8 @@ export function areaOf([x1, y1, x2, y2]: Corners): number {
 /**
  * area(a ∩ b) / area(a ∪ b), from 0 to 1, as torchvision's `box_iou` has it. 0 if either box has no area.
  *
- * The same number as `iou_reward` of VLM-R1 (arXiv 2504.07615), except where boxes overlap by one pixel or less in one
- * direction: there VLM-R1 has 0.
+ * Equal to `iou_reward` of VLM-R1 (arXiv 2504.07615), except that VLM-R1 has 0 for boxes that overlap by one pixel or less in
+ * one direction.
  */
 export function iou(a: Corners, b: Corners): number {
   const [areaA, areaB] = [areaOf(a), areaOf(b)];

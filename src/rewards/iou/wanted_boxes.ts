@@ -1,6 +1,6 @@
 /**
- * The boxes that a row asks for, in the coordinates that the model writes: from the column `objects`, which is in pixels of
- * the stored image, to pixels of the resized one or thousandths of its sides.
+ * Converts the boxes of the column `objects` from pixels of the stored image to the coordinates that the model writes: pixels of
+ * the resized image, or thousandths of its sides.
  */
 import type { Box } from '../../data/messages.ts';
 import { parseObjects } from '../../data/objects.ts';
@@ -9,22 +9,24 @@ import type { NormBbox } from '../../models/architecture.ts';
 import type { RewardImage } from '../contract.ts';
 import { areaOf, type Corners } from './overlap.ts';
 
-/** Why a row cannot be judged: a reason of its kind, and what was found. */
+/** The reason why a row cannot be judged. */
 export interface Unusable {
+  /** A clause that is the same for all rows with this fault. */
   readonly reason: string;
+  /** The fault of this row. */
   readonly example?: string;
 }
 
 export interface RowWithBoxes {
   /** The column `objects`. */
   readonly objects: unknown;
-  /** Boxes in the prompt, `<bbox>` there: the first ones of the column, which are part of the question. */
+  /** Number of boxes in the prompt (`<bbox>`). They are the first ones of the column, and part of the question. */
   readonly boxesInPrompt: number;
   readonly images: readonly Pick<RewardImage, 'size'>[];
   readonly normBbox: NormBbox;
 }
 
-/** The boxes that the answer should have, scaled as the model writes them, but not rounded; or why there are none. */
+/** The boxes that the answer should have, scaled but not rounded, or the reason why there are none. */
 export function wantedBoxes({ objects, boxesInPrompt, images, normBbox }: RowWithBoxes): readonly Corners[] | Unusable {
   let boxes: readonly Box[];
   try {
@@ -53,7 +55,7 @@ export function wantedBoxes({ objects, boxesInPrompt, images, normBbox }: RowWit
 
 // --- internal ---
 
-/** As `boxText` of src/template/grounding.ts writes a box into a prompt, without rounding. */
+/** Scales a box like `boxText` in src/template/grounding.ts, without rounding. */
 function scaledBox({ corners, unit }: Box, { size }: Pick<RewardImage, 'size'>, normBbox: NormBbox): Corners {
   const from = unit === 'pixels' ? size.stored : { width: 1, height: 1 };
   const to = normBbox === 'none' ? size.shown : { width: 1000, height: 1000 };

@@ -1,12 +1,12 @@
 /**
- * Finds the boxes that a completion writes, in the forms that Qwen-VL models write them.
- * Knows text; not in which unit the numbers are.
+ * Finds the boxes in a completion, in the forms that Qwen-VL models write.
+ * Knows text, not the unit of the numbers.
  */
 import type { Corners } from './overlap.ts';
 
 /**
- * The boxes of a text in their order: `[x1, y1, x2, y2]`, also inside JSON such as `[{"bbox_2d": [1, 2, 3, 4]}]`, and
- * `(x1,y1),(x2,y2)`, as it stands between `<|box_start|>` and `<|box_end|>`. Corners stay as they are written.
+ * The boxes in a text, in order: `[x1, y1, x2, y2]`, also inside JSON such as `[{"bbox_2d": [1, 2, 3, 4]}]`, and
+ * `(x1,y1),(x2,y2)`, the form between `<|box_start|>` and `<|box_end|>`. Corners are not sorted.
  */
 export function writtenBoxes(text: string): Corners[] {
   return [...text.matchAll(BOX)].map((match): Corners => {

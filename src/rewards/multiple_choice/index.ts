@@ -1,6 +1,6 @@
 /**
  * Reward `multiple_choice`: 1 if the completion names the right letters, else 0.
- * Knows which letters are right; not how letters are written.
+ * Knows how letters are compared, not how they are written.
  */
 import { answerText } from '../answer_text.ts';
 import { textColumn } from '../columns.ts';
@@ -10,10 +10,10 @@ import { createNullReasons } from '../null_reasons.ts';
 import { lettersOf, optionsOf } from './letters.ts';
 
 /**
- * Exact match of the letters in the answer and in the `solution`, all of them where there are several; logged as
- * `rewards/MultipleChoice/mean`. With a column `options`, the text of an option stands for its letter on both sides.
+ * Exact match between the letters of the answer and those of the `solution`; logged as `rewards/MultipleChoice/mean`. With a
+ * column `options`, the text of an option stands for its letter on both sides.
  *
- * An answer that names no letter has 0: it is not shown to be right. Null where the row's solution or options cannot be read.
+ * 0 for an answer without a letter, because it is not shown to be right. Null if the row's solution or options cannot be read.
  */
 export class MultipleChoice implements ORM {
   static readonly columns = ['solution'];

@@ -1,18 +1,18 @@
 /**
- * Reads the letters that an answer names: "B", "(b)", "A, C", "B. a dog", "the answer is B", or the text of an option.
- * Knows how choices are written; not which one is right.
+ * Reads the letters in an answer: "B", "(b)", "A, C", "B. a dog", "the answer is B", or the text of an option.
+ * Knows how choices are written, not which one is right.
  */
 
 /** Letter to text, from A on without gaps. */
 export type Options = ReadonlyMap<string, string>;
 
 /**
- * The letters an answer names, sorted and joined ("AC"); null if it names none that are options.
+ * The letters in an answer, sorted and joined ("AC"); null if there is none, or one that is not an option.
  *
- * The first of these ways that leads to letters of options: the whole answer is one letter; it is the text of one option, and
- * of one only; it is a list of letters; it begins with a letter as options begin, "B. a dog"; it says "the answer is B".
+ * The answer is read in the first of these ways that gives letters of options: it is one letter; it is the text of exactly one
+ * option; it is a list of letters; it begins like an option, "B. a dog"; it contains "the answer is B".
  *
- * @param options null where they are not known: then A to Z are letters, and no text is an option
+ * @param options null if they are not known: then A to Z are letters, and no text is an option
  */
 export function lettersOf(answer: string, options: Options | null): string | null {
   const text = withoutMarkup(answer);
@@ -26,7 +26,7 @@ export function lettersOf(answer: string, options: Options | null): string | nul
 
 /**
  * Options from a column: a list of texts, an object of texts by letter, or either as JSON text. Letters that the texts
- * themselves begin with ("A. a cat", "B. a dog") are taken off. Null if it is none of these.
+ * begin with ("A. a cat", "B. a dog") are removed. Null for anything else.
  */
 export function optionsOf(column: unknown): Options | null {
   const value = typeof column === 'string' ? parsedOrNull(column) : column;
@@ -59,7 +59,7 @@ function parsedOrNull(text: string): unknown {
   }
 }
 
-/** Without a \boxed{} or \text{} around the answer, emphasis, dollars, and blanks and full stops at its ends. */
+/** The answer without \boxed{} and \text{} around it, emphasis, dollar signs, and quotes, blanks and full stops at its ends. */
 function withoutMarkup(answer: string): string {
   const boxed = [...answer.matchAll(/\\boxed\{([^{}]{0,400}|\\text\{[^{}]{0,400}\})\}/g)].at(-1)?.[1];
   return (boxed ?? answer)
@@ -97,7 +97,7 @@ function optionOf(text: string, options: Options | null): string[] | null {
   return found.length === 1 ? [found[0]![0]] : null;
 }
 
-/** "B. a dog", "(B) a dog", "B: a dog", "B)": a letter with its mark, then blanks, then anything. */
+/** "B. a dog", "(B) a dog", "B: a dog": a letter with its mark, a blank, and any text. */
 function leading(text: string): string[] | null {
   const letter = /^(?:\(([A-Z])\)|\[([A-Z])\]|([A-Z])[.):])(?:\s|$)/.exec(text)?.slice(1).find(Boolean);
   return letter === undefined ? null : [letter];
@@ -106,7 +106,7 @@ function leading(text: string): string[] | null {
 const CONCLUSION =
   /\b(?:answer|option|choice)\b(?:\s+(?:is|would be|should be)\b)?\s{0,9}:?\s{0,9}(?:option\s+|choice\s+)?[(["']?([A-Z])(?![A-Za-z0-9'’])(?!\s+(?:or|nor)\b)/gi;
 
-/** The last "answer is B", "Answer: (B)", "option B". An A or I before a word in small letters is that word's article or subject. */
+/** The last "answer is B", "Answer: (B)", "option B". An "A" or "I" before a lower-case word is an article or a pronoun. */
 function concluding(text: string): string[] | null {
   const found = [...text.matchAll(CONCLUSION)].filter((match) => {
     const letter = match[1]!;

@@ -1,6 +1,6 @@
 /**
  * Reward `repetition`: a penalty on word n-grams that occur more than once.
- * Knows words between blanks; knows nothing of tokens.
+ * Knows words, not tokens.
  */
 import type { ORM, RewardArgs, RewardFlag } from '../contract.ts';
 import { numberOption } from '../options.ts';
@@ -17,7 +17,7 @@ const FLAGS = {
   repetition_max_penalty: {
     kind: 'number',
     default: -1,
-    help: 'What repetition would give to a completion that consists of repeated sequences only.',
+    help: 'Value that repetition approaches when all word sequences of a completion repeat.',
   },
 } as const satisfies Readonly<Record<string, RewardFlag>>;
 
@@ -53,6 +53,6 @@ export function repeatedShare(text: string, size: number): number {
 
 // --- internal ---
 
-/** What Python's `str.split()` splits at. JavaScript's \s lacks the separators U+001C to U+001F and U+0085, and has U+FEFF. */
+/** The blanks of Python's `str.split()`. JavaScript's \s lacks U+001C to U+001F and U+0085, and includes U+FEFF. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they count as blanks
 const BLANKS = /[\t-\r\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/;

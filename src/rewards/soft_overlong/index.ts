@@ -1,6 +1,6 @@
 /**
  * Reward `soft_overlong`: 0 up to a length, then a penalty that grows with every token.
- * Knows the number of tokens of a completion; knows nothing of its text.
+ * Knows the number of tokens, not the text.
  */
 import type { ORM, RewardArgs, RewardFlag, RewardKwargs } from '../contract.ts';
 import { numberOption, wrongOption } from '../options.ts';
@@ -18,7 +18,7 @@ const FLAGS = {
   soft_cache_length: {
     kind: 'number',
     default: null,
-    unset: 'soft_overlong is refused',
+    unset: 'required by soft_overlong',
     integer: true,
     min: 1,
     unit: 'tokens',
@@ -32,7 +32,7 @@ export class SoftOverlong implements ORM {
   private readonly maxLength: number;
   private readonly cacheLength: number;
 
-  /** @throws SightlineError E_REWARD_OPTION: a length is missing, or the two do not fit */
+  /** @throws SightlineError E_REWARD_OPTION: a length is missing, or the cache length is not the smaller one */
   constructor(args: RewardArgs = {}) {
     const cacheLength = numberOption(args, 'soft_cache_length', FLAGS.soft_cache_length);
     if (cacheLength === null) {
