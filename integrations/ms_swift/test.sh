@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The tests of the plugin, with ms-swift itself: on CPU, with the golden checkpoints, in some minutes.
-# Installs ms-swift first if it is not there (bench/peers/install.sh, about 7 GB).
+# Runs the tests of the plugin with ms-swift itself, on CPU, with the golden checkpoints. Takes some minutes.
+# Installs ms-swift first if it is missing (bench/peers/install.sh, about 7 GB).
 #
 # usage: test.sh [TEST...]    names for unittest, such as test_ratio; default all
 #   PEERS_VENV  the virtual environment   (.venv in the repository; git ignores it)

@@ -1,4 +1,4 @@
-"""What the environment says. ms-swift refuses flags it does not know, so a plugin has nothing else to be told by."""
+"""Settings from environment variables. ms-swift refuses unknown flags, so a plugin cannot have flags of its own."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ FORMULAS = ("auto", "node", "python")
 
 @dataclass(frozen=True)
 class Settings:
-    #: How attention is measured: as sums in a forward of the model's own kind, by an eager forward, or both at first.
+    #: How attention is measured: fused sums in the model's own forward, an eager forward, or auto, which starts with both.
     attn_probe: str
-    #: Where masses become rewards: in Node (the code that ``sightline rlhf`` runs), in Python, or in Node if it is here.
+    #: Where the attention reward is computed: in Node (the code of ``sightline rlhf``), in Python, or auto (Node if available).
     formula: str
-    #: Completions in one forward; 0: per_device_train_batch_size.
+    #: Completions per forward; 0 means per_device_train_batch_size.
     batch_size: int
     #: Plugin files in TypeScript or JavaScript.
     plugins: tuple[str, ...]
     #: The Node program.
     node: str
-    #: The script that it runs; None: the one of this repository.
+    #: The script that it runs; None means the one of this repository.
     cli: str | None
-    #: Seconds until a reward must have answered.
+    #: Time limit of a reward in seconds.
     deadline: float
-    #: -(TDR - 1) instead of -TDR.
+    #: Whether the reward is -(TDR - 1) instead of -TDR.
     reward_center: bool
-    #: -(TDR - mean) / (std + eps) in each group.
+    #: Whether the reward is -(TDR - mean) / (std + eps) within each group.
     group_norm: bool
 
 
 def read_settings(env: Mapping[str, str] | None = None) -> Settings:
-    env = os.environ if env is None else env  # not as the default: libraries put another object in its place
+    env = os.environ if env is None else env  # not a default argument, because libraries replace os.environ
     return Settings(
         attn_probe=_choice(env, "SIGHTLINE_ATTN_PROBE", PROBES),
         formula=_choice(env, "SIGHTLINE_FORMULA", FORMULAS),

@@ -1,4 +1,4 @@
-"""Lines for the reader of the run: on the first rank only, in ms-swift's own log."""
+"""Messages to the user, on the first rank only, in ms-swift's own log."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def tell_of(is_main: bool) -> Tell:
 
 
 def once(topic: str, say: Callable[[], None]) -> None:
-    """Runs ``say`` the first time that this topic comes up in the run."""
+    """Calls ``say`` only the first time that this topic occurs in the run."""
     if topic not in _said:
         _said.add(topic)
         say()
