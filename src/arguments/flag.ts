@@ -15,6 +15,7 @@ export const GROUPS = [
   'Length of the run',
   'Evaluation',
   'Output',
+  'Engine',
   'Other',
 ] as const;
 export type Group = (typeof GROUPS)[number] | RewardGroup;
@@ -48,6 +49,23 @@ export type Shape =
       readonly ignorable?: readonly string[];
     };
 
+/** Programs that can train: this one, or ms-swift with the plugin of integrations/ms_swift. */
+export const ENGINES = ['sightline', 'ms-swift'] as const;
+export type Engine = (typeof ENGINES)[number];
+
+/** What becomes of a flag with `--engine ms-swift`. */
+export type InMsSwift =
+  /** It has the flag; `more` are values that only ms-swift knows, `words` its words for values of ours. */
+  | { readonly more?: readonly string[]; readonly words?: Readonly<Record<string, string>> }
+  /** It has an environment variable instead. */
+  | { readonly env: string }
+  /** It has nothing like it, and a run is what was asked for all the same. Said of a flag that is given: why. */
+  | { readonly ignored: string }
+  /** It has nothing like it, and a run would be another one. Said of a value other than the default: what to do. */
+  | { readonly refused: string }
+  /** It is read here, before ms-swift starts. */
+  | { readonly readHere: true };
+
 interface Common {
   readonly group: Group;
   /** One or two sentences for --help, ending with a full stop. */
@@ -62,6 +80,10 @@ interface Common {
   readonly env?: string;
   /** Other flag names that mean the same. */
   readonly aliases?: readonly string[];
+  /** The only engine that it is for. */
+  readonly engine?: Engine;
+  /** Left out: ms-swift has the same flag with the same values. */
+  readonly msSwift?: InMsSwift;
 }
 
 /** One flag; `T` is the type of its value. */

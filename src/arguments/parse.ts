@@ -13,6 +13,13 @@ import { type CommandLine, splitWords } from './words.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
+export interface ParseOptions {
+  /** Commands whose flags may be meant. */
+  readonly others?: readonly CommandSpec[];
+  /** Flags that the command does not have and another program will read: taken as they are. */
+  readonly handOn?: { readonly owner: string; readonly names: ReadonlySet<string> };
+}
+
 export interface Parsed<F extends Flags> {
   /** A value for every flag; where a flag has a fault, its default, or nothing ('' or an empty list). */
   readonly values: Values<F>;
@@ -20,6 +27,8 @@ export interface Parsed<F extends Flags> {
   readonly given: ReadonlySet<string>;
   /** Sentences for the reader: flags without effect, flags that are ignored. */
   readonly notices: readonly string[];
+  /** Flags of the engine with their words, in the order of their first mention. */
+  readonly handedOn: ReadonlyMap<string, readonly string[]>;
   /** Not thrown yet, so that checks across flags can add theirs. */
   readonly faults: Faults;
 }
@@ -27,16 +36,16 @@ export interface Parsed<F extends Flags> {
 /**
  * Reads the words after the command's name. Precedence: command line, config file, environment, default.
  *
- * @param others commands whose flags may be meant
  * Errors: only those of the config file itself; all else is collected in `faults`.
  */
 export function parseArguments<F extends Flags>(
   spec: CommandSpec<F>,
   argv: readonly string[],
   env: Environment,
-  others: readonly CommandSpec[] = [],
+  { others = [], handOn }: ParseOptions = {},
 ): Parsed<F> {
   const faults = new Faults();
+  const handedOn = new Map<string, readonly string[]>();
   const passedOver = { meaningless: new Map<string, string>(), unsupported: new Map<string, string>() };
   const names = flagNames(spec.flags);
   const line = splitWords(argv);
@@ -77,7 +86,7 @@ export function parseArguments<F extends Flags>(
     told(passedOver.meaningless, 'has no effect', 'flags have no effect here'),
     told(passedOver.unsupported, 'is ignored', `flags are ignored by --${IGNORE}`),
   ].filter((notice) => notice !== null);
-  return { values: values as Values<F>, given: new Set(taken.keys()), notices, faults };
+  return { values: values as Values<F>, given: new Set(taken.keys()), notices, handedOn, faults };
 
   /** JSON values of known flags, checked; later sources replace earlier ones. */
   function take(source: ReadonlyMap<string, unknown>, where: string): void {
@@ -121,12 +130,20 @@ export function parseArguments<F extends Flags>(
 
   /** A name that is no flag of this command. */
   function refuse(name: string, words: readonly string[], where: string): void {
+    if (handOn?.names.has(name)) {
+      handedOn.set(name, words);
+      return;
+    }
     const owner = others.find(({ flags }) => flagNames(flags).has(name));
     const peer = owner === undefined ? peerFlag(name) : { verdict: 'refused', text: `leave it out of ${spec.name}` };
     if (peer === null) {
-      const near = nearestName(name, [...names.keys(), ...peerFlagNames()]);
+      const near = nearestName(name, [...names.keys(), ...(handOn?.names ?? peerFlagNames())]);
       const fix = near === null ? undefined : `did you mean --${near}?`;
-      faults.add(`--${name}`, `sightline ${spec.name} has no flag of this name${where}`, fix);
+      const who =
+        handOn === undefined
+          ? `sightline ${spec.name} has no`
+          : `neither sightline ${spec.name} nor ${handOn.owner} has a`;
+      faults.add(`--${name}`, `${who} flag of this name${where}`, fix);
     } else if (!asksForNothing(name, words)) {
       if (peer.verdict === 'ignored') passedOver.meaningless.set(name, peer.text);
       else if (ignoresUnsupported) passedOver.unsupported.set(name, peer.text);
@@ -138,6 +155,8 @@ export function parseArguments<F extends Flags>(
     }
   }
 }
+
+// --- internal ---
 
 // --- internal ---
 

@@ -6,7 +6,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { findModel } from '../checkpoint/model_folder.ts';
 import { messageOf, SightlineError } from '../errors.ts';
 import { MAX_BATCH, type RolloutSizes, rolloutSizes } from '../grpo/batching.ts';
-import { createSchedule } from '../optim/schedule.ts';
+import { createSchedule, lrSchedulerTypes } from '../optim/schedule.ts';
 import type { Faults } from './faults.ts';
 import type { Values } from './flag.ts';
 import type { inferFlags } from './infer.ts';
@@ -64,11 +64,13 @@ export type InferArguments = Resolved<Values<typeof inferFlags>, { attnImpl: Att
 export type RewardServerArguments = Values<typeof rewardServerFlags>;
 export type ScoreArguments = Resolved<Values<typeof scoreFlags>, { attnImpl: AttnImpl; modelDir: string }>;
 
+/** @param processes that share a rollout: those of all machines */
 export function resolveRlhf(
   values: Values<typeof rlhfFlags>,
   rewardOptions: RewardOptions,
   faults: Faults,
   env: Environment,
+  processes = 1,
 ): RlhfArguments {
   checkTraining(values, faults);
   checkFiles('external_plugins', values.externalPlugins, faults);
@@ -100,7 +102,7 @@ export function resolveRlhf(
     },
     faults,
   );
-  const rollout = resolveGeneration(values, faults);
+  const rollout = resolveGeneration(values, processes, faults);
   return {
     ...values,
     ...resolveTraining(values, faults, env),
@@ -225,6 +227,7 @@ function resolveModel(
 /** A schedule's settings are judged without the steps of the run, which nobody knows yet. */
 function checkSchedule(values: TrainingValues, faults: Faults): void {
   const { lrSchedulerType: type, lrSchedulerKwargs, learningRate } = values;
+  if (!lrSchedulerTypes.includes(type)) return; // one of ms-swift's, which checks it
   try {
     const options = { type, learningRate: learningRate ?? DEFAULT_RATE, kwargs: lrSchedulerKwargs ?? {} };
     createSchedule({ ...options, totalSteps: 1, warmupSteps: 0 });
@@ -235,8 +238,9 @@ function checkSchedule(values: TrainingValues, faults: Faults): void {
 }
 
 /** The sizes of a rollout; a fault of theirs is told only where no flag it hangs on is wrong by itself. */
-function resolveGeneration(values: Values<typeof rlhfFlags>, faults: Faults): RolloutSizes {
-  const { fault, ...sizes } = rolloutSizes(values);
+function resolveGeneration(values: Values<typeof rlhfFlags>, processes: number, faults: Faults): RolloutSizes {
+  const perDeviceTrainBatchSize = values.perDeviceTrainBatchSize * processes;
+  const { fault, ...sizes } = rolloutSizes({ ...values, perDeviceTrainBatchSize });
   const flags = [
     'generation_batch_size',
     'per_device_train_batch_size',

@@ -3,6 +3,7 @@
  */
 import { ATTN_PROBES } from '../attention/cross_check.ts';
 import type { CommandSpec } from './command.ts';
+import { engineFlag } from './engine_flags.ts';
 import { boolean, choice, integer, number, numberList, textList } from './flag.ts';
 import {
   commonFlags,
@@ -73,11 +74,13 @@ export const rlhfFlags = {
     help: 'How many times each sampled batch is used (mu in the GRPO paper).',
   }),
   loss_type: choice(['grpo', 'bnpo', 'dr_grpo', 'dapo'], {
+    msSwift: { more: ['cispo', 'sapo', 'real', 'fipo'] },
     group: 'GRPO',
     default: 'grpo',
     help: 'How token losses are averaged: per sequence, per batch, by --max_completion_length, or over all tokens of the generation.',
   }),
   importance_sampling_level: choice(['token', 'sequence'], {
+    msSwift: { more: ['sequence_token'] },
     group: 'GRPO',
     default: 'token',
     absent: { sequence_token: 'not built; sequence has the same ratio value' },
@@ -111,12 +114,14 @@ export const rlhfFlags = {
     help: 'Weight of the KL divergence (k3) from the initial model; with 0 there is no reference model.',
   }),
   advantage_estimator: choice(['grpo'], {
+    msSwift: { more: ['rloo', 'reinforce_plus_plus'] },
     group: 'GRPO',
     default: 'grpo',
     absent: { rloo: 'not built yet', reinforce_plus_plus: 'not built yet' },
     help: 'Baseline of the advantage: the group mean.',
   }),
   scale_rewards: choice(['group', 'batch', 'none'], {
+    msSwift: { more: ['gdpo'] },
     group: 'GRPO',
     default: null,
     unset: 'group',
@@ -153,16 +158,19 @@ export const rlhfFlags = {
     help: 'TypeScript or JavaScript files that register rewards. They are run as code; their SHA-256 goes into args.json. Flags that their rewards bring are taken as these are, and shown by --help beside this one.',
   }),
   attn_probe: choice(ATTN_PROBES, {
+    msSwift: { env: 'SIGHTLINE_ATTN_PROBE' },
     group: 'Attention',
     default: 'auto',
     help: 'How attention rewards get their numbers: from a separate eager forward, as sums in the forward that the loss needs anyway, or (auto) both in the first call, compared, and then the cheaper one.',
   }),
   dry_run: boolean({
+    msSwift: { readHere: true },
     group: 'Other',
     default: false,
     help: 'Rehearse steps, the largest first, and an evaluation batch; report the time of a step and of the whole run, peak memory and rewards, and stop. Nothing is written.',
   }),
   reuse_rollout: boolean({
+    msSwift: { ignored: 'ms-swift always runs a forward of its own for the loss' },
     group: 'GRPO',
     default: true,
     help: 'Learn from what sampling has computed if a step is on-policy and has one micro-batch; false runs a training forward. The results are equal up to float rounding.',
@@ -187,6 +195,7 @@ export const rlhfFlags = {
     help: 'Completions per prompt in evaluation.',
   }),
   eval_temperature: number({
+    msSwift: { ignored: 'ms-swift samples evaluations at --temperature' },
     group: 'Evaluation',
     default: null,
     unset: '--temperature',
@@ -200,6 +209,7 @@ export const rlhfFlags = {
     help: 'Write completions.jsonl and print some completions with their rewards at every log record; TensorBoard gets some of them too, with their images.',
   }),
   num_completions_to_print: integer({
+    msSwift: { ignored: 'completions are not printed; --log_completions true writes them into completions.jsonl' },
     group: 'Output',
     default: null,
     unset: '--num_generations',
@@ -207,6 +217,7 @@ export const rlhfFlags = {
     unit: 'completions',
     help: 'How many completions are printed at every log record; completions.jsonl has all of them.',
   }),
+  ...engineFlag,
   ...commonFlags,
 } as const;
 

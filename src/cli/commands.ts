@@ -30,7 +30,7 @@ export const commands: readonly CliCommand[] = [
     help: async (words, io) =>
       words.some((word) => PLUGINS.test(word))
         ? (await import('./rlhf.ts')).rlhfHelp(words, io)
-        : helpText((await import('../arguments/reward_flags.ts')).rlhfWithRewards()),
+        : helpText((await import('../arguments/reward_flags.ts')).rlhfWithEngines()),
   },
   command(sftCommand, ['train', 'finetune'], async (words, io) => (await import('./sft.ts')).sft(words, io)),
   command(inferCommand, ['chat', 'generate'], async (words, io) => (await import('./infer.ts')).infer(words, io)),

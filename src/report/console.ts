@@ -26,6 +26,8 @@ export interface ConsoleOptions {
   /** Read for CI and NO_COLOR. */
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly stopwatch?: Stopwatch;
+  /** What can be done with a checkpoint of the run; without it, what this program can do with its own. */
+  readonly nextCommands?: (checkpoint: string) => readonly string[];
 }
 
 /** Shows the run on `out`. Control codes are written only to a terminal outside CI, colours only without NO_COLOR. */
@@ -127,7 +129,7 @@ export function consoleReport(out: Terminal, options: ConsoleOptions): Listener 
         case 'end':
           stopTicking();
           draw('');
-          print(['', ...endScreen(event, stopwatch, options.eventFiles, start)]);
+          print(['', ...endScreen(event, stopwatch, options.eventFiles, start, options.nextCommands)]);
           break;
         case 'phase':
           break;

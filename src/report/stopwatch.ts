@@ -16,8 +16,8 @@ export interface Stopwatch {
   secondsPerStep(): number;
   /** Seconds to the end of the run, with the evaluations and saves to come at what one has taken; null before the first step. */
   remaining(maxSteps: number): number | null;
-  /** Largest resident set so far, GiB. */
-  memory(): number;
+  /** Most memory so far, GiB; null if it is not known. */
+  memory(): number | null;
   /**
    * `global_step/max_steps`, `elapsed_time`, `remaining_time`, `memory(GiB)`, `train_speed(s/it)`; without the two that
    * follow from the speed before the first step.
@@ -25,8 +25,14 @@ export interface Stopwatch {
   columns(step: number, maxSteps: number): Record<string, string | number>;
 }
 
-/** `now` in milliseconds, from a clock that never goes back. */
-export function createStopwatch(now: () => number = () => performance.now()): Stopwatch {
+/**
+ * @param now milliseconds, from a clock that never goes back
+ * @param memory GiB: of this process, unless another one trains
+ */
+export function createStopwatch(
+  now: () => number = () => performance.now(),
+  memory: () => number | null = ownMemory,
+): Stopwatch {
   let begin = now();
   /** What is done beside steps: how often it is planned and done, and the seconds it has taken. */
   const beside = {
@@ -92,15 +98,15 @@ export function createStopwatch(now: () => number = () => performance.now()): St
       });
       return others.reduce((sum, seconds) => sum + seconds, Math.max(0, left));
     },
-    // maxRSS is in KiB on every platform Node supports
-    memory: () => Number((process.resourceUsage().maxRSS / 1024 ** 2).toFixed(2)),
+    memory,
     columns(step, maxSteps) {
       const remaining = stopwatch.remaining(maxSteps);
+      const held = stopwatch.memory();
       return {
         'global_step/max_steps': `${step}/${maxSteps}`,
         elapsed_time: formatDuration(elapsed()),
         ...(remaining === null ? {} : { remaining_time: formatDuration(remaining) }),
-        'memory(GiB)': stopwatch.memory(),
+        ...(held === null ? {} : { 'memory(GiB)': held }),
         ...(remaining === null ? {} : { 'train_speed(s/it)': Number(stopwatch.secondsPerStep().toFixed(6)) }),
       };
     },
@@ -109,6 +115,9 @@ export function createStopwatch(now: () => number = () => performance.now()): St
 }
 
 // --- internal ---
+
+/** Largest resident set; maxRSS is in KiB on every platform Node supports. */
+const ownMemory = (): number => Number((process.resourceUsage().maxRSS / 1024 ** 2).toFixed(2));
 
 const KINDS = ['eval', 'save'] as const;
 

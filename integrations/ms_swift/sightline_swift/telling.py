@@ -1,4 +1,7 @@
-"""Lines for the reader of the run: on the first rank only, in ms-swift's own log."""
+"""Lines for the reader of the run: on the first rank only, in ms-swift's own log.
+
+They can be told from ms-swift's lines by how they begin, and `sightline rlhf --engine ms-swift` shows them.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ def tell_of(is_main: bool) -> Tell:
 
     def tell(level: str, line: str) -> None:
         if is_main:
-            ways[level](line)
+            ways[level](line if line.startswith("[DDAPO_DEBUG]") else f"sightline: {line}")
 
     return tell
 

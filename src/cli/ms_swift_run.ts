@@ -1,0 +1,125 @@
+/**
+ * `sightline rlhf --engine ms-swift`: arguments to a run of ms-swift, with this program's folder, screens and errors around it.
+ */
+import { join, resolve } from 'node:path';
+import { isPython, type MsSwiftArguments, readMsSwiftArguments } from '../arguments/arguments.ts';
+import { SightlineError } from '../errors.ts';
+import { checkEnvironment, type EngineFacts } from '../ms_swift/environment.ts';
+import { type Plan, planRun, runMsSwift, watchRun } from '../ms_swift/run.ts';
+import { broadcast } from '../report/broadcast.ts';
+import { consoleReport } from '../report/console.ts';
+import { createOutputFolder, type OutputFolder, writeArgsJson } from '../report/output_folder.ts';
+import { commandsFor } from '../report/screens.ts';
+import { createStopwatch } from '../report/stopwatch.ts';
+import { SYSTEM_FILE } from '../train/checkpoints.ts';
+import { makeFolders } from '../util/make_folders.ts';
+import { shellWord } from '../util/shell_word.ts';
+import { packageVersion } from '../util/version.ts';
+import type { Io } from './io.ts';
+
+export async function msSwiftRun(words: readonly string[], io: Io): Promise<void> {
+  const read = readMsSwiftArguments(words, io.env);
+  const { args, notices } = read;
+  if (args.dryRun) return dryRun(read, io);
+  const facts = await checkEnvironment(read, io.env, io.signal);
+  const folder = folderOf(read);
+  let isLaunched = false;
+  const watch = watchRun(read, folder.path);
+  const terminal = consoleReport(io.stdout, {
+    title: `sightline ${packageVersion()} rlhf --engine ms-swift`,
+    completionsToPrint: 0,
+    eventFiles: args.reportTo.includes('tensorboard'),
+    env: io.env,
+    stopwatch: createStopwatch(undefined, () => watch.memory() || null),
+    nextCommands: (checkpoint) => nextCommands(read, folder.path, checkpoint),
+  });
+  const { emit, close } = broadcast([terminal], (text) => io.stderr.write(`warning: ${text}\n`));
+  try {
+    const plan = planRun(read, facts, folder.path, false, io.env);
+    for (const text of [...notices, ...notesOn(read, facts)])
+      await emit({ type: 'notice', level: 'info', text: `note: ${text}` });
+    if (isFirstNode(read)) writeArgsJson(folder.path, 'rlhf', read.json, args.externalPlugins, ARGS);
+    isLaunched = true;
+    await runMsSwift(
+      plan,
+      read,
+      watch,
+      { signal: io.signal, emit, outputDir: folder.path, changed: read.changed },
+      io.env,
+    );
+  } catch (error) {
+    await close();
+    if (isLaunched) folder.discard();
+    else folder.remove();
+    throw error;
+  }
+  await close();
+  folder.discard();
+}
+
+// --- internal ---
+
+/** Beside ms-swift's own args.json, which `swift infer` and `swift export` read. */
+const ARGS = 'sightline_args.json';
+
+const isFirstNode = ({ args }: MsSwiftArguments): boolean => (args.nodeRank ?? 0) === 0;
+
+/** Machines after the first write into the folder that it has taken. */
+function folderOf(read: MsSwiftArguments): OutputFolder {
+  const { outputDir, addVersion } = read.args;
+  if (isFirstNode(read)) return createOutputFolder(outputDir, addVersion);
+  makeFolders(resolve(outputDir));
+  return { path: resolve(outputDir), discard: () => undefined, remove: () => undefined };
+}
+
+/** Prints the command and the environment, as they can be pasted into a shell. What is missing is told, and stops nothing. */
+async function dryRun(read: MsSwiftArguments, io: Io): Promise<void> {
+  const facts = await checkEnvironment(read, io.env, io.signal).catch((error: unknown): EngineFacts => {
+    if (!(error instanceof SightlineError)) throw error;
+    io.stderr.write(`warning: ${error.message}${error.hint === undefined ? '' : `\n  fix: ${error.hint}`}\n`);
+    return { gpus: 1, notes: ['the command is the one for a machine with a GPU'] };
+  });
+  const { outputDir, addVersion } = read.args;
+  const plan = planRun(read, facts, resolve(outputDir), addVersion, io.env);
+  for (const text of [...read.notices, ...notesOn(read, facts)]) io.stderr.write(`note: ${text}\n`);
+  for (const { from, to } of plan.data.copies)
+    io.stderr.write(`note: ${to} is written when the run begins: ${from} with whole paths of pictures\n`);
+  io.stdout.write(`${commandText(plan)}\n`);
+}
+
+function commandText({ env, program, before, words }: Plan): string {
+  const variables = Object.entries(env).map(([name, value]) => `${name}=${shellWord(value)}`);
+  const command = [program, ...before].map(shellWord).join(' ');
+  return [...variables, command, ...flagLines(words)].join(' \\\n  ');
+}
+
+/** A flag a line, with its values. */
+function flagLines(words: readonly string[]): string[] {
+  const lines: string[] = [];
+  for (const word of words) {
+    if (word.startsWith('--')) lines.push(word);
+    else lines.push(`${lines.pop()} ${shellWord(word)}`);
+  }
+  return lines;
+}
+
+function notesOn({ args, handedOn }: MsSwiftArguments, { gpus, notes }: EngineFacts): string[] {
+  const many = gpus > 1 && args.nprocPerNode === null;
+  return [
+    ...notes,
+    ...(gpus === 0 ? ['torch sees no GPU: ms-swift trains on the CPU, in float32'] : []),
+    ...(many ? [`one process trains, on a machine with ${gpus} GPUs; --nproc_per_node ${gpus} uses all`] : []),
+    ...(args.maxLength !== null && !handedOn.has('truncation_strategy') && args.truncationStrategy === 'raise'
+      ? [`ms-swift does not stop at a row longer than --max_length ${args.maxLength}: it leaves such rows out`]
+      : []),
+    ...(args.externalPlugins.some(isPython)
+      ? ['rewards in Python are judged by ms-swift itself, not by sightline']
+      : []),
+  ];
+}
+
+function nextCommands({ args }: MsSwiftArguments, outputDir: string, checkpoint: string): readonly string[] {
+  const tuner: string = args.tunerType;
+  if (tuner !== 'full') return [`swift export --adapters ${shellWord(checkpoint)} --merge_lora true`];
+  return commandsFor(checkpoint, args.system === null ? '' : ` --system ${shellWord(join(outputDir, SYSTEM_FILE))}`);
+}

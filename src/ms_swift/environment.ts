@@ -1,0 +1,197 @@
+/**
+ * What must be installed before ms-swift can run: looked for in the engine's Python, and told with the commands that
+ * install it. Knows versions and GPUs, not what a run does with them.
+ */
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { promisify } from 'node:util';
+import type { MsSwiftArguments } from '../arguments/arguments.ts';
+import type { Environment } from '../arguments/parse.ts';
+import { messageOf, SightlineError } from '../errors.ts';
+import { plural } from '../util/plural.ts';
+import { PROBE, REQUIREMENTS } from './files.ts';
+
+/** The answer of probe.py. */
+interface Answer {
+  readonly python: readonly [number, number, number];
+  readonly versions: Readonly<Record<string, string | null>>;
+  readonly gpus: number;
+  /** Why torch cannot be imported. */
+  readonly torch_fault: string | null;
+}
+
+export interface EngineFacts {
+  readonly gpus: number;
+  /** What there is to say, in sentences: other versions than the tested ones. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * @throws SightlineError E_ENGINE, exit code 2, with all that is missing or does not fit
+ */
+export async function checkEnvironment(
+  args: MsSwiftArguments,
+  env: Environment,
+  signal: AbortSignal,
+): Promise<EngineFacts> {
+  const python = args.args.enginePython;
+  const tested = testedVersions();
+  const extras = extrasOf(args);
+  const answer = await ask(python, [...tested.keys(), ...Object.keys(extras)], env, signal);
+  const problems = [
+    ...oldPython(answer, python),
+    ...missing(answer, tested, extras, python),
+    ...gpuProblems(answer, args),
+  ];
+  const [first, ...others] = problems;
+  if (first === undefined) return { gpus: answer.gpus, notes: otherVersions(answer, tested) };
+  if (others.length === 0)
+    throw new SightlineError('E_ENGINE', first.message, { where: `--engine_python ${python}`, hint: first.fix });
+  const lines = problems.map(({ message, fix }) => `  ✖ ${message}; ${fix}`);
+  throw new SightlineError('E_ENGINE', [`ms-swift cannot run yet:`, ...lines].join('\n'), {
+    where: `--engine_python ${python}`,
+    hint: `do the above, then start again; ${installAll(python)} installs what is always needed`,
+  });
+}
+
+// --- internal ---
+
+interface Problem {
+  readonly message: string;
+  readonly fix: string;
+}
+
+/** The oldest that the plugin is written for. */
+const OLDEST_PYTHON = [3, 10] as const;
+/** The plugin knows the inside of this version, so no other one will do. */
+const EXACT = 'ms-swift';
+/** torch is imported, from a cold disk perhaps. */
+const PATIENCE_MS = 180_000;
+
+/** Version by distribution, of requirements.txt. */
+function testedVersions(): Map<string, string> {
+  const lines = readFileSync(REQUIREMENTS, 'utf8').split('\n');
+  return new Map(
+    lines.flatMap((line) =>
+      [(/^([\w-]+)==(\S+)$/.exec(line)?.slice(1) as [string, string] | undefined) ?? []].filter(
+        (pair) => pair.length === 2,
+      ),
+    ) as [string, string][],
+  );
+}
+
+/** Distributions that only these flags need, and which flag that is. */
+function extrasOf({ args, handedOn }: MsSwiftArguments): Record<string, string> {
+  const asks = (name: string): boolean => {
+    const words = handedOn.get(name);
+    return words !== undefined && !['false', 'none', 'null', ''].includes((words[0] ?? 'true').toLowerCase());
+  };
+  const reports: readonly string[] = args.reportTo;
+  return {
+    ...(asks('deepspeed') ? { deepspeed: '--deepspeed' } : {}),
+    ...(asks('use_vllm') ? { vllm: '--use_vllm' } : {}),
+    ...(asks('use_liger_kernel') ? { 'liger-kernel': '--use_liger_kernel' } : {}),
+    ...Object.fromEntries(
+      ['tensorboard', 'wandb', 'swanlab'].filter((name) => reports.includes(name)).map((name) => [name, '--report_to']),
+    ),
+    ...(args.attnImpl === 'flash_attention_2' && !asks('use_cpu') ? { 'flash-attn': '--attn_impl' } : {}),
+  };
+}
+
+async function ask(python: string, names: readonly string[], env: Environment, signal: AbortSignal): Promise<Answer> {
+  try {
+    const { stdout } = await promisify(execFile)(python, [PROBE, ...names], {
+      env: { ...env },
+      timeout: PATIENCE_MS,
+      signal,
+    });
+    return JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Answer;
+  } catch (error) {
+    signal.throwIfAborted();
+    const code = error instanceof Error && 'code' in error ? error.code : null;
+    if (code === 'ENOENT' || code === 'EACCES') {
+      throw new SightlineError('E_ENGINE', `there is no Python that can be run as ${python}`, {
+        where: '--engine_python',
+        hint: `name the one that ms-swift is installed in; or make one: ${FRESH}`,
+      });
+    }
+    const stderr = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : '';
+    throw new SightlineError(
+      'E_ENGINE',
+      `${python} does not run as a Python: ${stderr.split('\n').at(-1) || messageOf(error)}`,
+      {
+        where: '--engine_python',
+        hint: `name the Python that ms-swift is installed in; or make one: ${FRESH}`,
+        cause: error,
+      },
+    );
+  }
+}
+
+const FRESH = `python3 -m venv swift-env && ${installAll('swift-env/bin/python')}, then --engine_python swift-env/bin/python`;
+
+function installAll(python: string): string {
+  return `${python} -m pip install -r ${REQUIREMENTS}`;
+}
+
+function oldPython({ python: version }: Answer, python: string): Problem[] {
+  const [major, minor] = version;
+  const [needed, least] = OLDEST_PYTHON;
+  if (major > needed || (major === needed && minor >= least)) return [];
+  return [
+    {
+      message: `${python} is Python ${version.join('.')}, older than ${OLDEST_PYTHON.join('.')}`,
+      fix: 'name a newer one with --engine_python',
+    },
+  ];
+}
+
+function missing(
+  { versions, torch_fault: fault }: Answer,
+  tested: ReadonlyMap<string, string>,
+  extras: Readonly<Record<string, string>>,
+  python: string,
+): Problem[] {
+  const needed = [...tested.keys()].filter((name) => versions[name] === null);
+  const found = versions[EXACT];
+  return [
+    ...(needed.length === 0 ? [] : [{ message: `not installed: ${needed.join(', ')}`, fix: installAll(python) }]),
+    ...(found != null && found !== tested.get(EXACT)
+      ? [
+          {
+            message: `${EXACT} is ${found}, and the plugin is for ${tested.get(EXACT)}`,
+            fix: `${python} -m pip install ${EXACT}==${tested.get(EXACT)}`,
+          },
+        ]
+      : []),
+    ...(fault === null ? [] : [{ message: `torch cannot be imported: ${fault}`, fix: 'install torch again' }]),
+    ...Object.entries(extras).flatMap(([name, flag]) =>
+      versions[name] === null
+        ? [
+            {
+              message: `${flag} needs ${name}, which is not installed`,
+              fix: `${python} -m pip install ${name}, or leave ${flag} out`,
+            },
+          ]
+        : [],
+    ),
+  ];
+}
+
+function gpuProblems({ gpus }: Answer, { args: { nprocPerNode } }: MsSwiftArguments): Problem[] {
+  if (gpus === 0 || nprocPerNode === null || nprocPerNode <= gpus) return [];
+  return [
+    {
+      message: `--nproc_per_node ${nprocPerNode} is more than the ${plural(gpus, 'GPU')} that torch sees`,
+      fix: 'lower it, or look at CUDA_VISIBLE_DEVICES',
+    },
+  ];
+}
+
+/** Local parts of a version (`2.15.0+cu130`) say how it was built. */
+function otherVersions({ versions }: Answer, tested: ReadonlyMap<string, string>): string[] {
+  const others = [...tested].filter(([name, version]) => versions[name]?.replace(/\+.*$/, '') !== version);
+  if (others.length === 0) return [];
+  const said = others.map(([name, version]) => `${name} ${versions[name]} (tested: ${version})`).join(', ');
+  return [`other versions than the plugin is tested with: ${said}`];
+}

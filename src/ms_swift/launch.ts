@@ -1,0 +1,94 @@
+/**
+ * Runs ms-swift as a child process: its output goes into a file, signals are handed on to all of its processes, and none
+ * of them outlives this one. Knows processes; not what they say.
+ */
+import { spawn } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import { constants } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { messageOf, SightlineError } from '../errors.ts';
+import { processTree } from './process_tree.ts';
+
+export interface Launch {
+  readonly command: readonly [string, ...string[]];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Where what it writes is kept. */
+  readonly logFile: string;
+  readonly signal: AbortSignal;
+  /** Called some times a second while it runs. */
+  readonly onTick: () => Promise<void>;
+}
+
+/** Its exit code, 128 + n where signal n ended it, once all of its processes are gone. */
+export async function launch({ command: [program, ...words], env, logFile, signal, onTick }: Launch): Promise<number> {
+  signal.throwIfAborted();
+  const log = openSync(logFile, 'a');
+  const child = spawn(program, words, { stdio: ['ignore', log, log], env: { ...env }, detached: true });
+  closeSync(log);
+  const ended = new Promise<number>((resolve, reject) => {
+    child.on('exit', (code, by) => resolve(code ?? 128 + (constants.signals[by!] ?? 0)));
+    child.on('error', (error) =>
+      reject(new SightlineError('E_ENGINE', `${program} cannot be started: ${messageOf(error)}`, { cause: error })),
+    );
+  });
+  if (child.pid === undefined) return ended;
+  const tree = processTree(child.pid);
+  const kill = (): void => {
+    tree.look();
+    tree.signal('SIGKILL');
+  };
+  process.on('exit', kill);
+  let code: number | null = null;
+  void ended.then((of) => {
+    code = of;
+  });
+  try {
+    for (let tick = 0; code === null && !signal.aborted; tick++) {
+      if (tick % TICKS_A_LOOK === 0) tree.look();
+      await onTick();
+      await Promise.race([ended, sleep(TICK_MS), aborted(signal)]);
+    }
+    if (signal.aborted) {
+      tree.look();
+      process.kill(-child.pid, signalOf(signal.reason));
+    }
+    await endAll(tree, onTick, signal.aborted ? PATIENCE_MS : AFTER_END_MS);
+    return await ended;
+  } finally {
+    process.off('exit', kill);
+  }
+}
+
+// --- internal ---
+
+const TICK_MS = 300;
+const TICKS_A_LOOK = 5;
+/** torchrun gives its workers 30 s. */
+const PATIENCE_MS = 45_000;
+/** For what is still running when the first process has ended by itself. */
+const AFTER_END_MS = 10_000;
+
+async function endAll(tree: ReturnType<typeof processTree>, onTick: Launch['onTick'], patience: number): Promise<void> {
+  const until = performance.now() + patience;
+  while (tree.isAlive() && performance.now() < until) {
+    tree.look();
+    await onTick();
+    await sleep(TICK_MS);
+  }
+  tree.signal('SIGTERM');
+  for (let waited = 0; tree.isAlive() && waited < 2000; waited += TICK_MS) await sleep(TICK_MS);
+  tree.signal('SIGKILL');
+}
+
+/** The signal that ended this run, as `runProcess` says it. */
+function signalOf(reason: unknown): NodeJS.Signals {
+  const name = /\bSIG[A-Z]+\b/.exec(messageOf(reason))?.[0];
+  return name === 'SIGINT' || name === 'SIGHUP' ? name : 'SIGTERM';
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
