@@ -38,6 +38,7 @@ export async function launch({ command: [program, ...words], env, logFile, signa
     tree.signal('SIGKILL');
   };
   process.on('exit', kill);
+  const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
   let code: number | null = null;
   void ended.then((of) => {
     code = of;
@@ -46,7 +47,7 @@ export async function launch({ command: [program, ...words], env, logFile, signa
     for (let tick = 0; code === null && !signal.aborted; tick++) {
       if (tick % TICKS_A_LOOK === 0) tree.look();
       await onTick();
-      await Promise.race([ended, sleep(TICK_MS), aborted(signal)]);
+      await Promise.race([ended, sleep(TICK_MS), stopped]);
     }
     if (signal.aborted) {
       tree.look();
@@ -84,11 +85,4 @@ async function endAll(tree: ReturnType<typeof processTree>, onTick: Launch['onTi
 function signalOf(reason: unknown): NodeJS.Signals {
   const name = /\bSIG[A-Z]+\b/.exec(messageOf(reason))?.[0];
   return name === 'SIGINT' || name === 'SIGHUP' ? name : 'SIGTERM';
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }
