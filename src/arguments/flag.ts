@@ -97,6 +97,14 @@ export interface Flag<T> extends Common {
 
 export type Flags = Readonly<Record<string, Flag<unknown>>>;
 
+/** What a reader of --help must know of a flag of a command that has a choice of engines. */
+export function engineRemarks({ engine, msSwift = {} }: Pick<Flag<unknown>, 'engine' | 'msSwift'>): string[] {
+  if (engine !== undefined) return [`only with --engine ${engine}`];
+  if ('ignored' in msSwift || 'refused' in msSwift) return ['only with --engine sightline'];
+  const more = 'more' in msSwift ? (msSwift.more ?? []) : [];
+  return more.length === 0 ? [] : [`with --engine ms-swift also ${more.join(', ')}`];
+}
+
 /** Whether the flag is one that a reward brings. */
 export function isOfReward({ group }: Pick<Flag<unknown>, 'group'>): boolean {
   return group.startsWith('Reward ');

@@ -167,7 +167,7 @@ export const rlhfFlags = {
     msSwift: { readHere: true },
     group: 'Other',
     default: false,
-    help: 'Rehearse steps, the largest first, and an evaluation batch; report the time of a step and of the whole run, peak memory and rewards, and stop. Nothing is written.',
+    help: 'Rehearse steps, the largest first, and an evaluation batch; report the time of a step and of the whole run, peak memory and rewards, and stop. Nothing is written. With --engine ms-swift: print the command and the environment instead of running them.',
   }),
   reuse_rollout: boolean({
     msSwift: { ignored: 'ms-swift always runs a forward of its own for the loss' },
@@ -229,6 +229,7 @@ export const rlhfCommand: CommandSpec<typeof rlhfFlags> = {
   flags: rlhfFlags,
   examples: [
     'sightline rlhf --rlhf_type grpo --model ./checkpoint --dataset train.jsonl --reward_funcs accuracy format --per_device_train_batch_size 8',
+    'sightline rlhf --engine ms-swift --nproc_per_node 8 --deepspeed zero2 --model ./checkpoint --dataset train.jsonl --reward_funcs ddapo_attention accuracy --per_device_train_batch_size 8',
     'sightline rlhf output/v0-20260101-120000/args.json --learning_rate 2e-6',
   ],
   notes: [

@@ -12,7 +12,7 @@ import { ARCHITECTURES } from '../models/registry.ts';
 import { ormFiles, orms } from '../rewards/registry.ts';
 import { statedSignals } from '../rewards/signals.ts';
 import { SYSTEM_FILE } from '../train/checkpoints.ts';
-import type { RunContext, ShownSignal } from '../train/events.ts';
+import type { RunContext, ShownSignal, TrainEvent } from '../train/events.ts';
 import { shownSignals } from '../train/signals.ts';
 import { type DatasetPlan, planDatasets, writeCopy } from './datasets.ts';
 import type { EngineFacts } from './environment.ts';
@@ -87,9 +87,13 @@ export async function runMsSwift(
   if (args.args.system !== null && node === 0) writeFileSync(join(outputDir, SYSTEM_FILE), args.args.system);
   const output = followFile(logFile);
   const records = followFile(join(outputDir, 'logging.jsonl'));
+  /** Output comes first, for the sizes that the first record needs; but a step is told before it is said to be saved. */
   const tell = async (lines: readonly string[], rows: readonly string[]): Promise<void> => {
-    for (const line of lines) for (const event of watch.line(line)) await emit(event);
+    const events = lines.flatMap((line) => watch.line(line));
+    const isSaved = ({ type }: TrainEvent): boolean => type === 'checkpoint';
+    for (const event of events) if (!isSaved(event)) await emit(event);
     for (const row of rows) if (row.trim() !== '') for (const event of watch.record(row)) await emit(event);
+    for (const event of events) if (isSaved(event)) await emit(event);
   };
   await emit({ type: 'notice', level: 'info', text: `note: all that ms-swift writes is in ${logFile}` });
   await emit({ type: 'phase', phase: 'open model', begins: true });
