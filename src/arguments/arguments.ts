@@ -110,7 +110,9 @@ export function readMsSwiftArguments(argv: readonly string[], env: Environment):
   const changed = changedArguments(spec, record, given);
   const withoutEffect = checkMeaning(spec.flags, changed, faults);
   faults.throwIfAny(spec.name);
-  const words = Object.fromEntries([...handedOn].map(([name, of]) => [name, of.length === 1 ? of[0]! : [...of]]));
+  const words = Object.fromEntries(
+    [...handedOn].map(([name, of]) => [name, of.length > 1 ? [...of] : (of[0] ?? 'true')]),
+  );
   return {
     args,
     json: { ...argumentsToJson(spec, record), ...words },

@@ -135,7 +135,8 @@ export function parseArguments<F extends Flags>(
       return;
     }
     const owner = others.find(({ flags }) => flagNames(flags).has(name));
-    const peer = owner === undefined ? peerFlag(name) : { verdict: 'refused', text: `leave it out of ${spec.name}` };
+    const notOurs = handOn === undefined ? peerFlag(name) : null;
+    const peer = owner === undefined ? notOurs : { verdict: 'refused', text: `leave it out of ${spec.name}` };
     if (peer === null) {
       const near = nearestName(name, [...names.keys(), ...(handOn?.names ?? peerFlagNames())]);
       const fix = near === null ? undefined : `did you mean --${near}?`;

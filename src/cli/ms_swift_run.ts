@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { isPython, type MsSwiftArguments, readMsSwiftArguments } from '../arguments/arguments.ts';
 import { SightlineError } from '../errors.ts';
 import { checkEnvironment, type EngineFacts } from '../ms_swift/environment.ts';
+import { checkRewardNames } from '../ms_swift/reward_names.ts';
 import { type Plan, planRun, runMsSwift, watchRun } from '../ms_swift/run.ts';
 import { broadcast } from '../report/broadcast.ts';
 import { consoleReport } from '../report/console.ts';
@@ -20,6 +21,7 @@ import type { Io } from './io.ts';
 export async function msSwiftRun(words: readonly string[], io: Io): Promise<void> {
   const read = readMsSwiftArguments(words, io.env);
   const { args, notices } = read;
+  checkRewardNames(read);
   if (args.dryRun) return dryRun(read, io);
   const facts = await checkEnvironment(read, io.env, io.signal);
   const folder = folderOf(read);

@@ -7,8 +7,8 @@ import { resolve } from 'node:path';
 import { isPython, type MsSwiftArguments } from '../arguments/arguments.ts';
 import { type Flag, isOfReward } from '../arguments/flag.ts';
 import type { Environment } from '../arguments/parse.ts';
-import { ormFiles } from '../rewards/registry.ts';
 import type { Json } from '../util/json.ts';
+import { nameThere } from './reward_names.ts';
 
 /** What a run is given beside its arguments. */
 export interface Surroundings {
@@ -69,10 +69,6 @@ export function translate(args: MsSwiftArguments, place: Surroundings, env: Envi
 /** Registered by the plugin: the callback that gets hold of the policy. */
 const CALLBACK = 'ddapo_attention';
 const CALLBACKS = 'callbacks';
-/** Rewards that ms-swift has under the same names; the plugin registers ours with this in front. */
-const OTHERS_THERE = ['accuracy', 'format'];
-const PREFIX = 'sightline_';
-
 type Special = (args: MsSwiftArguments, place: Surroundings) => string[];
 
 const SPECIAL: Readonly<Record<string, Special>> = {
@@ -84,10 +80,7 @@ const SPECIAL: Readonly<Record<string, Special>> = {
   val_dataset: (_, { valDataset }) => (valDataset.length === 0 ? [] : ['--val_dataset', ...valDataset]),
   output_dir: (_, { outputDir, addVersion }) => ['--output_dir', outputDir, '--add_version', String(addVersion)],
   external_plugins: ({ args }, { plugin }) => ['--external_plugins', plugin, ...pythonPlugins(args.externalPlugins)],
-  reward_funcs: ({ args }) => [
-    '--reward_funcs',
-    ...args.rewardFuncs.map((name) => (OTHERS_THERE.includes(name) && !ormFiles.has(name) ? PREFIX + name : name)),
-  ],
+  reward_funcs: ({ args }) => ['--reward_funcs', ...args.rewardFuncs.map(nameThere)],
   // Either gives the other one; ms-swift takes one of the two, and counts the first over all processes.
   generation_batch_size: ({ args, given }) =>
     given.has('generation_batch_size') ? ['--generation_batch_size', String(args.generationBatchSize)] : [],
