@@ -3,8 +3,7 @@
  */
 import { join, resolve } from 'node:path';
 import { isPython, type MsSwiftArguments, readMsSwiftArguments } from '../arguments/arguments.ts';
-import { SightlineError } from '../errors.ts';
-import { checkEnvironment, type EngineFacts } from '../ms_swift/environment.ts';
+import { type EngineFacts, lookAtEnvironment } from '../ms_swift/environment.ts';
 import { checkRewardNames } from '../ms_swift/reward_names.ts';
 import { type Plan, planRun, runMsSwift, watchRun } from '../ms_swift/run.ts';
 import { broadcast } from '../report/broadcast.ts';
@@ -23,7 +22,8 @@ export async function msSwiftRun(words: readonly string[], io: Io): Promise<void
   const { args, notices } = read;
   checkRewardNames(read);
   if (args.dryRun) return dryRun(read, io);
-  const facts = await checkEnvironment(read, io.env, io.signal);
+  const facts = await lookAtEnvironment(read, io.env, io.signal);
+  if (facts.fault !== null) throw facts.fault;
   const folder = folderOf(read);
   let isLaunched = false;
   const watch = watchRun(read, folder.path);
@@ -76,11 +76,11 @@ function folderOf(read: MsSwiftArguments): OutputFolder {
 
 /** Prints the command and the environment, as they can be pasted into a shell. What is missing is told, and stops nothing. */
 async function dryRun(read: MsSwiftArguments, io: Io): Promise<void> {
-  const facts = await checkEnvironment(read, io.env, io.signal).catch((error: unknown): EngineFacts => {
-    if (!(error instanceof SightlineError)) throw error;
-    io.stderr.write(`warning: ${error.message}${error.hint === undefined ? '' : `\n  fix: ${error.hint}`}\n`);
-    return { gpus: 1, notes: ['the command is the one for a machine with a GPU'] };
-  });
+  const facts = await lookAtEnvironment(read, io.env, io.signal);
+  if (facts.fault !== null) {
+    const { message, hint } = facts.fault;
+    io.stderr.write(`warning: ${message}${hint === undefined ? '' : `\n  fix: ${hint}`}\n`);
+  }
   const { outputDir, addVersion } = read.args;
   const plan = planRun(read, facts, resolve(outputDir), addVersion, io.env);
   for (const text of [...read.notices, ...notesOn(read, facts)]) io.stderr.write(`note: ${text}\n`);
@@ -106,9 +106,10 @@ function flagLines(words: readonly string[]): string[] {
 }
 
 function notesOn({ args, handedOn }: MsSwiftArguments, { gpus, notes }: EngineFacts): string[] {
-  const many = gpus > 1 && args.nprocPerNode === null;
+  const many = gpus !== null && gpus > 1 && args.nprocPerNode === null;
   return [
     ...notes,
+    ...(gpus === null ? ['the command is the one for a machine with GPUs'] : []),
     ...(gpus === 0 ? ['torch sees no GPU: ms-swift trains on the CPU, in float32'] : []),
     ...(many ? [`one process trains, on a machine with ${gpus} GPUs; --nproc_per_node ${gpus} uses all`] : []),
     ...(args.maxLength !== null && !handedOn.has('truncation_strategy') && args.truncationStrategy === 'raise'

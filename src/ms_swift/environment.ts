@@ -21,15 +21,16 @@ interface Answer {
 }
 
 export interface EngineFacts {
-  readonly gpus: number;
+  /** Null where no Python could be asked. */
+  readonly gpus: number | null;
   /** What there is to say, in sentences: other versions than the tested ones. */
   readonly notes: readonly string[];
+  /** E_ENGINE, exit code 2, with all that is missing or does not fit. */
+  readonly fault: SightlineError | null;
 }
 
-/**
- * @throws SightlineError E_ENGINE, exit code 2, with all that is missing or does not fit
- */
-export async function checkEnvironment(
+/** Errors: the signal's reason. */
+export async function lookAtEnvironment(
   args: MsSwiftArguments,
   env: Environment,
   signal: AbortSignal,
@@ -38,20 +39,14 @@ export async function checkEnvironment(
   const tested = testedVersions();
   const extras = extrasOf(args);
   const answer = await ask(python, [...tested.keys(), ...Object.keys(extras)], env, signal);
+  if (answer instanceof SightlineError) return { gpus: null, notes: [], fault: answer };
   const problems = [
     ...oldPython(answer, python),
     ...missing(answer, tested, extras, python),
     ...gpuProblems(answer, args),
   ];
-  const [first, ...others] = problems;
-  if (first === undefined) return { gpus: answer.gpus, notes: otherVersions(answer, tested) };
-  if (others.length === 0)
-    throw new SightlineError('E_ENGINE', first.message, { where: `--engine_python ${python}`, hint: first.fix });
-  const lines = problems.map(({ message, fix }) => `  ✖ ${message}; ${fix}`);
-  throw new SightlineError('E_ENGINE', [`ms-swift cannot run yet:`, ...lines].join('\n'), {
-    where: `--engine_python ${python}`,
-    hint: `do the above, then start again; ${installAll(python)} installs what is always needed`,
-  });
+  const notes = problems.length === 0 ? otherVersions(answer, tested) : [];
+  return { gpus: answer.gpus, notes, fault: faultOf(problems, python) };
 }
 
 // --- internal ---
@@ -67,6 +62,17 @@ const OLDEST_PYTHON = [3, 10] as const;
 const EXACT = 'ms-swift';
 /** torch is imported, from a cold disk perhaps. */
 const PATIENCE_MS = 180_000;
+
+function faultOf([first, ...others]: readonly Problem[], python: string): SightlineError | null {
+  const where = `--engine_python ${python}`;
+  if (first === undefined) return null;
+  if (others.length === 0) return new SightlineError('E_ENGINE', first.message, { where, hint: first.fix });
+  const lines = [first, ...others].map(({ message, fix }) => `  ✖ ${message}; ${fix}`);
+  return new SightlineError('E_ENGINE', ['ms-swift cannot run yet:', ...lines].join('\n'), {
+    where,
+    hint: `do the above, then start again; ${installAll(python)} installs what is always needed`,
+  });
+}
 
 /** Version by distribution, of requirements.txt. */
 function testedVersions(): Map<string, string> {
@@ -98,7 +104,12 @@ function extrasOf({ args, handedOn }: MsSwiftArguments): Record<string, string> 
   };
 }
 
-async function ask(python: string, names: readonly string[], env: Environment, signal: AbortSignal): Promise<Answer> {
+async function ask(
+  python: string,
+  names: readonly string[],
+  env: Environment,
+  signal: AbortSignal,
+): Promise<Answer | SightlineError> {
   try {
     const { stdout } = await promisify(execFile)(python, [PROBE, ...names], {
       env: { ...env },
@@ -110,13 +121,13 @@ async function ask(python: string, names: readonly string[], env: Environment, s
     signal.throwIfAborted();
     const code = error instanceof Error && 'code' in error ? error.code : null;
     if (code === 'ENOENT' || code === 'EACCES') {
-      throw new SightlineError('E_ENGINE', `there is no Python that can be run as ${python}`, {
+      return new SightlineError('E_ENGINE', `there is no Python that can be run as ${python}`, {
         where: '--engine_python',
         hint: `name the one that ms-swift is installed in; or make one: ${FRESH}`,
       });
     }
     const stderr = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : '';
-    throw new SightlineError(
+    return new SightlineError(
       'E_ENGINE',
       `${python} does not run as a Python: ${stderr.split('\n').at(-1) || messageOf(error)}`,
       {
