@@ -13,8 +13,9 @@ export function failureOf(log: string, code: number, logFile: string): Sightline
   const own = blocks.find(({ name }) => name.endsWith('SightlineError'));
   const details = { where: logFile, exitCode: code };
   if (own !== undefined) {
-    const [message, ...rest] = own.text.split(/^ {2}fix: /m);
-    return new SightlineError('E_ENGINE_FAILED', message!.trimEnd(), {
+    const rank = /^on rank .*$/m.exec(own.text)?.[0];
+    const [message, ...rest] = own.text.replace(/\n?^on rank .*$/m, '').split(/^ {2}fix: /m);
+    return new SightlineError('E_ENGINE_FAILED', `${message!.trimEnd()}${rank === undefined ? '' : `\n  ${rank}`}`, {
       ...details,
       hint: rest.join(' ').trimEnd() || WHOLE_LOG,
     });
