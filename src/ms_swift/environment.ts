@@ -57,7 +57,7 @@ interface Problem {
 }
 
 /** The oldest that the plugin is written for. */
-const OLDEST_PYTHON = [3, 10] as const;
+const OLDEST_PYTHON = [3, 11] as const;
 /** The plugin knows the inside of this version, so no other one will do. */
 const EXACT = 'ms-swift';
 /** torch is imported, from a cold disk perhaps. */

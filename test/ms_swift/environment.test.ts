@@ -40,7 +40,7 @@ describe('Python', () => {
   });
 
   test('is old', async () => {
-    expect(await complaint({ python: [3, 9, 1] })).toContain('is Python 3.9.1, older than 3.10');
+    expect(await complaint({ python: [3, 10, 1] })).toContain('is Python 3.10.1, older than 3.11');
   });
 });
 
