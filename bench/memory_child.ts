@@ -1,6 +1,6 @@
 /**
- * Prints by how many bytes the process grows at its peak while it scores one sequence.
- * Arguments: checkpoint folder, tokens. What the model itself takes, compiled graphs included, is there before.
+ * Prints the peak growth of the process, in bytes, while it scores one sequence.
+ * Arguments: checkpoint folder, number of tokens. The model is loaded and its graphs are compiled before.
  */
 import { openPolicy, type Policy } from '../src/train/policy.ts';
 import { watchRss } from './rss.ts';
@@ -21,7 +21,7 @@ await policy.close();
 
 async function score({ model, template }: Policy, tokens: number): Promise<void> {
   const id = template.endOfTurnId;
-  const promptIds = new Int32Array(tokens - COMPLETION).fill(id);
-  const completions = [new Int32Array(COMPLETION).fill(id)];
-  await model.score([{ promptIds, images: [], completions }], { temperature: 1, keep: false });
+  const prompt = { ids: new Int32Array(tokens - COMPLETION).fill(id), images: [] };
+  const completions = [{ ids: new Int32Array(COMPLETION).fill(id) }];
+  await model.score([{ prompt, completions }], { temperature: 1, keep: false });
 }

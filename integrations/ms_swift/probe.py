@@ -1,4 +1,4 @@
-"""What a Python has for a run of ms-swift, as one line of JSON. Run by `sightline rlhf --engine ms-swift`.
+"""Prints which packages and GPUs this Python has, as one line of JSON. Run by `sightline rlhf --engine ms-swift`.
 
 usage: probe.py DISTRIBUTION...
 """
@@ -16,7 +16,7 @@ def version_of(name):
 
 
 def count_gpus():
-    """How many there are, or why torch cannot say."""
+    """The number of GPUs, or why torch cannot be imported."""
     try:
         import torch
 

@@ -1,5 +1,5 @@
 /**
- * From the words after a command's name to the arguments of that command, or one error that lists every fault.
+ * Turns the words after a command's name into the command's arguments, or throws one error that lists every fault.
  */
 import { statSync } from 'node:fs';
 import { SightlineError } from '../errors.ts';
@@ -37,17 +37,17 @@ export interface ReadArguments<A> {
   readonly args: A;
   /** All arguments by flag name, for args.json. */
   readonly json: Readonly<Record<string, Json>>;
-  /** Those that are not at their default, for the start screen. */
+  /** Arguments that differ from their default, for the start screen. */
   readonly changed: Readonly<Record<string, Json>>;
   /** Sentences to print before the run. */
   readonly notices: readonly string[];
 }
 
 /**
- * Flags of plugins are known once these are loaded: see `pluginsNamed`.
+ * Reads the arguments of `sightline rlhf`. Load the plugins first, so that their flags are known: see `pluginsNamed`.
  *
- * Errors: E_ARGUMENTS (exit code 2) with every fault, and those of a config file that cannot be read; E_REWARD_CLASS of a
- * reward whose flags cannot be.
+ * Errors: E_ARGUMENTS (exit code 2) with every fault; E_REWARD_CLASS if a reward states an invalid flag; those of a config
+ * file that cannot be read.
  *
  * @example
  * const { args } = readRlhfArguments(['--model', 'ckpt', '--dataset', 'train.jsonl', '--reward_funcs', 'format'], process.env);
@@ -56,7 +56,7 @@ export function readRlhfArguments(argv: readonly string[], env: Environment): Re
   const spec = rlhfWithRewards();
   checkDefaults(spec.flags);
   const resolve: Resolve<typeof rlhfFlags, RlhfArguments> = (values, ...rest) => {
-    const { own, rewardOptions } = apart(spec.flags, values);
+    const { own, rewardOptions } = splitValues(spec.flags, values);
     return resolveRlhf(own, rewardOptions, ...rest);
   };
   const { notices, ...others } = read(spec, resolve, argv, env);
@@ -64,8 +64,8 @@ export function readRlhfArguments(argv: readonly string[], env: Environment): Re
 }
 
 /**
- * The plugin files that the words, the config file or the environment name, if all of them are files: what else is named is
- * told with the other faults.
+ * The plugin files named by the command line, the config file or the environment. Empty if one of them is not a file:
+ * `readRlhfArguments` reports that together with the other faults.
  *
  * Errors: those of a config file that cannot be read.
  */
@@ -75,36 +75,36 @@ export function pluginsNamed(argv: readonly string[], env: Environment): readonl
   return engine === 'ms-swift' ? externalPlugins.filter((path) => !isPython(path)) : externalPlugins;
 }
 
-/** What trains, by the words, the config file or the environment. Errors: those of a config file that cannot be read. */
+/** The value of --engine. Errors: those of a config file that cannot be read. */
 export function engineNamed(argv: readonly string[], env: Environment): Engine {
   return parseArguments(rlhfCommand, argv, env).values.engine;
 }
 
-/** Arguments of `sightline rlhf --engine ms-swift`: values of a choice may be those that only ms-swift knows. */
+/** Arguments of `sightline rlhf --engine ms-swift`. Choices may have values that only ms-swift knows. */
 export interface MsSwiftArguments extends ReadArguments<RlhfArguments & Values<typeof msSwiftFlags>> {
-  /** Flags of ms-swift with their words, as they were given. */
+  /** Flags that only ms-swift has, with their words as given. */
   readonly handedOn: ReadonlyMap<string, readonly string[]>;
-  /** The flags that `json` has values of. */
+  /** All flags of the command. */
   readonly flags: Flags;
-  /** Names of those that were given a value other than the default. */
+  /** Names of flags that were given a value other than the default. */
   readonly given: ReadonlySet<string>;
 }
 
-/** As `readRlhfArguments`, with the flags of ms-swift. Errors: those of it. */
+/** Like `readRlhfArguments`, but also accepts the flags of ms-swift. Same errors. */
 export function readMsSwiftArguments(argv: readonly string[], env: Environment): MsSwiftArguments {
   const spec = rlhfForMsSwift();
   checkDefaults(spec.flags);
   const others = COMMANDS.filter(({ name }) => name !== spec.name);
   const handOn = { owner: 'ms-swift 4.6', names: msSwiftNames() };
   const { values, given, notices, handedOn, faults } = parseArguments(spec, argv, env, { others, handOn });
-  const { own, rewardOptions } = apart(spec.flags, values);
+  const { own, rewardOptions } = splitValues(spec.flags, values);
   const processes = (values.nprocPerNode ?? 1) * (values.nnodes ?? 1);
   const args = { ...values, ...resolveRlhf(own, rewardOptions, faults, env, processes) };
   faults.check(
     ['add_version', 'nnodes'],
     (values.nnodes ?? 1) === 1 || !values.addVersion,
-    `every machine would make a folder of its own, with --nnodes ${values.nnodes}`,
-    'give all of them the same --output_dir, and --add_version false',
+    `with --nnodes ${values.nnodes}, each machine would create its own folder`,
+    'give the same --output_dir and --add_version false on all machines',
   );
   const record = { ...args } as Readonly<Record<string, unknown>>;
   const changed = changedArguments(spec, record, given);
@@ -124,7 +124,7 @@ export function readMsSwiftArguments(argv: readonly string[], env: Environment):
   };
 }
 
-/** Whether a plugin is one of ms-swift's own. */
+/** Whether a plugin is written for ms-swift, in Python. */
 export const isPython = (path: string): boolean => path.endsWith('.py');
 
 export function readSftArguments(argv: readonly string[], env: Environment): ReadArguments<SftArguments> {
@@ -166,8 +166,11 @@ function read<F extends Flags, A extends object>(
   return { args, json: argumentsToJson(spec, record), changed: changedArguments(spec, record, given), notices };
 }
 
-/** Values of the command's own flags, and those of rewards by flag name. */
-function apart(flags: Flags, values: Values<typeof rlhfFlags>): { own: typeof values; rewardOptions: RewardOptions } {
+/** Separates the values of the command's own flags from those of rewards. The latter keep their flag names. */
+function splitValues(
+  flags: Flags,
+  values: Values<typeof rlhfFlags>,
+): { own: typeof values; rewardOptions: RewardOptions } {
   const own: Record<string, unknown> = {};
   const rewardOptions: Record<string, unknown> = {};
   for (const [name, flag] of Object.entries(flags)) {
@@ -178,16 +181,16 @@ function apart(flags: Flags, values: Values<typeof rlhfFlags>): { own: typeof va
   return { own: own as typeof values, rewardOptions };
 }
 
-/** Notes on values that mean nothing in ms-swift; those that ask for another run are faults. */
+/** Notes on flags without a meaning in ms-swift. Those that would change the result are faults. */
 function checkMeaning(flags: Flags, changed: Readonly<Record<string, Json>>, faults: Faults): string[] {
   return Object.keys(changed).flatMap((name) => {
     const { msSwift = {} } = flags[name]!;
-    if ('refused' in msSwift) faults.check([name], false, 'means nothing in ms-swift', msSwift.refused);
+    if ('refused' in msSwift) faults.check([name], false, 'ms-swift has no such setting', msSwift.refused);
     return 'ignored' in msSwift ? [`--${name} has no effect with --engine ms-swift: ${msSwift.ignored}`] : [];
   });
 }
 
-/** A default that is no value of its flag would end the next run that reads args.json. */
+/** Refuses a default that its own flag does not accept: a later run that reads args.json would fail on it. */
 function checkDefaults(flags: Flags): void {
   for (const [name, flag] of Object.entries(flags)) {
     const checked = isOfReward(flag) ? checkValue(flag.default, flag) : null;
@@ -200,7 +203,7 @@ function checkDefaults(flags: Flags): void {
   }
 }
 
-/** What there is to say of flags that were given to rewards which judge nothing here. */
+/** Notices about flags of rewards that are not in --reward_funcs. */
 function unusedFlags(changed: Readonly<Record<string, Json>>, flags: Flags, rewardFuncs: readonly string[]): string[] {
   return Object.keys(changed).flatMap((name) => {
     if (!isOfReward(flags[name]!)) return [];

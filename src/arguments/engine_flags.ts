@@ -1,5 +1,5 @@
 /**
- * Which program trains, and how many processes of it: the flags of `--engine ms-swift`.
+ * The choice of the program that trains, and the flags that only `--engine ms-swift` has.
  */
 import { choice, ENGINES, integer, text } from './flag.ts';
 
@@ -8,19 +8,19 @@ export const engineFlag = {
     group: 'Engine',
     default: 'sightline',
     spellings: { ms_swift: 'ms-swift', swift: 'ms-swift' },
-    help: 'What trains: this program, in one process on the CPU, or ms-swift 4.6, on GPUs of any number of machines, with the rewards of this program (docs/ms_swift.md).',
+    help: 'The program that trains: sightline, in one process on the CPU, or ms-swift 4.6, on any number of GPUs and machines, with the rewards of sightline (docs/ms_swift.md).',
     msSwift: { readHere: true },
   }),
 } as const;
 
-/** Flags of the command with `--engine ms-swift`, beside those that it has anyway. */
+/** Flags that `sightline rlhf` has only with `--engine ms-swift`. */
 export const msSwiftFlags = {
   engine_python: text({
     group: 'Engine',
     default: 'python3',
     env: 'SIGHTLINE_ENGINE_PYTHON',
     metavar: 'PROGRAM',
-    help: 'Python that ms-swift is installed in.',
+    help: 'The Python program in which ms-swift is installed.',
     engine: 'ms-swift',
     msSwift: { readHere: true },
   }),
@@ -31,7 +31,7 @@ export const msSwiftFlags = {
     min: 1,
     unit: 'processes',
     env: 'NPROC_PER_NODE',
-    help: 'Processes on this machine, one a GPU. --per_device_train_batch_size counts for each of them.',
+    help: 'Processes on this machine, one per GPU. --per_device_train_batch_size is per process.',
     engine: 'ms-swift',
     msSwift: { env: 'NPROC_PER_NODE' },
   }),
@@ -42,7 +42,7 @@ export const msSwiftFlags = {
     min: 1,
     unit: 'machines',
     env: 'NNODES',
-    help: 'Machines; the same command is started on each, with its own --node_rank.',
+    help: 'Machines. Start the same command on each of them, with another --node_rank.',
     engine: 'ms-swift',
     msSwift: { env: 'NNODES' },
   }),
@@ -52,7 +52,7 @@ export const msSwiftFlags = {
     unset: '0',
     min: 0,
     env: 'NODE_RANK',
-    help: 'Which of the machines this is, from 0.',
+    help: 'Number of this machine, from 0.',
     engine: 'ms-swift',
     msSwift: { env: 'NODE_RANK' },
   }),
@@ -73,7 +73,7 @@ export const msSwiftFlags = {
     min: 1,
     max: 65535,
     env: 'MASTER_PORT',
-    help: 'Port on it by which the processes find each other.',
+    help: 'Port on that machine through which the processes find each other.',
     engine: 'ms-swift',
     msSwift: { env: 'MASTER_PORT' },
   }),

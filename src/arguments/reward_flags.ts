@@ -1,5 +1,5 @@
 /**
- * The flags that registered rewards bring, as flags of `sightline rlhf`. Knows no reward and no flag by name.
+ * Adds the flags of registered rewards to `sightline rlhf`. Knows no reward and no flag by name.
  */
 import { SightlineError } from '../errors.ts';
 import type { RewardFlag } from '../rewards/contract.ts';
@@ -10,28 +10,28 @@ import { boolean, camelCase, choice, type Flag, type Flags, number, type RewardG
 import { rlhfCommand, rlhfFlags } from './rlhf.ts';
 
 /**
- * The command with the flags of the rewards that are registered at present, those of loaded plugins among them.
+ * The command with the flags of all rewards registered at present, including those of loaded plugins.
  *
- * @throws SightlineError E_REWARD_CLASS: a name that the command has, or a form that is none
+ * Error: E_REWARD_CLASS if a reward's flag has a name that is taken, or is not a valid flag.
  */
 export function rlhfWithRewards(): CommandSpec<typeof rlhfFlags> {
   return { ...rlhfCommand, flags: { ...rlhfFlags, ...rewardFlags(rlhfFlags) } };
 }
 
-/** The command as it is with `--engine ms-swift`: more flags, and choices that only ms-swift has. Errors as above. */
+/** The command with `--engine ms-swift`: more flags, and choices that only ms-swift has. Throws as `rlhfWithRewards`. */
 export function rlhfForMsSwift(): CommandSpec<typeof rlhfFlags & typeof msSwiftFlags> {
   const own = { ...rlhfFlags, ...msSwiftFlags };
   const widened = Object.entries(own).map(([name, flag]) => [name, withChoicesOfMsSwift(flag)]);
   return { ...rlhfCommand, flags: { ...Object.fromEntries(widened), ...rewardFlags(own) } as typeof own };
 }
 
-/** The command with all that it may have, for its help. */
+/** The command with the flags of both engines, for its help. */
 export function rlhfWithEngines(): CommandSpec {
   const spec = rlhfWithRewards();
   return { ...spec, flags: { ...spec.flags, ...msSwiftFlags } };
 }
 
-/** Names of the rewards that state a flag. */
+/** Names of the rewards that state this flag. */
 export function ownersOf(name: string): readonly string[] {
   return statedFlags().find((stated) => stated.name === name)?.rewards ?? [];
 }
@@ -49,7 +49,11 @@ function withChoicesOfMsSwift(flag: Flag<unknown>): Flag<unknown> {
   };
 }
 
-/** By name, under headings of their own; `taken` are those of the command. */
+/**
+ * The flags of rewards by name, each under the heading of its reward.
+ *
+ * @param taken the command's own flags
+ */
 function rewardFlags(taken: Flags): Record<string, Flag<unknown>> {
   const keys = new Map<string, string>();
   for (const [name, { aliases = [] }] of Object.entries(taken)) {

@@ -1,6 +1,6 @@
 /**
- * The list of commands. A new one is one more entry; what does the work is loaded when it is asked for, so that --help
- * of every command stays quick.
+ * The list of commands. A new command is one more entry. The code of a command is loaded only when it runs, so that --help
+ * stays fast.
  */
 import type { CommandSpec } from '../arguments/command.ts';
 import { helpText } from '../arguments/help.ts';
@@ -17,9 +17,9 @@ export interface CliCommand {
   readonly name: string;
   /** One line for `sightline --help`. */
   readonly summary: string;
-  /** What other programs, or people, call it; only to be asked whether it is meant. */
+  /** Names of the command in other programs, only for suggestions in errors. */
   readonly alsoCalled?: readonly string[];
-  /** Text of --help, or of the part of it that the words after the command's name choose; without it --help is a word. */
+  /** Text of --help for the words after the command's name. If absent, `run` gets --help like any other word. */
   help?(words: readonly string[], io: Io): string | Promise<string>;
   /** Runs with the words after the command's name. */
   run(words: readonly string[], io: Io): Promise<void>;
@@ -48,7 +48,7 @@ export const commands: readonly CliCommand[] = [
 
 // --- internal ---
 
-/** Words that bring flags of their own. */
+/** The flag whose plugins add flags. */
 const PLUGINS = /^--external[_-]plugins(=|$)/;
 
 function command(spec: CommandSpec, alsoCalled: readonly string[], run: CliCommand['run']): CliCommand {

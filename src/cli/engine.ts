@@ -1,5 +1,5 @@
 /**
- * `sightline engine ms-swift --print-plugin`: where the plugin lies, for scripts that start ms-swift themselves.
+ * `sightline engine ms-swift --print-plugin`: prints the path of the plugin, for scripts that start ms-swift themselves.
  */
 import { existsSync } from 'node:fs';
 import { SightlineError } from '../errors.ts';
@@ -23,9 +23,9 @@ export async function engine(words: readonly string[], io: Io): Promise<void> {
 }
 
 export const engineHelp = (): string =>
-  `engine: ${ENGINE_SUMMARY}\n\n${USAGE}\n\nPrints the path of the plugin, for --external_plugins of your own \`swift rlhf\` script (docs/ms_swift.md).\n\`sightline rlhf --engine ms-swift\` needs none of this.\n`;
+  `engine: ${ENGINE_SUMMARY}\n\n${USAGE}\n\nPrints the path of the plugin, for --external_plugins in your own \`swift rlhf\` script (docs/ms_swift.md).\n\`sightline rlhf --engine ms-swift\` uses the plugin by itself.\n`;
 
-export const ENGINE_SUMMARY = 'tell where the plugin for ms-swift lies';
+export const ENGINE_SUMMARY = 'print the path of the plugin for ms-swift';
 
 // --- internal ---
 

@@ -1,5 +1,6 @@
 /**
- * `sightline rlhf --engine ms-swift`: arguments to a run of ms-swift, with this program's folder, screens and errors around it.
+ * `sightline rlhf --engine ms-swift`: reads arguments, checks the environment, and runs ms-swift with the
+ * output folder, console output and errors of sightline.
  */
 import { join, resolve } from 'node:path';
 import { isPython, type MsSwiftArguments, readMsSwiftArguments } from '../arguments/arguments.ts';
@@ -61,12 +62,12 @@ export async function msSwiftRun(words: readonly string[], io: Io): Promise<void
 
 // --- internal ---
 
-/** Beside ms-swift's own args.json, which `swift infer` and `swift export` read. */
+/** Not args.json: ms-swift writes its own, which `swift infer` and `swift export` read. */
 const ARGS = 'sightline_args.json';
 
 const isFirstNode = ({ args }: MsSwiftArguments): boolean => (args.nodeRank ?? 0) === 0;
 
-/** Machines after the first write into the folder that it has taken. */
+/** Only the first machine claims the folder. The others write into it. */
 function folderOf(read: MsSwiftArguments): OutputFolder {
   const { outputDir, addVersion } = read.args;
   if (isFirstNode(read)) return createOutputFolder(outputDir, addVersion);
@@ -74,7 +75,7 @@ function folderOf(read: MsSwiftArguments): OutputFolder {
   return { path: resolve(outputDir), discard: () => undefined, remove: () => undefined };
 }
 
-/** Prints the command and the environment, as they can be pasted into a shell. What is missing is told, and stops nothing. */
+/** Prints the command and its environment for a shell. Missing packages are only warnings here. */
 async function dryRun(read: MsSwiftArguments, io: Io): Promise<void> {
   const facts = await lookAtEnvironment(read, io.env, io.signal);
   if (facts.fault !== null) {
@@ -85,7 +86,7 @@ async function dryRun(read: MsSwiftArguments, io: Io): Promise<void> {
   const plan = planRun(read, facts, resolve(outputDir), addVersion, io.env);
   for (const text of [...read.notices, ...notesOn(read, facts)]) io.stderr.write(`note: ${text}\n`);
   for (const { from, to } of plan.data.copies)
-    io.stderr.write(`note: ${to} is written when the run begins: ${from} with whole paths of pictures\n`);
+    io.stderr.write(`note: ${to} is written when the run begins: a copy of ${from} with absolute image paths\n`);
   io.stdout.write(`${commandText(plan)}\n`);
 }
 
@@ -95,7 +96,7 @@ function commandText({ env, program, before, words }: Plan): string {
   return [...variables, command, ...flagLines(words)].join(' \\\n  ');
 }
 
-/** A flag a line, with its values. */
+/** One line per flag, with its values. */
 function flagLines(words: readonly string[]): string[] {
   const lines: string[] = [];
   for (const word of words) {
@@ -109,15 +110,13 @@ function notesOn({ args, handedOn }: MsSwiftArguments, { gpus, notes }: EngineFa
   const many = gpus !== null && gpus > 1 && args.nprocPerNode === null;
   return [
     ...notes,
-    ...(gpus === null ? ['the command is the one for a machine with GPUs'] : []),
+    ...(gpus === null ? ['the command assumes a machine with GPUs'] : []),
     ...(gpus === 0 ? ['torch sees no GPU: ms-swift trains on the CPU, in float32'] : []),
-    ...(many ? [`one process trains, on a machine with ${gpus} GPUs; --nproc_per_node ${gpus} uses all`] : []),
+    ...(many ? [`one process trains, on a machine with ${gpus} GPUs; --nproc_per_node ${gpus} uses all of them`] : []),
     ...(args.maxLength !== null && !handedOn.has('truncation_strategy') && args.truncationStrategy === 'raise'
-      ? [`ms-swift does not stop at a row longer than --max_length ${args.maxLength}: it leaves such rows out`]
+      ? [`ms-swift cannot end the run at a row longer than --max_length ${args.maxLength}; it leaves such rows out`]
       : []),
-    ...(args.externalPlugins.some(isPython)
-      ? ['rewards in Python are judged by ms-swift itself, not by sightline']
-      : []),
+    ...(args.externalPlugins.some(isPython) ? ['rewards of Python plugins are computed by ms-swift'] : []),
   ];
 }
 

@@ -1,5 +1,5 @@
 /**
- * `sightline rlhf`: plugins, then arguments, whose flags may be theirs, to trainer; and its --help.
+ * `sightline rlhf` and its --help. Plugins are loaded before arguments are read, because they can add flags.
  */
 import { engineNamed, pluginsNamed, readRlhfArguments } from '../arguments/arguments.ts';
 import { helpText } from '../arguments/help.ts';
@@ -21,7 +21,7 @@ export async function rlhf(words: readonly string[], io: Io): Promise<void> {
   });
 }
 
-/** Help with the flags of the plugins that the words name. */
+/** The help text, including flags of the plugins that the words name. */
 export async function rlhfHelp(words: readonly string[], io: Io): Promise<string> {
   await loadNamed(words, io);
   return helpText(rlhfWithEngines());

@@ -1,50 +1,45 @@
 /**
- * A text file, line by line with byte positions, in memory bounded by the longest line.
+ * Reads a text file line by line with byte positions. Memory is bounded by the longest line.
  * Knows bytes and UTF-8, not JSON.
  */
-import { constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { messageOf, SightlineError } from '../errors.ts';
+import { openRegularFile } from '../util/regular_file.ts';
 
 export interface Line {
-  /** From 1, blank lines counted. */
+  /** Counted from 1, including blank lines. */
   readonly number: number;
-  /** Byte position in the file; a byte order mark and the line's end are left out. */
+  /** Byte position of `bytes` in the file. */
   readonly begin: number;
+  /** Without a byte order mark and without the line ending. */
   readonly bytes: Uint8Array;
 }
 
-/** A line longer than this is refused. */
+/** Longer lines are refused. */
 const MAX_LINE_BYTES = 128 * 1024 * 1024;
 
-/**
- * Opens a dataset file. Non-blocking and regular files only, so that a FIFO cannot hang the process.
- * Errors: E_DATASET_MISSING, E_DATASET_UNREADABLE.
- */
+/** Opens a dataset file, which must be a regular file. Errors: E_DATASET_MISSING, E_DATASET_UNREADABLE. */
 export async function openDataFile(path: string): Promise<FileHandle> {
-  const handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)).catch((cause: unknown) => {
-    const missing = cause instanceof Error && 'code' in cause && (cause.code === 'ENOENT' || cause.code === 'ENOTDIR');
-    if (missing) {
-      throw new SightlineError('E_DATASET_MISSING', `dataset not found: ${path}`, {
+  const { handle } = await openRegularFile(path, {
+    missing: (cause) =>
+      new SightlineError('E_DATASET_MISSING', `dataset not found: ${path}`, {
         hint: 'give the path of a JSONL file; datasets are not downloaded by name',
         cause,
-      });
-    }
-    throw new SightlineError('E_DATASET_UNREADABLE', `dataset cannot be read: ${messageOf(cause)}`, {
-      where: path,
-      cause,
-    });
+      }),
+    unreadable: (cause) =>
+      new SightlineError('E_DATASET_UNREADABLE', `dataset cannot be read: ${messageOf(cause)}`, {
+        where: path,
+        cause,
+      }),
+    notRegular: (kind) =>
+      new SightlineError('E_DATASET_UNREADABLE', `dataset is ${kind}, not a regular file: ${path}`, {
+        hint: 'give the path of a JSONL file',
+      }),
   });
-  const stat = await handle.stat();
-  if (stat.isFile()) return handle;
-  await handle.close();
-  const kind = stat.isDirectory() ? 'a folder' : 'not a regular file';
-  throw new SightlineError('E_DATASET_UNREADABLE', `dataset is ${kind}: ${path}`, {
-    hint: 'give the path of a JSONL file',
-  });
+  return handle;
 }
 
-/** The lines of an open file; blank ones are skipped. Error: E_DATASET_LINE for one that is too long. */
+/** Yields the lines of an open file and skips blank ones. Error: E_DATASET_LINE if a line is too long. */
 export async function* readLines(handle: FileHandle, path: string): AsyncGenerator<Line> {
   const chunk = new Uint8Array(1 << 20);
   let number = 0;

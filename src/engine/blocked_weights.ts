@@ -1,6 +1,6 @@
 /**
- * Copies of weights in blocks of channels, which products of few rows stream faster (graph/ops/blocked.ts). Knows names
- * and sizes; not what the products are for.
+ * Copies of weights in blocks of channels, which stream faster through products of few rows (graph/ops/blocked.ts).
+ * Knows names and sizes, not what the products are for.
  */
 import type { Graph } from '../graph/graph.ts';
 import { weightToBlocks } from '../graph/ops/blocked.ts';
@@ -20,7 +20,7 @@ export interface BlockedWeights {
   release(): Promise<void>;
 }
 
-/** Room for copies of these weights; null where the processor has no blocks, or one that the sizes are no multiples of. */
+/** Allocates copies of these weights. Null where the processor has no blocks, or where a size is no multiple of the block. */
 export async function createBlockedWeights(
   parameters: Parameters,
   names: readonly string[],
@@ -32,7 +32,7 @@ export async function createBlockedWeights(
   const executable = await compile(copy(), runtime);
   const values = new Map([...sizes].map(([name, [out, inner]]) => [name, zeros(out, inner, 1, 1)]));
   const pieces = [...sizes].flatMap(([name, [out, inner]]) => {
-    // Cut between blocks of outputs: each lies in one piece, on both sides.
+    // Cut between blocks of outputs, so that each block lies in one piece of the weight and of the copy.
     const most = Math.max(1, Math.floor(PIECE_BYTES / (4 * inner * block)));
     return piecesOf(out / block, most).map((piece) => {
       const [start, end] = [block * piece.start, block * piece.end];
@@ -59,7 +59,7 @@ export async function createBlockedWeights(
 
 // --- internal ---
 
-/** Weights copied in one run: some 2 ms. */
+/** Bytes of weights that one run copies: some 2 ms. */
 const PIECE_BYTES = 16 * 2 ** 20;
 
 function copy(): Graph {

@@ -1,7 +1,7 @@
 /**
- * Dataset files as ms-swift reads them. Relative paths of pictures start from the folder of their file here, and from one
- * folder for all files there, so files of several folders are copied with whole paths; so are the first N rows of a file,
- * of which ms-swift would take N at random. Knows rows as JSON and where a picture can stand in them.
+ * Prepares dataset files for ms-swift. sightline resolves relative image paths from the folder of each file, ms-swift from one
+ * folder for all files: files in several folders are copied with absolute paths. `FILE#N` is copied as well, because ms-swift
+ * takes N random rows. Knows where images can stand in a row; nothing else about rows.
  */
 import { createWriteStream, existsSync, mkdirSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
@@ -13,22 +13,22 @@ import { isJsonObject } from '../util/json.ts';
 export interface DatasetPlan {
   readonly dataset: readonly string[];
   readonly valDataset: readonly string[];
-  /** ROOT_IMAGE_DIR; null where paths are whole. */
+  /** ROOT_IMAGE_DIR; null if paths are absolute. */
   readonly imageRoot: string | null;
-  /** Copies to make before the run, none of them there yet. */
+  /** Copies that must be written before the run. */
   readonly copies: readonly DatasetCopy[];
 }
 
 export interface DatasetCopy {
   readonly from: string;
   readonly to: string;
-  /** Only the first of the file; null: all. */
+  /** Number of rows to copy; null for all. */
   readonly rows: number | null;
 }
 
 /**
  * @param folder for copies
- * @param imageRoot that the user has set, which then holds for all files
+ * @param imageRoot ROOT_IMAGE_DIR of the user's environment, which holds for all files
  */
 export function planDatasets(
   specs: { readonly dataset: readonly string[]; readonly valDataset: readonly string[] },
@@ -57,7 +57,7 @@ export function planDatasets(
   };
 }
 
-/** Writes a copy in which paths of pictures are whole. Errors: those of the data's lines, E_DATASET_LINE. */
+/** Writes a copy with absolute image paths. Errors: E_DATASET_LINE and those of `readLines`. */
 export async function writeCopy({ from, to, rows }: DatasetCopy): Promise<void> {
   mkdirSync(dirname(to), { recursive: true });
   const base = dirname(from);
@@ -68,7 +68,7 @@ export async function writeCopy({ from, to, rows }: DatasetCopy): Promise<void> 
       for await (const { bytes, number } of readLines(handle, from)) {
         if (rows !== null && count >= rows) return;
         count++;
-        yield `${JSON.stringify(withWholePaths(parsed(bytes, `${from}:${number}`), base))}\n`;
+        yield `${JSON.stringify(withAbsolutePaths(parsed(bytes, `${from}:${number}`), base))}\n`;
       }
     } finally {
       await handle.close();
@@ -98,13 +98,13 @@ function parsed(bytes: Uint8Array, where: string): unknown {
 const COLUMNS = new Set(['images', 'image']);
 const PLACES = new Set(['path', 'url', 'image', 'image_url']);
 
-/** The row with the pictures of its columns, and of the parts of its messages, by their whole paths. */
-function withWholePaths(row: unknown, base: string): unknown {
+/** The row with absolute paths in its image columns and in the parts of its messages. */
+function withAbsolutePaths(row: unknown, base: string): unknown {
   if (!isJsonObject(row)) return row;
   return Object.fromEntries(
     Object.entries(row).map(([name, value]) => [
       name,
-      COLUMNS.has(name) ? wholePath(value, base) : name === 'messages' ? inMessages(value, base) : value,
+      COLUMNS.has(name) ? absolutePath(value, base) : name === 'messages' ? inMessages(value, base) : value,
     ]),
   );
 }
@@ -114,20 +114,20 @@ function inMessages(value: unknown, base: string): unknown {
   return value.map((message: unknown) => {
     if (!isJsonObject(message) || !Array.isArray(message.content)) return message;
     const content = message.content.map((part: unknown) =>
-      isJsonObject(part) && part.type !== 'text' ? wholePath(part, base) : part,
+      isJsonObject(part) && part.type !== 'text' ? absolutePath(part, base) : part,
     );
     return { ...message, content };
   });
 }
 
-function wholePath(value: unknown, base: string): unknown {
-  if (Array.isArray(value)) return value.map((item: unknown) => wholePath(item, base));
+function absolutePath(value: unknown, base: string): unknown {
+  if (Array.isArray(value)) return value.map((item: unknown) => absolutePath(item, base));
   if (isJsonObject(value)) {
     return Object.fromEntries(
-      Object.entries(value).map(([name, inner]) => [name, PLACES.has(name) ? wholePath(inner, base) : inner]),
+      Object.entries(value).map(([name, inner]) => [name, PLACES.has(name) ? absolutePath(inner, base) : inner]),
     );
   }
-  // What is no file beside the rows is a whole path, an address or the picture itself.
+  // Anything else is an absolute path, a URL or the image itself.
   if (typeof value !== 'string' || value.length > 4096) return value;
   const path = resolve(base, value.trim());
   return existsSync(path) ? path : value;

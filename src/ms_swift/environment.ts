@@ -1,6 +1,6 @@
 /**
- * What must be installed before ms-swift can run: looked for in the engine's Python, and told with the commands that
- * install it. Knows versions and GPUs, not what a run does with them.
+ * Checks that the engine's Python has what ms-swift needs, and lists what is missing with the commands that install it.
+ * Knows versions and GPUs, not training.
  */
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -21,11 +21,11 @@ interface Answer {
 }
 
 export interface EngineFacts {
-  /** Null where no Python could be asked. */
+  /** Null if Python could not be run. */
   readonly gpus: number | null;
-  /** What there is to say, in sentences: other versions than the tested ones. */
+  /** Notes on versions other than the tested ones. */
   readonly notes: readonly string[];
-  /** E_ENGINE, exit code 2, with all that is missing or does not fit. */
+  /** E_ENGINE, which lists everything that is missing or does not fit. */
   readonly fault: SightlineError | null;
 }
 
@@ -56,11 +56,11 @@ interface Problem {
   readonly fix: string;
 }
 
-/** The oldest that the plugin is written for. */
+/** The plugin uses features of this version. */
 const OLDEST_PYTHON = [3, 11] as const;
-/** The plugin knows the inside of this version, so no other one will do. */
+/** The plugin uses internals of this package, so its version must be exact. */
 const EXACT = 'ms-swift';
-/** torch is imported, from a cold disk perhaps. */
+/** Importing torch from a slow disk takes long. */
 const PATIENCE_MS = 180_000;
 
 function faultOf([first, ...others]: readonly Problem[], python: string): SightlineError | null {
@@ -70,11 +70,11 @@ function faultOf([first, ...others]: readonly Problem[], python: string): Sightl
   const lines = [first, ...others].map(({ message, fix }) => `  ✖ ${message}; ${fix}`);
   return new SightlineError('E_ENGINE', ['ms-swift cannot run yet:', ...lines].join('\n'), {
     where,
-    hint: `do the above, then start again; ${installAll(python)} installs what is always needed`,
+    hint: `fix these, then start again; ${installAll(python)} installs everything that is always needed`,
   });
 }
 
-/** Version by distribution, of requirements.txt. */
+/** Version by distribution, from requirements.txt. */
 function testedVersions(): Map<string, string> {
   const lines = readFileSync(REQUIREMENTS, 'utf8').split('\n');
   return new Map(
@@ -86,7 +86,7 @@ function testedVersions(): Map<string, string> {
   );
 }
 
-/** Distributions that only these flags need, and which flag that is. */
+/** Further distributions that these arguments need, with the flag that needs each. */
 function extrasOf({ args, handedOn }: MsSwiftArguments): Record<string, string> {
   const asks = (name: string): boolean => {
     const words = handedOn.get(name);
@@ -121,18 +121,18 @@ async function ask(
     signal.throwIfAborted();
     const code = error instanceof Error && 'code' in error ? error.code : null;
     if (code === 'ENOENT' || code === 'EACCES') {
-      return new SightlineError('E_ENGINE', `there is no Python that can be run as ${python}`, {
+      return new SightlineError('E_ENGINE', `cannot run ${python}`, {
         where: '--engine_python',
-        hint: `name the one that ms-swift is installed in; or make one: ${FRESH}`,
+        hint: `give the Python in which ms-swift is installed; or create one: ${FRESH}`,
       });
     }
     const stderr = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : '';
     return new SightlineError(
       'E_ENGINE',
-      `${python} does not run as a Python: ${stderr.split('\n').at(-1) || messageOf(error)}`,
+      `${python} does not work as a Python: ${stderr.split('\n').at(-1) || messageOf(error)}`,
       {
         where: '--engine_python',
-        hint: `name the Python that ms-swift is installed in; or make one: ${FRESH}`,
+        hint: `give the Python in which ms-swift is installed; or create one: ${FRESH}`,
         cause: error,
       },
     );
@@ -152,7 +152,7 @@ function oldPython({ python: version }: Answer, python: string): Problem[] {
   return [
     {
       message: `${python} is Python ${version.join('.')}, older than ${OLDEST_PYTHON.join('.')}`,
-      fix: 'name a newer one with --engine_python',
+      fix: 'give a newer one with --engine_python',
     },
   ];
 }
@@ -170,12 +170,12 @@ function missing(
     ...(found != null && found !== tested.get(EXACT)
       ? [
           {
-            message: `${EXACT} is ${found}, and the plugin is for ${tested.get(EXACT)}`,
+            message: `${EXACT} is ${found}, but the plugin needs ${tested.get(EXACT)}`,
             fix: `${python} -m pip install ${EXACT}==${tested.get(EXACT)}`,
           },
         ]
       : []),
-    ...(fault === null ? [] : [{ message: `torch cannot be imported: ${fault}`, fix: 'install torch again' }]),
+    ...(fault === null ? [] : [{ message: `torch cannot be imported: ${fault}`, fix: 'reinstall torch' }]),
     ...Object.entries(extras).flatMap(([name, flag]) =>
       versions[name] === null
         ? [
@@ -194,15 +194,15 @@ function gpuProblems({ gpus }: Answer, { args: { nprocPerNode } }: MsSwiftArgume
   return [
     {
       message: `--nproc_per_node ${nprocPerNode} is more than the ${plural(gpus, 'GPU')} that torch sees`,
-      fix: 'lower it, or look at CUDA_VISIBLE_DEVICES',
+      fix: 'lower it, or check CUDA_VISIBLE_DEVICES',
     },
   ];
 }
 
-/** Local parts of a version (`2.15.0+cu130`) say how it was built. */
+/** Ignores how a version was built (`+cu130`). */
 function otherVersions({ versions }: Answer, tested: ReadonlyMap<string, string>): string[] {
   const others = [...tested].filter(([name, version]) => versions[name]?.replace(/\+.*$/, '') !== version);
   if (others.length === 0) return [];
   const said = others.map(([name, version]) => `${name} ${versions[name]} (tested: ${version})`).join(', ');
-  return [`other versions than the plugin is tested with: ${said}`];
+  return [`the plugin is tested with other versions: ${said}`];
 }

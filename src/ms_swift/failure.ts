@@ -1,12 +1,11 @@
 /**
- * Why ms-swift ended, out of what it wrote: the exception that began it, not those that followed from it.
- * Text in, one error out.
+ * Finds in the output of ms-swift why it failed: the first exception, not those that followed from it.
  */
 import { SightlineError } from '../errors.ts';
 
 /**
- * @param log what it wrote, or the end of that
- * @param code its exit code, which becomes that of this process
+ * @param log output of ms-swift, or the end of it
+ * @param code exit code of ms-swift, which becomes that of sightline
  */
 export function failureOf(log: string, code: number, logFile: string): SightlineError {
   const blocks = exceptionsOf(log);
@@ -32,8 +31,8 @@ export function failureOf(log: string, code: number, logFile: string): Sightline
     .slice(-LAST_LINES);
   const said =
     last.length === 0
-      ? 'it wrote nothing'
-      : ['the last lines of its log are', ...last.map((line) => `  ${line}`)].join('\n');
+      ? 'its log is empty'
+      : ['the last lines of its log:', ...last.map((line) => `  ${line}`)].join('\n');
   const hint =
     code === KILLED ? `memory may have run out; lower --per_device_train_batch_size. ${WHOLE_LOG}` : WHOLE_LOG;
   return new SightlineError('E_ENGINE_FAILED', cut(`ms-swift ${how}; ${said}`), { ...details, hint });
@@ -48,17 +47,17 @@ interface Exception {
   readonly place: string | null;
 }
 
-const WHOLE_LOG = 'the file named here has all that ms-swift wrote';
+const WHOLE_LOG = 'read the log';
 const LAST_LINES = 8;
 const LONGEST = 2000;
 const KILLED = 137;
 
 const TRACEBACK = 'Traceback (most recent call last):';
 const CHAINED = /^(During handling of the above exception|The above exception was the direct cause)/;
-/** What launchers raise because a process of theirs has ended, and processes because another one has. */
+/** Exceptions that are raised because another process has failed. */
 const FOLLOWS = /(ChildFailedError|CalledProcessError|DistBackendError|DistNetworkError|SignalException)$/;
 
-/** What was raised, in order; of exceptions raised while others were handled, the last. */
+/** Exceptions in the order in which they were raised; of a chain of exceptions, the last one. */
 function exceptionsOf(log: string): Exception[] {
   const found: Exception[] = [];
   const lines = linesOf(log);
@@ -82,7 +81,7 @@ function exceptionsOf(log: string): Exception[] {
   return found;
 }
 
-/** Lines, without the rank that torch puts before those of a worker, and without progress bars. */
+/** Lines without the rank that torch prefixes and without progress bars. */
 function linesOf(log: string): string[] {
   return log.split('\n').map((line) => line.slice(line.lastIndexOf('\r') + 1).replace(/^\[rank\d+\]:\s?/, ''));
 }

@@ -1,15 +1,15 @@
 /**
- * Where the parts of the integration lie in this package.
+ * Paths of the parts of integrations/ms_swift.
  */
 import { fileURLToPath } from 'node:url';
 
-/** Loaded by ms-swift with --external_plugins. */
+/** ms-swift loads it with --external_plugins. */
 export const PLUGIN = inPackage('integrations/ms_swift/plugin.py');
-/** Says what a Python has installed. */
+/** Prints which packages and GPUs a Python has. */
 export const PROBE = inPackage('integrations/ms_swift/probe.py');
-/** Versions that the plugin is tested with. */
+/** The versions with which the plugin is tested. */
 export const REQUIREMENTS = inPackage('integrations/ms_swift/requirements.txt');
-/** Started as the reward server. */
+/** The script of the reward server. */
 export const PROGRAM = inPackage('dist/cli/main.js');
 
 // --- internal ---

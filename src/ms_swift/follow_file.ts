@@ -1,19 +1,19 @@
 /**
- * Reads a text file that another process writes, as it grows. Knows lines, not what they say.
+ * Reads the lines of a text file while another process writes it.
  */
 import { closeSync, openSync, readSync } from 'node:fs';
 import { StringDecoder } from 'node:string_decoder';
 
 export interface FollowedFile {
-  /** Lines that were completed since the last call; a progress bar's carriage return ends one too. */
+  /** Lines completed since the last call. A carriage return of a progress bar ends a line as well. */
   next(): string[];
-  /** What has been read of a line that is not complete, such as a progress bar's. */
+  /** The last line, if it is not complete yet, as that of a progress bar. */
   unfinished(): string;
-  /** As `next`, with what is left, once no more is written. */
+  /** Like `next`, including a last line without an end. */
   rest(): string[];
 }
 
-/** The file need not be there yet. */
+/** The file may be created later. */
 export function followFile(path: string): FollowedFile {
   const decoder = new StringDecoder('utf8');
   const chunk = Buffer.alloc(1 << 16);

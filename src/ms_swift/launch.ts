@@ -1,6 +1,6 @@
 /**
- * Runs ms-swift as a child process: its output goes into a file, signals are handed on to all of its processes, and none
- * of them outlives this one. Knows processes; not what they say.
+ * Runs ms-swift as a child process. Writes its output into a file, passes signals on, and leaves no process behind.
+ * Does not read the output.
  */
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
@@ -12,14 +12,14 @@ import { processTree } from './process_tree.ts';
 export interface Launch {
   readonly command: readonly [string, ...string[]];
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Where what it writes is kept. */
+  /** For standard output and standard error. */
   readonly logFile: string;
   readonly signal: AbortSignal;
-  /** Called some times a second while it runs. */
+  /** Called a few times per second while it runs. */
   readonly onTick: () => Promise<void>;
 }
 
-/** Its exit code, 128 + n where signal n ended it, once all of its processes are gone. */
+/** Returns the exit code (128 + n after signal n) when all processes have ended. */
 export async function launch({ command: [program, ...words], env, logFile, signal, onTick }: Launch): Promise<number> {
   signal.throwIfAborted();
   const log = openSync(logFile, 'a');
@@ -64,9 +64,9 @@ export async function launch({ command: [program, ...words], env, logFile, signa
 
 const TICK_MS = 300;
 const TICKS_A_LOOK = 5;
-/** torchrun gives its workers 30 s. */
+/** After a signal. torchrun waits up to 30 s for its workers. */
 const PATIENCE_MS = 45_000;
-/** For what is still running when the first process has ended by itself. */
+/** For processes that still run when the first one has ended by itself. */
 const AFTER_END_MS = 10_000;
 
 async function endAll(tree: ReturnType<typeof processTree>, onTick: Launch['onTick'], patience: number): Promise<void> {
@@ -81,7 +81,7 @@ async function endAll(tree: ReturnType<typeof processTree>, onTick: Launch['onTi
   tree.signal('SIGKILL');
 }
 
-/** The signal that ended this run, as `runProcess` says it. */
+/** The signal in the reason that `runProcess` aborts with. */
 function signalOf(reason: unknown): NodeJS.Signals {
   const name = /\bSIG[A-Z]+\b/.exec(messageOf(reason))?.[0];
   return name === 'SIGINT' || name === 'SIGHUP' ? name : 'SIGTERM';

@@ -1,23 +1,23 @@
 /**
- * A process with all that it has started, also what runs in sessions of its own, as the workers of torchrun do: so that
- * none is left behind. Knows process ids only.
+ * A process with all its descendants. A process group is not enough: torchrun starts its workers in sessions of their own.
+ * Knows process ids only.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { isAlive } from '../util/is_alive.ts';
 
 export interface ProcessTree {
-  /** Takes note of processes started since the last look; one whose parent has ended cannot be found any more. */
+  /** Records new descendants. Call it often: when a parent has ended, its children can no longer be found. */
   look(): void;
-  /** Whether any of them runs. */
+  /** Whether any of the processes runs. */
   isAlive(): boolean;
-  /** Sends it to all that run. */
+  /** Sends a signal to all running processes of the tree. */
   signal(signal: NodeJS.Signals): void;
 }
 
-/** @param root started as the leader of a process group */
+/** @param root its process id */
 export function processTree(root: number): ProcessTree {
-  /** When each was started, as far as the system says, so that a number which is given again is not taken for it. */
+  /** Start time by process id, because the system reuses ids. */
   const seen = new Map<number, string>([[root, startOf(root)]]);
   const alive = (): number[] =>
     [...seen].filter(([pid, start]) => isAlive(pid) && startOf(pid) === start).map(([pid]) => pid);
@@ -51,13 +51,13 @@ export function processTree(root: number): ProcessTree {
 const PROC = '/proc';
 const hasProc = existsSync(`${PROC}/self/stat`);
 
-/** State, parent and start of a process, fields 3, 4 and 22 of its stat; the name before them may hold anything. */
+/** The fields of /proc/PID/stat from the third on: state, parent, …; the name before them may contain blanks. */
 function statOf(pid: number): readonly string[] | null {
   try {
     const text = readFileSync(`${PROC}/${pid}/stat`, 'utf8');
     return text.slice(text.lastIndexOf(')') + 2).split(' ');
   } catch {
-    return null; // it has ended
+    return null; // the process has ended
   }
 }
 
@@ -67,7 +67,7 @@ function startOf(pid: number): string {
   return stat === null || stat[0] === 'Z' ? 'ended' : stat[19]!;
 }
 
-/** Parent by process. */
+/** Parent by process id, of all processes. */
 function parentsOfAll(): Map<number, number> {
   if (hasProc) {
     const pids = readdirSync(PROC).filter((name) => /^\d+$/.test(name));

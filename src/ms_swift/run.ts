@@ -1,6 +1,5 @@
 /**
- * A run of ms-swift, from checked arguments to the end of its last process: what it is started with, what is told of it
- * while it runs, how it ended. Knows the order of things; each of them is in a file beside this.
+ * A run of ms-swift, from checked arguments to the end of its last process.
  */
 import { closeSync, existsSync, fstatSync, openSync, readSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -25,15 +24,15 @@ import { type LogWatch, watchLog } from './watch_log.ts';
 
 export interface Plan extends Translation {
   readonly program: string;
-  /** With `words` behind them. */
+  /** Words before `words`. */
   readonly before: readonly string[];
   readonly data: DatasetPlan;
 }
 
 /**
- * What is started, for a folder that need not be there.
+ * The command for a run, whose folder need not exist yet.
  *
- * Errors: E_ARGUMENTS, E_PROCESSOR_INVALID and their like: pixel limits of a checkpoint that cannot be read
+ * Errors: E_ARGUMENTS, E_PROCESSOR_INVALID and their like: the checkpoint's image processor cannot be read
  */
 export function planRun(
   args: MsSwiftArguments,
@@ -72,7 +71,7 @@ export function planRun(
   return { ...translation, program: values.enginePython, before: ['-m', 'swift.cli.main', 'rlhf'], data };
 }
 
-/** What the run of ms-swift tells its listeners; `watch` is known before, for those who ask it for memory. */
+/** Runs ms-swift and emits the events of the run. Errors: E_ENGINE_FAILED with the exit code of ms-swift. */
 export async function runMsSwift(
   plan: Plan,
   args: MsSwiftArguments,
@@ -87,7 +86,7 @@ export async function runMsSwift(
   if (args.args.system !== null && node === 0) writeFileSync(join(outputDir, SYSTEM_FILE), args.args.system);
   const output = followFile(logFile);
   const records = followFile(join(outputDir, 'logging.jsonl'));
-  /** Output comes first, for the sizes that the first record needs; but a step is told before it is said to be saved. */
+  /** Emits output before records, because it has the sizes for the start event; but records before saves. */
   const tell = async (lines: readonly string[], rows: readonly string[]): Promise<void> => {
     const events = lines.flatMap((line) => watch.line(line));
     const isSaved = ({ type }: TrainEvent): boolean => type === 'checkpoint';
@@ -95,7 +94,7 @@ export async function runMsSwift(
     for (const row of rows) if (row.trim() !== '') for (const event of watch.record(row)) await emit(event);
     for (const event of events) if (isSaved(event)) await emit(event);
   };
-  await emit({ type: 'notice', level: 'info', text: `note: all that ms-swift writes is in ${logFile}` });
+  await emit({ type: 'notice', level: 'info', text: `note: the output of ms-swift is in ${logFile}` });
   await emit({ type: 'phase', phase: 'open model', begins: true });
   const code = await launch({
     command: [plan.program, ...plan.before, ...plan.words],
@@ -127,10 +126,10 @@ export function watchRun(args: MsSwiftArguments, outputDir: string): LogWatch {
 // --- internal ---
 
 const LOG = 'ms_swift.log';
-/** Bytes of a log in which the end of a run is looked for. */
+/** Bytes at the end of a log that are searched for an error. */
 const TAIL = 1 << 20;
 
-/** Of the rewards that are known here; those in Python may state none. */
+/** Signals of the rewards that sightline knows. */
 function signalsOf({ args }: MsSwiftArguments): ShownSignal[] {
   const known = args.rewardFuncs.filter((name) => orms[name] !== undefined);
   return shownSignals(known.map((name) => ({ signals: statedSignals(name, orms[name]!, ormFiles.get(name)) })));

@@ -1,6 +1,6 @@
 /**
- * Arguments of `sightline rlhf` as a command line of `swift rlhf` and an environment. What becomes of a flag stands with
- * the flag (src/arguments, `msSwift`); here is what takes more than one word for another.
+ * Translates the arguments of `sightline rlhf` into a command line of `swift rlhf` and environment variables. The counterpart
+ * of a flag is part of the flag itself (`msSwift` in src/arguments); here are the flags that need more than that.
  * Knows no processes and no files.
  */
 import { resolve } from 'node:path';
@@ -10,17 +10,17 @@ import type { Environment } from '../arguments/parse.ts';
 import type { Json } from '../util/json.ts';
 import { nameThere } from './reward_names.ts';
 
-/** What a run is given beside its arguments. */
+/** What a command line needs beside the arguments. */
 export interface Surroundings {
-  /** Folder of this run, or, with `addVersion`, where ms-swift is to make one. */
+  /** The folder of the run, or, with `addVersion`, the folder in which ms-swift creates it. */
   readonly outputDir: string;
   readonly addVersion: boolean;
-  /** A file with the system prompt, for a text that ms-swift would change; null without one. */
+  /** File with the system prompt, used if ms-swift would change the text; null without a system prompt. */
   readonly systemFile: string | null;
-  /** Files of rows, with absolute paths. */
+  /** Absolute paths. */
   readonly dataset: readonly string[];
   readonly valDataset: readonly string[];
-  /** Where relative paths of pictures start from; null: the rows have none. */
+  /** Folder of relative image paths; null if all of them are absolute. */
   readonly imageRoot: string | null;
   /** integrations/ms_swift/plugin.py. */
   readonly plugin: string;
@@ -29,10 +29,10 @@ export interface Surroundings {
   readonly cli: string;
   /** No GPU is used. */
   readonly onCpu: boolean;
-  /** Limits of the checkpoint, or those that were given. */
+  /** As given, or those of the checkpoint. */
   readonly minPixels: number;
   readonly maxPixels: number;
-  /** `model_type` of config.json, if this program has the architecture: ms-swift's name is the same. */
+  /** `model_type` in config.json, which ms-swift has under the same name; null if sightline does not have the architecture. */
   readonly modelType: string | null;
 }
 
@@ -43,7 +43,7 @@ export interface Translation {
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** @param env of this process: what it says already is left alone where nothing else was asked for */
+/** @param env of this process; its variables have precedence over defaults of flags */
 export function translate(args: MsSwiftArguments, place: Surroundings, env: Environment): Translation {
   const words: string[] = [];
   const variables = surroundingVariables(args, place, env);
@@ -66,7 +66,7 @@ export function translate(args: MsSwiftArguments, place: Surroundings, env: Envi
 
 // --- internal ---
 
-/** Registered by the plugin: the callback that gets hold of the policy. */
+/** The plugin's callback, by which it gets the policy. */
 const CALLBACK = 'ddapo_attention';
 const CALLBACKS = 'callbacks';
 type Special = (args: MsSwiftArguments, place: Surroundings) => string[];
@@ -81,29 +81,29 @@ const SPECIAL: Readonly<Record<string, Special>> = {
   output_dir: (_, { outputDir, addVersion }) => ['--output_dir', outputDir, '--add_version', String(addVersion)],
   external_plugins: ({ args }, { plugin }) => ['--external_plugins', plugin, ...pythonPlugins(args.externalPlugins)],
   reward_funcs: ({ args }) => ['--reward_funcs', ...args.rewardFuncs.map(nameThere)],
-  // Either gives the other one; ms-swift takes one of the two, and counts the first over all processes.
+  // ms-swift accepts only one of the two. The first counts over all processes.
   generation_batch_size: ({ args, given }) =>
     given.has('generation_batch_size') ? ['--generation_batch_size', String(args.generationBatchSize)] : [],
   steps_per_generation: ({ args, given }) =>
     given.has('generation_batch_size') ? [] : ['--steps_per_generation', String(args.stepsPerGeneration)],
-  // Both of ms-swift's shuffles, as one flag means here.
+  // ms-swift shuffles twice, by two flags.
   dataset_shuffle: ({ args }) =>
     ['--dataset_shuffle', '--train_dataloader_shuffle'].flatMap((name) => [name, String(args.datasetShuffle)]),
-  // ms-swift takes a name for a file, and two characters for a line break.
+  // ms-swift takes a text that ends with .txt for a file, and replaces the two characters \n.
   system: ({ args }, { systemFile }) => [
     '--system',
     systemFile !== null && /\\n|\.txt$/.test(args.system!) ? systemFile : args.system!,
   ],
-  // Tuners other than full have another default in ms-swift.
+  // ms-swift has another default for tuners other than full.
   learning_rate: ({ args, given }) =>
     args.tunerType === 'full' || given.has('learning_rate') ? ['--learning_rate', String(args.learningRate)] : [],
 };
 
-/** What ms-swift is told where the user has not said otherwise. */
+/** Flags that only ms-swift has, with other defaults than its own. */
 function added({ handedOn, args }: MsSwiftArguments, { onCpu }: Surroundings): string[] {
   const isDistributed = args.nprocPerNode !== null || args.nnodes !== null;
   const defaults = {
-    check_model: 'false', // would ask ModelScope for a newer one
+    check_model: 'false', // asks ModelScope over the network
     use_vllm: 'false',
     ...(onCpu ? { torch_dtype: 'float32', fp16: 'false', bf16: 'false' } : {}),
     ...(onCpu && isDistributed ? { ddp_backend: 'gloo' } : {}),
@@ -132,7 +132,7 @@ function surroundingVariables(
     ...(env.SIGHTLINE_NODE ? {} : { SIGHTLINE_NODE: place.node }),
     ...(env.SIGHTLINE_CLI ? {} : { SIGHTLINE_CLI: place.cli }),
     SIGHTLINE_REWARD_OPTIONS: JSON.stringify(rewardOptions),
-    // Rewards that are computed in Python know nothing but the environment.
+    // The attention reward in Python reads the environment.
     ...Object.fromEntries(
       ofRewards.flatMap(([name, { env: variable }]) => {
         const value = json[name];

@@ -1,6 +1,6 @@
 /**
- * What ms-swift writes, as events of a run: its logging.jsonl has the numbers, its output the sizes and what the plugin tells.
- * Text in, events out; knows no files and no processes.
+ * Turns the output and the logging.jsonl of ms-swift into events of a run.
+ * Knows neither files nor processes.
  *
  * Source: ms-swift 4.6.0 trainers/patcher.py (records), utils (model_parameter_info), and the plugin's telling.py.
  */
@@ -8,14 +8,14 @@ import type { EndEvent, Metrics, ShownSignal, StartEvent, TrainEvent } from '../
 import { isJsonObject, type Json } from '../util/json.ts';
 
 export interface LogWatch {
-  /** A line of its output. */
+  /** Events of a line of the output. */
   line(text: string): TrainEvent[];
-  /** A line of logging.jsonl. */
+  /** Events of a line of logging.jsonl. */
   record(text: string): TrainEvent[];
-  /** Whether the first step has been reached. */
+  /** Whether the `start` event has been returned. */
   hasStarted(): boolean;
   end(status: EndEvent['status']): EndEvent;
-  /** Most memory that a record told of, GiB; of a GPU, if one is used. */
+  /** Largest memory in the records so far, in GiB; 0 without any, as on a CPU. */
   memory(): number;
 }
 
@@ -44,7 +44,7 @@ export function watchLog({ modelDir, outputDir, changed, signals }: WatchedRun):
     bestMetric: null,
   };
 
-  /** The start, at the first word of steps. */
+  /** The start event, or the progress since. */
   function started(step: number, maxSteps: number): TrainEvent[] {
     const isFirst = place === null;
     const isNew = place === null || step > place.step;
@@ -69,7 +69,7 @@ export function watchLog({ modelDir, outputDir, changed, signals }: WatchedRun):
     return [{ type: 'checkpoint', step: Number(/\d+$/.exec(saved)?.[0] ?? 0), dir: saved }];
   }
 
-  /** Lines of the plugin, which may stand behind a progress bar, and what belongs to the last of them. */
+  /** Lines of the plugin, which may follow a progress bar, with their `at:` and `fix:` lines. */
   function told(text: string): TrainEvent[] {
     const [, level, debug, other] =
       /\[(INFO|WARNING):swift\] (?:(\[DDAPO_DEBUG\].*)|sightline: (.*))$/.exec(text) ?? [];
@@ -151,9 +151,9 @@ export function watchLog({ modelDir, outputDir, changed, signals }: WatchedRun):
 const STEPS = 'global_step/max_steps';
 const MEMORY = 'memory(GiB)';
 const EVAL = 'eval_';
-/** Only the last record has it. */
+/** A key of the last record only. */
 const LAST = 'last_model_checkpoint';
-/** Numbers of a record that are not metrics. */
+/** Numbers that are not metrics. */
 const NO_METRICS = new Set([MEMORY, 'train_speed(s/it)', 'epoch']);
 
 function metricsOf(record: Readonly<Record<string, unknown>>, prefix: string): Metrics {

@@ -1,7 +1,7 @@
 /**
- * Linear layers on rows of features, and the forms in which a product may find its weight.
- * The choice is one of speed: many rows keep the weight on the right; a few rows of a decode step put it on the left, or
- * take a copy of it in blocks of channels.
+ * Linear layers on rows of features, and the forms in which a product takes its weight.
+ * The forms differ only in speed: with many rows the weight is the right operand; the few rows of a decode step are faster
+ * with the weight on the left, or with a copy of it in blocks of channels.
  */
 import { blockedLinear, blocksToRows, rowsToBlocks } from '../graph/ops/blocked.ts';
 import { add } from '../graph/ops/elementwise.ts';
@@ -10,14 +10,14 @@ import { transpose } from '../graph/ops/movement.ts';
 import type { Dim, Shape } from '../graph/shape.ts';
 import type { Value } from '../graph/value.ts';
 
-/** Where a product finds its weight: the right operand, the left one, or in blocks of channels (graph/ops/blocked.ts). */
+/** The weight is the right operand, the left operand, or stored in blocks of channels (graph/ops/blocked.ts). */
 export type WeightForm = 'right' | 'left' | 'blocks';
 
-/** What a graph takes for a weight [out, in]. */
+/** The shape in which a graph takes a weight [out, in]. */
 export const weightShape = (form: WeightForm, out: number, inner: number): Shape =>
   form === 'blocks' ? [out, inner, 1, 1] : [out, inner];
 
-/** The rows that a layer with a weight of this form takes and gives. */
+/** The shape of the rows that a layer with a weight of this form takes and returns. */
 export const rowsShape = (form: WeightForm, n: Dim, width: Dim): Shape =>
   form === 'blocks' ? [1, 1, n, width] : [n, width];
 
@@ -27,15 +27,15 @@ export type Linear = (x: Value, weight: Value, bias?: Value) => Value;
 export const linear: Linear = (x, weight, bias) => gemm(x, weight, { transB: true, plus: bias });
 
 /**
- * The same for few rows: the kernel streams a left operand as it lies, and packs a right one at every call.
- * A matmul, since ONNX Runtime would turn a transposed gemm round again (its GemmTransposeFusion).
+ * The same for few rows: the kernel streams a left operand from where it is, but repacks a right one at every call.
+ * Uses matmul because ONNX Runtime would undo a transposed gemm (GemmTransposeFusion).
  */
 export const linearFewRows: Linear = (x, weight, bias) => {
   const y = transpose(matmul(weight, x, { transB: true }), [1, 0]);
   return bias === undefined ? y : add(y, bias);
 };
 
-/** The same for few rows, [1, 1, n, in] -> [1, 1, n, out], and a weight in blocks, which is streamed faster. */
+/** The same for few rows and a weight in blocks, which streams faster: [1, 1, n, in] -> [1, 1, n, out]. */
 const linearInBlocks: Linear = (x, weight, bias) => blocksToRows(blockedLinear(rowsToBlocks(x), weight, { bias }));
 
 export const LINEAR: Readonly<Record<WeightForm, Linear>> = {

@@ -1,5 +1,5 @@
 /**
- * The gated feed-forward layer SwiGLU (Shazeer 2020): down(silu(gate x) · up x).
+ * The gated feed-forward layer SwiGLU (Shazeer 2020): down(silu(gate(x)) · up(x)).
  */
 import { blockedLinear } from '../graph/ops/blocked.ts';
 import { mul, silu } from '../graph/ops/elementwise.ts';
@@ -17,7 +17,7 @@ export interface GatedMlp {
   readonly downBias?: Value;
 }
 
-/** What a gated feed-forward layer computes on its way: all but `out` is [n, intermediate]. */
+/** Results of a gated feed-forward layer; gate and up are [n, intermediate]. */
 export interface GatedMlpValues {
   readonly gate: Value;
   readonly up: Value;
@@ -25,14 +25,14 @@ export interface GatedMlpValues {
   readonly out: Value;
 }
 
-/** x [n, h] -> [n, h] through [n, intermediate] */
+/** x [n, h] -> out [n, h] */
 export function gatedMlp(x: Value, w: GatedMlp): GatedMlpValues {
   const gate = linear(x, w.gate, w.gateBias);
   const up = linear(x, w.up, w.upBias);
   return { gate, up, out: linear(mul(silu(gate), up), w.down, w.downBias) };
 }
 
-/** The same without biases for few rows: weights on the left, and the rows stay columns until the end. */
+/** The same for few rows, without biases: weights are left operands, and rows stay columns until the end. */
 export function gatedMlpFewRows(x: Value, w: GatedMlp): GatedMlpValues {
   refuseBiases('gatedMlpFewRows', w);
   const gate = matmul(w.gate, x, { transB: true }); // [intermediate, n]
@@ -41,7 +41,7 @@ export function gatedMlpFewRows(x: Value, w: GatedMlp): GatedMlpValues {
   return { gate: asRows(gate), up: asRows(up), out: asRows(matmul(w.down, mul(silu(gate), up))) };
 }
 
-/** The same in blocks of channels, and added to `plus`: x, plus [1, h, 1, n] -> gate, up [1, intermediate, 1, n], out. */
+/** The same in blocks of channels, added to `plus`: x, plus [1, h, 1, n] -> gate, up [1, intermediate, 1, n], out [1, h, 1, n]. */
 export function gatedMlpInBlocks(x: Value, w: GatedMlp, plus: Value): GatedMlpValues {
   refuseBiases('gatedMlpInBlocks', w);
   const gate = blockedLinear(x, w.gate);

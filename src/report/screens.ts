@@ -1,5 +1,5 @@
 /**
- * What a run shows of itself: start screen, log line, completions, summary. Events in, lines of text out.
+ * Formats events as lines of text: start screen, log line, completions, summary.
  */
 import { join } from 'node:path';
 import { SYSTEM_FILE } from '../train/checkpoints.ts';
@@ -12,7 +12,7 @@ import { shellWord } from '../util/shell_word.ts';
 import type { Stopwatch } from './stopwatch.ts';
 import { alignColumns, cutText, formatCount, formatNumber } from './text.ts';
 
-/** Before the first step: model, data, what is not at its default, where things go. */
+/** The screen before the first step: model, data, arguments that differ from their default, output folder, steps. */
 export function startScreen(event: StartEvent): string[] {
   const { model, data } = event;
   const share = model.parameters === 0 ? 0 : (100 * model.trainable) / model.parameters;
@@ -31,7 +31,11 @@ export function startScreen(event: StartEvent): string[] {
   ];
 }
 
-/** One log record as one line; `signals` are those of the start event. */
+/**
+ * One log record as one line.
+ *
+ * @param signals those of the start event
+ */
 export function logLine(event: LogEvent, stopwatch: Stopwatch, signals: readonly ShownSignal[] = []): string {
   const columns = stopwatch.columns(event.step, event.maxSteps);
   return [
@@ -46,9 +50,10 @@ export function logLine(event: LogEvent, stopwatch: Stopwatch, signals: readonly
 }
 
 /**
- * What a run is doing, where nothing else has been said for a while.
+ * A status line for a time without other output.
  *
- * @param phase the text of its phase, and `isInStep`: whether that is part of the step to come
+ * @param phase description of the current phase
+ * @param isInStep whether the phase is part of the next step
  */
 export function quietLine(
   phase: string,
@@ -68,7 +73,7 @@ export function quietLine(
   ].join(' | ');
 }
 
-/** The numbers one looks at first, as `name value`. */
+/** The most important numbers, each as `name value`. */
 export function mainNumbers(metrics: Metrics, signals: readonly ShownSignal[] = []): string[] {
   const numbers: string[] = [];
   const add = (label: string, name: string) => {
@@ -92,7 +97,7 @@ export function mainNumbers(metrics: Metrics, signals: readonly ShownSignal[] = 
   return numbers;
 }
 
-/** Some completions, each prompt once, with every score of every completion. */
+/** The first `count` completions with their rewards. Each prompt is shown once. */
 export function completionScreen(step: number, rows: readonly CompletionRow[], count: number): string[] {
   const shown = rows.slice(0, count);
   if (shown.length === 0) return [];
@@ -116,9 +121,10 @@ export function completionScreen(step: number, rows: readonly CompletionRow[], c
 }
 
 /**
- * After the last step: before and after, where time and memory went, where things are, what to do next.
- * `eventFiles`: whether there is something for TensorBoard to open; `changed`, `signals`: those of the start event;
- * `nextCommands`: what can be done with a checkpoint.
+ * The screen after the last step: metrics before and after, time, memory, paths, and commands to run next.
+ *
+ * @param eventFiles whether there are files for TensorBoard
+ * @param nextCommands commands for a checkpoint
  */
 export function endScreen(
   event: EndEvent,
@@ -149,7 +155,7 @@ export function endScreen(
   ];
 }
 
-/** What can be done with a checkpoint of this program's form. `prompt`: the words of settings that it does not hold. */
+/** Commands of sightline for a checkpoint. `prompt`: flags for settings that the checkpoint does not store. */
 export function commandsFor(checkpoint: string, prompt: string): string[] {
   const model = shellWord(checkpoint) + prompt;
   return [
@@ -166,7 +172,7 @@ function oneLine(text: string): string {
   return cutText(cleanText(text).replaceAll('\n', ' ⏎ '), LONGEST_TEXT);
 }
 
-/** Settings of the prompt that the checkpoint's own format has no place for, as the next commands give them. */
+/** Flags for prompt settings that the checkpoint format has no place for, to add to the next commands. */
 function promptWords({ system, image_alpha }: StartEvent['changed'], checkpoint: string): string {
   const words = [
     ...(typeof system === 'string' ? ['--system', shellWord(join(checkpoint, SYSTEM_FILE))] : []),
@@ -182,7 +188,7 @@ function showJson(value: Json): string {
   return cutText(cleanText(typeof value === 'string' ? value.replaceAll('\n', ' ') : JSON.stringify(value)), 80);
 }
 
-/** Two columns of metrics, for names that both (or the only one) have. */
+/** A table of the main metrics before and after; empty if there is nothing after. */
 function comparison(
   titles: readonly [string, string, string],
   before: Metrics | null,
@@ -190,10 +196,10 @@ function comparison(
   signals: readonly ShownSignal[],
 ): string[] {
   if (after === null) return [];
-  const isWorthIt = (name: string): boolean =>
-    WORTH_COMPARING.some((pattern) => pattern.test(name)) ||
+  const isCompared = (name: string): boolean =>
+    COMPARED.some((pattern) => pattern.test(name)) ||
     signals.some(({ metric, correlation }) => name === metric || name.startsWith(correlation));
-  const names = Object.keys(after).filter(isWorthIt);
+  const names = Object.keys(after).filter(isCompared);
   const show = (metrics: Metrics | null, name: string) => {
     const value = metrics?.[name];
     return value === undefined ? '-' : formatNumber(value);
@@ -202,7 +208,7 @@ function comparison(
   return alignColumns([[...titles], ...names.map((name) => [name, show(before, name), show(after, name)])], '');
 }
 
-const WORTH_COMPARING = [
+const COMPARED = [
   /^reward$/,
   /^reward_std$/,
   /^rewards\/.+\/mean$/,

@@ -1,14 +1,23 @@
 /**
- * The byte-level alphabet of GPT-2 style tokenizers: token strings back to the bytes they stand for.
- * Knows one fixed table; taken from the definition in openai/gpt-2 `src/encoder.py` (bytes_to_unicode).
+ * The byte-level alphabet of GPT-2 style tokenizers: converts token strings to the bytes that they stand for.
+ * Holds one fixed table, defined in openai/gpt-2 `src/encoder.py` (bytes_to_unicode).
  */
 
 import { SightlineError } from '../errors.ts';
 import { isJsonObject, type JsonObject } from '../util/json.ts';
 
+/** The character of each byte. Printable Latin-1 characters stand for themselves, the other bytes, in order, for U+0100 and on. */
+export const BYTE_CHARACTERS: readonly string[] = (() => {
+  let next = 0x100;
+  return Array.from({ length: 256 }, (_, byte) => {
+    const isPrintable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
+    return String.fromCodePoint(isPrintable ? byte : next++);
+  });
+})();
+
 /**
- * A function from a token's string to its bytes, for a tokenizer.json whose decoder is ByteLevel.
- * Characters outside the alphabet stand for their own UTF-8. Error: E_TOKENIZER_UNSUPPORTED for other decoders.
+ * Returns a function from a token's string to its bytes, for a tokenizer.json whose decoder is ByteLevel.
+ * Characters outside the alphabet become their UTF-8 bytes. Error: E_TOKENIZER_UNSUPPORTED for other decoders.
  */
 export function byteTable(json: JsonObject, where: string): (token: string) => Uint8Array {
   const type = isJsonObject(json.decoder) ? json.decoder.type : undefined;
@@ -35,13 +44,4 @@ export function byteTable(json: JsonObject, where: string): (token: string) => U
 
 // --- internal ---
 
-/** Printable Latin-1 characters stand for themselves; the other bytes, in order, for U+0100 and on. */
-const BYTE_OF: ReadonlyMap<string, number> = (() => {
-  const table = new Map<string, number>();
-  let shifted = 0x100;
-  for (let byte = 0; byte < 256; byte++) {
-    const printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
-    table.set(String.fromCodePoint(printable ? byte : shifted++), byte);
-  }
-  return table;
-})();
+const BYTE_OF: ReadonlyMap<string, number> = new Map(BYTE_CHARACTERS.map((character, byte) => [character, byte]));

@@ -1,6 +1,6 @@
 /**
- * Opens a checkpoint folder as a policy: checked weights, the model over them, and the template that feeds it.
- * Knows which parts are trained; nothing of rewards, losses or the loop.
+ * Opens a checkpoint folder as a policy: checked weights, a model over them, and the template that encodes for it.
+ * Knows which parts are trained, but no rewards, no losses and no loop.
  */
 import { HEAD } from '../checkpoint/head.ts';
 import { withoutWrappers } from '../checkpoint/names.ts';
@@ -19,53 +19,54 @@ import type { BoxFormat, NormBbox } from '../template/grounding.ts';
 import { openTemplate, type Template, type TemplateOptions } from '../template/template.ts';
 import type { ModelSummary } from './events.ts';
 
-/** Parts that stay as they are. */
+/** Which parts of a model are not trained. */
 export type Freeze = Readonly<Record<ModelPart, boolean>>;
 
-/** As ms-swift has it: the decoder is trained, the vision tower and its merger are not. */
+/** The defaults of ms-swift: only the decoder is trained. */
 const DEFAULT_FREEZE: Freeze = { llm: false, vit: true, aligner: true };
 
 export interface PolicyOptions {
   /** Checkpoint folder. */
   readonly model: string;
   readonly attnImpl: AttentionImplementation;
-  /** Whether weights change: no for inference and for a reference model, whatever `freeze` says. */
+  /** Whether weights are trained. False for inference and for a reference, whatever `freeze` says. */
   readonly trainable: boolean;
-  /** Null: where keeping would take too much memory. */
+  /** Whether blocks are computed again in backward; null: only where keeping their results takes too much memory. */
   readonly gradientCheckpointing?: boolean | null;
   readonly freeze?: Freeze;
   readonly template?: TemplateOptions;
-  /** Keep the pixels of images, because they will be asked for again; default true. */
+  /** Keep the pixels of images for the next time they are needed; default true. */
   readonly keepImages?: boolean;
   readonly runtime?: RuntimeOptions;
 }
 
 export interface Policy {
-  readonly config: ModelConfig;
+  /** The checked config.json. */
+  readonly modelConfig: ModelConfig;
   readonly model: VisionLanguageModel;
   readonly parameters: Parameters;
   readonly template: Template;
   readonly summary: ModelSummary;
-  /** The folder it came from, open for as long as the policy is: what a saved checkpoint is modelled on. */
+  /** The folder that it was opened from. It stays open until the policy is closed; saved checkpoints follow its layout. */
   readonly source: Checkpoint;
   close(): Promise<void>;
 }
 
-/** A policy of which everything is known but its weights. */
-export interface PreparedPolicy extends Pick<Policy, 'config' | 'template' | 'source'> {
+/** A policy whose weights have not been read yet. */
+export interface PreparedPolicy extends Pick<Policy, 'modelConfig' | 'template' | 'source'> {
   readonly options: PolicyOptions;
-  /** Tensors that the model has a use for, by name. */
+  /** The tensors that the model uses, by name. */
   readonly tensors: Checkpoint['tensors'];
-  /** Whether weights stay on disk and are read when they are used. */
+  /** Whether weights stay on disk, to be read when they are used. */
   readonly streams: boolean;
   isTrained(name: string): boolean;
-  /** Reads the weights; `onRead` gets how far that is, at most a few times a second. Error: E_WEIGHT_NOT_FINITE. */
+  /** Reads the weights; calls `onRead` with the progress, at most a few times a second. Error: E_WEIGHT_NOT_FINITE. */
   load(onRead?: (read: WeightsRead) => void | Promise<void>): Promise<Policy>;
-  /** Once it is loaded, its policy's own. */
+  /** Closes what is open. Once it has been loaded, close the policy instead. */
   close(): Promise<void>;
 }
 
-/** Bytes of weights, as they are stored. */
+/** Progress of reading weights, in bytes as they are stored. */
 export interface WeightsRead {
   readonly done: number;
   readonly total: number;
@@ -83,8 +84,8 @@ export async function openPolicy(options: PolicyOptions): Promise<Policy> {
 }
 
 /**
- * Opens and checks a checkpoint folder. Whatever is wrong with config, tensors, tokenizer or processor is told here, before
- * weights are read.
+ * Opens and checks a checkpoint folder, without reading its weights. Faults of config, tensors, tokenizer and processor are
+ * found here.
  *
  * Errors: those of openCheckpoint, readConfig, validateShapes and openTemplate.
  */
@@ -101,9 +102,9 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
   const source = openCheckpoint(dir);
   try {
     const stated = await readConfig(dir);
-    const config = withStoredHead(stated, source);
-    const { extra } = validateShapes(source, config);
-    const template = await openTemplate(dir, config, {
+    const modelConfig = withStoredHead(stated, source);
+    const { extra } = validateShapes(source, modelConfig);
+    const template = await openTemplate(dir, modelConfig, {
       ...options.template,
       ...(keepImages ? {} : { imageCacheBytes: 0 }),
     });
@@ -113,7 +114,7 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
     const isTrained = (name: string): boolean => trainable && !freeze[partOf(name)];
     return {
       options,
-      config,
+      modelConfig,
       template,
       source,
       tensors: used.tensors,
@@ -122,16 +123,16 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
       async load(onRead) {
         const tell = onRead === undefined ? undefined : seldom(onRead);
         const parameters = streams ? await streamParameters(used, tell) : await loadParameters(used, isTrained, tell);
-        const model = createModel(config, parameters, { attnImpl, gradientCheckpointing, runtime });
+        const model = createModel(modelConfig, parameters, { attnImpl, gradientCheckpointing, runtime });
         return {
-          config,
+          modelConfig,
           model,
           parameters,
           template,
           source,
           summary: {
-            ...summaryOf(dir, config.architecture.className, parameters),
-            notes: notesOn(source, { stated, config, extra }),
+            ...summaryOf(dir, modelConfig.architecture.className, parameters),
+            notes: notesOn(source, { stated, modelConfig, extra }),
           },
           async close() {
             source.close();
@@ -150,7 +151,7 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
   }
 }
 
-/** What the commands' flags say about a policy; a null flag leaves the choice to the checkpoint. */
+/** Flags of the commands that concern a policy. Where a flag is null, the checkpoint decides. */
 export interface PolicyArguments {
   readonly modelDir: string;
   readonly attnImpl: AttentionImplementation;
@@ -167,7 +168,7 @@ export interface PolicyArguments {
   readonly freezeAligner?: boolean;
 }
 
-/** The options of a command's policy, from its arguments; `tell` is told once of what was done to its images. */
+/** Policy options from a command's arguments. @param tell called once, if images are changed: see `TemplateOptions` */
 export function policyOptions(
   args: PolicyArguments,
   trainable: boolean,
@@ -198,10 +199,10 @@ export function policyOptions(
 
 // --- internal ---
 
-/** Milliseconds between two words of how far reading is. */
+/** Milliseconds between two reports of progress. */
 const TELL_MS = 200;
 
-/** Passes on the first word, the last one, and some between. */
+/** Passes on the first report, the last one, and some between. */
 function seldom(onRead: (read: WeightsRead) => void | Promise<void>): (read: WeightsRead) => Promise<void> {
   let last = Number.NEGATIVE_INFINITY;
   return async (read) => {
@@ -212,7 +213,7 @@ function seldom(onRead: (read: WeightsRead) => void | Promise<void>): (read: Wei
   };
 }
 
-/** Tensors the model has no use for, such as the stored copy of a tied head, are neither loaded nor trained. */
+/** The tensors without these names. A stored copy of a tied head, for example, is neither loaded nor trained. */
 function without<T>(tensors: ReadonlyMap<string, T>, names: readonly string[]): Map<string, T> {
   const left = new Map(tensors);
   for (const name of names) left.delete(name);
@@ -228,16 +229,16 @@ function summaryOf(dir: string, architecture: string, parameters: Parameters): M
   };
 }
 
-/** What the weights are that config.json or their names do not say. */
+/** Notes on weights that differ from what config.json or the usual names would suggest. */
 function notesOn(
   source: Checkpoint,
-  { stated, config, extra }: { stated: ModelConfig; config: ModelConfig; extra: readonly string[] },
+  { stated, modelConfig, extra }: { stated: ModelConfig; modelConfig: ModelConfig; extra: readonly string[] },
 ): string[] {
   const unused = extra.filter((name) => name !== HEAD && !COMPUTED.test(name));
   const wrapped = [...source.tensors.values()].find(({ storedName }) => withoutWrappers(storedName) !== storedName);
   const first = unused.slice(0, 3).join(', ');
   return [
-    ...(stated.text.tieWordEmbeddings === config.text.tieWordEmbeddings
+    ...(stated.text.tieWordEmbeddings === modelConfig.text.tieWordEmbeddings
       ? []
       : [`config.json ties the head to the embedding, but another ${HEAD} is stored; the stored one is used`]),
     ...(wrapped === undefined ? [] : [`tensor names are read without their wrappers, e.g. ${wrapped.storedName}`]),
@@ -247,7 +248,7 @@ function notesOn(
   ];
 }
 
-/** Buffers that older versions of transformers saved, and every version computes anew. */
+/** Buffers that older versions of transformers saved, although every version computes them anew. */
 const COMPUTED = /(^|\.)(rotary_emb|rotary_pos_emb)\.(original_)?inv_freq$/;
 
 function countOf(parameters: Parameters, names: readonly string[]): number {

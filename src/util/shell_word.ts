@@ -1,5 +1,5 @@
 /**
- * Text as one word that can be pasted into a shell.
+ * Quotes text as one word of a shell.
  */
 
 export function shellWord(text: string): string {

@@ -90,7 +90,7 @@ describe('flags of ms-swift', () => {
 
   test('that nobody has are told with the nearest name', () => {
     const told = complaint(() => read('--vllm_gpu_memory_utilisation', '0.4'));
-    expect(told).toContain('neither sightline rlhf nor ms-swift 4.6 has a flag of this name');
+    expect(told).toContain('neither sightline rlhf nor ms-swift 4.6 has such a flag');
     expect(told).toContain('did you mean --vllm_gpu_memory_utilization?');
     expect(complaint(() => read('--load_in_4bit', 'true'))).toContain('nor ms-swift 4.6');
   });
@@ -99,7 +99,7 @@ describe('flags of ms-swift', () => {
 describe('flags of one engine', () => {
   test('that would make another run are refused, others told', () => {
     expect(complaint(() => read('--image_alpha', 'drop'))).toBe(
-      'error: means nothing in ms-swift\n  at: --image_alpha\n  fix: ms-swift lays transparent parts on white; leave it out, or convert the pictures beforehand',
+      'error: ms-swift has no such setting\n  at: --image_alpha\n  fix: ms-swift lays transparent parts on white; leave it out, or convert the pictures beforehand',
     );
     expect(read('--reuse_rollout', 'false', '--eval_temperature', '0').notices).toEqual([
       expect.stringMatching(/^--reuse_rollout has no effect with --engine ms-swift: /),

@@ -78,14 +78,14 @@ describe('a run', () => {
     const { code, stderr, path } = await run({ mode: 'fail' });
     expect(code).toBe(7);
     expect(stderr).toBe(
-      `error: ms-swift ended with exit code 7: ValueError: not so\n  at: ${path}/ms_swift.log\n  fix: raised at a.py:7; the file named here has all that ms-swift wrote\n`,
+      `error: ms-swift ended with exit code 7: ValueError: not so\n  at: ${path}/ms_swift.log\n  fix: raised at a.py:7; read the log\n`,
     );
   });
 
   test('that is killed is told as that', async () => {
     const { code, stderr } = await run({ mode: 'silent' });
     expect(code).toBe(137);
-    expect(stderr).toContain('error: ms-swift was ended by signal 9; the last lines of its log are\n');
+    expect(stderr).toContain('error: ms-swift was ended by signal 9; the last lines of its log:\n');
     expect(stderr).toContain('fix: memory may have run out');
   });
 
@@ -134,7 +134,7 @@ describe('--dry_run true', () => {
     const words = ['--dry_run', 'true', '--engine_python', join(folder, 'nowhere')];
     const { code, stdout, stderr } = await run({}, words);
     expect(code).toBe(0);
-    expect(stderr).toContain('warning: there is no Python that can be run as');
+    expect(stderr).toContain('warning: cannot run ');
     expect(stdout).not.toContain('--torch_dtype');
   });
 });

@@ -1,5 +1,5 @@
 /**
- * docs/flags.md as text: every flag of every command, and what becomes of the flags of ms-swift that are none here.
+ * Writes docs/flags.md: all flags of all commands, and how flags of ms-swift without a counterpart are handled.
  * Knows the schema and Markdown; knows no flag by name.
  */
 import type { CommandSpec } from '../../src/arguments/command.ts';
@@ -27,10 +27,10 @@ export function flagsDocument(): string {
     '# Flags',
     'Made from the argument schema by `npx vitest run test/docs -u`; the same as `npx sightline COMMAND --help`. A test fails when it is stale.',
     ...documentedCommands.flatMap(commandSections),
-    '## Flags of ms-swift 4.6 and transformers 5.24 that are none here',
-    'Taken, and told in one line, because a run is the same without them:',
+    '## Flags of ms-swift 4.6 and transformers 5.24 without a counterpart',
+    'These flags are accepted and reported in one line, because the run is the same without them:',
     peerTable('ignored'),
-    'Refused, with this advice, because they ask for something else (`--ignore_unsupported true` goes on and tells them in one line; a value that asks for nothing, as in `--use_vllm false`, is taken):',
+    'These flags are refused with the advice below, because they ask for missing features. `--ignore_unsupported true` ignores and reports them in one line. A value that turns the feature off, as in `--use_vllm false`, is accepted.',
     peerTable('refused'),
   ].join('\n\n')}\n`;
 }

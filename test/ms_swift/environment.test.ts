@@ -28,7 +28,7 @@ test('nothing is missing', async () => {
 describe('Python', () => {
   test('is not there', async () => {
     const told = await complaint({}, '--engine_python', join(folder, 'nowhere'));
-    expect(told).toMatch(/^error: there is no Python that can be run as .*nowhere\n {2}at: --engine_python\n {2}fix: /);
+    expect(told).toMatch(/^error: cannot run .*nowhere\n {2}at: --engine_python\n {2}fix: /);
     expect(told).toContain('-m venv swift-env && swift-env/bin/python -m pip install -r ');
   });
 
@@ -36,7 +36,7 @@ describe('Python', () => {
     const other = join(folder, 'other');
     writeFileSync(other, '#!/bin/sh\necho "no such thing" >&2\nexit 3\n');
     chmodSync(other, 0o755);
-    expect(await complaint({}, '--engine_python', other)).toContain('does not run as a Python: no such thing');
+    expect(await complaint({}, '--engine_python', other)).toContain('does not work as a Python: no such thing');
   });
 
   test('is old', async () => {
@@ -53,13 +53,13 @@ describe('packages', () => {
 
   test('ms-swift is another one', async () => {
     const told = await complaint({ versions: { 'ms-swift': '3.9.0' } });
-    expect(told).toContain('ms-swift is 3.9.0, and the plugin is for 4.6.0');
+    expect(told).toContain('ms-swift is 3.9.0, but the plugin needs 4.6.0');
     expect(told).toContain('-m pip install ms-swift==4.6.0');
   });
 
   test('others than the tested ones are told, and how torch was built does not matter', async () => {
     const { notes } = await check({ versions: { transformers: '5.1.0', torch: '2.15.0+cu130' } });
-    expect(notes).toEqual(['other versions than the plugin is tested with: transformers 5.1.0 (tested: 5.19.0)']);
+    expect(notes).toEqual(['the plugin is tested with other versions: transformers 5.1.0 (tested: 5.19.0)']);
   });
 
   test.each([

@@ -6,7 +6,7 @@ import { formatError } from '../../src/errors.ts';
 import { failureOf } from '../../src/ms_swift/failure.ts';
 
 const told = (log: string, code = 1): string => formatError(failureOf(log, code, 'RUN/ms_swift.log'));
-const WHOLE = 'the file named here has all that ms-swift wrote';
+const WHOLE = 'read the log';
 
 const PLUGIN = `[rank1]: Traceback (most recent call last):
 [rank1]:   File "site-packages/swift/cli/rlhf.py", line 7, in <module>
@@ -67,9 +67,9 @@ test('the first error counts, not what torchrun or another rank makes of it', ()
 test('without a traceback, its last lines', () => {
   const lines = Array.from({ length: 20 }, (_, i) => `line ${i}`);
   const message = told([...lines, 'rlhf.py: error: argument --beta: invalid float value', ''].join('\n'), 2);
-  expect(message).toContain('error: ms-swift ended with exit code 2; the last lines of its log are\n  line 13\n');
+  expect(message).toContain('error: ms-swift ended with exit code 2; the last lines of its log:\n  line 13\n');
   expect(message).toContain('\n  rlhf.py: error: argument --beta: invalid float value\n  at: RUN/ms_swift.log');
-  expect(told('', 3)).toContain('error: ms-swift ended with exit code 3; it wrote nothing');
+  expect(told('', 3)).toContain('error: ms-swift ended with exit code 3; its log is empty');
 });
 
 test('a signal is named, and what SIGKILL may mean', () => {

@@ -1,6 +1,6 @@
 """Lines for the reader of the run: on the first rank only, in ms-swift's own log.
 
-They can be told from ms-swift's lines by how they begin, and `sightline rlhf --engine ms-swift` shows them.
+Each begins with ``sightline:`` or ``[DDAPO_DEBUG]``, by which `sightline rlhf --engine ms-swift` finds it.
 """
 
 from __future__ import annotations

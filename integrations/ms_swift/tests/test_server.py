@@ -89,7 +89,7 @@ class Server(unittest.TestCase):
         server = self.start(PLUGIN)
         self.assertRegex(self.judge_error(server, "throws"), r"reward \"throws\" threw: [\s\S]*at: .*plugin.ts:\d+[\s\S]*fix: return null")
         self.assertRegex(self.judge_error(server, "forward"), "asks for a forward of the policy[\\s\\S]*attention_masses")
-        self.assertRegex(self.judge_error(server, "pixels"), "pixelValues, which is not in this process")
+        self.assertRegex(self.judge_error(server, "pixels"), "pixelValues, which is not available in this process")
         self.assertRegex(self.told(server.ask, "/judge", request("format")), 'reward "format" was not made')
 
     def judge_error(self, server, reward: str) -> str:
@@ -97,7 +97,7 @@ class Server(unittest.TestCase):
 
     def test_one_that_does_not_answer_is_told_by_the_server(self) -> None:
         server = self.start(PLUGIN, SIGHTLINE_REWARD_DEADLINE="0.5")
-        self.assertRegex(self.judge_error(server, "slow"), "the rewards have not answered within 0.5 s")
+        self.assertRegex(self.judge_error(server, "slow"), "the request was not answered within 0.5 s")
 
     def test_one_that_blocks_the_server_is_told_by_the_plugin(self) -> None:
         server = self.start(PLUGIN)

@@ -1,23 +1,23 @@
 /**
- * Sizes of a Qwen2.5-VL model to be made, the named ones, and their config.json in the published layout.
- * Token ids come from the tokenizer; knows nothing of weights.
+ * Sizes for new Qwen2.5-VL models, named presets, and the config.json for them in the published layout.
+ * Token ids come from the tokenizer. Knows nothing about weights.
  */
 import type { DtypeName } from '../../checkpoint/dtypes.ts';
 import type { JsonObject } from '../../util/json.ts';
 import { qwen2_5_vl } from './architecture.ts';
 
-export interface ModelSizes {
+export interface CheckpointSizes {
   readonly hiddenSize: number;
   readonly intermediateSize: number;
   readonly numHiddenLayers: number;
   readonly numAttentionHeads: number;
   readonly numKeyValueHeads: number;
-  /** May exceed the tokenizer's; the ids above are never used. */
+  /** May exceed the tokenizer's vocabulary; ids beyond it are never used. */
   readonly vocabSize: number;
   readonly tieWordEmbeddings: boolean;
   /** Default 32768. */
   readonly maxPositionEmbeddings?: number;
-  /** Default: a quarter of the rotary pairs for time, the rest halved between height and width. */
+  /** Rotary pairs per axis. Default: a quarter for time, and half of the rest each for height and width. */
   readonly mropeSection?: readonly [number, number, number];
   readonly vision: {
     readonly depth: number;
@@ -69,9 +69,9 @@ export const MODEL_PRESETS = {
       fullattBlockIndexes: [7, 15, 23, 31],
     },
   },
-} as const satisfies Record<string, ModelSizes>;
+} as const satisfies Record<string, CheckpointSizes>;
 
-/** Ids of the control tokens a config names. */
+/** Ids of the control tokens that a config names. */
 export interface ControlTokens {
   readonly endOfText: number;
   readonly imEnd: number;
@@ -82,7 +82,7 @@ export interface ControlTokens {
 }
 
 /** config.json in the layout of the published checkpoints, which transformers 4 and 5 read. */
-export function publishedConfig(sizes: ModelSizes, tokens: ControlTokens, dtype: DtypeName): JsonObject {
+export function publishedConfig(sizes: CheckpointSizes, tokens: ControlTokens, dtype: DtypeName): JsonObject {
   const { vision } = sizes;
   return {
     architectures: [qwen2_5_vl.className],
@@ -133,8 +133,8 @@ export function publishedConfig(sizes: ModelSizes, tokens: ControlTokens, dtype:
 
 // --- internal ---
 
-/** [16, 24, 24] for a head of 128, as published. */
-function defaultSection({ hiddenSize, numAttentionHeads }: ModelSizes): [number, number, number] {
+/** [16, 24, 24] for a head of width 128, as published. */
+function defaultSection({ hiddenSize, numAttentionHeads }: CheckpointSizes): [number, number, number] {
   const pairs = Math.floor(hiddenSize / numAttentionHeads / 2);
   const time = Math.floor(pairs / 4);
   const height = Math.floor((pairs - time) / 2);
