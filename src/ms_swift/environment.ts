@@ -49,6 +49,12 @@ export async function lookAtEnvironment(
   return { gpus: answer.gpus, notes, fault: faultOf(problems, python) };
 }
 
+/** Whether a flag of ms-swift was given a value other than false or none; no word after it means true. */
+export function asksFor({ handedOn }: Pick<MsSwiftArguments, 'handedOn'>, name: string): boolean {
+  const words = handedOn.get(name);
+  return words !== undefined && !['false', 'none', 'null', ''].includes((words[0] ?? 'true').toLowerCase());
+}
+
 // --- internal ---
 
 interface Problem {
@@ -87,11 +93,9 @@ function testedVersions(): Map<string, string> {
 }
 
 /** Further distributions that these arguments need, with the flag that needs each. */
-function extrasOf({ args, handedOn }: MsSwiftArguments): Record<string, string> {
-  const asks = (name: string): boolean => {
-    const words = handedOn.get(name);
-    return words !== undefined && !['false', 'none', 'null', ''].includes((words[0] ?? 'true').toLowerCase());
-  };
+function extrasOf(given: MsSwiftArguments): Record<string, string> {
+  const { args } = given;
+  const asks = (name: string): boolean => asksFor(given, name);
   const reports: readonly string[] = args.reportTo;
   return {
     ...(asks('deepspeed') ? { deepspeed: '--deepspeed' } : {}),

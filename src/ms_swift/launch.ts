@@ -40,9 +40,12 @@ export async function launch({ command: [program, ...words], env, logFile, signa
   process.on('exit', kill);
   const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
   let code: number | null = null;
-  void ended.then((of) => {
-    code = of;
-  });
+  ended.then(
+    (of) => {
+      code = of;
+    },
+    () => undefined, // awaited below
+  );
   try {
     for (let tick = 0; code === null && !signal.aborted; tick++) {
       if (tick % TICKS_A_LOOK === 0) tree.look();
@@ -51,7 +54,7 @@ export async function launch({ command: [program, ...words], env, logFile, signa
     }
     if (signal.aborted) {
       tree.look();
-      process.kill(-child.pid, signalOf(signal.reason));
+      signalGroup(child.pid, signalOf(signal.reason));
     }
     await endAll(tree, onTick, signal.aborted ? PATIENCE_MS : AFTER_END_MS);
     return await ended;
@@ -79,6 +82,14 @@ async function endAll(tree: ReturnType<typeof processTree>, onTick: Launch['onTi
   tree.signal('SIGTERM');
   for (let waited = 0; tree.isAlive() && waited < 2000; waited += TICK_MS) await sleep(TICK_MS);
   tree.signal('SIGKILL');
+}
+
+function signalGroup(leader: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-leader, signal);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error; // it has just ended
+  }
 }
 
 /** The signal in the reason that `runProcess` aborts with. */

@@ -14,7 +14,7 @@ import { SYSTEM_FILE } from '../train/checkpoints.ts';
 import type { RunContext, ShownSignal, TrainEvent } from '../train/events.ts';
 import { shownSignals } from '../train/signals.ts';
 import { type DatasetPlan, planDatasets, writeCopy } from './datasets.ts';
-import type { EngineFacts } from './environment.ts';
+import { asksFor, type EngineFacts } from './environment.ts';
 import { failureOf } from './failure.ts';
 import { PLUGIN, PROGRAM } from './files.ts';
 import { followFile } from './follow_file.ts';
@@ -63,7 +63,7 @@ export function planRun(
       plugin: PLUGIN,
       node: process.execPath,
       cli: PROGRAM,
-      onCpu: facts.gpus === 0 || args.handedOn.get('use_cpu')?.[0] === 'true',
+      onCpu: facts.gpus === 0 || asksFor(args, 'use_cpu'),
       modelType: known?.modelType ?? null,
     },
     env,
