@@ -127,6 +127,7 @@ export async function openStepBench(model: string, variant: Variant, say: (line:
       rewards,
       model: policy.model,
       attnProbe: 'auto',
+      normBbox: 'none',
       logger,
       step: 0,
       maxSteps: 1,

@@ -2,6 +2,7 @@
  * The flags of `sightline rlhf`, with the names and defaults of `swift rlhf --rlhf_type grpo`.
  */
 import { ATTN_PROBES } from '../attention/cross_check.ts';
+import { REWARD_ERRORS } from '../rewards/deadline.ts';
 import type { CommandSpec } from './command.ts';
 import { engineFlag } from './engine_flags.ts';
 import { boolean, choice, integer, number, numberList, textList } from './flag.ts';
@@ -142,7 +143,7 @@ export const rlhfFlags = {
     group: 'Rewards',
     default: undefined,
     metavar: 'NAME...',
-    help: 'Names of rewards, built-in (accuracy, ddapo_attention, external_r1v_acc, format) or from --external_plugins.',
+    help: 'Names of rewards, built-in (accuracy, cosine, ddapo_attention, external_r1v_acc, format, http_judge, iou, multiple_choice, repetition, soft_overlong) or from --external_plugins.',
   }),
   reward_weights: numberList({
     group: 'Rewards',
@@ -156,6 +157,20 @@ export const rlhfFlags = {
     default: [],
     metavar: 'FILE...',
     help: 'TypeScript or JavaScript files that register rewards. They are run as code; args.json records their SHA-256. Their rewards can add flags, which --help shows when it is given together with this flag.',
+  }),
+  reward_timeout: number({
+    group: 'Rewards',
+    default: null,
+    unset: 'no limit',
+    above: 0,
+    max: 86_400,
+    unit: 'seconds',
+    help: 'Time limit for an asynchronous reward and one batch of completions. A reward that computes without a pause cannot be interrupted.',
+  }),
+  reward_error: choice(REWARD_ERRORS, {
+    group: 'Rewards',
+    default: 'stop',
+    help: 'What happens when a reward throws, exceeds --reward_timeout or gets no usable answer from its judge: stop ends the run; skip makes its values null for these completions, with a warning.',
   }),
   attn_probe: choice(ATTN_PROBES, {
     msSwift: { env: 'SIGHTLINE_ATTN_PROBE' },

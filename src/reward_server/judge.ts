@@ -47,6 +47,7 @@ export async function judgeRequest(request: JudgeRequest, reward: Reward, signal
     completion_ids: completion_ids.map((list) => Int32Array.from(list)),
     messages: parsed.map((row) => row.messages),
     images: request.images.map((pictures) => pictures.map(pictureOf)),
+    norm_bbox: null, // not in the request
     system_prefix,
     image_token_id,
     video_token_id,
@@ -55,6 +56,7 @@ export async function judgeRequest(request: JudgeRequest, reward: Reward, signal
     attn_probe: 'fused',
     attention_masses: request.attention_masses,
     logger: { debug: log('debug'), info: log('info'), warn: log('warn') },
+    signal,
     log_metric: (name, value) => {
       metrics[name] = value;
     },
@@ -67,13 +69,7 @@ export async function judgeRequest(request: JudgeRequest, reward: Reward, signal
       columns.set(column, values.map(toJson));
     },
   };
-  const [result] = await runRewards(
-    [reward],
-    completions,
-    kwargs,
-    signal,
-    parsed.map(({ where }) => where),
-  );
+  const [result] = await runRewards([reward], completions, kwargs, { signal, rows: parsed.map(({ where }) => where) });
   return {
     values: result!.values,
     metrics: { ...metrics, ...signalMetrics([reward], [{ extras: columns }]) },

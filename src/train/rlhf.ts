@@ -84,6 +84,8 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
       rewards,
       model: policy.model,
       attnProbe: args.attnProbe,
+      normBbox: args.normBbox ?? policy.model.modelConfig.architecture.normBbox,
+      rule: { timeout: args.rewardTimeout, onError: args.rewardError },
       logger: {
         debug: (line) => void journal.emit({ type: 'notice', level: 'debug', text: line }),
         info: (line) => void journal.notice('info', line),
