@@ -11,7 +11,8 @@ root=$(cd -- "$here/../.." && pwd -P)
 export PEERS_VENV=${PEERS_VENV:-$root/.venv}
 
 bash "$root/bench/peers/install.sh"
-[[ -f $root/dist/cli/main.js ]] || (cd -- "$root" && npm run --silent build)
+. "$root/examples/train/grpo/prepare.sh"
+prepare_sightline "$root"
 
 cd -- "$here/tests"
 if (($# == 0)); then set -- discover; fi

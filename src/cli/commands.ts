@@ -10,6 +10,7 @@ import { rlhfCommand } from '../arguments/rlhf.ts';
 import { scoreCommand } from '../arguments/score.ts';
 import { sftCommand } from '../arguments/sft.ts';
 import { demo, demoHelp } from './demo.ts';
+import { ENGINE_SUMMARY, engine, engineHelp } from './engine.ts';
 import type { Io } from './io.ts';
 
 export interface CliCommand {
@@ -30,12 +31,13 @@ export const commands: readonly CliCommand[] = [
     help: async (words, io) =>
       words.some((word) => PLUGINS.test(word))
         ? (await import('./rlhf.ts')).rlhfHelp(words, io)
-        : helpText((await import('../arguments/reward_flags.ts')).rlhfWithRewards()),
+        : helpText((await import('../arguments/reward_flags.ts')).rlhfWithEngines()),
   },
   command(sftCommand, ['train', 'finetune'], async (words, io) => (await import('./sft.ts')).sft(words, io)),
   command(inferCommand, ['chat', 'generate'], async (words, io) => (await import('./infer.ts')).infer(words, io)),
   command(scoreCommand, [], async (words, io) => (await import('./score.ts')).score(words, io)),
   command(rewardServerCommand, [], async (words, io) => (await import('./reward_server.ts')).rewardServer(words, io)),
+  { name: 'engine', summary: ENGINE_SUMMARY, help: engineHelp, run: engine },
   {
     name: 'demo',
     summary: 'make the data, the tokenizer and the checkpoint of the embedded demo',

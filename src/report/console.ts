@@ -27,6 +27,8 @@ export interface ConsoleOptions {
   /** Read for CI and NO_COLOR. */
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly stopwatch?: Stopwatch;
+  /** Commands to suggest for a checkpoint; by default those of sightline. */
+  readonly nextCommands?: (checkpoint: string) => readonly string[];
 }
 
 /** Shows the run on `out`. Writes control codes only to a terminal outside CI, and colours only if NO_COLOR is not set. */
@@ -128,7 +130,7 @@ export function consoleReport(out: Terminal, options: ConsoleOptions): Listener 
         case 'end':
           stopTicking();
           draw('');
-          print(['', ...endScreen(event, stopwatch, options.eventFiles, start)]);
+          print(['', ...endScreen(event, stopwatch, options.eventFiles, start, options.nextCommands)]);
           break;
         case 'phase':
           break;

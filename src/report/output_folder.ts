@@ -64,6 +64,7 @@ export function writeArgsJson(
   command: string,
   args: Readonly<Record<string, Json>>,
   plugins: readonly string[],
+  name = 'args.json',
 ): void {
   const provenance = {
     command,
@@ -73,7 +74,7 @@ export function writeArgsJson(
     output_dir: folder,
     plugins: Object.fromEntries(plugins.map((path) => [path, sha256(path)])),
   };
-  writeFileAtomically(join(folder, 'args.json'), `${JSON.stringify({ ...args, _sightline: provenance }, null, 2)}\n`);
+  writeFileAtomically(join(folder, name), `${JSON.stringify({ ...args, _sightline: provenance }, null, 2)}\n`);
 }
 
 // --- internal ---

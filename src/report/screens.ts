@@ -8,6 +8,7 @@ import { cleanText } from '../util/clean_text.ts';
 import { formatDuration, formatShortDuration } from '../util/duration.ts';
 import type { Json } from '../util/json.ts';
 import { plural } from '../util/plural.ts';
+import { shellWord } from '../util/shell_word.ts';
 import type { Stopwatch } from './stopwatch.ts';
 import { alignColumns, cutText, formatCount, formatNumber } from './text.ts';
 
@@ -42,7 +43,7 @@ export function logLine(event: LogEvent, stopwatch: Stopwatch, signals: readonly
     `epoch ${event.epoch.toFixed(2)}`,
     ...mainNumbers(event.metrics, signals),
     `${formatNumber(Number(columns['train_speed(s/it)']))} s/it`,
-    `${columns['memory(GiB)']} GiB`,
+    ...(columns['memory(GiB)'] === undefined ? [] : [`${columns['memory(GiB)']} GiB`]),
     `elapsed ${columns.elapsed_time}`,
     `remaining ${columns.remaining_time}`,
   ].join(' | ');
@@ -123,12 +124,14 @@ export function completionScreen(step: number, rows: readonly CompletionRow[], c
  * The screen after the last step: metrics before and after, time, memory, paths, and commands to run next.
  *
  * @param eventFiles whether there are files for TensorBoard
+ * @param nextCommands commands for a checkpoint
  */
 export function endScreen(
   event: EndEvent,
   stopwatch: Pick<Stopwatch, 'elapsed' | 'memory'>,
   eventFiles: boolean,
   { changed, signals = [] }: Pick<StartEvent, 'changed' | 'signals'> = { changed: {} },
+  nextCommands = (checkpoint: string): readonly string[] => commandsFor(checkpoint, promptWords(changed, checkpoint)),
 ): string[] {
   const parts = Object.entries(event.seconds).map(([name, seconds]) => `${name} ${formatShortDuration(seconds)}`);
   const verb = event.status === 'completed' ? 'done' : 'stopped';
@@ -136,20 +139,28 @@ export function endScreen(
   const lines = [`${verb}: ${event.step} of ${event.maxSteps} steps in ${time}`];
   lines.push(...comparison(['logged', 'first', 'last'], event.firstLog, event.lastLog, signals));
   lines.push(...comparison(['evaluation', 'before', 'after'], event.evalBefore, event.evalAfter, signals));
-  lines.push(`memory      ${stopwatch.memory()} GiB at most`);
+  const memory = stopwatch.memory();
+  if (memory !== null) lines.push(`memory      ${memory} GiB at most`);
   lines.push(`output      ${event.outputDir}`);
   if (event.lastCheckpoint === null) return [...lines, 'checkpoint  none was saved'];
   lines.push(`checkpoint  ${event.lastCheckpoint}`);
   if (event.bestCheckpoint !== null && event.bestMetric !== null) {
     lines.push(`best        ${event.bestCheckpoint} (${formatNumber(event.bestMetric)})`);
   }
-  const model = shellWord(event.lastCheckpoint) + promptWords(changed, event.lastCheckpoint);
   return [
     ...lines,
     'next',
-    `  sightline infer --model ${model} --image FILE`,
-    `  sightline score --model ${model} --dataset FILE.jsonl --output scores.jsonl`,
+    ...nextCommands(event.lastCheckpoint).map((command) => `  ${command}`),
     ...(eventFiles ? [`  tensorboard --logdir ${shellWord(join(event.outputDir, 'runs'))}`] : []),
+  ];
+}
+
+/** Commands of sightline for a checkpoint. `prompt`: flags for settings that the checkpoint does not store. */
+export function commandsFor(checkpoint: string, prompt: string): string[] {
+  const model = shellWord(checkpoint) + prompt;
+  return [
+    `sightline infer --model ${model} --image FILE`,
+    `sightline score --model ${model} --dataset FILE.jsonl --output scores.jsonl`,
   ];
 }
 
@@ -168,11 +179,6 @@ function promptWords({ system, image_alpha }: StartEvent['changed'], checkpoint:
     ...(typeof image_alpha === 'string' ? ['--image_alpha', image_alpha] : []),
   ];
   return words.map((word) => ` ${word}`).join('');
-}
-
-/** Quotes a path for a shell if necessary. */
-function shellWord(path: string): string {
-  return /^[\w./:@%+,=-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 }
 
 function showJson(value: Json): string {

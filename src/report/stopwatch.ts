@@ -16,8 +16,8 @@ export interface Stopwatch {
   secondsPerStep(): number;
   /** Estimated seconds to the end of the run, including the remaining evaluations and saves; null before the first step. */
   remaining(maxSteps: number): number | null;
-  /** Largest resident set so far, in GiB. */
-  memory(): number;
+  /** Largest use of memory so far, in GiB; null if it is not known. */
+  memory(): number | null;
   /**
    * `global_step/max_steps`, `elapsed_time`, `remaining_time`, `memory(GiB)` and `train_speed(s/it)`. Before the first step,
    * `remaining_time` and `train_speed(s/it)` are missing.
@@ -25,8 +25,14 @@ export interface Stopwatch {
   columns(step: number, maxSteps: number): Record<string, string | number>;
 }
 
-/** @param now monotonic clock in milliseconds */
-export function createStopwatch(now: () => number = () => performance.now()): Stopwatch {
+/**
+ * @param now monotonic clock in milliseconds
+ * @param memory of another process than this one, in GiB
+ */
+export function createStopwatch(
+  now: () => number = () => performance.now(),
+  memory: () => number | null = ownMemory,
+): Stopwatch {
   let begin = now();
   /** Evaluations and saves: their planned number, their number so far, and their total seconds. */
   const beside = {
@@ -93,15 +99,15 @@ export function createStopwatch(now: () => number = () => performance.now()): St
       });
       return others.reduce((sum, seconds) => sum + seconds, Math.max(0, left));
     },
-    // maxRSS is in KiB on all platforms that Node supports.
-    memory: () => Number((process.resourceUsage().maxRSS / 1024 ** 2).toFixed(2)),
+    memory,
     columns(step, maxSteps) {
       const remaining = stopwatch.remaining(maxSteps);
+      const held = stopwatch.memory();
       return {
         'global_step/max_steps': `${step}/${maxSteps}`,
         elapsed_time: formatDuration(elapsed()),
         ...(remaining === null ? {} : { remaining_time: formatDuration(remaining) }),
-        'memory(GiB)': stopwatch.memory(),
+        ...(held === null ? {} : { 'memory(GiB)': held }),
         ...(remaining === null ? {} : { 'train_speed(s/it)': Number(stopwatch.secondsPerStep().toFixed(6)) }),
       };
     },
@@ -110,6 +116,9 @@ export function createStopwatch(now: () => number = () => performance.now()): St
 }
 
 // --- internal ---
+
+/** Largest resident set; maxRSS is in KiB on all platforms that Node supports. */
+const ownMemory = (): number => Number((process.resourceUsage().maxRSS / 1024 ** 2).toFixed(2));
 
 const KINDS = ['eval', 'save'] as const;
 

@@ -9,6 +9,7 @@ import { columnArrays } from '../rewards/columns.ts';
 import type { RewardKwargs } from '../rewards/contract.ts';
 import type { Reward } from '../rewards/reward.ts';
 import { runRewards } from '../rewards/run.ts';
+import { signalMetrics } from '../train/signals.ts';
 import { type Json, toJson } from '../util/json.ts';
 import { pictureOf } from './pictures.ts';
 import type { JudgeRequest } from './request.ts';
@@ -69,7 +70,12 @@ export async function judgeRequest(request: JudgeRequest, reward: Reward, signal
     },
   };
   const [result] = await runRewards([reward], completions, kwargs, { signal, rows: parsed.map(({ where }) => where) });
-  return { values: result!.values, metrics, columns: Object.fromEntries(columns), lines };
+  return {
+    values: result!.values,
+    metrics: { ...metrics, ...signalMetrics([reward], [{ extras: columns }]) },
+    columns: Object.fromEntries(columns),
+    lines,
+  };
 }
 
 // --- internal ---

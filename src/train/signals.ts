@@ -27,7 +27,7 @@ export function signalMetrics(
 }
 
 /** For each signal, its label and the names of its metrics. */
-export function shownSignals(rewards: readonly Reward[]): ShownSignal[] {
+export function shownSignals(rewards: readonly Pick<Reward, 'signals'>[]): ShownSignal[] {
   return signalsOf(rewards).map((signal) => {
     const { mean: metric, correlation } = metricsOfSignal(signal);
     return { label: signal.column, metric, correlation };

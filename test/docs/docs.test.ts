@@ -56,6 +56,7 @@ describe.each(documents)('%s', (document) => {
       ),
       'help',
       'version',
+      'print-plugin',
     ]);
     // Flags of other programs, and of benchmarks, are not ours to check; those of ms-swift are known as such.
     const own = text.replace(foreign, '');

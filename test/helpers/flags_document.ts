@@ -3,16 +3,16 @@
  * Knows the schema and Markdown; knows no flag by name.
  */
 import type { CommandSpec } from '../../src/arguments/command.ts';
-import { type Flag, groupsOf } from '../../src/arguments/flag.ts';
+import { engineRemarks, type Flag, groupsOf } from '../../src/arguments/flag.ts';
 import { inferCommand } from '../../src/arguments/infer.ts';
 import { peerFlag, peerFlagNames } from '../../src/arguments/peers/index.ts';
-import { rlhfWithRewards } from '../../src/arguments/reward_flags.ts';
+import { rlhfWithEngines } from '../../src/arguments/reward_flags.ts';
 import { rewardServerCommand } from '../../src/arguments/reward_server.ts';
 import { scoreCommand } from '../../src/arguments/score.ts';
 import { sftCommand } from '../../src/arguments/sft.ts';
 
 export const documentedCommands: readonly CommandSpec[] = [
-  rlhfWithRewards(),
+  rlhfWithEngines(),
   sftCommand,
   inferCommand,
   scoreCommand,
@@ -40,16 +40,17 @@ export function flagsDocument(): string {
 function commandSections(spec: CommandSpec): string[] {
   const groups = groupsOf(spec.flags).map((group) => {
     const flags = Object.entries(spec.flags).filter(([, flag]) => flag.group === group);
-    return flagTable(group, flags);
+    return flagTable(group, flags, 'engine' in spec.flags);
   });
   return [`## sightline ${spec.name}`, `\`${spec.usage}\``, ...groups];
 }
 
-function flagTable(group: string, flags: readonly (readonly [string, Flag<unknown>])[]): string {
+function flagTable(group: string, flags: readonly (readonly [string, Flag<unknown>])[], hasEngines: boolean): string {
   const rows = flags.map(([name, flag]) => {
     const names = [name, ...(flag.aliases ?? [])].map((each) => `\`--${each}\``).join(', ');
     const remarks = [
       flag.help,
+      ...(hasEngines ? engineRemarks(flag).map((remark) => `${remark[0]!.toUpperCase()}${remark.slice(1)}.`) : []),
       ...(flag.unit === undefined ? [] : [`Unit: ${flag.unit}.`]),
       ...(flag.env === undefined ? [] : [`Environment: \`${flag.env}\`.`]),
     ];

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -78,9 +79,10 @@ def request_of(name: str, samples: list[dict[str, Any]], scene: Scene, judge: Ju
     }
 
 
-def arguments_of(args: Any) -> dict[str, Any]:
-    """The run's arguments by flag name, for a reward's constructor. Leaves out values that JSON cannot represent."""
-    return {name: value for name, value in vars(args).items() if not name.startswith("_") and _is_json(value)}
+def arguments_of(args: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The run's arguments by flag name, for a reward's constructor, and the rewards' own options. Leaves out values that JSON
+    cannot represent."""
+    return {name: value for name, value in vars(args).items() if not name.startswith("_") and _is_json(value)} | dict(options)
 
 
 def _row(row: Mapping[str, Any], judge: Judge) -> dict[str, Any]:
@@ -105,6 +107,9 @@ def _row(row: Mapping[str, Any], judge: Judge) -> dict[str, Any]:
 def _image(image: Any) -> Any:
     """The path of an image. The bytes of an image without a file are not sent, because the rewards' contract does not include them."""
     path = image.get("path") if isinstance(image, dict) else image
+    if isinstance(path, str) and path and not path.startswith(("http", "data:")):
+        # As ms-swift reads it.
+        path = os.path.abspath(os.path.join(os.environ.get("ROOT_IMAGE_DIR") or "", path))
     return path if isinstance(path, str) else {"path": "a picture without a file"}
 
 

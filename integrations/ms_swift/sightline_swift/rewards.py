@@ -16,6 +16,7 @@ from .python_formula import Verdict, judge_ratios
 from .ratio import ratio_of_masses
 from .scene import Scene
 from .server import RewardServer
+from .settings import read_settings
 
 #: Name of the callback, for ``--callbacks``.
 CALLBACK = "ddapo_attention"
@@ -42,7 +43,7 @@ class SightlineReward(ORM):
         if not is_first_rank():
             return
         if self.server is not None:
-            self.server.ask("/make", {"reward": self.reward.name, "args": arguments_of(args)})
+            self.server.ask("/make", {"reward": self.reward.name, "args": arguments_of(args, read_settings().reward_options)})
         elif self.reward.needs_node:
             raise SightlineError(
                 f'reward "{self.reward.name}" needs Node, which is not used in this run', "set SIGHTLINE_FORMULA to auto or node"

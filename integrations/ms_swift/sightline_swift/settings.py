@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from .errors import SightlineError
 
@@ -22,6 +24,8 @@ class Settings:
     batch_size: int
     #: Plugin files in TypeScript or JavaScript.
     plugins: tuple[str, ...]
+    #: Values of the flags that rewards bring, by name.
+    reward_options: dict[str, Any]
     #: The Node program.
     node: str
     #: The script that it runs; None means the one of this repository.
@@ -41,6 +45,7 @@ def read_settings(env: Mapping[str, str] | None = None) -> Settings:
         formula=_choice(env, "SIGHTLINE_FORMULA", FORMULAS),
         batch_size=int(_number(env, "SIGHTLINE_ATTN_BATCH_SIZE", 0, whole=True)),
         plugins=tuple(path for path in env.get("SIGHTLINE_PLUGINS", "").split(os.pathsep) if path),
+        reward_options=_object(env, "SIGHTLINE_REWARD_OPTIONS"),
         node=env.get("SIGHTLINE_NODE") or "node",
         cli=env.get("SIGHTLINE_CLI") or None,
         deadline=_number(env, "SIGHTLINE_REWARD_DEADLINE", 300, above=0),
@@ -53,6 +58,17 @@ def _choice(env: Mapping[str, str], name: str, known: tuple[str, ...]) -> str:
     value = env.get(name) or known[0]
     if value not in known:
         raise SightlineError(f'{name} is "{value}"', f"write one of {', '.join(known)}")
+    return value
+
+
+def _object(env: Mapping[str, str], name: str) -> dict[str, Any]:
+    text = env.get(name) or "{}"
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise SightlineError(f"{name} is {text!r}", 'write a JSON object, such as {"place_bonus": 2}')
     return value
 
 
