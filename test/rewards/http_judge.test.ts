@@ -268,7 +268,7 @@ describe('a judge that fails', () => {
 
   test('a slow one is cut off, asked again, and told with the flag to raise', async () => {
     const { text, asked } = await failure(() => undefined, { http_judge_timeout: 0.1, http_judge_retries: 1 });
-    expect(text).toContain('no answer within 0.1 s (after 1 retries)');
+    expect(text).toContain('no answer within 0.1 s (after 1 retry)');
     expect(text).toContain('raise --http_judge_timeout');
     expect(asked).toBe(2);
   });
@@ -299,7 +299,7 @@ describe('a judge that fails', () => {
     expect(error).toMatchObject({ code: 'E_REWARD_JUDGE', exitCode: 2 });
     expect((error as SightlineError).message).toMatch(
       new RegExp(
-        `^reward "http_judge": the judge at http://127\\.0\\.0\\.1:${port}/judge failed: no answer: .*ECONNREFUSED.*\\(after 1 retries\\)$`,
+        `^reward "http_judge": the judge at http://127\\.0\\.0\\.1:${port}/judge failed: no answer: .*ECONNREFUSED.*\\(after 1 retry\\)$`,
       ),
     );
     expect((error as SightlineError).hint).toContain('--reward_error skip');

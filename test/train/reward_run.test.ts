@@ -93,7 +93,7 @@ test('a judge that goes away in mid-run: --reward_error skip goes on without its
     expect(logs[1]!.loss).toEqual(expect.any(Number));
     expect(completions.http_judge_reason!.slice(0, 8)).toEqual(Array(8).fill('its length'));
     expect(stdout).toContain(
-      'status 500: "Bearer ***: out of memory" (after 1 retries). Its values are null for these 8 completions',
+      'status 500: "Bearer ***: out of memory" (after 1 retry). Its values are null for these 8 completions',
     );
     const args = JSON.parse(readFileSync(join(folder, 'args.json'), 'utf8')) as Record<string, unknown>;
     expect(args).toMatchObject({

@@ -6,6 +6,7 @@ import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../../errors.ts';
+import { plural } from '../../util/plural.ts';
 
 export interface ExchangeOptions {
   readonly url: URL;
@@ -53,7 +54,8 @@ export async function exchange(body: string, options: ExchangeOptions): Promise<
     signal.throwIfAborted();
     if ('text' in answer) return { text: answer.text, retried };
     if (!answer.again || retried === retries) {
-      throw new ExchangeError(retried === 0 ? answer.fault : `${answer.fault} (after ${retried} retries)`, answer.hint);
+      const tries = retried === 0 ? '' : ` (after ${plural(retried, 'retry', 'retries')})`;
+      throw new ExchangeError(`${answer.fault}${tries}`, answer.hint);
     }
     const wait = Math.max(Math.min(backoff * 2 ** retried, LONGEST_WAIT), Math.min(answer.retryAfter, LONGEST_WAIT));
     await sleep(wait * 1000, undefined, { signal }).catch(() => signal.throwIfAborted());
