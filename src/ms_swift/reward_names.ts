@@ -1,5 +1,6 @@
 /**
- * Names of rewards in sightline and in ms-swift, which has its own `accuracy` and `format`.
+ * Names of rewards in sightline and in ms-swift. Where both have a reward of one name, a run uses that of sightline, because its
+ * flags are sightline's.
  */
 import type { MsSwiftArguments } from '../arguments/arguments.ts';
 import { isPython } from '../arguments/arguments.ts';
@@ -9,7 +10,7 @@ import { nearestName } from '../util/nearest_name.ts';
 
 /** The name under which the plugin registers a reward, as in integrations/ms_swift/sightline_swift/register.py. */
 export function nameThere(name: string): string {
-  return name in orms && name in OWN_THERE && !ormFiles.has(name) ? OWN_THERE[name as keyof typeof OWN_THERE] : name;
+  return name in orms && !ormFiles.has(name) && IN_BOTH.has(name) ? `sightline_${name}` : name;
 }
 
 /** Finds unknown names before the model is loaded. Error: E_REWARD_UNKNOWN. */
@@ -26,8 +27,9 @@ export function checkRewardNames({ args }: Pick<MsSwiftArguments, 'args'>): void
 }
 
 /** Rewards that only ms-swift 4.6 has (rewards/orm.py). */
-export const ONLY_THERE = ['cosine', 'math', 'react_format', 'repetition', 'soft_overlong', 'toolbench'] as const;
+export const ONLY_THERE = ['math', 'react_format', 'toolbench'] as const;
 
 // --- internal ---
 
-const OWN_THERE = { accuracy: 'sightline_accuracy', format: 'sightline_format' } as const;
+/** Rewards of ms-swift 4.6 that sightline has under the same names. */
+const IN_BOTH: ReadonlySet<string> = new Set(['accuracy', 'cosine', 'format', 'repetition', 'soft_overlong']);

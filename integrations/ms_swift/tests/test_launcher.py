@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -141,9 +142,12 @@ class Parser(WithRows):
         from swift.rewards import orms
 
         text = (ROOT / "src" / "ms_swift" / "reward_names.ts").read_text()
-        only_there = text.split("ONLY_THERE = [")[1].split("]")[0].replace("'", "").replace(",", " ").split()
-        own = {"accuracy", "format", "ddapo_attention", "external_r1v_acc"}
-        self.assertEqual(set(only_there), {name for name in orms if name not in own and not name.startswith("sightline_")})
+        lists = ("ONLY_THERE = [", "IN_BOTH: ReadonlySet<string> = new Set([")
+        only_there, in_both = (set(re.findall(r"'(\w+)'", text.split(start)[1].split("]")[0])) for start in lists)
+        ours = {"ddapo_attention", "external_r1v_acc", "http_judge", "iou", "multiple_choice"}
+        theirs = {name for name in orms if name not in ours and not name.startswith("sightline_")}
+        self.assertEqual(only_there | in_both, theirs)
+        self.assertFalse(only_there & in_both)
 
 
 if __name__ == "__main__":
