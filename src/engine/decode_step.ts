@@ -5,7 +5,8 @@
  */
 
 import type { DecoderBlock, ModelConfig, TextConfig } from '../models/architecture.ts';
-import { EMBEDDING, layerTensor } from '../models/names.ts';
+import { EMBEDDING, HEAD_LAYER, layerTensor } from '../models/names.ts';
+import { type Adapters, adapted } from '../nn/adapter.ts';
 import { productWeights } from '../nn/block_ops.ts';
 import { angleTable, inverseFrequencies } from '../nn/rope.ts';
 import { type CompiledModule, createModuleCache } from '../runtime/compiled_module.ts';
@@ -150,16 +151,26 @@ export function createDecodeStep(
   const layerRuns = cutLayers(config, parameters, layerWeights, runBytes);
   const frequencies = inverseFrequencies(config.ropeTheta, headDim, headDim / 2);
   const modules = createModuleCache(runtime);
-  const moduleOf = (options: DecodeLayersOptions): CompiledModule =>
-    modules.get(JSON.stringify(options), () => decodeLayers(block, config, options));
+  const moduleOf = (options: DecodeLayersOptions, first: number): CompiledModule => {
+    // Copies in blocks are of weights that have their updates.
+    const adapters = options.form === 'blocks' ? {} : adaptersOfRun(parameters, block, first, options);
+    const key = JSON.stringify([options, adapters]);
+    return modules.get(key, () => adapted(decodeLayers(block, config, options), adapters));
+  };
 
   let copies: BlockedWeights | null | undefined;
   let fresh = false;
 
+  const copyWeights = (): Promise<BlockedWeights | null> => {
+    const head = headName(config)('head.weight');
+    const layerOf = (name: string): string => (name === head ? HEAD_LAYER : name.replace(/\.weight$/, ''));
+    return createBlockedWeights(parameters, productNames(block, config), runtime, layerOf);
+  };
+
   /** Copies of the weights as they are in this rollout; of a large model there are none. */
   async function inBlocks(places: number): Promise<BlockedWeights | null> {
     if (!parameters.inMemory || weightBytes > copyBytes || places > BLOCK_ROWS) return null;
-    if (copies === undefined) copies = await createBlockedWeights(parameters, productNames(block, config), runtime);
+    if (copies === undefined) copies = await copyWeights();
     if (!fresh) await copies?.refresh();
     fresh = true;
     return copies;
@@ -191,7 +202,7 @@ export function createDecodeStep(
       const layers = Array.from({ length: count }, (_, i) => first + i);
       const probed = layers.flatMap((layer, i) => (probe?.layers.includes(layer) ? [i] : []));
       const isLast = first + count === numHiddenLayers;
-      const module = moduleOf({
+      const options: DecodeLayersOptions = {
         count,
         tokens: tokens.length,
         form,
@@ -201,7 +212,8 @@ export function createDecodeStep(
         products,
         probed,
         spans: probed.length === 0 ? 0 : probe!.spans,
-      });
+      };
+      const module = moduleOf(options, first);
       const weights = parameters.inMemory ? weightsOf(module, parameters, nameIn(config, first), tensorOf) : {};
       const feeds: Record<string, Tensor> = { ...weights, ...standing };
       const into: Record<string, FloatTensor> = {};
@@ -357,13 +369,32 @@ const nameIn = (config: TextConfig, first: number): NameOf => {
   };
 };
 
+/** Adapters in the run that begins at layer `first`, by the names that `nameIn` translates. */
+function adaptersOfRun(
+  { adapters }: Parameters,
+  { before, after }: DecoderBlock,
+  first: number,
+  { count, sampling }: Pick<DecodeLayersOptions, 'count' | 'sampling'>,
+): Adapters {
+  const linears = Object.entries({ ...before, ...after }).flatMap(([name, shape]) =>
+    shape.length === 2 ? [name.replace(/\.weight$/, '')] : [],
+  );
+  const inRun = Array.from({ length: count }, (_, i) =>
+    linears.map((layer) => [`${i}.${layer}`, adapters[layerTensor(first + i, layer)]] as const),
+  );
+  const ofHead = sampling === null ? [] : [['head', adapters[HEAD_LAYER]] as const];
+  return Object.fromEntries(
+    [...inRun.flat(), ...ofHead].flatMap(([layer, adapter]) => (adapter === undefined ? [] : [[layer, adapter]])),
+  );
+}
+
 /** The weights of a step's products. */
 function productNames({ before, after, joint }: DecoderBlock, config: TextConfig): string[] {
   const ofLayer = productWeights({ ...before, ...after }, joint);
   const layers = Array.from({ length: config.numHiddenLayers }, (_, layer) =>
     ofLayer.map((name) => layerTensor(layer, name)),
   );
-  return [...layers.flat(), headName(config)('head')];
+  return [...layers.flat(), headName(config)('head.weight')];
 }
 
 /** Elements of a layer's weights. */

@@ -3,6 +3,7 @@
  * What is sampled are ids; they are kept as they are and never turned into text and back here.
  */
 import { SightlineError } from '../errors.ts';
+import { adapted } from '../nn/adapter.ts';
 import { createModuleCache } from '../runtime/compiled_module.ts';
 import { pin, type RuntimeOptions } from '../runtime/session.ts';
 import { floats, gatherRows, zeros } from '../runtime/tensor.ts';
@@ -23,6 +24,7 @@ import {
 import type { Prompt, SampledGroup, ScoredCompletion } from './groups.ts';
 import { headName } from './heads.ts';
 import { createKvCache, type KvCache, setPrompt, withoutFree, withRoom } from './kv_cache.ts';
+import { adaptersIn } from './layer_modules.ts';
 import type { LayerProbe, Prefilled, Scored, VisionLanguageModel } from './model.ts';
 import type { RecordedToken, Recording } from './recording.ts';
 import { samplingHead } from './sampling.ts';
@@ -92,7 +94,10 @@ export function createGenerator(
     const { head, banned, inverseTemperature } = sampling;
     const places = cache.groups.length * cache.rows;
     const form = formWithoutCopy(places);
-    const sampler = samplers.get(JSON.stringify({ head, form }), () => samplingHead(text, head, form));
+    const sampler = samplers.get(JSON.stringify({ head, form }), () => {
+      const module = samplingHead(text, head, form);
+      return adapted(module, adaptersIn(module, parameters, headName(text)));
+    });
     const groupOf = Int32Array.from({ length: places }, (_, place) => Math.floor(place / cache.rows));
     const hidden = gatherRows(lastHidden, groupOf, workspace.get('hidden', places, hiddenSize));
     const uniform = floats(byPlace(new Float32Array(places), live, uniformOf), [places]);

@@ -4,6 +4,7 @@
  */
 import { type FloatTensor, floats, rows, zeros } from '../runtime/tensor.ts';
 import { createByteCache } from '../util/byte_cache.ts';
+import type { Dropout } from './dropout.ts';
 import { type ImagePatches, patchesOf, type VisionTape, type VisionTower } from './vision_tower.ts';
 
 /** Patches of an image and a name for its content; equal hashes mean equal pixels. */
@@ -20,7 +21,7 @@ export interface EncodedImages {
 
 export interface ImageFeatures {
   /** Encodes each distinct image once. Tapes are kept when `keep` is set and some of the tower is trained. */
-  encode(images: readonly HashedImage[], keep: boolean): Promise<EncodedImages>;
+  encode(images: readonly HashedImage[], keep: boolean, dropout?: Dropout | null): Promise<EncodedImages>;
   /** Bytes of visual tokens held, and how many may be; 0 where the tower is trained, because tokens age with it. */
   readonly bytes: number;
   readonly budget: number;
@@ -32,7 +33,7 @@ const BATCH_PATCHES = 8192;
 export function createImageFeatures(tower: VisionTower, isTrained: boolean, budget: number): ImageFeatures {
   const kept = createByteCache<FloatTensor>(budget);
   return {
-    async encode(images, keep) {
+    async encode(images, keep, dropout = null) {
       const tokens = new Map<string, FloatTensor>();
       const missing = new Map<string, HashedImage>();
       for (const image of images) {
@@ -42,7 +43,11 @@ export function createImageFeatures(tower: VisionTower, isTrained: boolean, budg
       }
       const tapes: { tape: VisionTape; hashes: string[] }[] = [];
       for (const [number, batch] of batches([...missing.values()]).entries()) {
-        const encoded = await tower.forward(batch, keep && isTrained ? number : null);
+        const encoded = await tower.forward(
+          batch,
+          keep && isTrained ? number : null,
+          dropout && { ...dropout, random: dropout.random.fork(`images ${number}`) },
+        );
         let row = 0;
         for (const { hash, gridThw } of batch) {
           const count =

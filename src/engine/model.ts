@@ -6,12 +6,12 @@
 import type { ModelConfig } from '../models/architecture.ts';
 import { EMBEDDING, partOf } from '../models/names.ts';
 import type { PolicyModel } from '../models/types.ts';
-import { compileModule } from '../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../runtime/session.ts';
 import { type FloatTensor, gatherRows, rows, zeros } from '../runtime/tensor.ts';
 import { createWorkspace } from '../runtime/workspace.ts';
 import { createExclusive } from '../util/mutex.ts';
 import { configAttributes, implementationOf } from './config_attributes.ts';
+import type { Dropout } from './dropout.ts';
 import { addDeepstack, addDeepstackBackward, embed, embedBackward, type VisualInputs } from './embeddings.ts';
 import {
   completionsOf,
@@ -24,8 +24,9 @@ import {
   sampledCompletions,
   withPositions,
 } from './groups.ts';
-import { logitsHead } from './heads.ts';
+import { headName, logitsHead, ROWS } from './heads.ts';
 import { cotangentsOf, createImageFeatures, type EncodedImages, type ImageFeatures } from './image_features.ts';
+import { createLayerModules } from './layer_modules.ts';
 import { type GroupToPack, type PackedBatch, packGroups } from './packed.ts';
 import { bytesOf, type Parameters } from './parameters.ts';
 import { type ForwardParts, plainForward } from './plain_forward.ts';
@@ -42,6 +43,8 @@ export interface ScoreOptions {
   readonly keep: boolean;
   /** Attention masses of completion rows on spans of prompt columns, in these layers. */
   readonly probe?: LayerProbe;
+  /** Of the inputs of adapters; null: none. */
+  readonly dropout?: Dropout | null | undefined;
 }
 
 export interface Scored {
@@ -57,6 +60,7 @@ export interface ModelTape {
   readonly batch: PackedBatch;
   readonly predictions: Predictions;
   readonly temperature: number;
+  readonly dropout: Dropout | null;
   readonly hidden: FloatTensor;
   /** Log-probabilities of all tokens [predictions, vocab], where they were kept. */
   readonly logps: FloatTensor | null;
@@ -136,7 +140,7 @@ export function createModel(sizes: ModelConfig, parameters: Parameters, options:
   const towerIsTrained = parameters.trained.some((name) => partOf(name) !== 'llm');
   const images = createImageFeatures(vision, towerIsTrained, budgetOfImages(parameters));
   const scoring = createScoringHead(sizes.text, parameters, workspace, runtime);
-  const logits = compileModule(logitsHead(sizes.text), {}, runtime);
+  const logits = createLayerModules(logitsHead(sizes.text), ROWS, parameters, workspace, {}, runtime);
   const table = (): FloatTensor => parameters.value(EMBEDDING);
   const config = configAttributes(sizes.raw, options.attnImpl);
   /** Layers after which the tower adds to the stream. */
@@ -148,10 +152,16 @@ export function createModel(sizes: ModelConfig, parameters: Parameters, options:
   const keepsProducts = (batchRows: number): boolean =>
     checkpointing === null ? products.fits(batchRows) : !checkpointing;
 
-  const embeddings = async (groups: readonly Group[], batch: PackedBatch, keep: boolean, into?: FloatTensor) => {
+  const embeddings = async (
+    groups: readonly Group[],
+    batch: PackedBatch,
+    keep: boolean,
+    { into, dropout = null }: { into?: FloatTensor | undefined; dropout?: Dropout | null } = {},
+  ) => {
     const encoded = await images.encode(
       groups.flatMap((group) => group.images),
       keep,
+      dropout,
     );
     const visual: VisualInputs = {
       imagesOfGroup: groups.map((group) => group.images.map(({ hash }) => hash)),
@@ -171,7 +181,7 @@ export function createModel(sizes: ModelConfig, parameters: Parameters, options:
     sizes,
     parameters,
     decoder,
-    logits,
+    logits: logits.of(headName(sizes.text)),
     embeddings: async (groups, batch) => {
       const { x, visual } = await embeddings(groups, batch, false);
       return { x, afterLayer: deepstack(batch, visual) };
@@ -232,9 +242,12 @@ export function createModel(sizes: ModelConfig, parameters: Parameters, options:
     return withPositions({ ...group, completions }, sizes);
   }
 
-  async function score(groups: readonly Group[], { temperature, keep, probe }: ScoreOptions): Promise<Scored> {
+  async function score(
+    groups: readonly Group[],
+    { temperature, keep, probe, dropout = null }: ScoreOptions,
+  ): Promise<Scored> {
     const batch = packGroups(groups.map((group) => toPack(group, probe !== undefined)));
-    const { x, visual, encoded } = await embeddings(groups, batch, keep);
+    const { x, visual, encoded } = await embeddings(groups, batch, keep, { dropout });
     const implementation = implementationOf(config);
     const predictions = predictionsOf(batch, completionsOf(groups));
     const { hidden, masses, tape } = await decoder.forward(batch, x, {
@@ -243,24 +256,35 @@ export function createModel(sizes: ModelConfig, parameters: Parameters, options:
       products: keep && keepsProducts(batch.rows),
       outputRows: predictions.outputRows,
       probe,
+      dropout,
       afterLayer: deepstack(batch, visual),
     });
-    const { logps, entropies } = await scoring.forward(hidden, predictions, temperature);
+    const { logps, entropies } = await scoring.forward(hidden, predictions, { temperature, dropout });
     const completions = perCompletion(groups, { logps, entropies, masses });
     if (tape === null) return { completions, tape: null };
     generation++;
     const kept = { hidden, logps: null, decoder: tape };
     return {
       completions,
-      tape: { generation, batch, predictions, temperature, ...kept, visual, images: encoded },
+      tape: { generation, batch, predictions, temperature, dropout, ...kept, visual, images: encoded },
     };
   }
 
   async function backward(modelTape: ModelTape, dLogps: Float32Array): Promise<void> {
-    const { batch, predictions, temperature, hidden, logps, decoder: tape, visual, images: encoded } = modelTape;
+    const {
+      batch,
+      predictions,
+      temperature,
+      dropout,
+      hidden,
+      logps,
+      decoder: tape,
+      visual,
+      images: encoded,
+    } = modelTape;
     if (modelTape.generation !== generation)
       throw new Error('internal: backward on a tape that a later score has overwritten');
-    const dHidden = await scoring.backward(hidden, predictions, temperature, dLogps, logps);
+    const dHidden = await scoring.backward(hidden, predictions, { temperature, dropout }, dLogps, logps);
     const cotangents = cotangentsOf(encoded);
     const dTokens = new Map(cotangents.flatMap(({ parts }) => parts));
     const dEmbeddings = await decoder.backward(tape, dHidden, (layer, dy) => {
@@ -302,6 +326,7 @@ export function createModel(sizes: ModelConfig, parameters: Parameters, options:
         batch,
         predictions,
         temperature,
+        dropout: null,
         hidden: output,
         logps,
         decoder: decoderTape,
@@ -321,7 +346,7 @@ export function createModel(sizes: ModelConfig, parameters: Parameters, options:
     const batch = packGroups(packed);
     const taped = recording?.keeps === 'masses' ? undefined : recording;
     const into = taped?.promptLayers;
-    const { x, visual, encoded } = await embeddings(groups, batch, taped !== undefined, into?.[0]?.x);
+    const { x, visual, encoded } = await embeddings(groups, batch, taped !== undefined, { into: into?.[0]?.x });
     // Only what predicts a first token goes through the last layer's end.
     const lastRows = Int32Array.from(batch.groups, ({ prompt }) => prompt.start + prompt.length - 1);
     const { hidden } = await decoder.forward(batch, x, {

@@ -2,6 +2,8 @@
  * Runs the vision tower over a batch of images: pixel patches to visual tokens, forward and backward.
  */
 
+import type { BackwardOptions, Module } from '../graph/module.ts';
+import type { Dim } from '../graph/shape.ts';
 import type { Grid, ModelConfig, VisionLayout, WindowRun } from '../models/architecture.ts';
 import { visionBlockTensor, visionTensor } from '../models/names.ts';
 import { windowAttention } from '../nn/attention_modules.ts';
@@ -9,10 +11,12 @@ import { compileModule } from '../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../runtime/session.ts';
 import { type FloatTensor, floats, ints, rows, type Tensor, view } from '../runtime/tensor.ts';
 import type { Workspace } from '../runtime/workspace.ts';
-import { accumulatorsOf, type NameOf, readWeightsOf, weightsOf } from './bindings.ts';
+import { accumulatorsOf, type NameOf, readWeightsOf } from './bindings.ts';
+import { type Dropout, dropoutMasks } from './dropout.ts';
 import { joinLayouts } from './join_layouts.ts';
+import { createLayerModules, type LayerModules } from './layer_modules.ts';
 import type { Parameters } from './parameters.ts';
-import { backwardInPieces, forwardInPieces, piecesOf } from './row_chunks.ts';
+import { piecesOf } from './row_chunks.ts';
 import { BACKWARD, RUN_FLOP } from './run_limits.ts';
 
 export interface ImagePatches {
@@ -30,6 +34,7 @@ export interface VisionTape {
   readonly layout: VisionLayout;
   readonly layers: readonly { readonly x: FloatTensor; readonly o: FloatTensor }[];
   readonly last: FloatTensor;
+  readonly dropout: Dropout | null;
 }
 
 export interface VisionTower {
@@ -38,15 +43,21 @@ export interface VisionTower {
    * merger's outHidden, and behind them as many of each deepstack merger.
    *
    * @param tape null, or a number: what backward needs is kept in buffers of that number until it is used again
+   * @param dropout of the inputs of adapters
    */
   forward(
     images: readonly ImagePatches[],
     tape: number | null,
+    dropout?: Dropout | null,
   ): Promise<{ tokens: FloatTensor; tape: VisionTape | null }>;
   /** Adds weight gradients, given the cotangent of the tokens. */
   backward(tape: VisionTape, dTokens: FloatTensor): Promise<void>;
   release(): Promise<void>;
 }
+
+/** What the modules' rows are called: patches, and units of patches that become one token. */
+const PATCHES = 'N';
+const UNITS = 'U';
 
 /** Layouts kept for grids that come again. */
 const KEPT_LAYOUTS = 256;
@@ -61,10 +72,11 @@ export function createVisionTower(
   const parts = config.architecture.vision(config);
   const unit = spatialMergeSize ** 2;
   const width = outHiddenSize * (1 + parts.deepstack.length);
-  const isTrained = (nameOf: NameOf) => (param: string) => parameters.isTrained(nameOf(param));
-  const embed = compileModule(parts.embedding, { trainable: isTrained(visionTensor) }, runtime);
-  const before = compileModule(parts.before, { trainable: isTrained(blockName(0)), accumulateInputs: ['x'] }, runtime);
-  const after = compileModule(parts.after, { trainable: isTrained(blockName(0)) }, runtime);
+  const modulesOf = (module: Module, rows: Dim, backward: BackwardOptions = {}): LayerModules =>
+    createLayerModules(module, rows, parameters, workspace, backward, runtime);
+  const embed = modulesOf(parts.embedding, PATCHES);
+  const before = modulesOf(parts.before, PATCHES, { accumulateInputs: ['x'] });
+  const after = modulesOf(parts.after, PATCHES);
   /** Where tokens leave the tower: after which block, into which columns. */
   const exits = [
     { block: depth - 1, module: parts.merger, nameOf: visionTensor, column: 0 },
@@ -76,18 +88,19 @@ export function createVisionTower(
     })),
   ].map((exit) => ({
     ...exit,
-    merge: compileModule(
-      exit.module,
-      { trainable: isTrained(exit.nameOf), ...(exit.column === 0 ? {} : { accumulateInputs: ['x'] }) },
-      runtime,
-    ),
+    merge: modulesOf(exit.module, UNITS, exit.column === 0 ? {} : { accumulateInputs: ['x'] }),
   }));
   const attend = compileModule(
     windowAttention({ heads: numHeads, kvHeads: numHeads, headDim: h / numHeads }),
     {},
     runtime,
   );
-  const towerIsTrained = parameters.isTrained(blockName(0)('norm1.weight'));
+  const embedIsTrained = embed.trains(visionTensor);
+  /** Below this block nothing is trained. */
+  const lowest = embedIsTrained
+    ? 0
+    : piecesOf(depth, 1).findIndex(({ start }) => before.trains(blockName(start)) || after.trains(blockName(start)));
+  const lowestBlock = lowest < 0 ? depth : lowest;
 
   const runsOf = (layout: VisionLayout, block: number): readonly WindowRun[] => layout.runs[parts.attends(block)]!;
   const windowsOf = (tensor: FloatTensor, { start, windows, size }: WindowRun): FloatTensor =>
@@ -108,8 +121,6 @@ export function createVisionTower(
           windows: 1,
           size: piece.end - piece.start,
         }));
-  const inputWeights = (block: number) => readWeightsOf(before, parameters, blockName(block));
-  const outputWeights = (block: number) => readWeightsOf(after, parameters, blockName(block));
   const layouts = new Map<string, VisionLayout>();
   const layoutOf = (grid: ImagePatches['gridThw']): VisionLayout => {
     const key = grid.join('x');
@@ -153,15 +164,15 @@ export function createVisionTower(
   type Exit = (typeof exits)[number];
   const merged = (patches: number) => workspace.get('vision.merged', patches / unit, outHiddenSize);
   /** Merges x, what an exit's block returns, into the exit's columns of `tokens`. */
-  const leave = async (exit: Exit, x: FloatTensor, { patches, tokens: places }: VisionLayout, tokens: FloatTensor) => {
+  const leave = async (
+    exit: Exit,
+    x: FloatTensor,
+    { patches, tokens: places }: VisionLayout,
+    tokens: FloatTensor,
+    dropout: Dropout | null,
+  ) => {
     const into = merged(patches);
-    await forwardInPieces(
-      exit.merge,
-      'forward',
-      weightsOf(exit.merge, parameters, exit.nameOf),
-      { x: view(x, patches / unit, unit, h) },
-      { tokens: into },
-    );
+    await exit.merge.forward(exit.nameOf, { x: view(x, patches / unit, unit, h) }, { tokens: into }, { dropout });
     places.forEach((token, i) => {
       tokens.data.set(rows(into, i, i + 1).data, token * width + exit.column);
     });
@@ -173,6 +184,7 @@ export function createVisionTower(
     dTokens: FloatTensor,
     { patches, tokens: places }: VisionLayout,
     dx: FloatTensor,
+    dropout: Dropout | null,
   ) => {
     const dMerged = merged(patches);
     places.forEach((token, i) => {
@@ -181,13 +193,19 @@ export function createVisionTower(
     });
     const units = (tensor: FloatTensor): FloatTensor => view(tensor, patches / unit, unit, h);
     const adds = exit.column !== 0;
-    await backwardInPieces(
-      exit.merge,
-      weightsOf(exit.merge, parameters, exit.nameOf),
-      accumulatorsOf(exit.merge, parameters, exit.nameOf),
+    await exit.merge.backward(
+      exit.nameOf,
       { x: units(x), 'd.tokens': dMerged, ...(adds ? { 'acc.x': units(dx) } : {}) },
       { [adds ? 'grad.x' : 'd.x']: units(dx) },
+      { dropout },
     );
+  };
+  /** The patch embedding, and what it is fed: it is run on all rows at once. */
+  const embedding = async (dropout: Dropout | null, pixels: Record<string, Tensor>) => {
+    const module = embed.of(visionTensor, dropout);
+    const rowCount = pixels.pixels!.dims[0]!;
+    const masks = dropout === null ? {} : dropoutMasks(module.module, dropout, visionTensor, rowCount, workspace);
+    return { module, feeds: { ...(await readWeightsOf(module, parameters, visionTensor)), ...pixels, ...masks } };
   };
   const buffers = (tag: string, patches: number) => ({
     q: workspace.get(`vision.${tag}q`, patches, h),
@@ -196,7 +214,7 @@ export function createVisionTower(
   });
 
   return {
-    async forward(images, tape) {
+    async forward(images, tape, dropout = null) {
       const layout = joinLayouts(images.map(({ gridThw }) => layoutOf(gridThw)));
       const { patches } = layout;
       const kept = (block: number, name: string): FloatTensor =>
@@ -206,13 +224,14 @@ export function createVisionTower(
           h,
         );
       let x = kept(0, 'x');
-      await embed.forward({ ...weightsOf(embed, parameters, visionTensor), ...pixelFeeds(images, layout) }, { x });
+      const patchEmbedding = await embedding(dropout, pixelFeeds(images, layout));
+      await patchEmbedding.module.forward(patchEmbedding.feeds, { x });
       const tokens = floats(new Float32Array((patches / unit) * width), [patches / unit, width]);
       const angles = anglesOf(layout);
       const layers: { x: FloatTensor; o: FloatTensor }[] = [];
       for (let block = 0; block < depth; block++) {
         const projections = buffers('', patches);
-        await forwardInPieces(before, 'forward', await inputWeights(block), { ...angles, x }, projections);
+        await before.forward(blockName(block), { ...angles, x }, projections, { dropout });
         const o = kept(block, 'o');
         const { q, k, v } = projections;
         for (const run of runsOf(layout, block)) {
@@ -224,44 +243,35 @@ export function createVisionTower(
           }
         }
         const y = kept(block + 1, 'x');
-        await forwardInPieces(after, 'forward', await outputWeights(block), { x, o }, { y });
+        await after.forward(blockName(block), { x, o }, { y }, { dropout });
         layers.push({ x, o });
         x = y;
-        for (const exit of exits) if (exit.block === block) await leave(exit, x, layout, tokens);
+        for (const exit of exits) if (exit.block === block) await leave(exit, x, layout, tokens, dropout);
       }
-      return { tokens, tape: tape === null ? null : { images, layout, layers, last: x } };
+      return { tokens, tape: tape === null ? null : { images, layout, layers, last: x, dropout } };
     },
 
-    async backward({ images, layout, layers, last: output }, dTokens) {
+    async backward({ images, layout, layers, last: output, dropout }, dTokens) {
       const { patches } = layout;
       const angles = anglesOf(layout);
       const [last] = exits as [Exit];
       let dy = workspace.get('vision.d.last', patches, h);
-      await leaveBackward(last, output, dTokens, layout, dy);
+      await leaveBackward(last, output, dTokens, layout, dy, dropout);
       const onTheWay = exits.filter((exit) => exit !== last);
-      if (!towerIsTrained) {
-        // Mergers may be trained alone; the cotangents that they pass on go nowhere.
-        for (const exit of onTheWay)
-          await leaveBackward(exit, layers[exit.block + 1]?.x ?? output, dTokens, layout, dy);
-        return;
-      }
       const dO = workspace.get('vision.d.o', patches, h);
       for (let block = depth - 1; block >= 0; block--) {
+        const name = blockName(block);
         const { x, o } = layers[block]!;
         for (const exit of onTheWay)
-          if (exit.block === block) await leaveBackward(exit, layers[block + 1]?.x ?? output, dTokens, layout, dy);
+          if (exit.block === block)
+            await leaveBackward(exit, layers[block + 1]?.x ?? output, dTokens, layout, dy, dropout);
+        // Mergers on the way may be trained below it; the cotangents that they pass on go nowhere.
+        if (block < lowestBlock) continue;
         const dx = workspace.get(`vision.d.x.${block % 2}`, patches, h);
-        const outputGradients = accumulatorsOf(after, parameters, blockName(block));
-        await backwardInPieces(
-          after,
-          await outputWeights(block),
-          outputGradients,
-          { x, o, 'd.y': dy },
-          { 'd.x': dx, 'd.o': dO },
-        );
+        await after.backward(name, { x, o, 'd.y': dy }, { 'd.x': dx, 'd.o': dO }, { dropout });
         const feeds = { ...angles, x };
         const { q, k, v } = buffers('', patches);
-        await forwardInPieces(before, 'forward', await inputWeights(block), feeds, { q, k, v });
+        await before.forward(name, feeds, { q, k, v }, { dropout });
         const d = buffers('d.', patches);
         for (const run of runsOf(layout, block).flatMap((all) => windowPieces(all, BACKWARD))) {
           await attend.backward(
@@ -269,26 +279,18 @@ export function createVisionTower(
             { 'd.q': windowsOf(d.q, run), 'd.k': windowsOf(d.k, run), 'd.v': windowsOf(d.v, run) },
           );
         }
-        const inputGradients = accumulatorsOf(before, parameters, blockName(block));
-        await backwardInPieces(
-          before,
-          await inputWeights(block),
-          inputGradients,
+        await before.backward(
+          name,
           { ...feeds, 'd.q': d.q, 'd.k': d.k, 'd.v': d.v, 'acc.x': dx },
           { 'grad.x': dx },
+          { dropout },
         );
         dy = dx;
       }
-      const embedGradients = accumulatorsOf(embed, parameters, visionTensor);
-      await embed.backward(
-        {
-          ...weightsOf(embed, parameters, visionTensor),
-          ...pixelFeeds(images, layout),
-          'd.x': dy,
-          ...embedGradients.feeds,
-        },
-        embedGradients.into,
-      );
+      if (!embedIsTrained) return;
+      const { module, feeds } = await embedding(dropout, pixelFeeds(images, layout));
+      const gradients = accumulatorsOf(module, parameters, visionTensor);
+      await module.backward({ ...feeds, 'd.x': dy, ...gradients.feeds }, gradients.into);
     },
 
     async release() {
