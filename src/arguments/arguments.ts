@@ -58,7 +58,8 @@ export function readRlhfArguments(argv: readonly string[], env: Environment): Re
     return resolveRlhf(own, rewardOptions, ...rest);
   };
   const { notices, ...others } = read(spec, resolve, argv, env);
-  return { ...others, notices: [...notices, ...unusedFlags(others.changed, spec.flags, others.args.rewardFuncs)] };
+  const unused = unusedFlags(others.changed, spec.flags, others.args.rewardFuncs);
+  return { ...others, notices: [...notices, ...unused, ...unusedTunerFlags(others.changed, others.args)] };
 }
 
 /**
@@ -73,7 +74,8 @@ export function pluginsNamed(argv: readonly string[], env: Environment): readonl
 }
 
 export function readSftArguments(argv: readonly string[], env: Environment): ReadArguments<SftArguments> {
-  return read(sftCommand, resolveSft, argv, env);
+  const { notices, ...others } = read(sftCommand, resolveSft, argv, env);
+  return { ...others, notices: [...notices, ...unusedTunerFlags(others.changed, others.args)] };
 }
 
 export function readInferArguments(argv: readonly string[], env: Environment): ReadArguments<InferArguments> {
@@ -135,6 +137,34 @@ function checkDefaults(flags: Flags): void {
     });
   }
 }
+
+/** What there is to say of flags of new adapters where none is made. */
+function unusedTunerFlags(
+  changed: Readonly<Record<string, Json>>,
+  { tunerType, adapters }: Pick<SftArguments, 'tunerType' | 'adapters'>,
+): string[] {
+  const why =
+    tunerType === 'full'
+      ? 'it belongs to --tuner_type lora'
+      : adapters.length > 0
+        ? 'the adapter of --adapters has settings of its own'
+        : null;
+  if (why === null) return [];
+  const ofNew = Object.keys(changed).filter((name) => OF_NEW_ADAPTERS.has(name));
+  const ofLora = tunerType === 'full' && 'lorap_lr_ratio' in changed ? ['lorap_lr_ratio'] : [];
+  return [...ofNew, ...ofLora].map((name) => `--${name} has no effect: ${why}`);
+}
+
+const OF_NEW_ADAPTERS: ReadonlySet<string> = new Set([
+  'lora_rank',
+  'lora_alpha',
+  'lora_dropout',
+  'use_rslora',
+  'init_weights',
+  'target_modules',
+  'target_regex',
+  'modules_to_save',
+]);
 
 /** What there is to say of flags that were given to rewards which judge nothing here. */
 function unusedFlags(changed: Readonly<Record<string, Json>>, flags: Flags, rewardFuncs: readonly string[]): string[] {

@@ -3,10 +3,11 @@
  */
 import type { CommandSpec } from './command.ts';
 import { integer, number, text, textList } from './flag.ts';
-import { commonFlags, modelFlags, samplingFlags, systemFlags } from './shared_flags.ts';
+import { adapterFlags, commonFlags, modelFlags, samplingFlags, systemFlags } from './shared_flags.ts';
 
 export const inferFlags = {
   ...modelFlags,
+  ...adapterFlags,
   image: textList({
     group: 'Data',
     default: [],

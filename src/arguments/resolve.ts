@@ -8,7 +8,7 @@ import { messageOf, SightlineError } from '../errors.ts';
 import { MAX_BATCH, type RolloutSizes, rolloutSizes } from '../grpo/batching.ts';
 import { createSchedule } from '../optim/schedule.ts';
 import type { Faults } from './faults.ts';
-import type { Values } from './flag.ts';
+import { snakeCase, type Values } from './flag.ts';
 import type { inferFlags } from './infer.ts';
 import type { Environment } from './parse.ts';
 import type { rewardServerFlags } from './reward_server.ts';
@@ -100,6 +100,13 @@ export function resolveRlhf(
     },
     faults,
   );
+  faults.check(
+    ['ref_adapters', 'tuner_type'],
+    values.refAdapters.length === 0 || values.tunerType === 'lora',
+    'belongs to --tuner_type lora, where the reference shares the weights of --model',
+    'leave it out',
+  );
+  faults.check(['ref_adapters'], values.refAdapters.length < 2, `${values.refAdapters.length} adapters are named`);
   const rollout = resolveGeneration(values, faults);
   return {
     ...values,
@@ -127,12 +134,14 @@ export function resolveSft(values: Values<typeof sftFlags>, faults: Faults, env:
 
 export function resolveInfer(values: Values<typeof inferFlags>, faults: Faults, env: Environment): InferArguments {
   checkPixels(values, faults);
+  checkAdapters(values, faults);
   checkFiles('image', values.image, faults);
   return { ...values, ...resolveModel(values, faults, env), system: resolveSystem(values.system, faults) };
 }
 
 export function resolveScore(values: Values<typeof scoreFlags>, faults: Faults, env: Environment): ScoreArguments {
   checkPixels(values, faults);
+  checkAdapters(values, faults);
   checkFiles('dataset', values.dataset.map(withoutRowCount), faults);
   checkSizes({ per_device_eval_batch_size: values.perDeviceEvalBatchSize }, faults);
   faults.check(
@@ -152,7 +161,8 @@ export function resolveRewardServer(values: Values<typeof rewardServerFlags>, fa
 
 // --- internal ---
 
-const DEFAULT_RATE = 1e-5;
+/** ms-swift's. */
+const defaultRate = ({ tunerType }: Pick<TrainingValues, 'tunerType'>): number => (tunerType === 'lora' ? 1e-4 : 1e-5);
 
 type TrainingValues = Values<typeof rlhfFlags> | Values<typeof sftFlags>;
 
@@ -160,7 +170,7 @@ function resolveTraining(values: TrainingValues, faults: Faults, env: Environmen
   const evaluates = values.valDataset.length > 0 || values.splitDatasetRatio > 0;
   return {
     ...resolveModel(values, faults, env),
-    learningRate: values.learningRate ?? DEFAULT_RATE,
+    learningRate: values.learningRate ?? defaultRate(values),
     system: resolveSystem(values.system, faults),
     perDeviceEvalBatchSize: values.perDeviceEvalBatchSize ?? values.perDeviceTrainBatchSize,
     evalStrategy: evaluates ? (values.evalStrategy ?? values.saveStrategy) : ('no' as const),
@@ -203,11 +213,75 @@ function checkTraining(values: TrainingValues, faults: Faults): void {
     `there are no rows to evaluate: ${values.evalStrategy}`,
     'give --val_dataset or --split_dataset_ratio',
   );
+  checkTuner(values, faults);
+}
+
+function checkTuner(values: TrainingValues, faults: Faults): void {
+  const isLora = values.tunerType === 'lora';
+  const byParts = isLora
+    ? values.adapters.length === 0 && values.targetRegex === null && values.targetModules.includes('all-linear')
+    : values.trainableParameters.length === 0 && values.trainableParametersRegex === null;
   faults.check(
     ['freeze_llm', 'freeze_vit', 'freeze_aligner'],
-    !(values.freezeLlm && values.freezeVit && values.freezeAligner),
+    !(byParts && values.freezeLlm && values.freezeVit && values.freezeAligner),
     'nothing is left to train: decoder, vision tower and merger are all frozen',
     'set one of --freeze_llm, --freeze_vit, --freeze_aligner to false',
+  );
+  checkAdapters(values, faults);
+  faults.check(
+    ['adapters', 'tuner_type'],
+    isLora || values.adapters.length === 0,
+    'given with --tuner_type full, which trains the weights of --model',
+    'set --tuner_type lora to train the adapter, or merge it first: sightline export --adapters DIR --merge_lora true',
+  );
+  const byName = ['freezeParameters', 'freezeParametersRegex', 'freezeParametersRatio'] as const;
+  const trained = ['trainableParameters', 'trainableParametersRegex'] as const;
+  for (const name of [...byName, ...trained]) {
+    const value = values[name];
+    const isGiven = Array.isArray(value) ? value.length > 0 : value !== null && value !== 0;
+    faults.check(
+      [snakeCase(name), 'tuner_type'],
+      !(isLora && isGiven),
+      'belongs to --tuner_type full: with lora nothing but the adapter is trained',
+      'choose layers with --target_modules or --target_regex, and whole modules with --modules_to_save',
+    );
+  }
+  faults.check(
+    ['target_modules', 'target_regex'],
+    values.targetRegex === null || values.targetModules.join() === 'all-linear',
+    'given together with --target_regex',
+    'keep one of the two',
+  );
+  faults.check(
+    ['target_modules'],
+    values.targetModules.length === 1 || !values.targetModules.includes('all-linear'),
+    `all-linear stands beside other names: ${values.targetModules.join(' ')}`,
+    'name all-linear alone, or single layers',
+  );
+  faults.check(['target_modules'], values.targetModules.length > 0, 'no layer is named', 'leave it out for all-linear');
+  const rates = { vit_lr: values.vitLr, aligner_lr: values.alignerLr };
+  for (const [flag, rate] of Object.entries(rates)) {
+    faults.check(
+      [flag, 'lorap_lr_ratio'],
+      rate === null || values.lorapLrRatio === null || !isLora,
+      `given together with --lorap_lr_ratio ${values.lorapLrRatio}`,
+      'keep one of the two',
+    );
+    faults.check(
+      [flag, 'learning_rate'],
+      rate === null || values.learningRate !== 0,
+      'given with --learning_rate 0, by which the schedule is scaled',
+      'freeze what is not to learn instead',
+    );
+  }
+}
+
+function checkAdapters(values: { readonly adapters: readonly string[] }, faults: Faults): void {
+  faults.check(
+    ['adapters'],
+    values.adapters.length < 2,
+    `${values.adapters.length} adapters are named: ${values.adapters.join(', ')}`,
+    'name one; merge the others into the model first, with sightline export',
   );
 }
 
@@ -226,7 +300,7 @@ function resolveModel(
 function checkSchedule(values: TrainingValues, faults: Faults): void {
   const { lrSchedulerType: type, lrSchedulerKwargs, learningRate } = values;
   try {
-    const options = { type, learningRate: learningRate ?? DEFAULT_RATE, kwargs: lrSchedulerKwargs ?? {} };
+    const options = { type, learningRate: learningRate ?? defaultRate(values), kwargs: lrSchedulerKwargs ?? {} };
     createSchedule({ ...options, totalSteps: 1, warmupSteps: 0 });
   } catch (error) {
     if (!(error instanceof SightlineError)) throw error;

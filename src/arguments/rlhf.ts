@@ -110,6 +110,12 @@ export const rlhfFlags = {
     min: 0,
     help: 'Weight of the KL divergence (k3) from the initial model; with 0 there is no reference model.',
   }),
+  ref_adapters: textList({
+    group: 'LoRA',
+    default: [],
+    metavar: 'DIR',
+    help: 'Adapter of the reference model, e.g. the one that --adapters begins with; without it the reference is --model itself. There is one copy of the weights either way.',
+  }),
   advantage_estimator: choice(['grpo'], {
     group: 'GRPO',
     default: 'grpo',

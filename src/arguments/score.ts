@@ -4,10 +4,11 @@
 import { ATTN_PROBES } from '../attention/cross_check.ts';
 import type { CommandSpec } from './command.ts';
 import { choice, integer, number, requiredText, textList } from './flag.ts';
-import { commonFlags, groundingFlags, modelFlags, systemFlags } from './shared_flags.ts';
+import { adapterFlags, commonFlags, groundingFlags, modelFlags, systemFlags } from './shared_flags.ts';
 
 export const scoreFlags = {
   ...modelFlags,
+  ...adapterFlags,
   dataset: textList({
     group: 'Data',
     default: undefined,

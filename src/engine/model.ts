@@ -130,6 +130,8 @@ export interface ModelOptions {
   /** Null: where results of products would take too much memory. */
   readonly gradientCheckpointing: boolean | null;
   readonly runtime?: RuntimeOptions;
+  /** Visual tokens of another model with the same vision tower; default: the model's own. */
+  readonly images?: ImageFeatures;
 }
 
 export function createModel(sizes: ModelConfig, parameters: Parameters, options: ModelOptions): VisionLanguageModel {
@@ -138,7 +140,7 @@ export function createModel(sizes: ModelConfig, parameters: Parameters, options:
   const decoder = createTextDecoder(sizes, parameters, workspace, runtime);
   const vision = createVisionTower(sizes, parameters, workspace, runtime);
   const towerIsTrained = parameters.trained.some((name) => partOf(name) !== 'llm');
-  const images = createImageFeatures(vision, towerIsTrained, budgetOfImages(parameters));
+  const images = options.images ?? createImageFeatures(vision, towerIsTrained, budgetOfImages(parameters));
   const scoring = createScoringHead(sizes.text, parameters, workspace, runtime);
   const logits = createLayerModules(logitsHead(sizes.text), ROWS, parameters, workspace, {}, runtime);
   const table = (): FloatTensor => parameters.value(EMBEDDING);

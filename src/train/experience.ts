@@ -14,7 +14,7 @@ import type { Random } from '../util/random.ts';
 import type { Metrics } from './events.ts';
 import { countTokens, type Journal } from './journal.ts';
 import { attentionProbe, type Judged, type JudgeOptions, judge } from './judge.ts';
-import type { Policy } from './policy.ts';
+import { dropoutRate, type Policy } from './policy.ts';
 import type { PromptOfRow } from './prompts.ts';
 import type { HackingWatch } from './reward_hacking.ts';
 
@@ -36,7 +36,7 @@ export interface Collector {
   readonly args: RlhfArguments;
   readonly plan: BatchPlan;
   readonly policy: Policy;
-  readonly reference: Policy | null;
+  readonly reference: Pick<Policy, 'model'> | null;
   readonly generator: Generator;
   readonly sampling: Sampling;
   readonly random: Random;
@@ -56,9 +56,13 @@ export async function collect(
   const { template } = policy;
   const options = judging(step);
   const probe = attentionProbe(prompts, options, policy.config);
-  // One micro-batch a step, and one step a rollout: what is scored here is what is learned from.
+  // One micro-batch a step, and one step a rollout: what is scored here is what is learned from, unless by a forward with
+  // dropout, which neither sampling nor scoring has.
   const learnsFromThis =
-    plan.microBatchesPerStep === 1 && plan.microBatchesPerRollout === 1 && plan.numIterations === 1;
+    plan.microBatchesPerStep === 1 &&
+    plan.microBatchesPerRollout === 1 &&
+    plan.numIterations === 1 &&
+    dropoutRate(policy) === 0;
   const needsOld = oldLogpsNeeded(plan, number).some(Boolean);
   const tools = { generator, template, random: random.fork(`rollout ${number}`), signal };
   const { groups, scored } = await sampleAndScore(prompts, tools, collector, {

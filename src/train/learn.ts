@@ -2,16 +2,22 @@
  * Learning from experience: the loss of a step's micro-batches and its gradients. Updates nothing.
  */
 
+import type { Dropout } from '../engine/dropout.ts';
 import type { Group } from '../engine/groups.ts';
 import type { MicroBatch } from '../grpo/batching.ts';
 import { countStep, grpoLoss, type LossSums } from '../grpo/loss.ts';
 import { type Collector, type Experience, entropiesOf, toGroup } from './experience.ts';
 
-/** Forward and backward of a step's micro-batches; gradients are left in their accumulators. */
+/**
+ * Forward and backward of a step's micro-batches; gradients are left in their accumulators.
+ *
+ * @param dropoutOf of the inputs of adapters, in each micro-batch's forward
+ */
 export async function learn(
   microBatches: readonly MicroBatch[],
   experiences: ReadonlyMap<number, Experience>,
   { args, policy, journal, signal }: Pick<Collector, 'args' | 'policy' | 'journal' | 'signal'>,
+  dropoutOf: (microBatch: number) => Dropout | null = () => null,
 ): Promise<{ loss: number; sums: LossSums[] }> {
   const { model } = policy;
   const parts = microBatches.map((microBatch) => partOf(microBatch, experiences.get(microBatch.rollout)!));
@@ -26,7 +32,7 @@ export async function learn(
       experience.scored ??
       (await journal.time(
         'forward',
-        () => model.score(part.groups, { temperature: args.temperature, keep: true }),
+        () => model.score(part.groups, { temperature: args.temperature, keep: true, dropout: dropoutOf(i) }),
         at,
       ));
     experience.scored = null; // its buffers are the next forward's

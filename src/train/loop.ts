@@ -99,6 +99,7 @@ export async function trainingLoop<Encoded>(training: Training<Encoded>): Promis
   const checkpoints = createCheckpoints({
     outputDir,
     source: policy.source,
+    adapter: policy.adapter && { plan: policy.adapter, config: policy.config, lorapLrRatio: args.lorapLrRatio },
     parameters: policy.parameters,
     updater,
     prompts: args,

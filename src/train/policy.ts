@@ -2,28 +2,27 @@
  * Opens a checkpoint folder as a policy: checked weights, the model over them, and the template that feeds it.
  * Knows which parts are trained; nothing of rewards, losses or the loop.
  */
+import type { AdapterPlan } from '../adapters/plan.ts';
 import { HEAD } from '../checkpoint/head.ts';
 import { withoutWrappers } from '../checkpoint/names.ts';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/open.ts';
 import type { AlphaMode } from '../data/rgb.ts';
+import type { Dropout } from '../engine/dropout.ts';
 import { createModel, type VisionLanguageModel } from '../engine/model.ts';
 import { loadParameters, type Parameters, STREAM_BYTES, streamParameters } from '../engine/parameters.ts';
 import type { AttentionImplementation } from '../engine/text_attention.ts';
 import type { ModelConfig } from '../models/architecture.ts';
-import { type ModelPart, partOf } from '../models/names.ts';
 import { readConfig } from '../models/registry.ts';
 import { validateShapes, withStoredHead } from '../models/tensors.ts';
 import type { RuntimeOptions } from '../runtime/session.ts';
 import { sizeOf } from '../runtime/tensor.ts';
 import type { BoxFormat, NormBbox } from '../template/grounding.ts';
 import { openTemplate, type Template, type TemplateOptions } from '../template/template.ts';
+import type { Random } from '../util/random.ts';
+import { type AdapterOptions, prepareAdapter } from './adapter.ts';
 import type { ModelSummary } from './events.ts';
-
-/** Parts that stay as they are. */
-export type Freeze = Readonly<Record<ModelPart, boolean>>;
-
-/** As ms-swift has it: the decoder is trained, the vision tower and its merger are not. */
-const DEFAULT_FREEZE: Freeze = { llm: false, vit: true, aligner: true };
+import { adapterOptions, type TunerArguments, trainedRule } from './tuner.ts';
+import { DEFAULT_FREEZE, type TrainedRule, trainedParameters } from './trained_parameters.ts';
 
 export interface PolicyOptions {
   /** Checkpoint folder. */
@@ -33,7 +32,9 @@ export interface PolicyOptions {
   readonly trainable: boolean;
   /** Null: where keeping would take too much memory. */
   readonly gradientCheckpointing?: boolean | null;
-  readonly freeze?: Freeze;
+  /** What full training changes; with an adapter, nothing but that is trained. Default: the language model. */
+  readonly trained?: TrainedRule;
+  readonly adapter?: AdapterOptions | null;
   readonly template?: TemplateOptions;
   /** Keep the pixels of images, because they will be asked for again; default true. */
   readonly keepImages?: boolean;
@@ -44,6 +45,10 @@ export interface Policy {
   readonly config: ModelConfig;
   readonly model: VisionLanguageModel;
   readonly parameters: Parameters;
+  /** What it carries besides its weights. */
+  readonly adapter: AdapterPlan | null;
+  /** The model that an adapter is compared with, over the same weights: without it, or with `reference` of its options. */
+  reference(): VisionLanguageModel;
   readonly template: Template;
   readonly summary: ModelSummary;
   /** The folder it came from, open for as long as the policy is: what a saved checkpoint is modelled on. */
@@ -54,8 +59,9 @@ export interface Policy {
 /** A policy of which everything is known but its weights. */
 export interface PreparedPolicy extends Pick<Policy, 'config' | 'template' | 'source'> {
   readonly options: PolicyOptions;
-  /** Tensors that the model has a use for, by name. */
-  readonly tensors: Checkpoint['tensors'];
+  readonly adapter: AdapterPlan | null;
+  /** Tensors that the model has a use for, those of an adapter among them, by name. */
+  readonly tensors: ReadonlyMap<string, { readonly shape: readonly number[] }>;
   /** Whether weights stay on disk and are read when they are used. */
   readonly streams: boolean;
   isTrained(name: string): boolean;
@@ -94,7 +100,8 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
     attnImpl,
     trainable,
     gradientCheckpointing = null,
-    freeze = DEFAULT_FREEZE,
+    trained = { freeze: DEFAULT_FREEZE },
+    adapter: adapterOptions = null,
     runtime,
     keepImages = true,
   } = options;
@@ -110,23 +117,41 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
     const used = { ...source, tensors: without(source.tensors, extra) };
     const widened = [...used.tensors.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
     const streams = !trainable && widened >= STREAM_BYTES;
-    const isTrained = (name: string): boolean => trainable && !freeze[partOf(name)];
+    const adapter = adapterOptions === null ? null : prepareAdapter(adapterOptions, config);
+    const trains = adapter === null && trainable ? trainedParameters(trained, config) : null;
+    const isTrained = (name: string): boolean =>
+      trainable && (adapter === null ? trains!.has(name) : adapter.tensors.has(name));
     return {
       options,
       config,
       template,
       source,
-      tensors: used.tensors,
+      adapter: adapter?.plan ?? null,
+      tensors: new Map([...used.tensors, ...(adapter?.tensors ?? [])]),
       streams,
       isTrained,
       async load(onRead) {
         const tell = onRead === undefined ? undefined : seldom(onRead);
-        const parameters = streams ? await streamParameters(used, tell) : await loadParameters(used, isTrained, tell);
-        const model = createModel(config, parameters, { attnImpl, gradientCheckpointing, runtime });
+        const ofStore = adapter === null ? isTrained : () => false;
+        const store = streams ? await streamParameters(used, tell) : await loadParameters(used, ofStore, tell);
+        const { config: own, parameters } = adapter?.putOn(store, isTrained) ?? { config, parameters: store };
+        const modelOptions = { attnImpl, gradientCheckpointing, runtime };
+        const model = createModel(own, parameters, modelOptions);
+        let reference: VisionLanguageModel | null = null;
         return {
-          config,
+          config: own,
           model,
           parameters,
+          adapter: adapter?.plan ?? null,
+          reference() {
+            const other = adapter?.reference?.putOn(store, () => false) ?? { config, parameters: store };
+            const sameTower = adapter === null || !(adapter.changesTower || adapter.reference?.changesTower);
+            reference ??= createModel(other.config, other.parameters, {
+              ...modelOptions,
+              ...(sameTower ? { images: model.images } : {}),
+            });
+            return reference;
+          },
           template,
           source,
           summary: {
@@ -135,7 +160,7 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
           },
           async close() {
             source.close();
-            await Promise.all([template.close(), model.release()]);
+            await Promise.all([template.close(), model.release(), reference?.release()]);
           },
         };
       },
@@ -151,7 +176,7 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
 }
 
 /** What the commands' flags say about a policy; a null flag leaves the choice to the checkpoint. */
-export interface PolicyArguments {
+export interface PolicyArguments extends Partial<TunerArguments> {
   readonly modelDir: string;
   readonly attnImpl: AttentionImplementation;
   readonly minPixels: number | null;
@@ -162,9 +187,7 @@ export interface PolicyArguments {
   readonly normBbox?: NormBbox | null;
   readonly qwenvlBboxFormat?: BoxFormat;
   readonly gradientCheckpointing?: boolean | null;
-  readonly freezeLlm?: boolean;
-  readonly freezeVit?: boolean;
-  readonly freezeAligner?: boolean;
+  readonly adapters: readonly string[];
 }
 
 /** The options of a command's policy, from its arguments; `tell` is told once of what was done to its images. */
@@ -178,11 +201,8 @@ export function policyOptions(
     attnImpl: args.attnImpl,
     trainable,
     gradientCheckpointing: args.gradientCheckpointing,
-    freeze: {
-      llm: args.freezeLlm ?? DEFAULT_FREEZE.llm,
-      vit: args.freezeVit ?? DEFAULT_FREEZE.vit,
-      aligner: args.freezeAligner ?? DEFAULT_FREEZE.aligner,
-    },
+    trained: trainedRule(args),
+    adapter: adapterOptions(args),
     template: {
       minPixels: args.minPixels ?? undefined,
       maxPixels: args.maxPixels ?? undefined,
@@ -194,6 +214,15 @@ export function policyOptions(
       boxFormat: args.qwenvlBboxFormat,
     },
   };
+}
+
+/** Dropout of a policy's adapters in training. */
+export const dropoutRate = ({ adapter }: Pick<Policy, 'adapter'>): number => adapter?.config.dropout ?? 0;
+
+/** Dropout of one forward, which `label` names among those of the stream; null without any. */
+export function dropoutOf(policy: Pick<Policy, 'adapter'>, random: Random, label: string): Dropout | null {
+  const rate = dropoutRate(policy);
+  return rate === 0 ? null : { rate, random: random.fork(`dropout ${label}`) };
 }
 
 // --- internal ---

@@ -29,7 +29,7 @@ import { createJournal, type TellProgress } from './journal.ts';
 import type { JudgeOptions } from './judge.ts';
 import { learn } from './learn.ts';
 import { type Run, type StepResult, type Training, tellStart, trainingLoop } from './loop.ts';
-import { policyOptions, preparePolicy } from './policy.ts';
+import { dropoutOf, dropoutRate, policyOptions, preparePolicy } from './policy.ts';
 import { loaderOf, tryFirstRows } from './preflight.ts';
 import { encodePrompt, type PromptOfRow } from './prompts.ts';
 import { checkRewardColumns } from './reward_columns.ts';
@@ -67,8 +67,10 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     // What arguments, files' headers and the first rows can tell is told here, before a weight is read.
     const keepImages = keepsPixels && !args.dryRun;
     const prepared = keep(await preparePolicy({ ...policyOptions(args, true, noteTo(context)), keepImages }));
-    // The reference: the weights training starts from, never updated.
-    const preparedReference = args.beta === 0 ? null : keep(await preparePolicy(policyOptions(args, false)));
+    // The reference: the weights training starts from, never updated. Under an adapter the policy has them already.
+    const hasReference = args.beta !== 0;
+    const preparedReference =
+      hasReference && prepared.adapter === null ? keep(await preparePolicy(policyOptions(args, false))) : null;
     const sampling = samplingOf(args, prepared);
     const updating = updateOptions(args, totalSteps);
     const encode = encodePrompt(prepared.template);
@@ -76,7 +78,8 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     await checkRlhfMemory(args, plan, { policy: prepared, reference: preparedReference, first }, context);
     const loader = loaderOf(context);
     const policy = keep(await loader(prepared, 'model'));
-    const reference = preparedReference && keep(await loader(preparedReference, 'reference'));
+    const ofItsOwn = preparedReference && keep(await loader(preparedReference, 'reference'));
+    const reference = ofItsOwn ?? (hasReference ? { model: policy.reference() } : null);
     const updater = keep(await createUpdater(policy.parameters, updating));
     const generator = keep(createGenerator(policy.model));
     signal.throwIfAborted();
@@ -107,6 +110,7 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
       return;
     }
     for (const text of lacking) await journal.notice('warn', text);
+    if (args.reuseRollout && dropoutRate(policy) > 0) await journal.notice('info', DROPOUT_NOTICE(dropoutRate(policy)));
     await trainingLoop({
       ...{ ...run, updater, encode, ...stepsOf(collector, updater, rewards) },
       best: { metric: 'reward', greaterIsBetter: true },
@@ -118,6 +122,9 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
 }
 
 // --- internal ---
+
+const DROPOUT_NOTICE = (rate: number): string =>
+  `the adapter has dropout ${rate}, which sampled rows have not: every step runs a training forward; --lora_dropout 0 learns from the rows that sampling has computed`;
 
 /** The steps of GRPO: collect experience, learn from it, update. */
 function stepsOf(
@@ -145,7 +152,9 @@ function stepsOf(
         experiences.set(number, experience);
         fresh.push(experience);
       }
-      const { loss, sums } = await learn(microBatches, experiences, collector);
+      const { loss, sums } = await learn(microBatches, experiences, collector, (microBatch) =>
+        dropoutOf(collector.policy, collector.random, `${done}/${microBatch}`),
+      );
       for (const experience of fresh) {
         const { metrics, warnings } = experienceMetrics(experience, hacking);
         const missing = values.observe(experience.judged, step);
