@@ -1,6 +1,6 @@
 /**
- * What a training step has to compute and to read at least: matrix-product FLOP and bytes, from sizes alone.
- * Counts what the mathematics asks for, attention over visible columns only; knows nothing of graphs or time.
+ * The least that a training step has to compute and read: FLOP of matrix products, and bytes, from sizes alone.
+ * Counts what the mathematics requires, so attention counts visible columns only. Knows nothing about graphs or time.
  */
 import type { Grid, ModelConfig, TextConfig, VisionConfig } from '../src/models/architecture.ts';
 
@@ -15,11 +15,11 @@ export type TextSizes = Pick<
   | 'vocabSize'
 >;
 
-/** One prompt, and completions of equal length behind it. */
+/** One prompt, followed by completions of equal length. */
 export interface StepSizes {
   readonly prompt: number;
   readonly completions: number;
-  /** Tokens of one completion. */
+  /** Number of tokens of one completion. */
   readonly tokens: number;
 }
 
@@ -33,7 +33,7 @@ export interface LinearShape {
 
 const FLOAT_BYTES = 4;
 
-/** The linear layers of one decoder layer, names as in the checkpoint. */
+/** The linear layers of one decoder layer, with their names in the checkpoint. */
 export function linearShapes(text: TextSizes): LinearShape[] {
   const { hiddenSize: h, intermediateSize: m } = text;
   const [q, kv] = [text.numAttentionHeads * text.headDim, text.numKeyValueHeads * text.headDim];
@@ -49,19 +49,19 @@ export function linearShapes(text: TextSizes): LinearShape[] {
 }
 
 /**
- * Pairs of a row and a column it sees: the prompt once, completions but their last tokens on prompt and themselves, all
- * causal.
+ * Pairs of a row and a column that it sees, causally: the prompt's rows once, and the completions' rows (without their last
+ * tokens) on the prompt and on themselves.
  */
 export function visiblePairs({ prompt, completions, tokens }: StepSizes): number {
   return triangle(prompt) + completions * ((tokens - 1) * prompt + triangle(tokens - 1));
 }
 
-/** Rows that predict a token: the prompt's last one, and all of the completions. */
+/** Number of rows that predict a token: the prompt's last row, and all rows of the completions. */
 export const outputRowsOf = ({ completions, tokens }: StepSizes): number => 1 + completions * (tokens - 1);
 
 /**
- * One policy forward over prompt and completions, head on completion tokens only; the last layer's second half, from
- * attention's output product on, on rows that predict something only.
+ * One policy forward over prompt and completions. The head runs on completion tokens only. In the last layer, everything from
+ * attention's output projection on runs only on rows that predict something.
  */
 export function forwardFlop(text: TextSizes, step: StepSizes): number {
   const layer = linearFlop(rowsOf(step), layerWeights(text)) + 2 * attentionProduct(text, visiblePairs(step));
@@ -69,14 +69,14 @@ export function forwardFlop(text: TextSizes, step: StepSizes): number {
   return text.numHiddenLayers * layer - spared + headFlop(text, step);
 }
 
-/** Gradients by activations and by weights: two products for each of the forward. */
+/** Gradients with respect to activations and to weights: two products for each product of the forward. */
 export const backwardFlop = (text: TextSizes, step: StepSizes): number => 2 * forwardFlop(text, step);
 
 /**
- * What backward computes again. With gradient checkpointing all of a layer but the last product of its two halves
- * (attention's product with the values, the MLP's down projection), whose results no gradient needs; attention's scores
- * in any case, because they are never kept for all positions; the head's logits unless the rollout has recorded their
- * softmax.
+ * The work that the backward repeats. With gradient checkpointing it repeats a layer, except for the last product of each half
+ * (attention's product with the values, the MLP's down projection), whose results no gradient needs. Attention's scores
+ * are always repeated, because they are never kept for all positions, and the head's logits are repeated unless the rollout
+ * recorded their softmax.
  */
 export function recomputedFlop(
   text: TextSizes,
@@ -98,7 +98,7 @@ export function prefillFlop(text: TextSizes, prompt: number): number {
   return text.numHiddenLayers * layer - linearFlop(prompt - 1, secondHalfWeights(text));
 }
 
-/** All tokens of the completions: the head for each, the layers for each but the last, whose successor nobody asks for. */
+/** All tokens of the completions: the head for each, and the layers for each except the last, which has no successor. */
 export function decodeFlop(text: TextSizes, step: StepSizes): number {
   const { prompt, completions, tokens } = step;
   const pairs = completions * ((tokens - 1) * prompt + triangle(tokens - 1));
@@ -106,20 +106,20 @@ export function decodeFlop(text: TextSizes, step: StepSizes): number {
   return text.numHiddenLayers * layer + headFlop(text, step);
 }
 
-/** Weights of a layer that follow attention. */
+/** Number of weights of a layer after attention. */
 const secondHalfWeights = (text: TextSizes): number =>
   linearShapes(text)
     .filter(({ name }) => name === 'self_attn.o_proj' || name.startsWith('mlp.'))
     .reduce((sum, { inputs, outputs }) => sum + inputs * outputs, 0);
 
-/** Weights that one decode step reads: all of the decoder's layers, the last norm, the head. */
+/** Bytes of weights that one decode step reads: the decoder's layers, the final norm and the head. */
 export function decodeBytes(text: TextSizes): number {
   const { hiddenSize: h, numHiddenLayers, vocabSize } = text;
   const biases = linearShapes(text).reduce((sum, { outputs, bias }) => sum + (bias ? outputs : 0), 0);
   return FLOAT_BYTES * (numHiddenLayers * (layerWeights(text) + biases + 2 * h) + h + vocabSize * h);
 }
 
-/** AdamW reads value, gradient and two moments, and writes value and moments. */
+/** Bytes of an AdamW update, which reads value, gradient and two moments, and writes value and moments. */
 export const optimiserBytes = (trainedParameters: number): number => 7 * FLOAT_BYTES * trainedParameters;
 
 /**
@@ -146,19 +146,19 @@ export function visionPairs(config: ModelConfig, grid: Grid): number {
   return Array.from({ length: config.vision.depth }, (_, block) => pairsOf(block)).reduce((sum, n) => sum + n, 0);
 }
 
-/** Matrix elements of one decoder layer. */
+/** Number of matrix elements in one decoder layer. */
 export const layerWeights = (text: TextSizes): number =>
   linearShapes(text).reduce((sum, { inputs, outputs }) => sum + inputs * outputs, 0);
 
-/** The prompt's rows, and those of all completion tokens but the last ones, after which nothing comes. */
+/** Number of rows of the prompt and of the completions, without each completion's last token. */
 export const rowsOf = ({ prompt, completions, tokens }: StepSizes): number => prompt + completions * (tokens - 1);
 
 // --- internal ---
 
-/** Rows through weights: a multiplication and an addition each. */
+/** One multiplication and one addition per row and weight. */
 const linearFlop = (rows: number, weights: number): number => 2 * rows * weights;
 
-/** One of attention's two products, all heads. */
+/** One of attention's two products, over all heads. */
 const attentionProduct = ({ numAttentionHeads, headDim }: TextSizes, pairs: number): number =>
   2 * pairs * numAttentionHeads * headDim;
 

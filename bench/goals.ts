@@ -1,6 +1,6 @@
 /**
- * The numbers the benchmark is about: their keys, goals, and how they are derived from what was measured.
- * Every ratio is taken within one repetition, and the median over repetitions is reported.
+ * The numbers that the benchmark reports: their keys, their goals, and their derivation from measurements.
+ * Every ratio is taken within one repetition; the median over repetitions is reported.
  */
 import type { StartupSample } from './startup.ts';
 import { median, medianOf } from './statistics.ts';
@@ -30,83 +30,86 @@ export type GoalKey = keyof typeof GOALS;
 export type Results = Record<GoalKey, number>;
 
 /**
- * Where backward finds what the forward computed: `recompute` runs a block's forward again (gradient checkpointing),
- * `residuals` keeps results of products. The recorded ones make no training forward at all: backward recomputes from
- * what sampling has kept, or has results of products from there too.
+ * How the backward gets the results of the forward. `recompute` runs a block's forward again (gradient checkpointing);
+ * `residuals` keeps the results of products. The recorded variants run no training forward: the backward recomputes from the
+ * values that sampling kept (`recorded`), or takes the results of products from sampling too (`recorded residuals`).
  */
 export const VARIANTS = ['recompute', 'residuals', 'recorded', 'recorded residuals'] as const;
 export type Variant = (typeof VARIANTS)[number];
 
 export const isRecorded = (variant: Variant): boolean => variant === 'recorded' || variant === 'recorded residuals';
-/** Whether backward has results of products, from a forward or from sampling. */
+/** Whether the results of products are kept for the backward, from a forward or from sampling. */
 export const keepsProducts = (variant: Variant): boolean => variant === 'residuals' || variant === 'recorded residuals';
 
-/** Milliseconds of the parts in which the variants differ. */
+/** Times in milliseconds of the parts in which the variants differ. */
 export interface VariantSample {
-  /** Until the last completion has its text; of it: until the first token, and from the first to the last. */
+  /** Until the last completion has its text. */
   readonly rollout: number;
+  /** Part of the rollout, until the first token. */
   readonly prefill: number;
+  /** Part of the rollout, from the first token to the last. */
   readonly decode: number;
-  /** Decode steps that `decode` is the time of. */
+  /** Number of decode steps within `decode`. */
   readonly decodeSteps: number;
-  /** 0 where there is none. */
+  /** 0 for a recorded variant, which has none. */
   readonly forward: number;
   /** Rewards, advantages, loss. */
   readonly reward: number;
   readonly backward: number;
 }
 
-/** What one repetition says: times in milliseconds, rates in FLOP or bytes per millisecond. */
+/** The measurements of one repetition: times in milliseconds, rates in FLOP or bytes per millisecond. */
 export interface StepSample {
   readonly vision: number;
   readonly optimiser: number;
   readonly variants: Readonly<Record<Variant, VariantSample>>;
-  /** The parts of the default variant that the attention reward changes, with it. */
+  /** The parts of the default variant that the attention reward changes, measured with that reward. */
   readonly attention: Pick<VariantSample, 'rollout' | 'forward' | 'reward'>;
   readonly sgemmRate: number;
   readonly streamRate: number;
 }
 
-/** What a step computes and reads. */
+/** The work of a step: FLOP and bytes. */
 export interface StepWork {
   readonly visionFlop: number;
   readonly prefillFlop: number;
   readonly decodeFlop: number;
   readonly forwardFlop: number;
   readonly backwardFlop: number;
-  /** Computed again in backward. */
+  /** Work that the backward repeats. */
   readonly recomputedFlop: Readonly<Record<Variant, number>>;
-  /** Weights of one decode step, and decode steps of a rollout. */
+  /** Bytes of weights that one decode step reads. */
   readonly decodeBytes: number;
+  /** Number of decode steps in a rollout. */
   readonly decodeSteps: number;
   readonly optimiserBytes: number;
 }
 
 export interface StepSeries {
   readonly visualTokens: number;
-  /** The variant that a run uses unless told otherwise. */
+  /** The variant that a run uses by default. */
   readonly variant: Variant;
   readonly work: StepWork;
   readonly samples: readonly StepSample[];
 }
 
-/** Peak memory of scoring above the loaded model, bytes. */
+/** Peak memory of scoring, in bytes above the loaded model, for the short and the long sequence. */
 export interface MemorySample {
   readonly short: number;
   readonly long: number;
 }
 
-/** One step without the attention reward. */
+/** Milliseconds of one step without the attention reward. */
 export function stepTime({ vision, optimiser, variants }: StepSample, variant: Variant): number {
   const { rollout, forward, reward, backward } = variants[variant];
   return vision + rollout + forward + reward + backward + optimiser;
 }
 
-/** FLOP of forward and backward that a variant runs. */
+/** FLOP that a variant spends on forward and backward. */
 export const trainFlop = (work: StepWork, variant: Variant): number =>
   (isRecorded(variant) ? 0 : work.forwardFlop) + work.backwardFlop + work.recomputedFlop[variant];
 
-/** FLOP/s of forward and backward, recomputation counted as the work it is, over the rate of the bare products. */
+/** Rate of forward and backward (recomputation counts as work), divided by the rate of the bare products. */
 export function trainRatio(s: StepSample, work: StepWork, variant: Variant): number {
   const { forward, backward } = s.variants[variant];
   return trainFlop(work, variant) / (forward + backward) / s.sgemmRate;
@@ -117,7 +120,7 @@ export function decodeRatio(s: StepSample, work: StepWork, variant: Variant): nu
   return (work.decodeBytes * decodeSteps) / decode / s.streamRate;
 }
 
-/** Only parts that the reward changes are compared: the noise of the others would drown the difference. */
+/** Compares only the parts that the reward changes, because the noise of the others would hide the difference. */
 export function attentionOverhead(s: StepSample, variant: Variant): number {
   const without = s.variants[variant];
   const time = (parts: StepSample['attention']): number => parts.rollout + parts.forward + parts.reward;
@@ -125,8 +128,8 @@ export function attentionOverhead(s: StepSample, variant: Variant): number {
 }
 
 /**
- * Milliseconds of a step in which nothing is computed twice and only products and streams take time: vision, forward
- * (which stands for the rollout's prefill too; of a recorded step the prefill alone), backward without recomputation,
+ * Milliseconds of an ideal step, in which nothing is computed twice and only products and streams take time: vision, forward
+ * (which serves as the rollout's prefill too; a recorded step has the prefill only), backward without recomputation,
  * decode, optimiser.
  */
 export function floorTime(s: StepSample, work: StepWork, variant: Variant): number {
@@ -137,7 +140,7 @@ export function floorTime(s: StepSample, work: StepWork, variant: Variant): numb
   );
 }
 
-/** Where both prompt lengths have a number, the worse one counts. */
+/** If both prompt lengths yield a number, the worse one counts. */
 export function resultsOf(
   short: StepSeries,
   long: StepSeries,
@@ -145,7 +148,7 @@ export function resultsOf(
   startup: readonly StartupSample[],
 ): Results {
   const { variant } = short;
-  // A recorded step has no forward: that of the step whose backward starts from the same values stands for it.
+  // A recorded step has no forward; take the variant whose backward starts from the same values.
   const trained = keepsProducts(variant) ? 'residuals' : 'recompute';
   const both = (measure: (s: StepSample, work: StepWork) => number): number[] =>
     [short, long].map(({ samples, work }) => medianOf(samples, (sample) => measure(sample, work)));
@@ -165,7 +168,7 @@ export function resultsOf(
 export const isMet = (key: GoalKey, value: number): boolean =>
   GOALS[key].good === 'at least' ? value >= GOALS[key].limit : value <= GOALS[key].limit;
 
-/** The results as one JSON object, numbers to four significant digits. */
+/** The results as one JSON object, with four significant digits. */
 export function toJson(results: Results): string {
   const keys = Object.keys(GOALS) as GoalKey[];
   return JSON.stringify(Object.fromEntries(keys.map((key) => [key, Number(results[key].toPrecision(4))])));

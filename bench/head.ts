@@ -1,6 +1,6 @@
 /**
- * The head at the vocabulary of the published models: what sampling and scoring cost there.
- * Knows processes and what they report; what is measured stands in head_child.ts.
+ * The cost of sampling and scoring with the head of a published model, which has a large vocabulary.
+ * Knows processes and their reports; head_child.ts measures.
  */
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -10,7 +10,7 @@ import { MODEL_PRESETS } from '../src/models/qwen2_5_vl/model_sizes.ts';
 export const SAMPLED_ROWS = 8;
 export const SCORED_ROWS = 512;
 
-/** Median time of one run, and bytes by which the process grew at its peak. */
+/** Median time of one run, and the peak growth of the process in bytes. */
 export interface HeadPart {
   readonly ms: number;
   readonly bytes: number;
@@ -18,15 +18,15 @@ export interface HeadPart {
 
 export interface HeadReport {
   readonly sampling: HeadPart;
-  /** The same with a top_p, and no top_k. */
+  /** Sampling with top_p and without top_k. */
   readonly nucleus: HeadPart;
-  /** The product within sampling, by itself. */
+  /** The matrix product of sampling, alone. */
   readonly product: HeadPart;
   readonly forward: HeadPart;
   readonly backward: HeadPart;
 }
 
-/** The built file beside this one. */
+/** The built file in the same folder. */
 const CHILD = fileURLToPath(new URL('./head_child.js', import.meta.url));
 
 export async function measureHead(repetitions: number): Promise<HeadReport> {

@@ -1,6 +1,6 @@
 /**
  * Times the head at the sizes of the 3B model, on made-up weights: sampling, scoring, and scoring's gradient.
- * Prints one JSON object (HeadReport). A process of its own, since the weights are 1.2 GB and their gradient as much.
+ * Prints one JSON object (HeadReport). Runs in a separate process, because the weights take 1.2 GB and their gradient as much.
  */
 
 import { headName } from '../src/engine/heads.ts';
@@ -55,7 +55,7 @@ async function sampling(topP: number): Promise<HeadPart> {
   return measure(4 * repetitions, () => sampler.forward(feeds));
 }
 
-/** What sampling cannot do without, by itself. */
+/** The matrix product of sampling, alone. */
 async function product(): Promise<HeadPart> {
   const [x, w] = [input('x', ['N', h]), input('w', [vocabSize, h])];
   const executable = await compile({
@@ -74,7 +74,7 @@ async function scoring(): Promise<Pick<HeadReport, 'forward' | 'backward'>> {
     [nameOf('norm.weight'), norm],
   ]);
   const parameters = parametersOf(values, () => true);
-  for (const name of parameters.trained) parameters.gradient(name).data.fill(0); // touched before memory is watched
+  for (const name of parameters.trained) parameters.gradient(name).data.fill(0); // allocates the pages before memory is watched
   const scorer = createScoringHead(text, parameters, createWorkspace());
   const hidden = noise(1, SCORED_ROWS, h);
   const random = createRandom(2);
@@ -89,7 +89,7 @@ async function scoring(): Promise<Pick<HeadReport, 'forward' | 'backward'>> {
   };
 }
 
-/** One run that does not count, then the median of the others; bytes by which the process has grown at its peak. */
+/** The median time after one warm-up run, and the peak growth of the process in bytes. */
 async function measure(times: number, run: () => Promise<unknown>): Promise<HeadPart> {
   const before = process.memoryUsage.rss();
   const stop = watchRss();
@@ -99,7 +99,7 @@ async function measure(times: number, run: () => Promise<unknown>): Promise<Head
   return { ms: median(taken), bytes: (await stop()) - before };
 }
 
-/** Normal numbers; a large tensor repeats a shorter stretch of them, which no kernel notices. */
+/** Normal numbers. A large tensor repeats a shorter sequence of them, which does not affect the kernels. */
 function noise(scale: number, ...dims: number[]): FloatTensor {
   const tensor = zeros(...dims);
   const { data } = tensor;

@@ -1,6 +1,6 @@
 /**
- * `npm run bench`: a GRPO step of the mini model taken apart, and the numbers the project holds itself to.
- * --json prints the numbers alone, as one object; --repetitions N repeats more often (5).
+ * `npm run bench`: the parts of a GRPO step of the mini model, and the numbers for which the project has goals.
+ * --json prints only the numbers, as one object; --repetitions N sets the number of repetitions (default 5).
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -16,10 +16,10 @@ import { currentLoad, machineText, memoryText, resultsText, stepText } from './r
 import { prepareStartup, type StartupSample } from './startup.ts';
 import { COMPLETIONS, openStepBench, sizesOf, TOKENS } from './steps.ts';
 
-/** What `sightline rlhf` does unless told otherwise: what the mini model's products take is within the budget. */
+/** The default of `sightline rlhf` for the mini model, whose kept products fit the memory budget. */
 const DEFAULT_VARIANT: Variant = 'recorded residuals';
 const VISUAL_TOKENS = [64, 256] as const;
-/** A run takes seconds. */
+/** Few, because one run takes seconds. */
 const HEAD_REPETITIONS = 3;
 const TOKENIZER = fileURLToPath(new URL('../../../assets/demo/checkpoint', import.meta.url));
 
@@ -79,7 +79,7 @@ async function measureSteps(model: string): Promise<{ short: StepSeries; long: S
   const stepBench = await openStepBench(model, DEFAULT_VARIANT, note);
   try {
     const samples = VISUAL_TOKENS.map((): StepSample[] => []);
-    // The first round compiles, and makes the attention reward's one comparison; it does not count.
+    // The first round is a warm-up: it compiles, and the attention reward compares its probes once.
     for (let repetition = -1; repetition < repetitions; repetition++) {
       note(repetition < 0 ? 'steps, warm-up' : `steps, repetition ${repetition + 1} of ${repetitions}`);
       for (const [i, visualTokens] of VISUAL_TOKENS.entries()) {

@@ -1,6 +1,6 @@
 /**
- * Memory of scoring a sequence with tiled attention, each measurement in a process of its own.
- * Knows processes; what is scored stands in memory_child.ts.
+ * The memory of scoring a sequence with tiled attention. Each measurement runs in a separate process.
+ * Knows processes; memory_child.ts measures.
  */
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -10,7 +10,7 @@ import type { MemorySample } from './goals.ts';
 export const SHORT = 2048;
 export const LONG = 8192;
 
-/** The built file beside this one. */
+/** The built file in the same folder. */
 const CHILD = fileURLToPath(new URL('./memory_child.js', import.meta.url));
 
 export async function measureMemory(model: string): Promise<MemorySample> {

@@ -1,6 +1,6 @@
 /**
- * Prints by how many bytes the process grows at its peak while it scores one sequence.
- * Arguments: checkpoint folder, tokens. What the model itself takes, compiled graphs included, is there before.
+ * Prints the peak growth of the process, in bytes, while it scores one sequence.
+ * Arguments: checkpoint folder, number of tokens. The model is loaded and its graphs are compiled before.
  */
 import { openPolicy, type Policy } from '../src/train/policy.ts';
 import { watchRss } from './rss.ts';

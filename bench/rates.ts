@@ -1,7 +1,7 @@
 /**
- * What the machine gives right now: the rate of matrix products in the model's own shapes, and of streaming its weights.
- * The same kernels and runtime as the model's, weights included, with nothing between the products; buffers are there
- * before the clock starts.
+ * The current rates of the machine: of matrix products in the model's shapes, and of streaming its weights.
+ * Uses the model's kernels, runtime and weights, with nothing between the products; buffers are allocated before the clock
+ * starts.
  */
 
 import { headName } from '../src/engine/heads.ts';
@@ -16,11 +16,10 @@ import { createWorkspace } from '../src/runtime/workspace.ts';
 import { linearShapes, rowsOf, type StepSizes } from './flops.ts';
 import { median, timed } from './statistics.ts';
 
-/** FLOP and bytes per millisecond. */
 export interface MachineRates {
-  /** Products of a training step: forward, by activations, by weights. */
+  /** FLOP per millisecond of the products of a training step: forward, gradients of activations, gradients of weights. */
   readonly sgemm: number;
-  /** A 1-row product with each of the decoder's weights, in the faster operand order. */
+  /** Bytes per millisecond of a one-row product with each of the decoder's weights, in the faster operand order. */
   readonly stream: number;
 }
 
@@ -29,7 +28,7 @@ export interface Rates {
   release(): Promise<void>;
 }
 
-/** Runs of one product, and passes over all weights, that a measurement takes the median of. */
+/** A measurement is the median of so many runs of one product, and of so many passes over all weights. */
 const PRODUCT_RUNS = 3;
 const STREAM_PASSES = 5;
 
@@ -40,7 +39,7 @@ export async function createRates(text: TextConfig, parameters: Parameters): Pro
   const streams = await Promise.all([true, false].map((left) => compileStream(text, parameters, left)));
   const buffers = createWorkspace();
 
-  /** A buffer of that name, the same at every measurement, with something in all of its pages. */
+  /** The buffer of a name, the same at every measurement, with all of its pages allocated. */
   function touched(name: string, ...dims: number[]): FloatTensor {
     const tensor = buffers.get(name, ...dims);
     tensor.data.fill(0.25);
@@ -105,7 +104,7 @@ export async function createRates(text: TextConfig, parameters: Parameters): Pro
 
 // --- internal ---
 
-/** Milliseconds of a run, median; one more run before them does not count. */
+/** Median time of a run in milliseconds, after one warm-up run. */
 async function medianTime(run: () => Promise<unknown>, count: number): Promise<number> {
   await run();
   const times: number[] = [];
@@ -113,7 +112,7 @@ async function medianTime(run: () => Promise<unknown>, count: number): Promise<n
   return median(times);
 }
 
-/** The products of a linear layer, as the model's graphs have them. */
+/** The products of a linear layer, as in the model's graphs. */
 async function compileProducts() {
   const x = input('x', ['N', 'I']);
   const w = input('w', ['O', 'I']);
@@ -131,7 +130,7 @@ async function compileProducts() {
   return { plain, biased, byActivation, byWeight };
 }
 
-/** All weights of the decoder and the head, each times one row, in one graph. */
+/** One graph that multiplies each weight of the decoder and the head with one row. */
 async function compileStream(text: TextConfig, parameters: Parameters, weightLeft: boolean) {
   const names = Array.from({ length: text.numHiddenLayers }, (_, layer) =>
     linearShapes(text).map(({ name }) => `model.layers.${layer}.${name}.weight`),

@@ -1,5 +1,5 @@
 /**
- * Prints what was measured: the machine, the steps part by part, and the numbers beside their goals.
+ * Formats the report: the machine, the steps part by part, and the numbers with their goals.
  */
 import { availableParallelism, cpus, loadavg, totalmem } from 'node:os';
 import { runtimeVersion } from '../src/runtime/session.ts';
@@ -34,11 +34,11 @@ export async function machineText(loads: readonly number[]): Promise<string> {
     new Date().toISOString().slice(0, 10),
     `${model}, ${availableParallelism()} hardware threads, ${memory} GiB`,
     `Node ${process.versions.node}, ${await runtimeVersion()} with its own choice of threads (one per core)`,
-    `load average on the way: ${loads.map((load) => load.toFixed(1)).join(', ')}`,
+    `load average during the benchmark: ${loads.map((load) => load.toFixed(1)).join(', ')}`,
   ].join('\n');
 }
 
-/** One step part by part, then what differs in the other variants and with the attention reward; medians. */
+/** One step part by part, then the parts that differ in other variants and with the attention reward. All are medians. */
 export function stepText({ visualTokens, variant, work, samples }: StepSeries, promptTokens: number): string {
   const ms = (pick: (s: StepSample) => number): number => medianOf(samples, pick);
   const partOf = (which: Variant, part: keyof VariantSample): number => ms((s) => s.variants[which][part]);

@@ -1,9 +1,9 @@
 /**
- * Watches resident memory from another thread, because kernels block this one. Knows processes, not what they do.
+ * Watches resident memory from another thread, because kernels block this one.
  */
 import { Worker } from 'node:worker_threads';
 
-/** The function returned ends the watch and gives the largest number of bytes seen. */
+/** Starts the watch. The returned function ends it and resolves to the largest number of bytes seen. */
 export function watchRss(): () => Promise<number> {
   const peak = new Float64Array(new SharedArrayBuffer(8));
   const worker = new Worker(

@@ -1,6 +1,6 @@
 /**
- * Time from starting the program to the end of its first step, on the embedded checkpoint.
- * Runs the command that the example script runs, without its evaluations.
+ * Measures the time from the start of the program to the end of its first step, on the embedded checkpoint.
+ * Runs the command of the example script, without evaluations.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
@@ -13,14 +13,14 @@ export interface StartupSample {
   readonly seconds: number;
 }
 
-/** From the folder of the build. */
+/** Paths relative to the build, and to the repository. */
 const inBuild = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
 const inRepository = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
 
-/** Between two looks at the log. */
+/** Interval at which the log is polled. */
 const POLL_MS = 5;
 
-/** Draws data; the function returned starts one run with them. */
+/** Draws data. The returned function runs the program once on it. */
 export async function prepareStartup(folder: string): Promise<(repetition: number) => Promise<StartupSample>> {
   const { data, prompt } = await generateDataset({ kind: 'grpo', rows: 320, seed: 0, outputDir: join(folder, 'data') });
   return async (repetition) => {
@@ -46,7 +46,7 @@ export async function prepareStartup(folder: string): Promise<(repetition: numbe
 
 const logged = (file: string): boolean => existsSync(file) && readFileSync(file, 'utf8').includes('\n');
 
-/** As examples/train/grpo/run_grpo_with_ddapo.sh. */
+/** The flags of examples/train/grpo/run_grpo_with_ddapo.sh. */
 const flags = (data: string, prompt: string, output: string): string[] =>
   [
     ['--rlhf_type', 'grpo'],

@@ -1,6 +1,6 @@
 /**
- * One GRPO step taken apart: the calls of the training loop on the mini model, each with its time.
- * Image and prompt are made up; rollout, rewards, loss, backward and optimiser are those of a run.
+ * Times the parts of one GRPO step: the calls of the training loop, on the mini model.
+ * Image and prompt are synthetic; rollout, rewards, loss, backward and optimiser are those of a run.
  */
 import { fileURLToPath } from 'node:url';
 import { type MassProbe, massProbe } from '../src/attention/probe.ts';
@@ -46,7 +46,7 @@ import { timed } from './statistics.ts';
 
 export const COMPLETIONS = 8;
 export const TOKENS = 64;
-/** Words around the picture; the first of them are the system block. */
+/** Number of text tokens around the image, and how many of them form the system block at the start. */
 const TEXT_TOKENS = 60;
 const SYSTEM_TOKENS = 10;
 /** The repository's plugin, from the folder of the build. */
@@ -59,7 +59,7 @@ export interface StepBench {
   close(): Promise<void>;
 }
 
-/** Tokens of a step whose image has so many visual tokens. */
+/** The sizes of a step whose image has this many visual tokens. */
 export const sizesOf = (visualTokens: number): StepSizes => ({
   prompt: TEXT_TOKENS + 2 + visualTokens,
   completions: COMPLETIONS,
@@ -92,7 +92,7 @@ export async function openStepBench(model: string, variant: Variant, say: (line:
       config.text.numHiddenLayers,
     );
 
-  /** Samples a group; a recorded one is scored as well. Nothing ends a completion before its last token. */
+  /** Samples a group; a recorded one is scored as well. No token ends a completion early, so all have full length. */
   async function sample(prompt: EncodedPrompt, label: string, recorded: boolean, probe?: MassProbe): Promise<Sampled> {
     const prompts = [{ promptIds: prompt.ids, images: prompt.images }];
     const times: number[] = [];
@@ -130,7 +130,7 @@ export async function openStepBench(model: string, variant: Variant, say: (line:
       { temperature: 1, keep: true, probe },
     );
 
-  /** Rewards, advantages, loss: what a step does between forward and backward. */
+  /** Rewards, advantages and loss: the work of a step between forward and backward. */
   async function verdict(group: RolloutGroup, scored: Scored, rewards: readonly Reward[]): Promise<Float32Array> {
     const logger = { debug: say, info: say, warn: say };
     const { totals } = await judge([group], rewards === withAttention ? scored.completions : null, {
@@ -148,7 +148,7 @@ export async function openStepBench(model: string, variant: Variant, say: (line:
     return Float32Array.from(dLogps.flatMap((row) => [...row]));
   }
 
-  /** What follows the rollout, up to the gradients. */
+  /** The part of a step after the rollout, up to the gradients. */
   async function learn({ group, scored, parts }: Sampled): Promise<VariantSample> {
     const forward = scored === null ? await timed(() => score(group)) : { result: scored, ms: 0 };
     const reward = await timed(() => verdict(group, forward.result, plain));
@@ -161,14 +161,14 @@ export async function openStepBench(model: string, variant: Variant, say: (line:
     else policy.model.gradient_checkpointing_enable();
   }
 
-  /** Rollout to gradients; a rollout that records nothing is the same for all variants and comes in. */
-  async function run(which: Variant, plainly: Sampled, label: string): Promise<VariantSample> {
+  /** A step from rollout to gradients. The unrecorded rollout is the same for all variants, so it is passed in. */
+  async function run(which: Variant, unrecorded: Sampled, label: string): Promise<VariantSample> {
     setCheckpointing(which);
-    return learn(isRecorded(which) ? await sample(plainly.group.prompt, label, true) : plainly);
+    return learn(isRecorded(which) ? await sample(unrecorded.group.prompt, label, true) : unrecorded);
   }
 
-  /** The default variant's way to the rewards, with the attention reward among them. */
-  async function look(sampled: Sampled, label: string): Promise<StepSample['attention']> {
+  /** The default variant from rollout to rewards, with the attention reward among them. */
+  async function runWithAttention(sampled: Sampled, label: string): Promise<StepSample['attention']> {
     const { prompt } = sampled.group;
     const probe = probeOf(prompt);
     setCheckpointing(variant);
@@ -207,20 +207,20 @@ export async function openStepBench(model: string, variant: Variant, say: (line:
 
     async repeat(visualTokens, repetition) {
       const name = `${visualTokens}/${repetition}`;
-      const prompt = madeUpPrompt(visualTokens, policy, random.fork(name), name);
+      const prompt = syntheticPrompt(visualTokens, policy, random.fork(name), name);
       const before = await rates.measure(sizesOf(visualTokens));
       const vision = await timed(() => policy.model.images.encode(prompt.images, false));
 
       const sampled = await sample(prompt, name, false);
-      // The attention reward and the step without it are neighbours, since a machine is not the same seconds later, and
-      // take turns in going first: whoever is first finds the caches cold.
+      // The steps with and without the attention reward run next to each other, because the speed of a machine drifts within
+      // seconds. They alternate in going first, because the first one finds cold caches.
       const others = VARIANTS.filter((other) => other !== variant);
-      const compared = repetition % 2 === 0 ? (['look', variant] as const) : ([variant, 'look'] as const);
+      const compared = repetition % 2 === 0 ? (['attention', variant] as const) : ([variant, 'attention'] as const);
       const variants: Partial<Record<Variant, VariantSample>> = {};
       let attention: StepSample['attention'] | undefined;
       for (const what of [...compared, ...others]) {
         parameters.zeroGradients();
-        if (what === 'look') attention = await look(sampled, name);
+        if (what === 'attention') attention = await runWithAttention(sampled, name);
         else variants[what] = await run(what, sampled, name);
       }
       const optimiser = await timed(() => updater.update());
@@ -254,7 +254,7 @@ const LOSS = {
   maxCompletionLength: TOKENS,
 } as const;
 
-/** Costs nothing, and differs within a group. */
+/** A reward that costs nothing and differs within a group. */
 const trivialReward: Reward = {
   name: 'trivial',
   label: 'Trivial',
@@ -264,24 +264,24 @@ const trivialReward: Reward = {
   file: undefined,
 };
 
-/** The made-up prompt comes from no dataset. */
+/** The synthetic prompt does not come from a dataset. */
 const ROW: Row = { index: 0, where: 'bench', messages: [], images: [], tools: [], columns: {}, notes: [] };
 
 interface Sampled {
   readonly group: RolloutGroup;
-  /** Of a recorded rollout. */
+  /** Null unless the rollout was recorded. */
   readonly scored: Scored | null;
   readonly parts: Pick<VariantSample, 'rollout' | 'prefill' | 'decode' | 'decodeSteps'>;
 }
 
-/** A square image. */
+/** The grid of a square image. */
 function gridOf(visualTokens: number, { config }: Policy): [number, number, number] {
   const side = Math.sqrt(visualTokens) * config.vision.spatialMergeSize;
   return [1, side, side];
 }
 
-/** Ordinary tokens around an image of noise; a new `name` is a new image, so that no cache answers for it. */
-function madeUpPrompt(visualTokens: number, policy: Policy, random: Random, name: string): EncodedPrompt {
+/** Ordinary tokens around an image of noise. A new `name` makes a new image, so that no cache has it. */
+function syntheticPrompt(visualTokens: number, policy: Policy, random: Random, name: string): EncodedPrompt {
   const { config, template } = policy;
   const banned = new Set(stopsAndBans(policy).bannedIds);
   const ordinary = Array.from({ length: config.text.vocabSize }, (_, id) => id).filter((id) => !banned.has(id));

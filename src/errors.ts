@@ -1,22 +1,22 @@
 /**
- * The one error a user is meant to read: what is wrong, where, and what to do next.
- * Everything else that is thrown is a bug of ours and keeps its stack.
+ * The one error class that users are meant to read: it says what is wrong, where, and what to do next.
+ * Any other error that reaches the top is a bug of this program and keeps its stack.
  */
 import { cleanText } from './util/clean_text.ts';
 import { diskHint } from './util/disk_hint.ts';
 
 export interface ErrorDetails {
-  /** Where it was found: a file, a line, a flag, a row. */
+  /** Where the fault was found: a file, a line, a flag, a row. */
   readonly where?: string;
   /** The next step for the reader. */
   readonly hint?: string;
-  /** Exit code of the process if nobody catches it; 2 is bad usage or bad input. */
+  /** Exit code of the process if the error is not caught. The default, 2, means bad usage or bad input. */
   readonly exitCode?: number;
   readonly cause?: unknown;
 }
 
 /**
- * A fault of the input, told in three parts.
+ * A fault of the input, reported in three parts.
  *
  * @example
  * throw new SightlineError('E_IMAGE_MISSING', 'image not found', { where: 'train.jsonl:3', hint: 'check the "images" column' });
@@ -28,7 +28,7 @@ export class SightlineError extends Error {
   readonly exitCode: number;
 
   constructor(
-    /** Stable machine-readable code, `E_` and capitals. */
+    /** Stable machine-readable code: `E_` followed by capitals. */
     readonly code: string,
     message: string,
     details: ErrorDetails = {},
@@ -40,7 +40,7 @@ export class SightlineError extends Error {
   }
 }
 
-/** The lines shown to a user: no stack, no code of ours, and nothing that names and values in it could tell a terminal. */
+/** The lines shown to a user: no stack, no error code, and no control characters (names and values may contain some). */
 export function formatError(error: SightlineError): string {
   const lines = [`error: ${error.message}`];
   if (error.where !== undefined) lines.push(`  at: ${error.where}`);
@@ -49,9 +49,10 @@ export function formatError(error: SightlineError): string {
 }
 
 /**
- * A system's error that writing met, as the user's: `what`, the system's words, and the next step. Any other one as it is.
+ * Turns a system error met while writing into a SightlineError: `what`, the system's message, and the next step. Any other
+ * error is returned unchanged.
  *
- * @param details a hint in it takes the place of the usual one
+ * @param details a hint given here replaces the usual one
  */
 export function explainDisk(error: unknown, code: string, what: string, details: ErrorDetails): unknown {
   const hint = diskHint(error);
@@ -59,16 +60,16 @@ export function explainDisk(error: unknown, code: string, what: string, details:
   return new SightlineError(code, `${what}: ${messageOf(error)}`, { hint, ...details, cause: error });
 }
 
-/** Text of anything that was thrown, also of what has none: an object without a prototype, or one whose text throws. */
+/** The message of a thrown value of any kind, even one that cannot be converted to a string. */
 export function messageOf(thrown: unknown): string {
   try {
     return String(thrown instanceof Error ? thrown.message : thrown);
   } catch {
-    return 'something without a text';
+    return 'a value that cannot be converted to text';
   }
 }
 
-/** Whether it is what V8, a WebAssembly module or ONNX Runtime say where the system gives them no memory. */
+/** Whether the error is how V8, a WebAssembly module or ONNX Runtime report that the system gave them no memory. */
 export function isOutOfMemory(error: unknown): boolean {
   return /^Array buffer allocation failed$|std::bad_alloc|Failed to allocate memory|^WebAssembly\..*Out of memory/.test(
     messageOf(error),

@@ -6,7 +6,7 @@ import { closeSync, mkdirSync, openSync, readFileSync, readSync, writeFileSync, 
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { MODEL_PRESETS } from '../../dist/models/qwen2_5_vl/model_sizes.js';
-import { writeRandomCheckpoint } from '../../dist/models/qwen2_5_vl/random_checkpoint.js';
+import { writeRandomCheckpoint } from '../../dist/models/random_checkpoint.js';
 import { createRandom } from '../../dist/util/random.js';
 
 /** Pixels of a picture's side that one visual token stands for: patch 14, merged 2 x 2. */

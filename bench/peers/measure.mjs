@@ -19,7 +19,8 @@ const TICKS_PER_SECOND = 100;
  *
  * @param command from systems.mjs; paths.clock: file the reward writes to; paths.log: output of the command
  * @param completions expected lengths of the completions of a step, in tokens
- * @returns steps: seconds of each measured step, and otherCores: how many cores were busy with other processes, on average;
+ * @returns steps: of each measured step its seconds, its cpuSeconds on all cores, and otherCores: how many cores were busy with
+ *   other processes, on average;
  *   peakBytes: resident set at its highest
  */
 export async function measureRun({ command, args, env }, paths, completions) {
@@ -36,7 +37,7 @@ export async function measureRun({ command, args, env }, paths, completions) {
     const usage = usageOf(child.pid);
     if (usage === null) return;
     peakBytes = usage.peakBytes;
-    looks.push({ time: Date.now(), other: busySeconds() - usage.cpuSeconds });
+    looks.push({ time: Date.now(), own: usage.cpuSeconds, other: busySeconds() - usage.cpuSeconds });
   }, POLL_MS);
   const failure = await new Promise((resolve) => {
     child.once('error', (error) => resolve(error.message));
@@ -52,7 +53,7 @@ export async function measureRun({ command, args, env }, paths, completions) {
   const calls = readClock(paths.clock, completions);
   const periods = calls.slice(1).map((end, i) => ({
     seconds: (end - calls[i]) / 1000,
-    otherCores: otherCores(looks, calls[i], end),
+    ...usageBetween(looks, calls[i], end),
   }));
   return { steps: periods.slice(1), peakBytes };
 }
@@ -85,11 +86,15 @@ function readClock(path, completions) {
     });
 }
 
-/** Cores busy with other processes between two times in ms, from the looks nearest to them. */
-function otherCores(looks, begin, end) {
+/** Processor seconds of the run, and cores busy with other processes, between two times in ms: from the looks nearest to them. */
+function usageBetween(looks, begin, end) {
   const first = looks.findLast(({ time }) => time <= begin) ?? looks[0];
   const last = looks.find(({ time }) => time >= end) ?? looks.at(-1);
-  return Math.max(0, (last.other - first.other) / ((last.time - first.time) / 1000));
+  const seconds = (last.time - first.time) / 1000;
+  return {
+    cpuSeconds: last.own - first.own,
+    otherCores: Math.max(0, (last.other - first.other) / seconds),
+  };
 }
 
 /** Resident set at its highest, and processor time so far; null once the process is gone. */

@@ -61,7 +61,7 @@ export function tableOf(rows) {
   ];
   const lines = rows.map((row) => [
     row.visualTokens,
-    row.attention ? 'yes' : 'no',
+    row.attention,
     titleOf(row.system),
     row.stepSeconds.toFixed(2),
     `${row.fastest.toFixed(2)} to ${row.slowest.toFixed(2)}`,

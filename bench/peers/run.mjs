@@ -10,7 +10,15 @@ import { parseArgs } from 'node:util';
 import { writeCheckpoint, writeRows } from './inputs.mjs';
 import { measureRun, waitForIdle } from './measure.mjs';
 import { isQuiet, summarise, tableOf } from './report.mjs';
-import { COMPLETION_TOKENS, commandOf, GROUP, HYPERPARAMETERS, pinnedVersion, SYSTEM_NAMES } from './systems.mjs';
+import {
+  ATTENTION_WAYS,
+  COMPLETION_TOKENS,
+  commandOf,
+  GROUP,
+  HYPERPARAMETERS,
+  pinnedVersion,
+  SYSTEM_NAMES,
+} from './systems.mjs';
 
 /** Periods of the clock that are not measured need a step more: one for the warm-up, one because periods lie between calls. */
 const EXTRA_STEPS = 2;
@@ -32,9 +40,15 @@ const list = (text) => text.split(',').filter((word) => word !== '');
 const systems = list(values.systems);
 const settings = list(values.visual_tokens).flatMap((tokens) =>
   list(values.attention).flatMap((attention) =>
-    systems.map((system) => ({ system, visualTokens: Number(tokens), attention: attention === 'yes' })),
+    systems
+      .filter((system) => attention !== 'plugin' || system === 'ms-swift')
+      .map((system) => ({ system, visualTokens: Number(tokens), attention })),
   ),
 );
+for (const way of list(values.attention)) {
+  if (!ATTENTION_WAYS.includes(way))
+    throw new Error(`--attention ${way}: expected some of ${ATTENTION_WAYS.join(', ')}`);
+}
 const [steps, rounds, tries, maxWait] = [values.steps, values.rounds, values.tries, values.max_wait].map((text) => {
   const number = Number(text);
   if (!Number.isInteger(number) || number < 1) throw new Error(`expected a whole number above 0, got ${text}`);
@@ -107,7 +121,7 @@ async function runOnce(model, datasets, setting, round) {
     .map(({ seconds, otherCores }) => `${seconds.toFixed(2)} s (${otherCores.toFixed(2)} cores busy elsewhere)`)
     .join(', ');
   process.stderr.write(
-    `round ${round} of ${rounds}, ${visualTokens} visual tokens, attention reward ${attention ? 'yes' : 'no'}, ${system}: ` +
+    `round ${round} of ${rounds}, ${visualTokens} visual tokens, attention reward ${attention}, ${system}: ` +
       `${times}; ${(measured.peakBytes / 2 ** 30).toFixed(2)} GiB\n`,
   );
   return { round, ...setting, ...measured };

@@ -62,7 +62,8 @@ def main():
     Qwen2VLTemplate.image_token_id = config.image_token_id
     Qwen2VLTemplate.video_token_id = config.video_token_id
     orms["trivial"] = Trivial
-    orms["ddapo_attention"] = DDAPOAttentionORM
+    if "--external_plugins" not in flags:  # the plugin brings its own
+        orms["ddapo_attention"] = DDAPOAttentionORM
 
     made = GRPOTrainer.__init__
 

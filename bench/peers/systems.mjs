@@ -66,6 +66,18 @@ const SIGHTLINE_FLAGS = {
   external_plugins: [join(here, 'sightline_plugin.ts'), join(root, 'examples', 'train', 'grpo', 'plugin', 'plugin.ts')],
 };
 
+/** What the plugin of integrations/ms_swift takes. */
+const SWIFT_PLUGIN_FLAGS = {
+  external_plugins: join(root, 'integrations', 'ms_swift', 'plugin.py'),
+  callbacks: 'ddapo_attention',
+};
+
+/**
+ * Ways to reward attention: none; the one a system has of itself, which in the peers is an eager forward per completion; and
+ * this project's plugin inside ms-swift.
+ */
+export const ATTENTION_WAYS = ['no', 'yes', 'plugin'];
+
 /** The last of `SYSTEM_NAMES` is the one that the others are divided by. */
 export const SYSTEM_NAMES = ['trl', 'ms-swift', 'sightline'];
 
@@ -86,7 +98,7 @@ export function pinnedVersion(name) {
 /**
  * One run of a system.
  *
- * @param job model and dataset: paths; steps; attention: whether the attention reward is added; gradientCheckpointing; outputDir
+ * @param job model and dataset: paths; steps; attention: one of ATTENTION_WAYS; gradientCheckpointing; outputDir
  * @returns command, arguments and environment to spawn
  */
 export function commandOf(name, job) {
@@ -96,7 +108,7 @@ export function commandOf(name, job) {
     dataset: job.dataset,
     max_steps: job.steps,
     gradient_checkpointing: job.gradientCheckpointing,
-    reward_funcs: job.attention ? ['trivial', 'ddapo_attention'] : ['trivial'],
+    reward_funcs: job.attention !== 'no' ? ['trivial', 'ddapo_attention'] : ['trivial'],
     output_dir: job.outputDir,
   };
   // CPU only, and nothing is looked up on a hub.
@@ -104,12 +116,16 @@ export function commandOf(name, job) {
   switch (name) {
     case 'trl':
       return { command: python, args: [join(here, 'trl_grpo.py'), ...words(flags)], env: offline };
-    case 'ms-swift':
+    case 'ms-swift': {
+      const plugin = job.attention === 'plugin' ? SWIFT_PLUGIN_FLAGS : {};
+      // The smallest and largest picture of the checkpoint's own preprocessor, so that nothing is resized.
+      const limits = { MIN_PIXELS: '3136', MAX_PIXELS: '12845056' };
       return {
         command: python,
-        args: [join(here, 'swift_grpo.py'), ...words({ ...flags, ...SHARED_FLAGS, ...SWIFT_FLAGS })],
-        env: offline,
+        args: [join(here, 'swift_grpo.py'), ...words({ ...flags, ...SHARED_FLAGS, ...SWIFT_FLAGS, ...plugin })],
+        env: { ...offline, ...limits, SIGHTLINE_ATTN_PROBE: 'fused' },
       };
+    }
     case 'sightline':
       return {
         command: process.execPath,

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Makes the embedded demo checkpoint again, from a seed: draws supervised rows, trains the tokenizer, writes random
-# weights, runs `sightline sft` on all of them (vision tower included) and packs the result as bfloat16.
-# Takes some 5 minutes on two free cores. Stopped (Ctrl-C, kill), it ends what runs and removes its temporary folder; TARGET is
-# whole or not there. It exits with 130 (SIGINT), 143 (SIGTERM) or 129 (SIGHUP) then.
+# Rebuilds the embedded demo checkpoint from a seed: draws supervised rows, trains the tokenizer, writes random
+# weights, trains all of them (vision tower included) with `sightline sft`, and packs the result as bfloat16.
+# Takes about 5 minutes on two free cores. When stopped (Ctrl-C, kill), it ends the running command, removes its temporary
+# folder and exits with 130 (SIGINT), 143 (SIGTERM) or 129 (SIGHUP). TARGET is then complete or absent.
 #
-# usage: make_checkpoint.sh [FLAG VALUE ...]        flags for `sightline sft`; they win over the ones below
+# usage: make_checkpoint.sh [FLAG VALUE ...]        flags for `sightline sft`; they override the ones below
 #   SEED    of data, tokenizer, weights and training  (0)
-#   WORK    folder for what is made on the way        (a temporary one, removed at the end; about 260 MB)
+#   WORK    folder for intermediate files             (a temporary one, removed at the end; about 260 MB)
 #   TARGET  folder of the checkpoint                  (assets/demo/checkpoint; must not exist)
 set -euo pipefail
 
@@ -22,30 +22,30 @@ if [[ -e $TARGET ]]; then
   exit 2
 fi
 
-# Asks the command that runs to end: the first time in good order, the second time at once.
+# Asks the running command to end. Its first signal ends it cleanly, its second one immediately.
 end_running() {
   local pid
   for pid in $(jobs -p); do kill -TERM "$pid" 2>/dev/null || true; done
 }
 
-# stop SIGNAL CODE: ends the command that runs and waits until nothing writes any more.
+# stop SIGNAL CODE: ends the running command and waits until nothing writes any more.
 stop() {
   trap end_running INT TERM HUP
   local pid pids
   pids=$(jobs -p)
   end_running
   while [[ -n $(jobs -pr) ]]; do wait 2>/dev/null || true; done
-  # What a writer of TARGET that quit at once has left beside it.
+  # Removes what a writer of TARGET left next to it if it ended immediately.
   for pid in $pids; do rm -rf -- "$(dirname -- "$TARGET")/.$(basename -- "$TARGET").partial-$pid-"*; done
-  if [[ -e $TARGET ]]; then echo "$1: stopped; $TARGET is complete" >&2; else echo "$1: stopped; $TARGET is not made" >&2; fi
+  if [[ -e $TARGET ]]; then echo "$1: stopped; $TARGET is complete" >&2; else echo "$1: stopped; $TARGET was not written" >&2; fi
   exit "$2"
 }
 trap 'stop SIGINT 130' INT
 trap 'stop SIGTERM 143' TERM
 trap 'stop SIGHUP 129' HUP
 
-# sightline ARGUMENT...: in place of the one of prepare.sh. bash runs a trap only between commands and while it waits, so the
-# command runs beside it; in a process group of its own (set -m), so that Ctrl-C reaches it once, through `stop`.
+# sightline ARGUMENT...: replaces the function of prepare.sh. bash runs a trap only between commands and in `wait`, so the
+# command runs in the background. It has its own process group (set -m), so that Ctrl-C reaches it only through `stop`.
 sightline() {
   local status=0
   set -m
@@ -63,12 +63,12 @@ fi
 
 batch=32
 steps=300
-echo "making $TARGET: $((batch * steps)) rows, then $steps steps of training; some 5 minutes on two free cores" >&2
+echo "making $TARGET: $((batch * steps)) rows, then $steps steps of training; about 5 minutes on two free cores" >&2
 demo_data sft $((batch * steps)) "$SEED" "$WORK/sft/data.jsonl"
 [[ -f $WORK/initial/config.json ]] || sightline demo checkpoint --seed "$SEED" --output_dir "$WORK/initial"
 
 rm -rf -- "$WORK/run"
-echo "training (its lines say how much time remains)" >&2
+echo "training (the log lines show the remaining time)" >&2
 sightline sft \
   --model "$WORK/initial" \
   --dataset "$WORK/sft/data.jsonl" \
@@ -96,7 +96,7 @@ sightline sft \
   --add_version false \
   "$@"
 
-# The last one, whatever --max_steps was.
+# The last checkpoint, whatever --max_steps is.
 last=$(find "$WORK/run" -maxdepth 1 -type d -name 'checkpoint-*' | sort -V | tail -n 1)
 if [[ -z $last ]]; then
   echo "error: the training left no checkpoint in $WORK/run" >&2

@@ -26,7 +26,9 @@ export function allLinearPattern(config: ModelConfig, freeze: Readonly<Record<Mo
       const own = linear.filter(({ name }) => partOf(name) === part).map(({ name }) => treeName(name));
       const below = own.filter((path) => path.startsWith(`${root}.`));
       if (below.length === 0) return [];
-      const others = modules.filter((path) => path.startsWith(`${root}.`) && !linear.some(({ name }) => treeName(name) === path));
+      const others = modules.filter(
+        (path) => path.startsWith(`${root}.`) && !linear.some(({ name }) => treeName(name) === path),
+      );
       const names = [...new Set(below.map((path) => ending(path, others)))];
       const rejected = part === 'vit' ? `(?!(${ROOTS.aligner.map(escaped).join('|')}))` : '';
       return [`${rejected}${escaped(root)}(?=\\.).*\\.(${names.map(escaped).join('|')})`];
@@ -37,13 +39,13 @@ export function allLinearPattern(config: ModelConfig, freeze: Readonly<Record<Mo
 
 /** `all-embedding` and `all-norm` as names of modules; other names as they are. */
 export function moduleShorthands(names: readonly string[], config: ModelConfig): string[] {
-  const vectors = [...expectedTensors(config)].filter(([name, shape]) => shape.length === 1 && name.endsWith('.weight'));
+  const vectors = [...expectedTensors(config)].filter(
+    ([name, shape]) => shape.length === 1 && name.endsWith('.weight'),
+  );
   const norms = vectors.map(([name]) => lastOf(name.replace(/\.weight$/, '')));
   const tables = [...modulePaths(config)].filter(isTable).map(lastOf);
   return [
-    ...new Set(
-      names.flatMap((name) => (name === 'all-embedding' ? tables : name === 'all-norm' ? norms : [name])),
-    ),
+    ...new Set(names.flatMap((name) => (name === 'all-embedding' ? tables : name === 'all-norm' ? norms : [name]))),
   ];
 }
 

@@ -1,11 +1,11 @@
 /**
- * Resolved arguments as JSON by flag name: what args.json holds and what the start screen shows.
+ * Resolved arguments as JSON by flag name, for args.json and the start screen.
  */
 import type { Json } from '../util/json.ts';
 import type { CommandSpec } from './command.ts';
 import { camelCase, isOfReward } from './flag.ts';
 
-/** Every argument of a command by its flag name, those of rewards (`rewardOptions`) among them. */
+/** All arguments of a command by flag name, including those of rewards (`rewardOptions`). */
 export function argumentsToJson(spec: CommandSpec, args: Readonly<Record<string, unknown>>): Record<string, Json> {
   const ofRewards = (args.rewardOptions ?? {}) as Readonly<Record<string, unknown>>;
   return Object.fromEntries(
@@ -15,7 +15,7 @@ export function argumentsToJson(spec: CommandSpec, args: Readonly<Record<string,
   );
 }
 
-/** Arguments that were given a value other than the default, by flag name. */
+/** Arguments that were given and differ from the default, by flag name. */
 export function changedArguments(
   spec: CommandSpec,
   args: Readonly<Record<string, unknown>>,
@@ -29,5 +29,5 @@ export function changedArguments(
 
 // --- internal ---
 
-/** Flags that say how the arguments are read, not what is done; they have no place in a file of arguments. */
+/** Flags about how arguments are read or how errors are shown, not about what is trained. args.json leaves them out. */
 const HOW_TO_RUN = new Set(['config', 'ignore_unsupported', 'debug', 'dry_run']);

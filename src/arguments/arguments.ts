@@ -1,5 +1,5 @@
 /**
- * From the words after a command's name to the arguments of that command, or one error that lists every fault.
+ * Turns the words after a command's name into the command's arguments, or throws one error that lists every fault.
  */
 import { statSync } from 'node:fs';
 import { SightlineError } from '../errors.ts';
@@ -35,17 +35,17 @@ export interface ReadArguments<A> {
   readonly args: A;
   /** All arguments by flag name, for args.json. */
   readonly json: Readonly<Record<string, Json>>;
-  /** Those that are not at their default, for the start screen. */
+  /** Arguments that differ from their default, for the start screen. */
   readonly changed: Readonly<Record<string, Json>>;
   /** Sentences to print before the run. */
   readonly notices: readonly string[];
 }
 
 /**
- * Flags of plugins are known once these are loaded: see `pluginsNamed`.
+ * Reads the arguments of `sightline rlhf`. Load the plugins first, so that their flags are known: see `pluginsNamed`.
  *
- * Errors: E_ARGUMENTS (exit code 2) with every fault, and those of a config file that cannot be read; E_REWARD_CLASS of a
- * reward whose flags cannot be.
+ * Errors: E_ARGUMENTS (exit code 2) with every fault; E_REWARD_CLASS if a reward states an invalid flag; those of a config
+ * file that cannot be read.
  *
  * @example
  * const { args } = readRlhfArguments(['--model', 'ckpt', '--dataset', 'train.jsonl', '--reward_funcs', 'format'], process.env);
@@ -54,7 +54,7 @@ export function readRlhfArguments(argv: readonly string[], env: Environment): Re
   const spec = rlhfWithRewards();
   checkDefaults(spec.flags);
   const resolve: Resolve<typeof rlhfFlags, RlhfArguments> = (values, ...rest) => {
-    const { own, rewardOptions } = apart(spec.flags, values);
+    const { own, rewardOptions } = splitValues(spec.flags, values);
     return resolveRlhf(own, rewardOptions, ...rest);
   };
   const { notices, ...others } = read(spec, resolve, argv, env);
@@ -63,8 +63,8 @@ export function readRlhfArguments(argv: readonly string[], env: Environment): Re
 }
 
 /**
- * The plugin files that the words, the config file or the environment name, if all of them are files: what else is named is
- * told with the other faults.
+ * The plugin files named by the command line, the config file or the environment. Empty if one of them is not a file:
+ * `readRlhfArguments` reports that together with the other faults.
  *
  * Errors: those of a config file that cannot be read.
  */
@@ -113,8 +113,11 @@ function read<F extends Flags, A extends object>(
   return { args, json: argumentsToJson(spec, record), changed: changedArguments(spec, record, given), notices };
 }
 
-/** Values of the command's own flags, and those of rewards by flag name. */
-function apart(flags: Flags, values: Values<typeof rlhfFlags>): { own: typeof values; rewardOptions: RewardOptions } {
+/** Separates the values of the command's own flags from those of rewards. The latter keep their flag names. */
+function splitValues(
+  flags: Flags,
+  values: Values<typeof rlhfFlags>,
+): { own: typeof values; rewardOptions: RewardOptions } {
   const own: Record<string, unknown> = {};
   const rewardOptions: Record<string, unknown> = {};
   for (const [name, flag] of Object.entries(flags)) {
@@ -125,7 +128,7 @@ function apart(flags: Flags, values: Values<typeof rlhfFlags>): { own: typeof va
   return { own: own as typeof values, rewardOptions };
 }
 
-/** A default that is no value of its flag would end the next run that reads args.json. */
+/** Refuses a default that its own flag does not accept: a later run that reads args.json would fail on it. */
 function checkDefaults(flags: Flags): void {
   for (const [name, flag] of Object.entries(flags)) {
     const checked = isOfReward(flag) ? checkValue(flag.default, flag) : null;
@@ -138,7 +141,7 @@ function checkDefaults(flags: Flags): void {
   }
 }
 
-/** What there is to say of flags of new adapters where none is made. */
+/** Notices about flags of new adapters where none is made. */
 function unusedTunerFlags(
   changed: Readonly<Record<string, Json>>,
   { tunerType, adapters }: Pick<SftArguments, 'tunerType' | 'adapters'>,
@@ -166,7 +169,7 @@ const OF_NEW_ADAPTERS: ReadonlySet<string> = new Set([
   'modules_to_save',
 ]);
 
-/** What there is to say of flags that were given to rewards which judge nothing here. */
+/** Notices about flags of rewards that are not in --reward_funcs. */
 function unusedFlags(changed: Readonly<Record<string, Json>>, flags: Flags, rewardFuncs: readonly string[]): string[] {
   return Object.keys(changed).flatMap((name) => {
     if (!isOfReward(flags[name]!)) return [];

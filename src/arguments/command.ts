@@ -1,5 +1,5 @@
 /**
- * A command as data: its name, its words and its flags.
+ * A command as data: its name, help texts and flags.
  */
 import type { Flags } from './flag.ts';
 
@@ -9,7 +9,7 @@ export interface CommandSpec<F extends Flags = Flags> {
   readonly summary: string;
   readonly usage: string;
   readonly flags: F;
-  /** Lines to copy. */
+  /** Command lines to copy. */
   readonly examples: readonly string[];
   /** Paragraphs below the flags. */
   readonly notes: readonly string[];

@@ -1,15 +1,15 @@
 /**
- * Collects what is wrong with the arguments, so that one run lists all of it.
+ * Collects all faults of the arguments, so that one run reports every one of them.
  */
 import { SightlineError } from '../errors.ts';
 
 export interface Fault {
-  /** Where: `--flag`, or a config file. */
+  /** `--flag`, or a config file. */
   readonly at: string;
   readonly message: string;
   /** The next step, if the message does not say it already. */
   readonly fix?: string;
-  /** Whether --ignore_unsupported would pass it over. */
+  /** Whether --ignore_unsupported would ignore it. */
   readonly isIgnorable?: boolean;
 }
 
@@ -20,19 +20,17 @@ export class Faults {
     this.#faults.push({ at, message, fix, isIgnorable });
   }
 
-  /** Whether this flag has a fault already; checks that involve it would only repeat it. */
+  /** Whether this flag already has a fault. Further checks that involve it would only repeat it. */
   has(flag: string): boolean {
     return this.#faults.some((fault) => fault.at === `--${flag}`);
   }
 
-  /**
-   * A check across flags, at the first of them; skipped when one of them is wrong by itself.
-   */
+  /** Checks a condition across flags and reports it at the first of them. Skipped if one of them already has a fault. */
   check(flags: readonly [string, ...string[]], holds: boolean, message: string, fix?: string): void {
     if (!holds && !flags.some((flag) => this.has(flag))) this.add(`--${flags[0]}`, message, fix);
   }
 
-  /** Throws E_ARGUMENTS with every fault, exit code 2; returns when there is none. */
+  /** Throws E_ARGUMENTS (exit code 2) with every fault; returns if there are none. */
   throwIfAny(command: string): void {
     const [first, ...others] = this.#faults;
     if (first === undefined) return;
@@ -48,11 +46,11 @@ export class Faults {
     });
     const message = [`${this.#faults.length} arguments of sightline ${command} are wrong`, ...lines].join('\n');
     throw new SightlineError('E_ARGUMENTS', message, {
-      hint: isIgnorable ? `--ignore_unsupported true goes on without flags that only ms-swift has; ${help}` : help,
+      hint: isIgnorable ? `--ignore_unsupported true ignores flags that only ms-swift has; ${help}` : help,
     });
   }
 }
 
 // --- internal ---
 
-const GO_ON = 'go on without it: --ignore_unsupported true';
+const GO_ON = 'use --ignore_unsupported true to ignore it';

@@ -1,9 +1,9 @@
 /**
- * What a flag is: plain data from which parsing, --help, args.json, types and messages are all made.
- * Knows no particular flag and loads no library, so that --help stays quick.
+ * Flags as plain data, from which parsing, --help, args.json, types and messages are derived.
+ * Knows no particular flag and loads no library, so that --help stays fast.
  */
 
-/** The headings of --help, in their order. */
+/** The headings of --help, in order. */
 export const GROUPS = [
   'Model',
   'LoRA',
@@ -19,10 +19,10 @@ export const GROUPS = [
   'Other',
 ] as const;
 export type Group = (typeof GROUPS)[number] | RewardGroup;
-/** The flags that one reward brings. */
+/** The heading for the flags of one reward. */
 export type RewardGroup = `Reward ${string}`;
 
-/** What one value of a flag may be. */
+/** The values that a flag accepts. */
 export type Shape =
   | {
       readonly kind: 'number';
@@ -34,7 +34,8 @@ export type Shape =
       readonly below?: number;
     }
   | {
-      readonly kind: 'boolean' /** Words that stand for one of the two elsewhere. */;
+      readonly kind: 'boolean';
+      /** Further words that mean true or false, for compatibility. */
       readonly spellings?: Readonly<Record<string, boolean>>;
     }
   | { readonly kind: 'text'; readonly empty?: boolean }
@@ -42,46 +43,47 @@ export type Shape =
   | {
       readonly kind: 'choice';
       readonly choices: readonly string[];
-      /** Other spellings, and why a spelling known elsewhere is not offered here. */
+      /** Other spellings of the choices. */
       readonly spellings?: Readonly<Record<string, string>>;
+      /** Choices of ms-swift that are not supported here, each with the reason. */
       readonly absent?: Readonly<Record<string, string>>;
-      /** Of those, the ones without which a run is what was asked for: --ignore_unsupported leaves them out. */
+      /** Those of `absent` that --ignore_unsupported may drop, because the run then still does what was asked for. */
       readonly ignorable?: readonly string[];
     };
 
 interface Common {
   readonly group: Group;
-  /** One or two sentences for --help, ending with a full stop. */
+  /** One or two sentences for --help, each ending with a full stop. */
   readonly help: string;
   /** Unit of the value: tokens, steps, pixels, … */
   readonly unit?: string;
-  /** What is shown for the value in --help. */
+  /** Placeholder for the value in --help. */
   readonly metavar?: string;
-  /** What happens when it is left out, where the default is null. */
+  /** What a null default means, in words. */
   readonly unset?: string;
-  /** Environment variable read when neither the command line nor the config file gives a value. */
+  /** Environment variable that is read if neither the command line nor the config file gives a value. */
   readonly env?: string;
-  /** Other flag names that mean the same. */
+  /** Other names of the flag. */
   readonly aliases?: readonly string[];
 }
 
 /** One flag; `T` is the type of its value. */
 export interface Flag<T> extends Common {
   readonly shape: Shape;
-  /** Takes one value, or a list of them. */
+  /** Whether the flag takes a list of values. */
   readonly many: boolean;
-  /** Undefined: the flag must be given. Null: see `unset`. */
+  /** Undefined means that the flag is required. For null see `unset`. */
   readonly default: T | undefined;
 }
 
 export type Flags = Readonly<Record<string, Flag<unknown>>>;
 
-/** Whether the flag is one that a reward brings. */
+/** Whether the flag belongs to a reward. */
 export function isOfReward({ group }: Pick<Flag<unknown>, 'group'>): boolean {
   return group.startsWith('Reward ');
 }
 
-/** The headings that these flags come under, in the order of --help. */
+/** The headings of these flags, in the order of --help. */
 export function groupsOf(flags: Flags): Group[] {
   const used = new Set(Object.values(flags).map(({ group }) => group));
   const ofRewards = [...used].filter((group) => isOfReward({ group }));
@@ -90,7 +92,7 @@ export function groupsOf(flags: Flags): Group[] {
   );
 }
 
-/** snake_case flag name to the camelCase name its value has in TypeScript. */
+/** Converts a snake_case flag name to the camelCase name of its value in TypeScript. */
 export type CamelCase<S extends string> = S extends `${infer Head}_${infer Tail}`
   ? `${Head}${Capitalize<CamelCase<Tail>>}`
   : S;
@@ -108,7 +110,7 @@ export function snakeCase(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
-// --- constructors: the default's type decides whether the value may be null ---
+// --- constructors; the value may be null only if the default is null ---
 
 type Range = Omit<Extract<Shape, { kind: 'number' }>, 'kind'>;
 
@@ -136,7 +138,7 @@ export function boolean<D extends boolean | null>(
 }
 
 export function text<D extends string | null>(
-  options: Common & { default: D /** Whether '' is a value. */; empty?: boolean },
+  options: Common & { default: D /** Whether '' is allowed. */; empty?: boolean },
 ): Flag<string | D> {
   const { empty, ...common } = options;
   return { metavar: 'TEXT', ...common, shape: { kind: 'text', empty }, many: false };

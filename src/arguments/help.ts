@@ -1,5 +1,5 @@
 /**
- * --help, made from the flags alone: grouped, with unit and default on every line. Loads no library.
+ * Writes --help from the flags: grouped, with unit and default for each flag. Loads no library.
  */
 import type { CommandSpec } from './command.ts';
 import { type Flag, groupsOf } from './flag.ts';
@@ -31,7 +31,7 @@ export function helpText(spec: CommandSpec, width = 100): string {
 // --- internal ---
 
 const FOOTER =
-  'Flags of ms-swift that have no meaning here either have no effect (a note says so) or stop the run with what to use instead.';
+  'Other flags of ms-swift either have no effect here, which a note reports, or stop the run with advice on what to use instead.';
 
 function list(title: string, lines: readonly string[]): string {
   return lines.length === 0 ? '' : [`${title}:`, ...lines.map((line) => `  ${line}`)].join('\n');
@@ -46,7 +46,7 @@ function flagLines(name: string, flag: Flag<unknown>, width: number): string {
   return [head, ...body.map((line) => pad + line)].join('\n');
 }
 
-/** Unit, default, environment variable and other names, as far as there are. */
+/** Unit, default, environment variable and aliases, where the flag has them. */
 function remarks(flag: Flag<unknown>): string[] {
   const parts = [flag.default === undefined ? 'required' : `default: ${defaultText(flag)}`];
   if (flag.unit !== undefined) parts.unshift(flag.unit);

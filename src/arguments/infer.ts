@@ -1,5 +1,5 @@
 /**
- * The flags of `sightline infer`: ask a checkpoint about images, once or in a conversation.
+ * The flags of `sightline infer`, which asks a checkpoint about images, once or in a conversation.
  */
 import type { CommandSpec } from './command.ts';
 import { integer, number, text, textList } from './flag.ts';
@@ -13,22 +13,28 @@ export const inferFlags = {
     default: [],
     metavar: 'FILE...',
     aliases: ['images'],
-    help: 'Images of the first question, put before its text where it has no <image> tags.',
+    help: 'Images of the first question. They replace its <image> tags, or come before its text if it has none.',
   }),
   prompt: text({
     group: 'Data',
     default: null,
     unset: 'a conversation on the terminal',
     aliases: ['query'],
-    help: 'The question; the answer goes to standard output.',
+    help: 'The question. The answer goes to standard output.',
   }),
   ...systemFlags,
-  max_new_tokens: integer({ group: 'Sampling', default: 512, min: 1, unit: 'tokens', help: 'Longest answer.' }),
+  max_new_tokens: integer({
+    group: 'Sampling',
+    default: 512,
+    min: 1,
+    unit: 'tokens',
+    help: 'Maximum length of an answer.',
+  }),
   temperature: number({
     group: 'Sampling',
     default: 0,
     min: 0,
-    help: 'Sampling temperature; 0 takes the most likely token every time.',
+    help: 'Sampling temperature; 0 always takes the most likely token.',
   }),
   ...samplingFlags,
   seed: integer({ group: 'Sampling', default: 42, min: 0, help: 'Seed of sampling.' }),

@@ -1,5 +1,5 @@
 /**
- * Command line, config file, environment and defaults to checked values, collecting every fault on the way.
+ * Merges command line, config file, environment and defaults into checked values, and collects every fault.
  * Knows what a flag is, but no flag by name except --config and --ignore_unsupported.
  */
 import { nearestName } from '../util/nearest_name.ts';
@@ -14,21 +14,21 @@ import { type CommandLine, splitWords } from './words.ts';
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 export interface Parsed<F extends Flags> {
-  /** A value for every flag; where a flag has a fault, its default, or nothing ('' or an empty list). */
+  /** A value for every flag. A flag with a fault has its default, or '' or an empty list if there is none. */
   readonly values: Values<F>;
-  /** Flags that were given a value, by the command line, the config file or the environment. */
+  /** Flags that the command line, the config file or the environment gave a value. */
   readonly given: ReadonlySet<string>;
-  /** Sentences for the reader: flags without effect, flags that are ignored. */
+  /** Sentences for the user about flags that have no effect or are ignored. */
   readonly notices: readonly string[];
-  /** Not thrown yet, so that checks across flags can add theirs. */
+  /** Not thrown yet, so that checks across flags can add to them. */
   readonly faults: Faults;
 }
 
 /**
  * Reads the words after the command's name. Precedence: command line, config file, environment, default.
  *
- * @param others commands whose flags may be meant
- * Errors: only those of the config file itself; all else is collected in `faults`.
+ * @param others other commands, so that an error can say to which command an unknown flag belongs
+ * Errors: only those of the config file itself; everything else is collected in `faults`.
  */
 export function parseArguments<F extends Flags>(
   spec: CommandSpec<F>,
@@ -37,7 +37,7 @@ export function parseArguments<F extends Flags>(
   others: readonly CommandSpec[] = [],
 ): Parsed<F> {
   const faults = new Faults();
-  const passedOver = { meaningless: new Map<string, string>(), unsupported: new Map<string, string>() };
+  const skipped = { meaningless: new Map<string, string>(), unsupported: new Map<string, string>() };
   const names = flagNames(spec.flags);
   const line = splitWords(argv);
   const taken = new Map<string, unknown>();
@@ -70,21 +70,21 @@ export function parseArguments<F extends Flags>(
   for (const [name, flag] of Object.entries(spec.flags)) {
     if (!taken.has(name)) fromEnvironment(name, flag);
     if (!taken.has(name) && flag.default === undefined)
-      faults.check([name], false, 'no value is given', example(name, flag));
+      faults.check([name], false, 'the flag is required', example(name, flag));
     values[camelCase(name)] = taken.has(name) ? taken.get(name) : defaultOf(flag);
   }
   const notices = [
-    told(passedOver.meaningless, 'has no effect', 'flags have no effect here'),
-    told(passedOver.unsupported, 'is ignored', `flags are ignored by --${IGNORE}`),
+    noticeOf(skipped.meaningless, 'has no effect', 'flags have no effect here'),
+    noticeOf(skipped.unsupported, 'is ignored', `flags are ignored because of --${IGNORE}`),
   ].filter((notice) => notice !== null);
   return { values: values as Values<F>, given: new Set(taken.keys()), notices, faults };
 
-  /** JSON values of known flags, checked; later sources replace earlier ones. */
+  /** Checks JSON values of known flags and stores them. Later sources replace earlier ones. */
   function take(source: ReadonlyMap<string, unknown>, where: string): void {
     for (const [name, given] of source) {
       const flag = spec.flags[name]!;
       const { value, ignored } = ignoresUnsupported ? withoutIgnorable(given, flag) : { value: given, ignored: [] };
-      for (const word of ignored) passedOver.unsupported.set(`${name} ${word}`, absentText(word, flag));
+      for (const word of ignored) skipped.unsupported.set(`${name} ${word}`, absentText(word, flag));
       if (value === undefined) continue;
       const checked = checkValue(value, flag);
       if (checked.ok) taken.set(name, checked.value);
@@ -93,18 +93,18 @@ export function parseArguments<F extends Flags>(
     }
   }
 
-  /** The words after a known flag as a JSON value, or undefined after noting a fault. */
+  /** Reads the words after a known flag as a JSON value. Returns undefined after adding a fault. */
   function readWords(name: string, words: readonly string[]): unknown {
     const flag = spec.flags[name]!;
     if (flag.shape.kind === 'boolean' && words.length === 0) return true;
     if (words.length === 0) {
-      faults.add(`--${name}`, 'the flag has no value after it', example(name, flag));
+      faults.add(`--${name}`, 'the flag has no value', example(name, flag));
       return undefined;
     }
     if (flag.many) return words.map((word) => readWord(word, flag.shape));
     if (words.length > 1) {
       const shown = words.map((word) => JSON.stringify(word)).join(' ');
-      faults.add(`--${name}`, `the flag takes one value, got ${words.length}: ${shown}`, 'quote a value with blanks');
+      faults.add(`--${name}`, `the flag takes one value, got ${words.length}: ${shown}`, 'quote a value with spaces');
       return undefined;
     }
     return readWord(words[0]!, flag.shape);
@@ -119,20 +119,20 @@ export function parseArguments<F extends Flags>(
     );
   }
 
-  /** A name that is no flag of this command. */
+  /** Handles a flag that this command does not have. */
   function refuse(name: string, words: readonly string[], where: string): void {
     const owner = others.find(({ flags }) => flagNames(flags).has(name));
     const peer = owner === undefined ? peerFlag(name) : { verdict: 'refused', text: `leave it out of ${spec.name}` };
     if (peer === null) {
       const near = nearestName(name, [...names.keys(), ...peerFlagNames()]);
       const fix = near === null ? undefined : `did you mean --${near}?`;
-      faults.add(`--${name}`, `sightline ${spec.name} has no flag of this name${where}`, fix);
+      faults.add(`--${name}`, `sightline ${spec.name} has no such flag${where}`, fix);
     } else if (!asksForNothing(name, words)) {
-      if (peer.verdict === 'ignored') passedOver.meaningless.set(name, peer.text);
-      else if (ignoresUnsupported) passedOver.unsupported.set(name, peer.text);
+      if (peer.verdict === 'ignored') skipped.meaningless.set(name, peer.text);
+      else if (ignoresUnsupported) skipped.unsupported.set(name, peer.text);
       else {
         const what =
-          owner === undefined ? "ms-swift's flag is not supported here" : `is a flag of sightline ${owner.name}`;
+          owner === undefined ? 'this flag of ms-swift is not supported' : `this is a flag of sightline ${owner.name}`;
         faults.add(`--${name}`, `${what}${where}`, peer.text, owner === undefined);
       }
     }
@@ -141,7 +141,7 @@ export function parseArguments<F extends Flags>(
 
 // --- internal ---
 
-/** Every spelling of every flag, with the name it is declared under. */
+/** Maps every name and alias of every flag to the declared name. */
 function flagNames(flags: Flags): Map<string, string> {
   const names = new Map<string, string>();
   for (const [name, flag] of Object.entries(flags)) {
@@ -153,7 +153,7 @@ function flagNames(flags: Flags): Map<string, string> {
 function configOf(line: CommandLine, faults: Faults): string | null {
   const [first, ...rest] = line.operands;
   for (const word of first === undefined || first.startsWith('-') ? line.operands : rest) {
-    faults.add(word, 'a word that belongs to no flag', 'flags begin with --; one config file may come first');
+    faults.add(word, 'the word belongs to no flag', 'flags begin with --; only a config file may come first');
   }
   const flag = line.flags.get('config')?.words[0];
   if (flag !== undefined) return flag;
@@ -162,12 +162,12 @@ function configOf(line: CommandLine, faults: Faults): string | null {
 
 const IGNORE = 'ignore_unsupported';
 
-/** Whether the words after a boolean flag set it; what is no boolean is told elsewhere. */
+/** Whether the words after a boolean flag mean true. Words that are not a boolean are reported elsewhere. */
 function isTrue(words: readonly string[]): boolean {
   return words.length === 0 || readWord(words[0]!, { kind: 'boolean' }) === true;
 }
 
-/** A value without the choices that may be ignored, undefined where nothing is left. */
+/** Removes the choices that may be ignored from a value; undefined if nothing is left. */
 function withoutIgnorable(value: unknown, { shape }: Flag<unknown>): { value: unknown; ignored: readonly string[] } {
   const list: unknown[] = Array.isArray(value) ? value : [value];
   const isIgnorable = (item: unknown): item is string =>
@@ -179,11 +179,11 @@ function withoutIgnorable(value: unknown, { shape }: Flag<unknown>): { value: un
 }
 
 function absentText(word: string, { shape }: Flag<unknown>): string {
-  return (shape.kind === 'choice' ? shape.absent?.[word] : undefined) ?? 'not built';
+  return (shape.kind === 'choice' ? shape.absent?.[word] : undefined) ?? 'not supported';
 }
 
-/** One flag with the reason, several in one sentence with where the reasons are. */
-function told(flags: ReadonlyMap<string, string>, verb: string, verbOfSeveral: string): string | null {
+/** Names a single flag with its reason, or several flags in one sentence that says where the reasons are. */
+function noticeOf(flags: ReadonlyMap<string, string>, verb: string, verbOfSeveral: string): string | null {
   const [[name, why] = ['', ''], ...others] = flags;
   if (name === '') return null;
   if (others.length === 0) return `--${name} ${verb}: ${why}`;

@@ -1,6 +1,6 @@
 /**
- * The one place where values that were left out get theirs, as ms-swift resolves its `None`s, and where flags are
- * checked against each other. Results are what the trainer sees and what args.json keeps.
+ * Fills in values that were left out, as ms-swift resolves its `None`s, and checks flags against each other.
+ * The trainer and args.json get the results.
  */
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { findModel } from '../checkpoint/model_folder.ts';
@@ -21,7 +21,7 @@ export type RewardOptions = Readonly<Record<string, unknown>>;
 type AttnImpl = 'eager' | 'sdpa' | 'flash_attention_2';
 type Strategy = 'no' | 'steps' | 'epoch';
 
-/** Arguments of `sightline rlhf`, complete: null is left only where it means "none". */
+/** Complete arguments of `sightline rlhf`. A value is null only if that means "none". */
 export type RlhfArguments = Resolved<
   Values<typeof rlhfFlags>,
   RolloutSizes & {
@@ -36,14 +36,14 @@ export type RlhfArguments = Resolved<
     numGenerationsEval: number;
     evalTemperature: number;
     numCompletionsToPrint: number;
-    /** Values of the flags that registered rewards bring, by flag name. */
+    /** Values of the flags of registered rewards, by flag name. */
     rewardOptions: RewardOptions;
     evalStrategy: Strategy;
     evalSteps: number;
   }
 >;
 
-/** Arguments of `sightline sft`, complete. */
+/** Complete arguments of `sightline sft`. */
 export type SftArguments = Resolved<
   Values<typeof sftFlags>,
   {
@@ -57,12 +57,13 @@ export type SftArguments = Resolved<
   }
 >;
 
-/** Arguments of `sightline infer`, complete. A null prompt means a conversation. */
+/** Complete arguments of `sightline infer`. A null prompt means a conversation. */
 export type InferArguments = Resolved<Values<typeof inferFlags>, { attnImpl: AttnImpl; modelDir: string }>;
 
-/** Arguments of `sightline score`, complete. */
-export type RewardServerArguments = Values<typeof rewardServerFlags>;
+/** Complete arguments of `sightline score`. */
 export type ScoreArguments = Resolved<Values<typeof scoreFlags>, { attnImpl: AttnImpl; modelDir: string }>;
+
+export type RewardServerArguments = Values<typeof rewardServerFlags>;
 
 export function resolveRlhf(
   values: Values<typeof rlhfFlags>,
@@ -87,7 +88,7 @@ export function resolveRlhf(
   faults.check(
     ['report_to'],
     !values.reportTo.includes('none') || values.reportTo.length === 1,
-    `none stands beside other names: ${values.reportTo.join(' ')}`,
+    `none cannot be combined with other names: ${values.reportTo.join(' ')}`,
   );
   const { numGenerations, numGenerationsEval, numIterations, stepsPerGeneration: slices } = values;
   checkSizes(
@@ -201,7 +202,7 @@ function checkTraining(values: TrainingValues, faults: Faults): void {
   faults.check(
     ['max_steps'],
     values.maxSteps !== 0,
-    'no step to do: 0',
+    'expected a number of steps above 0, got 0',
     'leave it out to train for --num_train_epochs',
   );
   faults.check(
@@ -210,7 +211,7 @@ function checkTraining(values: TrainingValues, faults: Faults): void {
       values.evalStrategy === 'no' ||
       values.valDataset.length > 0 ||
       values.splitDatasetRatio > 0,
-    `there are no rows to evaluate: ${values.evalStrategy}`,
+    `${values.evalStrategy} needs evaluation rows, but there are none`,
     'give --val_dataset or --split_dataset_ratio',
   );
   checkTuner(values, faults);
@@ -285,7 +286,7 @@ function checkAdapters(values: { readonly adapters: readonly string[] }, faults:
   );
 }
 
-/** ms-swift's `model_dir` is the folder of what `model` names. */
+/** Adds `modelDir`, the checkpoint's folder, as ms-swift's `model_dir`. */
 function resolveModel(
   values: { model: string; modelRevision: string | null; attnImpl: AttnImpl | null },
   faults: Faults,
@@ -296,7 +297,7 @@ function resolveModel(
   return { modelDir: 'dir' in found ? found.dir : values.model, attnImpl: values.attnImpl ?? 'sdpa' };
 }
 
-/** A schedule's settings are judged without the steps of the run, which nobody knows yet. */
+/** Checks the schedule's settings with one step, because the number of steps is not known yet. */
 function checkSchedule(values: TrainingValues, faults: Faults): void {
   const { lrSchedulerType: type, lrSchedulerKwargs, learningRate } = values;
   try {
@@ -308,7 +309,7 @@ function checkSchedule(values: TrainingValues, faults: Faults): void {
   }
 }
 
-/** The sizes of a rollout; a fault of theirs is told only where no flag it hangs on is wrong by itself. */
+/** The sizes of a rollout. A fault of theirs is reported only if the flags that it depends on are valid. */
 function resolveGeneration(values: Values<typeof rlhfFlags>, faults: Faults): RolloutSizes {
   const { fault, ...sizes } = rolloutSizes(values);
   const flags = [
@@ -325,13 +326,13 @@ function resolveGeneration(values: Values<typeof rlhfFlags>, faults: Faults): Ro
 const BYTE_ORDER_MARK = /^\ufeff/;
 
 /**
- * A .txt name is a file that must exist; any other text may name one. `\n` typed as two characters is a line break. What
- * an editor puts into a file, a byte order mark and its kind of line breaks, is no part of the prompt.
+ * A name ending in .txt must be an existing file; any other text may name one. In a text, `\n` typed as two characters
+ * becomes a line break. In a file, a byte order mark is removed and line breaks become `\n`.
  */
 function resolveSystem(system: string | null, faults: Faults): string | null {
   if (system === null) return null;
-  const named = system.endsWith('.txt') && !system.includes('\n');
-  if (!named && !(system.length < 1024 && isFile(system))) return system.replaceAll('\\n', '\n');
+  const isFileName = system.endsWith('.txt') && !system.includes('\n');
+  if (!isFileName && !(system.length < 1024 && isFile(system))) return system.replaceAll('\\n', '\n');
   try {
     return readFileSync(system, 'utf8').replace(BYTE_ORDER_MARK, '').replace(/\r\n?/g, '\n');
   } catch (error) {
@@ -349,7 +350,7 @@ function checkPixels(values: { minPixels: number | null; maxPixels: number | nul
   );
 }
 
-/** Counts that would fill memory with numbers before there is a single completion. */
+/** Refuses sizes so large that bookkeeping alone would fill the memory before the first completion. */
 function checkSizes(sizes: Readonly<Record<string, number | null>>, faults: Faults): void {
   for (const [flag, size] of Object.entries(sizes)) {
     faults.check([flag], size === null || size <= MAX_BATCH, `expected at most ${MAX_BATCH}, got ${size}`);
@@ -360,7 +361,7 @@ function checkFiles(flag: string, paths: readonly string[], faults: Faults): voi
   for (const path of paths) {
     if (isFile(path)) continue;
     if (/^\w+:\/\//.test(path)) {
-      faults.check([flag], false, `is an address on the network: ${path}`, 'download it, and give its path');
+      faults.check([flag], false, `is a URL, expected a file: ${path}`, 'download the file and give its path');
       continue;
     }
     const kind = isFolder(path) ? 'is a folder' : existsSync(path) ? 'is not a regular file' : 'no such file';
@@ -368,20 +369,20 @@ function checkFiles(flag: string, paths: readonly string[], faults: Faults): voi
   }
 }
 
-/** `train.jsonl#500`, the first 500 rows of a file, as the file. */
+/** The file of a spec such as `train.jsonl#500`, which takes the first 500 rows. */
 function withoutRowCount(spec: string): string {
   return spec.replace(/#\d+$/, '');
 }
 
 function checkOutput(path: string, faults: Faults): void {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: it looks for control characters
   const control = /[\u0000-\u001f\u007f]/.test(path);
   faults.check(['output_dir'], !control, `has a line break or control character: ${JSON.stringify(path)}`);
   faults.check(
     ['output_dir'],
     !isFile(path),
     `is a file, not a folder: ${path}`,
-    'name a folder, or one that does not exist yet',
+    'give a folder, which need not exist yet',
   );
 }
 

@@ -1,5 +1,5 @@
 /**
- * The flags that registered rewards bring, as flags of `sightline rlhf`. Knows no reward and no flag by name.
+ * Adds the flags of registered rewards to `sightline rlhf`. Knows no reward and no flag by name.
  */
 import { SightlineError } from '../errors.ts';
 import type { RewardFlag } from '../rewards/contract.ts';
@@ -9,22 +9,26 @@ import { boolean, camelCase, choice, type Flag, type Flags, number, type RewardG
 import { rlhfCommand, rlhfFlags } from './rlhf.ts';
 
 /**
- * The command with the flags of the rewards that are registered at present, those of loaded plugins among them.
+ * The command with the flags of all rewards registered at present, including those of loaded plugins.
  *
- * @throws SightlineError E_REWARD_CLASS: a name that the command has, or a form that is none
+ * Error: E_REWARD_CLASS if a reward's flag has a name that is taken, or is not a valid flag.
  */
 export function rlhfWithRewards(): CommandSpec<typeof rlhfFlags> {
   return { ...rlhfCommand, flags: { ...rlhfFlags, ...rewardFlags(rlhfFlags) } };
 }
 
-/** Names of the rewards that state a flag. */
+/** Names of the rewards that state this flag. */
 export function ownersOf(name: string): readonly string[] {
   return statedFlags().find((stated) => stated.name === name)?.rewards ?? [];
 }
 
 // --- internal ---
 
-/** By name, under headings of their own; `taken` are those of the command. */
+/**
+ * The flags of rewards by name, each under the heading of its reward.
+ *
+ * @param taken the command's own flags
+ */
 function rewardFlags(taken: Flags): Record<string, Flag<unknown>> {
   const keys = new Map<string, string>();
   for (const [name, { aliases = [] }] of Object.entries(taken)) {

@@ -1,5 +1,5 @@
 /**
- * The flags of `sightline reward-server`: rewards for a trainer in another process.
+ * The flags of `sightline reward-server`, which computes rewards for a trainer in another process.
  */
 import type { CommandSpec } from './command.ts';
 import { boolean, integer, number, requiredText, textList } from './flag.ts';
@@ -9,20 +9,20 @@ export const rewardServerFlags = {
   socket: requiredText({
     group: 'Rewards',
     metavar: 'FILE',
-    help: 'Unix socket to make and to answer on; gone when the server ends.',
+    help: 'Unix socket to create and listen on. It is removed when the server ends.',
   }),
   external_plugins: textList({
     group: 'Rewards',
     default: [],
     metavar: 'FILE...',
-    help: 'TypeScript or JavaScript files that register rewards, as for `sightline rlhf`.',
+    help: 'TypeScript or JavaScript files that register rewards, as in `sightline rlhf`.',
   }),
   deadline: number({
     group: 'Rewards',
     default: 300,
     above: 0,
     unit: 'seconds',
-    help: 'A request that takes longer is answered with an error.',
+    help: 'Time limit for a request. A request that takes longer is answered with an error.',
   }),
   max_request_mib: integer({
     group: 'Rewards',
@@ -30,23 +30,23 @@ export const rewardServerFlags = {
     min: 1,
     max: 4096,
     unit: 'MiB',
-    help: 'Larger requests are refused; 64 completions of 1024 tokens make about 6 MiB.',
+    help: 'Maximum size of a request. 64 completions of 1024 tokens take about 6 MiB.',
   }),
   exit_with_stdin: boolean({
     group: 'Rewards',
     default: false,
-    help: 'End when standard input ends, so that the server never outlives the process that started it.',
+    help: 'Exit when standard input closes, so that the server never outlives the process that started it.',
   }),
   ...commonFlags,
 } as const;
 
 export const rewardServerCommand: CommandSpec<typeof rewardServerFlags> = {
   name: 'reward-server',
-  summary: 'judge completions of a trainer in another process, such as ms-swift',
+  summary: 'compute rewards for a trainer in another process, such as ms-swift',
   usage: 'sightline reward-server --socket FILE [flags]',
   flags: rewardServerFlags,
   examples: ['sightline reward-server --socket rewards.sock --external_plugins my_reward.ts'],
   notes: [
-    'integrations/ms_swift/plugin.py starts and ends it by itself; docs/ms_swift.md has the requests that it answers.',
+    'integrations/ms_swift/plugin.py starts and stops the server automatically. docs/ms_swift.md describes the requests.',
   ],
 };

@@ -1,5 +1,5 @@
 /**
- * The flags of `sightline rlhf`: those of `swift rlhf --rlhf_type grpo`, with its names and defaults.
+ * The flags of `sightline rlhf`, with the names and defaults of `swift rlhf --rlhf_type grpo`.
  */
 import { ATTN_PROBES } from '../attention/cross_check.ts';
 import type { CommandSpec } from './command.ts';
@@ -16,7 +16,7 @@ import {
   tuningFlags,
 } from './shared_flags.ts';
 
-const OTHER_ALGORITHMS = 'only GRPO is built here; use --rlhf_type grpo';
+const OTHER_ALGORITHMS = 'only GRPO is supported; use --rlhf_type grpo';
 
 export const rlhfFlags = {
   ...modelFlags,
@@ -26,14 +26,14 @@ export const rlhfFlags = {
     group: 'GRPO',
     default: 'grpo',
     absent: { dpo: OTHER_ALGORITHMS, kto: OTHER_ALGORITHMS, ppo: OTHER_ALGORITHMS, gkd: OTHER_ALGORITHMS },
-    help: 'The algorithm. The default of ms-swift is dpo.',
+    help: 'Training algorithm. The default of ms-swift is dpo.',
   }),
   num_generations: integer({
     group: 'GRPO',
     default: 8,
     min: 2,
     unit: 'completions',
-    help: 'Completions per prompt: the group G in which advantages are computed.',
+    help: 'Completions per prompt (G in the GRPO paper). Advantages are computed within such a group.',
   }),
   per_device_train_batch_size: integer({
     group: 'GRPO',
@@ -55,7 +55,7 @@ export const rlhfFlags = {
     unset: '--per_device_train_batch_size x --steps_per_generation',
     min: 1,
     unit: 'completions',
-    help: 'Completions sampled at once, a multiple of --num_generations.',
+    help: 'Completions per sampling phase; must be a multiple of --num_generations.',
   }),
   steps_per_generation: integer({
     group: 'GRPO',
@@ -63,52 +63,52 @@ export const rlhfFlags = {
     unset: '--gradient_accumulation_steps',
     min: 1,
     unit: 'backward passes',
-    help: 'Backward passes fed from one sampling; more than --gradient_accumulation_steps means off-policy steps.',
+    help: 'Backward passes per sampling phase. More than --gradient_accumulation_steps makes later steps off-policy.',
   }),
   num_iterations: integer({
     group: 'GRPO',
     default: 1,
     min: 1,
     unit: 'passes',
-    help: 'How many times each sampled batch is used (mu in the GRPO paper).',
+    help: 'Times that each sampled batch is used (mu in the GRPO paper).',
   }),
   loss_type: choice(['grpo', 'bnpo', 'dr_grpo', 'dapo'], {
     group: 'GRPO',
     default: 'grpo',
-    help: 'How token losses are averaged: per sequence, per batch, by --max_completion_length, or over all tokens of the generation.',
+    help: 'How token losses are averaged: grpo per sequence, bnpo over the tokens of the batch, dr_grpo by --max_completion_length, dapo over all tokens of the sampling phase.',
   }),
   importance_sampling_level: choice(['token', 'sequence'], {
     group: 'GRPO',
     default: 'token',
-    absent: { sequence_token: 'not built; sequence has the same ratio value' },
+    absent: { sequence_token: 'not supported; sequence has the same ratio value' },
     help: 'Importance ratio per token, or one per sequence (GSPO).',
   }),
   epsilon: number({
     group: 'GRPO',
     default: 0.2,
     min: 0,
-    help: 'The importance ratio is clipped below 1 - epsilon.',
+    help: 'Lower clipping bound of the importance ratio: 1 - epsilon.',
   }),
   epsilon_high: number({
     group: 'GRPO',
     default: null,
     unset: '--epsilon',
     min: 0,
-    help: 'The importance ratio is clipped above 1 + epsilon_high.',
+    help: 'Upper clipping bound of the importance ratio: 1 + epsilon_high.',
   }),
   delta: number({
     group: 'GRPO',
     default: null,
     unset: 'none',
     above: 0,
-    help: 'Two-sided clipping: upper bound on the ratio whatever the sign of the advantage.',
+    help: 'Two-sided clipping: an upper bound on the importance ratio for either sign of the advantage.',
   }),
   beta: number({
     group: 'GRPO',
     default: null,
     unset: '0.04',
     min: 0,
-    help: 'Weight of the KL divergence (k3) from the initial model; with 0 there is no reference model.',
+    help: 'Weight of the KL divergence (k3 estimator) from the initial model. With 0 no reference model is loaded.',
   }),
   ref_adapters: textList({
     group: 'LoRA',
@@ -119,15 +119,15 @@ export const rlhfFlags = {
   advantage_estimator: choice(['grpo'], {
     group: 'GRPO',
     default: 'grpo',
-    absent: { rloo: 'not built yet', reinforce_plus_plus: 'not built yet' },
+    absent: { rloo: 'not supported yet', reinforce_plus_plus: 'not supported yet' },
     help: 'Baseline of the advantage: the group mean.',
   }),
   scale_rewards: choice(['group', 'batch', 'none'], {
     group: 'GRPO',
     default: null,
     unset: 'group',
-    absent: { gdpo: 'not built yet' },
-    help: 'Standard deviation by which advantages are divided: that of the group, of the batch, or none.',
+    absent: { gdpo: 'not supported yet' },
+    help: 'Standard deviation that advantages are divided by: that of the group, that of the batch, or none.',
   }),
   max_completion_length: integer({
     group: 'Sampling',
@@ -135,7 +135,7 @@ export const rlhfFlags = {
     min: 1,
     unit: 'tokens',
     aliases: ['max_new_tokens', 'response_length'],
-    help: 'Longest completion.',
+    help: 'Maximum length of a completion.',
   }),
   temperature: number({ group: 'Sampling', default: 0.9, above: 0, help: 'Sampling temperature.' }),
   ...samplingFlags,
@@ -143,7 +143,7 @@ export const rlhfFlags = {
     group: 'Rewards',
     default: undefined,
     metavar: 'NAME...',
-    help: 'Rewards by registered name: built in (accuracy, ddapo_attention, external_r1v_acc, format) or from --external_plugins.',
+    help: 'Names of rewards, built-in (accuracy, ddapo_attention, external_r1v_acc, format) or from --external_plugins.',
   }),
   reward_weights: numberList({
     group: 'Rewards',
@@ -156,22 +156,22 @@ export const rlhfFlags = {
     group: 'Rewards',
     default: [],
     metavar: 'FILE...',
-    help: 'TypeScript or JavaScript files that register rewards. They are run as code; their SHA-256 goes into args.json. Flags that their rewards bring are taken as these are, and shown by --help beside this one.',
+    help: 'TypeScript or JavaScript files that register rewards. They are run as code; args.json records their SHA-256. Their rewards can add flags, which --help shows when it is given together with this flag.',
   }),
   attn_probe: choice(ATTN_PROBES, {
     group: 'Attention',
     default: 'auto',
-    help: 'How attention rewards get their numbers: from a separate eager forward, as sums in the forward that the loss needs anyway, or (auto) both in the first call, compared, and then the cheaper one.',
+    help: 'How attention is measured for rewards: eager runs a separate eager forward; fused sums attention in the forward that the loss needs anyway; auto compares both in the first call and then uses the cheaper one.',
   }),
   dry_run: boolean({
     group: 'Other',
     default: false,
-    help: 'Rehearse steps, the largest first, and an evaluation batch; report the time of a step and of the whole run, peak memory and rewards, and stop. Nothing is written.',
+    help: 'Run a few steps, the largest first, and an evaluation batch, report the time per step and for the whole run, peak memory and rewards, and stop. Writes nothing.',
   }),
   reuse_rollout: boolean({
     group: 'GRPO',
     default: true,
-    help: 'Learn from what sampling has computed if a step is on-policy and has one micro-batch; false runs a training forward. The results are equal up to float rounding.',
+    help: 'Reuse the forward computed during sampling if a step is on-policy and has one micro-batch. false always runs a separate training forward; results are equal up to rounding.',
   }),
   ...optimiserFlags,
   ...lengthFlags,
@@ -197,13 +197,13 @@ export const rlhfFlags = {
     default: null,
     unset: '--temperature',
     min: 0,
-    help: 'Sampling temperature in evaluation; 0 takes the most likely token.',
+    help: 'Sampling temperature in evaluation; 0 always takes the most likely token.',
   }),
   ...outputFlags,
   log_completions: boolean({
     group: 'Output',
     default: false,
-    help: 'Write completions.jsonl and print some completions with their rewards at every log record; TensorBoard gets some of them too, with their images.',
+    help: 'Write all completions to completions.jsonl, and print some with their rewards at every log record. TensorBoard also gets some, with their images.',
   }),
   num_completions_to_print: integer({
     group: 'Output',
@@ -211,12 +211,12 @@ export const rlhfFlags = {
     unset: '--num_generations',
     min: 0,
     unit: 'completions',
-    help: 'How many completions are printed at every log record; completions.jsonl has all of them.',
+    help: 'Completions printed at every log record.',
   }),
   ...commonFlags,
 } as const;
 
-/** The command without the flags that rewards bring: these are in reward_flags.ts. */
+/** The command without the flags of rewards, which reward_flags.ts adds. */
 export const rlhfCommand: CommandSpec<typeof rlhfFlags> = {
   name: 'rlhf',
   summary: 'train a vision-language model with GRPO, attention rewards included',
@@ -227,6 +227,6 @@ export const rlhfCommand: CommandSpec<typeof rlhfFlags> = {
     'sightline rlhf output/v0-20260101-120000/args.json --learning_rate 2e-6',
   ],
   notes: [
-    'One sampling serves per_device_train_batch_size x steps_per_generation completions, and that product must be a multiple of num_generations.',
+    'A sampling phase makes per_device_train_batch_size x steps_per_generation completions. This product must be a multiple of num_generations.',
   ],
 };

@@ -1,5 +1,5 @@
 /**
- * The flags of `sightline score`: per-token log-probabilities and attention ratios of given completions.
+ * The flags of `sightline score`, which computes per-token log-probabilities and attention ratios of given completions.
  */
 import { ATTN_PROBES } from '../attention/cross_check.ts';
 import type { CommandSpec } from './command.ts';
@@ -13,7 +13,7 @@ export const scoreFlags = {
     group: 'Data',
     default: undefined,
     metavar: 'FILE...',
-    help: 'JSONL files; each row ends with an assistant message or has a `completion_ids` column.',
+    help: 'JSONL files. Each row ends with an assistant message or has a `completion_ids` column.',
   }),
   ...systemFlags,
   ...groundingFlags,
@@ -34,12 +34,12 @@ export const scoreFlags = {
   attn_probe: choice(ATTN_PROBES, {
     group: 'Attention',
     default: 'auto',
-    help: 'How attention is measured: by an eager forward, as sums in the fused forward, or (auto) both in the first row, compared, and then the cheaper one.',
+    help: 'How attention is measured: eager runs a separate eager forward; fused sums attention in the scoring forward; auto compares both for the first row and then uses the cheaper one.',
   }),
   output: requiredText({
     group: 'Output',
     metavar: 'FILE',
-    help: 'JSONL file to write, one line per row: prompt_ids, completion_ids, logps, entropies, tdr, rho_vis, rho_text, n_vis, n_text.',
+    help: 'JSONL file to write. Each row gives one line with prompt_ids, completion_ids, logps, entropies, tdr, rho_vis, rho_text, n_vis, n_text.',
   }),
   ...commonFlags,
 } as const;

@@ -54,5 +54,5 @@ export const sftCommand: CommandSpec<typeof sftFlags> = {
   usage: 'sightline sft [CONFIG.json] --model DIR --dataset FILE... [flags]',
   flags: sftFlags,
   examples: ['sightline sft --model ./checkpoint --dataset train.jsonl --learning_rate 1e-5 --freeze_vit false'],
-  notes: ['Only the tokens of assistant messages count in the loss.'],
+  notes: ['Only the tokens of the last assistant message count in the loss.'],
 };

@@ -1,6 +1,6 @@
 /**
- * Flags that several commands share, in sets; names and defaults are those of ms-swift 4.6.
- * Where a default differs, its help line says so. Knows no command.
+ * Sets of flags that several commands share. Names and defaults are those of ms-swift 4.6; where a default differs, the help
+ * says so. Knows no command.
  */
 import { ALPHA_MODES } from '../data/rgb.ts';
 import { lrSchedulerTypes } from '../optim/schedule.ts';
@@ -11,14 +11,14 @@ export const modelFlags = {
   model: requiredText({
     group: 'Model',
     metavar: 'DIR|NAME',
-    help: 'Folder of a Hugging Face checkpoint of Qwen2-VL, Qwen2.5-VL or dense Qwen3-VL: config.json, *.safetensors, tokenizer. Or its name (ORGANISATION/NAME), for a checkpoint in the cache of Hugging Face or ModelScope.',
+    help: 'Checkpoint of Qwen2-VL, Qwen2.5-VL or dense Qwen3-VL: a folder in Hugging Face format (config.json, *.safetensors, tokenizer), or the name (ORGANISATION/NAME) of a checkpoint in the cache of Hugging Face or ModelScope.',
   }),
   model_revision: text({
     group: 'Model',
     default: null,
     unset: 'main',
     metavar: 'REVISION',
-    help: 'Branch, tag or commit of a --model that is given by its name.',
+    help: 'Branch, tag or commit of a --model given by name.',
   }),
   attn_impl: choice(['eager', 'sdpa', 'flash_attention_2'], {
     group: 'Model',
@@ -26,7 +26,7 @@ export const modelFlags = {
     unset: 'sdpa',
     spellings: { flash_attn: 'flash_attention_2' },
     aliases: ['attn_implementation'],
-    help: 'Attention implementation. eager returns attention weights; sdpa and flash_attention_2 do not, and flash_attention_2 needs memory linear in the length.',
+    help: 'Attention implementation. eager returns attention weights; sdpa and flash_attention_2 do not. The memory of flash_attention_2 is linear in the sequence length.',
   }),
   min_pixels: integer({
     group: 'Model',
@@ -35,7 +35,7 @@ export const modelFlags = {
     min: 1,
     unit: 'pixels per image',
     env: 'MIN_PIXELS',
-    help: 'Smaller images are enlarged to this.',
+    help: 'Smaller images are enlarged to this size.',
   }),
   max_pixels: integer({
     group: 'Model',
@@ -44,17 +44,17 @@ export const modelFlags = {
     min: 1,
     unit: 'pixels per image',
     env: 'MAX_PIXELS',
-    help: 'Larger images are reduced to this.',
+    help: 'Larger images are reduced to this size.',
   }),
   image_alpha: choice(ALPHA_MODES, {
     group: 'Model',
     default: 'white',
-    help: 'Transparent parts of images: white lays them on white, as transformers does; drop shows the colours that the file has under them, as ms-swift does with --max_pixels.',
+    help: 'Transparency of images: white puts a white background under them, as transformers does; drop ignores the alpha channel, as ms-swift does with --max_pixels.',
   }),
   check_memory: boolean({
     group: 'Model',
     default: true,
-    help: 'Refuse, before weights are read, what needs more memory than there is by the least estimate; false tries it all the same.',
+    help: 'Before weights are read, refuse a run that needs more memory than the machine has by the lowest estimate. false tries it anyway.',
   }),
 } as const;
 
@@ -75,7 +75,7 @@ export const systemFlags = {
     unset: "the chat template's own",
     empty: true,
     metavar: 'TEXT|FILE',
-    help: 'System prompt, as text or as a .txt file, for rows that have none.',
+    help: 'System prompt for rows without one, as text or as a .txt file.',
   }),
 } as const;
 
@@ -85,31 +85,31 @@ export const groundingFlags = {
     group: 'Data',
     default: null,
     unset: 'none for Qwen2.5-VL, norm1000 for Qwen2-VL and Qwen3-VL',
-    help: 'What boxes of the `objects` column are scaled to: none, the pixels of the resized image; norm1000, a square of 1000.',
+    help: 'Coordinates of boxes from the `objects` column: none writes pixels of the resized image, norm1000 scales them to 0 to 1000.',
   }),
   qwenvl_bbox_format: choice(BOX_FORMATS, {
     group: 'Data',
     default: 'legacy',
     env: 'QWENVL_BBOX_FORMAT',
-    help: 'How names and boxes are written: legacy, between control tokens, boxes as (x1,y1),(x2,y2); new, names bare and boxes as [x1, y1, x2, y2].',
+    help: 'Format of names and boxes: legacy puts both between control tokens and writes boxes as (x1,y1),(x2,y2); new writes plain names and boxes as [x1, y1, x2, y2].',
   }),
 } as const;
 
-/** Which tokens may be drawn. */
+/** Which tokens may be sampled. */
 export const samplingFlags = {
   top_p: number({
     group: 'Sampling',
     default: 1,
     above: 0,
     max: 1,
-    help: 'Sample from the smallest set of tokens with this probability.',
+    help: 'Sample from the smallest set of tokens with at least this total probability.',
   }),
   top_k: integer({
     group: 'Sampling',
     default: -1,
     min: -1,
     unit: 'tokens',
-    help: 'Sample from this many most likely tokens; -1 and 0 mean all.',
+    help: 'Sample from the k most likely tokens; -1 and 0 mean all.',
   }),
 } as const;
 
@@ -118,7 +118,7 @@ export const trainDataFlags = {
     group: 'Data',
     default: undefined,
     metavar: 'FILE...',
-    help: 'JSONL files with `messages`, `images` and any further columns, which rewards get; FILE#N takes the first N rows.',
+    help: 'JSONL files with `messages`, `images` and further columns for rewards. FILE#N takes the first N rows.',
   }),
   val_dataset: textList({
     group: 'Data',
@@ -132,7 +132,7 @@ export const trainDataFlags = {
     min: 0,
     below: 1,
     unit: 'fraction of rows',
-    help: 'Set this fraction of --dataset aside for evaluation when there is no --val_dataset.',
+    help: 'Fraction of --dataset that is set aside for evaluation if there is no --val_dataset.',
   }),
   dataset_shuffle: boolean({ group: 'Data', default: true, help: 'Shuffle the training rows.' }),
   data_seed: integer({ group: 'Data', default: 42, min: 0, help: 'Seed of the shuffle and of the split.' }),
@@ -144,23 +144,23 @@ export const trainDataFlags = {
     unset: 'what the model can hold',
     min: 1,
     unit: 'tokens',
-    help: 'Longest input sequence, image tokens included: the prompt in rlhf, prompt and answer in sft.',
+    help: 'Maximum length of the input, including image tokens: the prompt in rlhf, prompt and answer in sft.',
   }),
   truncation_strategy: choice(['raise', 'delete'], {
     group: 'Data',
     default: 'raise',
     absent: {
-      left: 'cutting a prompt can cut an image in two; delete leaves such rows out',
-      right: 'cutting a prompt can cut an image in two; delete leaves such rows out',
-      split: 'rows are not split here; delete leaves long rows out',
+      left: 'truncating a prompt can cut an image in two; use delete to drop such rows',
+      right: 'truncating a prompt can cut an image in two; use delete to drop such rows',
+      split: 'splitting rows is not supported; use delete to drop long rows',
     },
     ignorable: ['left', 'right', 'split'],
-    help: 'What to do with a row longer than --max_length: end the run and name its line, or leave it out and count it. ms-swift truncates on the left.',
+    help: 'What to do with a row longer than --max_length: raise ends the run and names the line, delete drops and counts the row. ms-swift truncates on the left.',
   }),
   strict: boolean({
     group: 'Data',
     default: true,
-    help: 'End the run at a row that cannot be read; false leaves such rows out and counts them. The default of ms-swift is false.',
+    help: 'End the run at a row that cannot be read; false drops and counts such rows. The default of ms-swift is false.',
   }),
 } as const;
 
@@ -278,8 +278,8 @@ export const tuningFlags = {
     group: 'Optimiser',
     default: null,
     unset:
-      'only where the values would take more than 256 MiB and more than a quarter of weights, gradients and moments',
-    help: 'Recompute each block in the backward pass instead of keeping its intermediate values: less memory, more time.',
+      'only if the intermediate values would take more than 256 MiB and more than a quarter of weights, gradients and moments',
+    help: 'Recompute each block in the backward pass instead of keeping its intermediate values. This takes less memory and more time.',
   }),
 } as const;
 
@@ -309,7 +309,7 @@ export const optimiserFlags = {
     group: 'Optimiser',
     default: 0.1,
     min: 0,
-    help: 'Decoupled weight decay of AdamW; biases and norms do not decay.',
+    help: 'Decoupled weight decay of AdamW. Biases and norms do not decay.',
   }),
   adam_beta1: number({ group: 'Optimiser', default: 0.9, min: 0, below: 1, help: 'Decay of the first moment.' }),
   adam_beta2: number({ group: 'Optimiser', default: 0.95, min: 0, below: 1, help: 'Decay of the second moment.' }),
@@ -317,24 +317,24 @@ export const optimiserFlags = {
     group: 'Optimiser',
     default: 1e-8,
     above: 0,
-    help: "Term that keeps AdamW's quotient finite.",
+    help: "Added to AdamW's denominator for numerical stability.",
   }),
   max_grad_norm: number({
     group: 'Optimiser',
     default: 1,
     min: 0,
-    help: 'Gradients with a larger norm are scaled down to it; 0 leaves them alone.',
+    help: 'Gradients with a larger norm are scaled down to this norm; 0 turns clipping off.',
   }),
   lr_scheduler_type: choice(lrSchedulerTypes, {
     group: 'Optimiser',
     default: 'cosine',
-    help: 'How the learning rate falls after the warm-up; constant has no warm-up.',
+    help: 'Schedule of the learning rate after the warm-up. constant has no warm-up.',
   }),
   lr_scheduler_kwargs: jsonObject({
     group: 'Optimiser',
     default: null,
     unset: 'none',
-    help: 'Settings of the schedule: {"min_lr_rate": 0.1} or {"min_lr": 1e-7} for cosine_with_min_lr, {"num_cycles": 0.5} for the cosines.',
+    help: 'Settings of the schedule: {"min_lr_rate": 0.1} or {"min_lr": 1e-7} for cosine_with_min_lr, {"num_cycles": 0.5} for the cosine schedules.',
   }),
   warmup_ratio: number({
     group: 'Optimiser',
@@ -342,14 +342,14 @@ export const optimiserFlags = {
     min: 0,
     below: 1,
     unit: 'fraction of steps',
-    help: 'Warm-up as a fraction of all steps; not together with --warmup_steps.',
+    help: 'Warm-up as a fraction of all steps. Cannot be combined with --warmup_steps.',
   }),
   warmup_steps: integer({
     group: 'Optimiser',
     default: 0,
     min: 0,
     unit: 'steps',
-    help: 'Steps in which the learning rate rises from 0.',
+    help: 'Steps over which the learning rate rises from 0.',
   }),
 } as const;
 
@@ -366,13 +366,13 @@ export const lengthFlags = {
     default: -1,
     min: -1,
     unit: 'steps',
-    help: 'Optimiser steps; a value above 0 replaces --num_train_epochs.',
+    help: 'Number of optimiser steps. A value above 0 overrides --num_train_epochs.',
   }),
   seed: integer({
     group: 'Length of the run',
     default: 42,
     min: 0,
-    help: 'Seed of sampling and of everything random that is not data order.',
+    help: 'Seed of sampling and of everything else that is random, except for the order of rows.',
   }),
 } as const;
 
@@ -380,13 +380,13 @@ export const evaluationFlags = {
   eval_strategy: choice(['no', 'steps', 'epoch'], {
     group: 'Evaluation',
     default: null,
-    unset: 'that of --save_strategy, no without evaluation rows',
+    unset: 'the value of --save_strategy; no if there are no evaluation rows',
     help: 'When to evaluate.',
   }),
   eval_steps: integer({
     group: 'Evaluation',
     default: null,
-    unset: 'that of --save_steps',
+    unset: 'the value of --save_steps',
     min: 1,
     unit: 'steps',
     help: 'Steps between two evaluations with --eval_strategy steps.',
@@ -399,19 +399,19 @@ export const outputFlags = {
     group: 'Output',
     default: 'output',
     metavar: 'DIR',
-    help: 'Where the run folder is made.',
+    help: 'Folder in which the run folder is created.',
   }),
   add_version: boolean({
     group: 'Output',
     default: true,
-    help: 'Make a new folder vN-YYYYMMDD-HHMMSS in --output_dir; false writes into --output_dir itself, which must hold no other run.',
+    help: 'Create a new folder vN-YYYYMMDD-HHMMSS in --output_dir. false writes into --output_dir itself, which must not hold another run.',
   }),
   logging_steps: integer({
     group: 'Output',
     default: 5,
     min: 1,
     unit: 'steps',
-    help: 'Steps between two log records; metrics are averaged over them.',
+    help: 'Steps between two log records. Metrics are averaged over these steps.',
   }),
   logging_first_step: boolean({ group: 'Output', default: true, help: 'Log the first step as well.' }),
   report_to: choiceList(['tensorboard', 'none'], {
@@ -420,7 +420,7 @@ export const outputFlags = {
     absent: {
       wandb: 'nothing is sent over the network; tensorboard writes event files into runs/',
       swanlab: 'nothing is sent over the network; tensorboard writes event files into runs/',
-      all: 'name tensorboard',
+      all: 'use tensorboard, the only one',
     },
     ignorable: ['wandb', 'swanlab', 'all'],
     help: 'TensorBoard event files in runs/, or none. logging.jsonl is always written.',
@@ -428,7 +428,7 @@ export const outputFlags = {
   save_strategy: choice(['no', 'steps', 'epoch'], {
     group: 'Output',
     default: 'steps',
-    help: 'When a checkpoint is saved; steps and epoch also save after the last step.',
+    help: 'When to save checkpoints. steps and epoch also save after the last step.',
   }),
   save_steps: integer({
     group: 'Output',
@@ -443,33 +443,33 @@ export const outputFlags = {
     unset: 'all are kept',
     min: 1,
     unit: 'checkpoints',
-    help: 'Older checkpoints beyond this number are deleted.',
+    help: 'Maximum number of checkpoints kept; older ones are deleted.',
   }),
   save_only_model: boolean({
     group: 'Output',
     default: false,
-    help: 'Leave the optimiser state out of the checkpoints.',
+    help: 'Save checkpoints without the optimiser state.',
   }),
 } as const;
 
-/** Of every command. */
+/** Flags of every command. */
 export const commonFlags = {
   config: text({
     group: 'Other',
     default: null,
     unset: 'none',
     metavar: 'FILE.json',
-    help: "Arguments by flag name, also an earlier run's args.json; flags on the command line come first. May stand without --config as the first word.",
+    help: "JSON file of arguments by flag name, such as an earlier run's args.json. Flags on the command line take precedence. The file may also be given as the first word, without --config.",
   }),
   ignore_unsupported: boolean({
     group: 'Other',
     default: false,
-    help: 'Print a note instead of stopping at flags of ms-swift and transformers that have no counterpart here.',
+    help: 'Ignore flags of ms-swift and transformers that have no counterpart here, and print a note instead of stopping.',
   }),
   debug: boolean({
     group: 'Other',
     default: false,
-    spellings: { '': false }, // the Trainer's flag of this name is a list of what to debug, empty by default
-    help: 'Show the stack of an error.',
+    spellings: { '': false }, // the Trainer's flag of this name is a list, empty by default
+    help: 'Show the stack trace of an error.',
   }),
 } as const;

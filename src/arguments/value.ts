@@ -1,6 +1,6 @@
 /**
- * One value of a flag: from a word of the command line to a JSON value, and from a JSON value to a checked one.
- * The only file that knows how a shape becomes a zod type. Loaded when arguments are parsed, not for --help.
+ * Converts a word of the command line to a JSON value, and checks a JSON value against its flag.
+ * The only file that turns a shape into a zod type. Loaded when arguments are parsed, not for --help.
  */
 import { z } from 'zod';
 import type { Flag, Shape } from './flag.ts';
@@ -8,7 +8,7 @@ import type { Flag, Shape } from './flag.ts';
 type Kind = Shape['kind'];
 type ShapeOf<K extends Kind> = Extract<Shape, { kind: K }>;
 
-/** A word of the command line as the JSON value it stands for; a word that fits no reading stays text and fails. */
+/** The JSON value that a word stands for. A word that cannot be converted stays a string, which `checkValue` then refuses. */
 export function readWord(word: string, shape: Shape): unknown {
   if (shape.kind === 'number') {
     const value = word.trim() === '' ? Number.NaN : Number(word);
@@ -21,7 +21,7 @@ export function readWord(word: string, shape: Shape): unknown {
 
 export type Checked = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly message: string };
 
-/** A JSON value checked against a flag; a single value is taken for a list of one. */
+/** Checks a JSON value against a flag. For a list flag, a single value counts as a list of one. */
 export function checkValue(value: unknown, flag: Flag<unknown>): Checked {
   if (value === null && flag.default === null) return { ok: true, value: null };
   const list = flag.many && !Array.isArray(value) ? [value] : value;
@@ -35,7 +35,7 @@ export function checkValue(value: unknown, flag: Flag<unknown>): Checked {
 
 // --- internal ---
 
-/** What a value has to be, in words. */
+/** Describes the expected value in words. */
 function expectation(shape: Shape): string {
   switch (shape.kind) {
     case 'number': {

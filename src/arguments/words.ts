@@ -1,21 +1,21 @@
 /**
- * Splits a command line into flags with their words; knows no flag by name.
+ * Splits a command line into flags with their words. Knows no flag by name.
  *
- * The reading is that of argparse, so that lines written for ms-swift mean the same: a flag takes every word up to the
- * next flag, negative numbers are words, `--flag=value` is one word, and a flag given again replaces the earlier one.
+ * It follows argparse, so that commands written for ms-swift mean the same: a flag takes every word up to the next flag,
+ * negative numbers are words, `--flag=value` gives one word, and a repeated flag replaces the earlier one.
  */
 
 export interface GivenFlag {
-  /** Without dashes in front; `-` inside is read as `_`. */
+  /** Without leading dashes; other dashes become `_`. */
   readonly name: string;
-  /** Those of the last time it was given. */
+  /** The words of its last occurrence. */
   readonly words: readonly string[];
 }
 
 export interface CommandLine {
   /** Words before the first flag. */
   readonly operands: readonly string[];
-  /** By name, in the order of their last mention. */
+  /** By name, in the order of their last occurrence. */
   readonly flags: ReadonlyMap<string, GivenFlag>;
 }
 
@@ -37,7 +37,7 @@ export function splitWords(argv: readonly string[]): CommandLine {
   return { operands, flags };
 }
 
-/** Whether the reader asks for help rather than for a run. */
+/** Whether the command line asks for help. */
 export function asksForHelp(argv: readonly string[]): boolean {
   return argv.includes('--help') || argv.includes('-h');
 }

@@ -1,10 +1,10 @@
 /**
- * One forward that returns its attention weights, whoever trains: finds the model under its wrappers, enters the trainer's
- * surroundings, switches to eager, and leaves everything as it was. Knows no inputs, no ratio and no rewards.
+ * One forward that returns its attention weights, under any trainer: finds the model inside its wrappers, switches to eager
+ * attention, enters the trainer's context, and restores everything. Knows no inputs, no ratios and no rewards.
  */
 import { type BareModel, unwrapModel, withEagerAttention } from './implementation.ts';
 
-/** A model that can be asked for one, as transformers has it. */
+/** A model that offers such a forward, with the names of transformers. */
 export interface EagerModel<Inputs, Outputs> extends BareModel {
   readonly is_gradient_checkpointing: boolean;
   gradient_checkpointing_disable(): void;
@@ -12,7 +12,7 @@ export interface EagerModel<Inputs, Outputs> extends BareModel {
   forward(inputs: Inputs): Promise<Outputs>;
 }
 
-/** What a trainer puts around its forwards. This one needs none of it; others wrap the model and know how to undo that. */
+/** What a trainer puts around its forwards. Sightline needs none of it; other trainers wrap the model and can unwrap it. */
 export interface Surroundings<Model, Inputs> {
   readonly accelerator?: { unwrap_model(model: unknown): unknown } | undefined;
   readonly template: {
@@ -20,7 +20,7 @@ export interface Surroundings<Model, Inputs> {
   };
 }
 
-/** Looks on, between entering the surroundings and leaving them. */
+/** Called right before and right after the forward, inside the trainer's context. */
 export interface Observer<Model, Inputs, Outputs> {
   before(model: Model, inputs: Inputs): void;
   after(outputs: Outputs): void;
@@ -28,7 +28,7 @@ export interface Observer<Model, Inputs, Outputs> {
 
 /**
  * @param wrapped the policy as the trainer hands it over
- * @throws SightlineError E_MODEL_WRAPPER if there is no model inside; else what the forward or its surroundings throw
+ * @throws SightlineError E_MODEL_WRAPPER if there is no model inside; errors of the forward and its context pass through
  */
 export async function eagerForward<Inputs, Outputs, Model extends EagerModel<Inputs, Outputs>>(
   wrapped: unknown,
@@ -36,14 +36,14 @@ export async function eagerForward<Inputs, Outputs, Model extends EagerModel<Inp
   { accelerator, template }: Surroundings<Model, Inputs>,
   observer?: Observer<Model, Inputs, Outputs>,
 ): Promise<Outputs> {
-  // The config that is switched must be the one the forward reads, so the model is found first.
+  // The config to switch is the one that the forward reads, so the model is unwrapped first.
   const model = unwrapModel<Model>(wrapped, accelerator);
-  // Every attention key that config and text_config have reads 'eager' in the block, and what it was right after it,
-  // whether the block returns or throws: training forwards keep flash or sdpa.
+  // Inside the block, every attention key of config and text_config reads 'eager'. Afterwards each has its old value again,
+  // even if the block throws, so training forwards keep flash or sdpa.
   return withEagerAttention(model, async () => {
     const checkpointing = model.is_gradient_checkpointing;
     const context = template.forward_context(model, inputs);
-    if (checkpointing) model.gradient_checkpointing_disable(); // recomputed blocks return no weights
+    if (checkpointing) model.gradient_checkpointing_disable(); // checkpointed blocks return no weights
     try {
       await context.enter();
       try {

@@ -1,17 +1,17 @@
 /**
- * Attention masses on the visual and the text columns of prompts: what to ask a fused forward for, and TDR from its answer.
- * Knows token columns and numbers, not the model that yields them, and no rewards.
+ * Attention masses on the visual and the text columns of prompts: the probe that a fused forward is given, and TDR from its
+ * result. Knows token columns and numbers; knows neither the model that yields them nor rewards.
  */
 import { type AttentionMasses, TDR_LAYERS, type TdrResult, type TdrSpans, tdrFromMasses, tdrSpans } from './tdr.ts';
 
 /** A prompt whose columns are measured. */
 export interface ProbedPrompt {
   readonly promptIds: Int32Array;
-  /** Tokens of the system block at its start; they count neither as visual nor as text. */
+  /** Number of tokens of the system block at its start; they count neither as visual nor as text. */
   readonly systemPrefix: number;
 }
 
-/** What a forward over these prompts is asked to measure, in the form the model's `score` takes. */
+/** What a forward over these prompts measures, in the form that the model's `score` takes. */
 export interface MassProbe {
   readonly spans: 2;
   /** Per prompt, [columns, 2]: 1 in the first place for a visual column, in the second for a text column. */
@@ -20,13 +20,13 @@ export interface MassProbe {
   readonly layers: readonly number[];
 }
 
-/** A completion as that forward gives it back: layer -> [tokens, 2]. */
+/** A completion as that forward returns it: layer -> [tokens, 2]. */
 export interface MeasuredCompletion {
   readonly masses: ReadonlyMap<number, Float32Array>;
 }
 
 /**
- * The probe of a forward over groups, one prompt each.
+ * The probe for a forward over groups of one prompt each.
  *
  * @param visualIds ids of image and video pad tokens
  */
@@ -50,16 +50,16 @@ export function massProbe(
 }
 
 /**
- * The two spans of a completion that `massProbe` was asked of, taken apart.
+ * Splits the masses of a completion that was measured with `massProbe` into its two spans.
  *
- * @param scored layer -> [tokens, 2]
+ * @param completion masses: layer -> [tokens, 2]
  * @returns per layer [tokens]; null if nothing was measured
  */
 export function massesOf({ masses }: MeasuredCompletion): AttentionMasses | null {
   if (masses.size === 0) return null;
   const layers = [...masses.values()];
-  const span = (which: 0 | 1): Float32Array[] =>
-    layers.map((layer) => Float32Array.from({ length: layer.length / 2 }, (_, t) => layer[2 * t + which]!));
+  const span = (column: 0 | 1): Float32Array[] =>
+    layers.map((layer) => Float32Array.from({ length: layer.length / 2 }, (_, t) => layer[2 * t + column]!));
   return { visual: span(0), text: span(1) };
 }
 

@@ -1,40 +1,40 @@
 /**
- * The text-dominance ratio (TDR) of one completion: how much attention its tokens give to a text column of the prompt,
- * over how much they give to a visual one. Knows token columns and attention numbers; knows no images, texts or rewards.
+ * The text-dominance ratio (TDR) of one completion: the attention its tokens give to a text column of the prompt, divided by
+ * the attention they give to a visual column. Knows token columns and attention numbers; knows no images, texts or rewards.
  *
- * Definition (DDAPO reward of the ms-swift fork): rows are the completion's own positions, columns the prompt without its
- * system block, V its image and video pads, T the rest, last K layers, mean over heads:
+ * Definition (DDAPO reward of the ms-swift fork). Rows t are the completion's positions; columns are the prompt without its
+ * system block; V are its image and video pads, T the other columns. Over the last K layers, mean over heads:
  *   attn_prompt = attn_t[prompt] / (sum(attn_t[prompt]) + eps)
  *   rho_vis  = mean_t(mean_layers(sum over V of attn_prompt)) / |V|,  rho_text the same over T
  *   TDR = rho_text / (rho_vis + eps)
  */
 import { SightlineError } from '../errors.ts';
 
-/** Layers that take part: the last ones, or all if the model has fewer. */
+/** K: TDR uses this many last layers, or all if the model has fewer. */
 export const TDR_LAYERS = 8;
 export const TDR_EPS = 1e-6;
 
 /** One layer's attention weights after softmax, row-major, as `output_attentions` returns them. */
 export interface AttentionTensor {
   readonly data: Float32Array;
-  /** (B, H, S, S): query row, then key column. */
+  /** (B, H, S, S): batch, head, query row, key column. */
   readonly dims: readonly [number, number, number, number];
 }
 
-/** Mean over heads of the raw attention each completion row gives to all visual and to all text columns. */
+/** Attention of each completion row on all visual and on all text columns, mean over heads. */
 export interface AttentionMasses {
-  /** Per layer, first layer first: (T). */
+  /** One array (T) per layer, first layer first. */
   readonly visual: readonly Float32Array[];
   readonly text: readonly Float32Array[];
 }
 
-/** The columns and rows TDR looks at, as positions in prompt + completion. */
+/** The columns and rows that TDR reads, as positions in prompt + completion. */
 export interface TdrSpans {
   readonly visual: Int32Array;
   readonly text: Int32Array;
-  /** First completion position: the length of the prompt. */
+  /** Position of the first completion token: the length of the prompt. */
   readonly firstRow: number;
-  /** Completion tokens, T. */
+  /** Number of completion tokens, T. */
   readonly rows: number;
 }
 
@@ -49,7 +49,7 @@ export interface Tdr {
   readonly perTokenText: Float64Array;
 }
 
-/** TDR has no value here, and why. */
+/** Says why TDR has no value. */
 export interface TdrUndefined {
   readonly undefined: string;
 }
@@ -65,7 +65,7 @@ export function isTdr(result: TdrResult): result is Tdr {
  *
  * @param promptIds prompt tokens with image pads expanded
  * @param systemPrefix tokens of the system block at the start of the prompt
- * @param rows completion tokens
+ * @param rows number of completion tokens
  * @param visualIds ids of image and video pad tokens
  */
 export function tdrSpans(
@@ -82,7 +82,7 @@ export function tdrSpans(
   return { visual: Int32Array.from(visual), text: Int32Array.from(text), firstRow: promptIds.length, rows };
 }
 
-/** Why TDR cannot have a value for these spans, whatever the attention is; null if it can. */
+/** The reason why TDR has no value for these spans, whatever the attention; null if it has one. */
 export function undefinedReason(spans: Pick<TdrSpans, 'rows'> & { nVis: number; nText: number }): string | null {
   if (spans.rows === 0) return 'empty completion';
   if (spans.nVis === 0) return 'no visual tokens';
@@ -93,7 +93,7 @@ export function undefinedReason(spans: Pick<TdrSpans, 'rows'> & { nVis: number; 
 /**
  * TDR from full attention weights.
  *
- * @param attentions every layer's (1, H, S, S)
+ * @param attentions one tensor (1, H, S, S) per layer
  * @throws SightlineError E_ATTENTION_SHAPE if a tensor does not cover prompt + completion
  */
 export function tdrFromAttentions(attentions: readonly AttentionTensor[], spans: TdrSpans): TdrResult {
@@ -111,10 +111,11 @@ export function tdrFromAttentions(attentions: readonly AttentionTensor[], spans:
 }
 
 /**
- * TDR from attention masses, the form the fused probe yields. The prompt's own sum is the two masses together, because
- * every prompt column outside the system block is either visual or text.
+ * TDR from attention masses, the form that the fused probe yields. The sum over the prompt is the sum of the two masses,
+ * because every prompt column outside the system block is either visual or text.
  *
- * @param masses per layer; if there are more than `TDR_LAYERS`, the last ones count
+ * @param masses per layer; of more than `TDR_LAYERS` layers, the last ones count
+ * @throws SightlineError E_ATTENTION_SHAPE if the layers differ in length
  */
 export function tdrFromMasses(masses: MassSequences, nVis: number, nText: number): TdrResult {
   const visual = masses.visual.slice(-TDR_LAYERS);

@@ -1,5 +1,5 @@
 /**
- * Adapters (LoRA and its kin, as PEFT saves them) told from models: by their file, and by names of their tensors.
+ * Recognises adapters (LoRA and its relatives, as PEFT saves them) by their config file and by their tensor names.
  * Reads none of their weights.
  */
 import { existsSync } from 'node:fs';
@@ -8,7 +8,10 @@ import { SightlineError } from '../errors.ts';
 import { shownJson } from '../util/json.ts';
 import { readJsonFile } from './json_file.ts';
 
-/** Refuses a folder with adapter_config.json, which transformers would load the base model for. Error: E_CHECKPOINT_ADAPTER. */
+/**
+ * Refuses a folder with adapter_config.json; for such a folder transformers would load the base model.
+ * Error: E_CHECKPOINT_ADAPTER.
+ */
 export function refuseAdapterFolder(dir: string): void {
   const path = join(dir, 'adapter_config.json');
   if (!existsSync(path)) return;
@@ -28,7 +31,7 @@ export function refuseAdapterFolder(dir: string): void {
   );
 }
 
-/** Refuses a tensor of an adapter that is not merged. Error: E_CHECKPOINT_ADAPTER. */
+/** Refuses a tensor that belongs to an unmerged adapter. Error: E_CHECKPOINT_ADAPTER. */
 export function refuseAdapterTensor(storedName: string, file: string): void {
   if (!ADAPTER_PART.test(storedName)) return;
   throw new SightlineError(
@@ -41,8 +44,8 @@ export function refuseAdapterTensor(storedName: string, file: string): void {
 // --- internal ---
 
 const MERGE =
-  'merge it into its base model and give the folder that this makes: swift export --adapters DIR --merge_lora true, or merge_and_unload() of PEFT and save_pretrained()';
+  'merge it into its base model and give the resulting folder: swift export --adapters DIR --merge_lora true, or merge_and_unload() of PEFT and save_pretrained()';
 
-/** What PEFT puts into the names of layers it has wrapped. */
+/** Name parts that PEFT adds to the layers it wraps. */
 const ADAPTER_PART =
   /\.(lora_(A|B|embedding_A|embedding_B|magnitude_vector)|base_layer|modules_to_save|original_module|ia3_l|hada_w[12]_[ab]|vera_lambda_[bd])(\.|$)/;

@@ -1,6 +1,6 @@
 /**
- * Writes a folder so that its name only ever stands for the whole of it: built beside, fsynced, renamed.
- * Knows nothing of what is inside.
+ * Writes a folder so that under its name there is never half a folder: it is built under another name, fsynced and renamed.
+ * Knows nothing about its contents.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
@@ -12,13 +12,13 @@ import { isAlive } from '../util/is_alive.ts';
 import { makeFolders } from '../util/make_folders.ts';
 
 export interface AtomicFolderOptions {
-  /** Replace a folder of that name; without it, one that exists is an error. */
+  /** Replace an existing folder; default: an existing folder is an error. */
   readonly overwrite?: boolean;
 }
 
 /**
- * Calls `fill` with an empty folder beside `dir`, makes its files durable, and renames it to `dir`. If anything fails, the folder
- * beside is removed and `dir` is as it was.
+ * Calls `fill` with an empty folder next to `dir`, flushes its files to disk, and renames it to `dir`. On failure that folder
+ * is removed and `dir` stays as it was.
  *
  * Errors: E_OUTPUT_EXISTS, E_SAVE_FAILED (disk full, no permission, ... with the path).
  */
@@ -41,7 +41,7 @@ export async function writeFolderAtomically(
     await syncTree(partial);
     if (exists()) {
       if (!overwrite) throw alreadyThere(target);
-      // A folder with entries cannot be renamed over. Between the two renames the name stands for nothing, never for a half.
+      // A rename cannot replace a folder with entries. Between the two renames `dir` does not exist; it is never incomplete.
       const old = besideFolder(target, `${tag}${REPLACED}`);
       await rename(target, old);
       await rename(partial, target);
@@ -52,25 +52,24 @@ export async function writeFolderAtomically(
     await syncPath(parent);
   } catch (error) {
     await rm(partial, { recursive: true, force: true }).catch(() => undefined);
-    const place = { where: target, exitCode: 1 };
-    throw explainDisk(error, 'E_SAVE_FAILED', 'the folder cannot be written', place);
+    throw explainDisk(error, 'E_SAVE_FAILED', 'the folder cannot be written', { where: target, exitCode: 1 });
   }
 }
 
-/** The hidden name beside a folder under which this process builds it, or takes it away: `tag` says which of these. */
+/** The hidden name, in the same parent folder, under which this process builds a folder or moves it away. `tag` tells which. */
 export function besideFolder(target: string, tag: string): string {
   return join(dirname(target), `.${basename(target)}.partial-${process.pid}-${HOST}-${tag}`);
 }
 
 /**
- * Removes what killed processes of this machine left in a folder; of other machines nothing is known. What cannot be
- * removed stays: it is in nobody's way.
+ * Removes the leftovers of killed processes of this machine from a folder; processes of other machines may still run. A
+ * leftover that cannot be removed stays; it does no harm.
  */
 export function sweepLeftovers(folder: string): void {
   for (const name of readdirSync(folder)) {
     const [, of, pid, host, tag] = /^\.(.+)\.partial-(\d+)-([0-9a-f]{8})-(.+)$/.exec(name) ?? [];
     if (of === undefined || host !== HOST || isAlive(Number(pid))) continue;
-    // Killed between two renames, the older folder is the only one there is.
+    // If the process was killed between the two renames, the old folder is the only copy.
     if (tag!.endsWith(REPLACED) && !existsSync(join(folder, of))) continue;
     try {
       rmSync(join(folder, name), { recursive: true, force: true });
@@ -80,13 +79,13 @@ export function sweepLeftovers(folder: string): void {
 
 // --- internal ---
 
-/** This machine, in names that other machines may see on a shared disk: process ids are its own. */
+/** Identifies this machine in names on shared disks, because process ids are only valid on one machine. */
 const HOST = createHash('sha256').update(hostname()).digest('hex').slice(0, 8);
 
-/** Ends the name of a folder that makes room for the new one. */
+/** Suffix of an old folder that is moved away for the new one. */
 const REPLACED = '-replaced';
 
-/** Folders that a killed process left beside this target. */
+/** Removes the folders that killed processes left next to this target. */
 async function removeLeftovers(target: string): Promise<void> {
   const prefix = `.${basename(target)}.partial-`;
   for (const name of await readdir(dirname(target))) {
@@ -106,7 +105,7 @@ async function syncTree(folder: string): Promise<void> {
 }
 
 async function syncPath(path: string): Promise<void> {
-  // Windows cannot open a folder to sync it; there the rename is as durable as the file system makes it.
+  // Windows cannot open a folder to sync it; durability of the rename is left to its file system.
   const handle = await open(path, 'r').catch((error: unknown) => {
     if (process.platform === 'win32') return null;
     throw error;

@@ -1,12 +1,12 @@
 /**
- * float32 <-> float16 and bfloat16, bit by bit over typed arrays, rounding to nearest, ties to even.
- * Little-endian hosts only, as every platform ONNX Runtime ships for; knows nothing of files.
+ * Conversion between float32 and float16 or bfloat16, bitwise on typed arrays, rounding to nearest, ties to even.
+ * For little-endian hosts only, as are all platforms that ONNX Runtime ships for. Knows nothing about files.
  */
 
-/** The dtypes weights may have, in safetensors spelling. */
+/** The dtypes of weights, in safetensors spelling. */
 export type WeightDtype = 'F32' | 'F16' | 'BF16';
 
-/** The same as config.json and the command line spell them. */
+/** The same, as config.json and the command line spell them. */
 export type DtypeName = 'float32' | 'float16' | 'bfloat16';
 
 export const DTYPE_OF_NAME: Readonly<Record<DtypeName, WeightDtype>> = {
@@ -16,7 +16,7 @@ export const DTYPE_OF_NAME: Readonly<Record<DtypeName, WeightDtype>> = {
 };
 
 /**
- * Stored values -> float32, exactly.
+ * Converts stored values to float32, exactly.
  *
  * @param bits as many 16-bit words as `target` has elements (32-bit words for F32)
  */
@@ -32,7 +32,7 @@ export function widen(dtype: WeightDtype, bits: Uint16Array | Uint32Array, targe
   }
 }
 
-/** float32 -> stored words, nearest even; out-of-range values become infinite, NaN stays NaN. */
+/** Converts float32 to stored words, rounding to nearest even. Values out of range become infinite; NaN stays NaN. */
 export function narrow(dtype: WeightDtype, source: Float32Array, target: Uint16Array | Uint32Array): void {
   if (source.length !== target.length) {
     throw new Error(`internal: narrow ${source.length} floats into ${target.length} words`);
@@ -43,7 +43,7 @@ export function narrow(dtype: WeightDtype, source: Float32Array, target: Uint16A
   else for (let i = 0; i < bits.length; i++) target[i] = float16Bits(bits[i]!);
 }
 
-/** Position of the first NaN or infinity among stored words, or -1. */
+/** Index of the first NaN or infinity among stored words, or -1. */
 export function firstNonFinite(dtype: WeightDtype, words: Uint16Array | Uint32Array): number {
   const exponent = dtype === 'F32' ? 0x7f800000 : dtype === 'BF16' ? 0x7f80 : 0x7c00;
   if (allFinite(exponent, words)) return -1;
@@ -51,7 +51,7 @@ export function firstNonFinite(dtype: WeightDtype, words: Uint16Array | Uint32Ar
   return -1;
 }
 
-/** An array of the words a dtype is stored in. */
+/** An array of the words in which a dtype is stored. */
 export function allocateWords(dtype: WeightDtype, count: number): Uint16Array<ArrayBuffer> | Uint32Array<ArrayBuffer> {
   return dtype === 'F32' ? new Uint32Array(count) : new Uint16Array(count);
 }
@@ -64,12 +64,13 @@ export function bytesOf(array: Uint16Array | Uint32Array | Float32Array): Uint8A
 // --- internal ---
 
 /**
- * Whether no exponent is all ones: only then does its lowest bit, added to it, reach the place of the sign. Done for 32
- * bits at once, because every weight that is loaded passes here; it takes a quarter of the time of widening.
+ * Whether no word is NaN or infinite, that is, no exponent is all ones. Adding an exponent's lowest bit to it carries into the
+ * sign bit only if it is all ones. Works on 32 bits at a time, because every loaded weight passes here; takes a quarter of
+ * the time of widening.
  */
 function allFinite(exponent: number, words: Uint16Array | Uint32Array): boolean {
   const twice = words.BYTES_PER_ELEMENT === 2 ? 0x10001 : 1;
-  if (words.byteOffset % 4 !== 0 || words.byteLength % 4 !== 0) return false; // not known: the slow look decides
+  if (words.byteOffset % 4 !== 0 || words.byteLength % 4 !== 0) return false; // unaligned: the caller checks word by word
   const bits = new Int32Array(words.buffer, words.byteOffset, words.byteLength / 4);
   const mask = exponent * twice;
   const one = (exponent & -exponent) * twice;
@@ -89,9 +90,9 @@ function bitsOf(array: Float32Array): Uint32Array {
   return new Uint32Array(array.buffer, array.byteOffset, array.length);
 }
 
-/** bfloat16 is the upper half of a float32; adding 0x7fff, or 0x8000 when the kept half is odd, rounds to even. */
+/** bfloat16 is the upper half of a float32. Adding 0x7fff, or 0x8000 if the upper half is odd, rounds to nearest even. */
 function bfloat16Bits(bits: number): number {
-  if ((bits & 0x7fffffff) > 0x7f800000) return (bits >>> 16) | 0x40; // a NaN whose payload lies in the lower half
+  if ((bits & 0x7fffffff) > 0x7f800000) return (bits >>> 16) | 0x40; // NaN: set a payload bit, since the payload may be in the lower half only
   return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
 }
 
@@ -104,18 +105,18 @@ function float16Bits(bits: number): number {
   if (abs > 0x7f800000) return sign | 0x7e00 | ((abs >>> 13) & 0x3ff);
   if (abs >= 0x47800000) return sign | 0x7c00; // 65536 and above
   if (abs < 0x38800000) {
-    // Below 2^-14 the half is subnormal with steps of 2^-24, the spacing of floats at 0.5: adding 0.5 rounds for us.
+    // Below 2^-14 the half is subnormal, in steps of 2^-24. Floats near 0.5 have the same spacing, so adding 0.5 rounds.
     magicBits[0] = abs;
     magic[0] = magic[0]! + 0.5;
     return sign | (magicBits[0]! - 0x3f000000);
   }
-  // Exponent bias 127 -> 15; a carry out of the mantissa goes to the exponent, and from 65504 to infinity, as it should.
+  // Changes the exponent bias from 127 to 15. A carry out of the mantissa correctly increases the exponent, up to infinity.
   return sign | ((abs - 0x38000000 + 0xfff + ((abs >>> 13) & 1)) >>> 13);
 }
 
 let halves: Uint32Array | undefined;
 
-/** float32 bits of every half. */
+/** The float32 bits of every float16. */
 function halfTable(): Uint32Array {
   if (halves !== undefined) return halves;
   const table = new Float32Array(1 << 16);

@@ -1,6 +1,6 @@
 /**
- * Whether a model's head is its embedding: what config.json says, and what the weights say against it.
- * Follows transformers 5 (`PreTrainedModel.tie_weights`): of two stored tensors that differ, each is used.
+ * Whether a model's head is tied to its embedding, according to config.json and to the stored weights.
+ * Follows transformers 5 (`PreTrainedModel.tie_weights`): if both tensors are stored and differ, both are used.
  */
 import { join } from 'node:path';
 import { isJsonObject, type JsonObject } from '../util/json.ts';
@@ -11,13 +11,13 @@ import { CHUNK_ELEMENTS, elementCount } from './safetensors.ts';
 export const HEAD = 'lm_head.weight';
 export const EMBEDDING = 'model.embed_tokens.weight';
 
-/** Whether config.json ties the head, on either level: what one says, the other cannot take back. */
+/** Whether config.json ties the head. Either level may say so; the other one cannot revoke it. */
 export function saysTied(config: JsonObject): boolean {
   const text = isJsonObject(config.text_config) ? config.text_config : {};
   return config.tie_word_embeddings === true || text.tie_word_embeddings === true;
 }
 
-/** Whether a head is stored whose values are not the embedding's. Error: E_WEIGHT_NOT_FINITE. */
+/** Whether a head is stored whose values differ from the embedding's. Error: E_WEIGHT_NOT_FINITE. */
 export function storesOwnHead(checkpoint: Checkpoint): boolean {
   const [head, embedding] = [HEAD, EMBEDDING].map((name) => checkpoint.tensors.get(name));
   if (head === undefined || embedding === undefined) return false;
@@ -35,7 +35,7 @@ export function storesOwnHead(checkpoint: Checkpoint): boolean {
   return false;
 }
 
-/** Whether the head is the embedding. */
+/** Whether the head is tied to the embedding. Error: E_WEIGHT_NOT_FINITE. */
 export function isHeadTied(checkpoint: Checkpoint): boolean {
   return saysTied(readJsonFile(join(checkpoint.dir, 'config.json'))) && !storesOwnHead(checkpoint);
 }

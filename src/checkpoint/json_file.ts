@@ -1,6 +1,6 @@
 /**
- * Reads a JSON object from a file somebody else wrote: size-capped, UTF-8, one clear message when it is neither.
- * Knows nothing of what the object means.
+ * Reads a JSON object from a foreign file: limits its size, requires UTF-8, and reports faults with their position.
+ * Knows nothing about the meaning of the object.
  */
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { messageOf, SightlineError } from '../errors.ts';
@@ -8,7 +8,7 @@ import { describe, isJsonObject, type JsonObject, shownJson } from '../util/json
 import { jsonFaultAt, lineAndColumn } from '../util/json_fault.ts';
 import { LFS_POINTER_BYTES, refuseLfsPointer } from './lfs_pointer.ts';
 
-/** Larger than any config or shard index in the wild (the index of a 235B model has 3 MB). */
+/** Bytes; larger than any real config or shard index (the index of a 235B model has 3 MB). */
 const DEFAULT_LIMIT = 64 * 1024 * 1024;
 
 /**
@@ -20,7 +20,7 @@ export function readJsonFile(path: string, limit = DEFAULT_LIMIT): JsonObject {
   return parseJsonObject(readRegularFile(path, limit), path);
 }
 
-/** The same, or null when there is no such file. */
+/** The same, or null if the file does not exist. */
 export function readJsonFileIfPresent(path: string, limit = DEFAULT_LIMIT): JsonObject | null {
   try {
     return readJsonFile(path, limit);
@@ -60,12 +60,12 @@ export function openRegularFile(path: string): { fd: number; size: number } {
   return { fd, size: stat.size };
 }
 
-/** The bytes of a regular file that is not larger than `limit`. Errors: E_FILE_MISSING, E_FILE_UNREADABLE, E_LFS_POINTER. */
+/** The bytes of a regular file of at most `limit` bytes. Errors: E_FILE_MISSING, E_FILE_UNREADABLE, E_LFS_POINTER. */
 export function readRegularFile(path: string, limit: number): Uint8Array {
   const { fd, size } = openRegularFile(path);
   try {
     if (size > limit) {
-      throw new SightlineError('E_FILE_UNREADABLE', `file has ${size} bytes, at most ${limit} are read`, {
+      throw new SightlineError('E_FILE_UNREADABLE', `the file has ${size} bytes; the limit is ${limit}`, {
         where: path,
         hint: 'this is not a checkpoint file; fetch it again',
       });
@@ -80,7 +80,7 @@ export function readRegularFile(path: string, limit: number): Uint8Array {
 
 // --- internal ---
 
-/** Bytes -> object; `where` names the origin in errors. */
+/** Parses bytes as a JSON object; `where` names their origin in errors. */
 function parseJsonObject(bytes: Uint8Array, where: string): JsonObject {
   let text: string;
   try {

@@ -1,15 +1,15 @@
 /**
- * Git LFS pointers: the few lines that a clone without LFS has in place of a large file.
- * Knows the pointer's form (git-lfs docs/spec.md), not what the file was to be.
+ * Git LFS pointers: the short text that a clone without LFS contains in place of a large file.
+ * Knows the form of pointers (git-lfs docs/spec.md), not the files they stand for.
  */
 import { basename, dirname } from 'node:path';
 import { SightlineError } from '../errors.ts';
 import { downloadOf } from './model_folder.ts';
 
-/** No pointer is longer, says its specification. */
+/** Upper bound on the length of a pointer, from its specification. */
 export const LFS_POINTER_BYTES = 1024;
 
-/** What to do about a pointer at `path`; the cache of Hugging Face is no clone. */
+/** How to replace a pointer at `path` by its file; the Hugging Face cache is not a clone and needs another command. */
 export function lfsHint(path: string): string {
   const download = downloadOf(dirname(path));
   const way =
@@ -26,10 +26,10 @@ export function refuseLfsPointer(bytes: Uint8Array, path: string): void {
   if (!isLfsPointer(bytes)) return;
   const text = Buffer.from(bytes.subarray(0, LFS_POINTER_BYTES)).toString('latin1');
   const [, size] = /^size (\d{1,20})$/m.exec(text) ?? [];
-  const stands = size === undefined ? '' : ` to ${size} bytes that are not here`;
+  const target = size === undefined ? '' : ` to ${size} bytes that are not here`;
   throw new SightlineError(
     'E_LFS_POINTER',
-    `${basename(path)} is a Git LFS pointer${stands}, expected the file itself`,
+    `${basename(path)} is a Git LFS pointer${target}, expected the file itself`,
     {
       where: path,
       hint: lfsHint(path),
@@ -39,5 +39,5 @@ export function refuseLfsPointer(bytes: Uint8Array, path: string): void {
 
 // --- internal ---
 
-/** The second name is the one before version 1. */
+/** "hawser" was the name of Git LFS before version 1. */
 const START = /^version https:\/\/(git-lfs|hawser)\.github\.com\/spec\//;

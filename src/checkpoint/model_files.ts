@@ -1,6 +1,6 @@
 /**
- * The files around the weights: which of them make a checkpoint folder complete, and what config.json says of the weights.
- * Contents are passed on as they are, but for what config.json would say wrongly.
+ * The files beside the weights: which of them a complete checkpoint folder has, and the fields of config.json that describe
+ * the weights. Copies contents unchanged, except for fields that would be wrong in the copy.
  */
 import { existsSync } from 'node:fs';
 import { copyFile, writeFile } from 'node:fs/promises';
@@ -9,7 +9,7 @@ import { isJsonObject, type JsonObject } from '../util/json.ts';
 import type { DtypeName } from './dtypes.ts';
 import { readJsonFile, readJsonFileIfPresent } from './json_file.ts';
 
-/** Tokenizer, chat template and processor: what a model needs beside its weights and config.json. */
+/** Files of the tokenizer, chat template and processor, which a model needs beside its weights and config.json. */
 export const TOKENIZER_FILES = [
   'tokenizer.json',
   'tokenizer_config.json',
@@ -24,30 +24,30 @@ export const TOKENIZER_FILES = [
   'video_preprocessor_config.json',
 ] as const;
 
-/** Copies those of the named files that are there. */
+/** Copies those of the named files that exist. */
 export async function copyFiles(from: string, to: string, names: readonly string[]): Promise<void> {
   for (const name of names) {
     if (existsSync(join(from, name))) await copyFile(join(from, name), join(to, name));
   }
 }
 
-/** What a copy of config.json says otherwise, where its checkpoint is not stored as the original. */
+/** Fields of config.json that change in a copy whose weights are stored differently. */
 export interface ConfigChanges {
-  /** Dtype that is stored, so that `dtype="auto"` loads it. */
+  /** The stored dtype, so that `dtype="auto"` loads it; undefined: unchanged. */
   readonly dtype?: DtypeName | undefined;
-  /** The head is stored beside the embedding: readers that believe the flag would not look at it. */
+  /** Whether a head is stored beside the embedding. Readers would ignore it if the flag said that it is tied. */
   readonly untied: boolean;
 }
 
-/** Limits on the pixels of a resized image; what is undefined stays as it is. */
+/** Limits on the pixels of a resized image; undefined: unchanged. */
 export interface PixelLimits {
   readonly minPixels?: number | undefined;
   readonly maxPixels?: number | undefined;
 }
 
 /**
- * Writes limits into the image processor's settings of a checkpoint folder, wherever they stand in them: in
- * `min_pixels`/`max_pixels`, in `size`, or in both. Without any such file, one is made.
+ * Writes pixel limits into the image processor's settings of a checkpoint folder, in every form in which those settings
+ * state them: `min_pixels`/`max_pixels`, `size`, or both. If there is no such file, it is created.
  */
 export async function writePixelLimits(dir: string, limits: PixelLimits): Promise<void> {
   if (limits.minPixels === undefined && limits.maxPixels === undefined) return;
@@ -62,7 +62,7 @@ export async function writePixelLimits(dir: string, limits: PixelLimits): Promis
   }
 }
 
-/** Copies config.json; byte by byte if nothing changes. */
+/** Copies config.json with changes; without any, the copy is identical byte for byte. */
 export async function copyConfig(from: string, to: string, { dtype, untied }: ConfigChanges): Promise<void> {
   const name = 'config.json';
   const config = readJsonFile(join(from, name));
@@ -79,7 +79,7 @@ export async function copyConfig(from: string, to: string, { dtype, untied }: Co
 const writeJson = (path: string, value: JsonObject): Promise<void> =>
   writeFile(path, `${JSON.stringify(value, null, 2)}\n`);
 
-/** transformers reads `size`, and writes `min_pixels` and `max_pixels` over it where they are given. */
+/** transformers reads `size`, and then lets `min_pixels` and `max_pixels` override it if they are given. */
 function withLimits(settings: JsonObject, { minPixels, maxPixels }: PixelLimits): JsonObject {
   const changed: Record<string, unknown> = { ...settings };
   const size: Record<string, unknown> | null = isJsonObject(settings.size) ? { ...settings.size } : null;
@@ -96,7 +96,10 @@ function withLimits(settings: JsonObject, { minPixels, maxPixels }: PixelLimits)
 
 const isGiven = (value: unknown): boolean => value !== undefined && value !== null;
 
-/** transformers 4 writes torch_dtype, 5 writes dtype, at the top and in each part; the flag of the head may be in both too. */
+/**
+ * Changes fields on all levels: transformers 4 writes torch_dtype and 5 writes dtype, at the top and in each part, and
+ * tie_word_embeddings may be at both levels too.
+ */
 function withFields(config: JsonObject, change: (key: string, value: unknown) => unknown): JsonObject {
   const changed: [string, unknown][] = Object.entries(config).map(([key, value]) => [
     key,

@@ -1,6 +1,6 @@
 /**
- * A model as people name it -> its folder on this machine: a path, or ORGANISATION/NAME in the caches of Hugging Face and
- * ModelScope. Downloads nothing; knows the caches' layouts, not what a checkpoint holds.
+ * Finds the folder of a model on this machine, from a path or from ORGANISATION/NAME in the caches of Hugging Face and
+ * ModelScope. Downloads nothing. Knows the layouts of the caches, not the contents of a checkpoint.
  */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -8,12 +8,12 @@ import { basename, dirname, join } from 'node:path';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The folder, or what is wrong and what to do about it. */
+/** The folder, or the fault and how to fix it. */
 export type FoundModel = { readonly dir: string } | { readonly fault: string; readonly fix: string };
 
 /**
- * @param model a folder, which wins, or a name
- * @param revision branch, tag or commit of a name; null: what the hub has as its default
+ * @param model a folder or a name; an existing folder takes precedence
+ * @param revision branch, tag or commit of a named model; null: the hub's default
  */
 export function findModel(model: string, revision: string | null, env: Environment): FoundModel {
   if (isFolder(model)) {
@@ -21,7 +21,7 @@ export function findModel(model: string, revision: string | null, env: Environme
     const fault = `--model_revision ${revision} is given, but --model is a folder, which has no revisions: ${model}`;
     return { fault, fix: 'leave --model_revision out, or give the name of a model' };
   }
-  if (existsSync(model)) return { fault: `is a file, not a folder: ${model}`, fix: 'give the folder it lies in' };
+  if (existsSync(model)) return { fault: `is a file, not a folder: ${model}`, fix: 'give the folder that contains it' };
   if (!MODEL_NAME.test(model)) return { fault: `no such folder: ${model}`, fix: 'check the path' };
   if (revision !== null && !REVISION.test(revision)) {
     return {
@@ -42,13 +42,13 @@ export function findModel(model: string, revision: string | null, env: Environme
   };
 }
 
-/** How to complete a folder that lacks a file: by its name, where it lies in the cache of Hugging Face. */
+/** How to complete a folder that lacks a file. For a folder of the Hugging Face cache, the hint has the command. */
 export function howToFetch(dir: string): string {
   const command = downloadOf(dir);
   return command === null ? `fetch it again into ${dir}` : `complete the download: ${command}`;
 }
 
-/** The command that downloads a folder of the cache of Hugging Face; null of any other folder. */
+/** The command that downloads a folder of the Hugging Face cache; null for any other folder. */
 export function downloadOf(dir: string): string | null {
   const snapshots = dirname(dir);
   const [, organisation, name] = /^models--(.+)--(.+)$/.exec(basename(dirname(snapshots))) ?? [];
@@ -58,10 +58,10 @@ export function downloadOf(dir: string): string | null {
 
 // --- internal ---
 
-/** ORGANISATION/NAME, by the rules of huggingface_hub's `validate_repo_id`; no path that leads upwards. */
+/** ORGANISATION/NAME, by the rules of huggingface_hub's `validate_repo_id`; without "..". */
 const MODEL_NAME = /^(?!.*(--|\.\.))\w[\w.-]*\/\w[\w.-]{0,95}$/;
 
-/** Also the likes of `refs/pr/3`. */
+/** Includes forms such as `refs/pr/3`. */
 const REVISION = /^(?!.*\.\.)[\w][\w./+-]{0,199}$/;
 
 /** As huggingface_hub resolves it (`constants.py`). */
@@ -75,13 +75,13 @@ function modelScopeCache(env: Environment): string {
   return expanded(env.MODELSCOPE_CACHE || join(homedir(), '.cache', 'modelscope'), {});
 }
 
-/** `~` and `$NAME` as Python's `expanduser` and `expandvars` read them; what is not set stays as it is written. */
+/** Expands `~` and `$NAME` like Python's `expanduser` and `expandvars`; unset variables stay as written. */
 function expanded(path: string, env: Environment): string {
   const fromHome = path.replace(/^~(?=\/|$)/, homedir());
   return fromHome.replace(/\$(?:\{(\w+)\}|(\w+))/g, (text, braced, plain) => env[braced ?? plain] ?? text);
 }
 
-/** `models--ORGANISATION--NAME/snapshots/COMMIT`; `refs/NAME` holds the commit of a branch or tag. */
+/** The folder `models--ORGANISATION--NAME/snapshots/COMMIT`; `refs/NAME` holds the commit of a branch or tag. */
 function huggingFaceSnapshot(cache: string, model: string, revision: string | null): string | null {
   const folder = repositoryIn(cache, model);
   const wanted = revision ?? 'main';
@@ -93,7 +93,7 @@ function huggingFaceSnapshot(cache: string, model: string, revision: string | nu
 
 const repositoryIn = (cache: string, model: string): string => join(cache, `models--${model.replace('/', '--')}`);
 
-/** Names under which snapshots of a model can be asked for: branches and tags, else commits. */
+/** The revisions of a model that are in the cache: branches and tags, or else commits. */
 function snapshotsOf(cache: string, model: string): string[] {
   const [refs, snapshots] = ['refs', 'snapshots'].map((name) => join(repositoryIn(cache, model), name)) as [
     string,
@@ -105,7 +105,7 @@ function snapshotsOf(cache: string, model: string): string[] {
   return named.length > 0 || !isFolder(snapshots) ? named : readdirSync(snapshots);
 }
 
-/** Its older versions keep one revision, in a folder whose dots are spelled `___`; newer ones have snapshots by name. */
+/** Older versions of modelscope keep one revision, in a folder with `___` for dots; newer ones keep snapshots by name. */
 function modelScopeSnapshot(cache: string, model: string, revision: string | null): string | null {
   const [organisation, name] = model.split('/') as [string, string];
   const older = [join(cache, 'models'), join(cache, 'hub', 'models')].map((folder) =>

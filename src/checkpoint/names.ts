@@ -1,13 +1,13 @@
 /**
- * Tensor names: the published layout is canonical, the nested one of transformers' module tree is translated, and what
- * wrappers of training put before or into a name is taken off.
+ * Tensor names. The published layout is canonical; the nested layout of transformers' module tree is translated to it, and
+ * the name parts that training wrappers add are removed.
  * Knows prefixes only, not which tensors a model has.
  */
 
 /**
  * Canonical name of a stored tensor:
  * `model.language_model.X` and `language_model.model.X` -> `model.X`, `model.visual.X` -> `visual.X`,
- * `language_model.lm_head.X` -> `lm_head.X`; the rest is canonical already. Wrappers are taken off first.
+ * `language_model.lm_head.X` -> `lm_head.X`; other names are canonical already. Name parts of wrappers are removed first.
  */
 export function canonicalName(storedName: string): string {
   const name = withoutWrappers(storedName);
@@ -18,8 +18,8 @@ export function canonicalName(storedName: string): string {
 }
 
 /**
- * A stored name without what torch.compile, FSDP, activation checkpointing, DataParallel and PEFT add to it: the name that
- * transformers would have saved.
+ * A stored name without the parts that torch.compile, FSDP, activation checkpointing, DataParallel and PEFT add: the name
+ * under which transformers would have saved the tensor.
  */
 export function withoutWrappers(storedName: string): string {
   const parts = storedName.split('.').filter((part) => !ANYWHERE.has(part));
@@ -48,5 +48,5 @@ const PREFIXES: readonly (readonly [stored: string, canonical: string])[] = [
   ['model.visual.', 'visual.'],
 ];
 
-/** Modules around single layers, so also in the midst of a name: of torch.compile, FSDP, activation checkpointing. */
+/** Wrappers of single layers (torch.compile, FSDP, activation checkpointing), which may occur anywhere in a name. */
 const ANYWHERE: ReadonlySet<string> = new Set(['_orig_mod', '_fsdp_wrapped_module', '_checkpoint_wrapped_module']);

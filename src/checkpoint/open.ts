@@ -1,6 +1,6 @@
 /**
  * Opens a checkpoint folder: model.safetensors, or the shards that model.safetensors.index.json names.
- * Checks that files and index agree; which tensors a model needs is the model's business.
+ * Checks that files and index agree. Does not know which tensors a model needs.
  */
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,10 +17,10 @@ export interface StoredTensor {
   /** Canonical name, as in the published layout. */
   readonly name: string;
   readonly storedName: string;
-  /** Of a tensor that no model needs, any of the format's. */
+  /** Any dtype of the format; tensors that the model does not use may have other dtypes than weights. */
   readonly dtype: SafetensorsDtype;
   readonly shape: readonly number[];
-  /** Path of the shard. */
+  /** Path of the file that contains it. */
   readonly file: string;
   /** First byte in the file, and one past the last. */
   readonly begin: number;
@@ -29,13 +29,13 @@ export interface StoredTensor {
 
 export interface Checkpoint {
   readonly dir: string;
-  /** By canonical name, in the order of the files' data. */
+  /** Tensors by canonical name, in the order of the data in the files. */
   readonly tensors: ReadonlyMap<string, StoredTensor>;
-  /** A tensor as float32, of F64 rounded; reads the disk now, keeps nothing. Error: E_WEIGHT_NOT_FINITE. */
+  /** Reads a tensor from disk as float32; F64 is rounded. Nothing is cached. Error: E_WEIGHT_NOT_FINITE. */
   read(name: string): Float32Array<ArrayBuffer>;
-  /** Widens `target.length` elements from element `from` on into `target`. Error: E_WEIGHT_NOT_FINITE. */
+  /** Reads `target.length` elements, starting at element `from`, into `target`. Error: E_WEIGHT_NOT_FINITE. */
   readInto(name: string, target: Float32Array, from?: number): void;
-  /** Bytes as stored. */
+  /** Reads the bytes of a tensor as stored. */
   readRaw(name: string): Uint8Array<ArrayBuffer>;
   close(): void;
 }
@@ -44,7 +44,7 @@ export const SINGLE_FILE = 'model.safetensors';
 export const INDEX_FILE = 'model.safetensors.index.json';
 
 /**
- * Opens a checkpoint; reads headers only. Like transformers, takes model.safetensors where both forms are there.
+ * Opens a checkpoint; reads headers only. If both forms exist, model.safetensors is used, as in transformers.
  *
  * Errors: E_CHECKPOINT_MISSING, E_CHECKPOINT_ADAPTER, E_CHECKPOINT_INVALID, E_SHARD_MISSING, E_LFS_POINTER,
  * E_SAFETENSORS_INVALID; each names the file and, where one is at fault, the tensor.
@@ -64,7 +64,7 @@ export function openCheckpoint(dir: string): Checkpoint {
 
 // --- internal ---
 
-/** Opens every shard of the index into `files`, so that the caller can close them whatever happens. */
+/** Opens every shard of the index. Adds them to `files` one by one, so that the caller can close them after a failure. */
 function openShards(dir: string, files: SafetensorsFile[]): void {
   const indexPath = join(dir, INDEX_FILE);
   if (!existsSync(indexPath)) throw missing(dir);
@@ -84,7 +84,7 @@ function openShards(dir: string, files: SafetensorsFile[]): void {
     if (byName.get(join(dir, shard))?.entries.has(tensor)) continue;
     throw new SightlineError(
       'E_CHECKPOINT_INVALID',
-      `tensor "${tensor}" is not in shard ${shard}, where the index has it`,
+      `tensor "${tensor}" is not in shard ${shard}, although the index says so`,
       {
         where: indexPath,
         hint: 'index and shards belong to different checkpoints, or one is damaged; fetch them again',
@@ -93,7 +93,7 @@ function openShards(dir: string, files: SafetensorsFile[]): void {
   }
 }
 
-/** weight_map of an index: tensor -> file name, refusing names that lead out of the folder. */
+/** The weight_map of an index, tensor -> file name. Refuses names that lead out of the folder. */
 function readWeightMap(indexPath: string): Map<string, string> {
   const weightMap = readJsonFile(indexPath).weight_map;
   if (!isJsonObject(weightMap)) {
@@ -117,7 +117,7 @@ function readWeightMap(indexPath: string): Map<string, string> {
   return map;
 }
 
-/** No separator of any platform, no drive, no leading dot. */
+/** Allows no path separator of any platform, no drive and no leading dot. */
 const PLAIN_FILE_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.+=@ -]*\.safetensors$/;
 
 function checkpointOver(dir: string, files: readonly SafetensorsFile[]): Checkpoint {
@@ -170,16 +170,16 @@ function checkpointOver(dir: string, files: readonly SafetensorsFile[]): Checkpo
 }
 
 function missing(dir: string): SightlineError {
-  const gone = (message: string, hint: string): SightlineError =>
+  const fault = (message: string, hint: string): SightlineError =>
     new SightlineError('E_CHECKPOINT_MISSING', message, { where: dir, hint });
   if (!existsSync(dir)) {
-    return gone('checkpoint folder not found', 'check the path; give a folder that is on this machine');
+    return fault('checkpoint folder not found', 'check the path; give a folder that is on this machine');
   }
-  if (!statSync(dir).isDirectory()) return gone('a file, not a folder', 'give the folder it lies in');
-  return gone(`neither ${SINGLE_FILE} nor ${INDEX_FILE} in the folder`, whereWeightsMayBe(dir));
+  if (!statSync(dir).isDirectory()) return fault('a file, not a folder', 'give the folder that contains it');
+  return fault(`neither ${SINGLE_FILE} nor ${INDEX_FILE} in the folder`, whereWeightsMayBe(dir));
 }
 
-/** The next step, by what a folder without weights holds instead. */
+/** The next step, depending on what a folder without weights contains instead. */
 function whereWeightsMayBe(dir: string): string {
   const names = readdirSync(dir);
   const runs = names.filter((name) => /^checkpoint-\d+$/.test(name)).sort((a, b) => stepOf(a) - stepOf(b));
@@ -191,7 +191,8 @@ function whereWeightsMayBe(dir: string): string {
     return `${pickled} cannot be read; load the model with transformers, and save it with save_pretrained(), which writes safetensors`;
   }
   const other = names.find((name) => name.endsWith('.safetensors'));
-  if (other !== undefined) return `${other} is there, but not what it is part of: fetch the whole folder again`;
+  if (other !== undefined)
+    return `${other} is there, but the other files of its checkpoint are not: fetch the whole folder again`;
   const fetch = howToFetch(dir);
   return fetch.startsWith('complete') ? fetch : 'give the folder that holds config.json and the weights';
 }

@@ -1,6 +1,6 @@
 /**
- * Reads and writes one safetensors file by offset: the header at once, tensors when asked for, never the whole file.
- * Knows nothing of shards, models or tensor names.
+ * Reads and writes one safetensors file. Reading takes the header at once and tensors on demand, never the whole file.
+ * Knows nothing about shards, models or the meaning of tensor names.
  */
 import { closeSync, readSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
@@ -23,11 +23,11 @@ export interface SafetensorsFile {
   readonly path: string;
   readonly entries: ReadonlyMap<string, SafetensorsEntry>;
   readonly metadata: ReadonlyMap<string, string>;
-  /** Bytes of a tensor as stored. */
+  /** Reads the bytes of a tensor as stored. */
   readRaw(name: string): Uint8Array<ArrayBuffer>;
-  /** Weights (F32, F16, BF16, or F64 rounded) as float32. Error: E_WEIGHT_NOT_FINITE. */
+  /** Reads weights (F32, F16, BF16 or F64) as float32; F64 is rounded. Errors: E_TENSOR_DTYPE, E_WEIGHT_NOT_FINITE. */
   read(name: string): Float32Array<ArrayBuffer>;
-  /** Widens `target.length` weights from element `from` on. Error: E_WEIGHT_NOT_FINITE. */
+  /** Reads `target.length` weights, starting at element `from`. Errors: E_TENSOR_DTYPE, E_WEIGHT_NOT_FINITE. */
   readWeights(name: string, target: Float32Array, from?: number): void;
   close(): void;
 }
@@ -57,13 +57,13 @@ export interface TensorToWrite {
   readonly name: string;
   readonly dtype: SafetensorsDtype;
   readonly shape: readonly number[];
-  /** The data in order, in pieces of any size; a piece may be reused once the next is asked for. */
+  /** The data in order, in pieces of any size. A piece is only valid until the next one is requested. */
   chunks(): Iterable<Uint8Array>;
 }
 
 /**
- * Writes a file tensor by tensor and fsyncs it. Wider dtypes go first, so that every tensor is aligned.
- * Fails with the system's error when the disk does, leaving what was written.
+ * Writes a file tensor by tensor and fsyncs it. Wider dtypes come first, so that every tensor is aligned.
+ * Throws the system error if the disk fails; the incomplete file stays.
  */
 export async function writeSafetensors(
   path: string,
@@ -92,7 +92,7 @@ export async function writeSafetensors(
   }
 }
 
-/** Elements converted at a time where a whole tensor need not be held. */
+/** Number of elements that are converted at a time. */
 export const CHUNK_ELEMENTS = 1 << 20;
 
 /** Number of elements of a shape; 1 for a scalar. */
@@ -100,21 +100,21 @@ export function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, dim) => product * dim, 1);
 }
 
-/** Whether weights of this dtype can be read as float32 here. */
+/** Whether weights of this dtype can be read as float32. */
 export function isWeightDtype(dtype: SafetensorsDtype): dtype is WeightDtype | 'F64' {
   return dtype === 'F32' || dtype === 'F16' || dtype === 'BF16' || dtype === 'F64';
 }
 
 // --- internal ---
 
-/** Fills `target` from a position of a file, in as many reads as it takes. */
+/** Fills `target` from a position of a file, with as many reads as necessary. */
 function pread(fd: number, target: Uint8Array, position: number, where: string): void {
   // One read call moves at most 2^31 - 1 bytes.
   const most = 1 << 30;
   for (let done = 0; done < target.length; ) {
     const count = readSync(fd, target, done, Math.min(most, target.length - done), position + done);
     if (count === 0) {
-      throw new SightlineError('E_FILE_UNREADABLE', `file ends at byte ${position + done}, expected more`, {
+      throw new SightlineError('E_FILE_UNREADABLE', `the file ends at byte ${position + done}, expected more data`, {
         where,
         hint: 'it was changed or cut off while it was being read',
       });
@@ -210,7 +210,7 @@ function widenRange(
   }
 }
 
-/** A model with such a weight answers as if nothing were wrong: argmax and sampling find a token among NaNs too. */
+/** Such a weight must not pass: the model would still answer, because argmax and sampling find a token even among NaNs. */
 function notFinite(name: string, value: number, at: number, path: string): SightlineError {
   const message = `tensor ${quoted(name)} holds ${value} at element ${at}, expected finite numbers${Number.isFinite(value) ? ' of float32' : ''}`;
   return new SightlineError('E_WEIGHT_NOT_FINITE', message, {

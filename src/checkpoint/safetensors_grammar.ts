@@ -1,10 +1,10 @@
 /**
- * The grammar of a safetensors header: text -> entries as stated, by a reader that accepts nothing else.
- * Checks spelling only; whether the entries fit the file is decided by its caller.
+ * The grammar of a safetensors header: reads the text into entries, and refuses anything outside the grammar.
+ * Checks syntax only; the caller checks that the entries fit the file.
  */
 import { SightlineError } from '../errors.ts';
 
-/** Bits of an element of every dtype the crate knows. */
+/** Bits per element, for every dtype that the crate knows. */
 export const DTYPE_BITS = {
   F4: 4,
   F6_E2M3: 6,
@@ -36,14 +36,14 @@ export interface SafetensorsEntry {
   readonly name: string;
   readonly dtype: SafetensorsDtype;
   readonly shape: readonly number[];
-  /** First byte in the file, counted from its start. */
+  /** Offset of the first byte in the file. */
   readonly begin: number;
-  /** One past the last byte. */
+  /** Offset one past the last byte. */
   readonly end: number;
 }
 
 /**
- * Entries in the order of the text, offsets relative to the data, and the free-form metadata.
+ * Reads the entries, in the order of the text and with offsets relative to the data, and the free-form metadata.
  *
  * Errors: E_SAFETENSORS_INVALID.
  */
@@ -54,7 +54,7 @@ export function readHeaderText(
   return new HeaderReader(text, where).read();
 }
 
-/** A refusal; the message ends with the rule in the words of the Rust crate. */
+/** The error for an invalid file; the message ends with the rule, as the Rust crate names it. */
 export function invalid(where: string, message: string, cause?: unknown): SightlineError {
   return new SightlineError('E_SAFETENSORS_INVALID', message, {
     where,
@@ -63,23 +63,24 @@ export function invalid(where: string, message: string, cause?: unknown): Sightl
   });
 }
 
-/** A foreign string as a message shows it: short, and without control characters that would reach the terminal. */
+/** A foreign string for a message: shortened, and with control characters escaped. */
 export function quoted(text: string): string {
   return JSON.stringify(text.length > 100 ? `${text.slice(0, 97)}...` : text);
 }
 
+/** A shape for a message, shortened. */
 export function brief(shape: readonly number[]): string {
   return shape.length > 8 ? `[${shape.slice(0, 8)},...] (${shape.length} dimensions)` : `[${shape}]`;
 }
 
 // --- internal ---
 
-/** Of a shape; what numpy and torch allow. */
+/** The most dimensions that numpy and torch allow. */
 const MAX_DIMENSIONS = 64;
 
 /**
- * Reads exactly `{ name: { dtype, shape, data_offsets }, "__metadata__": { key: string } }`. JSON.parse would keep the last of
- * two equal keys without a word, and builds whatever a hostile header nests.
+ * Reads exactly `{ name: { dtype, shape, data_offsets }, "__metadata__": { key: string } }`. JSON.parse would silently keep the
+ * last of two equal keys, and would build any nesting that a hostile header contains.
  */
 class HeaderReader {
   readonly #text: string;
@@ -137,14 +138,14 @@ class HeaderReader {
     return map;
   }
 
-  /** `{ "key": ... }`; `member` reads the value of the key it is given. */
+  /** Reads `{ "key": ... }`; `member` reads the value of a key. */
   #object(what: string, member: (key: string) => void): void {
     this.#take('{');
     const seen = new Set<string>();
     if (this.#next('}')) return;
     do {
       const key = this.#string();
-      if (seen.has(key)) throw this.#refuse(`${what}: key ${quoted(key)} is there twice`);
+      if (seen.has(key)) throw this.#refuse(`${what}: key ${quoted(key)} occurs twice`);
       seen.add(key);
       this.#take(':');
       member(key);
@@ -167,7 +168,7 @@ class HeaderReader {
   #integer(what: string): number {
     this.#space();
     const start = this.#at;
-    // 17 digits are more than a safe integer has, so a longer run need not be read to be refused.
+    // 17 digits are more than a safe integer has, so longer numbers can be refused without reading them fully.
     while (this.#at - start < 17 && isDigit(this.#text.charCodeAt(this.#at))) this.#at++;
     const digits = this.#text.slice(start, this.#at);
     if (digits === '' || (digits.length > 1 && digits.startsWith('0')))
@@ -191,13 +192,13 @@ class HeaderReader {
       const value: unknown = JSON.parse(this.#text.slice(start, end + 1));
       if (typeof value === 'string') return value;
     } catch {
-      // a control character or a bad escape; refused below
+      // a control character or an invalid escape; refused below
     }
     this.#at = start;
     throw this.#unexpected('a valid string');
   }
 
-  /** Steps over the character if it comes next. */
+  /** Skips the character if it comes next. */
   #next(char: string): boolean {
     this.#space();
     if (this.#text[this.#at] !== char) return false;

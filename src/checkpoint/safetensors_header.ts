@@ -1,6 +1,6 @@
 /**
- * The header of a safetensors file: bytes -> checked entries, entries -> bytes, by the rules of the Rust crate `safetensors`.
- * Written for hostile input: reads only what the format allows, nests nothing, allocates in proportion to the header.
+ * Parses and builds the header of a safetensors file, by the rules of the Rust crate `safetensors`.
+ * Safe for hostile input: accepts only what the format allows, does not recurse, allocates in proportion to the header.
  */
 import {
   brief,
@@ -16,24 +16,24 @@ export type { SafetensorsDtype, SafetensorsEntry };
 export { DTYPE_BITS };
 
 export interface SafetensorsHeader {
-  /** In the order of the data. */
+  /** Entries by name, in the order of the data. */
   readonly entries: ReadonlyMap<string, SafetensorsEntry>;
   readonly metadata: ReadonlyMap<string, string>;
 }
 
-/** The crate's cap on the header, in bytes. */
+/** The crate's limit on the header, in bytes. */
 export const MAX_HEADER_BYTES = 100_000_000;
-/** Bytes of the length that precedes the header. */
+/** Size of the length field before the header, in bytes. */
 export const LENGTH_BYTES = 8;
 
 /**
- * Length of the header, from the first eight bytes.
+ * The length of the header, from the first eight bytes of the file.
  *
  * Errors: E_SAFETENSORS_INVALID.
  */
 export function headerLength(prefix: Uint8Array, fileSize: number, where: string): number {
   if (fileSize < LENGTH_BYTES || prefix.length < LENGTH_BYTES) {
-    throw invalid(where, `file has ${fileSize} bytes, too few for a header (HeaderTooSmall)`);
+    throw invalid(where, `the file has ${fileSize} bytes, too few for a header (HeaderTooSmall)`);
   }
   const length = new DataView(prefix.buffer, prefix.byteOffset, LENGTH_BYTES).getBigUint64(0, true);
   if (length > BigInt(MAX_HEADER_BYTES)) {
@@ -46,10 +46,10 @@ export function headerLength(prefix: Uint8Array, fileSize: number, where: string
 }
 
 /**
- * Parses and checks a header: known fields only, no name twice, known dtypes, and data that covers the rest of the file
- * without gap or overlap.
+ * Parses and checks a header: known fields and dtypes only, no duplicate names, and data that covers the rest of the file
+ * without gaps or overlaps.
  *
- * Errors: E_SAFETENSORS_INVALID naming the file, the tensor and the rule (in the crate's words).
+ * Errors: E_SAFETENSORS_INVALID, naming the file, the tensor and the rule (as the crate names it).
  */
 export function parseHeader(bytes: Uint8Array, fileSize: number, where: string): SafetensorsHeader {
   let text: string;
@@ -89,7 +89,7 @@ export function parseHeader(bytes: Uint8Array, fileSize: number, where: string):
   return { entries, metadata };
 }
 
-/** Bytes of a tensor; null when the product overflows or is no whole number of bytes. */
+/** Size of a tensor in bytes; null if it overflows or is not a whole number of bytes. */
 export function byteSize(dtype: SafetensorsDtype, shape: readonly number[]): number | null {
   let bits: number = DTYPE_BITS[dtype];
   for (const dim of shape) {
@@ -100,7 +100,8 @@ export function byteSize(dtype: SafetensorsDtype, shape: readonly number[]): num
 }
 
 /**
- * A header for tensors laid out one after another in the given order, padded so that the data start at a multiple of 8.
+ * Builds the header for tensors stored one after another in the given order, padded so that the data starts at a multiple of
+ * 8 bytes.
  */
 export function buildHeader(
   tensors: readonly { name: string; dtype: SafetensorsDtype; shape: readonly number[] }[],

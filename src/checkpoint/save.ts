@@ -1,7 +1,7 @@
 /**
- * Saves weights as a checkpoint folder that transformers loads: the source's files and tensor names (without those of
- * wrappers), atomically.
- * Streams tensor by tensor; knows nothing of the model but what the source holds.
+ * Saves weights atomically as a checkpoint folder that transformers loads, with the files and tensor names of the source
+ * (without name parts of wrappers).
+ * Streams tensor by tensor. Knows nothing about the model beyond what the source contains.
  */
 import { SightlineError } from '../errors.ts';
 import { writeFolderAtomically } from './atomic_folder.ts';
@@ -22,25 +22,25 @@ import { CHUNK_ELEMENTS, elementCount, isWeightDtype, type TensorToWrite } from 
 import { writeShards } from './write_shards.ts';
 
 export interface SaveOptions {
-  /** Gives names, shapes, the files around the weights, and every tensor that `weights` does not. */
+  /** Provides names, shapes, the files beside the weights, and every tensor that `weights` does not provide. */
   readonly source: Checkpoint;
-  /** New value of a tensor by canonical name, or undefined to keep the source's. */
+  /** The new value of a tensor by canonical name, or undefined to keep the source's value. */
   readonly weights?: (name: string) => Float32Array | undefined;
-  /** Default: every tensor as in the source, but F64 as F32. */
+  /** Default: every tensor keeps its dtype, except that F64 becomes F32. */
   readonly dtype?: DtypeName;
-  /** Limits of the image processor, where they are others than the source's. */
+  /** Limits of the image processor that replace the source's. */
   readonly pixelLimits?: PixelLimits;
-  /** Data bytes a shard may have before the next one is begun (default 5 GB). */
+  /** Largest size of a shard's data in bytes (default 5 GB). */
   readonly maxShardBytes?: number;
   /** Replace a folder of that name. */
   readonly overwrite?: boolean;
-  /** Puts more files into the folder before it gets its name: training state, args.json. */
+  /** Adds files to the folder before it gets its final name: training state, args.json. */
   readonly extra?: (folder: string) => Promise<void>;
 }
 
 /**
- * Writes `dir` whole or not at all. A head that is tied to the embedding is not stored; where one is stored, config.json
- * does not say it is tied.
+ * Writes `dir` completely or not at all. A head that is tied to the embedding is not stored; if a head is stored,
+ * config.json does not say that it is tied.
  *
  * Errors: E_WEIGHT_NOT_FINITE, and those of writeFolderAtomically.
  */
@@ -67,7 +67,7 @@ export async function saveCheckpoint(dir: string, options: SaveOptions): Promise
 
 // --- internal ---
 
-/** Room for one chunk of elements, which all tensors share: they are written one after another. */
+/** Buffers for one chunk of elements. All tensors share them, because they are written one after another. */
 interface Scratch {
   words(dtype: WeightDtype): ReturnType<typeof allocateWords>;
   floats(): Float32Array;
@@ -96,7 +96,7 @@ function tensorToWrite(
 ): TensorToWrite {
   const { name, shape } = stored;
   const storedName = withoutWrappers(stored.storedName);
-  // No model computes with it, so it goes as it came.
+  // The model does not compute with such a tensor, so it is copied unchanged.
   if (!isWeightDtype(stored.dtype)) return { ...stored, name: storedName, chunks: () => [source.readRaw(name)] };
   const own = stored.dtype === 'F64' ? 'F32' : stored.dtype;
   const dtype = wanted === undefined ? own : DTYPE_OF_NAME[wanted];
@@ -108,7 +108,7 @@ function tensorToWrite(
     *chunks() {
       const value = weights?.(name);
       if (value !== undefined && value.length !== count) {
-        throw new Error(`internal: ${name} has ${value.length} values, shape [${shape}] wants ${count}`);
+        throw new Error(`internal: ${name} has ${value.length} values, shape [${shape}] needs ${count}`);
       }
       const words = scratch.words(dtype);
       for (let done = 0; done < count; done += CHUNK_ELEMENTS) {
@@ -124,7 +124,7 @@ function tensorToWrite(
   };
 }
 
-/** A weight that is not a number must not reach the disk, where it would look like a good checkpoint. */
+/** Refuses values that are not finite: on disk they would look like a good checkpoint. */
 function requireFinite(name: string, dtype: WeightDtype, values: Float32Array, words: Uint16Array | Uint32Array): void {
   const at = firstNonFinite(dtype, words);
   if (at < 0) return;

@@ -1,6 +1,6 @@
 /**
- * What a checkpoint says of the pictures it was trained on: the key `sightline` of its config.json, which other programs
- * pass on. Knows the key, not who writes it or who is told.
+ * The pictures that a checkpoint was trained on: the key `sightline` of its config.json, which other programs preserve.
+ * Knows the key, not its writers and readers.
  */
 import { isJsonObject, type JsonObject } from '../util/json.ts';
 
@@ -8,14 +8,14 @@ import { isJsonObject, type JsonObject } from '../util/json.ts';
 export interface TrainedOn {
   readonly width: number;
   readonly height: number;
-  /** What was to be seen, in a few words. */
+  /** What the pictures show, in a few words. */
   readonly subject: string;
 }
 
-/** The key with its value, to be added to a config.json. */
+/** The key and its value, to be added to a config.json. */
 export const trainedOnKey = (trainedOn: TrainedOn): JsonObject => ({ sightline: { trained_on: { ...trainedOn } } });
 
-/** What config.json says; null where it says nothing, or nothing that can be understood: it is only a help. */
+/** Reads the key; null if it is absent or not understood, because it only serves as a help. */
 export function readTrainedOn(config: JsonObject): TrainedOn | null {
   const own = isJsonObject(config.sightline) ? config.sightline.trained_on : null;
   if (!isJsonObject(own)) return null;

@@ -1,6 +1,6 @@
 /**
- * Writes tensors into a folder as model.safetensors, or as numbered shards with an index when they pass a size.
- * Names and order are the caller's; nothing is held but the piece being written.
+ * Writes tensors into a folder as model.safetensors or, above a size, as numbered shards with an index.
+ * Names and order come from the caller; only the piece being written is in memory.
  */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -8,10 +8,10 @@ import { INDEX_FILE, SINGLE_FILE } from './open.ts';
 import { type TensorToWrite, writeSafetensors } from './safetensors.ts';
 import { byteSize } from './safetensors_header.ts';
 
-/** Data bytes of a shard where nothing else is said; what transformers 4 used, and the published checkpoints have. */
+/** Default limit of a shard's data in bytes: that of transformers 4 and of the published checkpoints. */
 const DEFAULT_SHARD_BYTES = 5_000_000_000;
 
-/** Writes all tensors, in order; a shard is closed before the tensor that would take it past `maxShardBytes`. */
+/** Writes all tensors in order; a new shard begins before a tensor that would exceed `maxShardBytes`. */
 export async function writeShards(
   folder: string,
   tensors: readonly TensorToWrite[],

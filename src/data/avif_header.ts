@@ -1,10 +1,10 @@
 /**
- * The boxes at the beginning of an AVIF: the size, and which bytes turn the picture or name its kind.
+ * Reads the boxes at the beginning of an AVIF: the size, and the bytes that rotate the image or declare it a sequence.
  * Knows boxes (ISO/IEC 14496-12 and 23008-12), not pixels.
  */
 import type { ImageSize, ReadAt } from './image_size.ts';
 
-/** Whether the file begins as an AVIF does: a still picture or a sequence. */
+/** Whether the file begins like an AVIF, a still image or a sequence. */
 export function isAvif(bytes: Uint8Array): boolean {
   const latin = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 64)).toString('latin1');
   if (latin.slice(4, 8) !== 'ftyp') return false;
@@ -14,8 +14,8 @@ export function isAvif(bytes: Uint8Array): boolean {
 }
 
 /**
- * The size of the largest picture in the file. Null where the boxes make no sense, 'cut off' where one of them claims to go
- * on behind the end of the file: decoders fill what is missing with grey.
+ * The size of the largest image in the file. Null if the boxes are malformed, 'cut off' if a box extends beyond the end of
+ * the file: decoders would fill the missing part with grey.
  */
 export async function readAvifSize(read: ReadAt): Promise<ImageSize | 'cut off' | null> {
   let size: ImageSize | null = null;
@@ -34,15 +34,15 @@ export async function readAvifSize(read: ReadAt): Promise<ImageSize | 'cut off' 
 }
 
 /**
- * The file as PIL looks at it, for a decoder that does more: the picture as it is stored, not turned or mirrored, and of a
- * sequence the still picture that stands for it, which is its first frame.
+ * Edits a copy of the file so that sharp decodes the pixels that PIL reads: the image as stored, without rotation and
+ * mirroring, and of a sequence its still image, which is the first frame.
  */
 export function asStoredStill(bytes: Uint8Array): Uint8Array {
   const copy = Uint8Array.from(bytes);
   copy.set(AVIF, 8);
   for (const { type, start, end } of propertiesOf(viewOf(bytes))) {
     if ((type !== 'irot' && type !== 'imir') || end !== start + 1) continue;
-    // Either holds one byte. No turn takes the place of both: a box that is left out would change the number of others.
+    // Both boxes hold one byte. Each becomes a rotation by 0 degrees: removing a box would renumber the others.
     copy.set(IROT, start - 4);
     copy[start] = 0;
   }
@@ -56,18 +56,18 @@ const IROT = Buffer.from('irot', 'latin1');
 
 interface Box {
   readonly type: string;
-  /** Of what the box holds. */
+  /** Byte range of the box's content. */
   readonly start: number;
   readonly end: number;
 }
 
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
-/** Boxes at the top of a file that are looked at. */
+/** Top-level boxes that are looked at. */
 const MAX_BOXES = 64;
 const MAX_META_BYTES = 2 ** 20;
 
-/** Bytes of the box that begins at `at`; 0 if it goes to the end of the file, null if that cannot be. */
+/** Length in bytes of the box that begins at `at`; 0 if it extends to the end of the file, null if it is invalid. */
 function lengthOfBox(view: DataView, at: number): number | null {
   const short = view.getUint32(at);
   if (short === 0) return 0;
@@ -80,7 +80,7 @@ function lengthOfBox(view: DataView, at: number): number | null {
 const typeOfBox = (view: DataView, at: number): string =>
   String.fromCharCode(...[4, 5, 6, 7].map((i) => view.getUint8(at + i)));
 
-/** The boxes that stand one after another; the last one may end behind the view. */
+/** The consecutive boxes from `from` on. The last one may end beyond the view. */
 function* boxesIn(view: DataView, from: number, end: number): Generator<Box> {
   const limit = Math.min(end, view.byteLength);
   for (let at = from; at + 8 <= limit; ) {
@@ -102,7 +102,7 @@ function largestIn(meta: DataView): ImageSize | null {
   return largest;
 }
 
-/** What the file says of its pictures: the boxes in meta / iprp / ipco. */
+/** The properties of the file's images: the boxes in meta / iprp / ipco. */
 function* propertiesOf(view: DataView): Generator<Box> {
   for (const meta of boxesIn(view, 0, view.byteLength)) {
     if (meta.type !== 'meta') continue;

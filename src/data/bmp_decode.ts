@@ -1,16 +1,17 @@
 /**
- * BMP -> pixels, as PIL reads them. libnsbmp decodes, as WebAssembly; what it does otherwise than PIL is evened out here.
+ * Decodes a BMP to the pixels that PIL reads. libnsbmp, as WebAssembly, does the decoding; its differences from PIL are
+ * corrected here.
  */
 import { type BmpHeader, readBmpHeader } from './bmp_header.ts';
 
 export interface BmpPixels {
   readonly width: number;
   readonly height: number;
-  /** Red, green, blue, opacity: [pixels, 4]. */
+  /** RGBA: [pixels, 4]. */
   readonly data: Uint8Array;
 }
 
-/** Throws an Error that says why the pixels cannot be had. */
+/** Throws a plain Error if the pixels cannot be decoded. */
 export async function decodeBmp(bytes: Uint8Array): Promise<BmpPixels> {
   const header = readBmpHeader(bytes);
   if (header === 'cut off') throw new Error('the file ends within its header');
@@ -26,8 +27,8 @@ export async function decodeBmp(bytes: Uint8Array): Promise<BmpPixels> {
 // --- internal ---
 
 /**
- * Many programs end the last line before they end the picture, which libnsbmp takes for a line too many: the line's end
- * (0, 0) is overwritten with the picture's (0, 1).
+ * Many programs write an end-of-line code (0, 0) before the end-of-bitmap code (0, 1). libnsbmp counts that as one line too
+ * many, so the former is overwritten with the latter.
  */
 function withoutLastLineEnd(bytes: Uint8Array, { dataOffset }: BmpHeader): Uint8Array {
   const at = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).lastIndexOf(LINE_AND_PICTURE_END);
@@ -38,15 +39,15 @@ function withoutLastLineEnd(bytes: Uint8Array, { dataOffset }: BmpHeader): Uint8
 }
 
 const LINE_AND_PICTURE_END = Buffer.from([0, 0, 0, 1]);
-/** Bytes that may stand behind the end of the picture. */
+/** Bytes that may follow the end-of-bitmap code. */
 const LONGEST_PADDING = 4;
 
-/** Pixels that the run lengths leave out: colour 0 in PIL, transparent in libnsbmp. */
+/** Fills pixels that the run-length codes skip. PIL gives them colour 0; libnsbmp leaves them transparent. */
 function fillGaps(pixels: Uint8Array, { firstColour }: BmpHeader): void {
   for (let at = 0; at < pixels.length; at += 4) if (pixels[at + 3] === 0) pixels.set(firstColour, at);
 }
 
-/** PIL spreads the 5 or 6 bits of a colour over 0 to 255 (src/libImaging/Unpack.c), libnsbmp leaves the low bits at 0. */
+/** PIL scales the 5 or 6 bits of a colour to 0 to 255 (src/libImaging/Unpack.c); libnsbmp leaves the low bits at 0. */
 function widenColours(pixels: Uint8Array, { greenBits }: BmpHeader): void {
   const five = Uint8Array.from({ length: 32 }, (_, value) => Math.floor((value * 255) / 31));
   const six = Uint8Array.from({ length: 64 }, (_, value) => Math.floor((value * 255) / 63));

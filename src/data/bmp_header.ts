@@ -1,5 +1,5 @@
 /**
- * The header of a BMP: size, kind of pixels, first colour of the palette.
+ * Reads the header of a BMP: size, pixel format, first colour of the palette.
  * Knows the layouts that PIL reads (BITMAPCOREHEADER to BITMAPV5HEADER), not pixels.
  */
 
@@ -7,13 +7,13 @@ export interface BmpHeader {
   readonly width: number;
   readonly height: number;
   readonly bitsPerPixel: number;
-  /** Run lengths; pixels that they leave out have the first colour of the palette. */
+  /** Whether pixels are run-length encoded. Pixels that the codes skip have the first colour of the palette. */
   readonly isRunLength: boolean;
-  /** Whether the fourth byte of a pixel is its opacity. Without a mask that says so it means nothing. */
+  /** Whether the fourth byte of a pixel is alpha. Without an alpha mask in the header it has no meaning. */
   readonly hasAlpha: boolean;
-  /** Bits of green in a pixel of 16 bits; red and blue have 5. */
+  /** Bits of green in a 16-bit pixel; red and blue have 5. */
   readonly greenBits: 5 | 6;
-  /** Colour 0 of the palette; black without one. */
+  /** Colour 0 of the palette; black if there is no palette. */
   readonly firstColour: readonly [red: number, green: number, blue: number];
   /** Where the pixels begin. */
   readonly dataOffset: number;
@@ -21,20 +21,20 @@ export interface BmpHeader {
 
 const HEADER_SIZES: ReadonlySet<number> = new Set([12, 40, 52, 56, 64, 108, 124]);
 
-/** Bytes at the beginning of a file that tell whether it is a BMP. */
+/** Bytes needed to recognise a BMP. */
 export const BMP_MAGIC_BYTES = 18;
 
-/** Whether the file begins as a BMP does: two letters, and the size of one of the headers there are. */
+/** Whether the file begins like a BMP: the letters "BM", and the size of a known header. */
 export function isBmp(bytes: Uint8Array): boolean {
   if (bytes.length < BMP_MAGIC_BYTES || bytes[0] !== 0x42 || bytes[1] !== 0x4d) return false;
   return HEADER_SIZES.has(viewOf(bytes).getUint32(14, true));
 }
 
-/** The header of a file that begins as a BMP does; 'cut off' where the bytes end before it does. */
+/** The header of a file for which `isBmp` is true; 'cut off' if the bytes end within the header. */
 export function readBmpHeader(bytes: Uint8Array): BmpHeader | 'cut off' {
   const view = viewOf(bytes);
   const headerSize = view.getUint32(14, true);
-  const masks = headerSize === 40 ? 12 : 0; // stand behind the shortest header that may have them
+  const masks = headerSize === 40 ? 12 : 0; // this header's masks follow it; later versions contain theirs
   if (view.byteLength < 14 + headerSize + masks) return 'cut off';
   const dataOffset = view.getUint32(10, true);
   if (headerSize === 12) {
@@ -54,7 +54,7 @@ export function readBmpHeader(bytes: Uint8Array): BmpHeader | 'cut off' {
   const hasMasks = compression === BITFIELDS;
   return {
     width: view.getInt32(18, true),
-    height: Math.abs(view.getInt32(22, true)), // negative: rows from the top
+    height: Math.abs(view.getInt32(22, true)), // negative if the rows are stored from the top
     bitsPerPixel,
     isRunLength: compression === RLE8 || compression === RLE4,
     hasAlpha: hasMasks && bitsPerPixel === 32 && headerSize >= 56 && view.getUint32(66, true) !== 0,

@@ -1,12 +1,12 @@
 /**
- * Which columns the rows of a dataset have. Knows names and counts; not who reads them.
+ * Counts which columns the rows of a dataset have. Knows names and counts, not which rewards read them.
  */
 import type { Row } from './row.ts';
 
-/** Of each column in which any row has a value: in how many rows. A null is no value. */
+/** For each column, the number of rows that have a value in it. Null is not a value. */
 export type ColumnCounts = ReadonlyMap<string, number>;
 
-/** Names of the columns in which this row has a value; conversation and images under their usual names. */
+/** Names of the columns in which this row has a value. The conversation is `messages` and images are `images`, whatever the row calls them. */
 export function columnsWithValue({ images, columns }: Pick<Row, 'images' | 'columns'>): string[] {
   const others = Object.keys(columns).filter((name) => columns[name] !== null && columns[name] !== undefined);
   return ['messages', ...(images.length === 0 ? [] : ['images']), ...others];

@@ -1,22 +1,22 @@
 /**
- * A row's columns by name, whatever their case, and values of them in words.
+ * A row's columns by case-insensitive name, and their values in words for error messages.
  * Knows JSON, not what any column means.
  */
 
 import { SightlineError } from '../errors.ts';
 import { isJsonObject, type JsonObject, shownJson } from '../util/json.ts';
 
-/** A column that holds something. */
+/** A column with a value other than null. */
 export interface Column {
   /** As the row spells it. */
   readonly key: string;
   readonly value: unknown;
 }
 
-/** By lower-case name. A column that is null counts as absent. */
+/** Columns by lower-case name. A null column counts as absent. */
 export type Columns = ReadonlyMap<string, Column>;
 
-/** Of two spellings of one name, the lower-case one wins, then the first. */
+/** If a row spells one name in two ways, the lower-case spelling wins, then the first one. */
 export function columnsOf(json: JsonObject): Columns {
   const columns = new Map<string, Column>();
   for (const [key, value] of Object.entries(json)) {
@@ -27,19 +27,19 @@ export function columnsOf(json: JsonObject): Columns {
   return columns;
 }
 
-/** The first of the names that the row has; null where it has none. */
+/** The column of the first of `names` that the row has; null if it has none of them. */
 export function firstColumn(columns: Columns, names: readonly string[]): Column | null {
   const name = names.find((each) => columns.has(each));
   return name === undefined ? null : columns.get(name)!;
 }
 
-/** A value as an entry of a list; null and absence are an empty list. */
+/** Wraps a single value in a list; null and undefined become an empty list. */
 export function listOf(value: unknown): readonly unknown[] {
   if (value === undefined || value === null) return [];
   return Array.isArray(value) ? value : [value];
 }
 
-/** A value in words, for errors: what it is, and only so much of it that it can be found. */
+/** Describes a value for an error message: its kind, and enough of it to find it in the file. */
 export function inWords(value: unknown): string {
   if (value === undefined) return 'nothing';
   if (value === null || typeof value === 'boolean') return String(value);
@@ -52,7 +52,7 @@ export function inWords(value: unknown): string {
   return `the ${typeof value} ${shownJson(value, 60)}`;
 }
 
-/** Names as an error lists them: quoted, the first eight. */
+/** Quotes and joins the first eight names for an error message. */
 export function shownNames(names: readonly string[]): string {
   const shown = names.slice(0, 8).map((name) => shownJson(name, 40));
   return `${shown.join(', ')}${names.length > shown.length ? ', ...' : ''}`;

@@ -1,6 +1,6 @@
 /**
- * The forms in which a row holds a conversation -> its messages, one after the other.
- * Knows the column and role names of ms-swift, TRL, OpenAI and Alpaca; not what a content holds.
+ * Reads the messages of a row's conversation from any of the supported forms.
+ * Knows the column and role names of ms-swift, TRL, OpenAI and Alpaca, not what a message's content holds.
  */
 import { isJsonObject, type JsonObject, shownJson } from '../util/json.ts';
 import { type Columns, firstColumn, invalidRow, inWords, listOf, shownNames } from './columns.ts';
@@ -11,20 +11,20 @@ export type RawRole = 'system' | 'user' | 'assistant' | 'tool_call' | 'tool_resp
 export interface RawMessage {
   readonly role: RawRole;
   readonly content: unknown;
-  /** What errors call it. */
+  /** The name of the message in errors. */
   readonly name: string;
-  /** Whether it is learnt, and how much, as ms-swift has it. */
+  /** ms-swift's settings for whether this message is trained on, and with which weight. */
   readonly loss?: unknown;
   readonly lossScale?: unknown;
 }
 
 export interface Conversation {
   readonly messages: readonly RawMessage[];
-  /** Columns it was made of, as the row spells them. Those that rewards may want all the same are not among them. */
+  /** Columns that only the conversation uses, as the row spells them. Columns that rewards may read as well are not listed. */
   readonly used: readonly string[];
 }
 
-/** Columns that hold the conversation: none of them goes to rewards. */
+/** Columns that hold the conversation. Rewards do not get them. */
 export const CONVERSATION_COLUMNS = [
   'messages',
   'conversations',
@@ -37,9 +37,9 @@ export const CONVERSATION_COLUMNS = [
 ] as const;
 
 /**
- * Takes the first form that fits: messages (`messages`, `conversations`, `conversation`, or a `prompt` that is a list),
- * Alpaca (`instruction` and `input`), or one question (`query`, `prompt`, `question`, `problem`, `instruction`, `input`)
- * with `history` and an answer.
+ * Uses the first form that fits: a list of messages (`messages`, `conversations`, `conversation`, or a `prompt` that is a
+ * list), Alpaca (`instruction` and `input`), or one question (`query`, `prompt`, `question`, `problem`, `instruction`,
+ * `input`) with optional `history` and answer.
  * Error: E_DATASET_ROW.
  */
 export function conversationOf(json: JsonObject, columns: Columns, where: string): Conversation {
@@ -76,9 +76,9 @@ export function conversationOf(json: JsonObject, columns: Columns, where: string
 
 const MESSAGE_COLUMNS = ['messages', 'conversations', 'conversation'] as const;
 const SYSTEM_COLUMNS = ['system', 'system_prompt'] as const;
-/** ms-swift takes any of these for the question of a simple row. */
+/** Columns that ms-swift accepts as the question of a row without messages. */
 const QUESTION_COLUMNS = ['query', 'prompt', 'question', 'problem', 'instruction', 'input'] as const;
-/** And the only one of these that a row has for its answer. */
+/** Columns that ms-swift accepts as its answer, provided that the row has exactly one of them. */
 const ANSWER_COLUMNS = [
   'answer',
   'output',
@@ -113,20 +113,20 @@ const ROLE_NAMES: ReadonlyMap<unknown, RawRole> = new Map<unknown, RawRole>([
 const HINT =
   'a row looks like {"messages": [{"role": "user", "content": "<image>How many?"}], "images": ["a.png"], "solution": "3"}; docs/dataset.md lists all forms';
 
-/** TRL's prompt: a list of messages under the name that holds a text elsewhere. */
+/** TRL's prompt is a list of messages, in a column that holds a text in other formats. */
 function promptOfMessages(columns: Columns): { key: string; value: unknown } | null {
   const prompt = columns.get('prompt');
   if (prompt === undefined || !Array.isArray(prompt.value)) return null;
   return prompt.value.some((entry) => isJsonObject(entry) && ('role' in entry || 'from' in entry)) ? prompt : null;
 }
 
-/** TRL's completion, beside such a prompt. */
+/** TRL's completion: a text or a list of messages. */
 function completionOf(value: unknown, where: string): readonly RawMessage[] {
   if (typeof value === 'string') return [{ role: 'assistant', content: value, name: '"completion"' }];
   return messagesOf(value, '"completion"', where);
 }
 
-/** Some data sets hold lists as JSON text. */
+/** Some datasets store lists as JSON text. */
 function parsedText(value: unknown): unknown {
   if (typeof value !== 'string') return value;
   try {
@@ -150,7 +150,7 @@ function messagesOf(value: unknown, column: string, where: string): readonly Raw
   return inOrderOfCalls(messages).flatMap(({ message, number }) => messageOf(message, number, where));
 }
 
-/** ShareGPT's other form: a question and its answer in one object. */
+/** One of ShareGPT's forms has a question and its answer in one object. */
 function pairOf(pair: JsonObject, number: number, where: string): readonly RawMessage[] {
   const name = `message ${number}`;
   const user = ['human', 'user'].find((key) => Object.hasOwn(pair, key));
@@ -169,26 +169,27 @@ interface Numbered {
   readonly number: number;
 }
 
-/** OpenAI's answers of tools name their call; here they follow in the order of the calls. */
+/** OpenAI's tool responses name their call by id. This sorts them into the order of the calls. */
 function inOrderOfCalls(messages: readonly JsonObject[]): readonly Numbered[] {
   const ordered = messages.map((message, i): Numbered => ({ message, number: i + 1 }));
   for (let i = 0; i < ordered.length; i++) {
     const ids = toolCallsOf(ordered[i]!.message).map((call) => (isJsonObject(call) ? call.id : undefined));
     if (ids.length === 0) continue;
     const responses = ordered.slice(i + 1, i + 1 + ids.length);
-    const place = (response: Numbered): number => ids.indexOf(response.message.tool_call_id);
+    const callOf = (response: Numbered): number => ids.indexOf(response.message.tool_call_id);
     const next = ordered[i + 1 + ids.length];
-    const isWhole =
+    // Sorts only if each call has exactly one response.
+    const isComplete =
       new Set(ids).size === ids.length &&
       !ids.includes(undefined) &&
       !ids.includes(null) &&
       (next === undefined || !isToolResponse(next)) &&
       responses.length === ids.length &&
       responses.every(isToolResponse) &&
-      new Set(responses.map(place)).size === ids.length &&
-      responses.every((response) => place(response) >= 0);
-    if (isWhole) {
-      ordered.splice(i + 1, ids.length, ...responses.sort((a, b) => place(a) - place(b)));
+      new Set(responses.map(callOf)).size === ids.length &&
+      responses.every((response) => callOf(response) >= 0);
+    if (isComplete) {
+      ordered.splice(i + 1, ids.length, ...responses.sort((a, b) => callOf(a) - callOf(b)));
     }
   }
   return ordered;
@@ -215,11 +216,11 @@ function messageOf(message: JsonObject, number: number, where: string): readonly
   const content = Object.hasOwn(message, 'content') ? message.content : message.value;
   const weight = { loss: message.loss, lossScale: message.loss_scale };
   const calls = toolCallsOf(message);
-  const said = calls.length > 0 && (content === undefined || content === null || content === '');
+  const hasCallsOnly = calls.length > 0 && (content === undefined || content === null || content === '');
   return [
-    ...(said ? [] : [{ role, content, name, ...weight }]),
+    ...(hasCallsOnly ? [] : [{ role, content, name, ...weight }]),
     ...calls.map((call): RawMessage => {
-      // Without "function" the call is the function itself.
+      // A call without the key "function" has name and arguments at its top level.
       const content = isJsonObject(call) && isJsonObject(call.function) ? call.function : call;
       return { role: 'tool_call', content, name, ...weight };
     }),
@@ -257,13 +258,13 @@ function questionOf(json: JsonObject, columns: Columns, where: string): Question
   return { content: column.value, name: shownJson(column.key, 40), used: [column.key], isAlpaca: false };
 }
 
-/** The answer of a simple row. A list holds several: the first one counts. */
+/** The answer of a row without messages. Of a list of answers, the first one counts. */
 function answerOf(columns: Columns, isAlpaca: boolean): { content: unknown; name: string } | null {
   const output = isAlpaca ? columns.get('output') : undefined;
   const given = output ?? columns.get('response') ?? onlyOne(columns, ANSWER_COLUMNS);
   if (given === null) return null;
   const content: unknown = Array.isArray(given.value) ? given.value[0] : given.value;
-  // Columns that rewards know by these names may hold anything; an answer is a text.
+  // Rewards may use columns of these names for values of any type. Only a text counts as an answer.
   if (typeof content !== 'string' && !columns.has('response')) return null;
   return { content, name: shownJson(given.key, 40) };
 }

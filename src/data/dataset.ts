@@ -1,6 +1,6 @@
 /**
  * JSONL datasets: checked once from end to end, then read row by row from disk.
- * Knows files and faults, not training; holds positions of rows in memory, never the rows.
+ * Knows files and faults, not training. Holds the rows' positions in memory, never the rows.
  */
 import { closeSync, openSync, readSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
@@ -14,7 +14,7 @@ import { parseRow, type Row, type RowNote } from './row.ts';
 export interface DatasetOptions {
   /** Stop at the first faulty row (default), or drop and count faulty rows (`--strict false`). */
   readonly strict?: boolean;
-  /** Look at the header of every image; default true. Reads no pixels. */
+  /** Check the header of every image; default true. Reads no pixels. */
   readonly checkImages?: boolean;
 }
 
@@ -36,15 +36,15 @@ export interface Dataset {
   readonly droppedCount: number;
   readonly dropped: readonly DroppedRow[];
   readonly columns: ColumnCounts;
-  /** Of each kind of note that rows have: how many have it, and the first of them. */
+  /** For each kind of note: how many rows have it, and the first of these rows. */
   readonly notes: readonly CountedNote[];
-  /** Reads and parses one row; its images are still unread. Error: E_DATASET_CHANGED if the file is no longer the one checked. */
+  /** Reads and parses one row, not its images. Error: E_DATASET_CHANGED if the file has changed since it was checked. */
   row(index: number): Row;
   close(): void;
 }
 
 /**
- * Opens files (`path` or `path#n` for the first n rows), one after the other, and checks every row.
+ * Opens files (`path`, or `path#n` for the first n rows) as one dataset and checks every row.
  * Errors: E_DATASET_MISSING, E_DATASET_UNREADABLE, E_DATASET_FORMAT, E_DATASET_LINE, E_DATASET_EMPTY, those of `parseRow`
  * and of `checkImageSource`.
  */
@@ -96,9 +96,9 @@ export async function openDataset(specs: readonly string[], options: DatasetOpti
       try {
         return parseRow(parseJson(bytes.subarray(0, read), where), { index, where, base: file.base });
       } catch (cause) {
-        throw new SightlineError('E_DATASET_CHANGED', `the row was fine when the run began: ${messageOf(cause)}`, {
+        throw new SightlineError('E_DATASET_CHANGED', `the row was valid when the run began: ${messageOf(cause)}`, {
           where,
-          hint: 'the file was changed in the meantime; start again',
+          hint: 'the file has changed since; start again',
           cause,
         });
       }
@@ -114,7 +114,7 @@ export async function openDataset(specs: readonly string[], options: DatasetOpti
 
 // --- internal ---
 
-/** Reasons kept for dropped rows; the rest is only counted. */
+/** Dropped rows whose reasons are kept; further ones are only counted. */
 const KEPT_REASONS = 100;
 const OTHER_FORMATS = /\.(parquet|csv|tsv|arrow|xlsx?|zip|gz|zst|tar)$/i;
 
@@ -123,7 +123,7 @@ interface GoodLine {
   readonly row: Row;
 }
 
-/** The lines of a file that hold good rows, one after the other; memory is bounded by the longest line. */
+/** Yields the lines of a file that hold valid rows. Memory is bounded by the longest line. */
 async function* scan(
   spec: string,
   {
@@ -170,11 +170,11 @@ async function* scan(
   }
 }
 
-/** Lines being checked at once, and bytes of them: files are waited for side by side, and memory stays small. */
+/** Limits on the lines checked concurrently. Concurrency hides the latency of image files; the limits bound memory. */
 const CHECKED_AT_ONCE = 32;
 const BYTES_AT_ONCE = 4 * 2 ** 20;
 
-/** What `check` makes of each line, in order; it is at work on some lines ahead. It must not throw. */
+/** Yields the results of `check` in order, while it already runs on some of the following lines. It must not throw. */
 async function* ahead<T>(lines: AsyncIterable<Line>, check: (line: Line) => Promise<T>): AsyncGenerator<T> {
   const begun: { readonly size: number; readonly checked: Promise<T> }[] = [];
   let bytes = 0;
@@ -190,7 +190,7 @@ async function* ahead<T>(lines: AsyncIterable<Line>, check: (line: Line) => Prom
   for (const { checked } of begun) yield await checked;
 }
 
-/** `path#n`: the first n rows. */
+/** Splits `path#n`, which asks for the first n rows. */
 function parseSpec(spec: string): { path: string; limit: number } {
   const match = /^(.+)#(\d+)$/s.exec(spec);
   if (match === null) return { path: spec, limit: Number.POSITIVE_INFINITY };

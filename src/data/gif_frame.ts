@@ -1,5 +1,5 @@
 /**
- * The first frame of a GIF: where it stands on the canvas, and which colour the rest has.
+ * Finds the first frame of a GIF: its position on the canvas, and the background colour.
  * Knows blocks (GIF89a specification), not pixels.
  */
 
@@ -10,13 +10,13 @@ export interface GifFrame {
   readonly top: number;
   readonly width: number;
   readonly height: number;
-  /** Whether one colour of the palette means nothing to be seen. */
+  /** Whether one colour of the palette is transparent. */
   readonly hasTransparency: boolean;
-  /** The colour that PIL fills the canvas with: the transparent one, else colour 0. */
+  /** The colour that PIL fills the canvas with: the transparent one if there is one, else colour 0. */
   readonly ground: Colour;
 }
 
-/** The first frame; null where the bytes do not reach it. */
+/** The first frame; null if `bytes` end before it. */
 export function readGifFrame(bytes: Uint8Array): GifFrame | null {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (view.byteLength < 13) return null;
@@ -53,11 +53,11 @@ const EXTENSION = 0x21;
 const GRAPHIC_CONTROL = 0xf9;
 
 interface Palette {
-  /** Colours; 0 without a palette. */
+  /** Number of colours; 0 if there is no palette. */
   readonly length: number;
-  /** Where what follows the palette begins. */
+  /** Byte position after the palette. */
   readonly end: number;
-  /** Without a palette, numbers are shades of grey. */
+  /** Without a palette, an index is a shade of grey. */
   colour(index: number): Colour;
 }
 

@@ -1,6 +1,6 @@
 /**
- * A look at the images of a dataset before a run starts: there, regular files, of a known format and a size that can be
- * used. Reads headers, never pixels: what is damaged further on is found when the row is read.
+ * Checks the images of a dataset before a run starts: each must be a regular file of a known format and a usable size.
+ * Reads headers, never pixels. Damage behind the header is found when the row is used.
  */
 import { SightlineError } from '../errors.ts';
 import { checkAspectRatio } from '../models/image_processing.ts';
@@ -31,8 +31,8 @@ export async function checkImageSource(source: ImageSource): Promise<void> {
 }
 
 /**
- * A check that looks once at a file, however many rows have it: for one dataset, whose opening takes less time than a
- * file is likely to change in.
+ * A check that reads each file only once, even if many rows use it. Use one per dataset: it assumes that files do not change
+ * while the dataset is being opened.
  */
 export function createImageCheck(): typeof checkImageSource {
   const known = new Map<string, Promise<SightlineError | null>>();
@@ -50,7 +50,7 @@ export function createImageCheck(): typeof checkImageSource {
 
 // --- internal ---
 
-/** Files remembered: some megabytes of names. */
+/** Number of files remembered: a few megabytes of names. */
 const FILES_KNOWN = 65_536;
 
 const faultOf = (source: ImageSource): Promise<SightlineError | null> =>

@@ -1,7 +1,7 @@
 /**
- * Encoded image bytes -> 8-bit RGB, the pixels that PIL's `Image.open(...).convert('RGB')` gives, transparency aside.
- * Knows which decoder reads what, not sources or models. sharp decodes here, and the decoder of bmp_decode.ts, and nothing
- * else.
+ * Decodes image bytes to 8-bit RGB: the pixels of PIL's `Image.open(...).convert('RGB')`, except for transparency.
+ * Knows which decoder reads which format, not sources or models. All formats are decoded by sharp, except BMP, which
+ * bmp_decode.ts decodes.
  */
 import type { Sharp } from 'sharp';
 import { isLfsPointer, lfsHint } from '../checkpoint/lfs_pointer.ts';
@@ -16,20 +16,20 @@ import { type AlphaMode, type Samples, toRgb } from './rgb.ts';
 import { readTiffHeader, type TiffHeader } from './tiff_header.ts';
 
 export interface DecodedImage extends RgbImage {
-  /** Whether parts of the image were transparent, and lie on white now. */
+  /** Whether parts of the image were transparent and have been composited on white. */
   readonly hasWhiteGround: boolean;
 }
 
 export interface DecodeOptions extends Named {
-  /** Default: white, as transformers 5.24 has it. */
+  /** Default white, as in transformers 5.24. */
   readonly alpha?: AlphaMode;
   readonly maxPixels?: number;
 }
 
 /**
- * Decodes PNG, JPEG, WebP, GIF, BMP, TIFF and AVIF; of several frames or pages, the first. As in PIL: colour profiles are
- * not applied, nor is an orientation, but for that of a TIFF; what a GIF's frame leaves of the canvas has the transparent
- * colour, else colour 0. Where PIL has other pixels, and by how much: docs/images.md.
+ * Decodes PNG, JPEG, WebP, GIF, BMP, TIFF and AVIF. Of several frames or pages it decodes the first. As in PIL, colour
+ * profiles are not applied, and an orientation is applied only for TIFF; the part of a GIF's canvas outside its frame has the
+ * transparent colour if there is one, else colour 0. docs/images.md lists where the pixels differ from PIL's, and by how much.
  *
  * Errors: E_IMAGE_FORMAT, E_IMAGE_TOO_LARGE, E_IMAGE_CORRUPT.
  */
@@ -41,7 +41,7 @@ export async function decodeImage(bytes: Uint8Array, options: DecodeOptions): Pr
   if (stated !== null) checkPixelCount(stated, options);
   const decode = format === 'bmp' ? samplesOfBmp : samplesBySharp;
   const decoded = await decode(bytes, format, options).catch((cause: unknown) => {
-    // A machine without memory is no fault of the file.
+    // Running out of memory is not a fault of the file.
     if (cause instanceof SightlineError || isOutOfMemory(cause)) throw cause;
     throw corruptImage(name, messageOf(cause), where, cause);
   });
@@ -52,17 +52,17 @@ export async function decodeImage(bytes: Uint8Array, options: DecodeOptions): Pr
 }
 
 export interface Named {
-  /** What errors call the image. */
+  /** The image's name in errors. */
   readonly name: string;
   readonly where: string;
 }
 
-/** The format; refuses what does not begin like an image that can be read. Error: E_IMAGE_FORMAT. */
+/** Returns the format. Error: E_IMAGE_FORMAT if the bytes do not begin like an image of a supported format. */
 export function checkFormat(bytes: Uint8Array, { name, where }: Named): ImageFormat {
   const format = formatOf(bytes);
   if (format !== null) return format;
   if (isLfsPointer(bytes)) {
-    throw new SightlineError('E_IMAGE_FORMAT', `image ${name} is a Git LFS pointer, expected the picture itself`, {
+    throw new SightlineError('E_IMAGE_FORMAT', `image ${name} is a Git LFS pointer, expected the image itself`, {
       where,
       hint: lfsHint(name),
     });
@@ -73,7 +73,7 @@ export function checkFormat(bytes: Uint8Array, { name, where }: Named): ImageFor
   });
 }
 
-/** Refuses an image whose pixels would take too much memory. Error: E_IMAGE_TOO_LARGE. */
+/** Error: E_IMAGE_TOO_LARGE if the pixels would take too much memory. */
 export function checkPixelCount(
   { width, height }: { readonly width: number; readonly height: number },
   { name, where, maxPixels = MAX_IMAGE_PIXELS }: Named & { readonly maxPixels?: number },
@@ -81,17 +81,17 @@ export function checkPixelCount(
   if (width * height <= maxPixels) return;
   throw new SightlineError(
     'E_IMAGE_TOO_LARGE',
-    `image ${name} has ${width} x ${height} pixels, at most ${maxPixels} are decoded`,
+    `image ${name} has ${width} x ${height} pixels; the limit is ${maxPixels}`,
     {
       where,
-      hint: 'shrink the image; the model sees at most MAX_PIXELS of it in any case',
+      hint: 'shrink the image; the model sees at most --max_pixels of it in any case',
     },
   );
 }
 
 /**
- * The header of a TIFF; null where it makes no sense. Refuses kinds that sharp cannot read, or reads as others.
- * Error: E_IMAGE_FORMAT.
+ * The header of a TIFF; null if it is malformed.
+ * Error: E_IMAGE_FORMAT for kinds of TIFF that sharp cannot read or would misread.
  */
 export async function checkTiff(read: ReadAt, { name, where }: Named): Promise<TiffHeader | null> {
   const header = await readTiffHeader(read);
@@ -103,7 +103,7 @@ export async function checkTiff(read: ReadAt, { name, where }: Named): Promise<T
   });
 }
 
-/** E_IMAGE_CORRUPT, with the first line of why. */
+/** Makes an E_IMAGE_CORRUPT error with the first line of `why`. */
 export function corruptImage(name: string, why: string, where: string, cause?: unknown): SightlineError {
   return new SightlineError('E_IMAGE_CORRUPT', `image is damaged: ${name}: ${firstLine(why)}`, {
     where,
@@ -122,7 +122,7 @@ async function samplesBySharp(bytes: Uint8Array, format: ImageFormat, options: D
   const { default: sharp } = await import('sharp');
   const tiff = format === 'tiff' ? await checkTiff(readerOf(bytes), options) : null;
   const encoded = format === 'avif' ? asStoredStill(bytes) : bytes;
-  // A profile or an odd chunk is no reason to refuse a file that PIL reads; missing or wrong data is.
+  // `failOn: 'error'` refuses missing or wrong data, but accepts odd profiles and chunks, as PIL does.
   const open = (): Sharp => sharp(encoded, { failOn: 'error', ignoreIcc: true, limitInputPixels: false, pages: 1 });
   const { width, height, channels, depth, space, hasAlpha } = await open().metadata();
   checkPixelCount({ width, height }, options);
@@ -134,7 +134,7 @@ async function samplesBySharp(bytes: Uint8Array, format: ImageFormat, options: D
     .toColourspace(model)
     .raw({ depth: isDeep ? 'ushort' : 'uchar' })
     .toBuffer({ resolveWithObject: true });
-  // The opacity of a grey PNG comes of one shade that counts as transparent: its grey is to PIL like any other.
+  // sharp adds an alpha channel to a grey PNG that declares one shade transparent. PIL treats such an image as plain grey.
   const isGrey = info.channels === 1 || (info.channels === 2 && format === 'png' && bytes[PNG_COLOUR_TYPE] === 0);
   return {
     width: info.width,
@@ -147,7 +147,7 @@ async function samplesBySharp(bytes: Uint8Array, format: ImageFormat, options: D
   };
 }
 
-/** Where a PNG says whether its pixels are grey, colours or numbers of colours, with opacity or without. */
+/** Byte position of the colour type in a PNG (grey, RGB or palette, with or without alpha). */
 const PNG_COLOUR_TYPE = 25;
 
 const readerOf =
@@ -156,8 +156,8 @@ const readerOf =
     bytes.subarray(start, start + length);
 
 /**
- * The first frame of a GIF on its canvas. What it leaves, and what is transparent in it, has the ground's colour, where
- * sharp has black; nor does sharp keep the canvas of every size.
+ * Puts the first frame of a GIF on its canvas. The rest of the canvas and the frame's transparent pixels get the background
+ * colour. sharp makes them black instead, and it does not keep canvases of every size.
  */
 function onCanvas(decoded: Samples, frame: GifFrame, canvas: ImageSize): Samples {
   const { width, height } = canvas;

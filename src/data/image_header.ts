@@ -1,6 +1,6 @@
 /**
- * Format and size of an image from its first bytes: enough to refuse a file before a run begins, without its pixels.
- * Knows PNG, JPEG, WebP and GIF, and who knows BMP, TIFF and AVIF; what it cannot make out is left to the decoder.
+ * Reads the format and size of an image from its first bytes: enough to refuse a file before a run begins, without decoding.
+ * Parses PNG, JPEG, WebP and GIF itself; BMP, TIFF and AVIF have their own files. Leaves unclear cases to the decoder.
  */
 import { isAvif, readAvifSize } from './avif_header.ts';
 import { isBmp, readBmpHeader } from './bmp_header.ts';
@@ -13,10 +13,10 @@ export type ImageFormat = 'png' | 'jpeg' | 'webp' | 'gif' | 'bmp' | 'tiff' | 'av
 /** The formats in words. */
 export const FORMATS_READ = 'PNG, JPEG, WebP, GIF, BMP, TIFF and AVIF';
 
-/** Bytes that tell the format, and the size too but for a JPEG with much before its frame. */
+/** Bytes that suffice for the format, and for the size too unless a JPEG has long segments before its frame header. */
 export const OPENING_BYTES = 4096;
 
-/** The format that the first bytes of a file announce; null for any other. */
+/** The format by the first bytes of a file; null if it is not supported. */
 export function formatOf(bytes: Uint8Array): ImageFormat | null {
   const latin = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 12)).toString('latin1');
   if (latin.startsWith('\x89PNG\r\n\x1a\n')) return 'png';
@@ -30,9 +30,9 @@ export function formatOf(bytes: Uint8Array): ImageFormat | null {
 }
 
 /**
- * The size that the header states; null where there is none to be found, 'cut off' where the file ends before it.
+ * The size by the header; null if it cannot be found, 'cut off' if the file ends before it.
  *
- * @param opening the first OPENING_BYTES of the file, or all there are
+ * @param opening the first OPENING_BYTES of the file, or the whole file if it is shorter
  */
 export async function sizeInHeader(format: ImageFormat, opening: Uint8Array, read: ReadAt): Promise<StatedSize> {
   const size = await statedSize(format, opening, read);
@@ -72,7 +72,7 @@ function sizeOfPng(view: DataView): StatedSize {
   return isHeader ? { width: view.getUint32(16), height: view.getUint32(20) } : null;
 }
 
-/** That of the canvas, which grows where the first frame sticks out of it. */
+/** The size of the canvas, which PIL enlarges if the first frame exceeds it. */
 function sizeOfGif(opening: Uint8Array): StatedSize {
   const view = viewOf(opening);
   if (view.byteLength < 10) return 'cut off';
@@ -83,7 +83,7 @@ function sizeOfGif(opening: Uint8Array): StatedSize {
   };
 }
 
-/** By the kind of its first chunk: lossy, lossless, or extended (developers.google.com/speed/webp/docs/riff_container). */
+/** Depends on the first chunk: lossy, lossless or extended (developers.google.com/speed/webp/docs/riff_container). */
 function sizeOfWebp(view: DataView): StatedSize {
   if (view.byteLength < 30) return 'cut off';
   const three = (at: number): number => view.getUint16(at, true) + 0x10000 * view.getUint8(at + 2);
@@ -102,10 +102,10 @@ function sizeOfWebp(view: DataView): StatedSize {
   }
 }
 
-/** Segments before the frame header; a file with more is left to the decoder. */
+/** Segments looked at before the frame header. A file with more of them is left to the decoder. */
 const MAX_SEGMENTS = 256;
 
-/** Goes from segment to segment up to the frame header (SOF0 to SOF15 in ITU-T T.81, B.1.1.3). */
+/** Skips segments up to the frame header (SOF0 to SOF15 in ITU-T T.81, B.1.1.3). */
 async function sizeOfJpeg(opening: Uint8Array, read: ReadAt): Promise<StatedSize> {
   let position = 2;
   for (let segment = 0; segment < MAX_SEGMENTS; segment++) {

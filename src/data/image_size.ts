@@ -1,5 +1,5 @@
 /**
- * What the header of an image file gives, and how its bytes are read; the formats have files of their own.
+ * Types shared by the readers of image headers. Knows no format.
  */
 
 export interface ImageSize {
@@ -7,5 +7,5 @@ export interface ImageSize {
   readonly height: number;
 }
 
-/** Bytes of a file from a position on; fewer at its end. */
+/** Reads `length` bytes of a file from `position`; returns fewer at the end of the file. */
 export type ReadAt = (position: number, length: number) => Promise<Uint8Array>;

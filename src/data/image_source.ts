@@ -1,5 +1,5 @@
 /**
- * Where an image of a dataset row comes from, and how its bytes are read without ever hanging.
+ * Where an image of a dataset row comes from, and how its bytes are read without ever blocking on a FIFO.
  * Knows paths, base64 and data URIs, not image formats.
  */
 import { constants } from 'node:fs';
@@ -11,17 +11,17 @@ import { isJsonObject, shownJson } from '../util/json.ts';
 import { inWords } from './columns.ts';
 import type { ReadAt } from './image_size.ts';
 
-/** An image not read yet. `where` names the row for errors. */
+/** An image that has not been read yet. `where` names the row for errors. */
 export type ImageSource =
   | { readonly kind: 'path'; readonly path: string; readonly where: string }
   | { readonly kind: 'base64'; readonly base64: string; readonly where: string }
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array; readonly where: string };
 
-/** Encoded files above this are refused before they are read. */
+/** Larger encoded files are refused before they are read. */
 const MAX_IMAGE_BYTES = 256 * 1024 * 1024;
 
 /**
- * A value of an `images` column -> a source. As in ms-swift: a path, a data URI, a base64 string, or an object
+ * Parses a value of an `images` column. As in ms-swift, it is a path, a data URI, a base64 string, or an object
  * `{ path }`, `{ bytes }` (base64 string, byte list or Buffer's JSON) or `{ url }` of such a string.
  *
  * @param base folder that relative paths start from
@@ -38,7 +38,7 @@ export async function readImageBytes(source: ImageSource): Promise<Uint8Array> {
   return readFile(source.path, source.where);
 }
 
-/** Parts of the encoded bytes, for a look that does not need all of them. Errors as `readImageBytes`. */
+/** Opens the encoded bytes for reading parts of them. Errors: those of `readImageBytes`. */
 export async function openImage(source: ImageSource): Promise<{ read: ReadAt; close(): Promise<void> }> {
   if (source.kind !== 'path') {
     const bytes = await readImageBytes(source);
@@ -57,7 +57,7 @@ export async function openImage(source: ImageSource): Promise<{ read: ReadAt; cl
   };
 }
 
-/** What an error calls the source. */
+/** The source's name in errors. */
 export function nameOfSource(source: ImageSource): string {
   return source.kind === 'path' ? source.path : `an image given as ${source.kind}`;
 }
@@ -66,18 +66,19 @@ export function nameOfSource(source: ImageSource): string {
 
 const DATA_URI = /^data:[^,]*,/i;
 const BASE64 = /^[A-Za-z0-9+/_-]*={0,2}$/;
-/** No file name has 4096 bytes on the systems Node runs on, and no picture fits in fewer base64 characters than this. */
+/** Longer strings cannot be paths on any system that Node runs on. */
 const LONGEST_PATH = 4096;
+/** No image of an accepted format fits in fewer base64 characters. */
 const SHORTEST_BASE64 = 48;
-/** How the accepted formats begin in base64: PNG, JPEG, GIF, RIFF (WebP), BMP, TIFF and BigTIFF of either order, AVIF. */
+/** The first base64 characters of PNG, JPEG, GIF, RIFF (WebP), BMP, TIFF and BigTIFF in either byte order, and AVIF. */
 const BASE64_MAGIC =
   /^(iVBORw0KGgo|\/9j\/|R0lGOD|UklGR|Qk[0-3][A-Za-z0-9+/]{5}AAAA|SUkqA|TU0AK|SUkrA|AAAA[A-Za-z0-9+/]{2}Z0eX)/;
 
-/** OpenAI's content parts nest once more: {"image_url": {"url": ...}}. */
+/** OpenAI's content parts nest two levels: {"image_url": {"url": ...}}. */
 const DEEPEST = 2;
 
 function sourceOf(value: unknown, base: string, where: string, levels: number): ImageSource {
-  // Blanks around a path are slips of those who wrote the row, as in ms-swift.
+  // Spaces around a path are removed, as in ms-swift.
   if (typeof value === 'string') return fromString(value.trim(), base, where);
   if (value instanceof Uint8Array) return { kind: 'bytes', bytes: value, where };
   if (isJsonObject(value) && levels > 0) {
@@ -131,7 +132,7 @@ function fromFileUrl(value: string, where: string): string {
   }
 }
 
-/** A long string without a file's dot, or one that begins as an image does. */
+/** True for a string that begins like an encoded image, or that is too long for a path and all base64 characters. */
 function looksLikeBase64(value: string): boolean {
   if (value.length < SHORTEST_BASE64) return false;
   if (BASE64_MAGIC.test(value)) return true;
@@ -157,7 +158,7 @@ function fromBytes(bytes: unknown, where: string): ImageSource {
 function decodeBase64(text: string, where: string): Uint8Array {
   const clean = text.replace(/\s+/g, '');
   if (!BASE64.test(clean)) {
-    throw new SightlineError('E_IMAGE_SOURCE', 'an image given as base64 holds other characters', {
+    throw new SightlineError('E_IMAGE_SOURCE', 'an image given as base64 has characters that are not base64', {
       where,
       hint: 'encode the file with standard base64, without line prefixes',
     });
@@ -184,7 +185,7 @@ async function readFile(path: string, where: string): Promise<Uint8Array> {
   }
 }
 
-/** Opened without blocking, so a FIFO answers at once; then only regular files pass. */
+/** Opens without blocking, so that opening a FIFO returns at once, and then refuses everything but regular files. */
 async function openRegular(path: string, where: string) {
   const handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)).catch((cause: unknown) => {
     const code = cause instanceof Error && 'code' in cause ? cause.code : '';
@@ -221,10 +222,10 @@ function unreadable(path: string, why: string, where: string, cause?: unknown): 
 function tooLarge(name: string, bytes: number, where: string): SightlineError {
   return new SightlineError(
     'E_IMAGE_TOO_LARGE',
-    `${name} has ${Math.round(bytes)} bytes, at most ${MAX_IMAGE_BYTES} are read`,
+    `${name} has ${Math.round(bytes)} bytes; the limit is ${MAX_IMAGE_BYTES}`,
     {
       where,
-      hint: 'shrink the image; the model sees at most MAX_PIXELS of it in any case',
+      hint: 'shrink the image; the model sees at most --max_pixels of it in any case',
     },
   );
 }

@@ -1,5 +1,5 @@
 /**
- * A text file, line by line with byte positions, in memory bounded by the longest line.
+ * Reads a text file line by line with byte positions. Memory is bounded by the longest line.
  * Knows bytes and UTF-8, not JSON.
  */
 import { constants } from 'node:fs';
@@ -7,18 +7,19 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { messageOf, SightlineError } from '../errors.ts';
 
 export interface Line {
-  /** From 1, blank lines counted. */
+  /** Counted from 1, including blank lines. */
   readonly number: number;
-  /** Byte position in the file; a byte order mark and the line's end are left out. */
+  /** Byte position of `bytes` in the file. */
   readonly begin: number;
+  /** Without a byte order mark and without the line ending. */
   readonly bytes: Uint8Array;
 }
 
-/** A line longer than this is refused. */
+/** Longer lines are refused. */
 const MAX_LINE_BYTES = 128 * 1024 * 1024;
 
 /**
- * Opens a dataset file. Non-blocking and regular files only, so that a FIFO cannot hang the process.
+ * Opens a dataset file. It must be a regular file, and it is opened without blocking, so that a FIFO cannot hang the process.
  * Errors: E_DATASET_MISSING, E_DATASET_UNREADABLE.
  */
 export async function openDataFile(path: string): Promise<FileHandle> {
@@ -44,7 +45,7 @@ export async function openDataFile(path: string): Promise<FileHandle> {
   });
 }
 
-/** The lines of an open file; blank ones are skipped. Error: E_DATASET_LINE for one that is too long. */
+/** Yields the lines of an open file and skips blank ones. Error: E_DATASET_LINE if a line is too long. */
 export async function* readLines(handle: FileHandle, path: string): AsyncGenerator<Line> {
   const chunk = new Uint8Array(1 << 20);
   let number = 0;

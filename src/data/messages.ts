@@ -1,12 +1,12 @@
 /**
- * Conversations as the rest of the project passes them around: roles, texts, and places for images and objects.
+ * Conversations as the rest of the project passes them around: roles, texts, and parts for images and objects.
  * Knows no files, no tokens and no chat template.
  */
 
 export type Role = 'system' | 'user' | 'assistant';
 export const ROLES: readonly Role[] = ['system', 'user', 'assistant'];
 
-/** A place for an image; which image it is, is told by its position among the row's images. */
+/** Stands for an image. The n-th image part of a conversation stands for the n-th image of the row. */
 export interface ImagePart {
   readonly type: 'image';
   readonly image?: unknown;
@@ -44,12 +44,12 @@ export interface Message {
   readonly content: string | readonly ContentPart[];
 }
 
-/** What stands for an image, for the name of an object and for its box in a text, as in ms-swift. */
+/** Tags in a text that stand for an image, an object's name and an object's box, as in ms-swift. */
 export const IMAGE_TAG = '<image>';
 export const REF_TAG = '<ref-object>';
 export const BOX_TAG = '<bbox>';
 
-/** Text with `<image>` tags -> parts; a text without a tag stays a string. */
+/** Splits a text at its `<image>` tags into parts; a text without a tag stays a string. */
 export function splitImageTags(text: string): string | ContentPart[] {
   const pieces = text.split(IMAGE_TAG);
   if (pieces.length === 1) return text;
@@ -59,25 +59,23 @@ export function splitImageTags(text: string): string | ContentPart[] {
   ]);
 }
 
-/** The parts of a content, a text being one of them; an empty text is none. */
+/** The parts of a message's content. A string is one text part, an empty string no part. */
 export function partsOf(content: Message['content']): readonly ContentPart[] {
   if (typeof content !== 'string') return content;
   return content === '' ? [] : [{ type: 'text', text: content }];
 }
 
-/** Places for images in a conversation. */
+/** The number of image parts in a conversation. */
 export function countImages(messages: readonly Message[]): number {
   return messages.reduce((sum, { content }) => sum + partsOf(content).filter(({ type }) => type === 'image').length, 0);
 }
 
-/** Whether a message says nothing at all. */
+/** Whether a message has neither text nor images. */
 export function isEmpty({ content }: Message): boolean {
   return partsOf(content).every((part) => part.type === 'text' && part.text === '');
 }
 
-/**
- * Splits off a last assistant message: the prompt to continue, and what the dataset says comes next (null if nothing).
- */
+/** Splits a conversation into the prompt and the final assistant message; `answer` is null if the last message is no answer. */
 export function splitAnswer(messages: readonly Message[]): {
   prompt: readonly Message[];
   answer: Message | null;

@@ -1,5 +1,5 @@
 /**
- * The `objects` column: names and boxes that the placeholders of a row stand for.
+ * Parses the `objects` column: the names and boxes that a row's placeholders stand for.
  * Knows ms-swift's form of it, not how a model writes a box.
  */
 
@@ -11,14 +11,14 @@ import type { Box } from './messages.ts';
 export interface Objects {
   readonly refs: readonly string[];
   readonly boxes: readonly Box[];
-  /** The column as rewards get it: corners in order, nothing scaled. */
+  /** The column as rewards get it: corners sorted, coordinates not scaled. */
   readonly column: Readonly<Record<string, unknown>>;
 }
 
 /**
- * Reads `{ref, bbox, bbox_type, image_id}`, each optional. Corners given the wrong way round are exchanged, as in ms-swift.
+ * Reads `{ref, bbox, bbox_type, image_id}`, each optional. Swaps corners that are in the wrong order, as ms-swift does.
  *
- * @param images the row's images
+ * @param images number of images of the row
  * Error: E_DATASET_ROW.
  */
 export function parseObjects(value: unknown, images: number, where: string): Objects {
@@ -49,7 +49,7 @@ const UNITS: ReadonlyMap<unknown, Box['unit']> = new Map([
 ]);
 
 const HINT =
-  'objects look like {"ref": ["dog"], "bbox": [[10, 20, 110, 220]]}, in pixels, or as fractions with "bbox_type": "norm1"';
+  'objects look like {"ref": ["dog"], "bbox": [[10, 20, 110, 220]]}, in pixels or, with "bbox_type": "norm1", in fractions';
 
 function boxList(value: unknown, where: string): readonly unknown[] {
   if (value === undefined || value === null) return [];

@@ -1,6 +1,6 @@
 /**
- * Puts a row's images and objects where its tags stand, in their order, through all turns.
- * Knows ms-swift's tags and what it does where there are too few or too many; reads no image.
+ * Replaces the tags in a row's turns by the row's images and objects, in order.
+ * Knows ms-swift's tags and its rules for too few or too many of them; reads no image.
  */
 import { SightlineError } from '../errors.ts';
 import { invalidRow } from './columns.ts';
@@ -8,33 +8,33 @@ import { BOX_TAG, type ContentPart, IMAGE_TAG, type Message, REF_TAG } from './m
 import type { Objects } from './objects.ts';
 import type { Piece, Turn } from './turns.ts';
 
-/** Something about a row that its author should know, though it can be used. */
+/** An oddity of a usable row that its author should know of. */
 export type RowNote = 'more tags than images' | 'more placeholders than objects';
 
 export interface Placed {
   readonly messages: readonly Message[];
-  /** One per place for an image, in order, as the row gives them. */
+  /** One per image part of the messages, in order, as the row gives them. */
   readonly images: readonly unknown[];
   readonly notes: readonly RowNote[];
 }
 
-/** How many images the turns and the `images` column give. */
+/** The number of images that the turns and the `images` column give. */
 export function countGiven(turns: readonly Turn[], listed: readonly unknown[]): number {
   return listed.length + ownImages(turns).length;
 }
 
-/** `<img>path</img>`, the tag of Qwen-VL, holds an image itself. It counts only where the row has no others, as in ms-swift. */
+/** Turns Qwen-VL's `<img>path</img>` into image pieces. As in ms-swift, it counts only if the row has no other images. */
 export function withQwenTags(turns: readonly Turn[], listed: readonly unknown[]): readonly Turn[] {
   if (countGiven(turns, listed) > 0) return turns;
   return turns.map((turn) => (turn.role === 'system' ? turn : { ...turn, pieces: turn.pieces.flatMap(qwenPieces) }));
 }
 
 /**
- * The first tags get the images; tags beyond them stay text. Images without a tag go in front of the first turn after the
- * system prompt.
+ * Assigns images to tags in order. Tags beyond the last image stay text. Images beyond the last tag go to the start of the
+ * first turn after the system prompt.
  *
  * @param listed the `images` column
- * @param objects null without that column: its placeholders are ordinary text then
+ * @param objects null if the row has no such column; `<ref-object>` and `<bbox>` are ordinary text then
  * Errors: E_IMAGE_COUNT, E_DATASET_ROW.
  */
 export function place(
@@ -45,7 +45,8 @@ export function place(
 ): Placed {
   const own = ownImages(turns);
   const given = listed.length + own.length;
-  // A part keeps its own image only beside a column of others; else all of them go to the tags in order.
+  // An image piece keeps its own image only if the `images` column gives further ones. Otherwise the pieces' images are
+  // assigned to all tags and pieces in order.
   const keepOwn = listed.length > 0 && own.length > 0;
   const queue = keepOwn || own.length === 0 ? [...listed] : [...own];
   const refs = [...(objects?.refs ?? [])];
@@ -67,7 +68,7 @@ export function place(
     if (objects === null || (text !== REF_TAG && text !== BOX_TAG)) return { type: 'text', text };
     if (text === REF_TAG && refs.length > 0) return { type: 'ref', text: refs.shift()! };
     if (text === BOX_TAG && boxes.length > 0) {
-      if (given === 0) throw invalidRow('a <bbox> of the row has no image that it could lie in', where, BOX_HINT);
+      if (given === 0) throw invalidRow('the row has a <bbox> but no image', where, BOX_HINT);
       return { type: 'box', ...boxes.shift()! };
     }
     notes.add('more placeholders than objects');
@@ -87,9 +88,9 @@ export function place(
   const last = messages.at(-1);
   if (last?.role === 'assistant' && typeof last.content !== 'string' && last.content.some(isImage)) {
     throw invalidRow(
-      `the last answer has ${IMAGE_TAG}, but pictures are not answers here`,
+      `the last answer has ${IMAGE_TAG}, but the model can only write text`,
       where,
-      'put the tag into a message before it',
+      'move the tag to an earlier message',
     );
   }
   return { messages, images, notes: [...notes] };
@@ -98,9 +99,9 @@ export function place(
 // --- internal ---
 
 const TAGS = new RegExp(`(${IMAGE_TAG}|${REF_TAG}|${BOX_TAG})`);
-/** No other tag inside, so that a text of many openings is gone through once. */
+/** `[^<\n]` keeps matching linear: it stops at the next tag, so a text with many opening tags is scanned once. */
 const QWEN_TAG = /<img>([^<\n]+)<\/img>/;
-const BOX_HINT = 'boxes are scaled as their image is: give the row its "images"';
+const BOX_HINT = 'boxes are scaled with their image: add the "images" of this row';
 
 const isImage = ({ type }: ContentPart): boolean => type === 'image';
 
@@ -109,13 +110,13 @@ const ownImages = (turns: readonly Turn[]): readonly unknown[] =>
     pieces.flatMap((piece) => (piece.type === 'image' && piece.own !== undefined ? [piece.own] : [])),
   );
 
-/** The turns with a tag for each image that has none. */
+/** Adds the missing tags, so that each image has one. */
 function tagged(turns: readonly Turn[], images: number, where: string): readonly Turn[] {
   const tags = turns.reduce((sum, { pieces }) => sum + pieces.reduce((count, piece) => count + tagsIn(piece), 0), 0);
   if (tags >= images) return turns;
   const first = turns.findIndex(({ role }) => role !== 'system');
   if (first < 0) {
-    throw new SightlineError('E_IMAGE_COUNT', `the row has images, but no message that could show them`, {
+    throw new SightlineError('E_IMAGE_COUNT', `the row has images, but no message to put them in`, {
       where,
       hint: 'add a user message',
     });
@@ -133,7 +134,7 @@ function qwenPieces(piece: Piece): readonly Piece[] {
     .map((text, i): Piece => (i % 2 === 1 ? { type: 'image', own: text } : { type: 'text', text }));
 }
 
-/** One text for neighbouring ones, and a plain text where there is nothing else. */
+/** Joins adjacent text parts. Content that is a single text becomes a string. */
 function joined(parts: readonly ContentPart[]): Message['content'] {
   const result: ContentPart[] = [];
   for (const part of parts) {

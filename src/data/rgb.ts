@@ -1,10 +1,10 @@
 /**
- * Decoded samples of any colour model and depth -> 8-bit RGB, as PIL converts them.
+ * Converts decoded samples of any colour model and depth to 8-bit RGB as PIL does.
  * Knows numbers, not formats.
  */
 import { createPause } from '../util/event_loop.ts';
 
-/** What becomes of transparency: laid on white, or passed over, so that the hidden colours come to light. */
+/** How transparency is handled: `white` composites the image on white, `drop` ignores alpha and shows the colours under it. */
 export type AlphaMode = 'white' | 'drop';
 
 export const ALPHA_MODES = ['white', 'drop'] as const satisfies readonly AlphaMode[];
@@ -14,24 +14,25 @@ export interface Samples {
   readonly height: number;
   /** [pixels, channels]; 8 or 16 bits each. */
   readonly data: Uint8Array | Uint16Array;
-  /** 1 grey, 2 grey and opacity, 3 colours, 4 colours and opacity (or cyan, magenta, yellow, black). */
+  /** 1: grey; 2: grey and alpha; 3: RGB; 4: RGB and alpha, or CMYK. */
   readonly channels: number;
   readonly isCmyk: boolean;
-  /** Whether it is 16-bit grey that PIL clips at 255, which turns most of it white. */
+  /** Whether this is 16-bit grey, which PIL clips at 255, so that most of it turns white. */
   readonly isClippedGrey: boolean;
-  /** Whether the last channel is opacity. */
+  /** Whether the last channel is alpha. */
   readonly hasAlpha: boolean;
 }
 
 export interface Rgb {
   /** [pixels, 3]. */
   readonly data: Uint8Array;
-  /** Whether a pixel was not opaque and white shines through it. */
+  /** Whether any pixel was not opaque and has been composited on white. */
   readonly hasWhiteGround: boolean;
 }
 
 /**
- * Of 16 bits the high byte is kept, but for grey that is clipped; CMYK is 255 - min(255, ink): src/libImaging/Convert.c.
+ * Keeps the high byte of 16-bit samples, except for grey, which is clipped. CMYK is converted as in PIL's
+ * src/libImaging/Convert.c.
  */
 export async function toRgb(samples: Samples, alpha: AlphaMode): Promise<Rgb> {
   const { data, channels, hasAlpha, isCmyk, isClippedGrey } = samples;
@@ -65,7 +66,7 @@ async function ofColours(data: Samples['data'], pixels: number, channels: number
   return rgb;
 }
 
-/** Lays colours on white, in place; whether there was anything to lay. PIL's `alpha_composite` (AlphaComposite.c). */
+/** Composites colours on white in place, as PIL's `alpha_composite` does (AlphaComposite.c). Returns whether any pixel was transparent. */
 async function layOnWhite(rgb: Uint8Array, data: Samples['data'], channels: number, map: Map): Promise<boolean> {
   let isAnyTransparent = false;
   await inBatches(rgb.length / 3, (begin, end) => {
@@ -74,7 +75,7 @@ async function layOnWhite(rgb: Uint8Array, data: Samples['data'], channels: numb
       if (alpha === 255) continue;
       isAnyTransparent = true;
       for (let at = 3 * pixel; at < 3 * pixel + 3; at++) {
-        // A division by 255 in fixed point, with 7 bits more than the result has.
+        // Fixed-point division by 255, with 7 extra bits of precision.
         const scaled = 128 * (rgb[at]! * alpha + 255 * (255 - alpha) + 128);
         rgb[at] = ((scaled >> 8) + scaled) >> 15;
       }
@@ -83,7 +84,7 @@ async function layOnWhite(rgb: Uint8Array, data: Samples['data'], channels: numb
   return isAnyTransparent;
 }
 
-/** C, M, Y, K -> RGB with PIL's rounded division by 255 (cmyk2rgb). */
+/** CMYK to RGB with PIL's rounded division by 255 (cmyk2rgb). */
 async function ofCmyk(data: Samples['data'], pixels: number, channels: number, map: Map): Promise<Uint8Array> {
   const rgb = new Uint8Array(pixels * 3);
   await inBatches(pixels, (begin, end) => {
@@ -98,7 +99,7 @@ async function ofCmyk(data: Samples['data'], pixels: number, channels: number, m
   return rgb;
 }
 
-/** Pixels converted before others may have a turn. */
+/** Pixels converted before the event loop gets a turn. */
 const BATCH = 2 ** 18;
 
 async function inBatches(pixels: number, convert: (begin: number, end: number) => void): Promise<void> {

@@ -1,5 +1,5 @@
 /**
- * One JSON object of a dataset -> a conversation, its images, its tools and the columns that rewards get.
+ * Parses one JSON object of a dataset into a conversation, its images, its tools and the columns that rewards get.
  * Knows which columns a row may have (docs/dataset.md), not files, pixels or tokens.
  */
 
@@ -22,19 +22,19 @@ export interface Row {
   /** file:line */
   readonly where: string;
   readonly messages: readonly Message[];
-  /** One per place for an image, in order. Not read yet. */
+  /** One per image part of the messages, in order. Not read yet. */
   readonly images: readonly ImageSource[];
-  /** JSON schemas of the tools that the system prompt is to list; empty without any. */
+  /** JSON schemas of the tools that the system prompt lists; empty if the row has none. */
   readonly tools: readonly JsonObject[];
-  /** Every other column, as it was (`solution`, `completion_ids`, ...), and `tools` and `objects` in their checked form. */
+  /** All other columns, unchanged (`solution`, `completion_ids`, ...), plus `tools` and `objects` in their checked form. */
   readonly columns: Readonly<Record<string, unknown>>;
-  /** What to tell the author of the row. */
+  /** Oddities of a usable row that its author should know of. */
   readonly notes: readonly RowNote[];
 }
 
 /**
- * Reads a row in any of the forms of `conversationOf`. Images come from `images` (or `image`), or stand in the messages
- * themselves.
+ * Reads a row in any of the forms of `conversationOf`. Images come from the column `images` (or `image`), or from the
+ * messages themselves.
  *
  * @param base folder that relative image paths start from
  * Errors: E_DATASET_ROW, E_MEDIA_UNSUPPORTED, E_IMAGE_COUNT, E_IMAGE_SOURCE, E_IMAGE_URL, each with `where`.
@@ -46,9 +46,9 @@ export function parseRow(json: unknown, { index, where, base }: { index: number;
   try {
     return rowOf(json, { index, where, base });
   } catch (error) {
-    // A call stack is all that deep nesting costs, and it is the row's fault.
+    // Deep nesting exhausts the call stack. That is a fault of the row, not of this program.
     if (!(error instanceof RangeError)) throw error;
-    throw invalidRow('the row is nested too deeply', where, 'remove the column that holds lists in lists without end');
+    throw invalidRow('the row is nested too deeply', where, 'remove the column with the deeply nested lists');
   }
 }
 
@@ -89,7 +89,7 @@ function rowOf(json: JsonObject, { index, where, base }: { index: number; where:
   };
 }
 
-/** The columns that rewards get: all but those used, and but empty ones that have a meaning here. */
+/** The columns that rewards get: all except those already used and known columns that are null. */
 function rest(json: JsonObject, used: readonly (string | undefined)[]): readonly (readonly [string, unknown])[] {
   const names = new Set(Object.keys(json));
   return Object.entries(json)
@@ -99,10 +99,10 @@ function rest(json: JsonObject, used: readonly (string | undefined)[]): readonly
 
 const KNOWN: ReadonlySet<string> = new Set([...CONVERSATION_COLUMNS, ...IMAGE_COLUMNS, 'objects', 'tools']);
 
-/** The column of the built-in rewards. Those of other rewards keep the case that their author chose. */
+/** The column that built-in rewards read, in any case. Columns of other rewards keep the case that their author chose. */
 const SOLUTION = 'solution';
 
-/** Null, or what Parquet makes of it. */
+/** Null, or an object whose fields are all null, as Parquet writes it. */
 const isNoImage = (image: unknown): boolean =>
   image === null || (isJsonObject(image) && Object.values(image).every((value) => value === null));
 
@@ -115,7 +115,7 @@ function refuseOtherMedia(columns: Columns, where: string): void {
   });
 }
 
-/** Settings of single rows (a size of images, a thinking mode) that no flag can stand for are not built. */
+/** Per-row template settings (an image size, a thinking mode) are not supported; ignoring them would change the prompt. */
 function refuseTemplateSettings(columns: Columns, where: string): void {
   const column = columns.get('chat_template_kwargs');
   if (column === undefined) return;
@@ -125,8 +125,8 @@ function refuseTemplateSettings(columns: Columns, where: string): void {
   if (set !== null && set.length === 0) return;
   const found = set === null ? `is ${inWords(column.value)}` : `sets ${shownNames(set)}`;
   throw invalidRow(
-    `"chat_template_kwargs" ${found}; templates are not set row by row`,
+    `"chat_template_kwargs" ${found}; template settings of single rows are not supported`,
     where,
-    'remove the column; --min_pixels, --max_pixels and --system hold for all rows',
+    'remove the column; --min_pixels, --max_pixels and --system apply to all rows',
   );
 }

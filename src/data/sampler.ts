@@ -1,5 +1,5 @@
 /**
- * The order in which rows are visited: epochs, shuffled from a seed, resumable at any point.
+ * The order in which rows are visited: seeded shuffles, one per epoch, resumable at any point.
  * Knows indices, not rows.
  */
 import { SightlineError } from '../errors.ts';
@@ -11,14 +11,14 @@ export interface SamplerState {
   readonly seed: number;
   readonly shuffle: boolean;
   readonly epoch: number;
-  /** Rows of this epoch already given. */
+  /** Rows of this epoch already visited. */
   readonly position: number;
 }
 
 export interface Sampler {
-  /** The next row's index; a new epoch begins by itself. */
+  /** The next row's index. Starts a new epoch after the last row. */
   next(): number;
-  /** Passes over the data so far, with fraction. */
+  /** Passes over the data so far, including the fraction of the current one. */
   epoch(): number;
   state(): SamplerState;
 }
@@ -30,20 +30,22 @@ export interface SamplerOptions {
   readonly shuffle?: boolean;
 }
 
-/** Every epoch is a permutation of its own, which depends on seed and epoch alone. */
+/** Each epoch has its own permutation, which depends only on the seed and the epoch's number. */
 export function createSampler({ length, seed, shuffle = true }: SamplerOptions): Sampler {
   return samplerFrom({ length, seed, shuffle, epoch: 0, position: 0 });
 }
 
 /**
- * Goes on where `state` was taken. `length` is that of the dataset at hand.
- * Error: E_RESUME_DATASET if the dataset has changed its length.
+ * Continues from `state`.
+ *
+ * @param length rows of the current dataset
+ * Error: E_RESUME_DATASET if this differs from the length in `state`.
  */
 export function restoreSampler(state: SamplerState, length: number): Sampler {
   if (state.length !== length) {
     throw new SightlineError(
       'E_RESUME_DATASET',
-      `the dataset has ${length} rows, the checkpoint was made with ${state.length}`,
+      `the dataset has ${length} rows, but the checkpoint was saved with ${state.length}`,
       {
         hint: 'resume with the same --dataset, or start a new run from the checkpoint as --model',
       },

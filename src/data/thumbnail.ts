@@ -1,5 +1,5 @@
 /**
- * A small copy of an image, for people to look at. Knows sources and pixels; not who shows it.
+ * A small copy of an image, for people to look at. Knows sources and pixels, not where it is shown.
  */
 import { decodeImage } from './image_decode.ts';
 import { type ImageSource, nameOfSource, readImageBytes } from './image_source.ts';
@@ -12,7 +12,7 @@ export interface Thumbnail {
 }
 
 /**
- * A JPEG that is at most `side` pixels wide and high, of the pixels that the model sees; a smaller image keeps its size.
+ * A JPEG of the decoded image, at most `side` pixels wide and high. A smaller image keeps its size.
  *
  * Errors: those of readImageBytes and decodeImage.
  */

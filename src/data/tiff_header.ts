@@ -1,24 +1,24 @@
 /**
- * The first directory of a TIFF or BigTIFF: the size, how the pixels are stored, what the channel behind the colours is.
+ * Reads the first directory of a TIFF or BigTIFF: the size, how pixels are stored, what an extra channel means.
  * Knows tags (TIFF 6.0, section 8), not pixels.
  */
 import type { ImageSize, ReadAt } from './image_size.ts';
 
-/** The size is that of the picture set upright. */
+/** The size is that of the upright image, after its orientation has been applied. */
 export interface TiffHeader extends ImageSize {
-  /** Whether a further channel is there of which the file says that it is no opacity. */
+  /** Whether the file has an extra channel that it declares not to be alpha. */
   readonly hasOtherChannel: boolean;
-  /** What keeps sharp from reading the pixels as they are meant; null if nothing does. */
+  /** Why sharp cannot read the pixels correctly; null if it can. */
   readonly unreadable: string | null;
 }
 
-/** Whether the file begins as a TIFF does, in either order of bytes, with either length of offsets. */
+/** Whether the file begins like a TIFF or BigTIFF, in either byte order. */
 export function isTiff(bytes: Uint8Array): boolean {
   const latin = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 4)).toString('latin1');
   return latin === 'II*\0' || latin === 'MM\0*' || latin === 'II+\0' || latin === 'MM\0+';
 }
 
-/** The header of a file that begins as a TIFF does; null where it makes no sense, 'cut off' where the file ends before it. */
+/** The header of a file for which `isTiff` is true; null if it is malformed, 'cut off' if the file ends within it. */
 export async function readTiffHeader(read: ReadAt): Promise<TiffHeader | 'cut off' | null> {
   const opening = viewOf(await read(0, 16));
   if (opening.byteLength < 16) return 'cut off';
@@ -69,11 +69,11 @@ function unreadableKind(compression: number, photometric: number | undefined): s
   return photometric === YCBCR && !isJpeg ? 'YCbCr colours without JPEG compression' : null;
 }
 
-/** None, fax (2 to 4), LZW, JPEG (6, 7), Deflate (8, 32946), PackBits: what sharp is built with. */
+/** What sharp is built with: none (1), fax (2 to 4), LZW (5), JPEG (6, 7), Deflate (8, 32946), PackBits (32773). */
 const COMPRESSIONS: ReadonlySet<number> = new Set([1, 2, 3, 4, 5, 6, 7, 8, 32_773, 32_946]);
 const YCBCR = 6;
 
-/** More than any file has; a directory that claims more is left to the decoder. */
+/** More than real files have. A directory that claims more is left to the decoder. */
 const MAX_ENTRIES = 4096;
 const SHORT = 3;
 const IMAGE_WIDTH = 256;

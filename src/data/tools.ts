@@ -1,13 +1,13 @@
 /**
- * Tools in a row: their schemas, and calls and answers as the text between which a Qwen model writes and reads them.
- * Knows JSON and ms-swift's `hermes` form; renders no system prompt.
+ * Tools in a row: their schemas, and tool calls and responses as the text that Qwen models use for them.
+ * Knows JSON and ms-swift's `hermes` format; renders no system prompt.
  */
 import { isJsonObject, type JsonObject } from '../util/json.ts';
 import { invalidRow, inWords } from './columns.ts';
 
 /**
- * The `tools` column: a list of schemas, or one, or either as JSON text. Each comes out as {type: 'function', function},
- * without the nulls that Arrow and Parquet leave in it. Error: E_DATASET_ROW.
+ * Parses the `tools` column: a list of schemas or a single one, possibly as JSON text. Returns each as
+ * {type: 'function', function}, without the nulls that Arrow and Parquet leave in it. Error: E_DATASET_ROW.
  */
 export function parseTools(value: unknown, where: string): readonly JsonObject[] {
   if (typeof value === 'string' && value.trim() === '') return [];
@@ -22,7 +22,7 @@ export function parseTools(value: unknown, where: string): readonly JsonObject[]
   });
 }
 
-/** A call as text. Its content is an object, or JSON text, of a name and arguments. Error: E_DATASET_ROW. */
+/** Writes a tool call as text. Its content is an object, or JSON text, with a name and arguments. Error: E_DATASET_ROW. */
 export function toolCallText(content: unknown, name: string, where: string): string {
   const call = parseJson(content);
   if (!isJsonObject(call) || typeof call.name !== 'string') {
@@ -36,7 +36,7 @@ export function toolCallText(content: unknown, name: string, where: string): str
   return `<tool_call>\n${pythonJson({ name: call.name, arguments: parsed })}\n</tool_call>`;
 }
 
-/** What a tool gave back, as text. */
+/** Writes a tool response as text. */
 export function toolResponseText(content: unknown): string {
   return `<tool_response>\n${typeof content === 'string' ? content : pythonJson(content)}\n</tool_response>`;
 }
@@ -47,7 +47,7 @@ const TOOLS_HINT =
   'a tool looks like {"type": "function", "function": {"name": "zoom", "description": "...", "parameters": {...}}}';
 const CALL_HINT = 'a tool call looks like {"name": "zoom", "arguments": {"factor": 2}}, written in JSON';
 
-/** JSON text is parsed; any other value, other text included, is given back. */
+/** Parses JSON text; returns any other value, including other text, as it is. */
 function parseJson(value: unknown): unknown {
   if (typeof value !== 'string') return value;
   try {
@@ -57,7 +57,7 @@ function parseJson(value: unknown): unknown {
   }
 }
 
-/** JSON with blanks after commas and colons, as Python's json.dumps writes it. Numbers are those of JavaScript: 1.0 is 1. */
+/** JSON with spaces after commas and colons, as Python's json.dumps writes it. Numbers are JavaScript's: 1.0 becomes 1. */
 function pythonJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(pythonJson).join(', ')}]`;
   if (!isJsonObject(value)) return JSON.stringify(value) ?? 'null';
@@ -65,10 +65,10 @@ function pythonJson(value: unknown): string {
   return `{${entries.join(', ')}}`;
 }
 
-/** Keywords of JSON schema in which a null means something, or is an entry of a list. */
+/** Keywords of JSON schema whose value may be null, or whose list may hold nulls. */
 const NULL_VALUES: ReadonlySet<string> = new Set(['default', 'const']);
 const NULL_ENTRIES: ReadonlySet<string> = new Set(['enum', 'examples']);
-/** Keywords whose value maps names that the author chose to schemas: none of these names is a keyword. */
+/** Keywords whose value maps names chosen by the author to schemas. These names are not keywords, even if they look like it. */
 const NAMED_SCHEMAS: ReadonlySet<string> = new Set([
   'properties',
   'patternProperties',
@@ -78,7 +78,7 @@ const NAMED_SCHEMAS: ReadonlySet<string> = new Set([
   'dependencies',
 ]);
 
-/** Arrow gives every schema the fields of all the others, as nulls. */
+/** Removes the null fields that Arrow adds: it gives every schema the fields of all the others. */
 function withoutPadding(schema: unknown): unknown {
   if (Array.isArray(schema)) return schema.map(withoutPadding);
   if (!isJsonObject(schema)) return schema;

@@ -1,6 +1,6 @@
 /**
- * Messages as a row has them -> the turns of a chat, each in pieces of text and images.
- * Knows ms-swift's rules for which messages share a turn; not what placeholders stand for.
+ * Groups a row's messages into the turns of a chat, each a list of text and image pieces.
+ * Knows ms-swift's rules for which messages share a turn, not what placeholders stand for.
  */
 import { isJsonObject, shownJson } from '../util/json.ts';
 import { invalidRow, inWords } from './columns.ts';
@@ -8,10 +8,10 @@ import type { RawMessage } from './conversation.ts';
 import type { Role } from './messages.ts';
 import { toolCallText, toolResponseText } from './tools.ts';
 
-/** Text that may hold placeholders, or an image that stands in the message itself. */
+/** Text that may hold placeholders, or an image. */
 export type Piece =
   | { readonly type: 'text'; readonly text: string }
-  /** Undefined: one of the `images` column. */
+  /** `own` is the image that the message itself gives; undefined for an image from the `images` column. */
   | { readonly type: 'image'; readonly own: unknown };
 
 export interface Turn {
@@ -20,8 +20,8 @@ export interface Turn {
 }
 
 /**
- * Neighbours of one role share a turn without a blank between them, calls of tools are the assistant's, and answers of tools
- * are a user turn of their own. A conversation that begins with the assistant gets an empty user turn first.
+ * Merges adjacent messages of one role into one turn, without a space between them. Tool calls belong to the assistant, and
+ * tool responses form a user turn of their own. A conversation that begins with the assistant gets an empty user turn first.
  * Error: E_DATASET_ROW.
  */
 export function turnsOf(messages: readonly RawMessage[], where: string): readonly Turn[] {
@@ -59,9 +59,9 @@ const SPEAKER: Readonly<Record<RawMessage['role'], Role>> = {
 };
 
 const LOSS_HINT =
-  'the last answer is learnt, with weight 1, and nothing else: write one row for each answer that is to be learnt';
+  'training uses the last answer only, with weight 1: write one row for each answer that should be trained on';
 
-/** Only the last answer is ever learnt here, so a row that asks for anything else is refused. */
+/** Training uses the last answer only, so a row whose loss settings ask for anything else is refused. */
 function checkLoss(messages: readonly RawMessage[], where: string): void {
   const isAnswer = ({ role }: RawMessage): boolean => SPEAKER[role] === 'assistant';
   const end = messages.findLastIndex((message) => !isAnswer(message)) + 1;
@@ -74,11 +74,11 @@ function checkLoss(messages: readonly RawMessage[], where: string): void {
     if (asked === null || asked === (i >= end ? 1 : 0)) continue;
     const given =
       isOff || lossScale === null ? `"loss": ${shownJson(loss, 20)}` : `"loss_scale": ${shownJson(lossScale, 20)}`;
-    throw invalidRow(`${name} has ${given}, which cannot be followed`, where, LOSS_HINT);
+    throw invalidRow(`${name} has ${given}, which is not supported`, where, LOSS_HINT);
   }
 }
 
-/** An answer of a tool follows who asked: the assistant, or the user on its behalf. */
+/** A tool response must follow a call by the assistant, or a user message that stands in for one. */
 function checkPlace(
   message: RawMessage,
   before: RawMessage['role'] | null,
@@ -95,7 +95,7 @@ function checkPlace(
   const said = last?.pieces.map((piece) => (piece.type === 'text' ? piece.text : '')).join('') ?? '';
   if (before === 'assistant' && said.includes('Action:') && said.includes('Action Input:')) {
     throw invalidRow(
-      `${message.name} is a tool response to a call in ReAct form ("Action:", "Action Input:")`,
+      `${message.name} is a tool response to a call in ReAct form ("Action:", "Action Input:"), which is not supported`,
       where,
       'write the call as {"role": "tool_call", "content": {"name": ..., "arguments": {...}}}',
     );
@@ -136,10 +136,10 @@ function piecesOf({ role, content, name }: RawMessage, where: string): readonly 
 const PARTS_HINT =
   'a list of parts looks like [{"type": "image", "image": "a.png"}, {"type": "text", "text": "How many?"}]';
 
-/** How Anthropic's messages call and answer tools. */
+/** Part types for tool calls and responses in Anthropic's message format. */
 const TOOL_PARTS: ReadonlySet<string> = new Set(['tool_use', 'tool_result']);
 
-/** Anthropic's image: {"type": "base64", "media_type": ..., "data": ...} or {"type": "url", "url": ...}. */
+/** An image in Anthropic's format: {"type": "base64", "media_type": ..., "data": ...} or {"type": "url", "url": ...}. */
 function sourceOf(source: unknown): unknown {
   if (!isJsonObject(source)) return undefined;
   if (typeof source.data !== 'string') return source.url;

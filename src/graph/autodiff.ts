@@ -1,6 +1,6 @@
 /**
- * Reverse-mode differentiation: one walk from the outputs back, cotangents added where paths meet.
- * Names no op: each node pulls back by its own rule, and broadcast axes are summed here, once for all of them.
+ * Reverse-mode differentiation: one walk back from the outputs, which adds cotangents where paths meet.
+ * Names no op: each node pulls its cotangent back by its own rule. Broadcast axes are summed here, once for all ops.
  */
 import { add } from './ops/elementwise.ts';
 import { reshape } from './ops/movement.ts';
@@ -12,8 +12,8 @@ import type { Value } from './value.ts';
  * Cotangents of `wrt`, given cotangents of some outputs: for L with dL/d(output) = cotangent, dL/d(wrt).
  *
  * @param outputs pairs of a value and its cotangent, of equal shape
- * @returns one cotangent per `wrt`, of its shape; null where no path leads to it
- * @throws where a path crosses an op that declares itself not differentiable
+ * @returns one cotangent per value of `wrt`, of its shape; null if no path leads to it
+ * @throws if a path crosses an op that declares itself not differentiable
  */
 export function gradients(
   outputs: readonly { value: Value; cotangent: Value }[],
@@ -53,7 +53,7 @@ export function gradients(
   return wrt.map((value) => cotangents.get(value) ?? null);
 }
 
-/** Values in an order in which inputs come before what uses them. */
+/** All values that the outputs depend on, inputs before their users. The walk does not go beyond values in `stop`. */
 export function topological(outputs: readonly Value[], stop: ReadonlySet<Value> = new Set()): Value[] {
   const order: Value[] = [];
   const seen = new Set<Value>();
@@ -69,7 +69,7 @@ export function topological(outputs: readonly Value[], stop: ReadonlySet<Value> 
 
 // --- internal ---
 
-/** The values of a topological order that lie on a path from one of `sources`, sources included. */
+/** The sources, and the values of a topological order that depend on one of them. */
 function dependents(order: readonly Value[], sources: readonly Value[]): Set<Value> {
   const reached = new Set<Value>(sources);
   for (const value of order) {

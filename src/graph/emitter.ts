@@ -1,12 +1,13 @@
 /**
- * Collects the ONNX nodes of one graph and hands out names; resolves symbolic sizes from the inputs that carry them.
- * Knows ONNX node syntax, not bytes and not what the ops mean.
+ * Collects the ONNX nodes of one graph and names them; resolves symbolic sizes from the inputs that carry them.
+ * Knows the syntax of ONNX nodes, neither bytes nor the meaning of ops.
  */
 
 import type { DType } from './dtype.ts';
 import type { Dim, Shape } from './shape.ts';
 import { termsOf } from './shape.ts';
 
+/** A plain number is an integer attribute; floats are marked. */
 export type Attribute = number | string | readonly number[] | { readonly float: number };
 
 export interface OnnxNode {
@@ -27,8 +28,8 @@ export interface OnnxConstant {
 
 export interface Emitter {
   /**
-   * Adds a node, unless there is the same one already, and returns the name of its first output; the further ones are
-   * `<name>.1`, …. `domain` '' is standard ONNX, 'com.microsoft' ONNX Runtime's own.
+   * Adds a node, unless an equal one exists, and returns the name of its first output; further outputs are called
+   * `<name>.1`, `<name>.2`, ... The domain '' is standard ONNX, 'com.microsoft' holds ONNX Runtime's own ops.
    */
   node(
     opType: string,
@@ -38,13 +39,13 @@ export interface Emitter {
     outputs?: number,
   ): string;
   constant(dtype: DType, dims: readonly number[], values: readonly number[]): string;
-  /** int64 vector of the run-time sizes of a shape. */
+  /** The run-time sizes of a shape, as an int64 vector. */
   shapeVector(shape: Shape): string;
   readonly nodes: readonly OnnxNode[];
   readonly constants: readonly OnnxConstant[];
 }
 
-/** @param carriers the graph's inputs, in which every symbolic size must stand alone as some dimension */
+/** @param carriers the graph's inputs; every symbolic size must be a whole dimension of at least one of them */
 export function createEmitter(carriers: readonly { name: string; shape: Shape }[]): Emitter {
   const nodes: OnnxNode[] = [];
   const made = new Map<string, string>();
@@ -54,7 +55,7 @@ export function createEmitter(carriers: readonly { name: string; shape: Shape }[
     const key = JSON.stringify([domain, opType, inputs, attributes, outputs], exactNumber);
     const known = made.get(key);
     if (known !== undefined) return known;
-    const output = `v:${nodes.length}`; // the colon keeps these apart from what callers name 'v0'
+    const output = `v:${nodes.length}`; // the colon avoids clashes with inputs that callers name 'v0'
     made.set(key, output);
     const further = Array.from({ length: outputs - 1 }, (_, i) => `${output}.${i + 1}`);
     nodes.push({ opType, domain, inputs, outputs: [output, ...further], attributes });
@@ -76,7 +77,7 @@ export function createEmitter(carriers: readonly { name: string; shape: Shape }[
       const axis = carrier.shape.indexOf(name);
       if (axis >= 0) return node('Shape', [carrier.name], { start: axis, end: axis + 1 });
     }
-    throw new Error(`internal: no input of the graph carries the size '${name}' as a dimension of its own`);
+    throw new Error(`internal: no input of the graph has the size '${name}' as a whole dimension`);
   };
 
   const dimVector = (dim: Dim): string => {
@@ -107,7 +108,7 @@ export function createEmitter(carriers: readonly { name: string; shape: Shape }[
 
 // --- internal ---
 
-/** Numbers that JSON does not tell apart: -0, infinities and NaN. */
+/** Distinguishes numbers that JSON writes alike: -0, infinities and NaN. */
 const exactNumber = (_: string, value: unknown): unknown =>
   typeof value === 'number' && (Object.is(value, -0) || !Number.isFinite(value))
     ? `number ${1 / value} ${value}`

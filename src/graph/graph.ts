@@ -1,6 +1,6 @@
 /**
- * A graph: named inputs and named outputs over symbolic values; nothing else decides what is computed.
- * Any value can be declared an input, so a backward graph may take saved results in place of recomputing them.
+ * A graph: named inputs and named outputs over symbolic values; they alone determine what is computed.
+ * Any value can be declared an input, so a backward graph can take saved results instead of recomputing them.
  */
 import { topological } from './autodiff.ts';
 import type { DType } from './dtype.ts';
@@ -20,24 +20,24 @@ export interface Port {
   readonly shape: Shape;
 }
 
-/** A graph written out as ONNX nodes, in order. */
+/** A graph as a list of ONNX nodes, in topological order. */
 export interface LoweredGraph {
   readonly name: string;
   readonly inputs: readonly Port[];
   readonly outputs: readonly Port[];
-  /** Sizes of what is neither: the runtime plans memory by them, and does not find out all by itself. */
+  /** Shapes of all other values. The runtime plans memory by them and cannot infer all of them itself. */
   readonly intermediates: readonly Port[];
   readonly nodes: readonly OnnxNode[];
   readonly constants: readonly OnnxConstant[];
 }
 
-/** Writes the nodes that the outputs need, stopping at the inputs. Inputs nobody uses are dropped. */
+/** Emits the nodes that the outputs need, back to the inputs. Unused inputs are dropped. */
 export function lower(graph: Graph): LoweredGraph {
   const names = new Map<Value, string>(Object.entries(graph.inputs).map(([name, value]) => [value, name]));
   const order = topological(Object.values(graph.outputs), new Set(names.keys()));
   const used = new Set(order);
   const inputs = Object.entries(graph.inputs).map(([name, value]) => port(name, value));
-  // Sizes are read from inputs that are fed anyway, where one carries them.
+  // Symbolic sizes are read from inputs that are fed anyway, if one of those carries them.
   const carriers = [...inputs].sort((a, b) => rank(used, graph, a) - rank(used, graph, b));
   const emitter = createEmitter(carriers);
   for (const value of order) {
@@ -70,7 +70,7 @@ const port = (name: string, { dtype, shape }: Value): Port => ({ name, dtype, sh
 const rank = (used: ReadonlySet<Value>, graph: Graph, { name }: Port): number =>
   used.has(graph.inputs[name]!) ? 0 : 1;
 
-/** Gives the nodes that make outputs the outputs' names. A value with a second name, or an input, is copied. */
+/** Renames node results to the names of outputs. An input that is an output, or a value that is two outputs, is copied. */
 function nameOutputs(graph: Graph, nodes: readonly OnnxNode[], names: ReadonlyMap<Value, string>): OnnxNode[] {
   const renamed = new Map<string, string>();
   const copies: OnnxNode[] = [];

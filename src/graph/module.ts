@@ -1,6 +1,6 @@
 /**
- * A module: one symbolic function, from which a forward graph and a backward graph are made.
- * Backward recomputes the forward (that is gradient checkpointing) or starts from what the forward has kept.
+ * A module: one symbolic function, from which a forward graph and a backward graph are derived.
+ * The backward graph recomputes the forward (gradient checkpointing) or starts from values that the forward kept.
  */
 import { gradients } from './autodiff.ts';
 import type { DType } from './dtype.ts';
@@ -11,16 +11,17 @@ import { input, type Value } from './value.ts';
 
 export interface Module {
   readonly name: string;
-  /** Weights: gradients are added to accumulators. */
+  /** Weights, by name; their gradients are added to accumulators. */
   readonly params: Readonly<Record<string, Shape>>;
-  /** Activations: gradients are returned. */
+  /** Activations, by name; their gradients are returned. */
   readonly inputs: Readonly<Record<string, Shape>>;
-  /** Tables, masks and indices: no gradient. */
+  /** Tables, masks and indices, by name; they get no gradient. */
   readonly constants: Readonly<Record<string, Constant>>;
+  /** From the values of params, inputs and constants to outputs and kept values. */
   readonly build: (values: Readonly<Record<string, Value>>) => Readonly<Record<string, Value>>;
   /**
-   * What `build` returns besides the outputs, for backward to start from in place of recomputing it: results that are
-   * dear to compute, of matrix products. What lies between them is computed again, it costs next to nothing.
+   * Names of the values that `build` returns besides the outputs and that backward can start from: expensive results, of
+   * matrix products. Everything between them is recomputed, which costs next to nothing.
    */
   readonly keeps?: readonly string[];
 }
@@ -31,26 +32,26 @@ export interface Constant {
 }
 
 export interface BackwardOptions {
-  /** Parameters that are trained; default all. */
+  /** Which parameters are trained; default: all. */
   readonly trainable?: (param: string) => boolean;
-  /** Outputs that have a cotangent; default all. */
+  /** Outputs that have a cotangent; default: all. */
   readonly from?: readonly string[];
-  /** Cotangents of these inputs are added to an accumulator, as weights' are (for inputs shared by many runs). */
+  /** Inputs whose cotangents are added to an accumulator, as those of weights are: for inputs that many runs share. */
   readonly accumulateInputs?: readonly string[];
 }
 
 export interface ModuleGraphs {
   /** params, inputs, constants -> outputs */
   readonly forward: Graph;
-  /** the same, and what the module keeps for backward */
+  /** params, inputs, constants -> outputs and kept values */
   readonly forwardKeeping: Graph;
   /** params, inputs, constants, `d.<output>`, `acc.<param>` -> `d.<input>`, `grad.<param>` = acc + gradient */
   readonly backward: Graph;
-  /** as `backward`, with what was kept as inputs */
+  /** as `backward`, with the kept values as additional inputs */
   readonly backwardFromKept: Graph;
 }
 
-/** Builds a module's graphs; sizes stay symbolic. Gradients are worked out when a backward graph is first asked for. */
+/** Builds a module's graphs; sizes stay symbolic. Gradients are derived when a backward graph is first read. */
 export function buildModule(module: Module, options: BackwardOptions = {}): ModuleGraphs {
   const params = mapValues(module.params, (shape, name) => input(name, shape));
   const inputs = mapValues(module.inputs, (shape, name) => input(name, shape));

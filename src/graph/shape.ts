@@ -1,12 +1,12 @@
 /**
- * Symbolic shapes: a dimension is a number or a polynomial in named sizes ("S", "2*B*S", "P+L"), kept in one spelling.
- * Knows arithmetic on dimensions, not which tensor carries them.
+ * Symbolic shapes: a dimension is a number or a polynomial in named sizes ("S", "2*B*S", "P+L") in canonical spelling.
+ * Knows arithmetic on dimensions, not the tensors that have them.
  */
 
 export type Dim = number | string;
 export type Shape = readonly Dim[];
 
-/** A shape with every dimension in the one spelling that comparisons rely on: "L*G" is "G*L". */
+/** The shape with every dimension in canonical spelling, which comparisons rely on: "L*G" becomes "G*L". */
 export function canonicalShape(shape: Shape): Shape {
   return shape.map((dim) => addDims(dim));
 }
@@ -16,7 +16,7 @@ export function addDims(...dims: Dim[]): Dim {
   return print(dims.map(parse).reduce(addPolynomials, new Map()));
 }
 
-/** a - b, where every size in b also stands in a. */
+/** Difference of two dimensions. */
 export function subDims(a: Dim, b: Dim): Dim {
   const negated: Polynomial = new Map([...parse(b)].map(([monomial, factor]) => [monomial, -factor]));
   return print(addPolynomials(parse(a), negated));
@@ -32,8 +32,9 @@ export function sameShape(a: Shape, b: Shape): boolean {
 }
 
 /**
- * Shape of an elementwise result by numpy's rules. Unequal symbolic sizes never broadcast: only a literal 1 does.
- * @throws where a pair of dimensions differs and neither is 1
+ * Shape of an elementwise result by numpy's rules. Only a literal 1 broadcasts; unequal symbolic sizes never do.
+ *
+ * @throws if two dimensions differ and neither is 1
  */
 export function broadcastShapes(a: Shape, b: Shape, what: string): Shape {
   const rank = Math.max(a.length, b.length);
@@ -46,7 +47,7 @@ export function broadcastShapes(a: Shape, b: Shape, what: string): Shape {
   });
 }
 
-/** Axis as an index from 0; negative axes count from the end. */
+/** An axis as an index from 0; a negative axis counts from the end. */
 export function normaliseAxis(axis: number, rank: number, what: string): number {
   const index = axis < 0 ? axis + rank : axis;
   if (!Number.isInteger(index) || index < 0 || index >= rank) {
@@ -59,14 +60,14 @@ export function showShape(shape: Shape): string {
   return `[${shape.join(', ')}]`;
 }
 
-/** A dimension as a sum of products, for whoever has to compute it: [[factor, names], ...]. */
+/** A dimension as a sum of products, each a factor times named sizes: the form in which it is computed at run time. */
 export function termsOf(dim: Dim): { factor: number; names: string[] }[] {
   return [...parse(dim)].map(([monomial, factor]) => ({ factor, names: monomial === '' ? [] : monomial.split('*') }));
 }
 
 // --- internal ---
 
-/** Monomial (sorted names joined by *; '' is the constant) to its factor. */
+/** From monomial (sorted names joined by *; '' is the constant term) to its coefficient. */
 type Polynomial = ReadonlyMap<string, number>;
 
 function parse(dim: Dim): Polynomial {

@@ -1,6 +1,6 @@
 /**
- * A symbolic tensor: the node that makes it, its element type and its shape.
- * Knows neither ONNX Runtime nor models; what a node does stands with its op.
+ * A symbolic tensor: the node that computes it, its element type and its shape.
+ * Knows neither ONNX Runtime nor models. The meaning of a node is defined with its op, in ops/.
  */
 import type { DType } from './dtype.ts';
 import type { Emitter } from './emitter.ts';
@@ -15,7 +15,7 @@ export interface Value {
   readonly rule: Rule;
 }
 
-/** What a node can do: write itself as ONNX, and pull a cotangent back to its inputs. */
+/** The two rules of a node: how it is written as ONNX, and how it pulls a cotangent back to its inputs. */
 export interface Rule {
   /** Adds the ONNX nodes of this value and returns the name of the result. */
   readonly emit: (emitter: Emitter, inputs: readonly string[]) => string;
@@ -23,19 +23,19 @@ export interface Rule {
 }
 
 /**
- * Vector-Jacobian product: per input, a thunk for its cotangent (so that one nobody needs is never built), or null
- * where nothing flows. A cotangent may still have the broadcast shape of the result; the reverse walk reduces it.
+ * Vector-Jacobian product: per input a thunk for its cotangent (so that an unneeded one is never built), or null if the
+ * input has no gradient. A cotangent may have the broadcast shape of the result; the reverse walk reduces it.
  */
 export type VjpRule = (dy: Value, y: Value) => readonly ((() => Value) | null)[];
 
-/** Says that an op has no gradient on purpose, and why. */
+/** Declares that an op has no gradient, and why. */
 export interface NotDifferentiable {
   readonly none: string;
 }
 
 export const none = (why: string): NotDifferentiable => ({ none: why });
 
-/** A graph input (or a parameter): fed by name at run time. */
+/** A graph input or parameter, fed by name at run time. */
 export function input(name: string, shape: Shape, dtype: DType = 'float32'): Value {
   const emit = (): string => {
     throw new Error(`internal: input '${name}' is used by a graph that does not declare it`);
@@ -49,7 +49,7 @@ export function scalar(value: number, dtype: DType = 'float32'): Value {
   return { op: `scalar ${value}`, inputs: [], dtype, shape: [], rule: { emit, vjp: () => [] } };
 }
 
-/** A number where a tensor is expected means that scalar. */
+/** Turns a number into a scalar constant. */
 export function asValue(x: Value | number): Value {
   return typeof x === 'number' ? scalar(x) : x;
 }

@@ -1,7 +1,7 @@
 /**
- * What the engine has to know of an architecture: sizes, a decoder block and a vision tower as symbolic functions, and how
- * tokens are placed. An architecture is a value of `Architecture`; src/models/registry.ts picks one by config.json.
- * Knows no weights, no running and no text.
+ * Everything the engine knows about an architecture: sizes, a decoder block and a vision tower as symbolic functions, and
+ * the positions of tokens. An architecture is a value of type `Architecture`; src/models/registry.ts picks one by config.json.
+ * Knows neither weights nor text, and runs nothing.
  */
 
 import type { Module } from '../graph/module.ts';
@@ -20,9 +20,9 @@ export interface TextConfig {
   readonly vocabSize: number;
   readonly rmsNormEps: number;
   readonly ropeTheta: number;
-  /** Rotary pairs for time, height, width; they sum to headDim / 2. */
+  /** Number of rotary pairs for time, height and width; they sum to headDim / 2. */
   readonly mropeSection: readonly [number, number, number];
-  /** Pairs of the three axes take turns instead of following one another; default false. */
+  /** Whether the pairs of the three axes alternate instead of forming three sections; default false. */
   readonly mropeInterleaved?: boolean;
   readonly tieWordEmbeddings: boolean;
   readonly maxPositionEmbeddings: number;
@@ -42,7 +42,7 @@ export interface VisionConfig {
   readonly temporalPatchSize: number;
 }
 
-/** A checkpoint's config.json, checked. */
+/** The checked config.json of a checkpoint. */
 export interface ModelConfig {
   readonly architecture: Architecture;
   readonly text: TextConfig;
@@ -57,18 +57,18 @@ export interface ModelConfig {
   readonly raw: JsonObject;
 }
 
-/** A decoder block, split at attention: the implementation of attention is a choice at call time. */
+/** A decoder block, split at attention, because the implementation of attention is chosen at call time. */
 export interface DecoderBlock {
-  /** Tensors of the half before attention, and of the half after it. */
+  /** Shapes of the tensors in the half before attention and in the half after it. */
   readonly before: BlockParams;
   readonly after: BlockParams;
-  /** The projections to queries, keys and values. */
+  /** The projections to queries, keys and values, which a decode step computes as one product. */
   readonly joint: JointLayers;
-  /** x -> rotated queries and keys, and values: the stream -> q [n, heads * d], k and v [n, kvHeads * d]. */
+  /** The residual stream x -> rotated queries q [n, heads * d], rotated keys k and values v [n, kvHeads * d]. */
   project(ops: BlockOps, x: Value, angles: { readonly cos: Value; readonly sin: Value }): Projected;
   /**
-   * Attention's result o [n, heads * d] back into the stream x, then the feed-forward layer. Returns the stream `y`, and as
-   * rows what backward starts from: `attended` [n, hidden], `gate` and `up` [n, intermediate].
+   * Adds attention's result o [n, heads * d] to the stream x, then applies the feed-forward layer. Returns the new stream
+   * `y`, and as rows the values that the backward starts from: `attended` [n, hidden], `gate` and `up` [n, intermediate].
    */
   finish(ops: BlockOps, x: Value, o: Value): Finished;
 }
@@ -86,31 +86,31 @@ export interface Finished {
   readonly up: Value;
 }
 
-/** Patches [start, start + windows * size): `windows` windows of `size` patches. */
+/** Consecutive windows of equal size: `windows` windows of `size` patches each, beginning at patch `start`. */
 export interface WindowRun {
   readonly start: number;
   readonly windows: number;
   readonly size: number;
 }
 
-/** The order of an image's patches in the tower. */
+/** The order of an image's patches in the vision tower. */
 export interface VisionLayout {
-  /** Patches of the image. */
+  /** Number of patches of the image. */
   readonly patches: number;
-  /** order[i]: the patch, in the processor's order, that stands at row i of the tower; inverse undoes it. [patches] */
+  /** order[i] is the patch, numbered in the processor's order, at row i of the tower; `inverse` is the inverse. [patches] */
   readonly order: Int32Array;
   readonly inverse: Int32Array;
-  /** tokens[u]: the visual token that unit u of merged patches becomes. [visual tokens] */
+  /** tokens[u] is the visual token that unit u (a group of merged patches) of the tower becomes. [visual tokens] */
   readonly tokens: Int32Array;
-  /** What blocks attend over, by the names that `VisionTowerParts.attends` gives. */
+  /** The windows that blocks attend over, by the names that `VisionTowerParts.attends` returns. */
   readonly runs: Readonly<Record<string, readonly WindowRun[]>>;
   /** Rotary angles of each row of the tower: [patches, d / 2]. */
   readonly angles: AngleTable;
-  /** Further constants of the patch embedding, a number a patch in the tower's order: [patches]. */
+  /** Further constants of the patch embedding, one number per patch in the tower's order: [patches]. */
   readonly tables?: Readonly<Record<string, Float32Array | Int32Array>>;
 }
 
-/** A vision tower as modules over rows of patches; parameters are named below `visual.` or `visual.blocks.N.`. */
+/** A vision tower as modules over rows of patches. Parameter names are relative to `visual.` or `visual.blocks.N.`. */
 export interface VisionTowerParts {
   /** pixels [N, patch width], order and inverse int32 [N], and the layout's tables [N] -> x [N, hidden] */
   readonly embedding: Module;
@@ -118,39 +118,42 @@ export interface VisionTowerParts {
   readonly before: Module;
   /** x, o [N, hidden] -> y [N, hidden] */
   readonly after: Module;
-  /** Four neighbouring patches to one visual token: x [U, merge² rows, hidden] -> tokens [U, outHidden]. */
+  /** Merges neighbouring patches into visual tokens: x [U, merge², hidden] -> tokens [U, outHidden]. */
   readonly merger: Module;
-  /** Mergers of blocks on the way, whose tokens are added to the stream after the first decoder layers, one each. */
+  /** Mergers after intermediate blocks. Merger i's tokens are added to the stream after decoder layer i. */
   readonly deepstack: readonly { readonly block: number; readonly module: Module; readonly prefix: string }[];
-  /** Which of a layout's runs a block attends over. */
+  /** The name of the layout's runs that a block attends over. */
   attends(block: number): string;
   /** @param grid patches of the image: frames, rows, columns */
   layout(grid: Grid): VisionLayout;
-  /** Shapes in checkpoints that differ from the modules': a convolution's weight is a matrix there. */
+  /** Shapes of tensors that checkpoints store differently: the module's matrix is a convolution's weight there. */
   readonly storedShapes: Readonly<Record<string, readonly number[]>>;
 }
 
 /** Frames, rows and columns of an image, in patches. */
 export type Grid = readonly [frames: number, rows: number, columns: number];
 
-/** mRoPE positions [3, S] row-major (time, height, width), and the offset with which text goes on: token S + n is at S + n + delta. */
+/**
+ * mRoPE positions [3, S], row-major (time, height, width), and the offset of the text after them: token S + n has position
+ * S + n + delta.
+ */
 export interface PromptPositions {
   readonly positions: Int32Array;
   readonly delta: number;
 }
 
-/** What boxes are scaled to: the resized image, or a square of 1000. */
+/** The scale of box coordinates: `none` is pixels of the resized image, `norm1000` a square of side 1000. */
 export type NormBbox = 'none' | 'norm1000';
 
-/** @template C its own config, which `parseConfig` makes */
+/** @template C the architecture's own config, which `parseConfig` returns */
 export interface Architecture<C extends ModelConfig = ModelConfig> {
   /** `model_type` of config.json. */
   readonly modelType: string;
-  /** The entry of `architectures`. */
+  /** The entry of `architectures` in config.json. */
   readonly className: string;
-  /** What checkpoints of it are called in messages, e.g. "Qwen2.5-VL". */
+  /** Name for messages, e.g. "Qwen2.5-VL". */
   readonly title: string;
-  /** How it was trained to write boxes, by ms-swift's templates. */
+  /** The scale in which the model was trained to write boxes, according to ms-swift's templates. */
   readonly normBbox: NormBbox;
   /**
    * Checks and normalises a parsed config.json of this architecture.
@@ -161,6 +164,6 @@ export interface Architecture<C extends ModelConfig = ModelConfig> {
   parseConfig(json: JsonObject, where: string): Omit<C, 'architecture'>;
   decoderBlock(config: C): DecoderBlock;
   vision(config: C): VisionTowerParts;
-  /** Positions of a whole sequence whose image pads stand for images of these grids, in patches. */
+  /** Positions of a whole sequence. Its image pads stand for images of these grids, in patches. */
   positions(ids: Int32Array, grids: readonly Grid[], config: C): PromptPositions;
 }

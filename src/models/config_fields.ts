@@ -1,6 +1,6 @@
 /**
- * Typed access to the fields of a config.json; every refusal names the file and the dotted field.
- * Knows kinds and ranges, not what a field is for.
+ * Typed access to the fields of a config.json; every error names the file and the dotted field.
+ * Knows types and ranges, not the meaning of fields.
  */
 import { basename } from 'node:path';
 import { SightlineError } from '../errors.ts';
@@ -12,9 +12,9 @@ export interface Range {
   readonly fallback?: number | undefined;
 }
 
-/** An object's fields, never those of its prototype. */
+/** The own fields of an object, without those of its prototype. */
 export interface Fields {
-  /** Present and not null. */
+  /** Whether the field is present and not null. */
   has(name: string): boolean;
   isNull(name: string): boolean;
   object(name: string): JsonObject;
@@ -22,12 +22,14 @@ export interface Fields {
   array(name: string): unknown[];
   int(name: string, range: Range): number;
   ints(name: string, range: Range): number[];
-  /** One id, a list of ids, or nothing. */
+  /** Token ids: the field is one id, a list of ids, or absent (then []). */
   ids(name: string, vocabSize: number): number[];
   number(name: string, range: Range): number;
   bool(name: string, fallback: boolean): boolean;
   text(name: string): string;
+  /** The error for a field with a wrong value; `message` continues "field NAME". */
   invalid(name: string, message: string): SightlineError;
+  /** The error for a value that is valid but not supported; `message` stands between "field NAME" and "supported". */
   unsupported(name: string, message: string, hint: string): SightlineError;
 }
 
@@ -77,7 +79,7 @@ export function fieldsOf(object: JsonObject, prefix: string, where: string): Fie
     },
     number: (name, { min, max, fallback }) => {
       const value = fields.has(name) ? get(name) : fallback;
-      // also refuses NaN, which no comparison holds for
+      // the negation also refuses NaN
       if (typeof value !== 'number' || !(value >= min && value <= max))
         throw wrong(name, value, `a number from ${min} to ${max}`);
       return value;

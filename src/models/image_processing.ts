@@ -1,6 +1,6 @@
 /**
- * Pixels -> the patches a vision tower reads: target size, resampling, normalisation, patch order.
- * Follows transformers' Qwen2VLImageProcessor; knows no files of images, no image formats and no text.
+ * Turns pixels into the patches that a vision tower reads: target size, resampling, normalisation, patch order.
+ * Follows transformers' Qwen2VLImageProcessor. Knows no image files, no image formats and no text.
  */
 import { join } from 'node:path';
 import { readJsonFileIfPresent } from '../checkpoint/json_file.ts';
@@ -17,7 +17,7 @@ export interface ImageProcessorConfig {
   readonly temporalPatchSize: number;
   readonly mergeSize: number;
   readonly rescaleFactor: number;
-  /** Per channel R, G, B, of pixels in [0, 1]. */
+  /** Per channel R, G, B, for pixels in [0, 1]. */
   readonly mean: readonly number[];
   readonly std: readonly number[];
 }
@@ -27,12 +27,12 @@ export interface ImageLimits {
   readonly maxPixels?: number | undefined;
 }
 
-/** Longest side over shortest; beyond it the reference refuses too. */
+/** Longest side divided by shortest; the reference has the same limit. */
 const MAX_ASPECT_RATIO = 200;
 
 /**
- * The image processor of a checkpoint folder: processor_config.json (transformers 5) or preprocessor_config.json, else
- * the defaults of Qwen2VLImageProcessor. `limits` replace the checkpoint's.
+ * The image processor of a checkpoint folder, from processor_config.json (transformers 5) or preprocessor_config.json, or
+ * else with the defaults of Qwen2VLImageProcessor. `limits` replace the limits of the checkpoint.
  *
  * Errors: E_PROCESSOR_INVALID, E_PROCESSOR_UNSUPPORTED, E_PIXEL_LIMITS.
  */
@@ -44,7 +44,7 @@ export function readImageProcessorConfig(dir: string, limits: ImageLimits = {}):
   return parseImageProcessorConfig(readJsonFileIfPresent(flatPath) ?? {}, flatPath, limits);
 }
 
-/** The same from a parsed object. `min_pixels`/`max_pixels` win over `size`, as in the reference (transformers 5). */
+/** The same from a parsed object. `min_pixels` and `max_pixels` override `size`, as in the reference (transformers 5). */
 export function parseImageProcessorConfig(
   json: JsonObject,
   where: string,
@@ -90,7 +90,7 @@ export function parseImageProcessorConfig(
   return config;
 }
 
-/** Refuses a processor whose patches are not the ones the vision tower was built for. Error: E_PROCESSOR_INVALID. */
+/** Refuses a processor whose patches do not fit the vision tower. Error: E_PROCESSOR_INVALID. */
 export function checkAgainstVision(config: ImageProcessorConfig, vision: VisionConfig, where: string): void {
   const pairs = [
     ['patch_size', config.patchSize, vision.patchSize],
@@ -113,8 +113,9 @@ export function checkAgainstVision(config: ImageProcessorConfig, vision: VisionC
 }
 
 /**
- * The size an image is resized to: both sides multiples of `factor`, area within the limits, aspect kept as far as that
- * goes. transformers' `smart_resize`, with Python's rounding (half to even). Error: E_IMAGE_ASPECT.
+ * The size that an image is resized to: both sides are multiples of `factor`, the area is within the limits, and the aspect
+ * ratio is kept as far as possible. Equal to transformers' `smart_resize`, including Python's rounding (half to even).
+ * Error: E_IMAGE_ASPECT.
  */
 export function smartResize(
   height: number,
@@ -137,7 +138,7 @@ export function smartResize(
   return { height: h, width: w };
 }
 
-/** Refuses an image that is too long for its width, as the reference does. Error: E_IMAGE_ASPECT. */
+/** Refuses an image that is too elongated, as the reference does. Error: E_IMAGE_ASPECT. */
 export function checkAspectRatio({ height, width }: Pick<RgbImage, 'height' | 'width'>, where: string): void {
   const ratio = Math.max(height, width) / Math.min(height, width);
   if (!(ratio <= MAX_ASPECT_RATIO)) {
@@ -152,29 +153,29 @@ export function checkAspectRatio({ height, width }: Pick<RgbImage, 'height' | 'w
   }
 }
 
-/** The image at the size `smartResize` gives it, 8 bits a channel. Error: E_IMAGE_ASPECT. */
+/** Resizes an image to the size from `smartResize`, with 8 bits per channel. Error: E_IMAGE_ASPECT. */
 export async function resizeToGrid(image: RgbImage, config: ImageProcessorConfig, where = 'image'): Promise<RgbImage> {
   const { patchSize, mergeSize, minPixels, maxPixels } = config;
   const size = smartResize(image.height, image.width, { factor: patchSize * mergeSize, minPixels, maxPixels }, where);
   return resizeBicubic(image, size.width, size.height);
 }
 
-/** Grid of an image that has been resized. */
+/** The grid of a resized image, in patches. */
 export const gridOf = ({ width, height }: RgbImage, { patchSize }: ImageProcessorConfig): Grid => [
   1,
   height / patchSize,
   width / patchSize,
 ];
 
-/** Elements of the patches of an image that has been resized. */
+/** Number of elements in all patches of a resized image. */
 export function patchElements(resized: RgbImage, { temporalPatchSize }: ImageProcessorConfig): number {
   return resized.width * resized.height * 3 * temporalPatchSize;
 }
 
 /**
- * Writes the normalised patches of an image that has been resized: [gridT * gridH * gridW, 3 * temporalPatch * patch *
- * patch], row-major. Rows go by merged block, then by patch inside the block; columns by channel, time, y, x. The image is
- * repeated over time.
+ * Writes the normalised patches of a resized image: [gridT * gridH * gridW, 3 * temporalPatch * patch * patch], row-major.
+ * Rows are ordered by merged block, then by patch inside the block; columns by channel, time, y, x. The image is repeated
+ * along time.
  */
 export function writePatches(resized: RgbImage, config: ImageProcessorConfig, pixelValues: Float32Array): void {
   const { patchSize, mergeSize, temporalPatchSize } = config;
@@ -208,7 +209,7 @@ export function roundHalfEven(value: number): number {
   return rest < 0.5 || (rest === 0.5 && floor % 2 === 0) ? floor : floor + 1;
 }
 
-/** Tokens an image takes: its patches, merged. */
+/** Number of tokens of an image, after merging its patches. */
 export function visualTokens([t, h, w]: Grid, spatialMergeSize: number): number {
   return (t * h * w) / spatialMergeSize ** 2;
 }
@@ -218,16 +219,16 @@ export function visualTokens([t, h, w]: Grid, spatialMergeSize: number): number 
 type Bounds = readonly [min: number, max: number];
 
 /**
- * Far around what any processor has, for pixels of 0 to 255 or of 0 to 1; beyond them float32 makes NaNs of patches, and
- * so of every logit.
+ * Generous bounds around all real processors, for pixels of 0 to 255 or of 0 to 1. Beyond them float32 turns patches, and
+ * with them all logits, into NaN.
  */
 const MEANS: Bounds = [-1000, 1000];
 const DEVIATIONS: Bounds = [0.001, 1000];
 const RESCALE_FACTORS: Bounds = [1e-6, 1];
 
 /**
- * The field `size` with the limits beside it written into it. Whatever else it holds then, the reference refuses, and so
- * do we: a limit that is not understood would be another number of visual tokens.
+ * The field `size`, overridden by `min_pixels` and `max_pixels`. Any other content is refused, as in the reference: ignoring
+ * a limit would change the number of visual tokens.
  */
 function sizeOf(json: JsonObject, where: string): JsonObject {
   const { size, min_pixels: min, max_pixels: max } = json;
@@ -252,14 +253,14 @@ function sizeOf(json: JsonObject, where: string): JsonObject {
     `field size is ${describe(size)}, expected {"shortest_edge": MIN, "longest_edge": MAX}, the pixels of an image`,
     {
       where,
-      hint: 'write it so, or take it out and give min_pixels and max_pixels; transformers does not use it either',
+      hint: 'write it in this form, or remove it and give min_pixels and max_pixels; transformers refuses it too',
     },
   );
 }
 
 /**
- * Normalised value of every (channel, byte). The reference fuses rescaling into mean and std and works in float32, step
- * by step; rounding at the same places gives the same bits.
+ * The normalised value of every (channel, byte). The reference folds rescaling into mean and std and computes in float32;
+ * rounding after the same operations gives the same bits.
  */
 function normaliseTable({ mean, std, rescaleFactor }: ImageProcessorConfig): Float32Array {
   const table = new Float32Array(3 * 256);
@@ -275,7 +276,7 @@ function normaliseTable({ mean, std, rescaleFactor }: ImageProcessorConfig): Flo
 function checkLimits(config: ImageProcessorConfig, limits: ImageLimits, where: string): void {
   const { minPixels, maxPixels, patchSize, mergeSize } = config;
   const given = limits.minPixels !== undefined || limits.maxPixels !== undefined;
-  const place = given ? 'MIN_PIXELS / MAX_PIXELS' : where;
+  const source = given ? 'MIN_PIXELS / MAX_PIXELS' : where;
   for (const [name, value, flag] of [
     ['min_pixels', minPixels, limits.minPixels],
     ['max_pixels', maxPixels, limits.maxPixels],
@@ -293,7 +294,7 @@ function checkLimits(config: ImageProcessorConfig, limits: ImageLimits, where: s
   }
   if (minPixels > maxPixels) {
     throw new SightlineError('E_PIXEL_LIMITS', `min_pixels (${minPixels}) is above max_pixels (${maxPixels})`, {
-      where: place,
+      where: source,
       hint: 'set both, or set the other one too',
     });
   }
@@ -302,7 +303,7 @@ function checkLimits(config: ImageProcessorConfig, limits: ImageLimits, where: s
     throw new SightlineError(
       'E_PIXEL_LIMITS',
       `max_pixels is ${maxPixels}, less than one visual token (${smallest} pixels)`,
-      { where: place, hint: `set it to ${smallest} or more` },
+      { where: source, hint: `set it to ${smallest} or more` },
     );
   }
 }
@@ -310,7 +311,7 @@ function checkLimits(config: ImageProcessorConfig, limits: ImageLimits, where: s
 function invalid(name: string, value: unknown, expected: string, where: string): SightlineError {
   return new SightlineError('E_PROCESSOR_INVALID', `field ${name} is ${describe(value)}, expected ${expected}`, {
     where,
-    hint: 'compare with the file the model was published with',
+    hint: 'compare with the file that the model was published with',
   });
 }
 

@@ -1,6 +1,6 @@
 /**
- * Bicubic resampling of 8-bit RGB pixels with antialiasing, equal to the byte to what the reference processor gets.
- * Knows pixels and fixed-point rounding, not which size an image should have.
+ * Bicubic resampling of 8-bit RGB pixels with antialiasing, byte for byte equal to the reference processor.
+ * Knows pixels and fixed-point rounding, not the size that an image should have.
  */
 import { createPause, type Pause } from '../util/event_loop.ts';
 
@@ -12,8 +12,8 @@ export interface RgbImage {
 }
 
 /**
- * Pixels an image may have, before and after resizing. Above a 50-megapixel phone camera, below what a small compressed
- * file, or a limit with too many zeros, can do to memory.
+ * The most pixels an image may have, before and after resizing. Enough for a 50-megapixel phone camera, and a guard against
+ * a small compressed file, or a limit with too many zeros, that would exhaust memory.
  */
 export const MAX_IMAGE_PIXELS = 64_000_000;
 
@@ -22,13 +22,13 @@ const A = -0.5;
 const SUPPORT = 2;
 
 /**
- * Resizes to exactly width x height; a photograph takes tenths of a second, in which the event loop gets its turns.
+ * Resizes to exactly width x height. A photograph takes tenths of a second, during which the event loop keeps running.
  *
- * Two passes, horizontal then vertical, each rounded to 8 bits; a pass that changes nothing is skipped. The algorithm is
- * that of Pillow (src/libImaging/Resample.c) with the weights of torch's 8-bit kernel, which torchvision and so the
- * reference processor calls (aten/src/ATen/native/cpu/UpSampleKernel.cpp): 16-bit integers with as many fraction bits as
- * the largest weight of the pass allows, where Pillow has 22 bits. The two differ by one step in a few pixels of a
- * thousand.
+ * There are two passes, horizontal then vertical, each rounded to 8 bits; a pass that changes nothing is skipped. The
+ * algorithm is Pillow's (src/libImaging/Resample.c) with the weights of torch's 8-bit kernel, which the reference processor
+ * calls through torchvision (aten/src/ATen/native/cpu/UpSampleKernel.cpp). They are 16-bit integers with as many fraction
+ * bits as the largest weight of the pass allows; Pillow has 22 fraction bits. The two differ by one step in a few pixels
+ * per thousand.
  */
 export async function resizeBicubic(image: RgbImage, width: number, height: number): Promise<RgbImage> {
   const pause = createPause();
@@ -42,7 +42,7 @@ export async function resizeBicubic(image: RgbImage, width: number, height: numb
 
 // --- internal ---
 
-/** Which input pixels an output pixel reads, and with what normalised weights. */
+/** The input pixels that each output pixel reads, and their normalised weights. */
 interface Plan {
   readonly starts: Int32Array; // [out]
   readonly counts: Int32Array; // [out]
@@ -62,7 +62,7 @@ function cubic(distance: number): number {
   return 0;
 }
 
-/** The filter is stretched by the scale when shrinking, which is the antialiasing. */
+/** When shrinking, the filter is stretched by the scale; this is the antialiasing. */
 function plan(inputSize: number, outputSize: number): Plan {
   const scale = inputSize / outputSize;
   const stretch = Math.max(scale, 1);

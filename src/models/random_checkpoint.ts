@@ -1,6 +1,6 @@
 /**
- * Writes a checkpoint with random weights: a model to start training from, to test with, or to time.
- * Streams tensor by tensor, so the size of the model is bound by the disk alone; trains nothing.
+ * Writes a checkpoint with random weights: a model to train, to test or to time.
+ * Streams tensor by tensor, so only the disk limits the size of the model.
  */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -26,7 +26,7 @@ import { expectedTensors } from './tensors.ts';
 
 export type { ModelSizes };
 
-/** The normal distribution a tensor's values are drawn from; std 0 gives the mean everywhere. */
+/** The normal distribution of a tensor's values; with std 0 every value is the mean. */
 export interface TensorInit {
   readonly mean: number;
   readonly std: number;
@@ -34,13 +34,13 @@ export interface TensorInit {
 
 export interface RandomCheckpointOptions {
   readonly sizes: ModelSizes;
-  /** Folder with tokenizer.json, and as far as there, chat template and processor files; all are copied. */
+  /** Folder with tokenizer.json and possibly chat template and processor files; all are copied. */
   readonly tokenizerDir: string;
-  /** Default 0. Equal seeds give equal bytes; a tensor's values depend on seed and name alone. */
+  /** Default 0. Equal seeds give equal bytes; a tensor's values depend on the seed and its name only. */
   readonly seed?: number;
   /** Default float32. */
   readonly dtype?: DtypeName;
-  /** Data bytes a shard may have before the next one is begun (default 5 GB; Infinity: one file). */
+  /** Largest size of a shard's data in bytes (default 5 GB; Infinity: one file). */
   readonly maxShardBytes?: number;
   /** Default `defaultInit`. */
   readonly init?: (name: string, shape: readonly number[]) => TensorInit;
@@ -48,8 +48,8 @@ export interface RandomCheckpointOptions {
 }
 
 /**
- * Writes the folder whole or not at all. config.json is in the published layout, tensor names too; control token ids come from the
- * tokenizer.
+ * Writes the folder completely or not at all. config.json and tensor names have the published layout; the ids of control
+ * tokens come from the tokenizer.
  *
  * Errors: E_CONFIG_INVALID for impossible sizes, E_TOKENIZER_INVALID, and those of writeFolderAtomically.
  */
@@ -79,7 +79,7 @@ export async function writeRandomCheckpoint(dir: string, options: RandomCheckpoi
   );
 }
 
-/** As transformers initialises: norms 1, biases 0, everything else normal with a deviation of 0.02. */
+/** The initialisation of transformers: norms 1, biases 0, everything else normal with a standard deviation of 0.02. */
 export function defaultInit(name: string, shape: readonly number[]): TensorInit {
   if (shape.length > 1) return { mean: 0, std: 0.02 };
   return { mean: name.endsWith('.bias') ? 0 : 1, std: 0 };
@@ -87,12 +87,12 @@ export function defaultInit(name: string, shape: readonly number[]): TensorInit 
 
 // --- internal ---
 
-/** Size of the table of draws; one 32-bit random number picks two entries. */
+/** Number of entries in the table of draws; one 32-bit random number picks two of them. */
 const TABLE_SIZE = 1 << 16;
 
 /**
- * Fast random tensors: values are picked from a table of 65,536 standard normal draws, shifted and scaled to mean 0 and deviation 1,
- * already in the stored dtype.
+ * Fast random tensors. Values are picked from a table of 65,536 normal draws, which is standardised to mean 0 and standard
+ * deviation 1, then scaled and converted to the stored dtype once per distribution.
  */
 function randomValues(random: Random, dtype: WeightDtype) {
   const draws = standardised(Float32Array.from({ length: TABLE_SIZE }, () => random.normal()));
@@ -117,7 +117,7 @@ function randomValues(random: Random, dtype: WeightDtype) {
       for (let i = 0; i < part.length; i += 2) {
         const bits = stream.next() * 2 ** 32;
         part[i] = table[bits & 0xffff]!;
-        // One past the end of an odd-sized part: typed arrays ignore it.
+        // In a part of odd length this may write past the end, which typed arrays ignore.
         part[i + 1] = table[bits >>> 16]!;
       }
       yield bytesOf(part);

@@ -1,5 +1,5 @@
 /**
- * The architectures that checkpoints may have, and the one that a config.json names.
+ * The supported architectures, and the choice of one by config.json.
  */
 import { join } from 'node:path';
 import { readJsonFile, readJsonFileIfPresent } from '../checkpoint/json_file.ts';
@@ -23,7 +23,7 @@ export function parseConfig(json: unknown, where: string): ModelConfig {
   if (!isJsonObject(json)) {
     throw new SightlineError('E_CONFIG_INVALID', `expected a JSON object, found ${describe(json)}`, {
       where,
-      hint: 'use the config.json the model was published with',
+      hint: 'use the config.json that the model was published with',
     });
   }
   const architecture = architectureOf(json, where);
@@ -32,8 +32,10 @@ export function parseConfig(json: unknown, where: string): ModelConfig {
 }
 
 /**
- * Reads config.json of a checkpoint folder, and the end-of-sequence and padding ids of generation_config.json if there
- * is one: generation stops at the ids of either file.
+ * Reads config.json of a checkpoint folder, and the end-of-sequence and padding ids of generation_config.json if it exists.
+ * Generation stops at the ids of either file.
+ *
+ * Errors: those of `parseConfig` and of `readJsonFile`.
  */
 export async function readConfig(dir: string): Promise<ModelConfig> {
   const path = join(dir, 'config.json');

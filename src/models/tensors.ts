@@ -1,6 +1,6 @@
 /**
- * Which tensors a checkpoint has by its config, with their shapes, and whether one at hand fits it.
- * Names and shapes are those of the architecture's modules; knows nothing of where they are stored.
+ * The tensors and shapes that a config implies, and the check that a checkpoint has them.
+ * Names and shapes come from the modules of the architecture.
  */
 import { EMBEDDING, HEAD, storesOwnHead } from '../checkpoint/head.ts';
 import type { Checkpoint, StoredTensor } from '../checkpoint/open.ts';
@@ -19,10 +19,10 @@ export function expectedTensors(config: ModelConfig): Map<string, readonly numbe
 }
 
 /**
- * Checks that every expected tensor is there with its shape, in a dtype that can be read.
+ * Checks that the checkpoint has every expected tensor, with the right shape and a readable dtype.
  *
- * @returns the names of tensors the model has no use for (a stored but tied head among them)
- * Errors: E_TENSOR_MISSING, E_TENSOR_DTYPE, E_TENSOR_SHAPE; the first of its kind is named, the others are counted.
+ * @returns the names of tensors that the model does not use (such as a stored head that is tied)
+ * Errors: E_TENSOR_MISSING, E_TENSOR_DTYPE, E_TENSOR_SHAPE; the first tensor of its kind is named, the others are counted.
  */
 export function validateShapes(checkpoint: Checkpoint, config: ModelConfig): { extra: string[] } {
   const expected = expectedTensors(config);
@@ -63,8 +63,8 @@ export function validateShapes(checkpoint: Checkpoint, config: ModelConfig): { e
 }
 
 /**
- * The config as the weights have it: of a head that config.json ties, but that is stored with other values than the
- * embedding's, transformers uses the stored values.
+ * The config corrected by the weights: if config.json ties the head but a head with other values than the embedding's is
+ * stored, the head is untied, because transformers uses the stored values.
  */
 export function withStoredHead(config: ModelConfig, checkpoint: Checkpoint): ModelConfig {
   if (!config.text.tieWordEmbeddings || !storesOwnHead(checkpoint)) return config;
@@ -73,7 +73,7 @@ export function withStoredHead(config: ModelConfig, checkpoint: Checkpoint): Mod
 
 // --- internal ---
 
-/** A head that is neither stored nor tied has no values at all. */
+/** Hint for a head that is neither stored nor tied. */
 const UNTIED = 'if the head is the embedding, set "tie_word_embeddings": true in config.json';
 
 type NamedShape = [name: string, shape: readonly number[]];

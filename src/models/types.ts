@@ -1,10 +1,10 @@
 /**
- * The model as the rest of the project sees it: what a forward takes, what it returns, which switches it has.
- * Knows no architecture; names are those of transformers, so that rewards written for it read the same.
+ * The model as rewards see it: the arguments and results of a forward, and the switches of a model.
+ * Knows no architecture. Names are those of transformers, so that rewards written for transformers read the same.
  */
 import type { AttentionTensor } from '../attention/tdr.ts';
 
-/** Arguments of a forward, by the names transformers gives them. */
+/** Arguments of a forward, with the names of transformers. */
 export interface ModelKwargs {
   /** B rows of equal length S. */
   input_ids: Int32Array[];
@@ -23,11 +23,11 @@ export interface ModelKwargs {
 export interface ForwardOutput {
   /** (B, positions kept, vocabulary). */
   readonly logits: { readonly data: Float32Array; readonly dims: readonly number[] } | null;
-  /** One (B, H, S, S) a layer, or null if the implementation in force returns none. */
+  /** One tensor (B, H, S, S) per layer, or null if the current attention implementation returns none. */
   readonly attentions: readonly AttentionTensor[] | null;
 }
 
-/** config.json as a live object: the attention implementation is read from here at every forward. */
+/** config.json as a live object: every forward reads the attention implementation from it. */
 export interface ModelConfigAttributes {
   [key: string]: unknown;
   text_config?: ModelConfigAttributes | null;
@@ -36,10 +36,10 @@ export interface ModelConfigAttributes {
   llm_attn_implementation?: string;
 }
 
-/** The policy. A forward keeps nothing for a backward: it is what other frameworks call running without gradients. */
+/** The policy. Its forward keeps nothing for a backward; other frameworks call this running without gradients. */
 export interface PolicyModel {
   readonly config: ModelConfigAttributes;
-  /** Whether blocks are always recomputed; false too where that depends on memory, and then the two calls change nothing. */
+  /** True if blocks are always recomputed. False otherwise; if memory decides, the two calls below have no effect. */
   readonly is_gradient_checkpointing: boolean;
   gradient_checkpointing_disable(): void;
   gradient_checkpointing_enable(): void;

@@ -1,6 +1,6 @@
 /**
- * Scaled dot-product attention with grouped key/value heads, and attention mass on spans of columns beside it.
- * Knows rows, columns and masks; not where they come from (vision windows, prompts, completions, decode steps).
+ * Scaled dot-product attention with grouped key/value heads, and the attention mass on spans of columns.
+ * Knows rows, columns and masks; not what they are (vision windows, prompts, completions, decode steps).
  */
 import { add, lessOrEqual, where } from '../graph/ops/elementwise.ts';
 import { matmul } from '../graph/ops/matmul.ts';
@@ -23,9 +23,9 @@ export interface AttentionInputs {
   /** [batch, columns, kvHeads * headDim] */
   readonly k: Value;
   readonly v: Value;
-  /** Which columns a row may see, bool [rows, columns]; absent: all. */
+  /** bool [rows, columns]: true where the row may see the column; absent: everywhere. */
   readonly mask?: Value;
-  /** Spans to measure, one column each: [columns, spans], 1 where a column belongs to the span. */
+  /** Spans whose attention mass is measured: [columns, spans], 1 where a column belongs to the span, else 0. */
   readonly indicator?: Value;
 }
 
@@ -39,8 +39,8 @@ export interface AttentionOutputs {
 }
 
 /**
- * softmax(Q Kᵀ / √d) V (Vaswani et al. 2017), and in the same product softmax(Q Kᵀ / √d) [V | indicator]: the mass a
- * row puts on each span comes out of the kernel that mixes the values, without the weights being kept.
+ * softmax(Q Kᵀ / √d) V (Vaswani et al. 2017). With an indicator the product is softmax(Q Kᵀ / √d) [V | indicator], so the
+ * kernel that mixes the values also yields each row's mass on each span, and the weights need not be kept.
  */
 export function attention(
   { q, k, v, mask, indicator }: AttentionInputs,
@@ -49,7 +49,7 @@ export function attention(
   const [batch, rows] = q.shape as [Dim, Dim];
   const columns = k.shape[1]!;
   const repeat = heads / kvHeads;
-  // Query heads that share a key head become more rows of one product: [B, KV, repeat * T, d].
+  // Query heads that share a key head become rows of one product: [B, KV, repeat * T, d].
   const grouped = reshape(transpose(reshape(q, [batch, rows, kvHeads, repeat, headDim]), [0, 2, 3, 1, 4]), [
     batch,
     kvHeads,
@@ -82,7 +82,7 @@ export function attention(
   };
 }
 
-/** Causal mask by position: bool [rows, columns], true where column position <= row position (both int32 vectors). */
+/** Causal mask by position (int32 vectors): bool [rows, columns], true where column position <= row position. */
 export function causalMask(rowPositions: Value, columnPositions: Value): Value {
   return lessOrEqual(
     reshape(columnPositions, [1, columnPositions.shape[0]!]),

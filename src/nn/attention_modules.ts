@@ -1,6 +1,6 @@
 /**
- * Attention as modules over packed rows: causal segments, completions behind a shared prompt, tiles, and windows.
- * Rows of a batch lie one after another; no module sees padding except completions of unequal length.
+ * Attention as modules over packed rows: causal sequences, completions that share a prompt, tiles, and windows.
+ * The rows of a batch follow one another without padding; only completions of unequal length are padded, inside the module.
  */
 import type { Constant, Module } from '../graph/module.ts';
 import { mul } from '../graph/ops/elementwise.ts';
@@ -16,7 +16,7 @@ export interface AttentionModuleOptions {
   readonly spans?: number;
 }
 
-/** One causal sequence: q [T, ·] against k, v [S, ·]; a row sees the columns whose position is not after its own. */
+/** One causal sequence: q [T, ·] against k, v [S, ·]; a row sees the columns up to its own position. */
 export function causalAttention(
   heads: Heads,
   { weights = false }: Pick<AttentionModuleOptions, 'weights'> = {},
@@ -46,10 +46,10 @@ export function causalAttention(
 }
 
 /**
- * Completions of one prompt: every completion attends to the prompt and to itself, and the prompt lies there once.
- * q, k, v [C, ·] are the completions' rows, one after another; index int32 [G, L] puts them into a rectangle (a gap holds
- * any row), filled float [G, L] is 0 in gaps, so that no cotangent comes from there, and inverse int32 [C] takes the rows
- * out. Prompt columns have position -1, so every row sees them.
+ * Completions of one prompt: each completion attends to the prompt and to itself, and the prompt's keys and values are
+ * stored once. q, k, v [C, ·] are the rows of all completions, one after another. index int32 [G, L] arranges them as a
+ * rectangle, in which a gap may hold any row; filled float [G, L] is 0 in gaps, so that no cotangent comes from there;
+ * inverse int32 [C] takes the rows out again. Prompt columns have position -1, so every row sees them.
  */
 export function sharedPromptAttention(heads: Heads, { spans = 0 }: AttentionModuleOptions = {}): Module {
   const { queryWidth, keyWidth } = widths(heads);
@@ -98,8 +98,8 @@ export function sharedPromptAttention(heads: Heads, { spans = 0 }: AttentionModu
 }
 
 /**
- * A tile of rows behind a prefix: q [T, ·] against kPrefix [P, ·] (seen whole) and k [S, ·] (seen causally).
- * Looping over tiles keeps one T x (P + S) score matrix alive at a time: memory linear in the sequence.
+ * A tile of rows after a prefix: q [T, ·] sees all of kPrefix [P, ·], and k [S, ·] causally.
+ * A loop over tiles holds one T x (P + S) score matrix at a time, so memory is linear in the length of the sequence.
  */
 export function tiledAttention(heads: Heads, { spans = 0 }: AttentionModuleOptions = {}): Module {
   const { queryWidth, keyWidth } = widths(heads);
@@ -134,7 +134,7 @@ export function tiledAttention(heads: Heads, { spans = 0 }: AttentionModuleOptio
   };
 }
 
-/** Windows of equal size, each attending to itself only: q [W, T, ·], all rows or some; k, v [W, S, ·] -> out [W, T, ·]. */
+/** Windows of equal size that attend to themselves only: q [W, T, ·] (some or all rows), k, v [W, S, ·] -> out [W, T, ·]. */
 export function windowAttention(heads: Heads): Module {
   const { queryWidth, keyWidth } = widths(heads);
   return {

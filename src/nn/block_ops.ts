@@ -1,7 +1,7 @@
 /**
- * The operations a decoder block is written with. A block is one function over them; they are emitted in three forms: for
- * many rows, for the few rows of a decode step, and for few rows with weights and residual stream in blocks of channels.
- * Knows linear layers by name and how their weights lie; not which layers a block has.
+ * The operations that a decoder block is written in. A block is one function of them, and they can be emitted in three forms:
+ * for many rows, for the few rows of a decode step, and for few rows with weights and residual stream in blocks of channels.
+ * Knows the layout of a linear layer's weights; not which layers a block has.
  */
 import { blocksToRows, rowsToBlocks } from '../graph/ops/blocked.ts';
 import { add } from '../graph/ops/elementwise.ts';
@@ -12,26 +12,26 @@ import { layerOf, updateOf } from './adapter.ts';
 import { LINEAR, plusUpdate, productInBlocks, type WeightForm, weightShape } from './linear.ts';
 import { type GatedMlp, type GatedMlpValues, gatedMlp, gatedMlpFewRows, gatedMlpInBlocks } from './mlp.ts';
 
-/** Tensors of a block by name: a linear layer's `<name>.weight` [out, in] and `<name>.bias` [out], a norm's `[width]`. */
+/** Shapes of a block's tensors by name: `<layer>.weight` [out, in] and `<layer>.bias` [out] of linear layers, [width] of norms. */
 export type BlockParams = Readonly<Record<string, readonly number[]>>;
 
-/** Linear layers of the same input that a decode step computes as one product; their weights lie one after another. */
+/** Linear layers of the same input that a decode step computes as one product, with their weights stacked. */
 export interface JointLayers {
   readonly name: string;
-  /** Outputs of each, in order, by name. */
+  /** Number of outputs of each layer, by name, in stacking order. */
   readonly parts: Readonly<Record<string, number>>;
 }
 
 export interface BlockOps {
-  /** A tensor that is no linear layer's: [width]. */
+  /** A tensor that does not belong to a linear layer: [width]. */
   param(name: string): Value;
   /** The residual stream as rows [..., n, hidden], for a norm. */
   rows(stream: Value): Value;
-  /** Linear layers of the same rows x -> [n, out] each; from blocks [1, n, out]. */
+  /** Applies linear layers to the same rows x -> [n, out] each; in the form of blocks [1, n, out]. */
   linears(x: Value, layers: JointLayers): Value[];
-  /** stream + layer(x), x rows. */
+  /** stream + layer(x), where x is rows. */
   addLinear(stream: Value, x: Value, layer: string): Value;
-  /** stream + down(silu(gate(x)) · up(x)), x rows; gate and up are returned as rows. */
+  /** stream + down(silu(gate(x)) · up(x)), where x is rows; gate and up are returned as rows. */
   addGatedMlp(stream: Value, x: Value, layers: GatedMlpLayers): { y: Value; gate: Value; up: Value };
 }
 
@@ -84,7 +84,7 @@ export function blockOps(form: WeightForm, w: Readonly<Record<string, Value>>, n
   };
 }
 
-/** The tensors that a module takes for a block's, its weights in this form and, but for many rows, joint layers as one. */
+/** The tensors of a block as its module takes them: weights in this form and, except for many rows, joint layers stacked. */
 export function blockParams(params: BlockParams, joint: JointLayers, form: WeightForm): Record<string, Shape> {
   return Object.fromEntries(
     Object.entries(form === 'right' ? params : joined(params, joint)).map(([name, shape]) => {
@@ -94,14 +94,14 @@ export function blockParams(params: BlockParams, joint: JointLayers, form: Weigh
   );
 }
 
-/** Names of the linear layers' weights, joint layers as one: the weights of a decode step's products. */
+/** Names of the linear layers' weights, joint layers stacked: the weights of a decode step's products. */
 export function productWeights(params: BlockParams, joint: JointLayers): string[] {
   return Object.entries(joined(params, joint)).flatMap(([name, shape]) => (shape.length === 2 ? [name] : []));
 }
 
 // --- internal ---
 
-/** The same tensors with one in place of those that lie one after another. */
+/** The same tensors, with those of joint layers replaced by the stacked ones. */
 function joined(params: BlockParams, { name, parts }: JointLayers): Record<string, readonly number[]> {
   const all: Record<string, readonly number[]> = {};
   const total = Object.values(parts).reduce((sum, width) => sum + width, 0);

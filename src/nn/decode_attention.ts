@@ -1,6 +1,6 @@
 /**
- * Attention of one decode step: a query per completion against its prompt's keys, which its group shares, and its own
- * tokens up to this one. Knows a rectangle of places, groups x rows; not which completion stands at a place.
+ * Attention of one decode step: each completion has one query, which attends to the prompt's keys (shared by its group) and
+ * to the completion's own tokens so far. Knows a rectangle of slots, G groups x R rows; not which completion a slot holds.
  */
 import { add } from '../graph/ops/elementwise.ts';
 import { matmul } from '../graph/ops/matmul.ts';
@@ -11,15 +11,15 @@ import type { Value } from '../graph/value.ts';
 import type { Heads } from './attention.ts';
 
 export interface DecodeAttentionInputs {
-  /** Rows of the places, group by group: [G*R, heads * d]. */
+  /** One row per slot, group by group: [G*R, heads * d]. */
   readonly q: Value;
-  /** Once a group: [G, kvHeads, P, d]. */
+  /** Keys and values of the prompts, one per group: [G, kvHeads, P, d]. */
   readonly kPrompt: Value;
   readonly vPrompt: Value;
-  /** [G, kvHeads, R, T, d] */
+  /** Keys and values of the completions: [G, kvHeads, R, T, d]. */
   readonly kOwn: Value;
   readonly vOwn: Value;
-  /** 0, or -inf where a prompt is shorter than the longest and for tokens that are still to come: [G, P + T]. */
+  /** [G, P + T]: -inf beyond the end of a shorter prompt and for tokens still to come, else 0. */
   readonly unseen: Value;
   /** Spans of prompt columns to measure: [G, P, spans], 1 where a column belongs to the span. */
   readonly indicator?: Value;
@@ -29,7 +29,7 @@ export interface DecodeAttentionInputs {
 export function decodeAttention(x: DecodeAttentionInputs, { heads, kvHeads, headDim }: Heads) {
   const repeat = heads / kvHeads;
   const alpha = 1 / Math.sqrt(headDim);
-  // All rows of a group as the rows of one product, so that the prompt's keys are read once.
+  // The rows of a group become the rows of one product, so the prompt's keys are read once.
   const together = (rows: Value, width: Dim): Value => reshape(rows, ['G', kvHeads, mulDims(repeat, 'R'), width]);
   const apart = (rows: Value, width: Dim): Value => reshape(rows, ['G', kvHeads, 'R', repeat, width]);
 

@@ -1,10 +1,10 @@
 /**
- * Linear layers on rows of features, and the forms in which a product may find its weight.
- * The choice is one of speed: many rows keep the weight on the right; a few rows of a decode step put it on the left, or
- * take a copy of it in blocks of channels.
+ * Linear layers on rows of features, and the forms in which a product takes its weight.
+ * The forms differ only in speed: with many rows the weight is the right operand; the few rows of a decode step are faster
+ * with the weight on the left, or with a copy of it in blocks of channels.
  *
- * This is the one place that knows adapters: a layer may have a low-rank update of its weight (Hu et al. 2021), which is
- * added to the product. Copies in blocks are made of updated weights, so they have none.
+ * A layer may carry a low-rank update of its weight (LoRA, Hu et al. 2021); it is added to the product here and nowhere
+ * else. Copies in blocks include the update already.
  */
 import { blockedLinear, blocksToRows, rowsToBlocks } from '../graph/ops/blocked.ts';
 import { add, mul } from '../graph/ops/elementwise.ts';
@@ -13,14 +13,14 @@ import { transpose } from '../graph/ops/movement.ts';
 import type { Dim, Shape } from '../graph/shape.ts';
 import type { Value } from '../graph/value.ts';
 
-/** Where a product finds its weight: the right operand, the left one, or in blocks of channels (graph/ops/blocked.ts). */
+/** The weight is the right operand, the left operand, or stored in blocks of channels (graph/ops/blocked.ts). */
 export type WeightForm = 'right' | 'left' | 'blocks';
 
-/** What a graph takes for a weight [out, in]. */
+/** The shape in which a graph takes a weight [out, in]. */
 export const weightShape = (form: WeightForm, out: number, inner: number): Shape =>
   form === 'blocks' ? [out, inner, 1, 1] : [out, inner];
 
-/** The rows that a layer with a weight of this form takes and gives. */
+/** The shape of the rows that a layer with a weight of this form takes and returns. */
 export const rowsShape = (form: WeightForm, n: Dim, width: Dim): Shape =>
   form === 'blocks' ? [1, 1, n, width] : [n, width];
 
@@ -56,8 +56,8 @@ export function plusUpdate(y: Value, x: Value, update: LowRankUpdate | undefined
 }
 
 /**
- * The same for few rows: the kernel streams a left operand as it lies, and packs a right one at every call.
- * A matmul, since ONNX Runtime would turn a transposed gemm round again (its GemmTransposeFusion).
+ * The same for few rows: the kernel streams a left operand from where it is, but repacks a right one at every call.
+ * Uses matmul because ONNX Runtime would undo a transposed gemm (GemmTransposeFusion).
  */
 export const linearFewRows: Linear = (x, layer) => {
   const y = transpose(columnsOf(x, layer, { xIsRows: true }), [1, 0]);
@@ -76,7 +76,7 @@ export function columnsOf(
   return add(y, matmul(update.b, matmul(update.a, x, { transB: xIsRows })));
 }
 
-/** The same for few rows, [1, 1, n, in] -> [1, 1, n, out], and a weight in blocks, which is streamed faster. */
+/** The same for few rows and a weight in blocks, which streams faster: [1, 1, n, in] -> [1, 1, n, out]. */
 const linearInBlocks: Linear = (x, layer) => blocksToRows(productInBlocks(rowsToBlocks(x), layer));
 
 /** weight · x + bias + plus, all in blocks of channels. */

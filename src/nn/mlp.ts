@@ -1,5 +1,5 @@
 /**
- * The gated feed-forward layer SwiGLU (Shazeer 2020): down(silu(gate x) · up x).
+ * The gated feed-forward layer SwiGLU (Shazeer 2020): down(silu(gate(x)) · up(x)).
  */
 import { mul, silu } from '../graph/ops/elementwise.ts';
 import { transpose } from '../graph/ops/movement.ts';
@@ -12,7 +12,7 @@ export interface GatedMlp {
   readonly down: LinearLayer;
 }
 
-/** What a gated feed-forward layer computes on its way: all but `out` is [n, intermediate]. */
+/** Results of a gated feed-forward layer; gate and up are [n, intermediate]. */
 export interface GatedMlpValues {
   readonly gate: Value;
   readonly up: Value;

@@ -1,9 +1,9 @@
 /**
- * Angle tables of rotary position embeddings, computed once per batch on the host.
+ * Angle tables for rotary position embeddings, computed once per batch in JavaScript.
  */
 
 export interface AngleTable {
-  /** [rows, half] row by row. */
+  /** [rows, half], row-major. */
   readonly cos: Float32Array;
   readonly sin: Float32Array;
   readonly rows: number;
@@ -11,16 +11,17 @@ export interface AngleTable {
   readonly half: number;
 }
 
-/** theta^(-2i/d) for i < count, in float32 as the reference computes them. */
+/** theta^(-2i/dim) for i < count, rounded to float32 as in the reference. */
 export function inverseFrequencies(theta: number, dim: number, count: number): Float32Array {
   return Float32Array.from({ length: count }, (_, i) => 1 / theta ** ((2 * i) / dim));
 }
 
 /**
- * The axis, 0 time, 1 height, 2 width, by whose position each rotary pair turns: [half].
+ * The axis (0 time, 1 height, 2 width) whose position rotates each rotary pair: [half].
  *
- * Sections follow one another (Qwen2-VL), or, interleaved (Qwen3-VL, `apply_interleaved_mrope`), height and width take every
- * third pair from the second and the third on, as many as their sections say; all others turn by time.
+ * In Qwen2-VL the three sections follow one another. Interleaved (Qwen3-VL, `apply_interleaved_mrope`), height takes every
+ * third pair from the second one on and width every third from the third one on, as many as their sections say; time takes
+ * all other pairs.
  */
 export function mropeAxes(section: readonly [number, number, number], interleaved = false): number[] {
   if (!interleaved) return section.flatMap((count, axis) => new Array<number>(count).fill(axis));
@@ -32,7 +33,7 @@ export function mropeAxes(section: readonly [number, number, number], interleave
 }
 
 /**
- * @param positionOf position of a row for angle i (axes of a multimodal rotary differ by i)
+ * @param positionOf position of a row for pair i (in a multimodal embedding, pairs use different axes)
  * @param frequencies [half]
  */
 export function angleTable(

@@ -69,5 +69,3 @@ export const ModelProto = root.lookupType('ModelProto');
 
 /** AttributeProto.AttributeType */
 export const attributeType = { float: 1, int: 2, string: 3, ints: 7 } as const;
-/** TensorProto.DataType */
-export const dataType = { float32: 1, int32: 6, int64: 7, bool: 9 } as const;

@@ -2,15 +2,15 @@
  * Writes a lowered graph as the bytes of an ONNX model. No maths: nodes in, bytes out.
  */
 
-import type { DType } from '../graph/dtype.ts';
+import { type DType, ONNX_DATA_TYPE } from '../graph/dtype.ts';
 import type { Attribute, OnnxConstant, OnnxNode } from '../graph/emitter.ts';
 import type { LoweredGraph, Port } from '../graph/graph.ts';
-import { attributeType, dataType, ModelProto } from './schema.ts';
+import { attributeType, ModelProto } from './schema.ts';
 
 const IR_VERSION = 10;
 const OPSET = 21;
 
-/** @param sequence name of one output more, listed before the others: a sequence of tensors that is always empty */
+/** @param sequence name of an additional output, listed before the others: a sequence of tensors that is always empty */
 export function writeModel(graph: LoweredGraph, sequence?: string): Uint8Array {
   const sequences = sequence === undefined ? [] : [sequence];
   const model = {
@@ -31,13 +31,16 @@ export function writeModel(graph: LoweredGraph, sequence?: string): Uint8Array {
 
 // --- internal ---
 
-/** ONNX Runtime's own ops; its optimiser puts some of them into any graph. */
-const OWN = 'com.microsoft';
+/** The domain of ONNX Runtime's own ops. Always imported, because the runtime's optimiser may insert such ops into any graph. */
+const ORT_DOMAIN = 'com.microsoft';
 
-/** Domains with their versions; those that not every build of the runtime knows only where the graph uses them. */
+/** Domains with their versions. Other domains, which not every build of the runtime knows, only where the graph uses them. */
 function opsetsOf({ nodes }: LoweredGraph): { domain: string; version: number }[] {
   const used = nodes.map(({ domain }) => domain).filter((domain) => domain !== '');
-  return [{ domain: '', version: OPSET }, ...[...new Set([OWN, ...used])].map((domain) => ({ domain, version: 1 }))];
+  return [
+    { domain: '', version: OPSET },
+    ...[...new Set([ORT_DOMAIN, ...used])].map((domain) => ({ domain, version: 1 })),
+  ];
 }
 
 const writeNode = ({ opType, domain, inputs, outputs, attributes }: OnnxNode) => ({
@@ -60,10 +63,10 @@ function writeAttribute(name: string, value: Attribute) {
 }
 
 function writeConstant({ name, dtype, dims, values }: OnnxConstant) {
-  return { name, dims, dataType: dataType[dtype], rawData: new Uint8Array(pack[dtype](values).buffer) };
+  return { name, dims, dataType: ONNX_DATA_TYPE[dtype], rawData: new Uint8Array(pack[dtype](values).buffer) };
 }
 
-/** Elements as they lie in a tensor's raw data. */
+/** Elements in the layout of TensorProto.raw_data. */
 const pack: Record<DType, (values: readonly number[]) => Float32Array | Int32Array | BigInt64Array | Uint8Array> = {
   float32: (values) => Float32Array.from(values),
   int32: (values) => Int32Array.from(values),
@@ -75,7 +78,7 @@ const writePort = ({ name, dtype, shape }: Port) => ({
   name,
   type: {
     tensorType: {
-      elemType: dataType[dtype],
+      elemType: ONNX_DATA_TYPE[dtype],
       shape: { dim: shape.map((dim) => (typeof dim === 'number' ? { dimValue: dim } : { dimParam: dim })) },
     },
   },
@@ -86,5 +89,5 @@ const writeEmptySequence = (name: string) =>
 
 const writeSequencePort = (name: string) => ({
   name,
-  type: { sequenceType: { elemType: { tensorType: { elemType: dataType.float32 } } } },
+  type: { sequenceType: { elemType: { tensorType: { elemType: ONNX_DATA_TYPE.float32 } } } },
 });

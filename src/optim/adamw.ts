@@ -1,9 +1,9 @@
 /**
- * AdamW (Loshchilov & Hutter 2019) on flat arrays, in place, through one compiled graph run chunk by chunk; short arrays here.
- * Knows arrays and rates, not what the parameters are; schedules and clipping come in as numbers.
+ * AdamW (Loshchilov & Hutter 2019) on flat arrays, in place. One compiled graph is run chunk by chunk; short arrays are
+ * updated in JavaScript. Knows arrays and rates, not what the parameters are; schedules and clipping arrive as numbers.
  *
  * Source: torch.optim.AdamW (decoupled decay, bias correction, no amsgrad). With c = sqrt(1 - beta2^t), its update
- * lr / (1 - beta1^t) · m / (sqrt(v) / c + eps) is written as lr c / (1 - beta1^t) · m / (sqrt(v) + eps c).
+ * lr / (1 - beta1^t) · m / (sqrt(v) / c + eps) is computed as lr c / (1 - beta1^t) · m / (sqrt(v) + eps c).
  */
 import type { Graph } from '../graph/graph.ts';
 import { add, div, mul, sqrt, square, sub } from '../graph/ops/elementwise.ts';
@@ -27,19 +27,19 @@ export interface AdamWParameter {
   /** Running mean of the squared gradient. */
   readonly v: Float32Array;
   readonly learningRate: number;
-  /** Share of the value that is lost per step, before the learning rate. */
+  /** Decoupled weight decay: each step multiplies the value by 1 - learningRate * weightDecay. */
   readonly weightDecay: number;
 }
 
 export interface AdamWStep {
   /** Number of this update, from 1. */
   readonly step: number;
-  /** What gradients are multiplied by: the clip coefficient. */
+  /** Factor of all gradients: the clip coefficient. */
   readonly gradScale: number;
 }
 
 export interface AdamW {
-  /** One update of every parameter: writes value, m and v, and leaves zeros in grad. */
+  /** Updates every parameter once: writes value, m and v, and sets grad to zero. */
   update(parameters: readonly AdamWParameter[], step: AdamWStep): Promise<void>;
   release(): Promise<void>;
 }
@@ -72,7 +72,7 @@ export async function createAdamW(options: AdamWOptions): Promise<AdamW> {
           const { value, grad, m, v } = chunkOf(arrays, start);
           const feeds: Feeds = { ...scalars, value, grad, m, v };
           await executable.run(feeds, { newValue: value, newM: m, newV: v });
-          grad.data.fill(0); // while it is in the cache: a quarter of the time that clearing all gradients later takes
+          grad.data.fill(0); // still in the cache: takes a quarter of the time of clearing all gradients later
         }
       }
     },
@@ -83,15 +83,15 @@ export async function createAdamW(options: AdamWOptions): Promise<AdamW> {
 // --- internal ---
 
 /**
- * Elements per run. A chunk's intermediates then stay in the last-level cache, its kernels are long enough to be worth
- * two threads, and the cost of starting a run is a few per cent of it; four times less or more is slower.
+ * Elements per run. At this size a chunk's intermediates stay in the last-level cache, its kernels are long enough for two
+ * threads, and starting a run costs a few per cent of it. Chunks four times smaller or larger are slower.
  */
 const CHUNK = 2 ** 18;
 
-/** Fewer elements are updated here before a run has begun: biases and norms, of which there are many. */
+/** Arrays with fewer elements (biases and norms, of which there are many) are faster in JavaScript than in a run. */
 const WORTH_A_RUN = 2 ** 13;
 
-/** What a step multiplies by, and adds to the root, with the clip coefficient and bias correction in it. */
+/** The scalars of a step, with the clip coefficient and the bias correction folded in. */
 interface Rates {
   readonly toMean: number;
   readonly toRoot: number;
@@ -100,7 +100,7 @@ interface Rates {
   readonly keep: number;
 }
 
-/** The graph's arithmetic, operation by operation in float32: the same numbers to the last bit. */
+/** Repeats the graph's arithmetic operation by operation in float32, so the results are equal to the last bit. */
 function updateHere({ value, grad, m, v }: Arrays, rates: Rates, { beta1, beta2 }: AdamWOptions): void {
   const f = Math.fround;
   const [b1, b2, toMean, toRoot] = [f(beta1), f(beta2), f(rates.toMean), f(rates.toRoot)];
@@ -117,7 +117,7 @@ function updateHere({ value, grad, m, v }: Arrays, rates: Rates, { beta1, beta2 
   }
 }
 
-/** Each moment and the value are read by one node only, before the node that writes them: outputs may go into inputs. */
+/** A single node reads each moment and the value, before the node that writes them, so outputs may overwrite inputs. */
 function updateGraph({ beta1, beta2 }: AdamWOptions): Graph {
   const [value, grad, m, v] = [input('value', ['N']), input('grad', ['N']), input('m', ['N']), input('v', ['N'])];
   const [toMean, toRoot] = [input('toMean', []), input('toRoot', [])];

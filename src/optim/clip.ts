@@ -1,12 +1,12 @@
 /**
- * Gradient clipping by the global norm, on the sums of squares of the gradient tensors.
- * Knows numbers only; whoever owns the tensors multiplies them by the coefficient.
+ * Gradient clipping by the global norm, from the sums of squares of the gradient tensors.
+ * Knows numbers only; the owner of the tensors multiplies them by the coefficient.
  *
  * Source: torch.nn.utils.clip_grad_norm_ (norm type 2).
  */
 import { SightlineError } from '../errors.ts';
 
-/** The 2-norm of all gradients together, from each tensor's sum of squares; what is logged as `grad_norm`. */
+/** The 2-norm of all gradients together, from the sum of squares of each tensor; logged as `grad_norm`. */
 export function globalNorm(sumsOfSquares: Iterable<number>): number {
   let total = 0;
   for (const sum of sumsOfSquares) total += sum;
@@ -14,10 +14,10 @@ export function globalNorm(sumsOfSquares: Iterable<number>): number {
 }
 
 /**
- * What to multiply every gradient by: `min(1, maxNorm / (norm + 1e-6))`. A maxNorm of 0 or less turns clipping off, as
- * in transformers' Trainer.
+ * The factor of every gradient: `min(1, maxNorm / (norm + 1e-6))`. A maxNorm of 0 or less turns clipping off, as in
+ * transformers' Trainer.
  *
- * @throws SightlineError E_GRADIENT_NOT_FINITE: torch would go on with a coefficient of 0 or NaN and spoil the weights
+ * @throws SightlineError E_GRADIENT_NOT_FINITE; torch would continue with a coefficient of 0 or NaN and ruin the weights
  */
 export function clipCoefficient(norm: number, maxNorm: number): number {
   if (!Number.isFinite(norm)) {

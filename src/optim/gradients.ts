@@ -1,6 +1,6 @@
 /**
- * Sums of squares of gradient arrays, for their norm: most of it in the runtime, on all threads.
- * Knows arrays; no parameter and no loss.
+ * Sums of squares of gradient arrays, for their norm, computed mostly in the runtime, on all threads.
+ * Knows arrays; knows no parameters and no loss.
  */
 import type { Graph } from '../graph/graph.ts';
 import { matmul } from '../graph/ops/matmul.ts';
@@ -10,8 +10,8 @@ import { floats } from '../runtime/tensor.ts';
 
 export interface SumOfSquares {
   /**
-   * Σ x² of each array. Blocks of 1024 elements are added up in float32, everything else in float64; where squares leave
-   * the range of float32, everything.
+   * Σ x² of each array. Blocks of 1024 elements are summed in float32, everything else in float64. An array whose squares
+   * leave the range of float32 is summed in float64 altogether.
    */
   of(arrays: readonly Float32Array[]): Promise<number[]>;
   release(): Promise<void>;
@@ -45,11 +45,11 @@ export async function createSumOfSquares(options: RuntimeOptions = {}): Promise<
 
 /** Σ x² in float64. */
 export function sumOfSquares(x: Float32Array): number {
-  // Four sums side by side: one alone would wait for its last addition at every element.
+  // Four independent sums, because each addition to a single one would wait for the previous addition.
   const whole = x.length - (x.length % 4);
   let [a, b, c, d] = [0, 0, 0, 0];
   for (let i = 0; i < whole; i += 4) {
-    // Read once each: `x[i] * x[i]` would be loaded and widened twice.
+    // Each element is read once; `x[i] * x[i]` would load and widen it twice.
     const p = x[i]!;
     const q = x[i + 1]!;
     const r = x[i + 2]!;
@@ -65,14 +65,14 @@ export function sumOfSquares(x: Float32Array): number {
 
 // --- internal ---
 
-/** Elements whose squares are added up in float32. */
+/** Number of elements whose squares are summed in float32. */
 const BLOCK = 1024;
-/** Fewer elements are summed here before a run has begun. */
+/** Arrays with fewer elements are faster in JavaScript than in a run. */
 const WORTH_A_RUN = 2 ** 15;
-/** A mean square below it may have lost squares that float32 takes for 0. */
+/** Below this mean square, float32 may have rounded some squares to 0. */
 const SMALLEST = 2 ** -100;
 
-/** A product of each block with itself: ReduceSumSquare takes twice as long. */
+/** The product of each block with itself; ReduceSumSquare would take twice as long. */
 function blockSums(): Graph {
   const x = input('x', ['blocks', 1, BLOCK]);
   return { name: 'sum of squares', inputs: { x }, outputs: { sums: matmul(x, x, { transB: true }) } };

@@ -22,13 +22,14 @@ export interface ScheduleOptions {
   readonly kwargs?: Readonly<Record<string, unknown>>;
 }
 
-/** Learning rate of the update number `step`, counted from 0. */
+/** The learning rate of update number `step`, counted from 0. */
 export type Schedule = (step: number) => number;
 
 /**
  * The schedule as a function of the step.
  *
- * @throws SightlineError E_SCHEDULE: a kwarg the type does not have, not a number, or min_lr given twice or not at all
+ * @throws SightlineError E_SCHEDULE if a kwarg is unknown to the type or not a number, or if cosine_with_min_lr gets both or
+ * neither of min_lr and min_lr_rate
  */
 export function createSchedule(options: ScheduleOptions): Schedule {
   const { type, learningRate, totalSteps, warmupSteps } = options;
@@ -48,7 +49,7 @@ export function warmupStepsOf(totalSteps: number, warmup: { warmupSteps: number;
 
 // --- internal ---
 
-/** The factor after warm-up, from the step and the progress through what follows warm-up (0 to 1). */
+/** The factor after warm-up, as a function of the step and of the progress since warm-up (0 to 1). */
 function afterWarmup(
   type: Exclude<LrSchedulerType, 'constant'>,
   learningRate: number,
@@ -82,7 +83,7 @@ function minLrRate(learningRate: number, kwargs: ReadonlyMap<string, number>): n
     );
   }
   if (rate === undefined && learningRate === 0) {
-    throw new SightlineError('E_SCHEDULE', 'min_lr is a part of the learning rate, which is 0', {
+    throw new SightlineError('E_SCHEDULE', 'min_lr is relative to the learning rate, which is 0', {
       where: '--lr_scheduler_kwargs',
       hint: 'give a --learning_rate above 0, or min_lr_rate instead',
     });
@@ -108,7 +109,7 @@ function readKwargs(type: LrSchedulerType, kwargs: Readonly<Record<string, unkno
         hint: known.length === 0 ? `${type} takes none` : `${type} takes ${known.join(', ')}`,
       });
     }
-    // As in Python, a null is a setting not given.
+    // As in Python, null means that the setting is not given.
     if (value === null) continue;
     if (typeof value !== 'number' || !Number.isFinite(value)) {
       throw new SightlineError('E_SCHEDULE', `"${name}" is ${JSON.stringify(value)}, expected a number`, {

@@ -1,28 +1,29 @@
 /**
- * The dataset's columns as rewards get them, and reading one that a reward needs.
- * Knows that a column can be missing; knows nothing of what it means.
+ * The columns of the dataset in the form that rewards get, and access to a column that a reward needs.
+ * Knows that a column can be missing; does not know what it means.
  */
 import { SightlineError } from '../errors.ts';
 import type { RewardKwargs } from './contract.ts';
 
 /**
- * Rows of columns as columns of rows, the form rewards get them in: every column that any row has, undefined where a row
- * lacks it.
+ * Transposes rows into columns, the form that rewards get. The result has every column that any row has, with undefined
+ * where a row lacks it.
  *
  * @param rows one per completion
- * @param stated columns that rewards need; they are there even if none of these rows has them
+ * @param required columns that rewards need; present in the result even if none of these rows has them
  */
 export function columnArrays(
   rows: readonly Readonly<Record<string, unknown>>[],
-  stated: readonly string[] = [],
+  required: readonly string[] = [],
 ): Record<string, unknown[]> {
-  const names = new Set([...rows.flatMap((row) => Object.keys(row)), ...stated]);
-  // fromEntries, because assigning to a column called __proto__ would be lost
+  const names = new Set([...rows.flatMap((row) => Object.keys(row)), ...required]);
+  // fromEntries keeps a column called __proto__; an assignment would lose it
   return Object.fromEntries([...names].map((name) => [name, rows.map((row) => row[name])]));
 }
 
 /**
- * A text column, one entry per completion; numbers and booleans are taken as their text. Null where this row has none.
+ * A text column, one entry per completion. Numbers and booleans are converted to text; the entry is null if the row has no
+ * value.
  *
  * @throws SightlineError E_REWARD_COLUMN if the dataset has no such column or it holds lists or objects
  */

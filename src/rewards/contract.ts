@@ -1,6 +1,6 @@
 /**
- * What a reward is: a class whose `call` turns completions and their dataset columns into one number each (ms-swift's ORM).
- * Knows the arguments a reward may use; knows neither how they are made nor what a reward does with them.
+ * The reward contract: a reward is a class whose `call` maps completions and their dataset columns to one number each
+ * (ms-swift's ORM). Knows the arguments that a reward may use; knows neither how they are made nor how rewards use them.
  */
 import type { AttnProbe } from '../attention/cross_check.ts';
 import type { AttentionMasses } from '../attention/tdr.ts';
@@ -11,54 +11,55 @@ export type { AttentionMasses } from '../attention/tdr.ts';
 
 /**
  * One value per completion. `null` (or undefined) means "does not apply": the sample is left out of this reward's
- * statistics and of the group's baseline. It is not 0, which is a verdict.
+ * statistics and of the group's baseline. A 0, in contrast, is a verdict.
  */
 export type RewardValues = readonly (number | null | undefined)[];
 
-/** A reward, as one object per run. */
+/** A reward; a run creates one object per reward. */
 export interface ORM {
   /**
    * @param completions decoded text, one per sample; the samples of a prompt are consecutive, `num_generations` of them
-   * @param kwargs every column of the dataset, and what `RewardKwargs` names, as arrays in the same order
+   * @param kwargs every column of the dataset, and the fields of `RewardKwargs`, as arrays in the same order
    */
   call(completions: readonly string[], kwargs: RewardKwargs): RewardValues | Promise<RewardValues>;
 }
 
-/** Things the trainer only prepares if a reward says it needs them. */
+/** Things that the trainer prepares only if a reward declares that it needs them. */
 export const REWARD_NEEDS = ['attention'] as const;
 export type RewardNeed = (typeof REWARD_NEEDS)[number];
 
 /**
- * The class put into `orms`. Its class name is the metric name, `rewards/<name>/mean`; where two rewards of a run have
- * classes of one name, the names they are registered under are.
+ * The class that is assigned to an entry of `orms`. Its class name is the metric name, `rewards/<name>/mean`. If the classes
+ * of two rewards of a run have the same name, the registered names are used instead.
  */
 export interface OrmConstructor {
   new (args: RewardArgs): ORM;
   readonly name: string;
   readonly needs?: readonly RewardNeed[];
   /**
-   * Columns of the dataset that it cannot do without, `static columns = ['solution']`. A dataset in which no row has one is
-   * refused before anything is sampled; a row without a value is there as undefined or null, for `call` to answer with null.
+   * Columns of the dataset that the reward requires, `static columns = ['solution']`. A dataset in which no row has such a
+   * column is refused before anything is sampled. For a row without a value `call` gets undefined or null, and should return
+   * null.
    */
   readonly columns?: readonly string[];
   /**
-   * Flags of `sightline rlhf` that are its own, by name: read from the command line, a config file or the environment, checked,
-   * shown in --help and kept in args.json. Their values are among the arguments of the constructor.
+   * The reward's own flags of `sightline rlhf`, by name. They are read from the command line, a config file or the
+   * environment, checked, shown in --help and saved in args.json. The constructor gets their values among its arguments.
    */
   readonly flags?: Readonly<Record<string, RewardFlag>>;
-  /** Numbers per completion that it gives to `log_extra`, and that the run is to average, show and watch. */
+  /** Numbers per completion that the reward passes to `log_extra`, for the run to average, show and watch. */
   readonly signals?: readonly RewardSignal[];
 }
 
-/** A flag that a reward states: `{ kind: 'number', default: 1, min: 0, help: 'Value of a right place.' }`. */
+/** A flag of a reward: `{ kind: 'number', default: 1, min: 0, help: 'Reward for naming the right place.' }`. */
 export type RewardFlag = {
   /** One or two sentences for --help, ending with a full stop. */
   readonly help: string;
-  /** Of the value: tokens, pixels, … */
+  /** Unit of the value: tokens, pixels, ... */
   readonly unit?: string;
-  /** What happens when it is left out, where the default is null. */
+  /** What happens if the flag is not given, for a default of null. */
   readonly unset?: string;
-  /** Environment variable that is read when neither the command line nor a config file gives a value. */
+  /** Environment variable that is read if neither the command line nor a config file gives a value. */
   readonly env?: string;
 } & (
   | { readonly kind: 'boolean'; readonly default: boolean | null }
@@ -76,25 +77,25 @@ export type RewardFlag = {
   | { readonly kind: 'choice'; readonly choices: readonly string[]; readonly default: string | null }
 );
 
-/** A column that a reward logs, as the run's own business: `{ column: 'tdr', metric: 'attention/tdr' }`. */
+/** A logged column from which the run derives metrics: `{ column: 'tdr', metric: 'attention/tdr' }`. */
 export interface RewardSignal {
-  /** As in `log_extra(column, values)`, one number or null per completion; also its name in the lines of a run. */
+  /** The column in `log_extra(column, values)`, with one number or null per completion; also the signal's name on the console. */
   readonly column: string;
-  /** `<metric>_mean` and `<metric>_std` are logged, in training and over all of an evaluation; the mean is shown. */
+  /** `<metric>_mean` and `<metric>_std` are logged, per training step and per evaluation; the mean is shown. */
   readonly metric: string;
   /**
-   * For a signal that the reward pays for. Its correlation with every other reward inside the groups is logged, as
-   * `attention/corr_tdr_<label>` of `attention/tdr`. Where it turns against what is paid for, the reward may be being
-   * hacked: a warning is printed, once.
+   * For a signal that the reward itself rewards. The signal's correlation with every other reward within groups is logged;
+   * for `attention/tdr` as `attention/corr_tdr_<label>`. If the correlation turns to the opposite of what this reward pays
+   * for, the reward may be hacked, and a warning is printed once.
    */
   readonly watch?: {
     readonly pays: 'low' | 'high';
-    /** What it means for completions then, as a clause: `completions that look at the picture less now score better`. */
+    /** What a turned correlation means, as a clause: `completions that look at the picture less now score better`. */
     readonly turned: string;
   };
 }
 
-/** The run's arguments by flag name, and over them this reward's own options. */
+/** The run's arguments by flag name, overridden by this reward's own options. */
 export interface RewardArgs {
   readonly [flag: string]: unknown;
 }
@@ -105,32 +106,32 @@ export interface TrainerState {
   readonly [key: string]: unknown;
 }
 
-/** A sample's picture as the model takes it. */
+/** An image of a sample, in the form that the model takes. */
 export interface RewardImage {
   /** (t*h*w, channels * temporal patch * patch * patch). */
   readonly pixelValues: Float32Array;
   /** t, h, w in patches. */
   readonly gridThw: readonly [number, number, number];
-  /** In pixels: the stored image, which `objects` of a row is about, and the resized one, in which boxes are written. */
+  /** In pixels: the stored image, to which `objects` of a row refers, and the resized image, in which boxes are written. */
   readonly size: {
     readonly stored: { readonly width: number; readonly height: number };
     readonly shown: { readonly width: number; readonly height: number };
   };
 }
 
-/** Entered before a forward and left after it, on success and on error. */
+/** A context that is entered before a forward and left after it, on success and on error. */
 export interface ForwardContext {
   enter(): void | Promise<void>;
   exit(): void | Promise<void>;
 }
 
-/** What a reward may ask of the template. */
+/** The part of the template that rewards may use. */
 export interface RewardTemplate {
-  /** The surroundings a forward of this template's inputs needs (ms-swift's name). */
+  /** The context that a forward on this template's inputs needs (ms-swift's name). */
   forward_context(model: PolicyModel, inputs: ModelKwargs): ForwardContext;
 }
 
-/** Where a reward says something to the reader of the run; lines reach the console and the log. */
+/** Takes messages from a reward to the user; lines reach the console and the log. */
 export interface RewardLogger {
   debug(line: string): void;
   info(line: string): void;
@@ -138,8 +139,9 @@ export interface RewardLogger {
 }
 
 /**
- * Second argument of `call`. B samples; every array has B entries. Columns of the dataset (`solution`, ...) come under
- * their own names; a column that a row lacks is undefined at that row. Those that the reward states are always there. All data is the reward's own copy.
+ * Second argument of `call`. With B samples, every array has B entries. Columns of the dataset (`solution`, ...) have their
+ * own names; if a row lacks a column, its entry is undefined. Columns that the reward declares are always present. All data
+ * is the reward's own copy.
  */
 export interface RewardKwargs {
   readonly [column: string]: unknown;
@@ -147,26 +149,26 @@ export interface RewardKwargs {
   readonly num_generations: number;
   /** Prompt tokens with image pads expanded. */
   readonly prompt_ids: readonly ArrayLike<number>[];
-  /** The ids that were sampled, with the end token if there is one; never re-encoded text. */
+  /** The sampled ids, including the end token if there is one; never re-encoded text. */
   readonly completion_ids: readonly ArrayLike<number>[];
   readonly messages: readonly unknown[];
   readonly images: readonly (readonly RewardImage[])[];
-  /** Tokens of the system block at the start of each prompt. */
+  /** Number of tokens of the system block at the start of each prompt. */
   readonly system_prefix: readonly number[];
   readonly image_token_id: number;
   readonly video_token_id: number;
   /** The policy, possibly inside wrappers: see `unwrapModel`. */
   readonly model: PolicyModel;
-  /** Set by trainers that wrap the policy for their own ends and know how to undo it. */
+  /** Set by trainers that wrap the policy and can unwrap it. */
   readonly accelerator?: { unwrap_model(model: unknown): unknown };
   readonly template: RewardTemplate;
-  /** Where the attention of `needs: ['attention']` rewards comes from. */
+  /** The source of attention for rewards with `needs: ['attention']`. */
   readonly attn_probe: AttnProbe;
-  /** What the fused probe measured in the training forward; null where it did not run. */
+  /** The masses that the fused probe measured in the training forward; null if it did not run. */
   readonly attention_masses: readonly (AttentionMasses | null)[] | null;
   readonly logger: RewardLogger;
-  /** Adds a finite number to this step's metrics, under a name that the run does not use itself. */
+  /** Adds a finite number to this step's metrics. The name must not be one of the run's own. */
   log_metric(name: string, value: number): void;
-  /** Adds a column to completions.jsonl, one value per sample. */
+  /** Adds a column to completions.jsonl, with one value per sample. */
   log_extra(column: string, values: readonly unknown[]): void;
 }

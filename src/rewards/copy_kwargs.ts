@@ -1,10 +1,10 @@
 /**
- * What a reward is handed is its own: one that edits it changes neither what other rewards get nor what is learned.
- * Tells data from objects that act; does not know what the data means.
+ * Gives each reward its own copy of the arguments, so that a reward that edits them affects neither other rewards nor
+ * training. Distinguishes data from live objects; does not know what the data means.
  */
 import type { RewardKwargs } from './contract.ts';
 
-/** Handed on as they are: they are what the trainer itself works with. */
+/** Objects that the trainer itself works with; they are passed on without a copy. */
 const LIVE: ReadonlySet<string> = new Set(['model', 'accelerator', 'template', 'logger']);
 
 export function ownKwargs(kwargs: RewardKwargs): RewardKwargs {
@@ -17,10 +17,10 @@ export function ownKwargs(kwargs: RewardKwargs): RewardKwargs {
 }
 
 /**
- * Lists, plain objects and typed arrays are copied all the way down; functions and instances of classes stay what they
- * are, and so do getters: pictures are made at access, and copying must not make them.
+ * Copies lists, plain objects and typed arrays deeply. Functions and class instances are not copied, and getters stay
+ * getters: images are computed on access, and copying must not trigger that.
  *
- * @param copies what was copied before: ids and messages that completions share are copied once, and still shared
+ * @param copies originals with their copies, so that ids and messages shared by completions are copied once and stay shared
  */
 export function ownCopy(value: unknown, copies = new Map<object, unknown>()): unknown {
   if (typeof value !== 'object' || value === null) return value;
@@ -48,7 +48,7 @@ function remember<T>(copies: Map<object, unknown>, original: object, copy: T): T
   return copy;
 }
 
-/** Not by assignment: a column called __proto__ would be lost. */
+/** Defines a property. An assignment would lose a column called __proto__. */
 function define(object: object, name: string, part: PropertyDescriptor): void {
   Object.defineProperty(object, name, { ...part, enumerable: true, configurable: true });
 }

@@ -1,5 +1,5 @@
 /**
- * A value that should not have come from a reward, in a few words.
+ * Describes an invalid value from a reward in a few words, for messages.
  */
 export function show(value: unknown): string {
   if (typeof value === 'string') return `the string ${JSON.stringify(value.slice(0, 60))}`;

@@ -1,6 +1,6 @@
 /**
- * Flags that the registered rewards state: found, and looked at before anything is made of them.
- * Knows their form; not how a command line is read.
+ * Collects and validates the flags that registered rewards declare.
+ * Knows the form of a declaration; does not know how a command line is read.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { SightlineError } from '../errors.ts';
@@ -11,16 +11,16 @@ import { ormFiles, orms } from './registry.ts';
 export interface StatedFlag {
   readonly name: string;
   readonly flag: RewardFlag;
-  /** Names of the rewards that state it: of a class and its subclass, both. */
+  /** Names of the rewards that declare it; more than one for a class and its subclass. */
   readonly rewards: readonly string[];
-  /** Plugin file of the first of them. */
+  /** Plugin file of the first of these rewards. */
   readonly file: string | undefined;
 }
 
 /**
- * The flags of all rewards that are registered at present.
+ * The flags of all rewards that are registered now.
  *
- * @throws SightlineError E_REWARD_CLASS: a form that is none; two rewards that mean different things by one name
+ * @throws SightlineError E_REWARD_CLASS if a declaration is malformed or two rewards declare one name differently
  */
 export function statedFlags(): readonly StatedFlag[] {
   const found = new Map<string, StatedFlag>();
@@ -30,10 +30,16 @@ export function statedFlags(): readonly StatedFlag[] {
     if (!isRecord(stated)) throw fault(reward, file, show(stated), FORM);
     for (const [name, given] of Object.entries(stated)) {
       const flag = checked(given, (message, hint = FORM) => fault(reward, file, `${message} for "${name}"`, hint));
-      if (!NAME.test(name)) throw fault(reward, file, `the name "${name}"`, 'write it as the others: small_letters_1');
+      if (!NAME.test(name))
+        throw fault(
+          reward,
+          file,
+          `the name "${name}"`,
+          'use lower-case letters, digits and underscores, as in other flags',
+        );
       const known = found.get(name);
       if (known !== undefined && !isDeepStrictEqual(known.flag, flag)) {
-        const message = `"${name}", which reward "${known.rewards[0]}" states otherwise`;
+        const message = `"${name}", which reward "${known.rewards[0]}" declares differently`;
         throw fault(reward, file ?? known.file, message, 'give one of the two another name');
       }
       found.set(name, known === undefined ? { name, flag, rewards: [reward], file } : joined(known, reward));
@@ -47,7 +53,7 @@ export function statedFlags(): readonly StatedFlag[] {
 const NAME = /^[a-z][a-z0-9]*(_[a-z0-9]+)*$/;
 const KINDS = ['boolean', 'number', 'text', 'choice'] as const;
 const FORM =
-  "write static flags = { place_bonus: { kind: 'number', default: 1, help: 'Value of a right place.' } }; kinds: boolean, number, text, choice";
+  "write static flags = { place_bonus: { kind: 'number', default: 1, help: 'Reward for naming the right place.' } }; kinds: boolean, number, text, choice";
 
 const joined = (known: StatedFlag, reward: string): StatedFlag => ({ ...known, rewards: [...known.rewards, reward] });
 
@@ -58,7 +64,7 @@ function fault(reward: string, file: string | undefined, message: string, hint: 
   });
 }
 
-/** Kind and texts; whether the default is a value of the flag is found where values are checked. */
+/** Checks types only; src/arguments checks that the default is a valid value of the flag. */
 function checked(given: unknown, wrong: (message: string, hint?: string) => SightlineError): RewardFlag {
   if (!isRecord(given)) throw wrong(show(given));
   const { kind, help, choices } = given;

@@ -1,19 +1,19 @@
 /**
- * Where a function was written, which no stack tells once it has returned. Asks the inspector of this very process, so it is
- * for the last word about a run, not for every step.
+ * Finds the source position of a function; after it has returned, no stack trace contains it. Uses the inspector of this
+ * process, which is slow, so it is meant for the error that ends a run, not for every step.
  */
 import { type Runtime, Session } from 'node:inspector';
 import { fileURLToPath } from 'node:url';
 
-/** `file:line` of a function's first line; null for one without source, such as a bound one. */
-export function writtenAt(of: unknown): { readonly file: string; readonly line: number } | null {
+/** File and line of a function's first line; null for a function without source, such as a bound one. */
+export function functionLocation(fn: unknown): { readonly file: string; readonly line: number } | null {
   const files = new Map<string, string>();
   const session = new Session();
   session.connect();
   try {
     session.on('Debugger.scriptParsed', ({ params }) => files.set(params.scriptId, params.url));
-    session.post('Debugger.enable'); // tells of every script so far
-    const location = locationOf(of, session);
+    session.post('Debugger.enable'); // reports every script loaded so far
+    const location = locationOf(fn, session);
     const url = location && files.get(location.scriptId);
     if (!location || !url) return null;
     return { file: url.startsWith('file:') ? fileURLToPath(url) : url, line: location.lineNumber + 1 };
@@ -26,17 +26,17 @@ export function writtenAt(of: unknown): { readonly file: string; readonly line: 
 
 interface Location {
   readonly scriptId: string;
-  /** From 0. */
+  /** Counted from 0. */
   readonly lineNumber: number;
 }
 
-/** Answers to a session of one's own process come before `post` returns. */
-function locationOf(of: unknown, session: Session): Location | undefined {
-  const handle = Symbol.for('sightline.written_at'); // the inspector takes a value by an expression only
+/** Relies on callbacks running before `post` returns, as they do for a session with the own process. */
+function locationOf(fn: unknown, session: Session): Location | undefined {
+  const handle = Symbol.for('sightline.written_at'); // the inspector can reach the function only through an expression
   const global = globalThis as { [name: symbol]: unknown };
   let objectId: string | undefined;
   let properties: readonly Runtime.InternalPropertyDescriptor[] = [];
-  global[handle] = of;
+  global[handle] = fn;
   session.post('Runtime.evaluate', { expression: `globalThis[Symbol.for('${handle.description}')]` }, (_, answer) => {
     objectId = answer?.result.objectId;
   });

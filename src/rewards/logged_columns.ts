@@ -1,13 +1,13 @@
 /**
- * Which columns a reward may add to completions.jsonl. Knows the names that the file's own columns have.
+ * Checks the names of columns that a reward adds to completions.jsonl. Knows the file's own columns.
  */
 import { SightlineError } from '../errors.ts';
 import type { RewardSignal } from './contract.ts';
 import { show } from './describe_value.ts';
 import type { Reward } from './reward.ts';
-import { placeOfCaller } from './source_location.ts';
+import { locationOfCaller } from './source_location.ts';
 
-/** Columns that each row has, or may have. */
+/** Columns that rows have, or may have, without rewards. */
 const OWNED: ReadonlySet<string> = new Set([
   'step',
   'prompt',
@@ -24,8 +24,8 @@ const OWNED: ReadonlySet<string> = new Set([
 export const isOwnedColumn = (column: string): boolean => OWNED.has(column);
 
 /**
- * @param rewards those of the run: their names are columns as well, and their signals are their own
- * @throws SightlineError E_REWARD_RETURN: a name that is none or is taken
+ * @param rewards all rewards of the run; their names are columns too, and each signal belongs to its reward
+ * @throws SightlineError E_REWARD_RETURN if the name is not a text, is empty, or is taken
  */
 export function checkColumn(
   { name: reward, file, signals }: Pick<Reward, 'name' | 'file' | 'signals'>,
@@ -33,7 +33,10 @@ export function checkColumn(
   rewards: readonly Pick<Reward, 'name' | 'signals'>[],
 ): void {
   const fault = (message: string, hint: string) =>
-    new SightlineError('E_REWARD_RETURN', `reward "${reward}" logged ${message}`, { where: placeOfCaller(file), hint });
+    new SightlineError('E_REWARD_RETURN', `reward "${reward}" logged ${message}`, {
+      where: locationOfCaller(file),
+      hint,
+    });
   if (typeof column !== 'string' || column === '') {
     throw fault(`a column whose name is ${show(column)}`, 'write log_extra(name, values) with a text and a list');
   }
@@ -43,9 +46,9 @@ export function checkColumn(
       `choose another, "${reward}_${column}"`,
     );
   }
-  const states = (signal: RewardSignal): boolean => signal.column === column;
-  const owner = rewards.find((other) => other.signals?.some(states));
-  if (owner !== undefined && !signals?.some(states)) {
+  const hasColumn = (signal: RewardSignal): boolean => signal.column === column;
+  const owner = rewards.find((other) => other.signals?.some(hasColumn));
+  if (owner !== undefined && !signals?.some(hasColumn)) {
     throw fault(`a column as "${column}", the signal of "${owner.name}"`, `choose another, "${reward}_${column}"`);
   }
 }

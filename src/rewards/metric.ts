@@ -1,14 +1,14 @@
 /**
- * Which numbers a reward may add to a step's metrics. Knows the names that belong to the run itself and to the signals of
+ * Checks the metrics that a reward adds to a step. Knows the names that belong to the run itself and to the signals of
  * rewards, not what they mean.
  */
 import { SightlineError } from '../errors.ts';
 import type { RewardSignal } from './contract.ts';
 import { show } from './describe_value.ts';
 import type { Reward } from './reward.ts';
-import { placeOfCaller } from './source_location.ts';
+import { locationOfCaller } from './source_location.ts';
 
-/** Names in records and event files that the trainer and the records themselves fill in. */
+/** Names in records and event files that the trainer or the writers of records fill in. */
 const OWNED: ReadonlySet<string> = new Set([
   'loss',
   'reward',
@@ -30,15 +30,15 @@ const OWNED: ReadonlySet<string> = new Set([
 ]);
 const OWNED_PREFIXES = ['rewards/', 'completions/', 'clip_ratio/', 'entropy/', 'eval_'];
 
-/** Names of what is logged of a signal. */
+/** Names of the metrics of a signal. */
 export interface SignalMetrics {
   readonly mean: string;
   readonly std: string;
-  /** The label of another reward comes after it. */
+  /** Prefix; the label of another reward follows. */
   readonly correlation: string;
 }
 
-/** Of `attention/tdr`: attention/tdr_mean, attention/tdr_std, and attention/corr_tdr_ before the label of a reward. */
+/** For `attention/tdr`: attention/tdr_mean, attention/tdr_std and the prefix attention/corr_tdr_. */
 export function metricsOfSignal({ metric }: Pick<RewardSignal, 'metric'>): SignalMetrics {
   const base = metric.lastIndexOf('/') + 1;
   return {
@@ -53,8 +53,8 @@ export function isOwnedMetric(name: string): boolean {
 }
 
 /**
- * @param signals of all rewards of the run, whose metrics are the run's
- * @throws SightlineError E_REWARD_RETURN: a name that is none or is taken, a value that cannot be averaged
+ * @param signals the signals of all rewards of the run; their metrics belong to the run
+ * @throws SightlineError E_REWARD_RETURN if the name is not a text, is empty or is taken, or if the value is not finite
  */
 export function checkMetric(
   { name: reward, file }: Pick<Reward, 'name' | 'file'>,
@@ -63,20 +63,26 @@ export function checkMetric(
   signals: readonly RewardSignal[] = [],
 ): void {
   const fault = (message: string, hint: string) =>
-    new SightlineError('E_REWARD_RETURN', `reward "${reward}" logged ${message}`, { where: placeOfCaller(file), hint });
+    new SightlineError('E_REWARD_RETURN', `reward "${reward}" logged ${message}`, {
+      where: locationOfCaller(file),
+      hint,
+    });
   if (typeof name !== 'string' || name === '') {
     throw fault(`a metric whose name is ${show(name)}`, 'write log_metric(name, value) with a text and a number');
   }
   if (typeof value !== 'number' || !Number.isFinite(value)) {
-    throw fault(`${show(value)} as the metric "${name}"`, 'log a finite number, or nothing where there is none');
+    throw fault(`${show(value)} as the metric "${name}"`, 'log a finite number, or nothing if there is none');
   }
   if (isOwnedMetric(name)) {
-    throw fault(`a metric as "${name}", a name of the trainer's own`, `choose another, such as "${reward}/${name}"`);
+    throw fault(
+      `a metric as "${name}", a name that the trainer uses itself`,
+      `choose another, such as "${reward}/${name}"`,
+    );
   }
-  const signal = signals.find((one) => isMetricOf(one, name));
+  const signal = signals.find((candidate) => isMetricOf(candidate, name));
   if (signal !== undefined) {
     throw fault(
-      `a metric as "${name}", which the run makes of the column "${signal.column}"`,
+      `a metric as "${name}", which the run computes from the column "${signal.column}"`,
       `choose another, such as "${reward}/${name}"`,
     );
   }

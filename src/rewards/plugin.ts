@@ -1,6 +1,6 @@
 /**
  * Loads the files of `--external_plugins`: TypeScript or JavaScript that registers rewards by assigning to `orms`.
- * Knows how to run a file and how to say where it fails; knows nothing of what it registers.
+ * Knows how to run a file and how to report where it fails; knows nothing about the rewards.
  */
 import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
@@ -9,33 +9,33 @@ import { createJiti } from 'jiti';
 import { messageOf, SightlineError } from '../errors.ts';
 import { untilAborted } from '../util/until_aborted.ts';
 import { ormFiles, orms } from './registry.ts';
-import { placeIn } from './source_location.ts';
+import { locationIn } from './source_location.ts';
 
 export interface LoadedPlugin {
   /** Absolute path. */
   readonly file: string;
-  /** SHA-256 of the file, hex: plugins are code, so a run records which code it trusted. */
+  /** SHA-256 of the file, in hex. Plugins are code, so a run records which code it executed. */
   readonly sha256: string;
-  /** Names it registered or replaced. */
+  /** Names of rewards that it registered or replaced. */
   readonly registered: readonly string[];
 }
 
 export interface PluginLoading {
-  /** Ends the wait for a plugin. */
+  /** Aborts the wait for a plugin. */
   readonly signal?: AbortSignal;
-  /** Told which plugin takes long. */
+  /** Called when a plugin takes long to load. */
   readonly warn?: (text: string) => void;
 }
 
 const extensions = ['.ts', '.mts', '.cts', '.js', '.mjs', '.cjs'];
 
 /**
- * Runs each plugin file once, in order. `import ... from 'sightline'` inside a plugin is the running package itself, so
- * what it registers is seen here. Enums, decorators of TypeScript and top-level await work on every Node version.
+ * Runs each plugin file once, in order. Inside a plugin, `import ... from 'sightline'` gives the running package itself, so
+ * its registrations take effect here. TypeScript enums and decorators and top-level await work on every Node version.
  *
  * @param paths relative to the current folder, or absolute
- * @throws SightlineError E_PLUGIN_MISSING, E_PLUGIN_TYPE, E_PLUGIN_SYNTAX, E_PLUGIN_THREW, with file:line of the source; or
- * the signal's reason
+ * @throws SightlineError E_PLUGIN_MISSING, E_PLUGIN_TYPE, E_PLUGIN_SYNTAX, E_PLUGIN_THREW, with file:line of the source; the
+ * signal's reason if it is aborted
  */
 export async function loadPlugins(paths: readonly string[], loading: PluginLoading = {}): Promise<LoadedPlugin[]> {
   const loaded: LoadedPlugin[] = [];
@@ -66,7 +66,7 @@ async function loadPlugin(
   }
   const sha256 = createHash('sha256').update(readFileSync(file)).digest('hex');
   const before = { ...orms };
-  // A name, not a cycle: the public API re-exports this module, and is needed only once a plugin is run.
+  // Imported at run time: the public API re-exports this module, so a static import would be a cycle.
   const sightline: unknown = await import('../index.ts');
   const jiti = createJiti(import.meta.url, {
     fsCache: false,
@@ -77,7 +77,7 @@ async function loadPlugin(
   try {
     await untilAborted(jiti.import(file), signal, (seconds) =>
       warn(
-        `the plugin ${file} is still loading after ${seconds} s; the run waits for what it awaits at its top level. Ctrl-C ends the run, nothing has been trained yet.`,
+        `the plugin ${file} is still loading after ${seconds} s; the run waits for its top-level await. Ctrl-C ends the run; nothing has been trained yet.`,
       ),
     );
   } catch (error) {
@@ -92,8 +92,8 @@ async function loadPlugin(
 function pluginError(error: unknown, file: string): SightlineError {
   if (error instanceof SightlineError) return error;
   const [message] = messageOf(error).split('\n') as [string];
-  const where = placeIn(error, file);
-  const parse = /^ParseError:\s*(.*?)\s*$/.exec(message); // the loader's way of naming a SyntaxError
+  const where = locationIn(error, file);
+  const parse = /^ParseError:\s*(.*?)\s*$/.exec(message); // how the loader reports a SyntaxError
   if (parse || (error instanceof Error && error.name === 'SyntaxError')) {
     return new SightlineError('E_PLUGIN_SYNTAX', `plugin does not parse: ${parse?.[1] ?? message}`, {
       where,
@@ -104,7 +104,7 @@ function pluginError(error: unknown, file: string): SightlineError {
   return new SightlineError('E_PLUGIN_THREW', `plugin threw while loading: ${message}`, {
     where,
     hint: /Cannot find (module|package)/.test(message)
-      ? 'install the package beside the plugin, or correct the import'
+      ? 'install the package next to the plugin, or correct the import'
       : 'correct the file; nothing has been trained yet',
     cause: error,
   });

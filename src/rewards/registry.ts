@@ -1,8 +1,9 @@
 /**
- * The table of rewards by the name used in `--reward_funcs`, and making them.
- * Knows names and classes; knows nothing of completions or of how plugins are loaded.
+ * The table of rewards by the names used in `--reward_funcs`, and the construction of a run's rewards.
+ * Knows names and classes; knows nothing about completions or the loading of plugins.
  */
 import { messageOf, SightlineError } from '../errors.ts';
+import { nearestName } from '../util/nearest_name.ts';
 import { MathAccuracy } from './accuracy/index.ts';
 import { type ORM, type OrmConstructor, REWARD_NEEDS, type RewardArgs, type RewardNeed } from './contract.ts';
 import { ownCopy } from './copy_kwargs.ts';
@@ -12,7 +13,7 @@ import { Format } from './format/index.ts';
 import { MultiModalAccuracyORM } from './r1v_accuracy/index.ts';
 import type { Reward } from './reward.ts';
 import { checkSignalsAgree, statedSignals } from './signals.ts';
-import { placeIn } from './source_location.ts';
+import { locationIn } from './source_location.ts';
 
 /** Rewards by name. A plugin registers by assignment: `orms['my_reward'] = MyReward`. */
 export const orms: Record<string, OrmConstructor> = Object.assign(Object.create(null), {
@@ -22,15 +23,15 @@ export const orms: Record<string, OrmConstructor> = Object.assign(Object.create(
   ddapo_attention: DDAPOAttentionORM,
 });
 
-/** Plugin file that registered a reward, by name; the built-in ones are absent. */
+/** The plugin file that registered a reward, by reward name; built-in rewards are absent. */
 export const ormFiles = new Map<string, string>();
 
 /**
- * Makes the rewards of a run.
+ * Creates the rewards of a run.
  *
- * @param args the run's arguments by flag name; handed to every constructor
- * @param weights one each, or undefined for all 1
- * @param options per reward name, laid over `args` for that reward
+ * @param args the run's arguments by flag name; passed to every constructor
+ * @param weights one per reward; undefined: all 1
+ * @param options by reward name; override `args` for that reward
  * @throws SightlineError E_REWARD_UNKNOWN, E_REWARD_WEIGHTS, E_REWARD_CLASS, E_REWARD_THREW
  */
 export function createRewards(
@@ -52,9 +53,9 @@ export function createRewards(
       where: '--reward_weights',
     });
   }
-  const stray = Object.keys(options).find((name) => !names.includes(name));
-  if (stray !== undefined) {
-    throw new SightlineError('E_REWARD_UNKNOWN', `options for reward "${stray}", which is not in --reward_funcs`, {
+  const unused = Object.keys(options).find((name) => !names.includes(name));
+  if (unused !== undefined) {
+    throw new SightlineError('E_REWARD_UNKNOWN', `options for reward "${unused}", which is not in --reward_funcs`, {
       hint: `rewards of this run: ${names.join(', ')}`,
     });
   }
@@ -62,20 +63,20 @@ export function createRewards(
     createReward(name, ownCopy({ ...args, ...options[name] }) as RewardArgs, weights?.[i] ?? 1),
   );
   checkSignalsAgree(rewards);
-  return apart(rewards);
+  return withUniqueLabels(rewards);
 }
 
 // --- internal ---
 
 /**
- * Rewards that would share a metric get their registered names for labels, which differ. One of these may be the class
- * name of yet another reward, which then gives way too.
+ * Rewards with equal labels get their registered names, which are unique, as labels. Such a name may equal the class name of
+ * a third reward, which then gets its registered name too; hence the recursion.
  */
-function apart(rewards: readonly Reward[]): readonly Reward[] {
+function withUniqueLabels(rewards: readonly Reward[]): readonly Reward[] {
   const clashes = ({ name, label }: Reward) => rewards.some((other) => other.label === label && other.name !== name);
-  const givesWay = (reward: Reward) => reward.label !== reward.name && clashes(reward);
-  if (!rewards.some(givesWay)) return rewards;
-  return apart(rewards.map((reward) => (givesWay(reward) ? { ...reward, label: reward.name } : reward)));
+  const isRelabelled = (reward: Reward) => reward.label !== reward.name && clashes(reward);
+  if (!rewards.some(isRelabelled)) return rewards;
+  return withUniqueLabels(rewards.map((reward) => (isRelabelled(reward) ? { ...reward, label: reward.name } : reward)));
 }
 
 function createReward(name: string, args: RewardArgs, weight: number): Reward {
@@ -83,10 +84,10 @@ function createReward(name: string, args: RewardArgs, weight: number): Reward {
   const file = ormFiles.get(name);
   if (Orm === undefined) {
     const known = Object.keys(orms).sort();
-    const near = nearest(name, known);
+    const near = nearestName(name, known);
     throw new SightlineError('E_REWARD_UNKNOWN', `no reward is registered as "${name}"`, {
       where: '--reward_funcs',
-      hint: `${near === undefined ? '' : `did you mean "${near}"? `}known: ${known.join(', ')}; others come from --external_plugins FILE.ts with orms['${name}'] = ...`,
+      hint: `${near === null ? '' : `did you mean "${near}"? `}known: ${known.join(', ')}; others come from --external_plugins FILE.ts with orms['${name}'] = ...`,
     });
   }
   if (typeof Orm !== 'function' || typeof Orm.prototype?.call !== 'function') {
@@ -102,10 +103,19 @@ function createReward(name: string, args: RewardArgs, weight: number): Reward {
   const needs = needsOf(name, Orm, file);
   const columns = columnsOf(name, Orm, file);
   const signals = statedSignals(name, Orm, file);
-  return { name, label: Orm.name || name, orm: made(name, Orm, args, file), weight, needs, columns, signals, file };
+  return {
+    name,
+    label: Orm.name || name,
+    orm: construct(name, Orm, args, file),
+    weight,
+    needs,
+    columns,
+    signals,
+    file,
+  };
 }
 
-/** A need that nobody knows would be prepared by nobody, and its reward would go without. */
+/** Refuses unknown needs: the trainer would not prepare them, and the reward would run without. */
 function needsOf(name: string, Orm: OrmConstructor, file: string | undefined): readonly RewardNeed[] {
   const needs = Orm.needs ?? [];
   const known: readonly unknown[] = REWARD_NEEDS;
@@ -129,43 +139,15 @@ function columnsOf(name: string, Orm: OrmConstructor, file: string | undefined):
   });
 }
 
-function made(name: string, Orm: OrmConstructor, args: RewardArgs, file: string | undefined): ORM {
+function construct(name: string, Orm: OrmConstructor, args: RewardArgs, file: string | undefined): ORM {
   try {
     return new Orm(args);
   } catch (error) {
     if (error instanceof SightlineError) throw error;
-    throw new SightlineError('E_REWARD_THREW', `reward "${name}" threw when it was made: ${messageOf(error)}`, {
-      where: file === undefined ? undefined : placeIn(error, file),
+    throw new SightlineError('E_REWARD_THREW', `reward "${name}" threw in its constructor: ${messageOf(error)}`, {
+      where: file === undefined ? undefined : locationIn(error, file),
       hint: 'fix the constructor; it is called with the arguments of the run, by flag name',
       cause: error,
     });
   }
-}
-
-/** The known name with the fewest edits, if it is near enough to be a slip. */
-function nearest(name: string, known: readonly string[]): string | undefined {
-  let best: string | undefined;
-  let least = Math.max(2, Math.ceil(name.length / 3)) + 1;
-  for (const candidate of known) {
-    const edits = editDistance(name, candidate);
-    if (edits < least) {
-      least = edits;
-      best = candidate;
-    }
-  }
-  return best;
-}
-
-/** Levenshtein distance. */
-function editDistance(a: string, b: string): number {
-  let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const row = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const same = a[i - 1] === b[j - 1] ? 0 : 1;
-      row.push(Math.min(previous[j]! + 1, row[j - 1]! + 1, previous[j - 1]! + same));
-    }
-    previous = row;
-  }
-  return previous[b.length]!;
 }

@@ -1,21 +1,20 @@
 /**
- * A reward as a run holds it: an instance with its names, weight and needs.
+ * A reward of a run: an instance with its names, weight and needs.
  */
 import type { ORM, RewardNeed, RewardSignal } from './contract.ts';
 
-/** A reward of this run. */
 export interface Reward {
-  /** As in `--reward_funcs`; also its column in completions.jsonl. */
+  /** Name in `--reward_funcs`; also its column in completions.jsonl. */
   readonly name: string;
-  /** Class name, as in `rewards/<label>/mean`; the name where another reward's class has the same. */
+  /** Class name, as in `rewards/<label>/mean`; equal to `name` if another reward's class has the same name. */
   readonly label: string;
   readonly orm: ORM;
   readonly weight: number;
   readonly needs: readonly RewardNeed[];
-  /** Columns of the dataset it cannot do without; absent: none. */
+  /** Columns of the dataset that it requires; absent: none. */
   readonly columns?: readonly string[];
-  /** What it knows of completions beside its values; absent: nothing. */
+  /** Numbers per completion that it logs beside its values; absent: none. */
   readonly signals?: readonly RewardSignal[];
-  /** Plugin file, if it comes from one. */
+  /** The plugin file that registered it; undefined if it is built in. */
   readonly file: string | undefined;
 }

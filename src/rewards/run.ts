@@ -1,6 +1,6 @@
 /**
- * Runs the rewards of a run on one batch of completions and checks what they return.
- * Knows the contract, not what any reward measures.
+ * Calls the rewards of a run on one batch of completions and checks their results.
+ * Knows the contract, not what a reward measures.
  */
 import { messageOf, SightlineError } from '../errors.ts';
 import { newPatience, type Patience, untilAborted } from '../util/until_aborted.ts';
@@ -11,7 +11,7 @@ import { checkColumn } from './logged_columns.ts';
 import { checkMetric } from './metric.ts';
 import type { Reward } from './reward.ts';
 import { signalsOf } from './signals.ts';
-import { placeIn, placeOfCall } from './source_location.ts';
+import { locationIn, locationOfCall } from './source_location.ts';
 
 export interface RewardColumn {
   readonly name: string;
@@ -19,16 +19,16 @@ export interface RewardColumn {
   readonly weight: number;
   /** One per completion; null where the reward does not apply. */
   readonly values: (number | null)[];
-  /** It told the reader of the run something in this call. */
+  /** Whether it logged an info or a warning in this call. */
   readonly spoke: boolean;
 }
 
 /**
- * All rewards of a batch. Asynchronous ones run together; one that takes long is told of, and `signal` ends the wait.
+ * Calls all rewards on a batch. Asynchronous ones run concurrently. A slow one is reported, and `signal` aborts the wait.
  *
- * @param rows where the row of each completion stands, for messages
- * @throws SightlineError E_REWARD_THREW, E_REWARD_RETURN: naming the reward, the value (returned or logged), the sample, its
- * row and the line of the plugin; or the signal's reason
+ * @param rows for messages: the position (file and line) of each completion's row
+ * @throws SightlineError E_REWARD_THREW, E_REWARD_RETURN, naming the reward, the value (returned or logged), the sample, its
+ * row and the line of the plugin; the signal's reason if it is aborted
  */
 export async function runRewards(
   rewards: readonly Reward[],
@@ -37,7 +37,7 @@ export async function runRewards(
   signal: AbortSignal = new AbortController().signal,
   rows?: readonly string[],
 ): Promise<RewardColumn[]> {
-  // allSettled, not all: after one fault the others must have ended before the run does, or they would go on in its ruins.
+  // allSettled, not all: after a fault the other rewards must settle before the run closes the resources that they use.
   const batch: RewardBatch = { completions, kwargs, rewards, signal, rows };
   const settled = await Promise.allSettled(rewards.map((reward) => runReward(reward, batch)));
   return settled.map((result) => {
@@ -48,13 +48,13 @@ export async function runRewards(
 
 // --- internal ---
 
-/** Of each reward, so that one that is slow at every step is not told of at every step. */
+/** One per reward, so that a reward that is slow at every step is not reported at every step. */
 const patience = new WeakMap<ORM, Patience>();
 
 interface RewardBatch {
   readonly completions: readonly string[];
   readonly kwargs: RewardKwargs;
-  /** All that judge it. */
+  /** All rewards of the run. */
   readonly rewards: readonly Reward[];
   readonly signal: AbortSignal;
   readonly rows: readonly string[] | undefined;
@@ -64,21 +64,23 @@ async function runReward(reward: Reward, batch: RewardBatch): Promise<RewardColu
   const { completions, kwargs, rewards, signal } = batch;
   const tell = (seconds: number) =>
     kwargs.logger.warn(
-      `reward "${reward.name}" has not answered for ${seconds} s, asked about ${completions.length} completions; the run waits for it. Ctrl-C ends the run in good order.`,
+      `reward "${reward.name}" has not returned after ${seconds} s for ${completions.length} completions; the run waits for it. Ctrl-C ends the run cleanly.`,
     );
   if (!patience.has(reward.orm)) patience.set(reward.orm, newPatience());
   let spoke = false;
-  const onSpeech = () => {
+  const onMessage = () => {
     spoke = true;
   };
   let returned: RewardValues;
   try {
-    const answer = Promise.resolve(reward.orm.call([...completions], handed(reward, { kwargs, rewards }, onSpeech)));
+    const answer = Promise.resolve(
+      reward.orm.call([...completions], kwargsFor(reward, { kwargs, rewards }, onMessage)),
+    );
     returned = await untilAborted(answer, signal, tell, patience.get(reward.orm));
   } catch (error) {
     if (error instanceof SightlineError || (signal.aborted && error === signal.reason)) throw error;
     throw new SightlineError('E_REWARD_THREW', `reward "${reward.name}" threw: ${messageOf(error)}`, {
-      where: reward.file === undefined ? undefined : placeIn(error, reward.file),
+      where: reward.file === undefined ? undefined : locationIn(error, reward.file),
       hint: 'return null for a sample the reward cannot judge',
       cause: error,
     });
@@ -92,21 +94,21 @@ async function runReward(reward: Reward, batch: RewardBatch): Promise<RewardColu
   };
 }
 
-/** Its own arguments, whose metrics and columns are checked and whose words are noticed. */
-function handed(
+/** A reward's own copy of the arguments, with checks on the metrics and columns it logs and a notice of its messages. */
+function kwargsFor(
   reward: Reward,
   { kwargs, rewards }: Pick<RewardBatch, 'kwargs' | 'rewards'>,
-  onSpeech: () => void,
+  onMessage: () => void,
 ): RewardKwargs {
   const { logger, log_metric, log_extra } = kwargs;
   const signals = signalsOf(rewards);
-  const speak = (level: 'info' | 'warn') => (line: string) => {
-    onSpeech();
+  const noticed = (level: 'info' | 'warn') => (line: string) => {
+    onMessage();
     logger[level](line);
   };
   return {
     ...ownKwargs(kwargs),
-    logger: { debug: (line) => logger.debug(line), info: speak('info'), warn: speak('warn') },
+    logger: { debug: (line) => logger.debug(line), info: noticed('info'), warn: noticed('warn') },
     log_metric: (name, value) => {
       checkMetric(reward, name, value, signals);
       log_metric(name, value);
@@ -122,7 +124,7 @@ function checked(reward: Reward, returned: unknown, { completions, kwargs, rows 
   const samples = completions.length;
   const fault = (message: string, hint: string) =>
     new SightlineError('E_REWARD_RETURN', `reward "${reward.name}" returned ${message}`, {
-      where: placeOfCall(reward.orm, reward.file),
+      where: locationOfCall(reward.orm, reward.file),
       hint,
     });
   const sample = (i: number): string => {
@@ -150,18 +152,21 @@ function checked(reward: Reward, returned: unknown, { completions, kwargs, rows 
       );
     }
     if (Math.abs(value) > LARGEST) {
-      throw fault(`${value} for ${sample(i)}`, `a value is at most ${LARGEST} in size; scale the reward or bound it`);
+      throw fault(
+        `${value} for ${sample(i)}`,
+        `the magnitude of a value is at most ${LARGEST}; scale the reward or bound it`,
+      );
     }
     const weighted = reward.weight * value;
     if (Math.abs(weighted) > LARGEST) {
       throw fault(
         `${value} for ${sample(i)}, which is ${Number(weighted.toPrecision(6))} with its weight ${reward.weight}`,
-        `a weighted value is at most ${LARGEST} in size; lower its weight in --reward_weights`,
+        `the magnitude of a weighted value is at most ${LARGEST}; lower its weight in --reward_weights`,
       );
     }
     return value;
   });
 }
 
-/** Of a value, and of a value times its weight: sums of them and their squares are then far from overflowing. */
+/** Largest magnitude of a value, and of a value times its weight; keeps sums and squares far from overflow. */
 const LARGEST = 1e30;

@@ -1,6 +1,6 @@
 /**
- * Signals: numbers per completion that rewards know beside their values, which a run averages, shows and watches.
- * Knows how they are stated and what their metrics are called; not what any of them means.
+ * Signals: numbers per completion that rewards log beside their values, and that a run averages, shows and watches.
+ * Knows how they are declared and how their metrics are named; not what they mean.
  */
 import { SightlineError } from '../errors.ts';
 import type { OrmConstructor, RewardSignal } from './contract.ts';
@@ -9,21 +9,21 @@ import { isOwnedColumn } from './logged_columns.ts';
 import { isOwnedMetric, metricsOfSignal } from './metric.ts';
 import type { Reward } from './reward.ts';
 
-/** The signals of a run's rewards. Rewards that state the same one, as a class and its subclass do, share it. */
+/** The signals of a run's rewards. Rewards that declare the same one, such as a class and its subclass, share it. */
 export function signalsOf(rewards: readonly Pick<Reward, 'signals'>[]): readonly RewardSignal[] {
   const byColumn = new Map(rewards.flatMap(({ signals = [] }) => signals.map((signal) => [signal.column, signal])));
   return [...byColumn.values()];
 }
 
-/** Whether a reward states the signal of this column. */
+/** Whether a reward declares the signal of this column. */
 export function hasSignal({ signals = [] }: Pick<Reward, 'signals'>, column: string): boolean {
   return signals.some((signal) => signal.column === column);
 }
 
 /**
- * What a class states under `static signals`.
+ * The signals that a class declares under `static signals`.
  *
- * @throws SightlineError E_REWARD_CLASS: a form or a name that cannot be
+ * @throws SightlineError E_REWARD_CLASS if the declaration is malformed or a name is taken
  */
 export function statedSignals(name: string, Orm: OrmConstructor, file: string | undefined): readonly RewardSignal[] {
   const stated: unknown = Orm.signals ?? [];
@@ -40,17 +40,17 @@ export function statedSignals(name: string, Orm: OrmConstructor, file: string | 
     if (!isName(metric)) throw fault(`${show(metric)} as a metric`, FORM);
     const { mean, std, correlation } = metricsOfSignal({ metric });
     const taken = [mean, std, correlation].find(isOwnedMetric);
-    if (taken !== undefined) throw fault(`a metric "${taken}", a name of the trainer's own`, 'choose another');
+    if (taken !== undefined) throw fault(`a metric "${taken}", a name that the trainer uses itself`, 'choose another');
     if (isOwnedColumn(column)) throw fault(`the column "${column}", which completions.jsonl has`, 'choose another');
     if (watch === undefined) return { column, metric };
     const { pays, turned } = (watch ?? {}) as Record<string, unknown>;
-    if (pays !== 'low' && pays !== 'high') throw fault(`${show(pays)} as what its watch says it pays`, FORM);
-    if (!isName(turned)) throw fault(`${show(turned)} as what its watch says of a turn`, FORM);
+    if (pays !== 'low' && pays !== 'high') throw fault(`${show(pays)} as "pays" of its watch`, FORM);
+    if (!isName(turned)) throw fault(`${show(turned)} as "turned" of its watch`, FORM);
     return { column, metric, watch: { pays, turned } };
   });
 }
 
-/** @throws SightlineError E_REWARD_CLASS: two rewards of a run that mean different things by a column or a metric */
+/** @throws SightlineError E_REWARD_CLASS if two rewards of a run use one column, or one metric, for different signals */
 export function checkSignalsAgree(rewards: readonly Reward[]): void {
   const stated = rewards.flatMap(({ name, file, signals = [] }) => signals.map((signal) => ({ name, file, signal })));
   for (const [i, { name, file, signal }] of stated.entries()) {
@@ -60,7 +60,7 @@ export function checkSignalsAgree(rewards: readonly Reward[]): void {
     if (other === undefined) continue;
     throw new SightlineError(
       'E_REWARD_CLASS',
-      `rewards "${other.name}" and "${name}" state different signals: column "${other.signal.column}" as ${other.signal.metric}, column "${signal.column}" as ${signal.metric}`,
+      `rewards "${other.name}" and "${name}" declare different signals: column "${other.signal.column}" as ${other.signal.metric}, column "${signal.column}" as ${signal.metric}`,
       { where: file ?? other.file, hint: 'give one of the two another column and metric' },
     );
   }

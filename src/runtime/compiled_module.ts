@@ -1,5 +1,6 @@
 /**
- * A module's graphs, compiled when first used: forward, forward that keeps values for backward, and the two backwards.
+ * A module's graphs, each compiled on first use: the forward, the forward that keeps values for the backward, and the two
+ * backwards.
  */
 
 import type { Graph } from '../graph/graph.ts';
@@ -11,11 +12,11 @@ export type Tensors = Readonly<Record<string, FloatTensor>>;
 
 export interface CompiledModule {
   readonly module: Module;
-  /** Outputs of the module; `into` gives buffers to write them to. */
+  /** Computes the module's outputs; `into` holds buffers to write them to. */
   forward(feeds: Feeds, into?: Feeds): Promise<Record<string, FloatTensor>>;
-  /** The same, and what the module keeps. */
+  /** Computes the outputs and the kept values. */
   forwardKeeping(feeds: Feeds, into?: Feeds): Promise<Record<string, FloatTensor>>;
-  /** `d.<input>` and `grad.<param>`; recomputes the forward unless what it kept is given. */
+  /** Computes `d.<input>` and `grad.<param>`; recomputes the forward unless its kept values are given. */
   backward(feeds: Feeds, into?: Feeds, kept?: Tensors): Promise<Record<string, FloatTensor>>;
   release(): Promise<void>;
 }
@@ -50,13 +51,13 @@ export function compileModule(
 }
 
 export interface ModuleCache {
-  /** The module of that key, made and compiled when it is first asked for. */
+  /** The module of a key. `make` is called the first time; each graph is compiled on first use. */
   get(key: string, make: () => Module, backward?: BackwardOptions): CompiledModule;
-  /** Releases all of them. */
+  /** Releases all modules. */
   release(): Promise<void>;
 }
 
-/** Variants of a module, of which a run needs some. */
+/** A cache for the variants of a module, of which a run needs only some. */
 export function createModuleCache(runtime: RuntimeOptions = {}): ModuleCache {
   const modules = new Map<string, CompiledModule>();
   return {

@@ -1,6 +1,6 @@
 /**
  * The only importer of ONNX Runtime: compiles a graph to a session and runs it on typed arrays.
- * Inputs are passed without a copy; outputs are written straight into buffers the caller gives.
+ * Inputs are passed without a copy; outputs are written directly into buffers that the caller provides.
  */
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { messageOf } from '../errors.ts';
@@ -11,20 +11,24 @@ import { floats, ints, type Tensor } from './tensor.ts';
 type Ort = typeof import('onnxruntime-node');
 
 export interface RuntimeOptions {
-  /** Threads of one kernel; default: ONNX Runtime's choice, one per physical core. */
+  /** Threads that one kernel may use; default: ONNX Runtime's choice, one per physical core. */
   readonly threads?: number;
 }
 
 export interface Executable {
   readonly name: string;
-  /** What must be fed, with symbolic sizes. */
+  /** Inputs that must be fed, with symbolic sizes. */
   readonly inputs: readonly Port[];
   readonly outputs: readonly Port[];
   /**
-   * Runs once. `into` maps outputs to the tensors whose buffers receive them; outputs not named there come back in
-   * fresh memory. An input's own buffer is allowed, and accumulators add up in place so, if nothing in the graph reads
-   * that input after the node that makes the output. So is one buffer for several outputs, if what makes the next one has
-   * waited for all that reads the one before.
+   * Runs the graph once. `into` maps outputs to the tensors whose buffers receive them; other outputs come back in newly
+   * allocated memory.
+   *
+   * An output may be written into the buffer of an input (accumulators add in place this way), provided that no node
+   * reads the input after the node that computes the output. Several outputs may share one buffer, provided that every
+   * reader of an earlier output runs before the node that computes the next one.
+   *
+   * @param want outputs to compute; default: all
    */
   run<Name extends string>(
     feeds: Feeds,
@@ -36,7 +40,7 @@ export interface Executable {
 
 export type Feeds = Readonly<Record<string, Tensor>>;
 
-/** Compiles a graph. Takes some 10 to 50 ms; sizes stay symbolic, so one executable serves every length. */
+/** Compiles a graph, in about 10 to 50 ms. Sizes stay symbolic, so one executable serves every length. */
 export async function compile(graph: Graph, options: RuntimeOptions = {}): Promise<Executable> {
   const lowered = lower(graph);
   const ort = await loadOrt();
@@ -63,11 +67,11 @@ export async function compile(graph: Graph, options: RuntimeOptions = {}): Promi
         fetches[name] = target === undefined ? null : toOrt(ort, target);
       }
       const names = Object.keys(fetches);
-      const inPlace = keepsCopiesAway(names, into);
+      const inPlace = shouldAvoidCopies(names, into);
       if (inPlace) fetches[END_MARK] = null;
       const results = await session.run(ortFeeds, fetches).catch((error: unknown) => {
         const message = messageOf(error);
-        if (inPlace && message.includes(STOPPED_AT_MARK)) return null; // every output lies in its buffer by now
+        if (inPlace && message.includes(STOPPED_AT_MARK)) return null; // every output is in its buffer by now
         throw new Error(`internal: graph ${graph.name}: ${message}`, { cause: error });
       });
       const outputs: Record<string, Tensor> = {};
@@ -77,13 +81,13 @@ export async function compile(graph: Graph, options: RuntimeOptions = {}): Promi
   };
 }
 
-/** Name and version of what computes, for reports. */
+/** Name and version of the library that computes, for reports. */
 export async function runtimeVersion(): Promise<string> {
   const ort = await loadOrt();
   return `onnxruntime-node ${ort.env.versions.node ?? 'unknown'}`;
 }
 
-/** Says that this very tensor object will be fed often, as weights are: its wrapping is kept as long as it lives. */
+/** Marks a tensor object that will be fed many times, such as a weight: its ONNX Runtime wrapper is kept as long as it lives. */
 export function pin<T extends Tensor>(tensor: T): T {
   pinned.set(tensor, null);
   return tensor;
@@ -92,17 +96,19 @@ export function pin<T extends Tensor>(tensor: T): T {
 // --- internal ---
 
 /**
- * After a run, onnxruntime-node 1.30 copies every output into a new ArrayBuffer, also those that already lie in a buffer
- * of ours (js/node/src/tensor_helper.cc, OrtValueToNapiValue): allocation, page faults and garbage as large as all
- * results. It does so in the order of outputs, and gives up at one that is no tensor. So each model has an empty sequence
- * as its first output, and a run that needs no copies asks for it: the kernels have run by then.
+ * After a run, onnxruntime-node 1.30 copies every output into a new ArrayBuffer, even an output that was written into a
+ * buffer of ours (js/node/src/tensor_helper.cc, OrtValueToNapiValue). That costs allocation, page faults and garbage as
+ * large as all results. The library copies in the order of outputs and throws at the first output that is not a tensor.
+ * Every model therefore has an empty sequence as its first output, and a run that needs no copies asks for it: all kernels
+ * have run by then, and the exception ends the copying before it begins.
  */
 const END_MARK = 'all written';
 const STOPPED_AT_MARK = 'Non tensor type is temporarily not supported';
-/** From this size on, giving up (some 10 µs for the exception) is cheaper than copying. */
+/** From this many bytes on, the exception (some 10 µs) is cheaper than the copies. */
 const WORTH_BYTES = 2 ** 17;
 
-function keepsCopiesAway(names: readonly string[], into: Readonly<Record<string, Tensor>>): boolean {
+/** Whether every output has a buffer, and together they are large enough. */
+function shouldAvoidCopies(names: readonly string[], into: Readonly<Record<string, Tensor>>): boolean {
   let bytes = 0;
   for (const name of names) {
     const target = into[name];
@@ -114,10 +120,10 @@ function keepsCopiesAway(names: readonly string[], into: Readonly<Record<string,
 
 let loaded: Promise<Ort> | undefined;
 
-/** Loaded on first use: the library takes 100 ms to load, and `--help` needs none of it. */
+/** Loads the library on first use: loading takes 100 ms, and `--help` does not need it. */
 function loadOrt(): Promise<Ort> {
-  // ONNX Runtime 1.30 collects facts about machine and runs and sends them to its makers, unless this is set when its
-  // library is loaded (onnxruntime/core/platform/posix/telemetry.cc). Nothing of a run leaves the machine.
+  // ONNX Runtime 1.30 sends telemetry about the machine and its runs, unless this is set when the library is loaded
+  // (onnxruntime/core/platform/posix/telemetry.cc). Nothing about a run may leave the machine.
   process.env.ORT_DISABLE_TELEMETRY = '1';
   loaded ??= import('onnxruntime-node');
   return loaded;
@@ -128,14 +134,14 @@ async function createSession(ort: Ort, lowered: LoweredGraph, options: RuntimeOp
     return await ort.InferenceSession.create(writeModel(lowered, END_MARK), {
       graphOptimizationLevel: 'all',
       executionMode: 'sequential',
-      enableMemPattern: false, // patterns are planned per shape, and ours change at every run
+      enableMemPattern: false, // patterns are planned per shape, and our shapes change with every run
       ...(options.threads === undefined ? {} : { intraOpNumThreads: options.threads }),
-      logSeverityLevel: 4, // what fails is thrown with its message; the library would print it as well
+      logSeverityLevel: 4, // failures are thrown; the library would print them as well
       extra: {
         session: {
           force_spinning_stop: '1', // an idle session must not spin beside the one that runs
-          // Numbers below 1.2e-38, which softmax makes of tokens that are as good as impossible, take some processors
-          // very much longer than others (docs/log.md).
+          // Some processors are much slower on numbers below 1.2e-38, which softmax yields for nearly impossible tokens
+          // (docs/log.md).
           set_denormal_as_zero: '1',
         },
       },
@@ -145,7 +151,7 @@ async function createSession(ort: Ort, lowered: LoweredGraph, options: RuntimeOp
   }
 }
 
-/** What ONNX Runtime calls a tensor that is fed again and again, made once: `pin`. */
+/** Wrappers of pinned tensors (see `pin`); null until the tensor is first fed. */
 const pinned = new WeakMap<Tensor, OrtTensor | null>();
 
 function toOrt(ort: Ort, tensor: Tensor): OrtTensor {

@@ -1,5 +1,5 @@
 /**
- * A tensor at run time: a typed array and its sizes. A view of a bigger buffer is a subarray of it; nothing is copied.
+ * A tensor at run time: a typed array and its sizes. A view of a larger buffer is a subarray of it; nothing is copied.
  */
 
 export interface FloatTensor {
@@ -30,7 +30,7 @@ export function zeros(...dims: number[]): FloatTensor {
   return floats(new Float32Array(sizeOf(dims)), dims);
 }
 
-/** Rows [start, end) of a tensor's first axis, sharing its buffer. */
+/** Rows [start, end) along the first axis, sharing the tensor's buffer. */
 export function rows(tensor: FloatTensor, start: number, end: number): FloatTensor {
   const [count, ...rest] = tensor.dims as [number, ...number[]];
   if (start < 0 || end > count || start > end) {
@@ -47,7 +47,7 @@ export function view(tensor: FloatTensor, ...dims: number[]): FloatTensor {
 
 export const sizeOf = (dims: readonly number[]): number => dims.reduce((product, dim) => product * dim, 1);
 
-/** Copies rows of `from` by index, one after another, into `into` [indices, ...]; neighbours go together. */
+/** Copies the rows of `from` [n, ...] that `indices` names into `into` [indices, ...]; consecutive rows in one copy. */
 export function gatherRows(from: FloatTensor, indices: Int32Array, into: FloatTensor): FloatTensor {
   const width = from.data.length / from.dims[0]!;
   for (let i = 0; i < indices.length; ) {
@@ -60,7 +60,7 @@ export function gatherRows(from: FloatTensor, indices: Int32Array, into: FloatTe
   return into;
 }
 
-/** Zeros, with the rows of `from` at the indices. */
+/** Fills `into` [n, ...] with zeros and copies row i of `from` [indices, ...] to row indices[i]. */
 export function scatterRows(from: FloatTensor, indices: Int32Array, into: FloatTensor): FloatTensor {
   const width = into.data.length / into.dims[0]!;
   into.data.fill(0);

@@ -1,11 +1,11 @@
 /**
- * Named buffers that are kept from step to step: a name always gets the same memory, grown when a step needs more.
- * What a buffer holds is valid until the same name is asked for again.
+ * Named buffers that are reused from step to step: a name always gets the same memory, which grows when a step needs more.
+ * The contents of a buffer are valid until the same name is requested again.
  */
 import { type FloatTensor, floats, sizeOf } from './tensor.ts';
 
 export interface Workspace {
-  /** A tensor of these sizes in the buffer of that name; its contents are whatever was left there. */
+  /** A tensor of these sizes in the buffer of that name. Its contents are left over from earlier use. */
   get(name: string, ...dims: number[]): FloatTensor;
 }
 
@@ -27,8 +27,8 @@ export function createWorkspace(): Workspace {
 // --- internal ---
 
 /**
- * The next of four sizes per octave: a buffer that has to grow leaves its old memory to the garbage collector, so steps
- * that are a little longer than those before should find room. Pages that nobody touches cost nothing.
+ * Rounds a size up to one of four per octave. Growing a buffer leaves its old memory to the garbage collector, so a step
+ * slightly longer than earlier ones should still fit. Untouched pages cost nothing.
  */
 function withRoom(size: number): number {
   const step = 2 ** Math.max(0, Math.floor(Math.log2(Math.max(1, size))) - 2);

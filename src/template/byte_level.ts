@@ -1,14 +1,14 @@
 /**
- * The byte-level alphabet of GPT-2 style tokenizers: token strings back to the bytes they stand for.
- * Knows one fixed table; taken from the definition in openai/gpt-2 `src/encoder.py` (bytes_to_unicode).
+ * The byte-level alphabet of GPT-2 style tokenizers: converts token strings to the bytes that they stand for.
+ * Holds one fixed table, defined in openai/gpt-2 `src/encoder.py` (bytes_to_unicode).
  */
 
 import { SightlineError } from '../errors.ts';
 import { isJsonObject, type JsonObject } from '../util/json.ts';
 
 /**
- * A function from a token's string to its bytes, for a tokenizer.json whose decoder is ByteLevel.
- * Characters outside the alphabet stand for their own UTF-8. Error: E_TOKENIZER_UNSUPPORTED for other decoders.
+ * Returns a function from a token's string to its bytes, for a tokenizer.json whose decoder is ByteLevel.
+ * Characters outside the alphabet become their UTF-8 bytes. Error: E_TOKENIZER_UNSUPPORTED for other decoders.
  */
 export function byteTable(json: JsonObject, where: string): (token: string) => Uint8Array {
   const type = isJsonObject(json.decoder) ? json.decoder.type : undefined;
@@ -35,7 +35,7 @@ export function byteTable(json: JsonObject, where: string): (token: string) => U
 
 // --- internal ---
 
-/** Printable Latin-1 characters stand for themselves; the other bytes, in order, for U+0100 and on. */
+/** Printable Latin-1 characters stand for their own byte. The other bytes, in order, are written as U+0100 and following. */
 const BYTE_OF: ReadonlyMap<string, number> = (() => {
   const table = new Map<string, number>();
   let shifted = 0x100;

@@ -1,6 +1,6 @@
 /**
- * The checkpoint's Jinja chat template: found, and rendered once for each conversation.
- * Knows where templates are stored, not tokens; how it is rendered is render_process.ts.
+ * Finds the checkpoint's Jinja chat template and caches rendered conversations.
+ * Knows where templates are stored, not tokens. render_process.ts does the rendering.
  */
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,17 +13,17 @@ export type { RenderLimits };
 
 export interface ChatTemplate {
   readonly source: string;
-  /** Where the source was read from. */
+  /** The file that the source was read from. */
   readonly where: string;
-  /** The text for the variables (`messages`, `add_generation_prompt`, ...). Equal variables are rendered once. */
+  /** Renders the template with variables such as `messages` and `add_generation_prompt`. Equal variables are rendered once. */
   render(variables: Record<string, unknown>): Promise<string>;
-  /** Ends the process that renders. Not needed for this one to exit: an idle one does not keep it alive. */
+  /** Ends the rendering process. Optional before exit: an idle one does not keep this process alive. */
   close(): Promise<void>;
 }
 
 /**
- * The chat template of a checkpoint folder: chat_template.jinja, else chat_template.json, else `chat_template` of
- * tokenizer_config.json (of several named ones, `default`). Errors: E_TEMPLATE_MISSING, E_TEMPLATE_LIMIT,
+ * Reads the chat template of a checkpoint folder: chat_template.jinja, else chat_template.json, else `chat_template` of
+ * tokenizer_config.json (if it has several named ones, `default`). Errors: E_TEMPLATE_MISSING, E_TEMPLATE_LIMIT,
  * E_FILE_UNREADABLE, E_JSON_INVALID.
  */
 export function readChatTemplate(dir: string): ChatTemplate {
@@ -45,8 +45,8 @@ export function readChatTemplate(dir: string): ChatTemplate {
 }
 
 /**
- * A template from its source. Its process starts at the first render.
- * Errors of `render`: E_TEMPLATE_INVALID (syntax, or the template refused the conversation), E_TEMPLATE_LIMIT.
+ * Makes a template from its source. Its process starts at the first render.
+ * Errors of `render`: E_TEMPLATE_INVALID (wrong syntax, or the template refused the conversation), E_TEMPLATE_LIMIT.
  */
 export function createChatTemplate(source: string, where: string, limits: RenderLimits = {}): ChatTemplate {
   const cache = new Map<string, Promise<string>>();
@@ -60,7 +60,7 @@ export function createChatTemplate(source: string, where: string, limits: Render
       const key = JSON.stringify(variables);
       const known = cache.get(key);
       if (known !== undefined) return known;
-      // One at a time, so that each has the whole deadline.
+      // One render at a time, so that each has the full deadline.
       const rendered = turn.then(() => renderer.render(key));
       turn = rendered.catch(() => undefined);
       if (key.length <= CACHED_LENGTH) {
@@ -77,18 +77,18 @@ export function createChatTemplate(source: string, where: string, limits: Render
 // --- internal ---
 
 const CACHED_RENDERS = 512;
-/** Conversations above this many characters are not kept. */
+/** Longer conversations, in characters of JSON, are not cached. */
 const CACHED_LENGTH = 65_536;
 
-/** Characters of a template; the largest published one has some 10,000. */
+/** Maximum number of characters of a template. The largest published one has about 10,000. */
 const LONGEST_SOURCE = 1_000_000;
 
 function checkLength(source: string, where: string): string {
   if (source.length <= LONGEST_SOURCE) return source;
   throw new SightlineError(
     'E_TEMPLATE_LIMIT',
-    `the chat template has ${source.length} characters, at most ${LONGEST_SOURCE} are read`,
-    { where, hint: 'use the template the model was published with' },
+    `the chat template has ${source.length} characters; the limit is ${LONGEST_SOURCE}`,
+    { where, hint: 'use the template that the model was published with' },
   );
 }
 

@@ -1,27 +1,28 @@
 /**
- * Keeps text that a user or a model wrote from turning into control tokens on its way through a chat template.
- * Knows strings only: neither ids nor templates.
+ * Keeps text written by a user or a model from becoming control tokens when a chat template renders it.
+ * Knows strings only, neither ids nor templates.
  */
 import { SightlineError } from '../errors.ts';
 
 export interface ControlTokenEscape {
-  /** A text as the template may see it: what could become a control token has lost its first character. */
+  /** Replaces the first character of everything in a text that could become a control token. */
   protect(text: string): string;
-  /** Undoes `protect`, in any piece of the rendered text. */
+  /** Undoes `protect` in any piece of the rendered text. */
   restore(text: string): string;
 }
 
 /**
- * A escape for the texts of one conversation.
+ * Makes an escape for the texts of one conversation.
  *
- * A control token's first character is replaced by a character of Unicode's private use area that occurs nowhere in
- * `reserved` and `texts`, both where the token is spelled whole and where the end of a text could be the beginning of one
- * (two adjacent texts may spell it together). All other text goes through unchanged, so templates that look at the content
- * see what they expect, and texts without control tokens cost nothing.
+ * It replaces the first character of a control token by a character of Unicode's private use area that does not occur in
+ * `reserved` or `texts`. It does so where a token is spelled in full, and where the end of a text could be the beginning of
+ * one, because two adjacent texts may spell it together. All other text stays unchanged, so templates that inspect the
+ * content see what they expect, and texts without control tokens cost nothing.
  *
  * @param special the control tokens
- * @param texts every text that is not trusted
- * @param reserved trusted text that is rendered along with them (the template's source)
+ * @param texts all untrusted texts
+ * @param reserved trusted text that is rendered along with them: the template's source
+ * Error: E_TEXT_UNSUPPORTED if no private-use character is left.
  */
 export function createControlTokenEscape(
   special: readonly string[],
@@ -42,15 +43,15 @@ export function createControlTokenEscape(
   };
   if (!texts.some((text) => findAll(text).length > 0)) return { protect: (text) => text, restore: (text) => text };
 
-  const stand = standIns(starts, [reserved, ...texts]);
-  const original = new Map([...stand].map(([from, to]) => [to, from]));
+  const substitutes = unusedCharacters(starts, [reserved, ...texts]);
+  const original = new Map([...substitutes].map(([from, to]) => [to, from]));
   const pattern = new RegExp(`[${[...original.keys()].join('')}]`, 'g');
   return {
     protect: (text) => {
       let result = '';
       let from = 0;
       for (const at of findAll(text)) {
-        result += text.slice(from, at) + stand.get(text[at]!)!;
+        result += text.slice(from, at) + substitutes.get(text[at]!)!;
         from = at + 1;
       }
       return result + text.slice(from);
@@ -69,8 +70,8 @@ function positionsOf(text: string, character: string): number[] {
   return found;
 }
 
-/** For each character, one of the private use area that no text holds. */
-function standIns(characters: readonly string[], texts: readonly string[]): Map<string, string> {
+/** Maps each character to one of the private use area that does not occur in the texts. */
+function unusedCharacters(characters: readonly string[], texts: readonly string[]): Map<string, string> {
   const used = new Set(texts.flatMap((text) => text.match(/[\uE000-\uF8FF]/g) ?? []));
   const result = new Map<string, string>();
   let code = PRIVATE_USE.first;

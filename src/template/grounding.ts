@@ -1,6 +1,6 @@
 /**
- * Names and boxes of objects as Qwen-VL models write them, in the pixels of the image that the model sees.
- * Knows ms-swift's two forms of them; no tokens.
+ * Writes names and boxes of objects as Qwen-VL models do, in pixels of the resized image or scaled to 1000.
+ * Knows ms-swift's two formats for them, not tokens.
  */
 import type { Box } from '../data/messages.ts';
 import { SightlineError } from '../errors.ts';
@@ -8,9 +8,9 @@ import type { NormBbox } from '../models/architecture.ts';
 import { roundHalfEven } from '../models/image_processing.ts';
 
 export interface GroundingOptions {
-  /** `legacy`: control tokens and (x,y) pairs; `new`: a bare name, and a list in brackets. Default legacy. */
+  /** `legacy`: control tokens and (x,y) pairs; `new`: the plain name, and coordinates in brackets. Default legacy. */
   readonly boxFormat?: BoxFormat | undefined;
-  /** What boxes are scaled to: `none`, the resized image; `norm1000`, a square of 1000. Default the architecture's. */
+  /** `none`: coordinates in pixels of the resized image; `norm1000`: coordinates from 0 to 1000. Default the architecture's. */
   readonly normBbox?: NormBbox | undefined;
 }
 
@@ -26,18 +26,22 @@ export interface Size {
   readonly height: number;
 }
 
-/** An image as it is stored, and as the model sees it. */
+/** The size of an image as stored, and after resizing for the model. */
 export interface ShownSize {
   readonly stored: Size;
   readonly shown: Size;
 }
 
-/** A name, as text in which control tokens count. @param name without control tokens of its own */
+/**
+ * An object's name, as text that may contain control tokens.
+ *
+ * @param name must not contain control tokens itself
+ */
 export function refText(name: string, { boxFormat = 'legacy' }: GroundingOptions): string {
   return boxFormat === 'legacy' ? `<|object_ref_start|>${name}<|object_ref_end|>` : name;
 }
 
-/** A box or a point, as text in which control tokens count. Rounds halves to even, as Python does. */
+/** A box or a point, as text that may contain control tokens. Rounds halves to even, as Python does. */
 export function boxText(
   { corners, unit }: Box,
   { stored, shown }: ShownSize,

@@ -1,37 +1,37 @@
 /**
- * Keeps images by content, up to a budget of bytes, and makes an image once however many ask for it.
+ * Caches images by content, up to a budget of bytes. Concurrent requests for one image share its computation.
  * Knows hashes and sizes, not pixels.
  */
 
 import { createByteCache } from '../util/byte_cache.ts';
 import type { ShownSize } from './grounding.ts';
 
-/** What the vision tower needs of one image. */
+/** One image as input of the vision tower. */
 export interface ProcessedImage {
-  /** (t * h * w, channels * temporalPatch * patch * patch); made anew from the kept pixels at every access. */
+  /** [t * h * w, channels * temporalPatch * patch * patch]; computed from the cached pixels at each access. */
   readonly pixelValues: Float32Array;
-  /** Writes them into memory that is there. */
+  /** Writes `pixelValues` into a given array of the same length. */
   readonly writePixels?: (target: Float32Array) => void;
-  /** In patches. */
+  /** [t, h, w] in patches. */
   readonly gridThw: readonly [number, number, number];
-  /** Pixels of the file, and pixels after resizing. */
+  /** Size of the file's image, and size after resizing. */
   readonly size: ShownSize;
-  /** Equal for equal files under equal processing, different otherwise. */
+  /** Equal if and only if file content and processing settings are equal. */
   readonly hash: string;
 }
 
-/** An image and the bytes it holds. */
+/** An image and the bytes that it keeps in memory. */
 export interface SizedImage {
   readonly image: ProcessedImage;
   readonly bytes: number;
 }
 
 export interface ImageCache {
-  /** The image of that hash, made by `make` unless it is there or under way. */
+  /** Returns the image with this hash. Calls `make` unless the image is cached or being made. */
   get(hash: string, make: () => Promise<SizedImage>): Promise<ProcessedImage>;
 }
 
-/** Least recently used out first, once the images together exceed `budget` bytes. */
+/** Evicts the least recently used images once all together exceed `budget` bytes. */
 export function createImageCache(budget: number): ImageCache {
   const kept = createByteCache<ProcessedImage>(budget);
   const pending = new Map<string, Promise<SizedImage>>();

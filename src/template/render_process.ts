@@ -1,31 +1,31 @@
 /**
- * A process that renders one Jinja template, with a deadline and a memory cap: the template is foreign code.
- * Knows how to survive it; not where templates come from. The only user of @huggingface/jinja.
+ * Renders one Jinja template in a process of its own, with a deadline and a memory cap, because the template is untrusted code.
+ * Knows how to survive a hanging or crashing template, not where templates come from. The only user of @huggingface/jinja.
  */
 import type { ChildProcess } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { messageOf, SightlineError } from '../errors.ts';
 import { holdRun, startProgram } from '../util/child_program.ts';
 import { shownJson } from '../util/json.ts';
-import { PYTHON_MEANING } from './jinja_python.ts';
+import { PYTHON_SEMANTICS } from './jinja/python_semantics.ts';
 
 export interface RenderLimits {
-  /** Milliseconds one render may take, the process's start included; default 10,000. */
+  /** Milliseconds that one render may take, including the start of the process; default 10,000. */
   readonly deadlineMs?: number;
-  /** Heap of the process; default 128 MB. */
+  /** Heap limit of the process in MB; default 128. */
   readonly memoryMb?: number;
 }
 
 export interface RenderProcess {
   /**
-   * The text for variables in JSON. One call at a time. Starts the process, or another one after it has died.
+   * Renders the text for variables in JSON. One call at a time. Starts the process if none is running.
    * Errors: E_TEMPLATE_INVALID, E_TEMPLATE_LIMIT; E_TEMPLATE_PROCESS if no process can be started.
    */
   render(variables: string): Promise<string>;
   close(): Promise<void>;
 }
 
-/** It keeps this process alive only while somebody waits for it. */
+/** The child process keeps this one alive only while a render is pending. */
 export function createRenderProcess(
   source: string,
   where: string,
@@ -37,7 +37,7 @@ export function createRenderProcess(
     child = null;
     if (ended === null || ended.exitCode !== null || ended.signalCode !== null) return;
     const exited = new Promise((resolve) => ended.once('exit', resolve).once('error', resolve));
-    ended.ref(); // else nothing would hold this process until then
+    ended.ref(); // keeps this process alive until the child has exited
     ended.kill('SIGKILL');
     await exited;
   };
@@ -50,7 +50,7 @@ export function createRenderProcess(
           ignore,
         );
       }
-      // After a reply, whatever it says, the process is fine; after a deadline or a crash the next render needs another.
+      // Any reply, even an error, means that the process is usable. After a deadline or a crash the next render starts another.
       const { text, error, unsupported, limit } = await ask(child, variables, deadlineMs, where).catch(
         async (lost: unknown) => {
           await end();
@@ -69,25 +69,25 @@ export function createRenderProcess(
 // --- internal ---
 
 const JINJA = createRequire(import.meta.url).resolve('@huggingface/jinja');
-/** Characters a rendered conversation may have. */
+/** Maximum number of characters in a rendered conversation. */
 const LONGEST_TEXT = 16_000_000;
-/** Numbers one range() may give; published templates count messages. */
+/** Maximum length of one range(). Published templates only count messages with it. */
 const LONGEST_RANGE = 100_000;
 
 /**
- * Plain CommonJS in a string, because a file would need another loader under the tests than in the build. A long text is
- * refused in there, before it is copied out, and a long range() before it is made. The process has a deadline of its own,
- * should the one that started it be gone; an interrupt at the terminal, which it gets too, is not for it.
+ * The program of the process: CommonJS in a string, because tests run TypeScript and the build runs JavaScript. It refuses a
+ * long text before copying it out, and a long range() before making it. It has a deadline of its own, in case its parent
+ * process dies. It ignores SIGINT and SIGTERM, because a terminal sends them to the whole process group.
  */
 const PROGRAM = `
-${PYTHON_MEANING}
+${PYTHON_SEMANTICS}
 const vm = require('node:vm');
 let settings, template;
 const limited = (reason) => Object.assign(new Error(reason), { limit: reason });
 function load({ jinja, source, longestRange }) {
   const library = require(jinja);
-  mean(library, longestRange, (reason) => { throw limited(reason); });
-  return parsed(library, source);
+  patchInterpreter(library, longestRange, (reason) => { throw limited(reason); });
+  return parseTemplate(library, source);
 }
 const script = new vm.Script('renderNow()');
 function answer(variables) {
@@ -99,7 +99,7 @@ function answer(variables) {
     const text = script.runInThisContext({ timeout: settings.deadlineMs });
     if (typeof text !== 'string') throw new Error('the template gave no text');
     if (text.length <= settings.longestText) return { text };
-    return { limit: 'gave ' + text.length + ' characters, at most ' + settings.longestText + ' are taken' };
+    return { limit: 'rendered ' + text.length + ' characters; the limit is ' + settings.longestText };
   } catch (error) {
     if (error && error.limit) return { limit: error.limit };
     if (error && error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT')
@@ -119,22 +119,22 @@ process.on('disconnect', () => process.exit());
 interface Reply {
   readonly text?: string;
   readonly error?: string;
-  /** The error is that of a feature which is not rendered here, and named. */
+  /** Whether the error names a feature of Jinja that is not supported here. */
   readonly unsupported?: boolean;
   readonly limit?: string;
 }
 
-/** A send that fails shows as the exit that is waited for. */
+/** A failed send needs no handling: the exit of the process, which `ask` waits for, reports it. */
 const ignore = (): void => undefined;
 
 function start(memoryMb: number): ChildProcess {
   const child = startProgram(['-e', PROGRAM], memoryMb);
-  child.on('error', ignore); // told by whoever asks
+  child.on('error', ignore); // `ask` reports it
   holdRun(child, false);
   return child;
 }
 
-/** The reply; the error where there is none, because the time is up or the process has ended. */
+/** Resolves to the reply. Rejects if the deadline passes, the process exits or it cannot be started. */
 function ask(child: ChildProcess, variables: string, deadlineMs: number, where: string): Promise<Reply> {
   return new Promise<Reply>((resolve, reject) => {
     const onMessage = (message: unknown): void => finish(() => resolve(message as Reply));
@@ -162,20 +162,24 @@ function limited(what: string, where: string): SightlineError {
 }
 
 function refused(reason: string, unsupported: boolean, where: string): SightlineError {
-  // The reason may be the template's own words: quoted, they cannot speak to the terminal.
+  // The reason may contain text of the template. Quoting it keeps control characters from reaching the terminal.
   return new SightlineError('E_TEMPLATE_INVALID', `the chat template failed: ${shownJson(reason, 600)}`, {
     where,
     hint: unsupported
-      ? 'write this part of the template otherwise; what it renders must stay the same'
+      ? 'rewrite this part of the template so that it renders the same text without this feature'
       : 'check the order of roles in the conversation, and that the template is the published one',
   });
 }
 
 function notStarted(cause: Error, where: string): SightlineError {
-  return new SightlineError('E_TEMPLATE_PROCESS', `the chat template has no process: ${messageOf(cause)}`, {
-    where,
-    hint: `check that ${process.execPath} can start another process`,
-    exitCode: 1,
-    cause,
-  });
+  return new SightlineError(
+    'E_TEMPLATE_PROCESS',
+    `the process that renders the chat template did not start: ${messageOf(cause)}`,
+    {
+      where,
+      hint: `check that ${process.execPath} can start another process`,
+      exitCode: 1,
+      cause,
+    },
+  );
 }

@@ -1,22 +1,22 @@
 /**
- * The regular expressions by which a tokenizer may split text: only known ones, because one can be written that takes
- * years for thirty letters (`(a|a)*b`), and nothing interrupts it. Known ones take time in proportion to the text.
+ * The regular expressions that a tokenizer may split text with. Only known ones are accepted, because a malicious expression
+ * such as `(a|a)*b` takes years for thirty letters and cannot be interrupted. The known ones take linear time.
  */
 
 import { SightlineError } from '../errors.ts';
 import { type JsonObject, shownJson } from '../util/json.ts';
 
-/** Of Qwen2, all of its successors, and this project's own tokenizers. */
+/** The expression of Qwen2, all of its successors, and this project's own tokenizers. */
 export const QWEN2_SPLIT =
   "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 
-/** The second is of GPT-2, which others are made from. */
 const KNOWN: ReadonlySet<unknown> = new Set([
   QWEN2_SPLIT,
+  // GPT-2 and tokenizers derived from it.
   "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
 ]);
 
-/** Refuses a tokenizer.json with any other expression, wherever it stands. Error: E_TOKENIZER_UNSUPPORTED. */
+/** Error: E_TOKENIZER_UNSUPPORTED if a tokenizer.json has any other expression, at any depth. */
 export function checkSplitPatterns(json: JsonObject, where: string): void {
   const { normalizer, pre_tokenizer, post_processor, decoder } = json;
   const left: unknown[] = [normalizer, pre_tokenizer, post_processor, decoder];
@@ -27,7 +27,7 @@ export function checkSplitPatterns(json: JsonObject, where: string): void {
       if (name === 'Regex' && !KNOWN.has(inner)) {
         throw new SightlineError(
           'E_TOKENIZER_UNSUPPORTED',
-          `the tokenizer splits text by ${shownJson(inner, 80)}; only the expressions of Qwen2 and GPT-2 are taken`,
+          `the tokenizer splits text by ${shownJson(inner, 80)}; only the expressions of Qwen2 and GPT-2 are supported`,
           { where, hint: 'use the tokenizer files of a Qwen-VL checkpoint' },
         );
       }

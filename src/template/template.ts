@@ -1,6 +1,6 @@
 /**
- * A conversation with images -> what the model reads: ids with image pads expanded, patches, the system block's length.
- * Puts tokenizer, chat template and image processor together; knows nothing of models' weights, rewards or files of rows.
+ * Encodes a conversation with images as model input: token ids with image pads expanded, patches, the system block's length.
+ * Combines tokenizer, chat template and image processor. Knows nothing of weights, rewards or dataset files.
  */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
@@ -33,52 +33,53 @@ import { isFarTooLong } from './text_length_check.ts';
 import { concat, type DecodeOptions, readTokenizer, type StreamDecoder, type Tokenizer } from './tokenizer.ts';
 
 export interface EncodedPrompt {
-  /** As rendered by the chat template, image pads not expanded. */
+  /** As rendered by the chat template, before image pads are expanded. */
   readonly text: string;
-  /** Image pads expanded to one per visual token. */
+  /** [tokens]; image pads expanded to one per visual token. */
   readonly ids: Int32Array;
   /** In the order of their pads. */
   readonly images: readonly ProcessedImage[];
-  /** Tokens of the system block, through its `<|im_end|>` and line break; 0 without one. */
+  /** Tokens of the system block, including its `<|im_end|>` and line break; 0 if there is none. */
   readonly systemPrefix: number;
 }
 
-/** What errors say. */
+/** Context for error messages. */
 export interface ErrorOptions {
-  /** The row, for errors. */
+  /** The dataset row. */
   readonly where?: string;
-  /** What can be done about a prompt that is too long, for errors: the command's flags. */
+  /** The hint for a prompt that is too long. It names flags of the running command. */
   readonly tooLongHint?: string;
 }
 
 export interface EncodeOptions extends ErrorOptions {
-  /** JSON schemas of tools, for the chat template to list. */
+  /** JSON schemas of tools, which the chat template lists. */
   readonly tools?: readonly JsonObject[];
 }
 
 export interface Template {
   readonly tokenizer: Tokenizer;
-  /** Ends an assistant turn. */
+  /** The token that ends an assistant turn. */
   readonly endOfTurnId: number;
-  /** Image, video and vision tokens: what must never be sampled. Ascending. */
+  /** Image, video and vision tokens, ascending. They must never be sampled. */
   readonly visionTokenIds: readonly number[];
   /**
-   * An empty system message leaves the system block out, the template's own too, as in ms-swift.
+   * Encodes the prompt for the next assistant turn. As in ms-swift, an empty system message leaves the system block out, even
+   * the template's default one.
    *
    * Errors: E_IMAGE_COUNT, E_PROMPT_TOO_LONG, E_MESSAGES_INVALID, E_TOOLS_UNSUPPORTED, those of the chat template, of the
    * image sources and of the image processor.
    */
   encode(messages: readonly Message[], images: readonly ImageSource[], options?: EncodeOptions): Promise<EncodedPrompt>;
   /**
-   * An answer's ids, for teacher forcing: its text as ordinary text, names and boxes of objects as the model writes them,
-   * then `endOfTurnId`. Error: E_MESSAGES_INVALID.
+   * The token ids [tokens] of an answer, for teacher forcing: its text without control tokens, names and boxes of objects as
+   * the model writes them, then `endOfTurnId`. Error: E_MESSAGES_INVALID.
    *
-   * @param images of its prompt, which boxes lie in
+   * @param images images of the prompt, which boxes refer to
    */
   encodeAnswer(answer: Message, images: EncodedPrompt['images'], where?: string): Int32Array;
   /**
-   * Refuses an answer that is longer by far than a prompt may be, before it is encoded: that takes seconds a megabyte.
-   * Prompts are looked at by `encode`. Error: E_PROMPT_TOO_LONG.
+   * Refuses an answer that far exceeds the longest possible prompt before it is encoded, because encoding takes seconds per
+   * megabyte. `encode` does the same for prompts. Error: E_PROMPT_TOO_LONG.
    */
   refuseFarTooLong(answer: Message, errors?: ErrorOptions): Promise<void>;
   decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
@@ -90,19 +91,19 @@ export interface Template {
 export const IMAGE_CACHE_BYTES = 64 * 2 ** 20;
 
 export interface TemplateOptions extends ImageLimits, GroundingOptions {
-  /** System prompt for conversations that have none of their own (in ms-swift too, a row's own wins). */
+  /** System prompt for conversations without one. As in ms-swift, a row's own system prompt takes precedence. */
   readonly system?: string | undefined;
-  /** Prompt tokens allowed; default the model's max_position_embeddings. */
+  /** Maximum number of prompt tokens; default the model's max_position_embeddings. */
   readonly maxLength?: number | undefined;
-  /** Bytes of resized images kept, 3 a pixel. */
+  /** Budget for resized images kept in memory, at 3 bytes a pixel. */
   readonly imageCacheBytes?: number | undefined;
-  /** What becomes of transparent parts of images; default white. */
+  /** How transparent parts of images are handled; default white. */
   readonly imageAlpha?: AlphaMode | undefined;
-  /** Told once of what was done to an image that nobody asked for. */
+  /** Gets a notice when the first image is composited on white. */
   readonly tell?: ((text: string) => void) | undefined;
 }
 
-/** The template of a checkpoint folder. Errors: those of the three files' readers. */
+/** Opens the template of a checkpoint folder. Errors: those of the readers of tokenizer, chat template and image processor. */
 export async function openTemplate(dir: string, config: ModelConfig, options: TemplateOptions = {}): Promise<Template> {
   const tokenizer = readTokenizer(dir, config.text.vocabSize);
   const chat = readChatTemplate(dir);
@@ -121,7 +122,7 @@ export async function openTemplate(dir: string, config: ModelConfig, options: Te
     hasToldOfWhiteGround = true;
   };
 
-  // One image at a time: decoded pixels of a whole batch would be many times what is kept of it.
+  // One image at a time: the decoded pixels of a whole batch would take many times the memory of the resized ones.
   const oneByOne = createExclusive();
   const load = async (source: ImageSource): Promise<ProcessedImage> => {
     const bytes = await readImageBytes(source);
@@ -212,7 +213,7 @@ interface SpecialNames {
   readonly visionTokenIds: readonly number[];
 }
 
-/** Patches are eight times the pixels they are made of, and seldom asked for twice: made at each access. */
+/** Patches take eight times the bytes of the pixels and are rarely needed twice, so they are computed at each access. */
 function processedImage(
   { width, height }: RgbImage,
   resized: RgbImage,
@@ -266,7 +267,7 @@ function specialVariables(dir: string): Record<string, string> {
   return Object.fromEntries(entries);
 }
 
-/** A role goes into the text beside control tokens, so only known ones pass. */
+/** A role is written next to control tokens without escaping, so only known roles are accepted. */
 function checkMessages(messages: readonly Message[], where: string | undefined): void {
   if (messages.length === 0) {
     throw new SightlineError('E_MESSAGES_INVALID', 'the conversation has no messages', { where });
@@ -294,7 +295,7 @@ function textsOf(messages: readonly Message[]): string[] {
   );
 }
 
-/** Every text in a JSON value, names of fields too. */
+/** All texts in a JSON value, including the names of fields. */
 function textsIn(value: unknown): string[] {
   if (typeof value === 'string') return [value];
   if (typeof value !== 'object' || value === null) return [];
@@ -310,10 +311,10 @@ function protectDeep(value: unknown, escaping: ControlTokenEscape): unknown {
   );
 }
 
-/** What the template gets of a part: texts, and places for images; no paths, no bytes. */
+/** A message part as the chat template sees it: text or an image without its content. */
 type WrittenPart = { readonly type: 'text'; readonly text: string } | { readonly type: 'image' };
 
-/** Writes parts; only names and boxes of objects bring control tokens, around what is not trusted. */
+/** Makes a function that writes parts for the template. Control tokens come only from object names and boxes, around escaped text. */
 function writer(
   escaping: ControlTokenEscape,
   images: readonly ProcessedImage[],
@@ -329,19 +330,19 @@ function writer(
   };
 }
 
-/** Whether a chat template lists tools: one that never names them would leave them out without a word. */
+/** Whether a chat template lists tools. A template that does not mention them would drop them silently. */
 export function rendersTools({ source }: Pick<ChatTemplate, 'source'>): boolean {
   return /\btools\b/.test(source);
 }
 
-/** What a row with tools is told where the template lists none. */
+/** The error for a row with tools if the template does not list them. */
 export function toolsUnsupported(
   { where: template }: Pick<ChatTemplate, 'where'>,
   where: string | undefined,
 ): SightlineError {
   return new SightlineError(
     'E_TOOLS_UNSUPPORTED',
-    `the row has "tools", but the chat template ${template} lists none`,
+    `the row has "tools", but the chat template ${template} does not list tools`,
     {
       where,
       hint: 'describe the tools in the system message, or use a chat template that renders `tools`',
@@ -349,31 +350,31 @@ export function toolsUnsupported(
   );
 }
 
-/** The rendered text without its empty system block. */
+/** Removes the empty system block from the rendered text. */
 function withoutSystemBlock(rendered: string, chat: ChatTemplate): string {
   const block = `${TURN_START}system\n${TURN_END}\n`;
   if (rendered.startsWith(block)) return rendered.slice(block.length);
   throw new SightlineError(
     'E_TEMPLATE_INVALID',
-    'the chat template writes no system block of its own for an empty one',
+    'the chat template does not write an empty system block for an empty system message',
     {
       where: chat.where,
-      hint: 'give the system prompt a text, or use the template the model was published with',
+      hint: 'use a system prompt that is not empty, or the template that the model was published with',
     },
   );
 }
 
 const whiteGroundText = (name: string): string =>
-  `images have transparent parts, which are laid on white: ${name} is the first of them; --image_alpha drop shows the colours under them`;
+  `images with transparent parts are put on a white background; the first one is ${name}. --image_alpha drop ignores the transparency instead`;
 
-/** The rendered text up to and with the end of a leading system block; empty without one. */
+/** The leading system block of the rendered text, including its end; empty if there is none. */
 function systemBlock(rendered: string): string {
   if (!rendered.startsWith(`${TURN_START}system`)) return '';
   const end = rendered.indexOf(`${TURN_END}\n`);
   return end === -1 ? '' : rendered.slice(0, end + TURN_END.length + 1);
 }
 
-/** Every image pad becomes as many as its image has visual tokens. */
+/** Repeats each image pad once per visual token of its image. */
 function expand(ids: Int32Array, imageTokenId: number, pads: readonly number[]): Int32Array {
   let image = 0;
   const parts: Int32Array[] = [];
@@ -394,13 +395,13 @@ function checkPads(rendered: string, names: SpecialNames, images: number, chat: 
     `the chat template wrote ${pads} image and ${videos} video pads for ${images} images`,
     {
       where: chat.where,
-      hint: 'use the template the model was published with',
+      hint: 'use the template that the model was published with',
     },
   );
 }
 
-function wrongCount(places: number, images: number, where: string | undefined): SightlineError {
-  return new SightlineError('E_IMAGE_COUNT', `${places} places for images (<image> tags), but ${images} images`, {
+function wrongCount(tags: number, images: number, where: string | undefined): SightlineError {
+  return new SightlineError('E_IMAGE_COUNT', `the messages have ${tags} <image> tags, but there are ${images} images`, {
     where,
     hint: 'put one <image> into the text for each image',
   });
@@ -415,12 +416,12 @@ function tooLong(
   const visual = pads.reduce((sum, count) => sum + count, 0);
   return new SightlineError(
     'E_PROMPT_TOO_LONG',
-    `the prompt has ${length} tokens (${visual} of them visual), at most ${limit} are allowed`,
+    `the prompt has ${length} tokens (${visual} of them visual); the limit is ${limit}`,
     { where, hint: tooLongHint ?? (visual > length / 2 ? 'lower --max_pixels' : 'shorten the text') },
   );
 }
 
 function farTooLong(limit: number, { where, tooLongHint }: ErrorOptions): SightlineError {
-  const message = `the text has more than ${2 * limit} tokens, at most ${limit} are allowed`;
+  const message = `the text has more than ${2 * limit} tokens; the limit is ${limit}`;
   return new SightlineError('E_PROMPT_TOO_LONG', message, { where, hint: tooLongHint ?? 'shorten the text' });
 }

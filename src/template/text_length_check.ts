@@ -1,21 +1,22 @@
 /**
- * Finds texts that cannot fit before all of them is rendered and tokenized, which takes seconds a megabyte and cannot be
- * interrupted. Knows lengths; which limit applies is the caller's business.
+ * Detects texts that cannot fit before they are rendered and tokenized as a whole, which takes seconds per megabyte and cannot
+ * be interrupted. Knows lengths; the caller sets the limit.
  */
 import { createPause } from '../util/event_loop.ts';
 
-/** Characters tokenized at a time: some 50 ms. */
+/** Characters tokenized at a time, which takes about 50 ms. */
 const PIECE = 16_384;
-/** Shorter texts are tokenized at once. */
+/** Texts up to this many characters are not checked. */
 const SHORT = 65_536;
-/** Characters a token has on average, in ordinary text. */
+/** Average number of characters of a token in ordinary text. */
 const CHARACTERS_PER_TOKEN = 4;
 
 /**
- * Whether texts have more than twice as many tokens as are allowed, counted in pieces, in which the event loop gets its
- * turns. Where a piece is cut it has a token or two more than the whole text has there, hence twice.
+ * Whether texts have more than 2 * `limit` tokens. Counts them piece by piece and lets the event loop run between pieces. A
+ * cut can add a token or two to the count, hence the factor 2.
  *
- * @param count tokens of a text
+ * @param limit number of tokens allowed
+ * @param count returns the number of tokens of a text
  */
 export async function isFarTooLong(
   texts: readonly string[],

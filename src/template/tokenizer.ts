@@ -1,5 +1,5 @@
 /**
- * Text <-> token ids with the checkpoint's own tokenizer, where only the caller decides which text may be a control token.
+ * Converts text to token ids and back with the checkpoint's tokenizer. Callers decide which text may contain control tokens.
  * Knows nothing of conversations and images. The only importer of @huggingface/tokenizers.
  */
 import { join } from 'node:path';
@@ -12,42 +12,43 @@ import { checkSplitPatterns } from './split_pattern.ts';
 import { readVocabAndMerges } from './vocab_and_merges.ts';
 
 export interface DecodeOptions {
-  /** Leave control tokens out; default false. */
+  /** Omit control tokens; default false. */
   readonly skipSpecialTokens?: boolean;
 }
 
-/** Decodes tokens as they come; a character split over tokens appears once it is whole. */
+/** Decodes tokens one by one. A character that spans several tokens appears once it is complete. */
 export interface StreamDecoder {
   push(id: number): string;
-  /** What is left; an unfinished character becomes U+FFFD. */
+  /** The rest of the text; an incomplete character becomes U+FFFD. */
   end(): string;
 }
 
 export interface Tokenizer {
   /** Control tokens (`special` added tokens) and their ids. */
   readonly special: ReadonlyMap<string, number>;
-  /** Whether an id stands for a token; rows of the embedding beyond the vocabulary stand for none. */
+  /** Whether an id stands for a token. Padding rows of the embedding, beyond the vocabulary, do not. */
   has(id: number): boolean;
-  /** Ids of a text in which no control token is recognised, whatever it spells. */
+  /** Encodes text without recognising control tokens, even if the text spells them. Returns [tokens]. */
   encodeText(text: string): Int32Array;
   /**
-   * Ids of a text in which every control token is recognised: only for text no user wrote. `restore` maps the ordinary
-   * pieces between control tokens before they are encoded.
+   * Encodes text and recognises control tokens in it. Only for text that no user wrote. Returns [tokens].
+   *
+   * @param restore maps the ordinary pieces between control tokens before they are encoded
    */
   encodeTrusted(text: string, restore?: (piece: string) => string): Int32Array;
-  /** Text of ids; bytes that are no UTF-8 become U+FFFD. Ids without a token (padding rows of the embedding) are left out. */
+  /** Decodes ids. Invalid UTF-8 becomes U+FFFD; ids without a token (padding rows of the embedding) are omitted. */
   decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
   streamDecoder(options?: DecodeOptions): StreamDecoder;
 }
 
-/** As many ids as an Int32Array can tell apart. */
+/** Ids must fit in an Int32Array. */
 const MAX_VOCAB_SIZE = 2 ** 31;
 
 /**
- * Reads tokenizer.json and tokenizer_config.json of a checkpoint folder, or vocab.json and merges.txt where the former is
- * missing.
+ * Reads tokenizer.json and tokenizer_config.json of a checkpoint folder. If tokenizer.json is missing, reads vocab.json and
+ * merges.txt instead.
  *
- * @param vocabSize rows of the model's embedding: ids must be below it
+ * @param vocabSize rows of the model's embedding; ids must be smaller
  * Errors: E_FILE_MISSING, E_JSON_INVALID, E_TOKENIZER_INVALID, E_TOKENIZER_UNSUPPORTED.
  */
 export function readTokenizer(dir: string, vocabSize = MAX_VOCAB_SIZE): Tokenizer {
@@ -59,7 +60,7 @@ export function readTokenizer(dir: string, vocabSize = MAX_VOCAB_SIZE): Tokenize
   return createTokenizer(older.json, older.config, join(dir, 'vocab.json'), vocabSize);
 }
 
-/** The same from parsed files. */
+/** The same as `readTokenizer`, from parsed files. */
 export function createTokenizer(
   json: JsonObject,
   config: JsonObject,
@@ -83,7 +84,8 @@ export function createTokenizer(
     if (text === '') return new Int32Array(0);
     const { ids } = plain.encode(text, { add_special_tokens: false });
     for (const id of ids) {
-      if (!Number.isInteger(id) || controlIds.has(id)) throw invalid(`ordinary text was given the id ${id}`, where);
+      if (!Number.isInteger(id) || controlIds.has(id))
+        throw invalid(`ordinary text was encoded as the id ${id}`, where);
     }
     return Int32Array.from(ids);
   };
@@ -126,7 +128,7 @@ export function createTokenizer(
   };
 }
 
-/** One array of several. */
+/** Concatenates arrays. */
 export function concat(parts: readonly Int32Array[]): Int32Array {
   const result = new Int32Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
@@ -147,7 +149,7 @@ interface AddedToken {
   readonly special: boolean;
 }
 
-/** The tokens of the model itself, with what the file has as their ids. */
+/** The tokens of the BPE model with their unchecked ids. */
 function vocabulary({ model }: JsonObject, where: string): [string, unknown][] {
   const vocab = isJsonObject(model) ? model.vocab : undefined;
   if (!isJsonObject(vocab))
@@ -155,7 +157,7 @@ function vocabulary({ model }: JsonObject, where: string): [string, unknown][] {
   return Object.entries(vocab);
 }
 
-/** An id without a row in the embedding would be a fault of a graph, or wrap around and stand for another token. */
+/** An id without a row in the embedding would make a graph fail, or wrap around and become another token. */
 function checkIds(
   tokens: readonly (readonly [string, unknown])[],
   { vocabSize, where }: { readonly vocabSize: number; readonly where: string },
@@ -173,7 +175,7 @@ function checkIds(
   }
 }
 
-/** Added tokens of tokenizer.json, and those that only tokenizer_config.json has, as transformers merges them. */
+/** Added tokens of tokenizer.json and of tokenizer_config.json, merged as in transformers. */
 function addedTokens(json: JsonObject, config: JsonObject, where: string): AddedToken[] {
   const listed = Array.isArray(json.added_tokens) ? json.added_tokens : [];
   const decoder = isJsonObject(config.added_tokens_decoder) ? config.added_tokens_decoder : {};
@@ -198,7 +200,7 @@ function addedTokens(json: JsonObject, config: JsonObject, where: string): Added
     }
     if (entry.content === '') throw invalid(`added token ${entry.id} is empty`, where);
     const special = entry.special === true || named.has(entry.content);
-    // Flags that make a token swallow the blanks around it: none of this family has them, and they would break ids silently.
+    // These flags make a token absorb the spaces around it. No Qwen tokenizer sets them; ignoring them would change ids silently.
     if (
       special &&
       (entry.lstrip === true || entry.rstrip === true || entry.single_word === true || entry.normalized === true)
@@ -218,8 +220,8 @@ function addedTokens(json: JsonObject, config: JsonObject, where: string): Added
 }
 
 /**
- * The library's tokenizer without the control tokens, so that no text can become one. Added tokens that are not special
- * (`<tool_call>` and the like) stay: they are ordinary words of the vocabulary.
+ * The library's tokenizer without the control tokens, so that text can never become one. Added tokens that are not special,
+ * such as `<tool_call>`, stay.
  */
 function createPlain(
   json: JsonObject,
@@ -237,7 +239,7 @@ function createPlain(
   }
 }
 
-/** Matches any control token, the longest first; the group keeps them in `split`. */
+/** Matches any control token, the longest first. The capturing group makes `split` return them. */
 function specialPattern(contents: string[]): RegExp {
   const sorted = contents.sort((a, b) => b.length - a.length);
   return new RegExp(`(${sorted.map((text) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('|') || '(?!)'})`);
@@ -246,7 +248,7 @@ function specialPattern(contents: string[]): RegExp {
 function invalid(message: string, where: string, cause?: unknown): SightlineError {
   return new SightlineError('E_TOKENIZER_INVALID', `tokenizer cannot be used: ${message}`, {
     where,
-    hint: 'compare with the tokenizer.json the model was published with',
+    hint: 'compare with the tokenizer.json that the model was published with',
     cause,
   });
 }

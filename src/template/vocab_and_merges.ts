@@ -1,6 +1,6 @@
 /**
- * A tokenizer.json made of vocab.json and merges.txt, for checkpoints that have only these two.
- * Follows transformers 5 (`Qwen2Tokenizer`, and the legacy files of `PreTrainedTokenizerBase._from_pretrained`); knows
+ * Builds a tokenizer.json from vocab.json and merges.txt, for checkpoints that have only these two.
+ * Follows transformers 5 (`Qwen2Tokenizer`, and the legacy files of `PreTrainedTokenizerBase._from_pretrained`). Knows
  * nothing of how text is encoded.
  */
 import { existsSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { QWEN2_SPLIT } from './split_pattern.ts';
 
 /**
  * @param config tokenizer_config.json
- * @returns the tokenizer, and the config with what special_tokens_map.json adds to it
+ * @returns the tokenizer, and the config merged with special_tokens_map.json
  * Errors: E_FILE_MISSING, E_JSON_INVALID, E_TOKENIZER_INVALID.
  */
 export function readVocabAndMerges(dir: string, config: JsonObject): { json: JsonObject; config: JsonObject } {
@@ -24,7 +24,7 @@ export function readVocabAndMerges(dir: string, config: JsonObject): { json: Jso
         : `a ${missing[0]} beside ${missing[0] === VOCAB ? MERGES : VOCAB}`;
     throw new SightlineError('E_FILE_MISSING', `the checkpoint has no tokenizer: neither tokenizer.json nor ${older}`, {
       where: dir,
-      hint: 'copy tokenizer.json from the model that this one was made of into this folder',
+      hint: 'copy tokenizer.json from the base model into this folder',
     });
   }
   const vocab = readJsonFile(join(dir, VOCAB));
@@ -51,10 +51,10 @@ export function readVocabAndMerges(dir: string, config: JsonObject): { json: Jso
 const VOCAB = 'vocab.json';
 const MERGES = 'merges.txt';
 
-/** As many bytes as vocab.json may have. */
+/** Maximum number of bytes of merges.txt; the same as for vocab.json. */
 const LONGEST_MERGES = 64 * 1024 * 1024;
 
-/** The attributes that name one control token each, with what Qwen2Tokenizer has where they are left out. */
+/** The attributes that name one control token each, with the defaults of Qwen2Tokenizer. */
 const NAMED: Readonly<Record<string, string | null>> = {
   bos_token: null,
   eos_token: '<|endoftext|>',
@@ -65,7 +65,7 @@ const NAMED: Readonly<Record<string, string | null>> = {
   mask_token: null,
 };
 
-/** Pairs of tokens, the first to be joined first; each half and the whole are in the vocabulary. */
+/** Pairs of tokens in order of priority. Both halves and the merged token are in the vocabulary. */
 function readMerges(path: string, vocab: JsonObject): [string, string][] {
   const text = Buffer.from(readRegularFile(path, LONGEST_MERGES)).toString('utf8');
   const lines = text.split(/\r?\n/);
@@ -75,10 +75,7 @@ function readMerges(path: string, vocab: JsonObject): [string, string][] {
     const [left, right, ...more] = line.split(' ');
     const whole = `${left}${right}`;
     if (left === undefined || right === undefined || more.length > 0) {
-      throw invalid(
-        `${path}:${i + 1}`,
-        `a merge is ${shownJson(line, 60)}, expected two tokens and a blank between them`,
-      );
+      throw invalid(`${path}:${i + 1}`, `a merge is ${shownJson(line, 60)}, expected two tokens separated by a space`);
     }
     const unknown = [left, right, whole].find((token) => !Object.hasOwn(vocab, token));
     if (unknown === undefined) return [[left, right]];
@@ -88,8 +85,9 @@ function readMerges(path: string, vocab: JsonObject): [string, string][] {
 }
 
 /**
- * The added tokens: added_tokens_decoder of tokenizer_config.json, or else added_tokens.json, in which those are control
- * tokens that tokenizer_config.json or special_tokens_map.json name. Named ones of neither are looked up in the vocabulary.
+ * The added tokens. They come from added_tokens_decoder of tokenizer_config.json, or else from added_tokens.json, where the
+ * tokens named by tokenizer_config.json or special_tokens_map.json are control tokens. Named tokens that are in neither are
+ * looked up in the vocabulary.
  */
 function addedTokens(dir: string, stated: JsonObject, vocab: JsonObject): { config: JsonObject; tokens: JsonObject[] } {
   const decoder = stated.added_tokens_decoder;
@@ -111,7 +109,7 @@ function addedTokens(dir: string, stated: JsonObject, vocab: JsonObject): { conf
 
 const contentOf = ({ content }: JsonObject): unknown => content;
 
-/** Named control tokens that are words of the vocabulary. */
+/** Named control tokens that are in the vocabulary. */
 function namedTokens(config: JsonObject, vocab: JsonObject, known: ReadonlySet<unknown>): JsonObject[] {
   const names = new Set([...Object.keys(NAMED).map((name) => named(config, name)), ...listed(config)]);
   return [...names].flatMap((content) =>
@@ -136,7 +134,7 @@ function listed(config: JsonObject): string[] {
   );
 }
 
-/** A token as a string, or as the object that transformers writes of one. */
+/** The text of a token given as a string or as an object with `content`, as transformers writes it; null otherwise. */
 function textOf(token: unknown): string | null {
   const text = isJsonObject(token) ? token.content : token;
   return typeof text === 'string' ? text : null;

@@ -80,7 +80,7 @@ export interface Checkpoints {
 }
 
 export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
-  const { outputDir, totalLimit, onlyModel, greaterIsBetter } = options;
+  const { outputDir, prompts, totalLimit, onlyModel, greaterIsBetter } = options;
   const saved: string[] = []; // oldest first; only folders of this run are ever removed
   let best: Best | null = null;
 

@@ -19,8 +19,7 @@ export type RateFactor = (name: string, shape: readonly number[]) => number;
 
 export function rateFactors(rates: LearningRates): RateFactor {
   const { learningRate, vitLr, alignerLr, lorapLrRatio, tunerType } = rates;
-  const relative = (rate: number | null): number =>
-    rate === null || rate === learningRate ? 1 : rate / learningRate;
+  const relative = (rate: number | null): number => (rate === null || rate === learningRate ? 1 : rate / learningRate);
   if (tunerType === 'lora' && lorapLrRatio !== null) {
     return (name, shape) => {
       if (isTable(name.replace(/\.weight$/, ''))) return relative(EMBEDDING_RATE);

@@ -21,8 +21,8 @@ import { openTemplate, type Template, type TemplateOptions } from '../template/t
 import type { Random } from '../util/random.ts';
 import { type AdapterOptions, prepareAdapter } from './adapter.ts';
 import type { ModelSummary } from './events.ts';
-import { adapterOptions, type TunerArguments, trainedRule } from './tuner.ts';
 import { DEFAULT_FREEZE, type TrainedRule, trainedParameters } from './trained_parameters.ts';
+import { adapterOptions, type TunerArguments, trainedRule } from './tuner.ts';
 
 export interface PolicyOptions {
   /** Checkpoint folder. */

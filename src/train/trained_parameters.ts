@@ -86,12 +86,7 @@ function found(pattern: string | null, names: readonly string[], flag: string): 
 }
 
 /** The names hit under today's spelling, or, if none is, under the former one. */
-function hits(
-  names: readonly string[],
-  isHit: (spelled: string) => boolean,
-  fault: string,
-  flag: string,
-): string[] {
+function hits(names: readonly string[], isHit: (spelled: string) => boolean, fault: string, flag: string): string[] {
   for (const spelling of SPELLINGS) {
     const hit = names.filter((name) => isHit(spelling(name)));
     if (hit.length > 0) return hit;

@@ -1,6 +1,6 @@
 /**
- * A file that only grows, in whole records. A record that cannot be written now (disk full) is kept and tried again
- * with the next one; half a record is never left behind.
+ * A file that only grows, by whole records. A record that cannot be written now (disk full) is kept and written again
+ * with the next one. The file never contains half a record.
  */
 import { closeSync, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 
@@ -9,24 +9,24 @@ export class AppendFile {
   #size: number;
   #waiting: Uint8Array[] = [];
 
-  /** Opens or makes the file; what it holds stays. */
+  /** Opens the file, or creates it. Existing content stays. */
   constructor(readonly path: string) {
     this.#fd = openSync(path, 'a');
     this.#size = fstatSync(this.#fd).size;
   }
 
-  /** Records that are not on disk yet. */
+  /** Number of records that are not on disk yet. */
   get waiting(): number {
     return this.#waiting.length;
   }
 
-  /** Writes the record, after those that wait. Throws the system's error; the record then waits. */
+  /** Writes the record after the waiting ones. Throws the system error; the record then waits too. */
   append(record: Uint8Array | string): void {
     this.#waiting.push(typeof record === 'string' ? Buffer.from(record) : record);
     this.flush();
   }
 
-  /** Tries again to write what waits. */
+  /** Tries again to write the waiting records. Throws the system error. */
   flush(): void {
     while (this.#waiting.length > 0) {
       const record = this.#waiting[0]!;

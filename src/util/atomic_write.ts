@@ -1,28 +1,29 @@
 /**
- * Writes a whole file or nothing: beside its place first, flushed to disk, then renamed over it. Links stay links.
+ * Writes a whole file or nothing: the content goes to a temporary file in the same folder, is flushed to disk, and is
+ * renamed over the target. Symbolic links stay links.
  */
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { writeTarget } from './write_target.ts';
 
-/** Replaces or makes the file. Throws the system's error and leaves what was there before. */
+/** Replaces or creates the file. On failure the old file stays as it was, and the system error is thrown. */
 export function writeFileAtomically(given: string, content: string | Uint8Array): void {
   const { kind, path } = writeTarget(given);
   if (kind !== 'file') {
     writeFileSync(path, content);
     return;
   }
-  const beside = `${path}.${process.pid}.tmp`;
+  const temporary = `${path}.${process.pid}.tmp`;
   try {
-    const fd = openSync(beside, 'w');
+    const fd = openSync(temporary, 'w');
     try {
       writeFileSync(fd, content);
       fsyncSync(fd);
     } finally {
       closeSync(fd);
     }
-    renameSync(beside, path);
+    renameSync(temporary, path);
   } catch (error) {
-    rmSync(beside, { force: true });
+    rmSync(temporary, { force: true });
     throw error;
   }
 }

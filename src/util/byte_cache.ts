@@ -1,18 +1,18 @@
 /**
- * A map that holds values up to a budget of bytes and lets the longest unused go first. Knows sizes, not values.
+ * A least-recently-used cache with a budget in bytes. Knows the sizes of values, not what they are.
  */
 
 export interface ByteCache<T> {
-  /** The value of a key, which is young again; undefined if it is not, or no longer, there. */
+  /** The value of a key, which now counts as most recently used; undefined if the cache does not hold it. */
   get(key: string): T | undefined;
-  /** Keeps a value as long as there is room, in place of the key's earlier one; a value above the budget goes at once. */
+  /** Stores a value in place of the key's earlier one. A value larger than the budget is not kept. */
   set(key: string, value: T, bytes: number): void;
   /** Bytes held. */
   readonly bytes: number;
 }
 
 export function createByteCache<T>(budget: number): ByteCache<T> {
-  // Map order is age: the oldest entry stands first.
+  // A Map iterates in insertion order, so the least recently used entry comes first.
   const entries = new Map<string, { readonly value: T; readonly bytes: number }>();
   let held = 0;
   return {

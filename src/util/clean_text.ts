@@ -1,12 +1,12 @@
 /**
- * Text of others made fit for a terminal.
+ * Makes foreign text safe to print on a terminal.
  */
 
 /**
- * The text without anything a terminal would obey: control characters (escape sequences with them), and the Unicode
- * marks that turn the direction of writing. Line breaks stay.
+ * Replaces every character that a terminal would act on: control characters (and with them escape sequences) and the
+ * Unicode marks that change the writing direction. Line breaks stay.
  */
 export function cleanText(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern is meant to match control characters
   return text.replace(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, '\ufffd');
 }

@@ -1,8 +1,8 @@
 /**
- * What to do about an error of the system that writing met. Knows codes, not what was written.
+ * Advice for system errors met while writing. Knows error codes, not what was written.
  */
 
-/** The next step for the reader of a system's error; undefined for any other error, which is a bug and keeps its stack. */
+/** The next step for the reader of a system error; undefined for any other error, which is a bug and keeps its stack. */
 export function diskHint(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error)) return undefined;
   return HINTS[String(error.code)] ?? ('syscall' in error ? 'choose another folder' : undefined);

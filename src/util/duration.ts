@@ -2,7 +2,7 @@
  * Seconds in words, as ms-swift writes them into its logs.
  */
 
-/** `1d 2h 3m 4s`, without the larger units that are 0; rounded to whole seconds. */
+/** `1d 2h 3m 4s`, rounded to whole seconds; leading units that are 0 are left out. */
 export function formatDuration(seconds: number): string {
   const total = Math.round(seconds);
   const parts = [
@@ -18,7 +18,7 @@ export function formatDuration(seconds: number): string {
     .join(' ');
 }
 
-/** The same, with tenths below a minute: for parts of a run, which are often short. */
+/** The same, with tenths of a second below a minute: for parts of a run, which are often short. */
 export function formatShortDuration(seconds: number): string {
   return seconds < 59.95 ? `${seconds.toFixed(1)}s` : formatDuration(seconds);
 }

@@ -1,13 +1,13 @@
 /**
- * Gaps in a long computation, in which timers, signals and other work of the event loop get their turn.
- * Knows the clock, not what is computed.
+ * Pauses in a long computation that let timers, signals and other work of the event loop run.
+ * Knows the clock, not the computation.
  */
 import { setImmediate } from 'node:timers/promises';
 
-/** Milliseconds of work after which the event loop gets a turn. */
+/** Milliseconds of work between two pauses. */
 const WORK_MS = 10;
 
-/** To be awaited between pieces of work that are short beside WORK_MS; most times it does nothing. */
+/** Await it between pieces of work that are short compared with WORK_MS. Most calls return at once. */
 export type Pause = () => Promise<void>;
 
 export function createPause(): Pause {

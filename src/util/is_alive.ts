@@ -1,5 +1,5 @@
 /**
- * Whether a process of this machine still runs, known by its id.
+ * Whether a process of this machine, given by its id, still runs.
  */
 
 export function isAlive(pid: number): boolean {
@@ -8,6 +8,6 @@ export function isAlive(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EPERM'; // somebody else's
+    return error instanceof Error && 'code' in error && error.code === 'EPERM'; // it runs, as another user
   }
 }

@@ -1,12 +1,12 @@
 /**
- * JSON values: their types, and how a message shows one.
- * Knows values, not files and not what they mean.
+ * JSON values: their types, and how messages show them.
+ * Knows values, neither files nor their meaning.
  */
 
 /** A value that survives JSON. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
-/** What JSON keeps of a value; null of one that it has no form for. */
+/** The value after a round trip through JSON; null for a value that JSON cannot represent. */
 export function toJson(value: unknown): Json {
   const text: string | undefined = JSON.stringify(value);
   return text === undefined ? null : (JSON.parse(text) as Json);
@@ -26,7 +26,7 @@ export function describe(value: unknown): string {
   return `${kind} ${shownJson(value, 60)}`;
 }
 
-/** A value as JSON on one line, cut off; what no JSON can be made of (nested without end) is three dots. */
+/** A value as JSON on one line, cut to `length` characters; `...` for a value that cannot be serialised (a cycle). */
 export function shownJson(value: unknown, length: number): string {
   let text: string;
   try {
@@ -35,6 +35,6 @@ export function shownJson(value: unknown, length: number): string {
     return '...';
   }
   const short = text.length > length ? `${text.slice(0, length - 3)}...` : text;
-  // JSON writes most of what a terminal would obey as \\u...; these it leaves as they are.
+  // JSON escapes most control characters as \\u...; it leaves these unescaped.
   return short.replace(/[\u007f-\u009f]/g, (character) => `\\u00${character.charCodeAt(0).toString(16)}`);
 }

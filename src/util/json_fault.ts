@@ -1,15 +1,16 @@
 /**
- * Where a text stops being JSON: what JSON.parse does not say in every case. For messages; builds no values.
+ * Finds the position at which a text stops being valid JSON, which JSON.parse does not always report. For messages; builds
+ * no values.
  */
 
-/** Line and column of a position, both from 1. */
+/** Line and column of a position, both counted from 1. */
 export function lineAndColumn(text: string, position: number): { line: number; column: number } {
   const before = text.slice(0, position);
   const begin = before.lastIndexOf('\n') + 1;
   return { line: before.split('\n').length, column: position - begin + 1 };
 }
 
-/** Position of the first token that no JSON text has there; the text's length if it ends too early, or is JSON. */
+/** Position of the first unexpected token; the text's length if the text ends too early or is valid JSON. */
 export function jsonFaultAt(text: string): number {
   let next: Next = 'value';
   const open: ('{' | '[')[] = [];
@@ -50,7 +51,7 @@ export function jsonFaultAt(text: string): number {
 type Next = 'value' | 'value or end' | 'name' | 'name or end' | 'colon' | 'comma or end';
 
 const TOKEN =
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: JSON allows none of them in a string
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: JSON forbids control characters in strings
   /[{}[\],:]|"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y;
 
 function skipSpace(text: string, from: number): number {

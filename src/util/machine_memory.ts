@@ -1,20 +1,21 @@
 /**
- * How much memory a process may take: of the machine, of its control groups (v1 and v2), and by its own limits.
- * Knows files of Linux, and the total elsewhere; knows nothing of what memory is for.
+ * How much memory this process may use, given the machine, its control groups (v1 and v2) and its own limits.
+ * Reads the files of Linux; on other systems it knows only the total. Does not know what the memory is for.
  */
 import { readFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 
 export interface MachineMemory {
-  /** Bytes that are there at most, swap space included, and whose limit that is. */
+  /** Upper bound in bytes, swap space included. */
   readonly most: number;
+  /** What sets that bound, in words. */
   readonly limit: string;
-  /** Bytes that nobody uses now, file caches counted as unused. */
+  /** Bytes that are unused now; file caches count as unused. */
   readonly free: number;
 }
 
-/** A file's text, null if there is none. */
+/** Reads a file as text; null if it cannot be read. */
 export type ReadText = (path: string) => string | null;
 
 export function machineMemory(read: ReadText = readText, total: number = totalmem()): MachineMemory {
@@ -40,7 +41,7 @@ export function machineMemory(read: ReadText = readText, total: number = totalme
 interface GroupLimit {
   readonly path: string;
   readonly memory: number;
-  /** Of memory and swap together; null: swap is not limited, or not known. */
+  /** Limit of memory and swap together; null if swap has no limit or the limit is not known. */
   readonly withSwap: number | null;
   readonly used: number;
 }
@@ -49,16 +50,16 @@ function readText(path: string): string | null {
   try {
     return readFileSync(path, 'utf8');
   } catch {
-    return null; // another system, or a file that this process may not read
+    return null; // not Linux, or no permission
   }
 }
 
-/** Bytes by name. */
+/** Sizes in bytes by name, from text in the form of /proc/meminfo. */
 function meminfo(text: string): Map<string, number> {
   return new Map([...text.matchAll(/^(\w+): +(\d+) kB$/gm)].map(([, name, kib]) => [name!, 1024 * Number(kib)]));
 }
 
-/** Limits of the groups that the process is in, and of those above. */
+/** Limits of the control groups that the process belongs to, and of their ancestors. */
 function controlGroups(read: ReadText): GroupLimit[] {
   const lines = (read('/proc/self/cgroup') ?? '').split('\n').map((line) => /^\d+:([^:]*):(.*)$/.exec(line));
   return lines.flatMap((line): GroupLimit[] => {
@@ -76,12 +77,12 @@ function controlGroups(read: ReadText): GroupLimit[] {
 const V1_ROOT = '/sys/fs/cgroup/memory';
 const V2_ROOTS = ['/sys/fs/cgroup', '/sys/fs/cgroup/unified'];
 
-/** v1 writes the largest multiple of a page where there is no limit. */
+/** Without a limit, v1 writes the largest multiple of the page size; anything from here on means unlimited. */
 const UNLIMITED = 2 ** 60;
 
 const isLimit = (limit: GroupLimit | null): limit is GroupLimit => limit !== null;
 
-/** A group's folder and those above it, the root's last: a container may see its own group as the root. */
+/** The folders of a group and its ancestors, root last: a container may see its own group as the root. */
 function upwards(root: string, path: string): string[] {
   const folders: string[] = [];
   for (let at = path; ; at = dirname(at)) {
@@ -107,19 +108,19 @@ function v1Limit(read: ReadText, folder: string): GroupLimit | null {
   return { path: folder, memory, withSwap, used };
 }
 
-/** Bytes of files that the group's memory holds and would give back. */
+/** Bytes of file cache that the group would give back under pressure. */
 function cached(read: ReadText, folder: string, name: string): number {
   const line = new RegExp(`^${name} (\\d+)$`, 'm').exec(read(join(folder, 'memory.stat')) ?? '');
   return Number(line?.[1] ?? 0);
 }
 
-/** A number of bytes; null where there is no limit. */
+/** A number of bytes; null if the file is absent or sets no limit. */
 function bytesIn(text: string | null): number | null {
   const bytes = Number(text?.trim() || Number.NaN);
   return Number.isNaN(bytes) || bytes >= UNLIMITED ? null : bytes;
 }
 
-/** What is left of the address space (ulimit -v), and of what a system that does not overcommit has promised. */
+/** The remaining address space (ulimit -v), and the commit limit of a system that does not overcommit. */
 function processLimits(read: ReadText, info: ReadonlyMap<string, number>): { most: number; limit: string }[] {
   const limits: { most: number; limit: string }[] = [];
   const space = bytesIn(/^Max address space +(\d+)/m.exec(read('/proc/self/limits') ?? '')?.[1] ?? null);
@@ -128,6 +129,6 @@ function processLimits(read: ReadText, info: ReadonlyMap<string, number>): { mos
     limits.push({ most: Math.max(0, space - taken), limit: 'the limit of its address space (ulimit -v)' });
   const promised = info.get('CommitLimit');
   if (read('/proc/sys/vm/overcommit_memory')?.trim() === '2' && promised !== undefined)
-    limits.push({ most: promised, limit: 'what this machine may promise (vm.overcommit_memory is 2)' });
+    limits.push({ most: promised, limit: 'the commit limit of this machine (vm.overcommit_memory is 2)' });
   return limits;
 }

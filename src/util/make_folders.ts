@@ -1,12 +1,12 @@
 /**
- * Makes a folder with its missing parents. Node's recursive mkdir does not: where the system refuses a folder with ENOENT,
- * as below /proc, it never returns.
+ * Creates a folder with its missing parents. Node's recursive mkdir is no substitute: it never returns where the system
+ * refuses a folder with ENOENT, as below /proc.
  */
 import { mkdirSync, rmdirSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 
 /**
- * Returns the folders it made, the deepest first. Throws the system's error; then none is left.
+ * Returns the folders it created, the deepest first. On failure it removes them again and throws the system error.
  */
 export function makeFolders(path: string): string[] {
   const missing: string[] = [];
@@ -14,7 +14,7 @@ export function makeFolders(path: string): string[] {
   for (; statSync(folder, { throwIfNoEntry: false }) === undefined; folder = dirname(folder)) missing.unshift(folder);
   const made: string[] = [];
   try {
-    if (missing.length === 0) makeOne(folder); // a file of that name is told as one
+    if (missing.length === 0) makeOne(folder); // throws if a file has that name
     for (const name of missing) if (makeOne(name)) made.unshift(name);
     return made;
   } catch (error) {
@@ -25,7 +25,7 @@ export function makeFolders(path: string): string[] {
 
 // --- internal ---
 
-/** False if it is there already: somebody else was quicker. */
+/** False if the folder exists already: another process may have created it meanwhile. */
 function makeOne(path: string): boolean {
   try {
     mkdirSync(path);

@@ -1,13 +1,13 @@
 /**
- * One at a time: calls that share buffers wait for each other in the order they were made.
+ * Mutual exclusion: calls that share buffers run one at a time, in the order in which they were made.
  */
 
-/** A function that runs what it is given after everything given before has ended, well or badly. */
+/** Returns a function that runs its argument once all earlier ones have settled. */
 export function createExclusive(): <T>(run: () => Promise<T>) => Promise<T> {
   let last: Promise<unknown> = Promise.resolve();
   return (run) => {
     const result = last.then(run, run);
-    last = result.catch(() => undefined); // its caller sees the error; the next call only waits
+    last = result.catch(() => undefined); // the caller sees the error; the next call only waits
     return result;
   };
 }

@@ -1,8 +1,8 @@
 /**
- * The name somebody probably meant: smallest edit distance, if it is small enough to be worth saying.
+ * Finds the name a user probably meant: the one with the smallest edit distance, if that is small enough.
  */
 
-/** The nearest of `names` to `name`, or null when none is near (more than a third of its letters differ). */
+/** The one of `names` nearest to `name`; null if none is near (more than a third of the letters differ). */
 export function nearestName(name: string, names: Iterable<string>): string | null {
   let best: string | null = null;
   let bestDistance = Math.max(2, Math.floor(name.length / 3)) + 1;
@@ -16,7 +16,7 @@ export function nearestName(name: string, names: Iterable<string>): string | nul
   return best;
 }
 
-/** Damerau-Levenshtein distance (adjacent letters may swap), or `limit` when it is at least that. */
+/** Damerau-Levenshtein distance (adjacent letters may swap), but at most `limit`. */
 export function editDistance(a: string, b: string, limit = Number.POSITIVE_INFINITY): number {
   if (Math.abs(a.length - b.length) >= limit) return limit;
   let beforeLast: number[] = [];

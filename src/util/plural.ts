@@ -1,5 +1,5 @@
 /**
- * A number of things in words.
+ * Counts in words.
  */
 
 /** `1 row`, `2 rows`. */

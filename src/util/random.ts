@@ -1,18 +1,18 @@
 /**
- * Seeded random numbers (sfc32 by Chris Doty-Humphrey, PractRand), repeatable on every platform.
- * Streams are forked by label, so adding a consumer never shifts the numbers another one sees.
+ * Seeded random numbers (sfc32 by Chris Doty-Humphrey, PractRand), reproducible on every platform.
+ * Streams are forked by label, so adding a consumer never shifts the numbers that another one sees.
  */
 
 export interface Random {
-  /** Uniform in [0, 1), 32 bits. */
+  /** Uniform in [0, 1), with 32 random bits. */
   next(): number;
   /** Uniform integer in [0, n). */
   int(n: number): number;
-  /** Standard normal (Box-Muller, one value a call). */
+  /** Standard normal (Box-Muller, one value per call). */
   normal(): number;
   /** Fisher-Yates, in place; returns the same array. */
   shuffle<T>(array: T[]): T[];
-  /** An independent stream that depends on this stream's seed and the label, not on how much was drawn. */
+  /** An independent stream. It depends on this stream's seed and the label, not on how many numbers were drawn. */
   fork(label: string): Random;
 }
 

@@ -1,22 +1,22 @@
 /**
- * Waiting that a signal can end: for code of others, which may never return and knows no signal.
+ * Waits for a promise until a signal aborts the wait: for foreign code that may never return and takes no signal.
  */
 
-/** How long is waited in silence. */
+/** How long a wait lasts before it is reported. Shared by the waits of a run. */
 export interface Patience {
-  /** After these seconds the wait is told of. Doubles each time: what is slow at every step is told a few times in all. */
+  /** The wait is reported after this many seconds. Doubles with each report, so a slow step is reported only a few times. */
   seconds: number;
 }
 
 export const newPatience = (): Patience => ({ seconds: 60 });
 
 /**
- * What the promise gives, or the signal's reason as soon as it is aborted; the promise is then nobody's business.
+ * Resolves to the promise's value, or rejects with the signal's reason as soon as it is aborted. The promise is then ignored.
  *
- * Keeps the process alive meanwhile. A promise that nothing stands behind does not: the process would end amid the wait,
- * with nothing said and nothing saved, and no signal could end it in good order.
+ * Keeps the process alive meanwhile. A promise without a pending operation behind it would not: the process would exit in
+ * the middle of the wait, with no message and nothing saved.
  *
- * @param tell called with the seconds waited so far when `patience` is at its end
+ * @param tell called with the seconds waited so far, each time `patience` runs out
  */
 export async function untilAborted<T>(
   promise: Promise<T>,
@@ -51,5 +51,5 @@ export async function untilAborted<T>(
 
 // --- internal ---
 
-/** Seconds. Timers of more than 24 days would end at once. */
+/** A day in seconds. Bounds the interval because timers of more than 24 days fire at once. */
 const DAY = 86_400;

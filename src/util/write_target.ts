@@ -1,23 +1,23 @@
 /**
- * What stands where somebody wants a whole file: a file that a rename may replace, or something to be written into as it
- * is. A rename over a link or a device would put a file in its place, which for `/dev/stdout` breaks the machine.
+ * Looks at the path of a file to be written: may a rename replace it, or must it be written in place? A rename over a link
+ * or a device would put a regular file there, which for `/dev/stdout` breaks the machine.
  */
 import { lstatSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 
 export interface WriteTarget {
   /**
-   * `file`: a regular file or nothing yet, which may be replaced whole; `pipe`: a named pipe; `stream`: a device, a
-   * socket, or something this process has open already; `folder`: nothing that can be written.
+   * `file`: a regular file, or nothing yet; a rename may replace it. `pipe`: a named pipe. `stream`: a device, a socket, or
+   * a descriptor that this process has open. `folder`: cannot be written.
    */
   readonly kind: 'file' | 'pipe' | 'stream' | 'folder';
-  /** Where links lead to. */
+  /** The path with all links resolved. */
   readonly path: string;
   /** This process's own descriptor that the path names (`/dev/stdout` is 1), or null. */
   readonly descriptor: number | null;
 }
 
-/** Looks through links, also to a file that is not there yet. Throws the system's error where the path leads nowhere. */
+/** Follows links, even to a file that does not exist yet. Throws the system error if a folder on the way does not exist. */
 export function writeTarget(given: string): WriteTarget {
   let path = resolve(given);
   for (let links = 0; links < MOST_LINKS; links++) {
@@ -37,10 +37,10 @@ export function writeTarget(given: string): WriteTarget {
 
 // --- internal ---
 
-/** As many as Linux follows. */
+/** The limit of Linux. */
 const MOST_LINKS = 40;
 
-/** What /dev/stdout and /dev/fd/N lead to: links whose text names no file. */
+/** Where /dev/stdout and /dev/fd/N lead: links whose text does not name a file. */
 const DESCRIPTOR = /^\/(?:proc\/(\d+)(?:\/task\/\d+)?|dev)\/fd\/(\d+)$/;
 
 function kindOf(stats: ReturnType<typeof lstatSync> | undefined): WriteTarget['kind'] {

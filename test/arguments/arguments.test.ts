@@ -225,11 +225,11 @@ describe('config file', () => {
 
   test('a name of JavaScript is no flag', () => {
     writeFileSync(config, JSON.stringify({ constructor: 1 }));
-    expect(complaint([config, ...grpo])).toContain('sightline rlhf has no flag of this name');
+    expect(complaint([config, ...grpo])).toContain('sightline rlhf has no such flag');
   });
 
   test('YAML and missing files', () => {
-    expect(complaint(['run.yaml'])).toContain('config files are read as JSON, not as YAML');
+    expect(complaint(['run.yaml'])).toContain('the config file is YAML, expected JSON');
     expect(complaint([join(folder, 'nothing.json')])).toContain('nothing.json');
     expect(complaint([join(folder, 'nothing.json')])).toContain('exit 2');
   });
@@ -272,7 +272,7 @@ describe('bad input', () => {
   const rows: [string, string[], string, string][] = [
     ['unknown flag', ['--num_generation', '4'], 'at: --num_generation', 'did you mean --num_generations?'],
     ['letters swapped', ['--learning_rtae', '1'], 'at: --learning_rtae', 'did you mean --learning_rate?'],
-    ['nothing near', ['--zzzzqqqq', '1'], 'at: --zzzzqqqq', 'sightline rlhf has no flag of this name'],
+    ['nothing near', ['--zzzzqqqq', '1'], 'at: --zzzzqqqq', 'sightline rlhf has no such flag'],
     [
       'text for a number',
       ['--learning_rate', 'abc'],
@@ -287,7 +287,7 @@ describe('bad input', () => {
       'at: --max_steps',
       'expected a whole number of at least -1, got 1.5',
     ],
-    ['no value', ['--seed'], 'at: --seed', 'the flag has no value after it'],
+    ['no value', ['--seed'], 'at: --seed', 'the flag has no value'],
     ['two values', ['--seed', '1', '2'], 'at: --seed', 'the flag takes one value, got 2: "1" "2"'],
     ['not a boolean', ['--freeze_vit', 'maybe'], 'at: --freeze_vit', 'expected true or false, got "maybe"'],
     [
@@ -350,7 +350,12 @@ describe('bad input', () => {
     ['output with a line break', ['--output_dir', 'a\nb'], 'at: --output_dir', 'has a line break'],
     ['pixels crossed', ['--min_pixels', '9', '--max_pixels', '4'], 'at: --min_pixels', '9 is more than --max_pixels 4'],
     ['two warm-ups', ['--warmup_ratio', '.1', '--warmup_steps', '3'], 'at: --warmup_steps', 'keep one of the two'],
-    ['evaluation without rows', ['--eval_strategy', 'steps'], 'at: --eval_strategy', 'there are no rows to evaluate'],
+    [
+      'evaluation without rows',
+      ['--eval_strategy', 'steps'],
+      'at: --eval_strategy',
+      'steps needs evaluation rows, but there are none',
+    ],
     ['all frozen', ['--freeze_llm', 'true'], 'at: --freeze_llm', 'nothing is left to train'],
     ['wandb', ['--report_to', 'wandb'], 'at: --report_to', 'nothing is sent over the network'],
   ];
@@ -363,18 +368,18 @@ describe('bad input', () => {
   });
 
   test('a word before the flags that is no config file', () => {
-    expect(complaint(['-x', ...grpo])).toContain('a word that belongs to no flag\n  at: -x');
+    expect(complaint(['-x', ...grpo])).toContain('the word belongs to no flag\n  at: -x');
   });
 
   test('all faults are listed together', () => {
     expect(complaint(['--model', model, '--learning_rat', '1', '--top_p', '2', '--num_generations', '0'])).toBe(
       [
         'error: 5 arguments of sightline rlhf are wrong',
-        '  ✖ sightline rlhf has no flag of this name; did you mean --learning_rate? → at --learning_rat',
+        '  ✖ sightline rlhf has no such flag; did you mean --learning_rate? → at --learning_rat',
         '  ✖ expected a number above 0 and of at most 1, got 2 → at --top_p',
         '  ✖ expected a whole number of at least 2, got 0 → at --num_generations',
-        '  ✖ no value is given; write --dataset FILE... → at --dataset',
-        '  ✖ no value is given; write --reward_funcs NAME... → at --reward_funcs',
+        '  ✖ the flag is required; write --dataset FILE... → at --dataset',
+        '  ✖ the flag is required; write --reward_funcs NAME... → at --reward_funcs',
         '  fix: sightline rlhf --help lists every flag',
         'exit 2',
       ].join('\n'),
@@ -406,7 +411,7 @@ test.skipIf(process.platform === 'win32')('a file that is none is told as what i
   for (const [path, kind] of [
     [pipe, 'is not a regular file'],
     [folder, 'is a folder'],
-    ['https://example.org/a.png', 'is an address on the network'],
+    ['https://example.org/a.png', 'is a URL, expected a file'],
     [join(folder, 'nowhere.png'), 'no such file'],
   ] as const) {
     const reading = () => readInferArguments(['--model', folder, '--image', path], {});

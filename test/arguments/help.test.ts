@@ -45,38 +45,39 @@ test('score --help', () => {
     Usage: sightline score --model DIR --dataset IN.jsonl --output OUT.jsonl [flags]
 
     Model:
-      --model DIR|NAME                Folder of a Hugging Face checkpoint of Qwen2-VL, Qwen2.5-VL or
-                                      dense Qwen3-VL: config.json, *.safetensors, tokenizer. Or its name
-                                      (ORGANISATION/NAME), for a checkpoint in the cache of Hugging Face
-                                      or ModelScope. (required)
-      --model_revision REVISION       Branch, tag or commit of a --model that is given by its name.
-                                      (default: main)
+      --model DIR|NAME                Checkpoint of Qwen2-VL, Qwen2.5-VL or dense Qwen3-VL: a folder in
+                                      Hugging Face format (config.json, *.safetensors, tokenizer), or
+                                      the name (ORGANISATION/NAME) of a checkpoint in the cache of
+                                      Hugging Face or ModelScope. (required)
+      --model_revision REVISION       Branch, tag or commit of a --model given by name. (default: main)
       --attn_impl eager|sdpa|flash_attention_2
                                       Attention implementation. eager returns attention weights; sdpa
-                                      and flash_attention_2 do not, and flash_attention_2 needs memory
-                                      linear in the length. (default: sdpa; also --attn_implementation)
-      --min_pixels N                  Smaller images are enlarged to this. (pixels per image; default:
-                                      the checkpoint's limit; environment: MIN_PIXELS)
-      --max_pixels N                  Larger images are reduced to this. (pixels per image; default: the
-                                      checkpoint's limit; environment: MAX_PIXELS)
-      --image_alpha white|drop        Transparent parts of images: white lays them on white, as
-                                      transformers does; drop shows the colours that the file has under
-                                      them, as ms-swift does with --max_pixels. (default: white)
-      --check_memory [true|false]     Refuse, before weights are read, what needs more memory than there
-                                      is by the least estimate; false tries it all the same. (default:
-                                      true)
+                                      and flash_attention_2 do not. The memory of flash_attention_2 is
+                                      linear in the sequence length. (default: sdpa; also
+                                      --attn_implementation)
+      --min_pixels N                  Smaller images are enlarged to this size. (pixels per image;
+                                      default: the checkpoint's limit; environment: MIN_PIXELS)
+      --max_pixels N                  Larger images are reduced to this size. (pixels per image;
+                                      default: the checkpoint's limit; environment: MAX_PIXELS)
+      --image_alpha white|drop        Transparency of images: white puts a white background under them,
+                                      as transformers does; drop ignores the alpha channel, as ms-swift
+                                      does with --max_pixels. (default: white)
+      --check_memory [true|false]     Before weights are read, refuse a run that needs more memory than
+                                      the machine has by the lowest estimate. false tries it anyway.
+                                      (default: true)
 
     Data:
-      --dataset FILE...               JSONL files; each row ends with an assistant message or has a
+      --dataset FILE...               JSONL files. Each row ends with an assistant message or has a
                                       \`completion_ids\` column. (required)
-      --system TEXT|FILE              System prompt, as text or as a .txt file, for rows that have none.
+      --system TEXT|FILE              System prompt for rows without one, as text or as a .txt file.
                                       (default: the chat template's own)
-      --norm_bbox none|norm1000       What boxes of the \`objects\` column are scaled to: none, the pixels
-                                      of the resized image; norm1000, a square of 1000. (default: none
-                                      for Qwen2.5-VL, norm1000 for Qwen2-VL and Qwen3-VL)
-      --qwenvl_bbox_format legacy|new How names and boxes are written: legacy, between control tokens,
-                                      boxes as (x1,y1),(x2,y2); new, names bare and boxes as [x1, y1,
-                                      x2, y2]. (default: legacy; environment: QWENVL_BBOX_FORMAT)
+      --norm_bbox none|norm1000       Coordinates of boxes from the \`objects\` column: none writes pixels
+                                      of the resized image, norm1000 scales them to 0 to 1000. (default:
+                                      none for Qwen2.5-VL, norm1000 for Qwen2-VL and Qwen3-VL)
+      --qwenvl_bbox_format legacy|new Format of names and boxes: legacy puts both between control tokens
+                                      and writes boxes as (x1,y1),(x2,y2); new writes plain names and
+                                      boxes as [x1, y1, x2, y2]. (default: legacy; environment:
+                                      QWENVL_BBOX_FORMAT)
       --per_device_eval_batch_size N  Rows scored at once. (rows; default: 1; also --batch_size)
 
     Sampling:
@@ -84,29 +85,29 @@ test('score --help', () => {
                                       are computed. (default: 1)
 
     Attention:
-      --attn_probe eager|fused|auto   How attention is measured: by an eager forward, as sums in the
-                                      fused forward, or (auto) both in the first row, compared, and then
-                                      the cheaper one. (default: auto)
+      --attn_probe eager|fused|auto   How attention is measured: eager runs a separate eager forward;
+                                      fused sums attention in the scoring forward; auto compares both
+                                      for the first row and then uses the cheaper one. (default: auto)
 
     Output:
-      --output FILE                   JSONL file to write, one line per row: prompt_ids, completion_ids,
-                                      logps, entropies, tdr, rho_vis, rho_text, n_vis, n_text.
-                                      (required)
+      --output FILE                   JSONL file to write. Each row gives one line with prompt_ids,
+                                      completion_ids, logps, entropies, tdr, rho_vis, rho_text, n_vis,
+                                      n_text. (required)
 
     Other:
-      --config FILE.json              Arguments by flag name, also an earlier run's args.json; flags on
-                                      the command line come first. May stand without --config as the
-                                      first word. (default: none)
+      --config FILE.json              JSON file of arguments by flag name, such as an earlier run's
+                                      args.json. Flags on the command line take precedence. The file may
+                                      also be given as the first word, without --config. (default: none)
       --ignore_unsupported [true|false]
-                                      Print a note instead of stopping at flags of ms-swift and
-                                      transformers that have no counterpart here. (default: false)
-      --debug [true|false]            Show the stack of an error. (default: false)
+                                      Ignore flags of ms-swift and transformers that have no counterpart
+                                      here, and print a note instead of stopping. (default: false)
+      --debug [true|false]            Show the stack trace of an error. (default: false)
 
     Examples:
       sightline score --model ./checkpoint --dataset answers.jsonl --output scores.jsonl
 
-    Flags of ms-swift that have no meaning here either have no effect (a note says so) or stop the run
-    with what to use instead.
+    Other flags of ms-swift either have no effect here, which a note reports, or stop the run with
+    advice on what to use instead.
     "
   `);
 });

@@ -139,7 +139,7 @@ describe('--ignore_unsupported true', () => {
     const { args, notices } = readRlhfArguments([...requiredWords, ...words, '--ignore_unsupported'], {});
     expect(args).toMatchObject({ reportTo: ['tensorboard'], truncationStrategy: 'raise' });
     expect(notices).toEqual([
-      '2 flags are ignored by --ignore_unsupported (why: docs/flags.md): --report_to wandb --truncation_strategy left',
+      '2 flags are ignored because of --ignore_unsupported (why: docs/flags.md): --report_to wandb --truncation_strategy left',
     ]);
     expect(
       complaint(() => readRlhfArguments([...requiredWords, '--tuner_type', 'lora', '--ignore_unsupported'], {})),
@@ -149,11 +149,9 @@ describe('--ignore_unsupported true', () => {
   test('is what errors say that it would help with, and no others', () => {
     const wrong = (...words: string[]) => complaint(() => readRlhfArguments([...requiredWords, ...words], {}));
     const way = '--ignore_unsupported true';
-    expect(wrong('--use_vllm', 'true')).toContain(`or go on without it: ${way}`);
-    expect(wrong('--report_to', 'wandb')).toContain(`fix: go on without it: ${way}`);
-    expect(wrong('--use_vllm', 'true', '--beta', 'x')).toContain(
-      `fix: ${way} goes on without flags that only ms-swift`,
-    );
+    expect(wrong('--use_vllm', 'true')).toContain(`or use ${way} to ignore it`);
+    expect(wrong('--report_to', 'wandb')).toContain(`fix: use ${way} to ignore it`);
+    expect(wrong('--use_vllm', 'true', '--beta', 'x')).toContain(`fix: ${way} ignores flags that only ms-swift`);
     expect(wrong('--beta', 'x', '--report_too', 'tensorboard')).not.toContain('ignore_unsupported');
   });
 
@@ -167,7 +165,7 @@ describe('--ignore_unsupported true', () => {
 });
 
 test.each([
-  ['--offload_optimizer', 'true', 'nothing is moved between them'],
+  ['--offload_optimizer', 'true', 'nothing is moved'],
   ['--use_cpu', 'true', 'one process on the CPU'],
   ['--load_best_model_at_end', 'true', 'the best checkpoint is always kept'],
   ['--optim', 'adamw_torch_fused', null],
@@ -195,7 +193,7 @@ test('a name that means the same in ms-swift', () => {
 test("another command's flag is told as that", () => {
   const words = ['--model', folder, '--dataset', data, '--num_generations', '8'];
   const told = complaint(() => readSftArguments(words, {}));
-  expect(told).toContain('is a flag of sightline rlhf');
+  expect(told).toContain('this is a flag of sightline rlhf');
   expect(told).toContain('leave it out of sft');
   expect(readSftArguments([...words, '--ignore_unsupported'], {}).notices).toHaveLength(1);
 });

@@ -29,7 +29,7 @@ describe('schedule flags', () => {
         ...['--lr_scheduler_type', 'cosine_with_min_lr', '--lr_scheduler_kwargs', '{"min_lr": 1e-7}'],
         ...['--learning_rate', '0'],
       ],
-      'min_lr is a part of the learning rate, which is 0',
+      'min_lr is relative to the learning rate, which is 0',
     ],
   ])('%j is told with the other faults of the line', (words, message) => {
     expect(() => read(...words, '--top', '1')).toThrow(

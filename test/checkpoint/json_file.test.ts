@@ -44,7 +44,7 @@ test('what is broken is told with its place, and what to do', async () => {
 
 test('too large, missing, a folder, a pipe', async () => {
   const dir = folderOf({ x: '{"a": 1}' });
-  expect(shown(await refusal(() => readJsonFile(join(dir, 'x'), 5)))).toMatch(/has 8 bytes, at most 5/);
+  expect(shown(await refusal(() => readJsonFile(join(dir, 'x'), 5)))).toMatch(/has 8 bytes; the limit is 5/);
   expect((await refusal(() => readJsonFile(join(dir, 'y')))).code).toBe('E_FILE_MISSING');
   expect((await refusal(() => readJsonFile(join(dir, 'x', 'y')))).code).toBe('E_FILE_MISSING');
   expect(shown(await refusal(() => readJsonFile(scratch())))).toMatch(/not a regular file/);

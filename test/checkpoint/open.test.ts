@@ -184,7 +184,9 @@ describe('a folder without a checkpoint', () => {
     const at = async (...names: string[]): Promise<string> =>
       shown(await refusal(() => openCheckpoint(folderOf(Object.fromEntries(names.map((name) => [name, '']))))));
     expect(await at('checkpoint-9/x', 'checkpoint-10/x', 'args.json')).toMatch(/give one of .*checkpoint-10$/);
-    expect(await at('model-00001-of-00002.safetensors')).toMatch(/model-00001-of-00002\.safetensors is there, but not/);
+    expect(await at('model-00001-of-00002.safetensors')).toMatch(
+      /model-00001-of-00002\.safetensors is there, but the other files/,
+    );
     expect(await at('pytorch_model-00001-of-00002.bin')).toMatch(/save_pretrained\(\), which writes safetensors/);
   });
 

@@ -89,10 +89,10 @@ describe.each([
 
 test('transparency: on white, said once; --image_alpha drop is said nothing of, and goes on', async () => {
   const white = await tinyRun(project, 'white', { max_steps: '1' });
-  expect(white.stdout.match(/^note: images have transparent parts, which are laid on white/gm)).toHaveLength(1);
+  expect(white.stdout.match(/^note: images with transparent parts are put on a white background/gm)).toHaveLength(1);
   expect(printed(white.stdout, 'infer')).not.toContain('--image_alpha');
   const drop = await tinyRun(project, 'drop', { max_steps: '1', image_alpha: 'drop' });
-  expect(drop.stdout).not.toContain('laid on white');
+  expect(drop.stdout).not.toContain('white background');
   expect(printed(drop.stdout, 'score').join(' ')).toContain('--image_alpha drop');
   const settings = JSON.parse(readFileSync(join(drop.folder, 'args.json'), 'utf8'));
   expect(settings.image_alpha).toBe('drop');

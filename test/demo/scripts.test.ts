@@ -235,7 +235,7 @@ describe('make_checkpoint.sh', () => {
     child.kill(signal);
     expect(await ended).toEqual([code, null]);
     expect(told).toMatch(/^making my target: 9600 rows, then 300 steps of training; some 5 minutes/);
-    expect(told).toContain(`${signal}: stopped; my target is not made`);
+    expect(told).toContain(`${signal}: stopped; my target was not written`);
     expect(readdirSync(temporary)).toEqual([]);
     expect(readdirSync(cwd)).toEqual([]);
   });

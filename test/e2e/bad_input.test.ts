@@ -195,7 +195,11 @@ describe.concurrent('rewards', () => {
       'call(c, k) { k.log_metric("x", "1"); return c.map(() => 1); }',
       /the string "1" as the metric "x"/,
     ],
-    ['throws what has no text', 'call() { throw Object.create(null); }', /"faulty" threw: something without a text/],
+    [
+      'throws a value that cannot be converted to text',
+      'call() { throw Object.create(null); }',
+      /"faulty" threw: a value that cannot be converted to text/,
+    ],
     ['needs what nobody knows', 'static needs = ["attnetion"]; call() {}', /the string "attnetion"/],
     ['returns nothing', 'call() {}', /undefined instead of an array/],
     ['throws when it is made', 'constructor() { throw new Error("no licence"); } call() {}', /no licence/],

@@ -208,7 +208,7 @@ describe('broadcast axes are summed', () => {
 describe('errors', () => {
   test('an op without a gradient says its name and why', () => {
     expect(() => gradients([{ value: exp(reduceMax(x, [1], true)), cotangent: input('d', [2, 1]) }], [x])).toThrow(
-      "no gradient through 'reduceMax': used for shifts and picks that cancel or are discrete",
+      "no gradient through 'reduceMax': it is only used where its gradient cancels or is discrete",
     );
     expect(() => gradients([{ value: cumulativeShare(exp(x)), cotangent: dy }], [x])).toThrow(
       "no gradient through 'cumulativeShare': only sampling uses it",

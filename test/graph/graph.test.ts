@@ -89,12 +89,10 @@ describe('inputs', () => {
 
   test('a size that no input carries', () => {
     const graph = { name: 'g', inputs: {}, outputs: { out: expand(scalar(1), ['N', 2]) } };
-    expect(() => lower(graph)).toThrow(
-      "internal: no input of the graph carries the size 'N' as a dimension of its own",
-    );
+    expect(() => lower(graph)).toThrow("internal: no input of the graph has the size 'N' as a whole dimension");
     const product = input('p', ['N*M']);
     expect(() => lower({ name: 'g', inputs: { product }, outputs: { out: reshape(product, ['N', 'M']) } })).toThrow(
-      "carries the size 'N'",
+      "has the size 'N'",
     );
   });
 

@@ -126,7 +126,7 @@ describe('image processor files', () => {
     if (grid !== null) expect(gridOf(await resizeToGrid(image, read()), read())).toEqual(grid);
     else {
       expect(shown(await refusal(read))).toMatch(
-        /E_PROCESSOR_INVALID.*field size is .*, expected \{"shortest_edge": MIN.*preprocessor_config\.json.*take it out/,
+        /E_PROCESSOR_INVALID.*field size is .*, expected \{"shortest_edge": MIN.*preprocessor_config\.json.*remove it/,
       );
     }
   });

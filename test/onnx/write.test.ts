@@ -1,12 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import type { DType } from '../../src/graph/dtype.ts';
+import { ONNX_DATA_TYPE } from '../../src/graph/dtype.ts';
 import type { Attribute } from '../../src/graph/emitter.ts';
 import { lower } from '../../src/graph/graph.ts';
 import { makeNode } from '../../src/graph/ops/define.ts';
 import { add, exp, gelu, lessOrEqual, mul, where } from '../../src/graph/ops/elementwise.ts';
 import { reshape, transpose } from '../../src/graph/ops/movement.ts';
 import { input, none, scalar, type Value } from '../../src/graph/value.ts';
-import { dataType, ModelProto } from '../../src/onnx/schema.ts';
+import { ModelProto } from '../../src/onnx/schema.ts';
 import { writeModel } from '../../src/onnx/write.ts';
 import { compile } from '../../src/runtime/session.ts';
 import { floats } from '../../src/runtime/tensor.ts';
@@ -113,7 +114,7 @@ describe('constants', () => {
       vjp: none('a test'),
     });
     expect(decoded({}, { y }).graph.initializer).toEqual([
-      { name: 'c:0', dataType: dataType[dtype], rawData: [...bytesOf[dtype]([value])] },
+      { name: 'c:0', dataType: ONNX_DATA_TYPE[dtype], rawData: [...bytesOf[dtype]([value])] },
     ]);
   });
 

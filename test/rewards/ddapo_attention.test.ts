@@ -292,7 +292,7 @@ describe('forms', () => {
   test('half a group and a setting that is no switch are refused', async () => {
     const kwargs = rewardKwargs(3, policyOf([0.1]), { num_generations: 2 });
     await expect(create({ ddapo_group_norm: true }).call(texts(3), kwargs)).rejects.toThrow(
-      /no multiple of num_generations 2/,
+      /not a multiple of num_generations 2/,
     );
     vi.stubEnv('DDAPO_GROUP_NORM', 'maybe');
     expect(() => create()).toThrow(/"maybe" is neither on nor off/);

@@ -47,7 +47,7 @@ test.each([
   [
     'another meaning of a name',
     { ddapo_group_norm: good },
-    /with "ddapo_group_norm", which reward "ddapo_attention" states otherwise$/,
+    /with "ddapo_group_norm", which reward "ddapo_attention" declares differently$/,
   ],
 ])('%s is refused with reward and file', (_, flags, message) => {
   register('mine', flags);

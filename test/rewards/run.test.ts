@@ -87,8 +87,8 @@ describe('runRewards', () => {
     const running = runRewards(createRewards(['quick', 'stuck']), texts, kwargs, controller.signal);
     await vi.advanceTimersByTimeAsync(130_000);
     expect(kwargs.lines).toEqual([
-      expect.stringMatching(/^warn reward "stuck" has not answered for 60 s, asked about 3 completions/),
-      expect.stringMatching(/^warn reward "stuck" has not answered for 120 s/),
+      expect.stringMatching(/^warn reward "stuck" has not returned after 60 s for 3 completions/),
+      expect.stringMatching(/^warn reward "stuck" has not returned after 120 s/),
     ]);
     controller.abort(new Error('stop'));
     await expect(running).rejects.toBe(controller.signal.reason);
@@ -127,11 +127,11 @@ describe('runRewards', () => {
       /reward "bad" threw: oops/,
     ],
     [
-      'throws an object without a text',
+      'throws an object that cannot be converted to text',
       () => {
         throw Object.create(null);
       },
-      /reward "bad" threw: something without a text/,
+      /reward "bad" threw: a value that cannot be converted to text/,
     ],
     [
       'throws an error that throws when it is read',
@@ -141,7 +141,7 @@ describe('runRewards', () => {
         };
         throw Object.defineProperties(new Error(), { stack: { get: fail }, message: { get: fail } });
       },
-      /reward "bad" threw: something without a text/,
+      /reward "bad" threw: a value that cannot be converted to text/,
     ],
     ['returns too few', () => [1, 2], /"bad" returned 2 values for 3 completions/],
     ['returns NaN', () => [1, Number.NaN, 1], /"bad" returned NaN for sample 1/],
@@ -206,8 +206,12 @@ describe('runRewards', () => {
     ['nothing', ['mine'], 'undefined as the metric "mine"'],
     ['no name', [3, 3], 'a metric whose name is 3'],
     ['an empty name', ['', 3], 'a metric whose name is the string ""'],
-    ['a name of the trainer', ['grad_norm', 3], 'a metric as "grad_norm", a name of the trainer\'s own'],
-    ['a name of another reward', ['rewards/Format/mean', 3], 'a metric as "rewards/Format/mean", a name of'],
+    ['a name of the trainer', ['grad_norm', 3], 'a metric as "grad_norm", a name that the trainer uses itself'],
+    [
+      'a name of another reward',
+      ['rewards/Format/mean', 3],
+      'a metric as "rewards/Format/mean", a name that the trainer uses itself',
+    ],
   ])('a reward that logs %s is refused by name', async (_, args, message) => {
     await expectRefused('log_metric', args, message);
   });
@@ -224,9 +228,9 @@ describe('runRewards', () => {
     [
       'log_metric',
       ['attention/tdr_std', 3],
-      'a metric as "attention/tdr_std", which the run makes of the column "tdr"',
+      'a metric as "attention/tdr_std", which the run computes from the column "tdr"',
     ],
-    ['log_metric', ['attention/corr_tdr_bad', 3], 'a metric as "attention/corr_tdr_bad", which the run makes of'],
+    ['log_metric', ['attention/corr_tdr_bad', 3], 'a metric as "attention/corr_tdr_bad", which the run computes from'],
     ['log_extra', ['tdr', [0, 0, 0]], 'a column as "tdr", the signal of "owner"'],
   ] as const)('%s: the signal of another reward of the run is not its own', async (tool, args, message) => {
     register('owner', (completions) => completions.map(() => 0));

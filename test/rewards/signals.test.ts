@@ -43,15 +43,19 @@ test.each([
   ['a name', ['tdr'], /the string "tdr"/],
   ['no column', [{ metric: 'mine/b' }], /undefined as a column/],
   ['no metric', [{ column: 'a', metric: '' }], /the string "" as a metric/],
-  ['a metric of the trainer', [{ column: 'a', metric: 'entropy/a' }], /"entropy\/a_mean", a name of the trainer's own/],
-  ['one that hides there', [{ column: 'a', metric: 'reward' }], /"reward_std", a name of the trainer's own/],
+  [
+    'a metric of the trainer',
+    [{ column: 'a', metric: 'entropy/a' }],
+    /"entropy\/a_mean", a name that the trainer uses itself/,
+  ],
+  ['one that hides there', [{ column: 'a', metric: 'reward' }], /"reward_std", a name that the trainer uses itself/],
   ['a column of the file', [{ column: 'prompt', metric: 'mine/a' }], /column "prompt", which completions.jsonl has/],
   [
     'a wrong direction',
     [{ column: 'a', metric: 'b', watch: { pays: 'up', turned: 'x' } }],
-    /"up" as what its watch says/,
+    /"up" as "pays" of its watch/,
   ],
-  ['no meaning', [{ column: 'a', metric: 'b', watch: { pays: 'low' } }], /undefined as what its watch says of a turn/],
+  ['no meaning', [{ column: 'a', metric: 'b', watch: { pays: 'low' } }], /undefined as "turned" of its watch/],
 ])('static signals with %s is refused by the name of the reward', (_, signals, message) => {
   register('bad', signals);
   expect(() => createRewards(['bad'])).toThrow(message);
@@ -64,7 +68,7 @@ test.each([
 ])('two rewards that mean different things by one %s are refused', (_, signals) => {
   register('mine', signals);
   expect(() => createRewards(['ddapo_attention', 'mine'])).toThrow(
-    /^rewards "ddapo_attention" and "mine" state different signals: column "tdr" as attention\/tdr, column "\w+" as /,
+    /^rewards "ddapo_attention" and "mine" declare different signals: column "tdr" as attention\/tdr, column "\w+" as /,
   );
   expect(createRewards(['mine'])[0]!.signals).toEqual(signals);
 });

@@ -183,7 +183,7 @@ test('a text of megabytes is refused before it is rendered and encoded, and othe
     ]) {
       await expect(call()).rejects.toMatchObject({
         code: 'E_PROMPT_TOO_LONG',
-        message: 'the text has more than 60000 tokens, at most 30000 are allowed',
+        message: 'the text has more than 60000 tokens; the limit is 30000',
         where: 'rows.jsonl:3',
         hint: 'flags',
       });

@@ -6,11 +6,11 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { expect, test } from 'vitest';
 import { createChatTemplate } from '../../src/template/chat_template.ts';
-import { PYTHON_MEANING } from '../../src/template/jinja_python.ts';
+import { PYTHON_SEMANTICS } from '../../src/template/jinja/python_semantics.ts';
 
 interface Library {
-  mean(jinja: unknown, longestRange: number, limited: (reason: string) => never): void;
-  parsed(jinja: unknown, source: string): { render(variables: unknown): string };
+  patchInterpreter(jinja: unknown, longestRange: number, limited: (reason: string) => never): void;
+  parseTemplate(jinja: unknown, source: string): { render(variables: unknown): string };
 }
 
 const read = (name: string) => JSON.parse(readFileSync(new URL(`jinja/${name}.json`, import.meta.url), 'utf8'));
@@ -28,7 +28,7 @@ const NOT_HERE: Readonly<Record<string, string>> = {
   'print a tuple of one': 'a comma before a closing parenthesis',
   'print large integers': 'a whole number beyond 2^53',
   'comparison chain': 'a chain of comparisons',
-  'dict with number keys': 'a dict with a key that is no text',
+  'dict with number keys': 'a dict with a key that is not a text',
   'format method': 'the method format()',
   'batch and slice': 'the filter batch',
   groupby: 'the filter groupby',
@@ -37,18 +37,18 @@ const NOT_HERE: Readonly<Record<string, string>> = {
   'attr filter': 'the filter attr',
   'tests with arguments': 'a test with arguments',
   'tests with words': 'a test with arguments',
-  'dict function': 'calls dict, which is no function here',
-  'lipsum joiner cycler': 'calls joiner, which is no function here',
+  'dict function': 'calls dict, which is not a function here',
+  'lipsum joiner cycler': 'calls joiner, which is not a function here',
   'a generator printed twice': 'printing what map gives',
 };
 
 // In this process, where a template takes a millisecond; chat_template.test.ts goes through the one that renders for users.
 const jinja: unknown = createRequire(import.meta.url)('@huggingface/jinja');
-const library = new Function(`${PYTHON_MEANING}; return { mean, parsed };`)() as Library;
-library.mean(jinja, 100_000, (reason) => {
+const library = new Function(`${PYTHON_SEMANTICS}; return { patchInterpreter, parseTemplate };`)() as Library;
+library.patchInterpreter(jinja, 100_000, (reason) => {
   throw new Error(reason);
 });
-const render = (source: string): string => library.parsed(jinja, source).render(structuredClone(variables));
+const render = (source: string): string => library.parseTemplate(jinja, source).render(structuredClone(variables));
 
 test.each(Object.entries(cases))('%s', (name, source) => {
   const { text } = expected[name]!;
@@ -71,7 +71,7 @@ test('a break and a refusal through the process that renders', async () => {
   await expect(other.render({ messages: [] })).rejects.toMatchObject({
     code: 'E_TEMPLATE_INVALID',
     message: expect.stringContaining('the tag raw is not supported here'),
-    hint: 'write this part of the template otherwise; what it renders must stay the same',
+    hint: 'rewrite this part of the template so that it renders the same text without this feature',
   });
   await other.close();
 });

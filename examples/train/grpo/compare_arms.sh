@@ -2,13 +2,13 @@
 # Trains the arms of the demo's comparison over several seeds on the same rows, then prints one table.
 #
 # usage: compare_arms.sh [FLAG VALUE ...]           flags for every run of `sightline rlhf`
-#   OUTPUT_DIR  where runs go                        (./output/arms); finished runs in it are kept, so it can be resumed
+#   OUTPUT_DIR  folder of the runs                   (./output/arms); finished runs are kept, so the comparison can be resumed
 #   SEEDS       seeds of sampling and row order      (0 1 2)
 #   ARMS        a selection of the arms below        (all)
 #   EVAL_STEPS  steps between evaluations            (5)
 #   MODEL, SYSTEM as in run_grpo_with_ddapo.sh
 #
-# In every arm the attention reward is computed, so that the text-dominance ratio is measured; its weight differs.
+# Every arm computes the attention reward, so that the text-dominance ratio is measured. The arms differ in its weight.
 set -euo pipefail
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
@@ -28,7 +28,7 @@ export VAL_DATASET=$OUTPUT_DIR/demo_data/eval/data.jsonl
 demo_data grpo 320 0 "$DATASET"
 demo_data eval 200 1 "$VAL_DATASET"
 
-# Sets the form and the weight of the attention reward; accuracy weighs 4 and format 1 in all of them.
+# Sets the form and the weight of the attention reward. Accuracy has weight 4 and format weight 1 in all arms.
 use_arm() {
   export DDAPO_REWARD_CENTER=0
   case $1 in
@@ -45,7 +45,7 @@ use_arm() {
   esac
 }
 
-# A run's last record says how it ended; one that was stopped is made again.
+# The last record of a run says how it ended. A run that was stopped is repeated.
 is_finished() {
   [[ -f $1/logging.jsonl ]] && tail -n 1 -- "$1/logging.jsonl" | grep -q '"status":"completed"'
 }

@@ -1,5 +1,5 @@
-# Sourced by the demo's scripts: a fitting Node, dependencies, a build, and demo data where they are missing.
-# Knows how to get ready, not what is trained.
+# Sourced by the demo's scripts: checks Node, and provides dependencies, a build and demo data if they are missing.
+# Knows nothing about training.
 
 # Stops with a clear message unless node is 20.19 or newer.
 require_node() {
@@ -15,7 +15,7 @@ require_node() {
   fi
 }
 
-# prepare_sightline ROOT: dependencies and dist/ below ROOT. An installed package (no lock file, no sources) has both.
+# prepare_sightline ROOT: provides dependencies and dist/ below ROOT. An installed package (no lock file, no sources) has both.
 prepare_sightline() {
   sightline_root=$1
   require_node
@@ -30,12 +30,12 @@ prepare_sightline() {
   fi
 }
 
-# sightline ARGUMENT...: the built command line of prepare_sightline's ROOT.
+# sightline ARGUMENT...: runs the built program below the ROOT of prepare_sightline.
 sightline() {
   node "$sightline_root/dist/cli/main.js" "$@"
 }
 
-# demo_data KIND ROWS SEED FILE: draws the data set whose data.jsonl is FILE, unless it is there.
+# demo_data KIND ROWS SEED FILE: draws the dataset whose data.jsonl is FILE, unless the file exists.
 demo_data() {
   [[ -f $4 ]] || sightline demo data --kind "$1" --rows "$2" --seed "$3" --output_dir "$(dirname -- "$4")"
 }

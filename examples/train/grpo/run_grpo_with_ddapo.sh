@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# GRPO with the DDAPO attention reward, from nothing to a summary: installs, builds, draws the demo data, trains.
+# GRPO with the DDAPO attention reward, from a fresh clone to a summary: installs, builds, draws the demo data, trains.
 #
 # usage: run_grpo_with_ddapo.sh [FLAG VALUE ...]
-#   Flags are those of `sightline rlhf` (see --help there); they come last, so they win over the ones below.
-#   The environment overrides what a run is about:
+#   Flags are those of `sightline rlhf` (see its --help); they come last, so they override the ones below.
+#   Environment variables override the main settings:
 #     MODEL           checkpoint folder, or its name           (the embedded demo checkpoint)
 #     DATASET         JSONL rows to train on                   (drawn into OUTPUT_DIR/demo_data/grpo)
 #     VAL_DATASET     JSONL rows to evaluate on                (drawn into OUTPUT_DIR/demo_data/eval)
-#     OUTPUT_DIR      where runs go                            (./output)
-#     SYSTEM          system prompt, text or file              (prompt.txt beside this script)
+#     OUTPUT_DIR      folder of the runs                       (./output)
+#     SYSTEM          system prompt, text or file              (prompt.txt next to this script)
 #     REWARD_WEIGHTS  attention, accuracy and format weight    (1 4 1)
 #   DDAPO_REWARD_CENTER=1 and DDAPO_GROUP_NORM=1 choose the other two forms of the attention reward.
 set -euo pipefail
@@ -27,7 +27,7 @@ read -r -a reward_weights <<<"$REWARD_WEIGHTS"
 if [[ -z ${DATASET:-} ]]; then
   DATASET=$OUTPUT_DIR/demo_data/grpo/data.jsonl
   demo_data grpo 320 0 "$DATASET"
-  # Held-out rows belong to the demo data only: other data come with rows of their own, or without.
+  # The held-out rows belong to the demo data; for other data, set VAL_DATASET or train without evaluation.
   if [[ -z ${VAL_DATASET:-} ]]; then
     VAL_DATASET=$OUTPUT_DIR/demo_data/eval/data.jsonl
     demo_data eval 200 1 "$VAL_DATASET"
@@ -47,7 +47,7 @@ if [[ -n ${VAL_DATASET:-} ]]; then
   )
 fi
 
-# 8 prompts x 8 completions a step; per_device_train_batch_size counts completions.
+# 8 prompts x 8 completions per step; per_device_train_batch_size counts completions.
 flags=(
   --rlhf_type grpo
   --model "$MODEL"

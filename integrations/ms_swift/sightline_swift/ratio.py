@@ -43,7 +43,7 @@ def rewards_of_ratios(
         return [None if tdr is None else -(tdr - 1) if center else -tdr for tdr in ratios]
     if len(ratios) % group_size != 0:
         raise SightlineError(
-            f"ddapo_attention got {len(ratios)} completions, which is no multiple of num_generations {group_size}",
+            f"ddapo_attention got {len(ratios)} completions, which is not a multiple of num_generations {group_size}",
             "the group-normalised form needs whole groups",
         )
     rewards: list[float | None] = []

@@ -1,7 +1,7 @@
 /**
- * Every argument of ms-swift (4.6) and of transformers' Trainer (5.24) that no command here has: which have no meaning here
- * and are taken, and which ask for something that does not exist here and stop the run with what to do instead.
- * The lists of their arguments, and the script that makes them: test/arguments/ms_swift.
+ * All arguments of ms-swift (4.6) and of transformers' Trainer (5.24) that no command here has. Some are accepted without
+ * effect; others ask for a missing feature and stop the run with advice on what to do instead.
+ * test/arguments/ms_swift has the lists of their arguments and the script that makes them.
  */
 import { dataPeers } from './data.ts';
 import { machinePeers } from './machine.ts';
@@ -13,18 +13,18 @@ import type { PeerFlag, PeerTable } from './table.ts';
 
 export type { PeerFlag } from './table.ts';
 
-/** What is known of a flag that no command declares; null if no peer has it either. */
+/** The entry for a flag that no command declares; null if ms-swift and transformers do not have it either. */
 export function peerFlag(name: string): PeerFlag | null {
   return FLAGS.get(name) ?? PREFIXES.find(([prefix]) => name.startsWith(prefix))?.[1] ?? null;
 }
 
-/** Whether the words after a peer's flag ask for nothing: `--use_vllm false`, `--sequence_parallel_size 1`. */
+/** Whether the words after a flag turn its feature off: `--use_vllm false`, `--sequence_parallel_size 1`. */
 export function asksForNothing(name: string, words: readonly string[]): boolean {
   const neutral = neutralValues(name);
   return words.length > 0 && words.every((word) => neutral.has(plainNumber(word.toLowerCase())));
 }
 
-/** Names of all entries, for the nearest-name search and the docs. */
+/** Names of all entries, for suggestions and the docs. */
 export function peerFlagNames(): string[] {
   return [...FLAGS.keys()];
 }
@@ -43,10 +43,10 @@ const NEUTRAL: ReadonlyMap<string, readonly string[]> = new Map(
 
 const NOTHING = ['false', 'none', 'null', '', '[]', '{}'];
 
-/** Engines of ms-swift's other commands, whose settings are known by how they begin. */
+/** Prefixes of the settings of inference engines in ms-swift's other commands. */
 const PREFIXES: readonly (readonly [string, PeerFlag])[] = ['vllm_', 'sglang_', 'lmdeploy_'].map((prefix) => [
   prefix,
-  { verdict: 'ignored', text: 'it sets up an engine that is not used: the built-in one samples' },
+  { verdict: 'ignored', text: 'it configures an engine that is not used; the built-in engine samples' },
 ]);
 
 function neutralValues(name: string): ReadonlySet<string> {
@@ -54,7 +54,7 @@ function neutralValues(name: string): ReadonlySet<string> {
   return new Set(own.includes('true') ? own : [...NOTHING, ...own]);
 }
 
-/** `1.0` as `1`. */
+/** Writes `1.0` as `1`. */
 function plainNumber(word: string): string {
   return /^-?\d+\.0+$/.test(word) ? String(Number(word)) : word;
 }

@@ -1,5 +1,5 @@
 /**
- * Peers' flags of the machine: processes, devices, precision, memory, and compilation.
+ * Peers' flags for the machine: processes, devices, precision, memory and compilation.
  */
 import type { PeerTable } from './table.ts';
 
@@ -36,7 +36,7 @@ export const machinePeers: PeerTable = {
     ],
     'ONNX Runtime compiles every graph once': ['torch_compile', 'torch_compile_backend', 'torch_compile_mode'],
     'token log-probabilities are always computed in chunks': ['liger_kernel_config', 'use_logits_to_keep'],
-    'it belongs to quantised weights, which cannot be read': [
+    'it belongs to quantised weights, which are not supported': [
       'hqq_axis',
       'bnb_4bit_compute_dtype',
       'bnb_4bit_quant_type',
@@ -48,11 +48,11 @@ export const machinePeers: PeerTable = {
       'gradient_checkpointing_kwargs',
       'activation_checkpointing_kwargs',
     ],
-    'runs repeat exactly for a seed': ['full_determinism'],
+    'runs with the same seed are always identical': ['full_determinism'],
     'memory(GiB) is always logged': ['skip_memory_metrics'],
   },
   refused: {
-    'training runs in one process on one machine; leave it out, and lower memory with --gradient_checkpointing true and a smaller --per_device_train_batch_size':
+    'training runs in one process on one machine; leave it out. --gradient_checkpointing true and a smaller --per_device_train_batch_size save memory':
       [
         'deepspeed',
         'fsdp',
@@ -63,16 +63,15 @@ export const machinePeers: PeerTable = {
         'use_ray',
       ],
     'token log-probabilities are always computed in chunks; leave it out': ['use_liger_kernel'],
-    'weights are float32; leave it out, and give the checkpoint that is not quantised': [
+    'weights are float32; leave it out, and use the unquantised checkpoint': [
       'quant_method',
       'quant_bits',
       'load_in_4bit',
       'load_in_8bit',
     ],
     'use --gradient_checkpointing': ['activation_checkpointing'],
-    'sightline rlhf --dry_run true measures what a batch takes; set --per_device_train_batch_size by it': [
-      'auto_find_batch_size',
-    ],
+    'measure the memory of a batch with sightline rlhf --dry_run true, and set --per_device_train_batch_size accordingly':
+      ['auto_find_batch_size'],
   },
   neutral: { sequence_parallel_size: ['1'], tensor_model_parallel_size: ['1'], pipeline_model_parallel_size: ['1'] },
 };

@@ -1,5 +1,5 @@
 /**
- * Peers' flags of the model: which one, where it comes from, and which of its parameters are trained how.
+ * Peers' flags for the model: its source, and how its parameters are trained.
  */
 import { NOT_BUILT, type PeerTable } from './table.ts';
 
@@ -18,7 +18,7 @@ export const modelPeers: PeerTable = {
       'hub_revision',
     ],
     'it is read from the checkpoint': ['ref_model_type', 'model_name', 'model_author'],
-    'the models here have no experts': ['experts_impl', 'router_aux_loss_coef'],
+    'the supported models have no experts': ['experts_impl', 'router_aux_loss_coef'],
     'it belongs to a --task_type other than causal_lm': [
       'num_labels',
       'problem_type',
@@ -70,19 +70,19 @@ export const modelPeers: PeerTable = {
     ],
   },
   refused: {
-    'the architecture and the chat template are those of the checkpoint; leave it out': [
+    'the checkpoint defines the architecture and the chat template; leave it out': [
       'model_type',
       'template',
       'template_backend',
       'use_chat_template',
       'rope_scaling',
     ],
-    'the model writes text; --task_type causal_lm is the only one': ['task_type'],
-    'a checkpoint has all its tensors; leave it out': ['init_strategy'],
+    'only --task_type causal_lm is supported': ['task_type'],
+    'a checkpoint must have all its tensors; leave it out': ['init_strategy'],
     'add the tokens to the checkpoint and its tokenizer with transformers, and give the result to --model': [
       'new_special_tokens',
     ],
-    'the reference is --model as it is at the start; leave it out': ['ref_model'],
+    'the reference model is the initial --model; leave it out': ['ref_model'],
     'plain LoRA of linear layers is built; leave it out': ['use_dora', 'use_swift_lora', 'target_parameters'],
     'use --min_pixels and --max_pixels': ['model_kwargs'],
     'use --max_length for prompts and --max_completion_length for completions': ['max_model_len'],

@@ -1,5 +1,5 @@
 /**
- * Peers' flags of the objective: parts of GRPO, rewards, and other algorithms.
+ * Peers' flags for the objective: GRPO, rewards, and other algorithms.
  */
 import { NOT_BUILT, type PeerTable } from './table.ts';
 
@@ -36,7 +36,7 @@ export const objectivePeers: PeerTable = {
       'seq_kd',
       'gkd_logits_topk',
     ],
-    'it belongs to a --loss_type that is not built': [
+    'it belongs to a --loss_type that is not supported': [
       'tau_pos',
       'tau_neg',
       'real_tau',
@@ -56,13 +56,13 @@ export const objectivePeers: PeerTable = {
       'soft_max_length',
       'soft_cache_length',
     ],
-    'it belongs to --reward_model, which is not built': [
+    'it belongs to --reward_model, which is not supported': [
       'reward_adapters',
       'reward_model_type',
       'reward_model_revision',
       'reward_template',
     ],
-    'it belongs to a teacher model, which is not built': [
+    'it belongs to a teacher model, which is not supported': [
       'teacher_tag_key',
       'teacher_kl_coef',
       'teacher_adapters',
@@ -77,7 +77,7 @@ export const objectivePeers: PeerTable = {
       'rlsd_negative_only',
       'sdar_gate_beta',
     ],
-    'it belongs to --chord_sft_dataset, which is not built': [
+    'it belongs to --chord_sft_dataset, which is not supported': [
       'chord_sft_per_device_train_batch_size',
       'chord_enable_phi_function',
       'chord_mu_warmup_steps',
@@ -85,8 +85,8 @@ export const objectivePeers: PeerTable = {
       'chord_mu_peak',
       'chord_mu_valley',
     ],
-    'it belongs to --sync_ref_model, which is not built': ['ref_model_sync_steps', 'ref_model_mixup_alpha'],
-    'it belongs to --dynamic_sample, which is not built': ['max_resample_times'],
+    'it belongs to --sync_ref_model, which is not supported': ['ref_model_sync_steps', 'ref_model_mixup_alpha'],
+    'it belongs to --dynamic_sample, which is not supported': ['max_resample_times'],
     'token accuracy is not logged': ['acc_strategy'],
   },
   refused: {
@@ -94,20 +94,20 @@ export const objectivePeers: PeerTable = {
       'reward_model',
       'reward_model_plugin',
     ],
-    "there is no distillation; train on the teacher's answers with sightline sft": [
+    "distillation is not supported; train on the teacher's answers with sightline sft": [
       'teacher_model',
       'teacher_model_server',
       'advantage_reweight',
       'sdar_loss_coef',
     ],
     'train on those rows with sightline sft, before or after': ['chord_sft_dataset'],
-    'groups without differing rewards stay in the batch, and frac_reward_zero_std counts them; leave it out': [
+    'groups with equal rewards stay in the batch, and frac_reward_zero_std counts them; leave it out': [
       'dynamic_sample',
     ],
-    'completions that were cut off count like the others, and completions/clipped_ratio tells their share; raise --max_completion_length':
+    'truncated completions count like the others, and completions/clipped_ratio is their share; raise --max_completion_length':
       ['overlong_filter'],
     'the KL divergence is a term of the loss, weighted by --beta; leave it out': ['kl_in_reward'],
-    'the reference stays as it was at the start; leave it out, or train in parts, each from the last checkpoint': [
+    'the reference model does not change; leave it out, or train in stages, each from the last checkpoint': [
       'sync_ref_model',
     ],
     [NOT_BUILT]: [

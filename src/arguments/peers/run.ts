@@ -1,11 +1,11 @@
 /**
- * Peers' flags of a run's course: optimiser, evaluation, logging, saving.
+ * Peers' flags for the optimiser, evaluation, logging and saving.
  */
 import { NOT_BUILT, type PeerTable } from './table.ts';
 
 export const runPeers: PeerTable = {
   ignored: {
-    'it belongs to GaLore, which is not built': [
+    'it belongs to GaLore, which is not supported': [
       'galore_target_modules',
       'galore_rank',
       'galore_update_proj_gap',
@@ -21,9 +21,9 @@ export const runPeers: PeerTable = {
       'galore_gamma_proj',
       'galore_queue_size',
     ],
-    'it belongs to LISA, which is not built': ['lisa_step_interval'],
-    'the command says what is done': ['do_train', 'do_eval', 'do_predict'],
-    'an evaluation computes what it logs and collects no predictions': [
+    'it belongs to LISA, which is not supported': ['lisa_step_interval'],
+    'the command decides what is run': ['do_train', 'do_eval', 'do_predict'],
+    'an evaluation only computes metrics and collects no predictions': [
       'prediction_loss_only',
       'eval_do_concat_batches',
       'eval_use_gather_object',
@@ -31,20 +31,20 @@ export const runPeers: PeerTable = {
       'batch_eval_metrics',
       'include_for_metrics',
     ],
-    'it belongs to --eval_use_evalscope, which is not built': [
+    'it belongs to --eval_use_evalscope, which is not supported': [
       'eval_dataset',
       'eval_dataset_args',
       'eval_limit',
       'eval_generation_config',
       'extra_eval_args',
     ],
-    'the best checkpoint is always kept, and named in the summary and in trainer_state.json': [
+    'the best checkpoint is always kept; the summary and trainer_state.json name it': [
       'load_best_model_at_end',
       'greater_is_better',
       'create_checkpoint_symlink',
     ],
-    'a step whose gradient is not finite is skipped and told': ['logging_nan_inf_filter'],
-    'the run folder has the name, and its runs/ the event files': [
+    'a step whose gradient is not finite is skipped and reported': ['logging_nan_inf_filter'],
+    'the run folder sets the name, and its runs/ holds the event files': [
       'run_name',
       'logging_dir',
       'overwrite_output_dir',
@@ -80,22 +80,25 @@ export const runPeers: PeerTable = {
     ],
   },
   refused: {
-    'AdamW is the only optimiser; set it by --learning_rate, --weight_decay, --adam_beta1, --adam_beta2 and --adam_epsilon':
+    'AdamW is the only optimiser; its flags are --learning_rate, --weight_decay, --adam_beta1, --adam_beta2 and --adam_epsilon':
       ['optim', 'optim_args', 'optim_target_modules', 'optimizer', 'use_galore'],
-    'one --learning_rate serves all trained parameters; leave it out, or freeze parts with --freeze_vit and --freeze_aligner':
+    'all trained parameters share one --learning_rate; leave it out, or freeze parts with --freeze_vit and --freeze_aligner':
       ['vit_lr', 'aligner_lr'],
     'use --num_train_epochs': ['max_epochs'],
-    'records come every --logging_steps': ['logging_strategy'],
+    'use --logging_steps': ['logging_strategy'],
     'the first evaluation comes after --eval_steps; raise it': ['eval_delay'],
-    'the best checkpoint goes by the evaluation reward in rlhf and by the evaluation loss in sft; leave it out': [
+    'the best checkpoint is chosen by the evaluation reward in rlhf and by the evaluation loss in sft; leave it out': [
       'metric_for_best_model',
     ],
     'give evaluation rows to --val_dataset': ['eval_use_evalscope', 'eval_metric'],
-    'leave it out, watch the evaluations, and stop the run with Ctrl-C: what was learned is saved': [
+    'leave it out, watch the evaluations, and stop the run with Ctrl-C, which saves a checkpoint': [
       'early_stop_interval',
     ],
     'checkpoints stay on this machine; upload a folder with the tools of its hub': ['push_to_hub'],
-    'checkpoints are safetensors, which transformers reads; leave it out': ['safe_serialization', 'save_safetensors'],
+    'checkpoints are always safetensors, which transformers reads; leave it out': [
+      'safe_serialization',
+      'save_safetensors',
+    ],
     'a run cannot be resumed yet; start from the saved weights with --model RUN/checkpoint-N': [
       'resume_from_checkpoint',
     ],

@@ -1,11 +1,11 @@
 /**
- * Peers' flags of sampling: engines, their settings, and how text is generated.
+ * Peers' flags for sampling: inference engines and how text is generated.
  */
 import { NOT_BUILT, type PeerTable } from './table.ts';
 
 export const samplingPeers: PeerTable = {
   ignored: {
-    'it sets up vLLM, which is not used: the built-in engine samples': [
+    'it configures vLLM, which is not used; the built-in engine samples': [
       'vllm_gpu_memory_utilization',
       'vllm_tensor_parallel_size',
       'vllm_pipeline_parallel_size',
@@ -36,21 +36,21 @@ export const samplingPeers: PeerTable = {
       'enable_flattened_weight_sync',
       'sleep_level',
     ],
-    'sampling and training share one copy of the weights: nothing is moved between them': [
+    'sampling and training share one copy of the weights, so nothing is moved': [
       'offload_model',
       'offload_optimizer',
       'move_model_batches',
     ],
-    'sampling and training run the same weights, equal to float32 rounding: there is nothing to correct': [
+    'sampling and training compute equal probabilities up to float32 rounding, so there is nothing to correct': [
       'rollout_importance_sampling_mode',
       'rollout_importance_sampling_threshold',
       'log_rollout_offpolicy_metrics',
     ],
-    'it belongs to conversations of several turns, which are not sampled': ['completion_length_limit_scope', 'gym_env'],
-    'sampling always keeps keys and values of earlier tokens': ['use_cache'],
-    'an answer appears on the terminal as it grows': ['stream'],
-    'it belongs to --logprobs, which is not built': ['top_logprobs'],
-    'it belongs to --predict_with_generate, which is not built': [
+    'it belongs to multi-turn rollouts, which are not supported': ['completion_length_limit_scope', 'gym_env'],
+    'sampling always uses a KV cache': ['use_cache'],
+    'an answer is always streamed to the terminal': ['stream'],
+    'it belongs to --logprobs, which is not supported': ['top_logprobs'],
+    'it belongs to --predict_with_generate, which is not supported': [
       'generation_max_length',
       'generation_num_beams',
       'generation_config',
@@ -60,12 +60,12 @@ export const samplingPeers: PeerTable = {
     'sampling uses the built-in batched engine; leave it out, and set --temperature, --top_p, --top_k, --max_completion_length':
       ['use_vllm', 'use_lmdeploy', 'infer_backend'],
     'sampling and training take turns; leave it out': ['async_generate'],
-    'the format of an answer is rewarded, not enforced: use --reward_funcs format, or write a reward for --external_plugins':
+    'the format of an answer can be rewarded but not enforced: use --reward_funcs format, or write a reward for --external_plugins':
       ['structured_outputs_regex'],
     'completions end at the end-of-turn token or at --max_completion_length; leave it out': ['stop_words'],
-    'completions are sampled, without a beam search; leave it out': ['num_beams'],
+    'beam search is not supported; leave it out': ['num_beams'],
     'set --temperature, --top_p and --top_k instead': ['min_p', 'repetition_penalty'],
-    'a completion is one answer of the model, without turns or tools; leave it out': [
+    'a completion is a single turn without tool use; leave it out': [
       'multi_turn_scheduler',
       'max_turns',
       'use_gym_env',

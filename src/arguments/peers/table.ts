@@ -1,29 +1,28 @@
 /**
- * How the flags of ms-swift and of transformers' Trainer that no command has are listed: by what is said of them.
+ * The form of the tables of flags that ms-swift and transformers' Trainer have and no command here has.
  * Knows no flag by name.
  */
 
 export interface PeerFlag {
   /**
-   * `ignored`: without it the run and its files are what was asked for; taken, and told in one line.
-   * `refused`: it asks for something else than the run would do; stops the run, unless its value asks for nothing.
+   * `ignored`: the run and its files are as asked for without it; it is accepted, and a note says so.
+   * `refused`: the run would not do what it asks for; it stops the run, unless its value turns the feature off.
    */
   readonly verdict: 'ignored' | 'refused';
-  /** Why it has no meaning here, or what to do instead. */
+  /** Why it has no effect, or what to do instead. */
   readonly text: string;
 }
 
 export interface PeerTable {
-  /** Why -> names. */
+  /** Names by the reason why they have no effect. */
   readonly ignored: Readonly<Record<string, readonly string[]>>;
-  /** What to do instead -> names. */
+  /** Names by what to do instead. */
   readonly refused: Readonly<Record<string, readonly string[]>>;
   /**
-   * Values of refused flags that ask for nothing, beside false and none. Where true is one of them, false is not: it asks to
-   * leave something out.
+   * For refused flags: values that change nothing, in addition to false and none. If true is listed, false is not neutral.
    */
   readonly neutral: Readonly<Record<string, readonly string[]>>;
 }
 
-/** Advice where there is no other way to the same end. */
-export const NOT_BUILT = 'not built; leave it out';
+/** Advice for features without a substitute. */
+export const NOT_BUILT = 'not supported; leave it out';

@@ -1,10 +1,9 @@
 /**
- * Products of a few rows with weights whose channels lie in blocks, one block of outputs beside the other (the layout
- * NCHWc of Liu et al. 2019, "Optimizing CNN Model Inference on CPUs"): a pointwise convolution, for which the weights are
- * streamed once, vector by vector. How many channels make a block is up to the processor; all numbers of channels must be
- * multiples of it.
+ * Products of a few rows with weights stored in blocks of channels (the layout NCHWc of Liu et al. 2019, "Optimizing CNN
+ * Model Inference on CPUs"). Such a product is a pointwise convolution, which streams the weights once, vector by vector.
+ * The block size depends on the processor; every number of channels must be a multiple of it.
  *
- * The kernels are those that ONNX Runtime's optimiser puts in place of convolutions with constant weights.
+ * The kernels are those that ONNX Runtime's optimiser substitutes for convolutions with constant weights.
  */
 import { mulDims, type Shape, sameShape, showShape } from '../shape.ts';
 import { none, type Value } from '../value.ts';
@@ -13,7 +12,7 @@ import { makeNode, requireFloat } from './define.ts';
 const DOMAIN = 'com.microsoft.nchwc';
 const noGradient = none('decoding is not differentiated');
 
-/** Rows [1, 1, n, c] in blocks: [1, c, 1, n], a block of channels of all rows after the other. */
+/** Rows [1, 1, n, c] -> blocks of channels [1, c, 1, n]: the first block of all rows, then the second one, and so on. */
 export function rowsToBlocks(x: Value): Value {
   requireFloat('rowsToBlocks', x);
   const [, , n, c] = axes('rowsToBlocks', x);
@@ -26,11 +25,12 @@ export function rowsToBlocks(x: Value): Value {
   });
 }
 
-/** The way back: [1, c, 1, n] -> [1, 1, n, c]. */
+/** The inverse of `rowsToBlocks`: [1, c, 1, n] -> [1, 1, n, c]. */
 export function blocksToRows(x: Value): Value {
   requireFloat('blocksToRows', x);
   const [, c, , n] = axes('blocksToRows', x);
-  if (typeof c !== 'number') throw new Error(`blocksToRows: ${showShape(x.shape)} has channels of unknown number`);
+  if (typeof c !== 'number')
+    throw new Error(`blocksToRows: expected a known number of channels, got ${showShape(x.shape)}`);
   return makeNode({
     op: 'blocksToRows',
     inputs: [x],
@@ -41,8 +41,8 @@ export function blocksToRows(x: Value): Value {
 }
 
 /**
- * A weight as checkpoints store it, seen as [1, out, 1, in], with its outputs in blocks: what `blockedLinear` takes as
- * [out, in, 1, 1].
+ * A weight as checkpoints store it, passed as [1, out, 1, in] -> the same with its outputs in blocks, which `blockedLinear`
+ * takes as [out, in, 1, 1].
  */
 export function weightToBlocks(weight: Value): Value {
   requireFloat('weightToBlocks', weight);
@@ -72,7 +72,7 @@ export function blockedLinear(x: Value, weight: Value, { bias, plus }: { bias?: 
     (bias === undefined || sameShape(bias.shape, [out!])) &&
     (plus === undefined || sameShape(plus.shape, shape));
   if (!fits)
-    throw new Error(`blockedLinear: ${inputs.map(({ shape }) => showShape(shape)).join(', ')} do not fit one another`);
+    throw new Error(`blockedLinear: ${inputs.map(({ shape }) => showShape(shape)).join(', ')} do not fit together`);
   return makeNode({
     op: 'blockedLinear',
     inputs,

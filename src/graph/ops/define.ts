@@ -1,9 +1,9 @@
 /**
- * How ops are written down: value, ONNX form and gradient of a family side by side.
- * Knows the pattern of an op, no op in particular.
+ * How ops are defined: result, ONNX form and gradient of a family side by side.
+ * Knows the pattern of an op, but no particular op.
  */
 
-import type { DType } from '../dtype.ts';
+import { type DType, ONNX_DATA_TYPE } from '../dtype.ts';
 import type { Emitter } from '../emitter.ts';
 import { broadcastShapes, type Shape } from '../shape.ts';
 import { asValue, type NotDifferentiable, type Value, type VjpRule } from '../value.ts';
@@ -22,14 +22,18 @@ export function makeNode({ op, inputs, shape, dtype = 'float32', emit, vjp }: Op
   return { op, inputs, shape, dtype, rule: { emit, vjp } };
 }
 
-/** dy, the inputs and the result, as a gradient rule of an elementwise op reads them. */
+/** What a gradient rule of a unary op reads: the cotangent dy, the input and the result. */
 export interface UnaryContext {
   readonly dy: Value;
   readonly x: Value;
   readonly y: Value;
 }
 
-/** An op y = f(x), element by element. */
+/**
+ * An op y = f(x), element by element.
+ *
+ * @param emit name of the ONNX op, or a function that emits its nodes
+ */
 export function unary(
   op: string,
   emit: string | ((emitter: Emitter, x: string) => string),
@@ -54,7 +58,7 @@ export interface BinaryContext {
   readonly y: Value;
 }
 
-/** An op y = f(a, b), element by element, broadcasting as numpy does. Numbers are scalars. */
+/** An op y = f(a, b), element by element, broadcasting as numpy does. Plain numbers stand for scalars. */
 export function binary(
   op: string,
   emit: string,
@@ -73,9 +77,10 @@ export function binary(
   };
 }
 
-/** Element types by ONNX's numbers (TensorProto.DataType), for casts within an op. */
-export const FLOAT32 = 1;
-export const FLOAT64 = 11;
+/** Emits a conversion to an element type and returns the name of the result. */
+export function emitCast(emitter: Emitter, name: string, to: DType | 'float64'): string {
+  return emitter.node('Cast', [name], { to: ONNX_DATA_TYPE[to] });
+}
 
 export function requireFloat(op: string, ...values: readonly Value[]): void {
   for (const value of values) {

@@ -5,7 +5,7 @@
 import type { DType } from '../dtype.ts';
 import { broadcastShapes } from '../shape.ts';
 import { asValue, none, type Value } from '../value.ts';
-import { binary, makeNode, unary } from './define.ts';
+import { binary, emitCast, makeNode, unary } from './define.ts';
 
 /** Factor of `quickGelu`. */
 const QUICK_GELU = 1.702;
@@ -17,12 +17,12 @@ export const div = binary('div', 'Div', {
   a: ({ dy, b }) => div(dy, b),
   b: ({ dy, b, y }) => neg(div(mul(dy, y), b)),
 });
-/** Larger of two; where they are equal the gradient goes to the first. */
+/** The larger of two; where they are equal, the gradient goes to the first. */
 export const max = binary('max', 'Max', {
   a: ({ dy, a, b }) => where(lessOrEqual(b, a), dy, 0),
   b: ({ dy, a, b }) => where(lessOrEqual(b, a), 0, dy),
 });
-/** Smaller of two; where they are equal the gradient goes to the first. */
+/** The smaller of two; where they are equal, the gradient goes to the first. */
 export const min = binary('min', 'Min', {
   a: ({ dy, a, b }) => where(lessOrEqual(a, b), dy, 0),
   b: ({ dy, a, b }) => where(lessOrEqual(a, b), 0, dy),
@@ -42,8 +42,8 @@ export const tanh = unary('tanh', 'Tanh', ({ dy, y }) => mul(dy, sub(1, square(y
 export const sigmoid = unary('sigmoid', 'Sigmoid', ({ dy, y }) => mul(dy, mul(y, sub(1, y))));
 export const erf = unary('erf', 'Erf', ({ dy, x }) => mul(dy, mul(2 / Math.sqrt(Math.PI), exp(neg(square(x))))));
 /**
- * x * sigmoid(x). ONNX Runtime makes one kernel of the two, QuickGelu, where no gradient asks for the sigmoid as well; a
- * backward shares it.
+ * x * sigmoid(x). In a forward graph ONNX Runtime fuses the two nodes into one kernel (QuickGelu); in a backward graph the
+ * gradient shares the sigmoid.
  */
 export const silu = unary(
   'silu',
@@ -105,20 +105,20 @@ export function toFloat(x: Value): Value {
     op: 'toFloat',
     inputs: [x],
     shape: x.shape,
-    emit: (emitter, names) => emitter.node('Cast', names, { to: 1 }),
+    emit: (emitter, [name]) => emitCast(emitter, name!, 'float32'),
     vjp: none('its input is not a real number'),
   });
 }
 
-/** Converts float32 that holds whole numbers to int32, for indices. */
+/** Converts whole numbers stored as float32 to int32, for use as indices. */
 export function toInt(x: Value): Value {
   return makeNode({
     op: 'toInt',
     inputs: [x],
     shape: x.shape,
     dtype: 'int32',
-    emit: (emitter, names) => emitter.node('Cast', names, { to: 6 }),
-    vjp: none('an index does not move smoothly'),
+    emit: (emitter, [name]) => emitCast(emitter, name!, 'int32'),
+    vjp: none('an index is discrete'),
   });
 }
 

@@ -1,16 +1,16 @@
 /**
- * Picking rows and elements by index, and putting them back.
+ * Gathering rows and elements by index, and scattering them back.
  */
 import { sameShape, showShape } from '../shape.ts';
 import { none, scalar, type Value } from '../value.ts';
-import { FLOAT32, FLOAT64, makeNode, requireFloat } from './define.ts';
+import { emitCast, makeNode, requireFloat } from './define.ts';
 import { expand, reshape } from './movement.ts';
 
 /**
- * Rows of x [n, ...] by index [m] (int32), where every row of x that matters stands in the result exactly once
- * and other places of the result are padding: a permutation with gaps.
+ * Rows of x [n, ...] by index [m] (int32) -> [m, ...]: a permutation with gaps. Every row of x appears in the result exactly
+ * once, at a position that `inverse` names; the result's other positions are padding and must get no cotangent.
  *
- * @param inverse [n]: where row i of x stands in the result; pulls the cotangent back without a scatter
+ * @param inverse int32 [n]: position of row i of x in the result; with it the gradient is a gather, not a scatter
  */
 export function permuteRows(x: Value, index: Value, inverse: Value): Value {
   requireFloat('permuteRows', x);
@@ -18,7 +18,7 @@ export function permuteRows(x: Value, index: Value, inverse: Value): Value {
   requireIndex('permuteRows', inverse);
   if (inverse.shape[0] !== x.shape[0]) {
     throw new Error(
-      `permuteRows: inverse ${showShape(inverse.shape)} has not one place per row of ${showShape(x.shape)}`,
+      `permuteRows: inverse ${showShape(inverse.shape)} does not hold one position per row of ${showShape(x.shape)}`,
     );
   }
   return makeNode({
@@ -30,7 +30,7 @@ export function permuteRows(x: Value, index: Value, inverse: Value): Value {
   });
 }
 
-/** Rows of x [n, ...] by index [m] (int32); a row may be taken often, its cotangents add up. */
+/** Rows of x [n, ...] by index [m] (int32) -> [m, ...]. A row may be taken several times; its cotangents add up. */
 export function takeRows(x: Value, index: Value): Value {
   requireFloat('takeRows', x);
   requireIndex('takeRows', index);
@@ -64,7 +64,7 @@ export function takeFromRows(x: Value, index: Value): Value {
   });
 }
 
-/** x [n, v] with dy [n, 1] added at column index[i] of each row i. */
+/** x [n, v] with dy [n, 1] added at column index[i] of each row i -> [n, v]. */
 export function addIntoRows(x: Value, index: Value, dy: Value): Value {
   requireFloat('addIntoRows', x, dy);
   requireIndex('addIntoRows', index);
@@ -78,8 +78,9 @@ export function addIntoRows(x: Value, index: Value, dy: Value): Value {
 }
 
 /**
- * Weights [n, v] added up by bin, bins [n, v] (int32) from 0 to below `count` -> [n, count]. In float64: a bin may hold
- * 100,000 weights that are nearly the same, and float32 would round each addition the same way.
+ * A weighted histogram of each row: weights [n, v] summed by bin, bins [n, v] (int32, at least 0, below `count`) ->
+ * [n, count]. Summed in float64, because a bin may hold 100,000 nearly equal weights and float32 would round each addition
+ * the same way.
  */
 export function binSums(weights: Value, bins: Value, count: number): Value {
   requireFloat('binSums', weights);
@@ -93,10 +94,10 @@ export function binSums(weights: Value, bins: Value, count: number): Value {
     op: 'binSums',
     inputs: [zeros, bins, weights],
     shape: zeros.shape,
-    emit: (emitter, [none, places, terms]) => {
-      const [whole, exact] = [none!, terms!].map((name) => emitter.node('Cast', [name], { to: FLOAT64 }));
-      const sums = emitter.node('ScatterElements', [whole!, places!, exact!], { axis: 1, reduction: 'add' });
-      return emitter.node('Cast', [sums], { to: FLOAT32 });
+    emit: (emitter, [start, columns, terms]) => {
+      const [start64, terms64] = [start!, terms!].map((name) => emitCast(emitter, name, 'float64'));
+      const sums = emitter.node('ScatterElements', [start64!, columns!, terms64!], { axis: 1, reduction: 'add' });
+      return emitCast(emitter, sums, 'float32');
     },
     vjp: none('only sampling uses it'),
   });
@@ -117,16 +118,16 @@ export function takeSlices(x: Value, index: Value): Value {
     shape: [x.shape[0]!, x.shape[2]!],
     emit: (emitter, [rows, picked]) => {
       const column = emitter.node('Unsqueeze', [picked!, emitter.constant('int64', [1], [1])]);
-      const places = emitter.node('Cast', [column], { to: 7 });
-      return emitter.node('GatherND', [rows!, places], { batch_dims: 1 });
+      return emitter.node('GatherND', [rows!, emitCast(emitter, column, 'int64')], { batch_dims: 1 });
     },
     vjp: none('only sampling uses it'),
   });
 }
 
 /**
- * x with slice i of `slices` [m, ...] put where row i of `index` [m, k] (int32) says: k indices, of x's first k axes. No
- * place may be named twice. Where the result is written to x's own buffer, nothing else is touched.
+ * x with some slices replaced: slice i of `slices` [m, ...] goes to the position in row i of `index` [m, k] (int32), which
+ * holds an index for each of x's first k axes. No position may occur twice. If the result is written to x's own buffer, only
+ * these slices are touched.
  */
 export function putSlices(x: Value, index: Value, slices: Value): Value {
   requireFloat('putSlices', x, slices);
@@ -141,8 +142,8 @@ export function putSlices(x: Value, index: Value, slices: Value): Value {
     op: 'putSlices',
     inputs: [x, index, slices],
     shape: x.shape,
-    emit: (emitter, [whole, places, parts]) =>
-      emitter.node('ScatterND', [whole!, emitter.node('Cast', [places!], { to: 7 }), parts!]),
+    emit: (emitter, [whole, positions, parts]) =>
+      emitter.node('ScatterND', [whole!, emitCast(emitter, positions!, 'int64'), parts!]),
     vjp: none('only decoding uses it'),
   });
 }
@@ -150,8 +151,8 @@ export function putSlices(x: Value, index: Value, slices: Value): Value {
 // --- internal ---
 
 /**
- * zeros like x, with row i of dy added to row index[i]. Element by element: ONNX Runtime's ScatterND adds rows from
- * several threads at once and loses some where an index repeats.
+ * Zeros shaped like x, with row i of dy added to row index[i]. Uses ScatterElements because ONNX Runtime's ScatterND adds rows
+ * from several threads at once and loses some additions where an index repeats.
  */
 function scatterAddRows(dy: Value, index: Value, x: Value): Value {
   const column = reshape(index, [index.shape[0]!, ...x.shape.slice(1).map(() => 1)]);

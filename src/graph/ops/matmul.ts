@@ -1,6 +1,6 @@
 /**
  * Matrix products: batched `matmul`, and `gemm` for [rows, features] against weights as checkpoints store them.
- * Transposes are flags of the kernel (no copies are made), so every gradient is again one product.
+ * Transposes are flags of the kernels and copy nothing, so every gradient is again one product.
  */
 import { broadcastShapes, type Shape, sameShape, showShape } from '../shape.ts';
 import type { Value } from '../value.ts';
@@ -8,7 +8,7 @@ import { makeNode, requireFloat } from './define.ts';
 import { add } from './elementwise.ts';
 
 export interface MatmulOptions {
-  /** Use the transpose of a's (b's) last two axes. */
+  /** Transpose the last two axes of a (of b). */
   readonly transA?: boolean;
   readonly transB?: boolean;
   /** Factor of the product. */
@@ -85,7 +85,7 @@ export function gemm(a: Value, b: Value, options: GemmOptions = {}): Value {
   });
 }
 
-/** accumulator + gradient; one kernel where the gradient is a plain gemm, as weight gradients of linear layers are. */
+/** accumulator + gradient, in one kernel if the gradient is a plain gemm, as the weight gradients of linear layers are. */
 export function accumulate(accumulator: Value, gradient: Value): Value {
   if (!sameShape(accumulator.shape, gradient.shape)) {
     throw new Error(

@@ -16,13 +16,13 @@ import {
 import type { Value } from '../value.ts';
 import { makeNode } from './define.ts';
 
-/** The same elements in order under another shape. */
+/** The same elements, in the same order, under another shape. */
 export function reshape(y: Value, sizes: Shape): Value {
   const shape = canonicalShape(sizes);
-  const x = y.op === 'reshape' ? y.inputs[0]! : y; // the shape between the two is nobody's
+  const x = y.op === 'reshape' ? y.inputs[0]! : y; // two reshapes in a row are one
   if (sameShape(x.shape, shape)) return x;
   if (mulDims(...x.shape) !== mulDims(...shape)) {
-    throw new Error(`reshape: ${showShape(x.shape)} has not as many elements as ${showShape(shape)}`);
+    throw new Error(`reshape: ${showShape(x.shape)} and ${showShape(shape)} differ in their number of elements`);
   }
   return makeNode({
     op: 'reshape',
@@ -31,7 +31,7 @@ export function reshape(y: Value, sizes: Shape): Value {
     dtype: x.dtype,
     emit: (emitter, [name]) => {
       const symbolic = shape.filter((dim) => typeof dim === 'string');
-      // One unknown size can be left to the runtime (-1); more have to be computed from the inputs.
+      // The runtime can infer one unknown size (-1); several must be computed from the inputs.
       const target =
         symbolic.length === 1
           ? emitter.constant(
@@ -63,12 +63,12 @@ export function transpose(x: Value, permutation: readonly number[]): Value {
   });
 }
 
-/** Repeats axes of size 1 up to `shape`. */
+/** Repeats axes of size 1 to reach `shape`. */
 export function expand(x: Value, sizes: Shape): Value {
   const shape = canonicalShape(sizes);
   if (sameShape(x.shape, shape)) return x;
   if (!sameShape(broadcastShapes(x.shape, shape, 'expand'), shape)) {
-    throw new Error(`expand: ${showShape(x.shape)} does not spread to ${showShape(shape)}`);
+    throw new Error(`expand: ${showShape(x.shape)} cannot be expanded to ${showShape(shape)}`);
   }
   return makeNode({
     op: 'expand',
@@ -80,7 +80,7 @@ export function expand(x: Value, sizes: Shape): Value {
   });
 }
 
-/** Elements [start, end) of one axis; both count from its beginning. */
+/** Elements [start, end) of one axis, both counted from its beginning. */
 export function slice(x: Value, axis: number, start: Dim, end: Dim): Value {
   const index = normaliseAxis(axis, x.shape.length, 'slice');
   if ([start, subDims(end, start), subDims(x.shape[index]!, end)].some(isNegative)) {
@@ -102,7 +102,7 @@ export function slice(x: Value, axis: number, start: Dim, end: Dim): Value {
   });
 }
 
-/** Zeros before and after along one axis. */
+/** Adds zeros before and after along one axis. */
 export function pad(x: Value, axis: number, before: Dim, after: Dim): Value {
   const rank = x.shape.length;
   const index = normaliseAxis(axis, rank, 'pad');
@@ -143,5 +143,5 @@ export function concat(values: readonly Value[], axis: number): Value {
 
 // --- internal ---
 
-/** True where a size is known to be below 0; sizes with names in them are taken on trust. */
+/** Whether a size is known to be negative; symbolic sizes are not checked. */
 const isNegative = (dim: Dim): boolean => typeof dim === 'number' && dim < 0;

@@ -1,15 +1,15 @@
 /**
- * Sums, means and extrema over axes; softmax and its logarithm over the last one.
+ * Sums, means and extrema over axes; softmax and its logarithm over the last axis.
  */
 import type { Emitter } from '../emitter.ts';
 import { type Dim, normaliseAxis, type Shape } from '../shape.ts';
 import { type NotDifferentiable, none, type Value, type VjpRule } from '../value.ts';
-import { FLOAT32, FLOAT64, makeNode, requireFloat } from './define.ts';
+import { emitCast, makeNode, requireFloat } from './define.ts';
 import { exp, mul, neg, sub } from './elementwise.ts';
 import { addIntoRows, takeFromRows } from './gather.ts';
 import { expand, reshape } from './movement.ts';
 
-/** Sum over axes; `keepDims` leaves them as 1. */
+/** Sum over axes; with `keepDims` they stay, with size 1. */
 export function sum(x: Value, axes: readonly number[], keepDims = false): Value {
   return reduce('sum', 'ReduceSum', x, axes, keepDims, (dy) => [() => spread(dy, x, axes)]);
 }
@@ -33,11 +33,11 @@ export function reduceMax(x: Value, axes: readonly number[], keepDims = false): 
     x,
     axes,
     keepDims,
-    none('used for shifts and picks that cancel or are discrete'),
+    none('it is only used where its gradient cancels or is discrete'),
   );
 }
 
-/** log of the softmax over the last axis, without forming it. */
+/** log of the softmax over the last axis, computed without forming the softmax. */
 export function logSoftmax(x: Value): Value {
   requireFloat('logSoftmax', x);
   normaliseAxis(-1, x.shape.length, 'logSoftmax');
@@ -51,10 +51,10 @@ export function logSoftmax(x: Value): Value {
 }
 
 /**
- * Element index[i] of the log-softmax of each row i: x [n, v], index [n] (int32) -> [n, 1]. The gradient is
- * (one at index - softmax) dy in three passes after the log-softmax; that of `takeFromRows(logSoftmax(x))` takes six.
+ * Element index[i] of the log-softmax of each row i: x [n, v], index [n] (int32) -> [n, 1]. The gradient,
+ * (onehot(index) - softmax) dy, takes three passes after the log-softmax; that of `takeFromRows(logSoftmax(x))` takes six.
  *
- * @param logs the log-softmax of x, where it has another use as well
+ * @param logs the log-softmax of x, if the caller needs it elsewhere too
  */
 export function logSoftmaxAt(x: Value, index: Value, logs: Value = logSoftmax(x)): Value {
   const picked = takeFromRows(logs, index);
@@ -81,8 +81,8 @@ export function softmax(x: Value): Value {
 }
 
 /**
- * Running sum along the last axis as a share of the whole sum, added up in float64: the last share is 1 to the last bit,
- * and any share is off by one rounding to float32, in whatever order a kernel adds.
+ * Cumulative sum along the last axis as a share of the total, summed in float64. The last share is exactly 1, and every share
+ * carries one rounding to float32, whatever the order in which a kernel adds.
  */
 export function cumulativeShare(x: Value): Value {
   requireFloat('cumulativeShare', x);
@@ -92,10 +92,10 @@ export function cumulativeShare(x: Value): Value {
     inputs: [x],
     shape: x.shape,
     emit: (emitter, [name]) => {
-      const exact = emitter.node('Cast', [name!], { to: FLOAT64 });
-      const running = emitter.node('CumSum', [exact, emitter.constant('int32', [], [axis])]);
-      const whole = emitter.node('Gather', [running, emitter.constant('int64', [1], [-1])], { axis: -1 });
-      return emitter.node('Cast', [emitter.node('Div', [running, whole])], { to: FLOAT32 });
+      const terms = emitCast(emitter, name!, 'float64');
+      const running = emitter.node('CumSum', [terms, emitter.constant('int32', [], [axis])]);
+      const total = emitter.node('Gather', [running, emitter.constant('int64', [1], [-1])], { axis: -1 });
+      return emitCast(emitter, emitter.node('Div', [running, total]), 'float32');
     },
     vjp: none('only sampling uses it'),
   });
@@ -113,7 +113,7 @@ function reduce(
 ): Value {
   requireFloat(op, x);
   const indices = axes.map((axis) => normaliseAxis(axis, x.shape.length, op));
-  // ONNX reads no axes as all axes.
+  // ONNX takes an empty list of axes to mean all axes.
   if (indices.length === 0) throw new Error(`${op}: expected at least one axis`);
   if (new Set(indices).size < indices.length) throw new Error(`${op}: axes [${axes}] name an axis twice`);
   const shape: Shape = x.shape.flatMap((dim, i): Dim[] => {
@@ -127,7 +127,7 @@ function reduce(
   return makeNode({ op, inputs: [x], shape, emit, vjp });
 }
 
-/** The cotangent of a reduction, spread over the axes it summed. */
+/** The cotangent of a reduction, repeated along the axes that were reduced. */
 function spread(dy: Value, x: Value, axes: readonly number[]): Value {
   const indices = axes.map((axis) => normaliseAxis(axis, x.shape.length, 'sum'));
   const kept = reshape(

@@ -10,8 +10,8 @@ import {
   patchFields,
   QWEN2_TEXT,
   requireActivation,
+  requireRotaryWidth,
   requireTextWidth,
-  requireTurnable,
   requireVisionTheta,
 } from '../qwen_vl/config.ts';
 
@@ -45,7 +45,7 @@ function parseVision(fields: Fields, text: TextConfig): Qwen2_5_VLVisionConfig {
   requireActivation(fields, 'silu', TITLE);
   const hiddenSize = size('hidden_size', LIMITS.width);
   const numHeads = size('num_heads', LIMITS.heads, 16);
-  requireTurnable(fields, 'hidden_size', hiddenSize, numHeads);
+  requireRotaryWidth(fields, 'hidden_size', hiddenSize, numHeads);
   const outHiddenSize = size('out_hidden_size', LIMITS.width, 3584);
   requireTextWidth(fields, 'out_hidden_size', outHiddenSize, text);
   const patches = patchFields(fields, { patchSize: 14 });

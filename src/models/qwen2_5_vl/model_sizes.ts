@@ -1,6 +1,6 @@
 /**
- * Sizes of a Qwen2.5-VL model to be made, the named ones, and their config.json in the published layout.
- * Token ids come from the tokenizer; knows nothing of weights.
+ * Sizes for new Qwen2.5-VL models, named presets, and the config.json for them in the published layout.
+ * Token ids come from the tokenizer. Knows nothing about weights.
  */
 import type { DtypeName } from '../../checkpoint/dtypes.ts';
 import type { JsonObject } from '../../util/json.ts';
@@ -12,12 +12,12 @@ export interface ModelSizes {
   readonly numHiddenLayers: number;
   readonly numAttentionHeads: number;
   readonly numKeyValueHeads: number;
-  /** May exceed the tokenizer's; the ids above are never used. */
+  /** May exceed the tokenizer's vocabulary; ids beyond it are never used. */
   readonly vocabSize: number;
   readonly tieWordEmbeddings: boolean;
   /** Default 32768. */
   readonly maxPositionEmbeddings?: number;
-  /** Default: a quarter of the rotary pairs for time, the rest halved between height and width. */
+  /** Rotary pairs per axis. Default: a quarter for time, and half of the rest each for height and width. */
   readonly mropeSection?: readonly [number, number, number];
   readonly vision: {
     readonly depth: number;
@@ -71,7 +71,7 @@ export const MODEL_PRESETS = {
   },
 } as const satisfies Record<string, ModelSizes>;
 
-/** Ids of the control tokens a config names. */
+/** Ids of the control tokens that a config names. */
 export interface ControlTokens {
   readonly endOfText: number;
   readonly imEnd: number;
@@ -133,7 +133,7 @@ export function publishedConfig(sizes: ModelSizes, tokens: ControlTokens, dtype:
 
 // --- internal ---
 
-/** [16, 24, 24] for a head of 128, as published. */
+/** [16, 24, 24] for a head of width 128, as published. */
 function defaultSection({ hiddenSize, numAttentionHeads }: ModelSizes): [number, number, number] {
   const pairs = Math.floor(hiddenSize / numAttentionHeads / 2);
   const time = Math.floor(pairs / 4);

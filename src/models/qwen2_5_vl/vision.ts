@@ -1,6 +1,6 @@
 /**
- * The vision tower of Qwen2.5-VL: root-mean-square norms, gated feed-forward layers, attention in windows but for some
- * blocks.
+ * The vision tower of Qwen2.5-VL: root-mean-square norms, gated feed-forward layers, and attention within windows, except
+ * in some blocks.
  */
 import type { VisionTowerParts } from '../architecture.ts';
 import { patchEmbedding, storedShapes } from '../qwen_vl/patches.ts';

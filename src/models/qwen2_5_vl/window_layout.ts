@@ -1,6 +1,6 @@
 /**
- * The windows of Qwen2.5-VL's vision tower: squares of patches that attend to themselves only. Windows of equal size are put
- * side by side, so that attention takes them in one batch; those at the edges are smaller.
+ * The windows of Qwen2.5-VL's vision tower: squares of patches that attend to themselves only. Windows at the edges are
+ * smaller. Windows of equal size follow one another, so that attention takes them in one batch.
  */
 import type { Grid, VisionLayout, WindowRun } from '../architecture.ts';
 import { layoutOf, unitsOf } from '../qwen_vl/vision_layout.ts';

@@ -10,8 +10,8 @@ import {
   patchFields,
   QWEN2_TEXT,
   requireActivation,
+  requireRotaryWidth,
   requireTextWidth,
-  requireTurnable,
   requireVisionTheta,
 } from '../qwen_vl/config.ts';
 
@@ -28,13 +28,13 @@ export function parseConfig(json: JsonObject, where: string): Omit<ModelConfig, 
 
 // --- internal ---
 
-/** The tower's own width is `embed_dim`; its `hidden_size` is what the merger returns. */
+/** In this file `embed_dim` is the width of the tower, and `hidden_size` the width after the merger. */
 function parseVision(fields: Fields, text: TextConfig): VisionConfig {
   const size = (name: string, max: number, fallback: number): number => fields.int(name, { min: 1, max, fallback });
   requireActivation(fields, 'quick_gelu', TITLE);
   const hiddenSize = size('embed_dim', LIMITS.width, 1280);
   const numHeads = size('num_heads', LIMITS.heads, 16);
-  requireTurnable(fields, 'embed_dim', hiddenSize, numHeads);
+  requireRotaryWidth(fields, 'embed_dim', hiddenSize, numHeads);
   const outHiddenSize = size('hidden_size', LIMITS.width, 3584);
   requireTextWidth(fields, 'hidden_size', outHiddenSize, text);
   requireVisionTheta(fields, TITLE);

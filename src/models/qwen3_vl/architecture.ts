@@ -1,6 +1,6 @@
 /**
- * Qwen3-VL, dense: a decoder that normalises the heads of queries and keys and interleaves the three axes of its rotary
- * embedding, and a vision tower with learned positions whose middle blocks add to the first decoder layers ("deepstack").
+ * Qwen3-VL, dense. The decoder normalises each head of queries and keys and interleaves the three axes of its rotary
+ * embedding. The vision tower has learned positions, and some of its blocks feed the first decoder layers ("deepstack").
  * Reference: modeling_qwen3_vl.py of transformers.
  */
 import { geluTanh } from '../../graph/ops/elementwise.ts';
@@ -8,7 +8,7 @@ import type { Architecture, VisionTowerParts } from '../architecture.ts';
 import { decoderBlock } from '../qwen_vl/decoder_block.ts';
 import { storedShapes } from '../qwen_vl/patches.ts';
 import { ropeIndex } from '../qwen_vl/positions.ts';
-import { attentionInput, attentionOutput, layer, merger, twoLayers } from '../qwen_vl/vision_block.ts';
+import { attentionInput, attentionOutput, feedForward, layer, merger } from '../qwen_vl/vision_block.ts';
 import { readingOrder } from '../qwen_vl/vision_layout.ts';
 import { parseConfig, type Qwen3VLConfig, type Qwen3VLVisionConfig, TITLE } from './config.ts';
 import { embedding, positionTables } from './position_embedding.ts';
@@ -36,7 +36,7 @@ function visionTower(config: Qwen3VLVisionConfig): VisionTowerParts {
   return {
     embedding: embedding(config),
     before: attentionInput(config, layer),
-    after: attentionOutput(config, layer, twoLayers('mlp.linear_fc1', 'mlp.linear_fc2', geluTanh)),
+    after: attentionOutput(config, layer, feedForward('mlp.linear_fc1', 'mlp.linear_fc2', geluTanh)),
     merger: merger(config, layer, below('merger.')),
     deepstack: config.deepstackVisualIndexes.map((block, i) => ({
       block,

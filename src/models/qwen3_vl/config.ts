@@ -9,16 +9,17 @@ import {
   parseQwenConfig,
   patchFields,
   requireActivation,
+  requireRotaryWidth,
   requireTextWidth,
-  requireTurnable,
   requireVisionTheta,
 } from '../qwen_vl/config.ts';
 
 export interface Qwen3VLVisionConfig extends VisionConfig {
-  /** Learned position embeddings, of which a square of this side is used. */
+  /** Number of learned position embeddings. */
   readonly positionEmbeddings: number;
+  /** Side of the square of position embeddings that is used. */
   readonly positionSide: number;
-  /** Blocks whose output is merged and added to the stream after the first decoder layers, one each, ascending. */
+  /** Blocks, ascending. The merged output of the i-th one is added to the stream after decoder layer i. */
   readonly deepstackVisualIndexes: readonly number[];
 }
 
@@ -56,7 +57,7 @@ function parseVision(fields: Fields, text: TextConfig): Qwen3VLVisionConfig {
   const depth = size('depth', LIMITS.layers, 27);
   const hiddenSize = size('hidden_size', LIMITS.width, 1152);
   const numHeads = size('num_heads', LIMITS.heads, 16);
-  requireTurnable(fields, 'hidden_size', hiddenSize, numHeads);
+  requireRotaryWidth(fields, 'hidden_size', hiddenSize, numHeads);
   const outHiddenSize = size('out_hidden_size', LIMITS.width, 3584);
   requireTextWidth(fields, 'out_hidden_size', outHiddenSize, text);
   requireVisionTheta(fields, TITLE);
@@ -79,7 +80,7 @@ function deepstackIndexes(fields: Fields, depth: number, { numHiddenLayers }: Te
   const indexes = fields.has(name) ? fields.ints(name, { min: 0, max: depth - 1 }) : [8, 16, 24];
   if (indexes.some((index, i) => index >= depth || (i > 0 && index <= indexes[i - 1]!)))
     throw fields.invalid(name, `is [${indexes}], expected ascending numbers of blocks below depth (${depth})`);
-  // What comes after the last layer has rows for predictions only.
+  // After the last layer only the rows that predict are left, so visual tokens cannot be added there.
   if (indexes.length >= numHiddenLayers)
     throw fields.invalid(
       name,

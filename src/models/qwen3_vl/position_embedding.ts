@@ -1,5 +1,5 @@
 /**
- * Learned position embeddings of Qwen3-VL's vision tower: a square table, resampled bilinearly to the grid of each image
+ * Learned position embeddings of Qwen3-VL's vision tower: a square table, interpolated bilinearly to the grid of each image
  * (`get_vision_interpolation_indices_and_weights` of transformers, align_corners).
  */
 import type { Module } from '../../graph/module.ts';
@@ -10,17 +10,17 @@ import { layerOf } from '../../nn/adapter.ts';
 import { linear } from '../../nn/linear.ts';
 import type { Grid, VisionLayout } from '../architecture.ts';
 import { patchEmbedding } from '../qwen_vl/patches.ts';
-import { placeOf, unitsOf } from '../qwen_vl/vision_layout.ts';
+import { patchPosition, unitsOf } from '../qwen_vl/vision_layout.ts';
 import type { Qwen3VLVisionConfig } from './config.ts';
 
-/** The table's entries around a patch's place, as rows of 2 x 2. */
+/** The four entries of the table around a patch: top left, top right, bottom left, bottom right. */
 const CORNERS = [0, 1, 2, 3] as const;
 const entry = (corner: number): string => `entry.${corner}`;
 const weight = (corner: number): string => `weight.${corner}`;
 
 /**
- * The patch embedding and, on top, the position embedding: pixels [N, patchWidth], entry.c int32 [N] and weight.c [N] of the
- * four corners -> x [N, hidden].
+ * The patch embedding plus the position embedding: pixels [N, patchWidth], entry.c int32 [N] and weight.c [N] for the four
+ * corners c -> x [N, hidden].
  */
 export function embedding(config: Qwen3VLVisionConfig): Module {
   const patches = patchEmbedding(config);
@@ -51,7 +51,7 @@ export function embedding(config: Qwen3VLVisionConfig): Module {
   };
 }
 
-/** The corners of each patch in the processor's order, and what they count. */
+/** The table entries at the corners of each patch, in the processor's order, and their weights. */
 export function positionTables(config: Qwen3VLVisionConfig, grid: Grid): NonNullable<VisionLayout['tables']> {
   const [, height, width] = grid;
   const { columns } = unitsOf(grid, config);
@@ -60,7 +60,7 @@ export function positionTables(config: Qwen3VLVisionConfig, grid: Grid): NonNull
   const entries = CORNERS.map(() => new Int32Array(count));
   const weights = CORNERS.map(() => new Float32Array(count));
   for (let patch = 0; patch < count; patch++) {
-    const [row, column] = placeOf(patch, columns, config.spatialMergeSize);
+    const [row, column] = patchPosition(patch, columns, config.spatialMergeSize);
     const [y, x] = [neighbours(row, height, side), neighbours(column, width, side)];
     for (const c of CORNERS) {
       const [i, j] = [c >> 1, c & 1];
@@ -78,10 +78,10 @@ export function positionTables(config: Qwen3VLVisionConfig, grid: Grid): NonNull
 
 // --- internal ---
 
-/** Place `index` of `count` on an axis of `side` entries whose ends meet: the entries beside it, and their shares. */
+/** The two table entries next to position `index` of `count`, on an axis of `side` entries with aligned ends, and their weights. */
 function neighbours(index: number, count: number, side: number) {
-  const place = count === 1 ? 0 : Math.fround((index * (side - 1)) / (count - 1));
-  const low = Math.floor(place);
-  const share = Math.fround(place - low);
+  const position = count === 1 ? 0 : Math.fround((index * (side - 1)) / (count - 1));
+  const low = Math.floor(position);
+  const share = Math.fround(position - low);
   return { at: [low, Math.min(low + 1, side - 1)], share: [Math.fround(1 - share), share] };
 }

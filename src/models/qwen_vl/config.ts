@@ -1,35 +1,35 @@
 /**
- * What config.json says of a Qwen-VL model, checked before anything is allocated by it: the decoder's sizes, token ids, and
- * the fields that the vision towers share. Reads the flat layout of the published checkpoints and the nested one of
- * transformers 5; knows nothing of tensors.
+ * Parses the config.json of a Qwen-VL model, and checks it before anything is allocated by it: the decoder's sizes, token
+ * ids, and the fields that the vision towers share. Reads the flat layout of the published checkpoints and the nested one
+ * of transformers 5. Knows nothing about tensors.
  */
 import { describe, type JsonObject, shownJson } from '../../util/json.ts';
 import type { ModelConfig, TextConfig } from '../architecture.ts';
 import { type Fields, fieldsOf } from '../config_fields.ts';
 import { VISION_ROPE_THETA } from './vision_layout.ts';
 
-/** Far above any real model, far below what would overflow or exhaust memory by a single tensor's shape. */
+/** Upper bounds: far above any real model, and low enough that no single tensor's shape overflows or exhausts memory. */
 export const LIMITS = { layers: 1024, width: 1 << 18, heads: 4096, vocab: 1 << 24, positions: 2 ** 31, small: 4096 };
 
-/** Beyond these, float32 makes a zero, an infinity or a NaN of them, and then of every logit. */
+/** Beyond these bounds float32 yields zeros, infinities or NaN, and with them all logits are useless. */
 export const EPSILONS = { min: 1e-12, max: 0.1 };
 export const BASES = { min: 1, max: 1e12 };
 
-/** Defaults of a text config in transformers, which leaves out of a nested text_config what equals them. */
+/** Defaults of a text config in transformers, which omits fields equal to them from a nested text_config. */
 export interface TextDefaults {
   readonly vocabSize: number;
-  /** Null: as many as there are query heads. */
+  /** Null: as many as query heads. */
   readonly numKeyValueHeads: number | null;
-  /** Null: hidden_size / num_attention_heads, and no other. */
+  /** Null: always hidden_size / num_attention_heads. */
   readonly headDim: number | null;
   readonly rmsNormEps: number;
   readonly ropeTheta: number;
   readonly maxPositionEmbeddings: number;
-  /** Whether rotary pairs of the three axes take turns, which no field of the file says. */
+  /** Whether the rotary pairs of the three axes alternate; config.json has no field for it. */
   readonly mropeInterleaved?: true;
 }
 
-/** Those of Qwen2VLTextConfig and Qwen2_5_VLTextConfig. */
+/** The defaults of Qwen2VLTextConfig and Qwen2_5_VLTextConfig. */
 export const QWEN2_TEXT: TextDefaults = {
   vocabSize: 152064,
   numKeyValueHeads: 8,
@@ -39,9 +39,9 @@ export const QWEN2_TEXT: TextDefaults = {
   maxPositionEmbeddings: 32768,
 };
 
-/** What the architectures of this family differ in, for `parseQwenConfig`. */
+/** The differences between the architectures of this family, for `parseQwenConfig`. */
 export interface ConfigFamily<V> {
-  /** E.g. "Qwen2.5-VL", for messages. */
+  /** Name for messages, e.g. "Qwen2.5-VL". */
   readonly title: string;
   readonly text: TextDefaults;
   readonly vision: (fields: Fields, text: TextConfig) => V;
@@ -50,7 +50,7 @@ export interface ConfigFamily<V> {
 /**
  * Checks and normalises a parsed config.json.
  *
- * Sizes that every checkpoint states are required; the rest falls back to the defaults of transformers' config classes.
+ * Sizes that every checkpoint states are required; other fields fall back to the defaults of transformers' config classes.
  *
  * @param where file name for errors
  * Errors: E_CONFIG_INVALID, E_CONFIG_UNSUPPORTED, each naming the field.
@@ -66,7 +66,7 @@ export function parseQwenConfig<V extends ModelConfig['vision']>(
   const text = parseText(textFields, top, nested, family);
   const vision = family.vision(fieldsOf(top.object('vision_config'), 'vision_config.', where), text);
 
-  // Older nested files repeat the ids inside text_config; the top level wins, as in transformers.
+  // Older nested files repeat the ids inside text_config; the top level takes precedence, as in transformers.
   const owner = (name: string): Fields => (top.has(name) ? top : textFields);
   const id = (name: string, fallback: number): number => {
     const value = owner(name).int(name, { min: 0, max: LIMITS.vocab, fallback });
@@ -88,7 +88,7 @@ export function parseQwenConfig<V extends ModelConfig['vision']>(
   };
 }
 
-/** Activation of the decoder's and the Qwen2.5-VL tower's gated layers, and of no other kind here. */
+/** Refuses an activation other than the one that the architecture uses. */
 export function requireActivation(fields: Fields, expected: string, title: string): void {
   const act = fields.has('hidden_act') ? fields.text('hidden_act') : expected;
   if (act !== expected)
@@ -99,7 +99,7 @@ export function requireActivation(fields: Fields, expected: string, title: strin
     );
 }
 
-/** The towers' rotary base is a constant; a file may state it. */
+/** Refuses another rotary base than the constant of the vision towers; config.json may state it. */
 export function requireVisionTheta(fields: Fields, title: string): void {
   if (!fields.has('rope_parameters')) return;
   const rope = fields.inner('rope_parameters');
@@ -108,11 +108,11 @@ export function requireVisionTheta(fields: Fields, title: string): void {
     throw rope.unsupported('rope_theta', `is ${theta}; only ${VISION_ROPE_THETA} is`, `use a ${title} checkpoint`);
 }
 
-/** Fields of patches that the towers' configs share. */
+/** The fields about patches, which all vision configs share. */
 export function patchFields(fields: Fields, defaults: { readonly patchSize: number }) {
   const size = (name: string, fallback: number): number => fields.int(name, { min: 1, max: LIMITS.small, fallback });
   return {
-    // The published files call it in_chans, transformers in_channels.
+    // Called in_chans in the published files, in_channels in transformers.
     inChannels: size(fields.has('in_channels') ? 'in_channels' : 'in_chans', 3),
     patchSize: size('patch_size', defaults.patchSize),
     spatialMergeSize: size('spatial_merge_size', 2),
@@ -120,13 +120,13 @@ export function patchFields(fields: Fields, defaults: { readonly patchSize: numb
   };
 }
 
-/** A width that half of each head turns by rows and half by columns, in pairs: hence a multiple of 4 heads. */
-export function requireTurnable(fields: Fields, name: string, hiddenSize: number, numHeads: number): void {
+/** Rotary embedding turns half of each head by rows and half by columns, in pairs, so a head's width is a multiple of 4. */
+export function requireRotaryWidth(fields: Fields, name: string, hiddenSize: number, numHeads: number): void {
   if (hiddenSize % (numHeads * 4) !== 0)
     throw fields.invalid(name, `is ${hiddenSize}, not a multiple of 4 * num_heads (${numHeads * 4})`);
 }
 
-/** The merger's width must be the decoder's. */
+/** Refuses a merger whose output width is not the decoder's width. */
 export function requireTextWidth(fields: Fields, name: string, width: number, text: TextConfig): void {
   if (width !== text.hiddenSize)
     throw fields.invalid(name, `is ${width}, but the language model's hidden_size is ${text.hiddenSize}`);
@@ -143,7 +143,7 @@ function parseText(
   const size = (name: string, max: number, fallback?: number): number => fields.int(name, { min: 1, max, fallback });
   const hiddenSize = size('hidden_size', LIMITS.width);
   const numAttentionHeads = size('num_attention_heads', LIMITS.heads);
-  // transformers 4.5x leaves fields that equal its defaults out of a nested text_config: 7B loses vocab_size, 32B both.
+  // transformers 4.5x omits fields equal to its defaults from a nested text_config: vocab_size for 7B, both for 32B.
   const keyValueDefault = defaults.numKeyValueHeads ?? numAttentionHeads;
   const numKeyValueHeads = fields.isNull('num_key_value_heads')
     ? numAttentionHeads
@@ -172,13 +172,13 @@ function parseText(
     rmsNormEps: fields.number('rms_norm_eps', { ...EPSILONS, fallback: defaults.rmsNormEps }),
     ...parseRope(fields, headDim, defaults.ropeTheta),
     ...(defaults.mropeInterleaved ? { mropeInterleaved: true } : {}),
-    // Either level may hold it, and transformers 5 ties where one of the two says so.
+    // Either level may have the field, and transformers 5 ties the head if one of the two says so.
     tieWordEmbeddings: [top, fields].some((level) => level.bool('tie_word_embeddings', false)),
     maxPositionEmbeddings: size('max_position_embeddings', LIMITS.positions, defaults.maxPositionEmbeddings),
   };
 }
 
-/** @param fixed the width that heads have where it is not hidden_size / num_attention_heads; then a file may state another */
+/** @param fixed default width of heads if it is not hidden_size / num_attention_heads; the file may state another one */
 function headDimOf(fields: Fields, derived: number, fixed: number | null): number {
   const headDim = fields.int('head_dim', { min: 1, max: LIMITS.width, fallback: fixed ?? derived });
   if (fixed === null && headDim !== derived)

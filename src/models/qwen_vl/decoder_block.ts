@@ -10,9 +10,9 @@ import type { DecoderBlock, TextConfig } from '../architecture.ts';
 import { QKV } from '../names.ts';
 
 export interface DecoderBlockOptions {
-  /** Queries, keys and values have biases. */
+  /** Whether the projections to queries, keys and values have biases. */
   readonly qkvBias: boolean;
-  /** Each head of queries and keys is normalised before it is rotated. */
+  /** Whether each head of queries and keys is normalised before the rotary embedding. */
   readonly qkNorm: boolean;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Patches of pixels as the towers take them: one row a patch.
+ * The patch embedding of the vision towers; each patch of pixels is one row.
  */
 import type { Module } from '../../graph/module.ts';
 import { permuteRows } from '../../graph/ops/gather.ts';
@@ -11,7 +11,7 @@ import type { VisionConfig } from '../architecture.ts';
 export const patchWidth = ({ inChannels, temporalPatchSize, patchSize }: VisionConfig): number =>
   inChannels * temporalPatchSize * patchSize * patchSize;
 
-/** pixels [N, patchWidth] -> x [N, hidden], rows put into the tower's order on the way. */
+/** pixels [N, patchWidth] in the processor's order -> x [N, hidden] in the tower's order. */
 export function patchEmbedding(config: VisionConfig): Module {
   const width = patchWidth(config);
   return {
@@ -27,7 +27,7 @@ export function patchEmbedding(config: VisionConfig): Module {
   };
 }
 
-/** The embedding is a convolution in checkpoints. */
+/** Checkpoints store the embedding as the weight of a convolution. */
 export const storedShapes = ({ hiddenSize, inChannels, temporalPatchSize, patchSize }: VisionConfig) => ({
   'patch_embed.proj.weight': [hiddenSize, inChannels, temporalPatchSize, patchSize, patchSize],
 });

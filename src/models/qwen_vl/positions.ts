@@ -1,6 +1,6 @@
 /**
- * Multimodal rotary positions: where each token stands in time, height and width.
- * Knows token ids and grids, not pixels and not the rotation itself.
+ * Multimodal rotary positions: the position of each token in time, height and width.
+ * Knows token ids and grids, neither pixels nor the rotation itself.
  */
 import { SightlineError } from '../../errors.ts';
 import type { Grid, ModelConfig, PromptPositions, VisionConfig } from '../architecture.ts';
@@ -11,13 +11,13 @@ export interface PositionConfig extends Pick<ModelConfig, 'imageTokenId' | 'vide
 }
 
 /**
- * Positions of a whole sequence (transformers' `get_rope_index`): text advances all three axes together; an image's tokens
- * share one time step and count rows and columns from the position where the image starts; the text after it goes on from the
- * largest position used.
+ * Positions of a whole sequence (transformers' `get_rope_index`). Text advances all three axes together. The tokens of an
+ * image share one time step and count rows and columns from the position where the image starts. The text after it
+ * continues after the largest position used.
  *
  * @param ids prompt, or prompt and completion, with image pads expanded
- * @param grids one per image, in patches, in order
- * @returns positions (3, S) row-major: time, height, width; delta: the position of token S + n is S + n + delta
+ * @param grids one per image, in order, in patches
+ * @returns positions [3, S], row-major (time, height, width); delta: token S + n has position S + n + delta
  * Errors: E_VIDEO_UNSUPPORTED for video pads; E_IMAGE_TOKENS if pads and grids do not match.
  */
 export function ropeIndex(ids: Int32Array, grids: readonly Grid[], config: PositionConfig): PromptPositions {
@@ -63,7 +63,7 @@ function mergedGrid([t, h, w]: Grid, merge: number): Grid {
 
 function mismatch(message: string): SightlineError {
   return new SightlineError('E_IMAGE_TOKENS', message, {
-    hint: 'image pads must come from the template alone; a completion that spells one is not an image',
+    hint: 'image pads must come from the template only; a completion that contains one is not an image',
   });
 }
 

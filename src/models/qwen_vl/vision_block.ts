@@ -1,7 +1,7 @@
 /**
- * The vision blocks and mergers of the Qwen-VL towers as symbolic modules. The towers differ in their norm, their
- * feed-forward layer and the names of a merger's tensors.
- * Knows rows of patches; their order and angles come from outside.
+ * The blocks and mergers of the Qwen-VL vision towers as symbolic modules. The towers differ in their norm, their
+ * feed-forward layer and the names of their mergers' tensors.
+ * Knows rows of patches; their order and rotary angles come from outside.
  */
 import type { Module } from '../../graph/module.ts';
 import { add, gelu } from '../../graph/ops/elementwise.ts';
@@ -17,33 +17,36 @@ import type { VisionConfig } from '../architecture.ts';
 
 type Weights = Readonly<Record<string, Value>>;
 
-/** A norm by the name of its tensors. */
+/** A kind of norm; `name` is the prefix of its tensors. */
 export interface Norm {
   params(name: string, width: number): Record<string, Shape>;
   apply(w: Weights, name: string, x: Value): Value;
 }
 
-/** A feed-forward layer below `mlp.`, [N, hidden] -> [N, hidden]. */
+/** A kind of feed-forward layer, x [N, hidden] -> [N, hidden]. */
 export interface FeedForward {
   params(config: VisionConfig): Record<string, Shape>;
   apply(w: Weights, x: Value): Value;
 }
 
-/** The towers' norms take no epsilon from the config. */
+/** Epsilon of the norms; a constant in the vision towers, not in the config. */
 const EPSILON = 1e-6;
-/** Patches. */
+/** Number of patches. */
 const N = 'N';
 
+/** Root-mean-square norm. */
 export const rms: Norm = {
   params: (name, width) => ({ [`${name}.weight`]: [width] }),
   apply: (w, name, x) => rmsNorm(x, w[`${name}.weight`]!, EPSILON),
 };
 
+/** Layer norm. */
 export const layer: Norm = {
   params: (name, width) => ({ [`${name}.weight`]: [width], [`${name}.bias`]: [width] }),
   apply: (w, name, x) => layerNorm(x, w[`${name}.weight`]!, w[`${name}.bias`]!, EPSILON),
 };
 
+/** SwiGLU. */
 export const gated: FeedForward = {
   params: ({ hiddenSize: h, intermediateSize: m }) => ({
     ...linearParams('mlp.gate_proj', m, h),
@@ -59,7 +62,7 @@ export const gated: FeedForward = {
 };
 
 /** Two linear layers with an activation between them. */
-export const twoLayers = (fc1: string, fc2: string, activation: (x: Value) => Value): FeedForward => ({
+export const feedForward = (fc1: string, fc2: string, activation: (x: Value) => Value): FeedForward => ({
   params: ({ hiddenSize: h, intermediateSize: m }) => ({ ...linearParams(fc1, m, h), ...linearParams(fc2, h, m) }),
   apply: (w, x) => linearOf(w, fc2, activation(linearOf(w, fc1, x))),
 });
@@ -84,17 +87,17 @@ export function attentionInput({ hiddenSize: h, numHeads }: VisionConfig, norm: 
   };
 }
 
-/** Attention's result o [N, hidden] back into the stream x [N, hidden], then the feed-forward layer. */
-export function attentionOutput(config: VisionConfig, norm: Norm, feedForward: FeedForward): Module {
+/** Adds attention's result o [N, hidden] to the stream x [N, hidden], then applies the feed-forward layer -> y [N, hidden]. */
+export function attentionOutput(config: VisionConfig, norm: Norm, mlp: FeedForward): Module {
   const { hiddenSize: h } = config;
   return {
     name: 'vision attention output',
-    params: { ...linearParams('attn.proj', h, h), ...norm.params('norm2', h), ...feedForward.params(config) },
+    params: { ...linearParams('attn.proj', h, h), ...norm.params('norm2', h), ...mlp.params(config) },
     inputs: { x: [N, h], o: [N, h] },
     constants: {},
     build: (w) => {
       const attended = add(w.x!, linearOf(w, 'attn.proj', w.o!));
-      return { y: add(attended, feedForward.apply(w, norm.apply(w, 'norm2', attended))) };
+      return { y: add(attended, mlp.apply(w, norm.apply(w, 'norm2', attended))) };
     },
   };
 }
@@ -106,9 +109,9 @@ export interface MergerNames {
 }
 
 /**
- * Neighbouring patches to one visual token: x [U, merge² rows of hidden] -> [U, outHidden], U = N / merge².
+ * Merges neighbouring patches into visual tokens: x [U, merge², hidden] -> tokens [U, outHidden], U = N / merge².
  *
- * @param normsUnits normalises a unit's rows together instead of each patch
+ * @param normsUnits whether the norm spans all patches of a unit instead of each patch
  */
 export function merger(
   { hiddenSize: h, spatialMergeSize, outHiddenSize }: VisionConfig,

@@ -1,23 +1,23 @@
 /**
- * The order of an image's patches in a vision tower, and their rotary angles. The processor lists patches unit by unit, the
- * merge² patches of a visual token together, row by row inside a unit.
+ * The order of an image's patches in a vision tower, and their rotary angles. The image processor lists patches unit by unit
+ * (a unit is the merge² patches of one visual token), and row by row inside a unit.
  */
 import { angleTable, inverseFrequencies } from '../../nn/rope.ts';
 import type { Grid, VisionConfig, VisionLayout, WindowRun } from '../architecture.ts';
 
-/** Rotary base of the vision towers; fixed by the architectures. */
+/** Rotary base of the vision towers, a constant of the architectures. */
 export const VISION_ROPE_THETA = 10_000;
 
 type TowerSizes = Pick<VisionConfig, 'hiddenSize' | 'numHeads' | 'spatialMergeSize'>;
 
-/** Rows and columns of units, of an image. */
+/** The number of rows and columns of units in an image. */
 export function unitsOf(grid: Grid, { spatialMergeSize }: Pick<VisionConfig, 'spatialMergeSize'>) {
   const [frames, height, width] = grid;
   if (frames > 1) throw new Error(`internal: ${frames} frames in one image; video is not supported`);
   return { rows: height / spatialMergeSize, columns: width / spatialMergeSize };
 }
 
-/** Units in reading order, each attending to the whole image. */
+/** The layout with units in reading order, in which every block attends to the whole image. */
 export function readingOrder(config: TowerSizes, grid: Grid): VisionLayout {
   const { rows, columns } = unitsOf(grid, config);
   return layoutOf(
@@ -29,8 +29,10 @@ export function readingOrder(config: TowerSizes, grid: Grid): VisionLayout {
 }
 
 /**
- * @param tokens the unit, in reading order, that stands at each place of the tower: [units]
- * @param runs what blocks attend over besides whole frames
+ * The layout for a given order of units.
+ *
+ * @param tokens for each unit in the tower's order, its number in reading order: [units]
+ * @param runs windows that blocks attend over; `frames`, the whole image, is added
  */
 export function layoutOf(
   config: TowerSizes,
@@ -57,12 +59,12 @@ export function layoutOf(
     inverse,
     tokens,
     runs: { ...runs, frames: [{ start: 0, windows: 1, size: patches }] },
-    angles: angleTable(patches, both, (row, i) => placeOf(order[row]!, columns, merge)[i < quarter ? 0 : 1]),
+    angles: angleTable(patches, both, (row, i) => patchPosition(order[row]!, columns, merge)[i < quarter ? 0 : 1]),
   };
 }
 
-/** Row and column of a patch, by its number in the processor's order. */
-export function placeOf(patch: number, unitColumns: number, merge: number): [row: number, column: number] {
+/** Row and column of a patch in the image, from its number in the processor's order. */
+export function patchPosition(patch: number, unitColumns: number, merge: number): [row: number, column: number] {
   const unit = merge * merge;
   const [u, inside] = [Math.floor(patch / unit), patch % unit];
   return [

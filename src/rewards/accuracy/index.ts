@@ -1,6 +1,6 @@
 /**
  * Reward `accuracy`: 1 if the completion's answer equals the `solution` column as mathematics, else 0.
- * Knows where answers stand and whom to ask; knows no algebra.
+ * Knows where to find answers; math/ does the algebra.
  */
 import { textColumn } from '../columns.ts';
 import type { ORM, RewardKwargs } from '../contract.ts';
@@ -8,11 +8,13 @@ import { checkMath } from '../math/check.ts';
 import { answerTag, extractMath } from '../math/extract.ts';
 
 /**
- * ms-swift's `MathAccuracy` (swift/rewards/orm.py), with exact arithmetic in place of an algebra library; logged as `rewards/MathAccuracy/mean`.
+ * ms-swift's `MathAccuracy` (swift/rewards/orm.py), with exact arithmetic in place of an algebra library; logged as
+ * `rewards/MathAccuracy/mean`.
  *
- * The answer is what stands in `<answer>`, else the last `\boxed{}` or LaTeX formula; the reference likewise, or all of it.
- * Without an answer, or with one that does not parse or takes too long to compare, the completion gets 0: it is not shown
- * to be right. A *reference* that is no mathematics judges nobody: null, where ms-swift gives 0 to the same end.
+ * The answer is the content of `<answer>`, else the last `\boxed{}` or LaTeX formula. The reference is found in the same way,
+ * or else is the whole text. A completion gets 0 if it has no answer, or one that does not parse or takes too long to
+ * compare, because it is not shown to be right. If the *reference* is not mathematics, the value is null; ms-swift gives 0,
+ * which has the same effect within a group.
  */
 export class MathAccuracy implements ORM {
   static readonly columns = ['solution'];
@@ -37,12 +39,12 @@ export class MathAccuracy implements ORM {
     );
   }
 
-  /** The reference is no mathematics. */
+  /** The value for a reference that is not mathematics; warns the first time. */
   private unusable(solution: string, kwargs: RewardKwargs): null {
     if (!this.warned) {
       this.warned = true;
       kwargs.logger.warn(
-        `accuracy: the solution ${JSON.stringify(solution.slice(0, 60))} is not mathematics that can be compared; such samples get no value. For answers in words use external_r1v_acc.`,
+        `accuracy: the solution ${JSON.stringify(solution.slice(0, 60))} is not mathematics that can be compared; such samples get no value. For answers in words, use external_r1v_acc.`,
       );
     }
     return null;

@@ -1,6 +1,6 @@
 /**
- * The `[DDAPO_DEBUG]` lines: what went into the first forward of a run, what came out, and how the probes compare.
- * Knows how to say it; not when.
+ * Writes the `[DDAPO_DEBUG]` lines: inputs and outputs of the first forward of a run, and the comparison of the probes.
+ * Knows their wording, not when to write them.
  */
 import { AttnImpl, attentionConfigs } from '../../attention/implementation.ts';
 import type { ForwardOutput, ModelKwargs, PolicyModel } from '../../models/types.ts';

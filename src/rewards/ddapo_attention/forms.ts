@@ -1,14 +1,14 @@
 /**
- * The three forms of the DDAPO reward: from the ratios of a batch to rewards.
+ * The three forms of the DDAPO reward, from the ratios of a batch to rewards.
  * Knows numbers, groups and two switches; not where a ratio comes from.
  *
  *   plain (default)      -TDR
  *   centred              -(TDR - 1)                              DDAPO_REWARD_CENTER=1, or --ddapo_reward_center true
  *   group-normalised     -(TDR - mean) / (std + eps) in a group   DDAPO_GROUP_NORM=1, or --ddapo_group_norm true
  *
- * Group-normalised rewards have mean 0 in every group BY CONSTRUCTION: rewards/DDAPOAttentionORM/mean then reads 0 although
- * all is well, and attention/tdr_mean is the number to watch. The plain form varies little within a group (a std of some
- * hundredths), so beside an accuracy of weight 4 it needs a large weight to matter.
+ * Group-normalised rewards have mean 0 in every group BY CONSTRUCTION. rewards/DDAPOAttentionORM/mean then reads 0 although
+ * all is well; the number to watch is attention/tdr_mean. The plain form varies little within a group (its std is a few
+ * hundredths), so next to an accuracy of weight 4 it needs a large weight to matter.
  */
 import { TDR_EPS } from '../../attention/tdr.ts';
 import { SightlineError } from '../../errors.ts';
@@ -32,11 +32,11 @@ export const FORM_FLAGS = {
 
 export interface Form {
   readonly rewardCenter: boolean;
-  /** Goes before the other one. */
+  /** Takes precedence over rewardCenter. */
   readonly groupNorm: boolean;
 }
 
-/** @throws SightlineError E_REWARD_OPTION: a switch that is neither on nor off */
+/** @throws SightlineError E_REWARD_OPTION if a switch is neither on nor off */
 export function formOf(args: RewardArgs): Form {
   return {
     rewardCenter: isOn('ddapo_reward_center', args),
@@ -45,10 +45,10 @@ export function formOf(args: RewardArgs): Form {
 }
 
 /**
- * One reward a ratio; null where there is none.
+ * One reward per ratio; null where the ratio is null.
  *
- * @param ratios group after group of `groupSize`
- * @throws SightlineError E_REWARD_GROUP: half a group where the form needs whole ones
+ * @param ratios of consecutive groups of `groupSize`
+ * @throws SightlineError E_REWARD_GROUP if the form needs whole groups and one is incomplete
  */
 export function rewardsOfRatios(
   ratios: readonly (number | null)[],
@@ -61,12 +61,12 @@ export function rewardsOfRatios(
 
 // --- internal ---
 
-/** -(TDR - mean) / (std + eps) with the population std over each whole group; samples without a ratio stay out of both. */
+/** -(TDR - mean) / (std + eps), with mean and population std of the group, both without samples that have no ratio. */
 function groupNormalised(ratios: readonly (number | null)[], groupSize: number): (number | null)[] {
   if (ratios.length % groupSize !== 0) {
     throw new SightlineError(
       'E_REWARD_GROUP',
-      `ddapo_attention got ${ratios.length} completions, which is no multiple of num_generations ${groupSize}`,
+      `ddapo_attention got ${ratios.length} completions, which is not a multiple of num_generations ${groupSize}`,
       { hint: 'the group-normalised form needs whole groups' },
     );
   }
@@ -80,7 +80,7 @@ function groupNormalised(ratios: readonly (number | null)[], groupSize: number):
   });
 }
 
-/** A switch: the argument if given, as by every run, else the environment variable, else off. */
+/** A switch: the argument if given (every run gives it), else the environment variable, else off. */
 function isOn(option: keyof typeof FORM_FLAGS, { [option]: value }: RewardArgs): boolean {
   const variable = FORM_FLAGS[option].env;
   const text = String(value ?? process.env[variable] ?? '').toLowerCase();

@@ -1,10 +1,10 @@
 /**
- * Reward `ddapo_attention`: completions should look at the picture, not only at the words of the prompt.
- * Knows what to make of a completion's ratio and what to log of it; knows nothing of advantages or losses.
+ * Reward `ddapo_attention`: rewards completions that attend to the picture, not only to the words of the prompt.
+ * Knows how a completion's ratio becomes a reward and what is logged; knows nothing about advantages or losses.
  *
  * The text-dominance ratio of the completion,
  *   TDR = (attention per text column of the prompt) / (attention per visual column),
- * becomes the reward in one of three forms: forms.ts beside this has them, and what to expect of each.
+ * becomes the reward in one of three forms; forms.ts has them and says what to expect of each.
  */
 import { isTdr, type TdrResult, tdrSpans } from '../../attention/tdr.ts';
 import type { ORM, RewardArgs, RewardFlag, RewardKwargs, RewardSignal } from '../contract.ts';
@@ -20,7 +20,7 @@ const SIGNAL = {
 
 /** The DDAPO reward of the ms-swift fork; logged as `rewards/DDAPOAttentionORM/mean`. */
 export class DDAPOAttentionORM implements ORM {
-  /** The trainer measures attention masses in its own forward only for rewards that ask. */
+  /** Makes the trainer measure attention masses in its own forward. */
   static readonly needs = ['attention'] as const;
   static readonly flags: Readonly<Record<string, RewardFlag>> = FORM_FLAGS;
   static readonly signals: readonly RewardSignal[] = [SIGNAL];
@@ -29,7 +29,7 @@ export class DDAPOAttentionORM implements ORM {
 
   private readonly form: Form;
   private readonly ratios: Ratios;
-  private readonly said = new Set<string>();
+  private readonly reported = new Set<string>();
 
   constructor(args: RewardArgs = {}) {
     this.form = formOf(args);
@@ -50,7 +50,7 @@ export class DDAPOAttentionORM implements ORM {
     return this.rewardsOf(ratios, kwargs.num_generations);
   }
 
-  /** Rewards of a batch's ratios, group after group; null where there is no ratio. What a subclass changes. */
+  /** Rewards for the ratios of a batch, in consecutive groups; null where there is no ratio. A subclass may override this. */
   protected rewardsOf(ratios: readonly (number | null)[], groupSize: number): (number | null)[] {
     return rewardsOfRatios(ratios, groupSize, this.form);
   }
@@ -81,13 +81,13 @@ export class DDAPOAttentionORM implements ORM {
   }
 
   private once(topic: string, say: () => void): void {
-    if (this.said.has(topic)) return;
-    this.said.add(topic);
+    if (this.reported.has(topic)) return;
+    this.reported.add(topic);
     say();
   }
 
   private debugOnce(write: () => void): boolean {
-    const own = this.constructor as typeof DDAPOAttentionORM; // a subclass is a reward, and a run, of its own
+    const own = this.constructor as typeof DDAPOAttentionORM; // a subclass is a reward of its own
     if (own._debugDone) return false;
     own._debugDone = true;
     write();

@@ -1,6 +1,6 @@
 /**
- * The ratio of each completion, by the probe that `--attn_probe` names: an eager forward of its own, the masses that the
- * trainer measured anyway, or both at first and then the masses. Knows no reward; what it has to say, it says once.
+ * The ratio of each completion, by the probe that `--attn_probe` names: from a separate eager forward, from the masses that
+ * the trainer measured anyway, or from both at first and then the masses. Knows no rewards. Reports each topic once.
  */
 import { createProbeChoice, PROBE_TOLERANCE, type ProbeChoice } from '../../attention/cross_check.ts';
 import { eagerForward } from '../../attention/eager_forward.ts';
@@ -15,18 +15,18 @@ import type { ForwardOutput, ModelKwargs, PolicyModel } from '../../models/types
 import type { RewardKwargs } from '../contract.ts';
 import { debugInputs, debugMasses, debugOutputs } from './debug.ts';
 
-/** How it tells what must not be told at every step. */
-export interface Telling {
+/** Guards messages that must not be repeated at every step. */
+export interface MessageOnce {
   /** Runs `say` the first time that this topic comes up. */
   once(topic: string, say: () => void): void;
-  /** Runs `write` if no debug line was written in this run; says whether it did. */
+  /** Runs `write` if no debug line was written in this run; returns whether it ran. */
   debugOnce(write: () => void): boolean;
 }
 
-/** One result a completion, in their order. */
+/** One result per completion, in their order. */
 export type Ratios = (spans: readonly TdrSpans[], kwargs: RewardKwargs) => Promise<TdrResult[]>;
 
-export function createRatios({ once, debugOnce }: Telling): Ratios {
+export function createRatios({ once, debugOnce }: MessageOnce): Ratios {
   let choice: ProbeChoice | null = null;
 
   const eagerRatio = async (i: number, spans: TdrSpans, kwargs: RewardKwargs): Promise<TdrResult> => {
@@ -46,7 +46,7 @@ export function createRatios({ once, debugOnce }: Telling): Ratios {
         },
       },
     );
-    // No attention, no reward: null, which the trainer leaves out and counts. A 0 would look like a verdict.
+    // Without attention the reward is null, which the trainer leaves out and counts. A 0 would look like a verdict.
     if (!outputs.attentions || outputs.attentions.length === 0) {
       once('missing', () =>
         kwargs.logger.warn(
@@ -60,7 +60,7 @@ export function createRatios({ once, debugOnce }: Telling): Ratios {
 
   const eagerRatios: Ratios = async (spans, kwargs) => {
     const results: TdrResult[] = [];
-    for (const [i, span] of spans.entries()) results.push(await eagerRatio(i, span, kwargs)); // one after another: memory
+    for (const [i, span] of spans.entries()) results.push(await eagerRatio(i, span, kwargs)); // sequentially, to bound memory
     return results;
   };
 
@@ -107,11 +107,11 @@ export function createRatios({ once, debugOnce }: Telling): Ratios {
 
 // --- internal ---
 
-/** Why a completion cannot have a ratio, whatever its attention is. */
+/** The reason why a completion has no ratio, whatever its attention; null if it has one. */
 const reasonOf = ({ rows, visual, text }: TdrSpans): string | null =>
   undefinedReason({ rows, nVis: visual.length, nText: text.length });
 
-/** Arguments of the forward for sample i: the very ids that were sampled, one sequence, no padding. */
+/** Arguments of the forward for sample i: one sequence without padding, with exactly the sampled ids. */
 function modelInputs(i: number, kwargs: RewardKwargs): ModelKwargs {
   const ids = Int32Array.from([...Array.from(kwargs.prompt_ids[i]!), ...Array.from(kwargs.completion_ids[i]!)]);
   const images = kwargs.images[i]!;
@@ -121,11 +121,11 @@ function modelInputs(i: number, kwargs: RewardKwargs): ModelKwargs {
     pixel_values: images.map((image) => image.pixelValues),
     image_grid_thw: images.map((image) => image.gridThw),
     output_attentions: true,
-    logits_to_keep: 1, // the logits are not looked at
+    logits_to_keep: 1, // the logits are not used
   };
 }
 
-/** Ratios from the masses of the training forward; null where it measured none. */
+/** Ratios from the masses of the training forward; null for a sample that it did not measure. */
 function fusedRatios(spans: readonly TdrSpans[], kwargs: RewardKwargs): (TdrResult | null)[] {
   return spans.map((span, i) => {
     const reason = reasonOf(span);

@@ -1,11 +1,11 @@
 /**
- * Arithmetic that never rounds unseen: rationals are exact, everything else carries a bound of its error.
- * Knows numbers only; so that two of them are called different only if they are, and equal only to hundreds of digits.
+ * Arithmetic with tracked rounding: rationals are exact, and every other number carries a bound on its error. Numbers are
+ * therefore called different only if they are, and equal only if they agree to hundreds of digits. Knows numbers only.
  */
 import { Decimal } from 'decimal.js';
 import Fraction from 'fraction.js';
 
-/** A complex number with `10^error` as a bound of its distance from the true value; `error` is -Infinity if there is none. */
+/** A complex number whose distance from the true value is at most `10^error`; `error` is -Infinity for an exact number. */
 export interface Ball {
   readonly re: Decimal;
   readonly im: Decimal;
@@ -14,14 +14,14 @@ export interface Ball {
 
 export type Value = Fraction | Ball;
 
-/** What cannot be computed: a division by zero, a function outside its domain, a number too large. */
+/** Thrown for a value that cannot be computed: a division by zero, a function outside its domain, a number too large. */
 export class NoValue extends Error {}
 
-/** Bits that a numerator or denominator may have and still be exact: six thousand decimal digits. */
+/** Limit on the bits of exact numerators and denominators (six thousand decimal digits); larger ones are rounded. */
 const exactBits = 20_000;
-/** Factors that a factorial or binomial coefficient may have. */
+/** Limit on the number of factors of a factorial or binomial coefficient. */
 const factorialLimit = 10_000;
-/** Sines and cosines of larger numbers would need too many digits of pi. */
+/** Limit on angles, as a power of ten; sines and cosines of larger ones would need too many digits of pi. */
 const trigonometricLimit = 60;
 
 export function isExact(value: Value): value is Fraction {
@@ -32,19 +32,19 @@ export function isInteger(value: Value): value is Fraction {
   return isExact(value) && value.d === 1n;
 }
 
-/** An integer as a JavaScript number; undefined if it is none or larger than the limit. */
+/** An integer as a JavaScript number; undefined if the value is not an integer or exceeds the limit. */
 export function smallInteger(value: Value, limit: number): number | undefined {
   return isInteger(value) && value.n <= BigInt(limit) ? Number(value.s * value.n) : undefined;
 }
 
 export type Arithmetic = ReturnType<typeof arithmetic>;
 
-/** Operations with so many decimal digits. */
+/** The operations at a precision of `digits` decimal digits. */
 export function arithmetic(digits: number) {
   const D = Decimal.clone({ precision: digits, rounding: Decimal.ROUND_HALF_EVEN, maxE: 9e15, minE: -9e15 });
   const zero = new D(0);
   const largestExact = 10n ** BigInt(digits);
-  /** Rounding error of a result: functions of the library are trusted to all but three digits. */
+  /** Rounding error of a result, as a power of ten; the last three digits of the library's results are not trusted. */
   const rounding = (z: { re: Decimal; im: Decimal }) => upper(z) - digits + 3;
 
   const ball = (re: Decimal, im: Decimal, error: number): Ball => {
@@ -62,7 +62,7 @@ export function arithmetic(digits: number) {
       : rounded(over.div(new D(value.d.toString())), zero);
   }
 
-  /** The real number; complex ones have no order, floor or arcsine here. */
+  /** The value as a real number. Complex numbers are refused, for operations such as order, floor and arcsine. */
   function real(value: Value): Ball {
     const b = toBall(value);
     if (b.im.isZero()) return b;
@@ -104,14 +104,14 @@ export function arithmetic(digits: number) {
   function inverse(a: Value): Value {
     if (isZero(a)) throw new NoValue('division by zero');
     if (isExact(a)) return a.inverse();
-    if (lower(a) <= a.error + 1) throw new NoValue('division by what may be zero');
+    if (lower(a) <= a.error + 1) throw new NoValue('division by a number that may be zero');
     const size = a.re.mul(a.re).add(a.im.mul(a.im));
     return rounded(a.re.div(size), a.im.neg().div(size), a.error - 2 * lower(a) + 0.2);
   }
 
   const divide = (a: Value, b: Value) => multiply(a, inverse(b));
 
-  /** Whole powers by squaring. */
+  /** Integer powers, by repeated squaring. */
   function wholePower(base: Value, exponent: bigint): Value {
     if (exponent < 0n) return inverse(wholePower(base, -exponent));
     if (isExact(base) && BigInt(bits(base.n) + bits(base.d)) * exponent <= BigInt(exactBits)) {
@@ -126,7 +126,7 @@ export function arithmetic(digits: number) {
     return result;
   }
 
-  /** Roots of negative numbers of odd order are the real ones, as answers have it, not the principal ones. */
+  /** Odd roots of negative numbers are the real roots, as usual in answers, not the principal ones. */
   function power(base: Value, exponent: Value): Value {
     if (isInteger(exponent)) {
       if (isZero(base) && exponent.n === 0n) throw new NoValue('0^0');
@@ -152,7 +152,7 @@ export function arithmetic(digits: number) {
     if (upper(b) <= b.error) return ball(zero, zero, b.error / order + 1);
     const size = b.re.abs();
     const plain = order === 2 ? size.sqrt() : order === 3 ? size.cbrt() : size.pow(new D(1).div(order));
-    const exponentError = Math.log10(Math.abs(lower(b)) + 1) + 1 - digits; // of 1/order, by the logarithm of the size
+    const exponentError = Math.log10(Math.abs(lower(b)) + 1) + 1 - digits; // error of 1/order, times the logarithm of the size
     const error = Math.max(b.error - lower(b), exponentError) + upper({ re: plain, im: zero }) + 1;
     if (b.re.gt(0)) return rounded(plain, zero, error);
     if (order % 2 === 1) return rounded(plain.neg(), zero, error);
@@ -162,7 +162,7 @@ export function arithmetic(digits: number) {
   function exp(value: Value): Value {
     if (isZero(value)) return new Fraction(1);
     const z = toBall(value);
-    if (z.error > -1) throw new NoValue('too vague');
+    if (z.error > -1) throw new NoValue('too inexact');
     const size = z.re.exp();
     const error = z.error + upper({ re: size, im: zero }) + 0.5;
     if (z.im.isZero()) return rounded(size, zero, error);
@@ -174,7 +174,7 @@ export function arithmetic(digits: number) {
     if (isExact(value) && value.equals(1)) return new Fraction(0);
     const z = toBall(value);
     if (z.re.isZero() && z.im.isZero()) throw new NoValue('logarithm of zero');
-    if (lower(z) <= z.error + 1) throw new NoValue('logarithm of what may be zero');
+    if (lower(z) <= z.error + 1) throw new NoValue('logarithm of a number that may be zero');
     const error = z.error - lower(z) + 0.5;
     if (z.im.isZero() && z.re.gt(0)) return rounded(z.re.ln(), zero, error);
     const size = z.re.mul(z.re).add(z.im.mul(z.im)).sqrt();
@@ -245,7 +245,7 @@ export function arithmetic(digits: number) {
     return isExact(value) ? value : { ...value, im: value.im.neg() };
   }
 
-  /** -1, 0 or 1; 0 also for what these digits cannot tell from it. */
+  /** -1, 0 or 1; 0 also for a number that cannot be distinguished from zero at this precision. */
   function sign(value: Value): number {
     if (isExact(value)) return Number(value.n === 0n ? 0n : value.s);
     const z = real(value);
@@ -304,11 +304,12 @@ export function isZero(value: Value): boolean {
   return isExact(value) && value.n === 0n;
 }
 
-/** Largest power of ten that |z| may reach, and smallest that it does; of |z|, without its error. */
+/** Upper bound on log10 |z|, without the error of z. */
 export function upper(z: { readonly re: Decimal; readonly im: Decimal }): number {
   return exponent(z) + 1.2;
 }
 
+/** Lower bound on log10 |z|, without the error of z. */
 export function lower(z: { readonly re: Decimal; readonly im: Decimal }): number {
   return exponent(z);
 }
@@ -319,7 +320,7 @@ function exponent(z: { readonly re: Decimal; readonly im: Decimal }): number {
   return Math.max(z.re.isZero() ? -Infinity : z.re.e, z.im.isZero() ? -Infinity : z.im.e);
 }
 
-/** Logarithm of a sum from logarithms of its terms. */
+/** Bound on the logarithm of a sum, from the logarithms of its terms. */
 function logSum(...logs: number[]): number {
   const largest = Math.max(...logs);
   return largest === -Infinity ? largest : largest + Math.log10(logs.filter((log) => log > -Infinity).length);
@@ -340,7 +341,7 @@ function exactRoot(value: Fraction, order: number): Fraction | undefined {
   return over === undefined || under === undefined ? undefined : new Fraction(value.s < 0n ? -over : over, under);
 }
 
-/** The whole root of a whole number, if it has one. Newton's method from above. */
+/** The integer root of an integer, if it exists, by Newton's method from above. */
 function integerRoot(n: bigint, order: number): bigint | undefined {
   if (n < 2n || order === 1) return n;
   const k = BigInt(order);

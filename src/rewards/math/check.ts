@@ -1,6 +1,6 @@
 /**
- * Asks whether an answer equals the reference: plain cases at once, the others in a process with a deadline and a memory cap.
- * Knows how to outlive hostile expressions; knows no algebra.
+ * Decides whether an answer equals the reference: simple cases directly, others in a process with a deadline and a memory cap.
+ * Knows how to survive hostile expressions; knows no algebra.
  */
 import type { ChildProcess } from 'node:child_process';
 import { createRequire } from 'node:module';
@@ -13,21 +13,23 @@ import { quickEqual } from './equal_numbers.ts';
 /** `timeout`: no verdict within the deadline or the memory cap. */
 export type MathCheck = MathVerdict | 'timeout';
 
-/** Wall time for one pair. */
+/** Wall-clock time for one pair. */
 const deadlineMs = 2_000;
 const startMs = 60_000;
 const memoryMb = 256;
 
 /**
- * Compares two normalised answers (`normalizeMath`, `extractMath`). Expressions that hang or fill memory end the maths
- * process, not the run; the next pair gets a new one. One serves all rewards, one pair at a time.
+ * Compares two normalised answers (`normalizeMath`, `extractMath`). An expression that hangs or fills memory ends the maths
+ * process, not the run, and the next pair gets a new process. One process serves all rewards, one pair at a time.
+ *
+ * @throws SightlineError E_MATH_PROCESS if the process does not start
  */
 export function checkMath(reference: string, answer: string, limits = { deadlineMs }): Promise<MathCheck> {
   const quick = quickEqual(reference, answer);
   if (quick !== undefined) return Promise.resolve(quick ? 'equal' : 'different');
-  const turn = queue.then(() => ask(reference, answer, limits.deadlineMs));
-  queue = turn.catch(() => undefined);
-  return turn;
+  const verdict = queue.then(() => ask(reference, answer, limits.deadlineMs));
+  queue = verdict.catch(() => undefined);
+  return verdict;
 }
 
 // --- internal ---
@@ -37,24 +39,24 @@ let queue: Promise<unknown> = Promise.resolve();
 
 async function ask(reference: string, answer: string, limitMs: number): Promise<MathCheck> {
   current ??= await start();
-  const asked = current;
-  holdRun(asked, true);
-  const reply = nextMessage(asked, limitMs);
-  asked.send({ reference, answer }, () => undefined); // a failed send shows as the exit that nextMessage waits for
+  const child = current;
+  holdRun(child, true);
+  const reply = nextMessage(child, limitMs);
+  child.send({ reference, answer }, () => undefined); // a failed send means that the child exits, which nextMessage sees
   const verdict = await reply;
   if (verdict === undefined) {
-    asked.kill('SIGKILL');
-    if (current === asked) current = undefined;
+    child.kill('SIGKILL');
+    if (current === child) current = undefined;
     return 'timeout';
   }
-  holdRun(asked, false);
+  holdRun(child, false);
   return verdict as MathVerdict;
 }
 
 async function start(): Promise<ChildProcess> {
   const fromSource = import.meta.url.endsWith('.ts');
   const entry = fileURLToPath(new URL(fromSource ? './worker.ts' : './worker.js', import.meta.url));
-  // From TypeScript sources (tests, development) it needs the same loader as plugins do.
+  // From TypeScript sources (tests, development) it needs the loader that plugins use.
   const program = fromSource
     ? [
         '-e',
@@ -73,7 +75,7 @@ async function start(): Promise<ChildProcess> {
   return child;
 }
 
-/** The next message; undefined if the child dies or the time is up first. */
+/** The next message; undefined if the child dies or the time runs out first. */
 function nextMessage(child: ChildProcess, limitMs: number): Promise<unknown> {
   return new Promise((resolve) => {
     const done = (message: unknown) => {

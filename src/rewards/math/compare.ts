@@ -1,6 +1,6 @@
 /**
- * Decides whether two normalised answers are the same: number, expression, list, point, set, interval, matrix, relation.
- * Knows which form may stand for which; knows no deadlines, so callers run this in a process of its own.
+ * Decides whether two normalised answers are equal: number, expression, list, point, set, interval, matrix, relation.
+ * Knows which forms are interchangeable. Knows no deadlines, so callers run it in a separate process.
  */
 import Fraction from 'fraction.js';
 import { NoValue } from './arithmetic.ts';
@@ -11,10 +11,10 @@ import { assigned, assignedName, sameRelation } from './relations.ts';
 import { type BracketNode, call, type ListNode, type Node, sameForm, some, unknowns, withParts } from './tree.ts';
 import { sameWords, unitRatio } from './units.ts';
 
-/** `reference`: the reference itself is not understood or has no value; `answer`: the answer is not or has none. */
+/** `reference`: the reference is not understood or has no value; `answer`: the same for the answer. */
 export type MathVerdict = 'equal' | 'different' | 'reference' | 'answer';
 
-/** Compares an answer with the reference; both as `normalizeMath` leaves them. */
+/** Compares an answer with the reference, both normalised by `normalizeMath`. */
 export function compareMath(reference: string, answer: string): MathVerdict {
   const gold = understood(reference);
   if (gold === undefined) return 'reference';
@@ -25,7 +25,7 @@ export function compareMath(reference: string, answer: string): MathVerdict {
 
 // --- internal ---
 
-/** What cannot be computed is not shown to be equal. */
+/** Values that cannot be computed count as different: they are not shown to be equal. */
 function orDifferent(decide: () => boolean): boolean {
   try {
     return decide();
@@ -35,21 +35,21 @@ function orDifferent(decide: () => boolean): boolean {
   }
 }
 
-/** The tree with plus-minus written out; undefined if it is none or some constant in it has no value. */
+/** The tree with plus-minus expanded; undefined if the text does not parse or a constant in it has no value. */
 function understood(text: string): Node | undefined {
   const tree = parseMath(text);
   if (!tree) return undefined;
-  const node = writtenOut(scaledMatrices(tree));
+  const node = withSignsExpanded(scaledMatrices(tree));
   return node && isMeaningful(node) ? node : undefined;
 }
 
-/** Arrangements, which have parts that are answers of their own. */
+/** Operations whose parts are answers themselves. */
 const arrangements = new Set<string>([
   ...['list', 'bracket', 'set', 'matrix', 'relation', 'union', 'intersection', 'without', 'such-that', 'ratio', 'unit'],
   ...['percent', 'degrees'],
 ]);
 
-/** No part is a division by zero, a matrix in a sum, an infinite number in a product. */
+/** Whether no part is a division by zero, a matrix in a sum or an infinite number in a product. */
 function isMeaningful(node: Node): boolean {
   if (arrangements.has(node.op)) return (node as ListNode).args.every(isMeaningful);
   if (node.op === 'constant' && node.name !== 'infinity') return true;
@@ -58,7 +58,7 @@ function isMeaningful(node: Node): boolean {
   return unknowns(node).length > 0 || valueAt(node) !== undefined || valueAt(node, fine) !== undefined;
 }
 
-/** `\frac{1}{2} M` and `-M` as a matrix, its entries multiplied. */
+/** Turns `\frac{1}{2} M` and `-M` into a matrix by multiplying its entries. */
 function scaledMatrices(node: Node): Node {
   if (node.op === 'negate' && node.args[0]!.op === 'matrix')
     return withParts(node.args[0]!, (entry) => call('negate', entry));
@@ -71,8 +71,8 @@ function scaledMatrices(node: Node): Node {
 
 // --- plus-minus ---
 
-/** `a \pm b` as the list of both. Several signs are independent, unless a minus-plus ties them. */
-function writtenOut(node: Node): Node | undefined {
+/** Expands `a \pm b` to a list of both values. Several signs are independent, unless a minus-plus ties them. */
+function withSignsExpanded(node: Node): Node | undefined {
   if (node.op === 'list' || node.op === 'set') {
     const items = (node as ListNode).args.map(alternatives);
     if (items.includes(undefined)) return undefined;
@@ -85,7 +85,7 @@ function writtenOut(node: Node): Node | undefined {
 
 function alternatives(node: Node): Node[] | undefined {
   if (node.op === 'set') {
-    const inner = writtenOut(node);
+    const inner = withSignsExpanded(node);
     return inner && [inner];
   }
   const signs = countSigns(node);
@@ -120,12 +120,12 @@ function chosen(node: Node, upper: () => boolean): Node {
 
 function same(gold: Node, given: Node): boolean {
   if (sameForm(gold, given)) return true;
-  const [goldSays, givenSays] = [isStatement(gold), isStatement(given)];
-  if (goldSays && givenSays) return sameStatement(gold, given);
-  if (goldSays || givenSays) {
-    const [statement, value] = goldSays ? [gold, given] : [given, gold];
-    const told = toldValue(statement, value);
-    if (told) return goldSays ? same(told, value) : same(value, told);
+  const [goldIsStatement, givenIsStatement] = [isStatement(gold), isStatement(given)];
+  if (goldIsStatement && givenIsStatement) return sameStatement(gold, given);
+  if (goldIsStatement || givenIsStatement) {
+    const [statement, value] = goldIsStatement ? [gold, given] : [given, gold];
+    const stated = statedValue(statement, value);
+    if (stated) return goldIsStatement ? same(stated, value) : same(value, stated);
     return sameSets(gold, given) === true;
   }
   return sameValue(gold, given);
@@ -136,10 +136,12 @@ function isStatement(node: Node): boolean {
 }
 
 /**
- * What a statement says the value is: 5 of `x = 5`, the set of `x \in S`, both values of `x = 1 or x = 2`. Assignments to
- * different unknowns say a point: beside a list the order counts.
+ * The value that a statement gives: 5 for `x = 5`, the set for `x \in S`, both values for `x = 1 or x = 2`. Assignments to
+ * different unknowns give a point, so that the order counts when it is compared with a list.
+ *
+ * @param other the value that it is compared with
  */
-function toldValue(statement: Node, beside: Node): Node | undefined {
+function statedValue(statement: Node, other: Node): Node | undefined {
   if (statement.op === 'relation') {
     if (statement.signs.length === 1 && statement.signs[0] === 'in' && statement.args[0]!.op === 'symbol') {
       return statement.args[1];
@@ -153,7 +155,7 @@ function toldValue(statement: Node, beside: Node): Node | undefined {
   const names = statement.args.map(assignedName);
   const first = names[0];
   if (first && names.every((name) => name && sameForm(name, first))) return { ...statement, args };
-  if (beside.op === 'set') return undefined;
+  if (other.op === 'set') return undefined;
   return { op: 'bracket', open: '(', close: ')', args };
 }
 
@@ -163,7 +165,7 @@ function sameStatement(gold: Node, given: Node): boolean {
     const [x, y] = [assigned(a), assigned(b)];
     const [left, right] = [assignedName(a), assignedName(b)];
     if (x && y && left && right && sameForm(left, right) && same(x, y)) return true;
-    if (x && y && !left && !right) return same(x, y); // 1 + 2 = 3 beside 3 = 3
+    if (x && y && !left && !right) return same(x, y); // 1 + 2 = 3 and 3 = 3
   }
   const sets = sameSets(a, b);
   if (sets !== undefined) return sets;
@@ -172,7 +174,7 @@ function sameStatement(gold: Node, given: Node): boolean {
   return sameJoint(a, b) && sameElements(a.args, b.args);
 }
 
-/** `(x, y) = (1, 2)` as `x = 1, y = 2`. */
+/** Turns `(x, y) = (1, 2)` into `x = 1, y = 2`. */
 function spread(node: Node): Node {
   if (node.op !== 'relation' || node.args.length !== 2 || node.signs[0] !== '=') return node;
   const [left, right] = node.args as [Node, Node];
@@ -182,12 +184,12 @@ function spread(node: Node): Node {
   return { op: 'list', joint: ',', args };
 }
 
-/** "or" is not "and"; a comma may stand for either. */
+/** "or" differs from "and"; a comma may mean either. */
 function sameJoint(a: ListNode, b: ListNode): boolean {
   return a.joint === b.joint || a.joint === ',' || b.joint === ',';
 }
 
-/** As sets of real numbers; undefined if one of them is none. */
+/** Compares two nodes as sets of real numbers; undefined if one of them is not such a set. */
 function sameSets(gold: Node, given: Node): boolean | undefined {
   const [a, b]: (RealSet | undefined)[] = [realSet(gold), realSet(given)];
   return a && b ? sameSet(a, b) : undefined;
@@ -206,7 +208,7 @@ function sameValue(gold: Node, given: Node): boolean {
   const [a, b] = [collection(gold), collection(given)];
   if (a && b) return sameCollection(a, b);
   if (a || b) {
-    // {5} is 5
+    // {5} equals 5
     const [many, one] = a ? [a, given] : [b!, gold];
     return many.op === 'set' && many.args.length === 1 && same(many.args[0]!, one);
   }
@@ -235,7 +237,7 @@ function sameCollection(a: Collection, b: Collection): boolean {
   return sameElements(distinct(a.args), distinct(b.args));
 }
 
-/** A pair in round and in square brackets are different intervals; three numbers are a vector in either. */
+/** Two numbers in round and in square brackets are different intervals; three or more are a vector in either. */
 function sameKind(a: BracketNode, b: BracketNode): boolean {
   return (a.open === b.open && a.close === b.close) || (isPoint(a) && isPoint(b));
 }
@@ -264,7 +266,7 @@ function distinct(items: readonly Node[]): Node[] {
   return kept;
 }
 
-/** Entry by entry; a column is also written as a point. */
+/** Compares entry by entry; a column may also be written as a point. */
 function sameMatrix(gold: Node, given: Node): boolean {
   if (gold.op === 'matrix' && given.op === 'matrix') {
     return gold.columns === given.columns && sameInOrder(gold.args, given.args);
@@ -275,7 +277,7 @@ function sameMatrix(gold: Node, given: Node): boolean {
   return matrix.columns === 1 && other.op === 'bracket' && isPoint(other) && sameInOrder(matrix.args, other.args);
 }
 
-/** `2:3` is `4:6`, and as a number 2/3. */
+/** `2:3` equals `4:6`, and the number 2/3. */
 function sameRatio(gold: Node, given: Node): boolean {
   if (gold.op !== 'ratio' || given.op !== 'ratio') {
     const [ratio, other] = gold.op === 'ratio' ? [gold, given] : [given, gold];
@@ -291,7 +293,7 @@ function crossEqual(a: readonly Node[], b: readonly Node[], i: number, j: number
   return sameExpression(call('multiply', a[i]!, b[j]!), call('multiply', a[j]!, b[i]!));
 }
 
-/** Numbers and expressions with what may stand behind them. "50%" is right for 50 and for 0.5, "30°" for 30 and for pi/6. */
+/** Numbers and expressions with optional units. "50%" equals both 50 and 0.5, and "30°" both 30 and pi/6. */
 function sameQuantity(gold: Node, given: Node): boolean {
   const [a, b] = [measured(gold), measured(given)];
   if (a.unit === b.unit) return sameExpression(a.body, b.body);
@@ -314,7 +316,7 @@ function measured(node: Node): { body: Node; unit?: string } {
     const { body, unit } = measured(node.args[0]!);
     return unit === undefined ? { body: node } : { body: call('negate', body), unit };
   }
-  // Degrees may stand behind every term, but inside a sine they are a number.
+  // A degree sign may follow any term as a unit; inside a sine it is part of the number.
   const inDegrees = some(node, (part) => part.op === 'degrees') && !some(node, (part) => trigonometric.has(part.op));
   return inDegrees ? { body: withoutDegrees(node), unit: 'degrees' } : { body: node };
 }

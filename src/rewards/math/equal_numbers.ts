@@ -1,23 +1,23 @@
 /**
- * The part of comparing answers that needs no reading of formulas: equal texts, plain numbers and fractions, exactly.
+ * The comparisons that need no parser: equal texts, and plain numbers and fractions, exactly.
  * Knows the normalised form only.
  */
 import Fraction from 'fraction.js';
 
-/** True or false where that is plain to see; undefined if the answers have to be read. */
+/** True or false if the answers can be compared directly; undefined if they must be parsed. */
 export function quickEqual(reference: string, answer: string): boolean | undefined {
   if (unspaced(reference) === unspaced(answer)) return true;
   const gold = plainNumber(reference);
   const given = plainNumber(answer);
   if (gold === undefined || given === undefined) return undefined;
   if (gold.equals(given)) return true;
-  // A decimal may be a rounded fraction, which is for the comparison to say.
+  // A decimal may be a rounded fraction; the full comparison decides.
   return /[.]/.test(reference + answer) ? undefined : false;
 }
 
 // --- internal ---
 
-/** Without blanks, but for those between digits: `1 1/2` is not `11/2`. */
+/** Removes spaces, except between digits: `1 1/2` is not `11/2`. */
 function unspaced(text: string): string {
   return text.replace(/(?<!\d) +| +(?!\d)/g, '');
 }

@@ -1,5 +1,5 @@
 /**
- * The value of an expression, with its unknowns replaced by numbers. Knows what each operation means, not how it is written.
+ * Evaluates an expression at given values of its unknowns. Knows the meaning of each operation, not its notation.
  */
 import Fraction from 'fraction.js';
 import { type Arithmetic, isExact, isInteger, isZero, NoValue, smallInteger, type Value } from './arithmetic.ts';
@@ -7,7 +7,7 @@ import type { CallNode, Node, SymbolNode } from './tree.ts';
 
 export type Point = ReadonlyMap<string, Value>;
 
-/** @throws NoValue if there is no such number, or none of a size that can be computed */
+/** @throws NoValue if the expression has no value, or one that is too large to compute */
 export function evaluate(node: Node, ar: Arithmetic, point: Point): Value {
   switch (node.op) {
     case 'number':
@@ -47,7 +47,7 @@ function operate(node: CallNode, ar: Arithmetic, point: Point): Value {
     case 'divide':
       return ar.divide(x, y);
     case 'power':
-      // e^x keeps the whole error in the exponent, where a power of a rounded e would not
+      // exp tracks the error exactly; a power of a rounded e would add to it
       return node.args[0]!.op === 'constant' && node.args[0]!.name === 'e' ? ar.exp(y) : ar.power(x, y);
     case 'negate':
       return ar.negate(x);
@@ -130,11 +130,11 @@ function half(ar: Arithmetic, value: Value): Value {
 }
 
 function integers(a: Value, b: Value, combine: (m: Fraction, n: Fraction) => Fraction): Value {
-  if (!isInteger(a) || !isInteger(b)) throw new NoValue('of integers only');
+  if (!isInteger(a) || !isInteger(b)) throw new NoValue('defined for integers only');
   return combine(a.abs(), b.abs());
 }
 
-/** Term by term; the deadline of the process bounds their number. */
+/** Adds or multiplies term by term; the deadline of the process limits their number. */
 function series(node: CallNode, ar: Arithmetic, point: Point): Value {
   const [index, from, to, body] = node.args;
   const first = smallInteger(evaluate(from!, ar, point), Number.MAX_SAFE_INTEGER);

@@ -1,20 +1,20 @@
 /**
- * Finds the answer in a piece of text: inside <answer> tags, in a box, after an "answer is", in LaTeX, or the last number.
+ * Finds the answer in a text: inside <answer> tags, in a box, after "answer is", in LaTeX, or as the only number.
  * Knows where answers are written, not whether they are right.
  */
 import { normalizeMath } from './normalize.ts';
 
-/** What stands in the first <answer> block, trimmed; null if there is none. */
+/** The trimmed content of the first <answer> block; null if there is none. */
 export function answerTag(text: string): string | null {
   const match = /<answer>([\s\S]*?)<\/answer>/.exec(text);
   return match ? match[1]!.trim() : null;
 }
 
 /**
- * The mathematical answer a text gives, normalised; null if it gives none. In order: the last `\boxed{}`; the last piece
- * of LaTeX between dollars or `\( \)`, `\[ \]`; and unless `latexOnly`, the whole text, what follows "answer is", "answer:"
- * or "####", and with `anyNumber` the only number in it. Boxes or formulas joined by commas, "and" or "or" are one answer; one
- * behind a "not" is none.
+ * The normalised mathematical answer in a text; null if there is none. The candidates are, in order: the last `\boxed{}`; the
+ * last LaTeX formula between dollars, `\( \)` or `\[ \]`; and, unless `latexOnly`, the whole text, the text after "answer is",
+ * "answer:" or "####", and with `anyNumber` the only number in the text. Boxes or formulas joined by commas, "and" or "or"
+ * form one answer; a box or formula after a "not" is ignored.
  */
 export function extractMath(text: string, options: { latexOnly?: boolean; anyNumber?: boolean } = {}): string | null {
   const boxed = lastGroup(text, boxes(text));
@@ -34,24 +34,24 @@ export function extractMath(text: string, options: { latexOnly?: boolean; anyNum
 
 // --- internal ---
 
-/** A piece of a text that may be its answer, with its place. */
+/** A part of a text that may be its answer: the content, and the positions [from, to) in the text. */
 interface Span {
   readonly content: string;
   readonly from: number;
   readonly to: number;
 }
 
-/** No answer is longer; a search for the end of each beginning goes no further. */
+/** Longest answer in characters; bounds the search for closing delimiters. */
 const longest = 4000;
 
-/** The last match whose captured part is maths. */
+/** The last match whose captured part is mathematics, normalised. */
 function lastOf(text: string, pattern: RegExp): string | null {
   let last: string | null = null;
   for (const match of text.matchAll(pattern)) last = normalizeMath(match[1]!) ?? last;
   return last;
 }
 
-/** The last spans with nothing but joints between them, as one list. */
+/** The last spans that are separated by joints only, as one list. */
 function lastGroup(text: string, spans: readonly Span[]): string | null {
   const kept = spans.filter((span) => !denied.test(text.slice(Math.max(0, span.from - 40), span.from)));
   let first = kept.at(-1);
@@ -70,12 +70,12 @@ const denied =
   /(?:\b(?:not|never|nor|neither|cannot be|instead of|rather than)|n['’]t)\s+(?:be\s+|equal(?:\s+to)?\s+)?[$\s]*$/i;
 const joints = /^[\s$]*(,|;|,?\s*\\?(?:text\{)?\s*(?:and|or)\s*\}?)[\s$]*$/;
 
-/** Contents of `\boxed{...}` and `\fbox{...}`, braces balanced. */
+/** The contents of `\boxed{...}` and `\fbox{...}`, with balanced braces. */
 function boxes(text: string): Span[] {
   const found: Span[] = [];
   for (const match of text.matchAll(/\\f?box(?:ed)?\s*\{/g)) {
     const open = match.index + match[0].length;
-    if (match.index < (found.at(-1)?.to ?? 0)) continue; // inside the one before
+    if (match.index < (found.at(-1)?.to ?? 0)) continue; // inside the previous box
     let depth = 1;
     for (let i = open; i < text.length && i < open + longest; i++) {
       if (text[i] === '\\') i++;
@@ -89,7 +89,7 @@ function boxes(text: string): Span[] {
   return found.map((span) => ({ ...span, content: span.content.replace(/^\s*\\boxed\s*\{([\s\S]*)\}\s*$/, '$1') }));
 }
 
-/** Formulas that are maths. A dollar that touches no formula on its inner side is money: "$5 and $6". */
+/** Formulas that are mathematics. A dollar sign with a space on its inner side is money: "$5 and $6". */
 function formulas(text: string): Span[] {
   const pattern =
     /\$\$([\s\S]{1,4000}?)\$\$|\$(?!\s)((?:\\\$|[^$]){1,4000})(?<!\s)\$(?!\d)|\\\(([\s\S]{1,4000}?)\\\)|\\\[([\s\S]{1,4000}?)\\\]/g;
@@ -102,7 +102,7 @@ function formulas(text: string): Span[] {
     .filter(({ content }) => normalizeMath(content, { latex: true }) !== null);
 }
 
-/** The number of a sentence, where there is one only and no word takes it back or makes a bound, a date or a rank of it. */
+/** The number in a text, if there is only one and no word negates it or makes it a bound, a date or a rank. */
 function onlyNumber(text: string): string | null {
   if (text.length > longest || hedged.test(text)) return null;
   const found = [

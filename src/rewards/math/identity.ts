@@ -1,20 +1,20 @@
 /**
- * Whether two expressions are the same number or the same function. Numbers are compared exactly where they are rational, else
- * to hundreds of digits; functions at points, which shows a difference for certain and equality but for a chance of no weight.
+ * Whether two expressions are the same number or the same function. Rational numbers are compared exactly, others to
+ * hundreds of digits. Functions are compared at points: a difference is certain, and equality has a negligible chance of error.
  */
 import Fraction from 'fraction.js';
 import { type Arithmetic, arithmetic, isExact, lower, NoValue, upper, type Value } from './arithmetic.ts';
 import { evaluate, type Point } from './evaluate.ts';
 import { type Node, parts, sameForm, some, unknowns, withParts } from './tree.ts';
 
-/** Few digits find most differences, many show equality of two numbers; of two functions, at several points, less will do. */
+/** Few digits find most differences. Equality of two numbers needs many; for functions, which agree at several points, fewer. */
 const coarse = arithmetic(40);
 const medium = arithmetic(90);
 export const fine = arithmetic(200);
 
-/** Two numbers that agree to this power of ten are the same; what is known less well is not shown to be equal. */
+/** Two numbers are equal if they differ by at most this power of ten; numbers known less precisely do not count as equal. */
 const agreement = -100;
-/** The same for functions at a point, of their size. */
+/** The same for functions at a point, relative to their magnitude. */
 const agreementAtPoint = -50;
 
 /** The value of an expression without unknowns; undefined if it has none. */
@@ -27,7 +27,7 @@ export function valueAt(node: Node, ar: Arithmetic = coarse, point: Point = new 
   }
 }
 
-/** -1, 0 or 1; undefined for a number that is not real. */
+/** -1, 0 or 1; undefined if the number is not real. */
 export function signOf(value: Value): number | undefined {
   try {
     return fine.sign(value);
@@ -37,7 +37,7 @@ export function signOf(value: Value): number | undefined {
   }
 }
 
-/** Same number or same function of its unknowns. */
+/** Whether two expressions are the same number, or the same function of their unknowns. */
 export function sameExpression(a: Node, b: Node): boolean {
   const [left, right] = [infinite(a), infinite(b)];
   if (left !== 0 || right !== 0) return left === right;
@@ -53,14 +53,14 @@ export function sameExpression(a: Node, b: Node): boolean {
   return agreed >= 3;
 }
 
-/** Whether two expressions agree at a point; undefined where one of them has no value. */
+/** Whether two expressions agree at a point; undefined if one of them has no value there. */
 export function sameAt(a: Node, b: Node, point: Point): boolean | undefined {
   const constant = point.size === 0;
   const last = constant ? fine : medium;
   for (const ar of [coarse, last]) {
     const [x, y] = [valueAt(a, ar, point), valueAt(b, ar, point)];
     if (x === undefined || y === undefined) {
-      if (ar === coarse) continue; // too close to a pole or a step for few digits
+      if (ar === coarse) continue; // possibly too close to a pole or a step for few digits
       return undefined;
     }
     if (isExact(x) && isExact(y)) return x.equals(y);
@@ -82,8 +82,8 @@ export function infinite(node: Node): -1 | 0 | 1 {
 }
 
 /**
- * Points to compare functions at: rationals, so that polynomials are compared exactly; whole numbers where factorials, sums or
- * binomials depend on an unknown; and the surroundings of every constant where something has steps or corners.
+ * The points at which functions are compared: rationals, so that polynomials are compared exactly; integers if factorials, sums
+ * or binomials depend on an unknown; and points near every constant if a function has steps or corners.
  */
 export function points(names: readonly string[], nodes: readonly Node[]): Point[] {
   const discrete = nodes.some((node) =>
@@ -104,7 +104,7 @@ export function points(names: readonly string[], nodes: readonly Node[]): Point[
   return all;
 }
 
-/** The node with an unknown replaced. */
+/** The node with an unknown replaced by another node. */
 export function substitute(node: Node, name: string, by: Node): Node {
   if (node.op === 'symbol') return node.name === name ? by : node;
   return withParts(node, (part) => substitute(part, name, by));
@@ -115,7 +115,7 @@ export function substitute(node: Node, name: string, by: Node): Node {
 const wholeOnly = new Set<string>(['factorial', 'double-factorial', 'binomial', 'sum', 'product', 'gcd', 'lcm', 'mod']);
 const cornered = new Set<string>(['abs', 'floor', 'ceil', 'max', 'min']);
 
-/** Ten thousandths: small and large, of both signs, some between -1 and 1 where arcsines live. */
+/** In ten thousandths: small and large, of both signs, some between -1 and 1, the domain of arcsines. */
 const rationalRows = [
   [7312, 11937, 23719],
   [16151, 4393, 31233],
@@ -155,27 +155,27 @@ function constantsIn(nodes: readonly Node[]): Fraction[] {
 }
 
 /**
- * Whether a decimal is the other number rounded to its last digit, as 0.333333 is 1/3. At least six decimals and six significant
- * digits count as that, and a number that ends (1/8, 12.5) is not rounded at all.
+ * Whether a decimal is the other number, rounded to the decimal's last digit, as 0.333333 is 1/3. Requires at least six
+ * decimals and six significant digits. A number with a finite expansion (1/8, 12.5) must be given exactly.
  */
 function approximates(decimal: Node, exact: Node): boolean {
   const literal = literalOf(decimal);
   if (literal === undefined || literal.significant < 6 || literal.decimals < 6) return false;
   const value = valueAt(exact, fine);
-  if (value === undefined || (isExact(value) && ends(value))) return false;
+  if (value === undefined || (isExact(value) && isTerminating(value))) return false;
   const gap = fine.abs(fine.subtract(literal.value, value));
   return fine.sign(fine.subtract(gap, literal.unit.div(2))) < 0;
 }
 
 interface Literal {
   readonly value: Fraction;
-  /** What one in the last digit is worth. */
+  /** Value of one unit in the last digit. */
   readonly unit: Fraction;
   readonly significant: number;
   readonly decimals: number;
 }
 
-/** A decimal as written, with its sign and its power of ten. */
+/** Reads a decimal as written, with its sign and its power of ten. */
 function literalOf(node: Node): Literal | undefined {
   if (node.op === 'number') {
     if (!node.written) return undefined;
@@ -196,8 +196,8 @@ function literalOf(node: Node): Literal | undefined {
   return undefined;
 }
 
-/** Whether the decimal expansion of a rational ends. */
-function ends(value: Fraction): boolean {
+/** Whether the decimal expansion of a rational is finite. */
+function isTerminating(value: Fraction): boolean {
   let rest = value.d;
   for (const prime of [2n, 5n]) while (rest % prime === 0n) rest /= prime;
   return rest === 1n;

@@ -1,13 +1,13 @@
 /**
- * Brings the ways people write a mathematical answer to one plain LaTeX form that `parseMath` reads.
- * Knows notation (spacing commands, units, thousands commas, words), not values.
+ * Normalises the many ways of writing a mathematical answer to one plain LaTeX form, which `parseMath` reads.
+ * Knows notation (spacing commands, units, thousands separators, words), not values.
  */
 import { readUnit, wordsAsUnit } from './units.ts';
 
 /** Functions that may be written as bare words. */
 const functions = 'arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log|ln|exp|max|min|gcd|lcm';
 
-/** No answer is longer, and searching a longer one for notation takes its time. */
+/** Longest answer in characters; bounds the time of the searches below. */
 const longest = 4000;
 
 const superscript: Record<string, string> = Object.fromEntries(
@@ -87,9 +87,9 @@ const commands: readonly (readonly [RegExp, string])[] = [
 ];
 
 /**
- * One answer as plain LaTeX, or null if it does not look like maths (plain words, a sentence, nothing).
+ * An answer as plain LaTeX, or null if it does not look like mathematics (words, a sentence, nothing).
  *
- * @param options.latex the text stood in a formula, where two or three letters side by side are a product, not a word
+ * @param options.latex whether the text comes from a formula, where two or three adjacent letters are a product, not a word
  *
  * @example
  * normalizeMath('$x = \\dfrac{1}{2}\\text{ cm}$') // 'x = \\frac{1}{2}\\unit{cm}'
@@ -121,23 +121,23 @@ export function normalizeMath(text: string, options: { latex?: boolean } = {}): 
 
 // --- internal ---
 
-/** `2024-01-15`, `5/3/2024`, `12:05`: a date or time of day is no difference, quotient or ratio. */
+/** Recognises dates and times (`2024-01-15`, `5/3/2024`, `12:05`), which are not differences, quotients or ratios. */
 function isDate(s: string): boolean {
   return /^(?:\d{4}([-/.])\d{1,2}\1\d{1,2}|\d{1,2}([-/.])\d{1,2}\2(?:\d{2}|\d{4})|\d{1,2}:0\d|\d{1,2}:\d{2}:\d{2})$/.test(
     s,
   );
 }
 
-/** `Area = 12` -> `12`: words before an equals sign. Letters stay, they are unknowns. */
+/** Removes words before an equals sign: `Area = 12` -> `12`. Single letters stay, because they are unknowns. */
 function withoutLabel(s: string): string {
   const label = /^[a-zA-Z]{3,}(?: [a-zA-Z]+)* ?= ?(?=[^=])/.exec(s);
   return label ? s.slice(label[0].length) : s;
 }
 
-/** Units that may touch their number: `5cm`. Others need a space, for `5xy` is algebra. */
+/** Units that may directly follow their number, as in `5cm`. Others need a space, because `5xy` is algebra. */
 const touching = /^(?:[mckd]m|[mk]g|m[lL]|ms|min|sec|hours?|deg|degrees?|ft|inch(?:es)?|lbs?|oz|mph|kmh)$/;
 
-/** `5 cm` -> `5\unit{cm}`, `7 apples` -> `7\unit{of apple}`: a value without letters of its own, then words. */
+/** Marks words after a value without letters as a unit: `5 cm` -> `5\unit{cm}`, `7 apples` -> `7\unit{of apple}`. */
 function withUnit(s: string): string {
   const start = /^.*(?:[=<>]|\\(?:approx|leq?|geq?)(?![a-zA-Z]))/.exec(s)?.[0].length ?? 0;
   const rest = s.slice(start);
@@ -163,14 +163,14 @@ function withUnit(s: string): string {
   return `${s.slice(0, start)}${scaled}${degrees ?? (measure === '' ? '' : `\\unit{${measure}}`)}`;
 }
 
-/** Words behind a number that change it, or say when. */
+/** Words after a number that change its value or make it a time. */
 const notUnits =
   /(?:^|\s)(?:am|pm|bc|bce|ad|ce|squared|cubed|plus|minus|times|over|more|less|fewer|factorial|choose|mod|half|to|nor|not)(?:\s|$)/i;
 const multiples: Record<string, string> = {
   ...{ dozen: '12', hundred: '100', thousand: '10^{3}', million: '10^{6}', billion: '10^{9}', trillion: '10^{12}' },
 };
 
-/** `12,345` -> `12345`, but not inside brackets, where a comma separates. */
+/** Removes thousands separators: `12,345` -> `12345`. Not in text with brackets, where a comma separates items. */
 function withoutThousands(s: string): string {
   return /[([]|\\\{/.test(s)
     ? s
@@ -181,7 +181,7 @@ function looksLikeMath(s: string, letters: boolean): boolean {
   if (s === '') return false;
   const plain = s.replace(/\\unit\{[^}]*\}|\\(?:begin|end)\{[a-z]+\}|\\[a-zA-Z]+/g, ' ');
   if (/[a-zA-Z]{4,}|[?"`#@]/.test(plain) || (!letters && /[a-zA-Z]\s+[a-zA-Z]\s+[a-zA-Z]/.test(plain))) return false;
-  // Two or three letters are a product (5xy, ab + b^2) where they touch a digit or an operator, else a word (no, red).
+  // Two or three letters are a product (5xy, ab + b^2) if they touch a digit or an operator, else a word (no, red).
   if (!letters && /(?<![a-zA-Z\d+^*=(){}|]|[+*=]\s)[a-zA-Z]{2,3}(?![a-zA-Z\d+^*=(){}|]|\s[+*=])/.test(plain))
     return false;
   if (!/^[\x20-\x7e]*$/.test(s)) return false;

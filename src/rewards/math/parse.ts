@@ -1,6 +1,6 @@
 /**
- * Reads an answer in the plain LaTeX of `normalizeMath` into a tree, every digit kept. Recursive descent, one function a level:
- * list, relation, ratio, union, sum, product, power. Knows notation, not values.
+ * Parses an answer in the plain LaTeX of `normalizeMath` into a tree, keeping every digit. Recursive descent with one function
+ * per level of precedence: list, relation, ratio, union, sum, product, power. Knows notation, not values.
  */
 import Fraction from 'fraction.js';
 import {
@@ -15,25 +15,25 @@ import {
   type RelationSign,
 } from './tree.ts';
 
-/** The tree, or null if the text is not understood to its end. */
+/** The tree, or null if the text is not understood completely. */
 export function parseMath(text: string): Node | null {
   if (text.length > longest) return null;
   try {
     return read(text);
   } catch (error) {
-    if (error instanceof Unread) return null;
+    if (error instanceof NotMath) return null;
     throw error;
   }
 }
 
 // --- internal ---
 
-/** No answer is longer or deeper; a hostile one could fill the stack. */
+/** Limits on length in characters and on nesting; a hostile answer could overflow the stack. */
 const longest = 4000;
 const deepest = 120;
 
-/** The text is no answer in this notation. */
-class Unread extends Error {}
+/** Thrown where the text does not follow the notation. */
+class NotMath extends Error {}
 
 const relationSigns: readonly (readonly [RegExp, RelationSign])[] = [
   [/\\leqslant(?![a-zA-Z])|\\leq(?![a-zA-Z])|\\le(?![a-zA-Z])|<=/y, '<='],
@@ -71,17 +71,17 @@ const inverses: Partial<Record<FunctionName, FunctionName>> = {
 function read(text: string): Node {
   let at = 0;
   let depth = 0;
-  /** Inside `|...|` a bar closes; in the head of `\{x | ...\}` it separates, and so does a colon. */
+  /** A bar closes inside `|...|`. In the head of `\{x | ...\}` it separates, and so does a colon. */
   let barCloses = false;
   let colonEnds = false;
 
   const fail = (): never => {
-    throw new Unread();
+    throw new NotMath();
   };
   const blanks = () => {
     while (text[at] === ' ') at++;
   };
-  /** The match at the cursor, behind which it then stands. */
+  /** Matches the pattern at the cursor and moves the cursor behind the match. */
   const take = (pattern: RegExp): RegExpExecArray | null => {
     blanks();
     pattern.lastIndex = at;
@@ -166,7 +166,7 @@ function read(text: string): Node {
     return terms.length === 1 ? terms[0]! : call('add', ...terms);
   }
 
-  /** A product or quotient; side by side binds tighter than a slash, so that 1/2x is 1/(2x). */
+  /** A product or quotient. Juxtaposition binds tighter than a slash, so that 1/2x is 1/(2x). */
   function product(): Node {
     let left = signed();
     for (;;) {
@@ -190,11 +190,11 @@ function read(text: string): Node {
     return call(sign === '\\mp' ? 'minus-plus' : 'plus-minus', value);
   }
 
-  /** Factors side by side. */
+  /** Juxtaposed factors. */
   function factors(): Node {
     const items = [postfix()];
     while (startsFactor()) {
-      if (peek(/[\d.]/y) && !/[!)}|]\s*$/.test(text.slice(0, at))) fail(); // `3 4`, `x 2`: no product is written so
+      if (peek(/[\d.]/y) && !/[!)}|]\s*$/.test(text.slice(0, at))) fail(); // `3 4`, `x 2`: not a way to write a product
       items.push(postfix());
     }
     return items.length === 1 ? items[0]! : call('multiply', ...items);
@@ -237,7 +237,7 @@ function read(text: string): Node {
     return power;
   }
 
-  /** `{...}`, or as LaTeX has it the next single digit, letter or command. */
+  /** `{...}`, or, as in LaTeX, the next single digit, letter or command. */
   function group(): Node {
     if (!take(/\{/y)) return single();
     const node = plainly(list);
@@ -278,7 +278,7 @@ function read(text: string): Node {
     return command ? commanded(command[1]!) : fail();
   }
 
-  /** A letter with its index and primes; `f(x)` as a whole is one unknown. */
+  /** A letter with its index and primes; `f(x)` is one unknown as a whole. */
   function named(letter: string): Node {
     let name = letter;
     const index = take(/_\s*(?:\{([\w\s,+-]+)\}|(\w)|(\\[a-zA-Z]+))/y);
@@ -296,7 +296,7 @@ function read(text: string): Node {
     return plain ? numberOf(plain[0]) : (number() as NumberNode);
   }
 
-  /** `12`, `0.5`, `0.1\overline{6}`, `1.5e-3`, `0.333...`, and mixed: `1\frac{1}{2}`, `1 1/2`. */
+  /** `12`, `0.5`, `0.1\overline{6}`, `1.5e-3`, `0.333...`, and mixed numbers: `1\frac{1}{2}`, `1 1/2`. */
   function number(): Node {
     const digits = expect(/\d*\.\d+|\d+\.?/y)[0];
     const repeated = digits.includes('.')
@@ -321,12 +321,12 @@ function read(text: string): Node {
     if (fraction) {
       const [over, under] = [BigInt(fraction[1] ?? fraction[2]!), BigInt(fraction[3] ?? fraction[4]!)];
       if (over < under) return { op: 'number', value: new Fraction(BigInt(digits), 1n).add(new Fraction(over, under)) };
-      at = before; // an improper fraction beside a number is a product
+      at = before; // an improper fraction after a number is a factor
     }
     return numberOf(digits);
   }
 
-  /** `( ... )` around one thing is that thing; otherwise a point, an interval, a vector. */
+  /** Parentheses around a single item are grouping; otherwise a point, an interval or a vector. */
   function brackets(): Node {
     const open = expect(/[([]/y)[0] as '(' | '[';
     const items = plainly(list);
@@ -465,7 +465,7 @@ function read(text: string): Node {
     return power ? call('power', value, power) : value;
   }
 
-  /** What a function without brackets takes: `2\pi x` of `\sin 2\pi x + 1`, up to the next function or bracket. */
+  /** The argument of a function without brackets, up to the next function or bracket: `2\pi x` in `\sin 2\pi x + 1`. */
   function argument(): Node {
     if (peek(/\(/y)) {
       const node = primary();
@@ -507,9 +507,9 @@ function numberOf(digits: string): NumberNode {
   };
 }
 
-/** `0.1` with `6` repeated for ever: 1/6. */
+/** A repeating decimal: `0.1` followed by repeated `6` is 1/6. */
 function repeating(digits: string, block: string): Fraction {
-  if (digits.length + block.length > 200) throw new Unread();
+  if (digits.length + block.length > 200) throw new NotMath();
   const decimals = digits.length - digits.indexOf('.') - 1;
   const start = new Fraction(BigInt(digits.replace('.', '')), 10n ** BigInt(decimals));
   return start.add(new Fraction(BigInt(block), (10n ** BigInt(block.length) - 1n) * 10n ** BigInt(decimals)));

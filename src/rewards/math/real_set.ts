@@ -1,6 +1,6 @@
 /**
- * Sets of real numbers as unions of intervals, whichever way they are written: brackets, unions, inequalities, equations,
- * set-builder notation. Knows bounds and conditions in one unknown, of degree one or two; what is beyond that is no set here.
+ * Sets of real numbers as unions of intervals, from any notation: brackets, unions, inequalities, equations, set-builder
+ * notation. Handles bounds, and conditions of degree one or two in one unknown; anything else is not treated as a set.
  */
 import Fraction from 'fraction.js';
 import { isZero, type Value } from './arithmetic.ts';
@@ -8,9 +8,9 @@ import { fine, infinite, signOf, substitute, valueAt } from './identity.ts';
 import { call, type ListNode, type Node, type RelationSign, unknowns } from './tree.ts';
 
 export interface RealSet {
-  /** In order, with gaps between them. */
+  /** Ascending, with gaps between them. */
   readonly pieces: readonly Piece[];
-  /** The unknown that a condition is about; none if the set is written without one. */
+  /** The unknown of a condition; absent if the set is written without one. */
   readonly name?: string;
 }
 
@@ -19,13 +19,13 @@ export interface Piece {
   readonly to: Bound;
 }
 
-/** `value` is null at infinity. `closed`: the bound belongs to the piece. */
+/** `value` is null at infinity; `closed` says whether the bound belongs to the piece. */
 interface Bound {
   readonly value: Value | null;
   readonly closed: boolean;
 }
 
-/** The set a node stands for; undefined if it is none or not one that can be worked out. */
+/** The set that a node represents; undefined if it is not a set or cannot be worked out. */
 export function realSet(node: Node): RealSet | undefined {
   switch (node.op) {
     case 'constant':
@@ -66,14 +66,14 @@ export function realSet(node: Node): RealSet | undefined {
       const combine = jointOf(node);
       if (!combine || sets.includes(undefined)) return undefined;
       const found = sets.reduce((all, next) => all && next && merged(all, next, combine));
-      return found?.pieces.length === 0 ? undefined : found; // an "and" that nothing satisfies was meant in another way
+      return found?.pieces.length === 0 ? undefined : found; // an "and" without solutions must have another meaning
     }
     default:
       return undefined;
   }
 }
 
-/** Same numbers, and if both name an unknown the same one. */
+/** Whether the sets have the same numbers and, if both name an unknown, the same unknown. */
 export function sameSet(a: RealSet, b: RealSet): boolean {
   if (a.name !== undefined && b.name !== undefined && a.name !== b.name) return false;
   return (
@@ -82,7 +82,7 @@ export function sameSet(a: RealSet, b: RealSet): boolean {
   );
 }
 
-/** Highest power of an unknown in a polynomial; undefined where the expression is no polynomial in it. */
+/** The highest power of an unknown in a polynomial; undefined if the expression is not a polynomial in it. */
 export function degree(node: Node, name: string): number | undefined {
   if (!unknowns(node).includes(name)) return 0;
   const degrees = 'args' in node ? node.args.map((part) => degree(part, name)) : [];
@@ -131,7 +131,7 @@ function pointOf(node: Node): Value | undefined {
   return value && signOf(value) !== undefined ? value : undefined;
 }
 
-/** A bound that is infinite must be so on its own side, and open. */
+/** Reads a bound. An infinite bound must be open and have the sign of its side. */
 function boundOf(node: Node, side: -1 | 1, closed: boolean): Bound | undefined {
   const infinity = infinite(node);
   if (infinity !== 0) return infinity === side && !closed ? { value: null, closed: false } : undefined;
@@ -139,7 +139,7 @@ function boundOf(node: Node, side: -1 | 1, closed: boolean): Bound | undefined {
   return value && { value, closed };
 }
 
-/** Equations are alternatives whatever joins them, exclusions hold together; a comma between inequalities could be either. */
+/** How a list of relations combines: equations as alternatives, exclusions jointly; inequalities with commas are ambiguous. */
 function jointOf(node: ListNode): typeof unite | undefined {
   const signs = node.args.flatMap((item) => (item.op === 'relation' ? item.signs : []));
   if (node.joint === 'or' || signs.every((sign) => sign === '=')) return unite;
@@ -190,7 +190,7 @@ function solve(left: Node, sign: RelationSign, right: Node, name: string): Piece
   }
   if (left.op === 'abs' && !unknowns(right).includes(name)) return absolute(left.args[0]!, sign, right, name);
   if (right.op === 'abs' && !unknowns(left).includes(name) && sign !== '=') {
-    const inside = absolute(right.args[0]!, sign === '<' ? '<=' : '<', left, name); // c < |u|: not |u| <= c
+    const inside = absolute(right.args[0]!, sign === '<' ? '<=' : '<', left, name); // c < |u| is the complement of |u| <= c
     return inside && complement(inside);
   }
   return polynomial(call('add', left, call('negate', right)), sign, name);
@@ -210,7 +210,7 @@ function absolute(body: Node, sign: '=' | '<' | '<=', bound: Node, name: string)
   return a && b && intersect(a, b);
 }
 
-/** Where a polynomial of degree one or two is zero, or below. */
+/** The numbers at which a polynomial of degree one or two is zero, negative, or either. */
 function polynomial(node: Node, sign: '=' | '<' | '<=', name: string): Piece[] | undefined {
   const power = degree(node, name);
   if (power === undefined || power > 2) return undefined;
@@ -232,7 +232,7 @@ function polynomial(node: Node, sign: '=' | '<' | '<=', name: string): Piece[] |
     return opensUp ? touching : closed ? [...everything] : complement([single(middle)]);
   }
   if (kind < 0) {
-    if (sign === '=') return undefined; // its solutions are complex
+    if (sign === '=') return undefined; // the solutions are complex
     return opensUp ? [] : [...everything];
   }
   const reach = fine.abs(fine.divide(fine.root(discriminant, 2), fine.multiply(a, new Fraction(2))));
@@ -244,7 +244,7 @@ function polynomial(node: Node, sign: '=' | '<' | '<=', name: string): Piece[] |
   return opensUp ? between : complement(between);
 }
 
-/** `b x + c` against zero. */
+/** Solves `b x + c` = 0, < 0 or <= 0. */
 function linear(b: Value, c: Value, sign: '=' | '<' | '<='): Piece[] {
   if (isNothing(b)) {
     const side = fine.sign(c);
@@ -283,9 +283,9 @@ function intersect(a: readonly Piece[], b: readonly Piece[]): Piece[] {
   return complement(unite(complement(a), complement(b)));
 }
 
-/** In order, touching pieces as one, empty ones left out. */
+/** Sorts the pieces, joins touching ones and drops empty ones. */
 function tidy(pieces: readonly Piece[]): Piece[] {
-  const sorted = pieces.filter(isThere).sort((a, b) => compareFrom(a.from, b.from));
+  const sorted = pieces.filter(isNonempty).sort((a, b) => compareFrom(a.from, b.from));
   const result: Piece[] = [];
   for (const piece of sorted) {
     const last = result.at(-1);
@@ -296,13 +296,13 @@ function tidy(pieces: readonly Piece[]): Piece[] {
   return result;
 }
 
-function isThere({ from, to }: Piece): boolean {
+function isNonempty({ from, to }: Piece): boolean {
   if (from.value === null || to.value === null) return true;
   const order = compare(from.value, to.value);
   return order < 0 || (order === 0 && from.closed && to.closed);
 }
 
-/** Whether a piece that ends here leaves no gap before one that begins there. */
+/** Whether there is no gap between a piece that ends at `to` and one that begins at `from`. */
 function meets(to: Bound, from: Bound): boolean {
   if (to.value === null || from.value === null) return true;
   const order = compare(from.value, to.value);

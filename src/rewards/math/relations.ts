@@ -1,6 +1,6 @@
 /**
- * Whether two equations or inequalities say the same: rearranged, turned around, multiplied by a number, solved for an unknown.
- * Knows relations in several unknowns; those in one are sets of numbers (real_set.ts).
+ * Whether two equations or inequalities are equivalent: rearranged, reversed, multiplied by a number, solved for an unknown.
+ * Handles relations in several unknowns; relations in one are sets of numbers (real_set.ts).
  */
 import Fraction from 'fraction.js';
 import { isZero } from './arithmetic.ts';
@@ -8,7 +8,7 @@ import { fine, points, sameExpression, signOf, substitute, valueAt } from './ide
 import { degree } from './real_set.ts';
 import { call, type Node, type RelationNode, type RelationSign, unknowns } from './tree.ts';
 
-/** What an assignment assigns: the last side of `x = 1/2 = 0.5`, of `3 + 4 = 7`, the first of `5 = x`; undefined if it is none. */
+/** The assigned value: the last side of `x = 1/2 = 0.5` or `3 + 4 = 7`, the first of `5 = x`; undefined if not an assignment. */
 export function assigned(node: Node): Node | undefined {
   if (node.op !== 'relation' || node.signs.some((sign) => sign !== '=')) return undefined;
   const [first, last] = [node.args[0]!, node.args.at(-1)!];
@@ -17,14 +17,14 @@ export function assigned(node: Node): Node | undefined {
   return unknowns(first).length === 0 ? last : undefined;
 }
 
-/** The unknown, or product of letters, that an assignment is about. */
+/** The unknown, or product of letters, to which a value is assigned. */
 export function assignedName(node: Node): Node | undefined {
   if (node.op !== 'relation') return undefined;
   const [first, last] = [node.args[0]!, node.args.at(-1)!];
   return isName(first) ? first : isName(last) ? last : undefined;
 }
 
-/** Two relations between expressions. */
+/** Whether two relations between expressions are equivalent. */
 export function sameRelation(a: RelationNode, b: RelationNode): boolean {
   if (a.signs.length === 1 && b.signs.length === 1) return samePair(a, b);
   return sameChain(a, b) || sameChain(a, turned(b));
@@ -63,7 +63,7 @@ function samePair(a: RelationNode, b: RelationNode): boolean {
   return x.signs[0] === '=' && names.length > 1 && names.some((name) => sameSolution(f, g, name));
 }
 
-/** Greater-than turned to less-than. */
+/** The relation with greater-than turned into less-than. */
 function rising(node: RelationNode): RelationNode {
   return node.signs[0]!.startsWith('>') ? turned(node) : node;
 }
@@ -72,14 +72,14 @@ function difference(node: RelationNode): Node {
   return call('add', node.args[0]!, call('negate', node.args[1]!));
 }
 
-/** Whether one is a constant times the other; `positive`: a positive one. */
+/** Whether one function is a constant times the other; with `positive`, a positive constant. */
 function proportional(f: Node, g: Node, names: readonly string[], positive: boolean): boolean {
   for (const point of points(names, [f, g])) {
     const [x, y] = [valueAt(f, fine, point), valueAt(g, fine, point)];
     if (x === undefined || y === undefined || isZero(x) || isZero(y)) continue;
     const factor = fine.divide(x, y);
     if (positive && signOf(factor) !== 1) return false;
-    // f g(p) = g f(p) wherever both are tried
+    // equal if f g(p) = g f(p) at all points
     const [fixedF, fixedG] = [at(f, point), at(g, point)];
     return sameExpression(call('multiply', f, fixedG), call('multiply', g, fixedF));
   }
@@ -92,13 +92,13 @@ function at(node: Node, point: ReadonlyMap<string, unknown>): Node {
   return fixed;
 }
 
-/** Both of degree one in the unknown and with the same solution for it. */
+/** Whether both are of degree one in the unknown and have the same solution for it. */
 function sameSolution(f: Node, g: Node, name: string): boolean {
   const [x, y] = [solved(f, name), solved(g, name)];
   return x !== undefined && y !== undefined && sameExpression(x, y);
 }
 
-/** `-b/a` of `a name + b`; undefined if a and b could vanish together, where the equation says nothing of the unknown. */
+/** The solution `-b/a` of `a name + b = 0`; undefined if a and b can both vanish, because then the unknown is arbitrary. */
 function solved(f: Node, name: string): Node | undefined {
   if (degree(f, name) !== 1) return undefined;
   const b = substitute(f, name, number(0));

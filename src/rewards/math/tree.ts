@@ -1,12 +1,12 @@
 /**
- * The tree that a mathematical answer is read into. Knows what stands where, not what it is worth.
+ * The tree of a parsed mathematical answer. Knows its structure, not its value.
  */
 import type Fraction from 'fraction.js';
 
 export interface NumberNode {
   readonly op: 'number';
   readonly value: Fraction;
-  /** Significant digits and digits after the point as written, where there is a point: `0.3330` has 3 and 4. */
+  /** For a number written with a point: its significant digits and its decimals. `0.3330` has 4 and 4. */
   readonly written?: { readonly significant: number; readonly decimals: number };
 }
 
@@ -27,7 +27,7 @@ export interface CallNode {
   readonly args: readonly Node[];
 }
 
-/** Things in a pair of brackets: a point, an interval, a vector. */
+/** Items in a pair of brackets: a point, an interval, a vector. */
 export interface BracketNode {
   readonly op: 'bracket';
   readonly open: '(' | '[' | '<';
@@ -35,7 +35,7 @@ export interface BracketNode {
   readonly args: readonly Node[];
 }
 
-/** `1 < x \le 5`: one sign fewer than operands. */
+/** A chain such as `1 < x \le 5`, with one sign fewer than operands. */
 export interface RelationNode {
   readonly op: 'relation';
   readonly signs: readonly RelationSign[];
@@ -44,7 +44,7 @@ export interface RelationNode {
 
 export type RelationSign = '=' | '!=' | '<' | '<=' | '>' | '>=' | 'in' | 'notin';
 
-/** Items side by side, with what stands between them. */
+/** Several items, and the word or comma that joins them. */
 export interface ListNode {
   readonly op: 'list';
   readonly joint: ',' | 'or' | 'and';
@@ -57,7 +57,7 @@ export interface MatrixNode {
   readonly args: readonly Node[];
 }
 
-/** `5 cm`: the unit by its name. */
+/** A quantity such as `5 cm`. */
 export interface UnitNode {
   readonly op: 'unit';
   readonly unit: string;
@@ -113,7 +113,7 @@ export function call(op: Operation, ...args: readonly Node[]): CallNode {
   return { op, args };
 }
 
-/** Parts of a node; none of a leaf. */
+/** The parts of a node; empty for a leaf. */
 export function parts(node: Node): readonly Node[] {
   return 'args' in node ? node.args : [];
 }
@@ -128,7 +128,7 @@ export function withParts(node: Node, replace: (part: Node) => Node): Node {
   return 'args' in node ? ({ ...node, args: node.args.map(replace) } as Node) : node;
 }
 
-/** Names of the unknowns, sorted, without the running index of a sum or product. */
+/** The sorted names of the unknowns, without the running index of a sum or product. */
 export function unknowns(node: Node): string[] {
   const names = new Set<string>();
   const visit = (at: Node, bound: readonly string[]): void => {
@@ -145,7 +145,7 @@ export function unknowns(node: Node): string[] {
   return [...names].sort();
 }
 
-/** Same form, part by part. Numbers count by value. */
+/** Whether two trees have the same form, part by part. Numbers are compared by value. */
 export function sameForm(a: Node, b: Node): boolean {
   if (a.op !== b.op) return false;
   if (a.op === 'number') return a.value.equals((b as NumberNode).value);

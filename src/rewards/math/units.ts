@@ -1,9 +1,9 @@
 /**
- * Units of measure behind an answer: which words are one, and what one is worth in another. Knows no numbers of answers.
+ * Units of measure in answers: recognises them and converts between them. Does not know the numbers of answers.
  */
 import Fraction from 'fraction.js';
 
-/** The unit in the form that `unitRatio` takes (`cm^2`, `km/h`); undefined for words that are no unit of measure. */
+/** The unit in the form that `unitRatio` takes (`cm^2`, `km/h`); undefined for words that are not a unit of measure. */
 export function readUnit(words: string): string | undefined {
   const text = words
     .trim()
@@ -18,17 +18,17 @@ export function readUnit(words: string): string | undefined {
   return read.includes(undefined) ? undefined : read.join('/');
 }
 
-/** Words that are no unit of measure (`red circles`), as a unit of their own: lower case, singular, without empty words. */
+/** Turns other words (`red circles`) into a unit of their own: lower case, singular, without filler words. */
 export function wordsAsUnit(words: string): string {
   const kept = words
     .toLowerCase()
     .split(/[^a-z]+/)
     .map((word) => (word.length > 3 ? word.replace(/s$/, '') : word))
-    .filter((word) => word !== '' && !emptyWords.has(word));
+    .filter((word) => word !== '' && !fillerWords.has(word));
   return kept.length === 0 ? '' : `of ${[...new Set(kept)].sort().join(' ')}`;
 }
 
-/** Whether one of two such units says no more than the other: "circles" beside "red circles". */
+/** Whether the words of one such unit are contained in the other's: "circles" in "red circles". */
 export function sameWords(a: string, b: string): boolean {
   if (!a.startsWith('of ') || !b.startsWith('of ')) return false;
   const [x, y] = [a, b].map((unit) => unit.split(' '));
@@ -44,9 +44,9 @@ export function unitRatio(from: string, to: string): Fraction | undefined {
 
 // --- internal ---
 
-const emptyWords = new Set(['unit', 'units', 'total', 'altogether', 'in', 'all', 'of', 'the', 'there', 'here']);
+const fillerWords = new Set(['unit', 'units', 'total', 'altogether', 'in', 'all', 'of', 'the', 'there', 'here']);
 
-/** name: dimension, worth, other names (lower case). */
+/** Name, dimension, value in the base unit of the dimension, other names (lower case). */
 const table: readonly (readonly [string, string, string, string])[] = [
   ['mm', 'length', '1/1000', 'millimeter millimeters millimetre millimetres'],
   ['cm', 'length', '1/100', 'centimeter centimeters centimetre centimetres'],
@@ -97,7 +97,7 @@ function readPower(text: string, original: string): string | undefined {
   if (match?.[2] === 'mph') return 'mi/h';
   if (match?.[2] === 'kmh' || match?.[2] === 'kph') return 'km/h';
   const name = match ? names.get(match[2]!) : undefined;
-  // A capital means something else: M is no meter, G no gram; litre and the units named for people have capitals.
+  // A capital letter means something else (M is not metre, G not gram), except for litre and units named after people.
   if (!match || name === undefined || (/^[A-Z]/.test(original) && match[2]!.length === 1 && !'lnjwvk'.includes(name))) {
     return undefined;
   }
@@ -113,7 +113,7 @@ function measure(unit: string): { dimension: string; factor: Fraction } {
     if (!row) return { dimension: part, factor: new Fraction(1) };
     let factor = new Fraction(1);
     for (let i = 0; i < Number(power ?? 1); i++) factor = factor.mul(new Fraction(row[2]));
-    // A litre is a cubic decimetre.
+    // a litre is a cubic decimetre
     if (row[1] === 'volume') return { dimension: 'length^3', factor: factor.div(1000) };
     return { dimension: power === undefined ? row[1] : `${row[1]}^${power}`, factor };
   });

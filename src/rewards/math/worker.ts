@@ -1,6 +1,6 @@
 /**
- * Entry of the maths process: one pair of answers in, one verdict out.
- * Knows nothing of deadlines; whoever started it ends it.
+ * Entry point of the maths process: takes a pair of answers, returns a verdict.
+ * Knows no deadlines; the parent process kills it.
  */
 import { compareMath, type MathVerdict } from './compare.ts';
 
@@ -14,6 +14,6 @@ function verdictOf(reference: string, answer: string): MathVerdict {
   try {
     return compareMath(reference, answer);
   } catch {
-    return 'answer'; // a number or a stack grew past what the engine can hold: the answer is not shown to be right
+    return 'answer'; // a number or the stack became too large for the engine: the answer is not shown to be right
   }
 }

@@ -1,6 +1,6 @@
 /**
  * Reward `external_r1v_acc`: 1 if the completion's answer equals the `solution` column, as mathematics or else as text.
- * Knows the order of the two ways; knows no algebra.
+ * Knows where to find answers; math/ does the algebra.
  */
 import { textColumn } from '../columns.ts';
 import type { ORM, RewardKwargs } from '../contract.ts';
@@ -9,11 +9,11 @@ import { answerTag, extractMath } from '../math/extract.ts';
 
 /**
  * ms-swift's `MultiModalAccuracyORM` (examples/train/grpo/plugin/plugin.py), logged as `rewards/MultiModalAccuracyORM/mean`.
- * Symbolic mathematics first; if that does not say "equal", the contents of `<answer>`, or all of the text where there is
- * no such block, must agree character by character but for blanks at the ends.
+ * The value is 1 if the answers are equal as mathematics, or if the contents of `<answer>` (or the whole texts, without such
+ * a block) are equal character by character, apart from white space at the ends.
  *
- * Two things are stricter or wider than there: what counts is the `<answer>` block if there is one (not the last number
- * anywhere in the text, which a completion can plant), and the block may span lines.
+ * There are two differences from ms-swift. If there is an `<answer>` block, only the block counts; ms-swift takes the last
+ * number anywhere in the text, which a completion can plant. And the block may span several lines.
  */
 export class MultiModalAccuracyORM implements ORM {
   static readonly columns = ['solution'];

@@ -84,23 +84,23 @@ describeOps(
     [
       'channels of unknown number',
       () => ops.blocksToRows(input('b', [1, 'C', 1, 'N'])),
-      /blocksToRows: \[1, C, 1, N\] has channels of unknown number/,
+      /blocksToRows: expected a known number of channels, got \[1, C, 1, N\]/,
     ],
     ['a weight of two axes', () => ops.weightToBlocks(input('m', [32, 16])), /weightToBlocks: expected 4 axes/],
     [
       'a weight of other channels',
       () => ops.blockedLinear(x, input('v', [32, 8, 1, 1])),
-      /blockedLinear: \[1, 16, 1, N\], \[32, 8, 1, 1\] do not fit one another/,
+      /blockedLinear: \[1, 16, 1, N\], \[32, 8, 1, 1\] do not fit together/,
     ],
     [
       'a bias of other channels',
       () => ops.blockedLinear(x, w, { bias: input('b', [16]) }),
-      /blockedLinear: .*\[16\] do not fit one another/,
+      /blockedLinear: .*\[16\] do not fit together/,
     ],
     [
       'rows of another kind to add',
       () => ops.blockedLinear(x, w, { plus: input('p', [1, 16, 1, 'N']) }),
-      /blockedLinear: .*\[1, 16, 1, N\] do not fit one another/,
+      /blockedLinear: .*\[1, 16, 1, N\] do not fit together/,
     ],
     [
       'integers',

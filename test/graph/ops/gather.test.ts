@@ -176,7 +176,7 @@ describeOps(
     [
       'an inverse for other rows',
       () => ops.permuteRows(input('x', ['N', 2]), input('i', ['M'], 'int32'), input('j', ['M'], 'int32')),
-      /permuteRows: inverse \[M\] has not one place per row of \[N, 2\]/,
+      /permuteRows: inverse \[M\] does not hold one position per row of \[N, 2\]/,
     ],
     [
       'an inverse that is float32',

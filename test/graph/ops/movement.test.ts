@@ -183,7 +183,7 @@ describeOps(
     [
       'a reshape to another number of elements',
       () => ops.reshape(input('a', ['N', 4]), ['N', 5]),
-      /reshape: \[N, 4\] has not as many elements as \[N, 5\]/,
+      /reshape: \[N, 4\] and \[N, 5\] differ in their number of elements/,
     ],
     [
       'a transpose that drops an axis',
@@ -195,7 +195,11 @@ describeOps(
       () => ops.transpose(input('a', [2, 3]), [1, 1]),
       /transpose: \[1,1\] is no permutation/,
     ],
-    ['an expand that shrinks', () => ops.expand(input('a', [2, 3]), [3]), /expand: \[2, 3\] does not spread to \[3\]/],
+    [
+      'an expand that shrinks',
+      () => ops.expand(input('a', [2, 3]), [3]),
+      /expand: \[2, 3\] cannot be expanded to \[3\]/,
+    ],
     [
       'an expand of a size other than 1',
       () => ops.expand(input('a', [2]), [4]),

@@ -81,7 +81,7 @@ describeOps(
       },
     ],
     reduceMax: reduction(ops.reduceMax, largest, {
-      notDifferentiable: /no gradient through 'reduceMax': used for shifts/,
+      notDifferentiable: /no gradient through 'reduceMax': it is only used where/,
     }),
     logSoftmax: [
       { args: [matrix], build: ops.logSoftmax, reference: onRows(4, logSoftmax) },
