@@ -24,6 +24,12 @@ export const ADAPTER_WEIGHTS = 'adapter_model.safetensors';
 
 export interface StoredAdapter extends AdapterPlan {
   readonly dir: string;
+  /**
+   * Weights of the base model that PEFT saves beside an adapter of the head: canonical names. `readCopy` reads one; it has
+   * to be the model's.
+   */
+  readonly copies: readonly string[];
+  readCopy(name: string): Float32Array;
   /** Reads the tensors, by canonical name. Error: E_WEIGHT_NOT_FINITE. */
   read(): Map<string, FloatTensor>;
 }
@@ -51,6 +57,15 @@ export function openAdapter(dir: string, model: ModelConfig): StoredAdapter {
       if (!isWeightDtype(dtype)) throw badTensor(stored, `has dtype ${dtype}, expected F32, F16 or BF16`, path, config);
       places.set(place, stored);
     }
+    const copies = [...places.keys()].filter((place) => place.startsWith(COPY));
+    const copyOf = new Map(copies.map((place) => [place.slice(COPY.length), places.get(place)!]));
+    for (const [name, stored] of copyOf) {
+      places.delete(`${COPY}${name}`);
+      if (!modules.tensors.has(name)) throw badTensor(stored, 'has no place in this model', path, config);
+      const shape = file.entries.get(stored)!.shape;
+      if (!sameSizes(shape, modules.tensors.get(name)!))
+        throw wrongShape(stored, shape, modules.tensors.get(name)!, path, config);
+    }
     const layers = layersOf(places, modules, path, config);
     const plan = fitting(config, layers, modules, configPath);
     for (const [place, stored] of places)
@@ -62,6 +77,15 @@ export function openAdapter(dir: string, model: ModelConfig): StoredAdapter {
       ...plan,
       config: currentConfig(plan, modules),
       dir,
+      copies: [...copyOf.keys()],
+      readCopy(name) {
+        const again = openSafetensors(path);
+        try {
+          return again.read(copyOf.get(name)!);
+        } finally {
+          again.close();
+        }
+      },
       read() {
         const again = openSafetensors(path);
         try {
@@ -120,6 +144,8 @@ const storedName = (canonical: string): string => `base_model.model.${treeName(c
 function placeOf(stored: string, path: string): string {
   const [, layer, kind] = /^(.+)\.lora_([AB])(?:\.default)?\.weight$/.exec(stored) ?? [];
   if (layer !== undefined) return kind === 'A' ? adapterA(canonicalName(layer)) : adapterB(canonicalName(layer));
+  const [, base] = /^(.+)\.base_layer\.weight$/.exec(stored) ?? [];
+  if (base !== undefined) return `${COPY}${canonicalName(base)}.weight`;
   if (OTHER_KINDS.test(stored)) {
     throw new SightlineError(
       'E_ADAPTER_UNSUPPORTED',
@@ -129,6 +155,9 @@ function placeOf(stored: string, path: string): string {
   }
   return canonicalName(stored.replace(/\.modules_to_save(\.default)?\./, '.'));
 }
+
+/** Before the name of a weight of the base model. */
+const COPY = 'base of ';
 
 /** DoRA, embeddings, biases of LoRA, trainable tokens, and whatever else begins as LoRA does. */
 const OTHER_KINDS = /\.(lora_[^.]*|token_adapter|base_layer|original_module|ia3_l|hada_w\d_\w|vera_lambda_\w)(\.|$)/;
@@ -214,13 +243,23 @@ function requireShape(
     });
   }
   const expected = shapeInMemory(place, plan, modules);
-  const agrees = isWhole
-    ? shape.length === expected.length && shape.every((size, i) => size === expected[i])
-    : sizeOf(shape) === sizeOf(expected) && shape[0] === expected[0];
-  if (agrees) return;
-  throw new SightlineError('E_ADAPTER_SHAPE', `tensor "${stored}" has shape [${shape}], expected [${expected}]`, {
+  const agrees = isWhole ? sameSizes(shape, expected) : sizeOf(shape) === sizeOf(expected) && shape[0] === expected[0];
+  if (!agrees) throw wrongShape(stored, shape, expected, where, plan.config);
+}
+
+const sameSizes = (a: readonly number[], b: readonly number[]): boolean =>
+  a.length === b.length && a.every((size, i) => size === b[i]);
+
+function wrongShape(
+  stored: string,
+  shape: readonly number[],
+  expected: readonly number[],
+  where: string,
+  { baseModel }: AdapterConfig,
+): SightlineError {
+  return new SightlineError('E_ADAPTER_SHAPE', `tensor "${stored}" has shape [${shape}], expected [${expected}]`, {
     where,
-    hint: `the adapter was made for another model${plan.config.baseModel === null ? '' : ` (${plan.config.baseModel})`}, or its rank is another than r says`,
+    hint: `the adapter was made for another model${baseModel === null ? '' : ` (${baseModel})`}, or its rank is another than r says`,
   });
 }
 

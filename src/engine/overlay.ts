@@ -38,8 +38,9 @@ export function withOverlay(
   };
 }
 
-/** The store with a head of its own, where it has the embedding for one: the head's name stands for the embedding. */
+/** The store with a head under a name of its own, also where the embedding is the head. */
 export function withHead(store: Parameters): Parameters {
+  if (store.names.includes(HEAD)) return store;
   const named = (name: string): string => (name === HEAD ? EMBEDDING : name);
   return {
     ...store,

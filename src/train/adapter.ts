@@ -6,8 +6,10 @@ import type { AdapterConfig } from '../adapters/config.ts';
 import { openAdapter, type StoredAdapter } from '../adapters/files.ts';
 import { type NewWeights, newAdapterTensors } from '../adapters/init.ts';
 import { type AdapterPlan, planAdapter } from '../adapters/plan.ts';
+import { treeName } from '../checkpoint/names.ts';
 import { copiesOf, withHead, withOverlay } from '../engine/overlay.ts';
 import type { Parameters } from '../engine/parameters.ts';
+import { SightlineError } from '../errors.ts';
 import type { ModelConfig } from '../models/architecture.ts';
 import { EMBEDDING, HEAD, partOf } from '../models/names.ts';
 import { expectedTensors } from '../models/tensors.ts';
@@ -43,7 +45,10 @@ export function prepareAdapter(options: AdapterOptions, config: ModelConfig): Pr
   const reference = options.reference == null ? null : prepareAdapter({ dir: options.reference }, config);
   if ('dir' in options) {
     const stored: StoredAdapter = openAdapter(options.dir, config);
-    return prepared(stored, config, reference, () => stored.read());
+    return prepared(stored, config, reference, (store) => {
+      for (const name of stored.copies) requireEqual(stored.readCopy(name), store, name, stored.dir);
+      return stored.read();
+    });
   }
   const plan = planAdapter(options.settings(config), config);
   return prepared(plan, config, reference, () =>
@@ -57,7 +62,7 @@ function prepared(
   plan: AdapterPlan,
   config: ModelConfig,
   reference: PreparedAdapter | null,
-  values: () => ReadonlyMap<string, FloatTensor>,
+  valuesOn: (store: Parameters) => ReadonlyMap<string, FloatTensor>,
 ): PreparedAdapter {
   const shapes = expectedTensors(config);
   shapes.set(HEAD, shapes.get(EMBEDDING)!);
@@ -76,13 +81,25 @@ function prepared(
     reference,
     putOn(store, isTrained) {
       const under = unties ? withHead(store) : store;
-      const overlay = { adapters: plan.adapters, tensors: tensorsOver(under, plan.saved, values()) };
+      const overlay = { adapters: plan.adapters, tensors: tensorsOver(under, plan.saved, valuesOn(withHead(store))) };
       return {
         config: unties ? { ...config, text: { ...config.text, tieWordEmbeddings: false } } : config,
         parameters: withOverlay(under, overlay, (name) => tensors.has(name) && isTrained(name)),
       };
     },
   };
+}
+
+/** Refuses weights of a base model that are not those of this one, up to the rounding of bfloat16. */
+function requireEqual(copy: Float32Array, store: Parameters, name: string, dir: string): void {
+  const own = store.value(name).data;
+  const at = own.findIndex((value, i) => Math.abs(value - copy[i]!) > 2 ** -8 * Math.abs(value));
+  if (at < 0) return;
+  throw new SightlineError(
+    'E_ADAPTER_TENSOR',
+    `the adapter holds its own weights of ${treeName(name)}, and they are not those of the model (element ${at}: ${copy[at]}, ${own[at]} in the model)`,
+    { where: dir, hint: 'the adapter was made for another model; give that one to --model' },
+  );
 }
 
 /** The tensors of an overlay: those given, and of whole tensors that are not, copies of the store's. */
