@@ -7,15 +7,18 @@ import { ormFiles } from '../rewards/registry.ts';
 import type { Json } from '../util/json.ts';
 import { argumentsToJson, changedArguments } from './args_json.ts';
 import type { CommandSpec } from './command.ts';
+import { exportCommand } from './export.ts';
 import type { Faults } from './faults.ts';
-import { camelCase, type Flags, isOfReward, type Values } from './flag.ts';
+import { camelCase, type Flags, isOfReward, snakeCase, type Values } from './flag.ts';
 import { inferCommand } from './infer.ts';
 import { type Environment, parseArguments } from './parse.ts';
 import {
+  type ExportArguments,
   type InferArguments,
   type RewardOptions,
   type RewardServerArguments,
   type RlhfArguments,
+  resolveExport,
   resolveInfer,
   resolveRewardServer,
   resolveRlhf,
@@ -79,11 +82,15 @@ export function readSftArguments(argv: readonly string[], env: Environment): Rea
 }
 
 export function readInferArguments(argv: readonly string[], env: Environment): ReadArguments<InferArguments> {
-  return read(inferCommand, resolveInfer, argv, env);
+  return withInherited(read(inferCommand, resolveInfer, argv, env));
 }
 
 export function readScoreArguments(argv: readonly string[], env: Environment): ReadArguments<ScoreArguments> {
-  return read(scoreCommand, resolveScore, argv, env);
+  return withInherited(read(scoreCommand, resolveScore, argv, env));
+}
+
+export function readExportArguments(argv: readonly string[], env: Environment): ReadArguments<ExportArguments> {
+  return read(exportCommand, resolveExport, argv, env);
 }
 
 export function readRewardServerArguments(
@@ -139,6 +146,16 @@ function checkDefaults(flags: Flags): void {
       hint: 'correct the default in its `static flags`',
     });
   }
+}
+
+/** A notice about arguments that an adapter's folder gave. */
+function withInherited<A extends Pick<InferArguments, 'inherited' | 'adapters'>>(
+  read: ReadArguments<A>,
+): ReadArguments<A> {
+  const { inherited, adapters } = read.args;
+  if (inherited.length === 0) return read;
+  const values = inherited.map((name) => `${snakeCase(name)} ${JSON.stringify(read.json[snakeCase(name)])}`);
+  return { ...read, notices: [...read.notices, `from ${adapters[0]}: ${values.join(', ')}`] };
 }
 
 /** Notices about flags of new adapters where none is made. */

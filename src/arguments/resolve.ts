@@ -2,19 +2,23 @@
  * Fills in values that were left out, as ms-swift resolves its `None`s, and checks flags against each other.
  * The trainer and args.json get the results.
  */
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { findModel } from '../checkpoint/model_folder.ts';
 import { messageOf, SightlineError } from '../errors.ts';
 import { MAX_BATCH, type RolloutSizes, rolloutSizes } from '../grpo/batching.ts';
 import { createSchedule } from '../optim/schedule.ts';
+import { type AdapterDefaults, withAdapterDefaults } from './adapter_defaults.ts';
+import type { exportFlags } from './export.ts';
 import type { Faults } from './faults.ts';
-import { snakeCase, type Values } from './flag.ts';
+import type { Values } from './flag.ts';
 import type { inferFlags } from './infer.ts';
 import type { Environment } from './parse.ts';
+import { isFile, isFolder } from './paths.ts';
 import type { rewardServerFlags } from './reward_server.ts';
 import type { rlhfFlags } from './rlhf.ts';
 import type { scoreFlags } from './score.ts';
 import type { sftFlags } from './sft.ts';
+import { checkAdapters, checkReference, checkTuner } from './tuner_checks.ts';
 
 type Resolved<V, R> = Omit<V, keyof R> & Readonly<R>;
 export type RewardOptions = Readonly<Record<string, unknown>>;
@@ -58,10 +62,21 @@ export type SftArguments = Resolved<
 >;
 
 /** Complete arguments of `sightline infer`. A null prompt means a conversation. */
-export type InferArguments = Resolved<Values<typeof inferFlags>, { attnImpl: AttnImpl; modelDir: string }>;
+export type InferArguments = Resolved<Values<typeof inferFlags>, AdaptedModel>;
 
 /** Complete arguments of `sightline score`. */
-export type ScoreArguments = Resolved<Values<typeof scoreFlags>, { attnImpl: AttnImpl; modelDir: string }>;
+export type ScoreArguments = Resolved<Values<typeof scoreFlags>, AdaptedModel>;
+
+/** Arguments of `sightline export`, complete. */
+export type ExportArguments = Resolved<Values<typeof exportFlags>, { model: string; modelDir: string }>;
+
+interface AdaptedModel {
+  attnImpl: AttnImpl;
+  model: string;
+  modelDir: string;
+  /** Names of arguments that the adapter's folder gave. */
+  inherited: readonly string[];
+}
 
 export type RewardServerArguments = Values<typeof rewardServerFlags>;
 
@@ -101,13 +116,7 @@ export function resolveRlhf(
     },
     faults,
   );
-  faults.check(
-    ['ref_adapters', 'tuner_type'],
-    values.refAdapters.length === 0 || values.tunerType === 'lora',
-    'belongs to --tuner_type lora, where the reference shares the weights of --model',
-    'leave it out',
-  );
-  faults.check(['ref_adapters'], values.refAdapters.length < 2, `${values.refAdapters.length} adapters are named`);
+  checkReference(values, faults);
   const rollout = resolveGeneration(values, faults);
   return {
     ...values,
@@ -137,7 +146,7 @@ export function resolveInfer(values: Values<typeof inferFlags>, faults: Faults, 
   checkPixels(values, faults);
   checkAdapters(values, faults);
   checkFiles('image', values.image, faults);
-  return { ...values, ...resolveModel(values, faults, env), system: resolveSystem(values.system, faults) };
+  return { ...values, ...resolveAdapted(values, faults, env) };
 }
 
 export function resolveScore(values: Values<typeof scoreFlags>, faults: Faults, env: Environment): ScoreArguments {
@@ -152,7 +161,22 @@ export function resolveScore(values: Values<typeof scoreFlags>, faults: Faults, 
     'write to another file',
   );
   faults.check(['output'], !isFolder(values.output), `is a folder: ${values.output}`, 'name a file');
-  return { ...values, ...resolveModel(values, faults, env), system: resolveSystem(values.system, faults) };
+  return { ...values, ...resolveAdapted(values, faults, env) };
+}
+
+export function resolveExport(values: Values<typeof exportFlags>, faults: Faults, env: Environment): ExportArguments {
+  checkAdapters(values, faults);
+  checkOutput(values.outputDir, faults);
+  faults.check(['adapters'], values.adapters.length > 0, 'no adapter is given', 'write --adapters DIR');
+  faults.check(
+    ['merge_lora'],
+    values.mergeLora,
+    'there is nothing to export but a merged model',
+    'set --merge_lora true',
+  );
+  const unset = { system: null, minPixels: null, maxPixels: null, attnImpl: null };
+  const { model, modelDir } = resolveAdapted({ ...values, ...unset }, faults, env);
+  return { ...values, model, modelDir };
 }
 
 export function resolveRewardServer(values: Values<typeof rewardServerFlags>, faults: Faults): RewardServerArguments {
@@ -217,73 +241,29 @@ function checkTraining(values: TrainingValues, faults: Faults): void {
   checkTuner(values, faults);
 }
 
-function checkTuner(values: TrainingValues, faults: Faults): void {
-  const isLora = values.tunerType === 'lora';
-  const byParts = isLora
-    ? values.adapters.length === 0 && values.targetRegex === null && values.targetModules.includes('all-linear')
-    : values.trainableParameters.length === 0 && values.trainableParametersRegex === null;
-  faults.check(
-    ['freeze_llm', 'freeze_vit', 'freeze_aligner'],
-    !(byParts && values.freezeLlm && values.freezeVit && values.freezeAligner),
-    'nothing is left to train: decoder, vision tower and merger are all frozen',
-    'set one of --freeze_llm, --freeze_vit, --freeze_aligner to false',
-  );
-  checkAdapters(values, faults);
-  faults.check(
-    ['adapters', 'tuner_type'],
-    isLora || values.adapters.length === 0,
-    'given with --tuner_type full, which trains the weights of --model',
-    'set --tuner_type lora to train the adapter, or merge it first: sightline export --adapters DIR --merge_lora true',
-  );
-  const byName = ['freezeParameters', 'freezeParametersRegex', 'freezeParametersRatio'] as const;
-  const trained = ['trainableParameters', 'trainableParametersRegex'] as const;
-  for (const name of [...byName, ...trained]) {
-    const value = values[name];
-    const isGiven = Array.isArray(value) ? value.length > 0 : value !== null && value !== 0;
-    faults.check(
-      [snakeCase(name), 'tuner_type'],
-      !(isLora && isGiven),
-      'belongs to --tuner_type full: with lora nothing but the adapter is trained',
-      'choose layers with --target_modules or --target_regex, and whole modules with --modules_to_save',
-    );
-  }
-  faults.check(
-    ['target_modules', 'target_regex'],
-    values.targetRegex === null || values.targetModules.join() === 'all-linear',
-    'given together with --target_regex',
-    'keep one of the two',
-  );
-  faults.check(
-    ['target_modules'],
-    values.targetModules.length === 1 || !values.targetModules.includes('all-linear'),
-    `all-linear stands beside other names: ${values.targetModules.join(' ')}`,
-    'name all-linear alone, or single layers',
-  );
-  faults.check(['target_modules'], values.targetModules.length > 0, 'no layer is named', 'leave it out for all-linear');
-  const rates = { vit_lr: values.vitLr, aligner_lr: values.alignerLr };
-  for (const [flag, rate] of Object.entries(rates)) {
-    faults.check(
-      [flag, 'lorap_lr_ratio'],
-      rate === null || values.lorapLrRatio === null || !isLora,
-      `given together with --lorap_lr_ratio ${values.lorapLrRatio}`,
-      'keep one of the two',
-    );
-    faults.check(
-      [flag, 'learning_rate'],
-      rate === null || values.learningRate !== 0,
-      'given with --learning_rate 0, by which the schedule is scaled',
-      'freeze what is not to learn instead',
-    );
-  }
-}
-
-function checkAdapters(values: { readonly adapters: readonly string[] }, faults: Faults): void {
-  faults.check(
-    ['adapters'],
-    values.adapters.length < 2,
-    `${values.adapters.length} adapters are named: ${values.adapters.join(', ')}`,
-    'name one; merge the others into the model first, with sightline export',
-  );
+/** The model, and what an adapter's folder says where flags do not. */
+function resolveAdapted(
+  given: AdapterDefaults & {
+    readonly adapters: readonly string[];
+    readonly modelRevision: string | null;
+    readonly attnImpl: AttnImpl | null;
+  },
+  faults: Faults,
+  env: Environment,
+): AdaptedModel & Pick<AdapterDefaults, 'system' | 'minPixels' | 'maxPixels'> {
+  const { values, inherited } = withAdapterDefaults(given, given.adapters);
+  const { model, modelRevision, attnImpl, system, minPixels, maxPixels } = values;
+  const why =
+    given.adapters.length === 0
+      ? 'the flag is required'
+      : `the flag is required: ${given.adapters[0]} does not name the model it was made for`;
+  faults.check(['model', 'adapters'], model !== null, why, 'write --model DIR|NAME');
+  const found =
+    model === null
+      ? { modelDir: '', attnImpl: 'sdpa' as const }
+      : resolveModel({ model, modelRevision, attnImpl }, faults, env);
+  const ownSystem = inherited.includes('system') ? system : resolveSystem(system, faults);
+  return { ...found, model: model ?? '', inherited, system: ownSystem, minPixels, maxPixels };
 }
 
 /** Adds `modelDir`, the checkpoint's folder, as ms-swift's `model_dir`. */
@@ -384,12 +364,4 @@ function checkOutput(path: string, faults: Faults): void {
     `is a file, not a folder: ${path}`,
     'give a folder, which need not exist yet',
   );
-}
-
-function isFile(path: string): boolean {
-  return existsSync(path) && statSync(path).isFile();
-}
-
-function isFolder(path: string): boolean {
-  return existsSync(path) && statSync(path).isDirectory();
 }

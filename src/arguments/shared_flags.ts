@@ -68,6 +68,17 @@ export const adapterFlags = {
   }),
 } as const;
 
+/** The model of commands that take it from the adapter if it is left out. */
+export const adaptedModelFlags = {
+  ...modelFlags,
+  model: text({
+    ...modelFlags.model,
+    default: null,
+    unset: 'the model that the adapter of --adapters was made for',
+  }),
+  ...adapterFlags,
+} as const;
+
 export const systemFlags = {
   system: text({
     group: 'Data',

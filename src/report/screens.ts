@@ -137,12 +137,18 @@ export function endScreen(
   if (event.bestCheckpoint !== null && event.bestMetric !== null) {
     lines.push(`best        ${event.bestCheckpoint} (${formatNumber(event.bestMetric)})`);
   }
-  const model = shellWord(event.lastCheckpoint) + promptWords(changed, event.lastCheckpoint);
+  const isAdapter = changed.tuner_type === 'lora';
+  const checkpoint = shellWord(event.lastCheckpoint);
+  // An adapter's folder has args.json, which names its model and the system prompt.
+  const model = isAdapter
+    ? `--adapters ${checkpoint}${promptWords({ ...changed, system: null }, event.lastCheckpoint)}`
+    : `--model ${checkpoint}${promptWords(changed, event.lastCheckpoint)}`;
   return [
     ...lines,
     'next',
-    `  sightline infer --model ${model} --image FILE`,
-    `  sightline score --model ${model} --dataset FILE.jsonl --output scores.jsonl`,
+    `  sightline infer ${model} --image FILE`,
+    `  sightline score ${model} --dataset FILE.jsonl --output scores.jsonl`,
+    ...(isAdapter ? [`  sightline export --adapters ${checkpoint} --merge_lora true --output_dir merged`] : []),
     ...(eventFiles ? [`  tensorboard --logdir ${shellWord(join(event.outputDir, 'runs'))}`] : []),
   ];
 }

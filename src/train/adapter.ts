@@ -46,13 +46,24 @@ export function prepareAdapter(options: AdapterOptions, config: ModelConfig): Pr
   if ('dir' in options) {
     const stored: StoredAdapter = openAdapter(options.dir, config);
     return prepared(stored, config, reference, (store) => {
-      for (const name of stored.copies) requireEqual(stored.readCopy(name), store, name, stored.dir);
+      for (const name of stored.copies) requireEqual(stored.readCopy(name), store.value(name).data, name, stored.dir);
       return stored.read();
     });
   }
   const plan = planAdapter(options.settings(config), config);
   return prepared(plan, config, reference, () =>
     newAdapterTensors(plan.adapters, options.init, createRandom(options.seed).fork('adapter')),
+  );
+}
+
+/** Refuses weights of a base model that are not those of this one, up to the rounding of bfloat16. */
+export function requireEqual(copy: Float32Array, own: Float32Array, name: string, dir: string): void {
+  const at = own.findIndex((value, i) => Math.abs(value - copy[i]!) > 2 ** -8 * Math.abs(value));
+  if (at < 0) return;
+  throw new SightlineError(
+    'E_ADAPTER_TENSOR',
+    `the adapter holds its own weights of ${treeName(name)}, and they are not those of the model (element ${at}: ${copy[at]}, ${own[at]} in the model)`,
+    { where: dir, hint: 'the adapter was made for another model; give that one to --model' },
   );
 }
 
@@ -88,18 +99,6 @@ function prepared(
       };
     },
   };
-}
-
-/** Refuses weights of a base model that are not those of this one, up to the rounding of bfloat16. */
-function requireEqual(copy: Float32Array, store: Parameters, name: string, dir: string): void {
-  const own = store.value(name).data;
-  const at = own.findIndex((value, i) => Math.abs(value - copy[i]!) > 2 ** -8 * Math.abs(value));
-  if (at < 0) return;
-  throw new SightlineError(
-    'E_ADAPTER_TENSOR',
-    `the adapter holds its own weights of ${treeName(name)}, and they are not those of the model (element ${at}: ${copy[at]}, ${own[at]} in the model)`,
-    { where: dir, hint: 'the adapter was made for another model; give that one to --model' },
-  );
 }
 
 /** The tensors of an overlay: those given, and of whole tensors that are not, copies of the store's. */
