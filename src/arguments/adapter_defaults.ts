@@ -5,6 +5,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { readJsonFile } from '../checkpoint/json_file.ts';
+import { isFolder } from './paths.ts';
 
 export interface AdapterDefaults {
   readonly model: string | null;
@@ -21,11 +22,17 @@ export function adapterDefaults(dir: string): AdapterDefaults {
   const count = (value: unknown): number | null =>
     Number.isSafeInteger(value) && Number(value) > 0 ? Number(value) : null;
   return {
-    model: text(args.model) ?? text(config.base_model_name_or_path),
+    model: modelOf([args.model, args.model_dir, config.base_model_name_or_path].map(text)),
     system: text(args.system),
     minPixels: count(args.min_pixels),
     maxPixels: count(args.max_pixels),
   };
+}
+
+/** The first that is a folder; a path may have been relative to another one. Else the first, which may be a name. */
+function modelOf(candidates: readonly (string | null)[]): string | null {
+  const given = candidates.filter((candidate) => candidate !== null);
+  return given.find(isFolder) ?? given[0] ?? null;
 }
 
 /** Arguments with those of the adapter in place of nulls, and which these are. */

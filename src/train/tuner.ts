@@ -2,6 +2,8 @@
  * What of a model is trained, from a command's flags: parameters themselves (`full`), or an adapter on them (`lora`).
  * Defaults and meanings are ms-swift's; docs/parity.md says where not.
  */
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import type { AdapterConfig } from '../adapters/config.ts';
 import type { NewWeights } from '../adapters/init.ts';
 import { allLinearPattern, moduleShorthands } from '../adapters/swift_targets.ts';
@@ -11,7 +13,7 @@ import { DEFAULT_FREEZE, type Freeze, type TrainedRule } from './trained_paramet
 
 /** The flags that say it. */
 export interface TunerArguments {
-  readonly modelDir: string;
+  readonly model: string;
   readonly tunerType: 'full' | 'lora';
   readonly freezeLlm: boolean;
   readonly freezeVit: boolean;
@@ -91,6 +93,7 @@ function newConfig(args: TunerArguments, config: ModelConfig): AdapterConfig {
     rankPattern: {},
     alphaPattern: {},
     initWeights: INIT[args.initWeights],
-    baseModel: args.modelDir,
+    // A name says more than the folder it was found in.
+    baseModel: existsSync(args.model) ? resolve(args.model) : args.model,
   };
 }

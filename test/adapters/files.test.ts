@@ -144,15 +144,20 @@ describe('spellings', () => {
   });
 });
 
-describe('trained here', () => {
-  const here = fileURLToPath(new URL('trained_here', import.meta.url));
-  test.each(['published', 'nested_tied', 'qwen3_vl'])('%s gives the logits that PEFT gives', async (name) => {
+describe('the logits that PEFT gives', () => {
+  test.each([
+    ['published', 'trained_here'],
+    ['nested_tied', 'trained_here'],
+    ['qwen3_vl', 'trained_here'],
+    ['qwen2_vl', 'from_ms_swift'],
+  ])('%s, %s', async (name, by) => {
+    const dir = fileURLToPath(new URL(join(by, name), import.meta.url));
     const golden = goldenCheckpoints().find((each) => each.name === name)!;
     const policy = await openPolicy({
       model: golden.model,
       attnImpl: 'sdpa',
       trainable: false,
-      adapter: { dir: join(here, name) },
+      adapter: { dir },
     });
     const found = readCases(golden).find((each) => each.name === 'two_images')!;
     const images = goldenImages(
@@ -165,10 +170,10 @@ describe('trained here', () => {
       image_grid_thw: images.map(({ gridThw }) => gridThw),
       logits_to_keep: found.completion_ids.length + 1,
     });
-    const { data } = readTensors(join(here, name, 'logits.safetensors')).get('two_images.logits')!;
+    const { data } = readTensors(join(dir, 'logits.safetensors')).get('two_images.logits')!;
     const largest = data.reduce((max, x) => Math.max(max, Math.abs(x)), 0);
     const error = largestDifference(logits!.data, data) / largest;
-    console.log(`${name}: logits of an adapter that was trained here, largest error against PEFT ${error}`);
+    console.log(`${name}, ${by}: largest error of logits against PEFT ${error}`);
     expect(error).toBeLessThan(1e-4);
     await policy.close();
   });
