@@ -5,7 +5,7 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { MODEL_PRESETS } from '../src/models/qwen2_5_vl/model_sizes.ts';
+import { MODEL_PRESETS } from '../src/models/qwen2_5_vl/presets.ts';
 
 export const SAMPLED_ROWS = 8;
 export const SCORED_ROWS = 512;

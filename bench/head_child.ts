@@ -8,7 +8,7 @@ import { parametersOf } from '../src/engine/parameters.ts';
 import { samplingHead } from '../src/engine/sampling.ts';
 import { createScoringHead } from '../src/engine/scoring.ts';
 import { input } from '../src/graph/value.ts';
-import { MODEL_PRESETS } from '../src/models/qwen2_5_vl/model_sizes.ts';
+import { MODEL_PRESETS } from '../src/models/qwen2_5_vl/presets.ts';
 import { linearFewRows } from '../src/nn/linear.ts';
 import { compileModule } from '../src/runtime/compiled_module.ts';
 import { compile } from '../src/runtime/session.ts';

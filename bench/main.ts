@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { MODEL_PRESETS } from '../src/models/qwen2_5_vl/model_sizes.ts';
+import { MODEL_PRESETS } from '../src/models/qwen2_5_vl/presets.ts';
 import { writeRandomCheckpoint } from '../src/models/random_checkpoint.ts';
 import { type MemorySample, resultsOf, type StepSample, type StepSeries, toJson, type Variant } from './goals.ts';
 import { headText, measureHead } from './head.ts';

@@ -21,7 +21,7 @@ await policy.close();
 
 async function score({ model, template }: Policy, tokens: number): Promise<void> {
   const id = template.endOfTurnId;
-  const promptIds = new Int32Array(tokens - COMPLETION).fill(id);
-  const completions = [new Int32Array(COMPLETION).fill(id)];
-  await model.score([{ promptIds, images: [], completions }], { temperature: 1, keep: false });
+  const prompt = { ids: new Int32Array(tokens - COMPLETION).fill(id), images: [] };
+  const completions = [{ ids: new Int32Array(COMPLETION).fill(id) }];
+  await model.score([{ prompt, completions }], { temperature: 1, keep: false });
 }

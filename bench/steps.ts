@@ -6,15 +6,14 @@ import { fileURLToPath } from 'node:url';
 import { type MassProbe, massProbe } from '../src/attention/probe.ts';
 import type { Row } from '../src/data/row.ts';
 import { createGenerator, type GenerateOptions } from '../src/engine/generation.ts';
-import type { Scored } from '../src/engine/model.ts';
-import { patchesOf } from '../src/engine/vision_tower.ts';
+import { mapCompletions } from '../src/engine/groups.ts';
+import { patchesOf } from '../src/engine/vision_inputs.ts';
 import { groupAdvantages } from '../src/grpo/advantages.ts';
 import { countStep, grpoLoss } from '../src/grpo/loss.ts';
-import type { RolloutGroup } from '../src/grpo/rollout.ts';
+import { logpsOf, type Rollout, type RolloutPrompt } from '../src/grpo/rollout.ts';
 import { loadPlugins } from '../src/rewards/plugin.ts';
 import { createRewards } from '../src/rewards/registry.ts';
 import type { Reward } from '../src/rewards/reward.ts';
-import type { EncodedPrompt } from '../src/template/template.ts';
 import { judge } from '../src/train/judge.ts';
 import { openPolicy, type Policy } from '../src/train/policy.ts';
 import { stopsAndBans } from '../src/train/sampling.ts';
@@ -68,11 +67,11 @@ export const sizesOf = (visualTokens: number): StepSizes => ({
 
 export async function openStepBench(model: string, variant: Variant, say: (line: string) => void): Promise<StepBench> {
   const policy = await openPolicy({ model, attnImpl: 'sdpa', trainable: true, gradientCheckpointing: true });
-  const { config, parameters, template } = policy;
+  const { modelConfig, parameters, template } = policy;
   await loadPlugins([PLUGIN]);
   const plain: readonly Reward[] = [trivialReward];
   const withAttention: readonly Reward[] = [trivialReward, ...createRewards(['ddapo_attention'])];
-  const rates = await createRates(config.text, parameters);
+  const rates = await createRates(modelConfig.text, parameters);
   const generator = createGenerator(policy.model);
   const updater = await createUpdater(parameters, {
     beta1: 0.9,
@@ -85,16 +84,11 @@ export async function openStepBench(model: string, variant: Variant, say: (line:
   const random = createRandom(0);
   const trainedCount = parameters.trained.reduce((sum, name) => sum + parameters.value(name).data.length, 0);
   const { bannedIds } = stopsAndBans(policy);
-  const probeOf = ({ ids, systemPrefix }: EncodedPrompt): MassProbe =>
-    massProbe(
-      [{ promptIds: ids, systemPrefix }],
-      [config.imageTokenId, config.videoTokenId],
-      config.text.numHiddenLayers,
-    );
+  const probeOf = (prompt: RolloutPrompt): MassProbe =>
+    massProbe([prompt], [modelConfig.imageTokenId, modelConfig.videoTokenId], modelConfig.text.numHiddenLayers);
 
   /** Samples a group; a recorded one is scored as well. No token ends a completion early, so all have full length. */
-  async function sample(prompt: EncodedPrompt, label: string, recorded: boolean, probe?: MassProbe): Promise<Sampled> {
-    const prompts = [{ promptIds: prompt.ids, images: prompt.images }];
+  async function sample(prompt: RolloutPrompt, label: string, recorded: boolean, probe?: MassProbe): Promise<Sampled> {
     const times: number[] = [];
     const options: GenerateOptions = {
       count: COMPLETIONS,
@@ -106,15 +100,14 @@ export async function openStepBench(model: string, variant: Variant, say: (line:
       onTokens: () => times.push(performance.now()),
     };
     const start = performance.now();
-    const generated = await generator.generate(prompts, { ...options, ...(recorded ? { keep: true, probe } : {}) });
-    const completions = generated.completions[0]!.map(({ ids, finished }) => ({
-      ids,
-      text: template.decode(ids, { skipSpecialTokens: true }),
+    const generated = await generator.generate([prompt], { ...options, ...(recorded ? { keep: true, probe } : {}) });
+    const groups = mapCompletions(generated.groups, ({ finished, ...completion }) => ({
+      ...completion,
+      text: template.decode(completion.ids, { skipSpecialTokens: true }),
       truncated: !finished,
     }));
     return {
-      group: { row: ROW, prompt, completions },
-      scored: recorded ? generated : null,
+      rollout: { groups, tape: generated.tape },
       parts: {
         rollout: performance.now() - start,
         prefill: times[0]! - start,
@@ -124,34 +117,32 @@ export async function openStepBench(model: string, variant: Variant, say: (line:
     };
   }
 
-  const score = ({ prompt, completions }: RolloutGroup, probe?: MassProbe): Promise<Scored> =>
-    policy.model.score(
-      [{ promptIds: prompt.ids, images: prompt.images, completions: completions.map(({ ids }) => ids) }],
-      { temperature: 1, keep: true, probe },
-    );
+  const score = ({ groups }: Rollout, probe?: MassProbe): Promise<Rollout> =>
+    policy.model.score(groups, { temperature: 1, keep: true, probe });
 
   /** Rewards, advantages and loss: the work of a step between forward and backward. */
-  async function verdict(group: RolloutGroup, scored: Scored, rewards: readonly Reward[]): Promise<Float32Array> {
+  async function verdict(scored: Rollout, rewards: readonly Reward[]): Promise<Float32Array> {
     const logger = { debug: say, info: say, warn: say };
-    const { totals } = await judge([group], rewards === withAttention ? scored.completions : null, {
+    const { totals } = await judge(scored.groups, {
       rewards,
       model: policy.model,
       attnProbe: 'auto',
+      normBbox: 'none',
       logger,
       step: 0,
       maxSteps: 1,
     });
     const { advantages } = groupAdvantages(totals, COMPLETIONS, { scaleRewards: 'group' });
-    const logps = scored.completions.flat().map((completion) => completion.logps);
+    const logps = logpsOf(scored);
     const counts = countStep([logps.map(({ length }) => length)]);
     const { dLogps } = grpoLoss({ logps, oldLogps: null, refLogps: null, advantages }, LOSS, counts);
     return Float32Array.from(dLogps.flatMap((row) => [...row]));
   }
 
   /** The part of a step after the rollout, up to the gradients. */
-  async function learn({ group, scored, parts }: Sampled): Promise<VariantSample> {
-    const forward = scored === null ? await timed(() => score(group)) : { result: scored, ms: 0 };
-    const reward = await timed(() => verdict(group, forward.result, plain));
+  async function learn({ rollout, parts }: Sampled): Promise<VariantSample> {
+    const forward = rollout.tape === null ? await timed(() => score(rollout)) : { result: rollout, ms: 0 };
+    const reward = await timed(() => verdict(forward.result, plain));
     const backward = await timed(() => policy.model.backward(forward.result.tape!, reward.result));
     return { ...parts, forward: forward.ms, reward: reward.ms, backward: backward.ms };
   }
@@ -164,31 +155,31 @@ export async function openStepBench(model: string, variant: Variant, say: (line:
   /** A step from rollout to gradients. The unrecorded rollout is the same for all variants, so it is passed in. */
   async function run(which: Variant, unrecorded: Sampled, label: string): Promise<VariantSample> {
     setCheckpointing(which);
-    return learn(isRecorded(which) ? await sample(unrecorded.group.prompt, label, true) : unrecorded);
+    return learn(isRecorded(which) ? await sample(promptOf(unrecorded), label, true) : unrecorded);
   }
 
   /** The default variant from rollout to rewards, with the attention reward among them. */
   async function runWithAttention(sampled: Sampled, label: string): Promise<StepSample['attention']> {
-    const { prompt } = sampled.group;
+    const prompt = promptOf(sampled);
     const probe = probeOf(prompt);
     setCheckpointing(variant);
     if (isRecorded(variant)) {
       const probed = await sample(prompt, label, true, probe);
-      const reward = await timed(() => verdict(probed.group, probed.scored!, withAttention));
+      const reward = await timed(() => verdict(probed.rollout, withAttention));
       return { rollout: probed.parts.rollout, forward: 0, reward: reward.ms };
     }
-    const forward = await timed(() => score(sampled.group, probe));
-    const reward = await timed(() => verdict(sampled.group, forward.result, withAttention));
+    const forward = await timed(() => score(sampled.rollout, probe));
+    const reward = await timed(() => verdict(forward.result, withAttention));
     return { rollout: sampled.parts.rollout, forward: forward.ms, reward: reward.ms };
   }
 
   return {
     work(visualTokens) {
       const sizes = sizesOf(visualTokens);
-      const { text, vision } = config;
+      const { text, vision } = modelConfig;
       const grid = gridOf(visualTokens, policy);
       return {
-        visionFlop: visionFlop(vision, patchesOf(grid), visionPairs(config, grid)),
+        visionFlop: visionFlop(vision, patchesOf(grid), visionPairs(modelConfig, grid)),
         prefillFlop: prefillFlop(text, sizes.prompt),
         decodeFlop: decodeFlop(text, sizes),
         forwardFlop: forwardFlop(text, sizes),
@@ -268,36 +259,38 @@ const trivialReward: Reward = {
 const ROW: Row = { index: 0, where: 'bench', messages: [], images: [], tools: [], columns: {}, notes: [] };
 
 interface Sampled {
-  readonly group: RolloutGroup;
-  /** Null unless the rollout was recorded. */
-  readonly scored: Scored | null;
+  /** One group; scored, with a tape, if it was recorded. */
+  readonly rollout: Rollout;
   readonly parts: Pick<VariantSample, 'rollout' | 'prefill' | 'decode' | 'decodeSteps'>;
 }
 
+const promptOf = ({ rollout }: Sampled): RolloutPrompt => rollout.groups[0]!.prompt;
+
 /** The grid of a square image. */
-function gridOf(visualTokens: number, { config }: Policy): [number, number, number] {
-  const side = Math.sqrt(visualTokens) * config.vision.spatialMergeSize;
+function gridOf(visualTokens: number, { modelConfig }: Policy): [number, number, number] {
+  const side = Math.sqrt(visualTokens) * modelConfig.vision.spatialMergeSize;
   return [1, side, side];
 }
 
 /** Ordinary tokens around an image of noise. A new `name` makes a new image, so that no cache has it. */
-function syntheticPrompt(visualTokens: number, policy: Policy, random: Random, name: string): EncodedPrompt {
-  const { config, template } = policy;
+function syntheticPrompt(visualTokens: number, policy: Policy, random: Random, name: string): RolloutPrompt {
+  const { modelConfig, template } = policy;
   const banned = new Set(stopsAndBans(policy).bannedIds);
-  const ordinary = Array.from({ length: config.text.vocabSize }, (_, id) => id).filter((id) => !banned.has(id));
+  const ordinary = Array.from({ length: modelConfig.text.vocabSize }, (_, id) => id).filter((id) => !banned.has(id));
   const words = Array.from({ length: TEXT_TOKENS }, () => ordinary[random.int(ordinary.length)]!);
   const gridThw = gridOf(visualTokens, policy);
-  const { inChannels, temporalPatchSize, patchSize } = config.vision;
+  const { inChannels, temporalPatchSize, patchSize } = modelConfig.vision;
   const width = inChannels * temporalPatchSize * patchSize ** 2;
   const pixels = { width: gridThw[2] * patchSize, height: gridThw[1] * patchSize };
   const ids = Int32Array.from([
     ...words.slice(0, 2 * SYSTEM_TOKENS),
-    config.visionStartTokenId,
-    ...new Array<number>(visualTokens).fill(config.imageTokenId),
-    config.visionEndTokenId,
+    modelConfig.visionStartTokenId,
+    ...new Array<number>(visualTokens).fill(modelConfig.imageTokenId),
+    modelConfig.visionEndTokenId,
     ...words.slice(2 * SYSTEM_TOKENS),
   ]);
   return {
+    row: ROW,
     text: template.decode(ids),
     ids,
     images: [

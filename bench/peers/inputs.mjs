@@ -5,7 +5,7 @@
 import { closeSync, mkdirSync, openSync, readFileSync, readSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import sharp from 'sharp';
-import { MODEL_PRESETS } from '../../dist/models/qwen2_5_vl/model_sizes.js';
+import { MODEL_PRESETS } from '../../dist/models/qwen2_5_vl/presets.js';
 import { writeRandomCheckpoint } from '../../dist/models/random_checkpoint.js';
 import { createRandom } from '../../dist/util/random.js';
 

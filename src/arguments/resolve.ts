@@ -6,7 +6,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { findModel } from '../checkpoint/model_folder.ts';
 import { messageOf, SightlineError } from '../errors.ts';
 import { MAX_BATCH, type RolloutSizes, rolloutSizes } from '../grpo/batching.ts';
-import { createSchedule } from '../optim/schedule.ts';
+import { createSchedule, lrSchedulerTypes } from '../optim/schedule.ts';
 import { type AdapterDefaults, withAdapterDefaults } from './adapter_defaults.ts';
 import type { exportFlags } from './export.ts';
 import type { Faults } from './faults.ts';
@@ -80,11 +80,13 @@ interface AdaptedModel {
 
 export type RewardServerArguments = Values<typeof rewardServerFlags>;
 
+/** @param processes number of processes, on all machines, that share a rollout */
 export function resolveRlhf(
   values: Values<typeof rlhfFlags>,
   rewardOptions: RewardOptions,
   faults: Faults,
   env: Environment,
+  processes = 1,
 ): RlhfArguments {
   checkTraining(values, faults);
   checkFiles('external_plugins', values.externalPlugins, faults);
@@ -117,7 +119,7 @@ export function resolveRlhf(
     faults,
   );
   checkReference(values, faults);
-  const rollout = resolveGeneration(values, faults);
+  const rollout = resolveGeneration(values, processes, faults);
   return {
     ...values,
     ...resolveTraining(values, faults, env),
@@ -280,6 +282,7 @@ function resolveModel(
 /** Checks the schedule's settings with one step, because the number of steps is not known yet. */
 function checkSchedule(values: TrainingValues, faults: Faults): void {
   const { lrSchedulerType: type, lrSchedulerKwargs, learningRate } = values;
+  if (!lrSchedulerTypes.includes(type)) return; // only ms-swift has it, and checks it
   try {
     const options = { type, learningRate: learningRate ?? defaultRate(values), kwargs: lrSchedulerKwargs ?? {} };
     createSchedule({ ...options, totalSteps: 1, warmupSteps: 0 });
@@ -290,8 +293,9 @@ function checkSchedule(values: TrainingValues, faults: Faults): void {
 }
 
 /** The sizes of a rollout. A fault of theirs is reported only if the flags that it depends on are valid. */
-function resolveGeneration(values: Values<typeof rlhfFlags>, faults: Faults): RolloutSizes {
-  const { fault, ...sizes } = rolloutSizes(values);
+function resolveGeneration(values: Values<typeof rlhfFlags>, processes: number, faults: Faults): RolloutSizes {
+  const perDeviceTrainBatchSize = values.perDeviceTrainBatchSize * processes;
+  const { fault, ...sizes } = rolloutSizes({ ...values, perDeviceTrainBatchSize });
   const flags = [
     'generation_batch_size',
     'per_device_train_batch_size',

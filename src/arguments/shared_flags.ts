@@ -14,6 +14,7 @@ export const modelFlags = {
     help: 'Checkpoint of Qwen2-VL, Qwen2.5-VL or dense Qwen3-VL: a folder in Hugging Face format (config.json, *.safetensors, tokenizer), or the name (ORGANISATION/NAME) of a checkpoint in the cache of Hugging Face or ModelScope.',
   }),
   model_revision: text({
+    msSwift: { readHere: true },
     group: 'Model',
     default: null,
     unset: 'main',
@@ -21,6 +22,7 @@ export const modelFlags = {
     help: 'Branch, tag or commit of a --model given by name.',
   }),
   attn_impl: choice(['eager', 'sdpa', 'flash_attention_2'], {
+    msSwift: { more: ['flash_attention_3', 'flash_attention_4'] },
     group: 'Model',
     default: null,
     unset: 'sdpa',
@@ -29,6 +31,7 @@ export const modelFlags = {
     help: 'Attention implementation. eager returns attention weights; sdpa and flash_attention_2 do not. The memory of flash_attention_2 is linear in the sequence length.',
   }),
   min_pixels: integer({
+    msSwift: { env: 'MIN_PIXELS' },
     group: 'Model',
     default: null,
     unset: "the checkpoint's limit",
@@ -38,6 +41,7 @@ export const modelFlags = {
     help: 'Smaller images are enlarged to this size.',
   }),
   max_pixels: integer({
+    msSwift: { env: 'MAX_PIXELS' },
     group: 'Model',
     default: null,
     unset: "the checkpoint's limit",
@@ -47,11 +51,13 @@ export const modelFlags = {
     help: 'Larger images are reduced to this size.',
   }),
   image_alpha: choice(ALPHA_MODES, {
+    msSwift: { refused: 'ms-swift lays transparent parts on white; leave it out, or convert the pictures beforehand' },
     group: 'Model',
     default: 'white',
     help: 'Transparency of images: white puts a white background under them, as transformers does; drop ignores the alpha channel, as ms-swift does with --max_pixels.',
   }),
   check_memory: boolean({
+    msSwift: { ignored: 'ms-swift does not estimate the memory that a run takes' },
     group: 'Model',
     default: true,
     help: 'Before weights are read, refuse a run that needs more memory than the machine has by the lowest estimate. false tries it anyway.',
@@ -99,6 +105,7 @@ export const groundingFlags = {
     help: 'Coordinates of boxes from the `objects` column: none writes pixels of the resized image, norm1000 scales them to 0 to 1000.',
   }),
   qwenvl_bbox_format: choice(BOX_FORMATS, {
+    msSwift: { env: 'QWENVL_BBOX_FORMAT' },
     group: 'Data',
     default: 'legacy',
     env: 'QWENVL_BBOX_FORMAT',
@@ -158,6 +165,7 @@ export const trainDataFlags = {
     help: 'Maximum length of the input, including image tokens: the prompt in rlhf, prompt and answer in sft.',
   }),
   truncation_strategy: choice(['raise', 'delete'], {
+    msSwift: { more: ['left'], words: { raise: 'delete' } },
     group: 'Data',
     default: 'raise',
     absent: {
@@ -177,6 +185,9 @@ export const trainDataFlags = {
 
 export const tuningFlags = {
   tuner_type: choice(['full', 'lora'], {
+    msSwift: {
+      more: ['longlora', 'adalora', 'llamapro', 'adapter', 'vera', 'boft', 'fourierft', 'reft', 'bone'],
+    },
     group: 'Model',
     default: 'full',
     aliases: ['train_type'],
@@ -337,6 +348,9 @@ export const optimiserFlags = {
     help: 'Gradients with a larger norm are scaled down to this norm; 0 turns clipping off.',
   }),
   lr_scheduler_type: choice(lrSchedulerTypes, {
+    msSwift: {
+      more: ['polynomial', 'inverse_sqrt', 'reduce_lr_on_plateau', 'cosine_warmup_with_min_lr', 'warmup_stable_decay'],
+    },
     group: 'Optimiser',
     default: 'cosine',
     help: 'Schedule of the learning rate after the warm-up. constant has no warm-up.',
@@ -413,6 +427,7 @@ export const outputFlags = {
     help: 'Folder in which the run folder is created.',
   }),
   add_version: boolean({
+    msSwift: { readHere: true },
     group: 'Output',
     default: true,
     help: 'Create a new folder vN-YYYYMMDD-HHMMSS in --output_dir. false writes into --output_dir itself, which must not hold another run.',
@@ -426,6 +441,7 @@ export const outputFlags = {
   }),
   logging_first_step: boolean({ group: 'Output', default: true, help: 'Log the first step as well.' }),
   report_to: choiceList(['tensorboard', 'none'], {
+    msSwift: { more: ['wandb', 'swanlab', 'all'] },
     group: 'Output',
     default: ['tensorboard'],
     absent: {
@@ -466,6 +482,7 @@ export const outputFlags = {
 /** Flags of every command. */
 export const commonFlags = {
   config: text({
+    msSwift: { readHere: true },
     group: 'Other',
     default: null,
     unset: 'none',
@@ -473,11 +490,13 @@ export const commonFlags = {
     help: "JSON file of arguments by flag name, such as an earlier run's args.json. Flags on the command line take precedence. The file may also be given as the first word, without --config.",
   }),
   ignore_unsupported: boolean({
+    msSwift: { readHere: true },
     group: 'Other',
     default: false,
     help: 'Ignore flags of ms-swift and transformers that have no counterpart here, and print a note instead of stopping.',
   }),
   debug: boolean({
+    msSwift: { readHere: true },
     group: 'Other',
     default: false,
     spellings: { '': false }, // the Trainer's flag of this name is a list, empty by default

@@ -6,7 +6,8 @@ import { type AttentionMasses, TDR_LAYERS, type TdrResult, type TdrSpans, tdrFro
 
 /** A prompt whose columns are measured. */
 export interface ProbedPrompt {
-  readonly promptIds: Int32Array;
+  /** [tokens] */
+  readonly ids: Int32Array;
   /** Number of tokens of the system block at its start; they count neither as visual nor as text. */
   readonly systemPrefix: number;
 }
@@ -39,9 +40,9 @@ export function massProbe(
   return {
     spans: 2,
     layers: Array.from({ length: numLayers - first }, (_, i) => first + i),
-    indicators: prompts.map(({ promptIds, systemPrefix }) => {
-      const { visual, text } = tdrSpans(promptIds, systemPrefix, 0, visualIds);
-      const indicator = new Float32Array(2 * promptIds.length);
+    indicators: prompts.map(({ ids, systemPrefix }) => {
+      const { visual, text } = tdrSpans(ids, systemPrefix, 0, visualIds);
+      const indicator = new Float32Array(2 * ids.length);
       for (const column of visual) indicator[2 * column] = 1;
       for (const column of text) indicator[2 * column + 1] = 1;
       return indicator;

@@ -2,9 +2,9 @@
  * Reads a text file line by line with byte positions. Memory is bounded by the longest line.
  * Knows bytes and UTF-8, not JSON.
  */
-import { constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { messageOf, SightlineError } from '../errors.ts';
+import { openRegularFile } from '../util/regular_file.ts';
 
 export interface Line {
   /** Counted from 1, including blank lines. */
@@ -18,31 +18,25 @@ export interface Line {
 /** Longer lines are refused. */
 const MAX_LINE_BYTES = 128 * 1024 * 1024;
 
-/**
- * Opens a dataset file. It must be a regular file, and it is opened without blocking, so that a FIFO cannot hang the process.
- * Errors: E_DATASET_MISSING, E_DATASET_UNREADABLE.
- */
+/** Opens a dataset file, which must be a regular file. Errors: E_DATASET_MISSING, E_DATASET_UNREADABLE. */
 export async function openDataFile(path: string): Promise<FileHandle> {
-  const handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)).catch((cause: unknown) => {
-    const missing = cause instanceof Error && 'code' in cause && (cause.code === 'ENOENT' || cause.code === 'ENOTDIR');
-    if (missing) {
-      throw new SightlineError('E_DATASET_MISSING', `dataset not found: ${path}`, {
+  const { handle } = await openRegularFile(path, {
+    missing: (cause) =>
+      new SightlineError('E_DATASET_MISSING', `dataset not found: ${path}`, {
         hint: 'give the path of a JSONL file; datasets are not downloaded by name',
         cause,
-      });
-    }
-    throw new SightlineError('E_DATASET_UNREADABLE', `dataset cannot be read: ${messageOf(cause)}`, {
-      where: path,
-      cause,
-    });
+      }),
+    unreadable: (cause) =>
+      new SightlineError('E_DATASET_UNREADABLE', `dataset cannot be read: ${messageOf(cause)}`, {
+        where: path,
+        cause,
+      }),
+    notRegular: (kind) =>
+      new SightlineError('E_DATASET_UNREADABLE', `dataset is ${kind}, not a regular file: ${path}`, {
+        hint: 'give the path of a JSONL file',
+      }),
   });
-  const stat = await handle.stat();
-  if (stat.isFile()) return handle;
-  await handle.close();
-  const kind = stat.isDirectory() ? 'a folder' : 'not a regular file';
-  throw new SightlineError('E_DATASET_UNREADABLE', `dataset is ${kind}: ${path}`, {
-    hint: 'give the path of a JSONL file',
-  });
+  return handle;
 }
 
 /** Yields the lines of an open file and skips blank ones. Error: E_DATASET_LINE if a line is too long. */

@@ -11,10 +11,14 @@ import type { Parameters } from './parameters.ts';
 /** Canonical name of a module's parameter, e.g. `w => 'model.layers.3.' + w`. */
 export type NameOf = (param: string) => string;
 
-/** The tensor of a canonical name, which a module takes in this shape. */
+/** Gives the tensor of a canonical name, for a module that takes it in this shape. */
 export type TensorOf = (name: string, shape: Shape) => FloatTensor;
 
-/** @param tensorOf where the tensors are, if some are not the parameters' own: the same for a module at every call */
+/**
+ * A module's weights, to feed.
+ *
+ * @param tensorOf finds tensors that are not the parameters' own; it must find the same ones at every call for a module
+ */
 export function weightsOf(
   compiled: CompiledModule,
   parameters: Parameters,
@@ -30,7 +34,7 @@ export function weightsOf(
   return known;
 }
 
-/** The same; where tensors have to be read from disk, the event loop gets its turns between them. */
+/** The same. Where tensors are read from disk, the event loop gets its turns between them. */
 export async function readWeightsOf(
   compiled: CompiledModule,
   parameters: Parameters,
@@ -46,7 +50,7 @@ export async function readWeightsOf(
   return weightsOf(compiled, parameters, nameOf);
 }
 
-/** Feeds `acc.<param>` and targets `grad.<param>` of the trained parameters: the same buffers, so they add up in place. */
+/** Feeds `acc.<param>` and targets `grad.<param>` of the trained parameters: one buffer each, so gradients add up in place. */
 export interface Accumulators {
   readonly feeds: Readonly<Record<string, FloatTensor>>;
   readonly into: Readonly<Record<string, FloatTensor>>;
@@ -67,7 +71,7 @@ export function accumulatorsOf({ module }: CompiledModule, parameters: Parameter
 
 // --- internal ---
 
-/** Weights of each module by layer: looked up once, since a decode step asks for all of them. */
+/** Weights of each module by layer. They are looked up once, because a decode step asks for all of them. */
 const bound = new WeakMap<CompiledModule, Map<string, Record<string, FloatTensor>>>();
 
 function bind({ module }: CompiledModule, nameOf: NameOf, tensorOf: TensorOf): Record<string, FloatTensor> {
@@ -79,7 +83,7 @@ function bind({ module }: CompiledModule, nameOf: NameOf, tensorOf: TensorOf): R
   );
 }
 
-/** A parameter's sizes as the module sees it; a convolution's weight is a matrix there. */
+/** A parameter's sizes in the module. (A convolution's weight is a matrix there.) */
 function sizes(shape: Shape): number[] {
   return shape.map((dim) => {
     if (typeof dim === 'string') throw new Error(`internal: a parameter of symbolic size '${dim}'`);

@@ -1,6 +1,6 @@
 /**
- * Copies of weights in blocks of channels, which products of few rows stream faster (graph/ops/blocked.ts). Since they are
- * copies, adapters are added to them on the way. Knows names and sizes; not what the products are for.
+ * Copies of weights in blocks of channels, which stream faster through products of few rows (graph/ops/blocked.ts). A copy
+ * includes the update of an adapter. Knows names and sizes, not what the products are for.
  */
 import type { Graph } from '../graph/graph.ts';
 import { weightToBlocks } from '../graph/ops/blocked.ts';
@@ -25,9 +25,9 @@ export interface BlockedWeights {
 }
 
 /**
- * Room for copies of these weights; null where the processor has no blocks, or one that the sizes are no multiples of.
+ * Allocates copies of these weights. Null where the processor has no blocks, or where a size is no multiple of the block.
  *
- * @param layerOf the layer whose weight a name is: its adapter is added to the copy
+ * @param layerOf the layer that a weight belongs to; the update of its adapter is added to the copy
  */
 export async function createBlockedWeights(
   parameters: Parameters,
@@ -48,7 +48,7 @@ export async function createBlockedWeights(
     }),
   );
   const pieces = parts.flatMap(({ name, from, out, inner, adapter, changes }) => {
-    // Cut between blocks of outputs: each lies in one piece, on both sides.
+    // Cut between blocks of outputs, so that each block lies in one piece of the weight and of the copy.
     const most = Math.max(1, Math.floor(PIECE_BYTES / (4 * inner * block)));
     return piecesOf(out / block, most).map((piece): Piece => {
       const [start, end] = [block * piece.start, block * piece.end];
@@ -86,7 +86,7 @@ export async function createBlockedWeights(
 
 // --- internal ---
 
-/** Weights copied in one run: some 2 ms. */
+/** Bytes of weights that one run copies: some 2 ms. */
 const PIECE_BYTES = 16 * 2 ** 20;
 
 interface Piece {

@@ -1,6 +1,6 @@
 /**
- * The live config of a model: config.json with the attention attributes that transformers keeps there.
- * What stands in it when a forward starts decides how that forward attends.
+ * The live config of a model: config.json with the attention attributes that transformers keeps there. Rewards change them;
+ * their values at the start of a forward decide how it attends.
  */
 import { SightlineError } from '../errors.ts';
 import type { ModelConfigAttributes } from '../models/types.ts';
@@ -8,7 +8,7 @@ import type { AttentionImplementation } from './text_attention.ts';
 
 const IMPLEMENTATIONS: readonly AttentionImplementation[] = ['eager', 'sdpa', 'flash_attention_2'];
 
-/** config.json as an object that can be switched; the attention attributes stand where transformers keeps them. */
+/** A copy of config.json, with the attention attributes where transformers keeps them. */
 export function configAttributes(
   raw: Record<string, unknown>,
   attnImpl: AttentionImplementation,
@@ -21,7 +21,7 @@ export function configAttributes(
   return config;
 }
 
-/** The text model's own config decides where there is one, as in transformers. */
+/** Where the text model has a config of its own, that one decides, as in transformers. Error: E_ATTN_IMPLEMENTATION. */
 export function implementationOf(config: ModelConfigAttributes): AttentionImplementation {
   const name = (config.text_config ?? config)._attn_implementation;
   const known = IMPLEMENTATIONS.find((implementation) => implementation === name);

@@ -1,7 +1,7 @@
 /**
- * A run of decoder layers as one module for the next tokens of every completion: one call of the runtime computes all
- * layers for several tokens, or, of a large model, some layers for one. Keys and values go into the cache on the way;
- * the last layers draw the next token.
+ * A run of decoder layers as one module, for the next tokens of every completion. One call of the runtime computes all
+ * layers for several tokens or, for a large model, some layers for one token. It puts keys and values into the cache, and
+ * the run with the last layer draws the token.
  */
 import type { Constant, Module } from '../graph/module.ts';
 import { blocksToRows, rowsToBlocks } from '../graph/ops/blocked.ts';
@@ -19,32 +19,37 @@ import { type SamplingHead, samplingHead } from './sampling.ts';
 
 export interface DecodeLayersOptions {
   readonly count: number;
-  /** Tokens of each completion. More than one ask for the whole model: each is drawn from the one before it. */
+  /** Tokens to compute for each completion. More than one take a run of all layers: each is drawn from the one before. */
   readonly tokens: number;
-  /** Of the weights of all products. */
+  /** Form of the weights of all products. */
   readonly form: WeightForm;
-  /** Starts from ids, with their embeddings, instead of rows. */
+  /** Start from ids and look up their embeddings, instead of starting from rows. */
   readonly embeds: boolean;
-  /** Draw a token from the last layer's rows. */
+  /** Draw a token from the last layer's rows; null: return the rows. */
   readonly sampling: SamplingHead | null;
   /** Return the rows that backward starts from; with `products` results of products as well. */
   readonly taped: boolean;
   readonly products: boolean;
-  /** Layers, from 0 in this run, whose attention masses are measured on so many spans. */
+  /** Layers whose attention masses are measured, counted from 0 in this run, and the number of spans. */
   readonly probed: readonly number[];
   readonly spans: number;
 }
 
 /**
- * Everything goes by place, rows of places where no completion stands included.
+ * Rows are in the order of the cache's places: G groups of R rows. Places without a completion are computed too.
  *
- * x [G*R, hidden], or ids int32 [G*R] -> `0.y` [G*R, hidden], unless a token is drawn from it, and of each token t and layer
- * i: `t.kOwn.i`, `t.vOwn.i` [G, kvHeads, R, T, d], the cache's own tokens with this one put in at `t.slots` int32
- * [G*R*kvHeads, 4]; `t.masses.i` [G*R, spans] of a probed layer. Taped: `t.x.i` [G*R, hidden] (a layer's input, unless it
- * is the module's), `t.o.i` [G*R, heads * d], `t.y`, and with products all of a `LayerProducts` as `t.q.i` and so on. With
- * sampling, what the sampling head returns, as `t.id` and so on. `t.cos`, `t.sin` [G*R, d / 2]; `t.unseen` [G, P + T].
+ * Inputs: x [G*R, hidden], or ids int32 [G*R]. For each token t: `t.cos`, `t.sin` [G*R, d / 2], `t.unseen` [G, P + T], and
+ * `t.slots` int32 [G*R*kvHeads, 4], the places of its keys and values.
  *
- * With weights in blocks, rows that go in and come out have axes of one in front: `rowsShape`, `asOutput`.
+ * Outputs, for each token t and layer i:
+ * - `t.kOwn.i`, `t.vOwn.i` [G, kvHeads, R, T, d]: the cache's own tokens with this one put in
+ * - `t.masses.i` [G*R, spans], of a probed layer
+ * - `0.y` [G*R, hidden], unless a token is drawn from it
+ * - with sampling, what the sampling head returns: `t.id` and so on
+ * - taped: `t.x.i` [G*R, hidden], a layer's input unless it is the module's; `t.o.i` [G*R, heads * d]; `t.y`; with products
+ *   also every name of `LayerProducts`, as `t.q.i`
+ *
+ * With weights in blocks, rows have axes of one in front on both sides: `rowsShape`, `asOutput`.
  */
 export function decodeLayers(decoder: DecoderBlock, config: TextConfig, options: DecodeLayersOptions): Module {
   const { count, tokens, form, embeds, sampling, taped, products, probed, spans } = options;
@@ -89,7 +94,7 @@ export function decodeLayers(decoder: DecoderBlock, config: TextConfig, options:
       const outputs: Record<string, Value> = {};
       const own = Array.from({ length: count }, (_, layer) => ({ k: w[`kOwn.${layer}`]!, v: w[`vOwn.${layer}`]! }));
 
-      /** Layer `layer` of a token on the stream x, as rows or in blocks; its outputs are told by name. */
+      /** Layer `layer` of a token on the stream x, which is rows or blocks. Records the layer's outputs by name. */
       const block = (x: Value, layer: number, token: number): Value => {
         const of = (name: string): Value => w[`${token}.${name}`]!;
         const ops = blockOps(form, below(w, `${layer}.`), 'G*R');
@@ -153,8 +158,8 @@ function below(w: Readonly<Record<string, Value>>, prefix: string): Record<strin
 }
 
 /**
- * Rows [n, c] as the module gives the output of that name, e.g. `gate.3`, from weights of this form: of blocks [1, 1, n, c],
- * but q, k and v, which were turned between rows and heads, [1, n, c]. Masses are never in blocks.
+ * Views rows [n, c] in the shape in which the module writes the output of that name, e.g. `gate.3`. With weights in blocks
+ * that is [1, 1, n, c]; for q, k and v, which are turned between rows and heads, [1, n, c]. Masses are never in blocks.
  */
 export function asOutput(form: WeightForm, name: string): (rows: FloatTensor) => FloatTensor {
   const [kind] = name.split('.') as [string];

@@ -1,20 +1,20 @@
 /**
- * Embeddings of a packed batch: a table row per token, and visual tokens in place of the prompt's image pads. What a
- * deepstack tower gives besides is added to the stream at the same rows after the first decoder layers.
+ * Embeddings of a packed batch: a table row per token, and visual tokens in place of the prompt's image pads.
+ * A deepstack tower also gives vectors that are added to the stream at the rows of visual tokens, after the first layers.
  */
 import type { FloatTensor } from '../runtime/tensor.ts';
 import type { PackedBatch } from './packed.ts';
 
 /**
- * Per group, the hashes of its images in order; visual tokens by hash [tokens, width]: the first hidden columns are the
- * embeddings, the next ones what is added after layer 0, and so on.
+ * Per group, the hashes of its images in order; and visual tokens by hash [tokens, width]. Their first `hidden` columns are
+ * embeddings, the next ones are added after layer 0, and so on.
  */
 export interface VisualInputs {
   readonly imagesOfGroup: readonly (readonly string[])[];
   readonly tokens: ReadonlyMap<string, FloatTensor>;
 }
 
-/** Where one visual token goes: packed row, image, token of the image. */
+/** The packed row of one visual token: token `token` of the image `hash`. */
 interface Placement {
   readonly row: number;
   readonly hash: string;
@@ -44,7 +44,7 @@ export function embed(
   }
 }
 
-/** Adds to the stream y [rows, hidden], which layer `layer` returned, what the tower gives its visual tokens there. */
+/** Adds the tower's vectors for layer `layer` to the stream y [rows, hidden] that this layer returned. */
 export function addDeepstack(
   batch: PackedBatch,
   visual: VisualInputs,
@@ -57,7 +57,7 @@ export function addDeepstack(
     addRow(y.data, row * h, tokenOf(visual.tokens.get(hash)!, token, (layer + 1) * h, h), 0, h);
 }
 
-/** The cotangent dy [rows, hidden] of the same stream, added to that of each image's visual tokens. */
+/** Adds the cotangent dy [rows, hidden] of that stream to the cotangents of the images' visual tokens. */
 export function addDeepstackBackward(
   batch: PackedBatch,
   dy: FloatTensor,
@@ -73,7 +73,12 @@ export function addDeepstackBackward(
   }
 }
 
-/** Spreads the cotangent of the embeddings: onto the table's rows if it is trained, and onto each image's tokens. */
+/**
+ * Adds the cotangent of the embeddings [rows, hidden] to the gradient of the table and to the cotangents of visual tokens.
+ *
+ * @param dTable [vocab, hidden]; null where the table is not trained
+ * @param dTokens by image hash: [tokens, width]; without the images whose tower is not trained
+ */
 export function embedBackward(
   batch: PackedBatch,
   dEmbeddings: FloatTensor,

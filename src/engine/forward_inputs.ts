@@ -1,5 +1,5 @@
 /**
- * The arguments of a plain forward, checked and dealt out: rows of ids, and the images each row holds.
+ * Checks the arguments of a plain forward, and deals its images out to its rows.
  */
 import { SightlineError } from '../errors.ts';
 import type { ModelConfig } from '../models/architecture.ts';
@@ -7,7 +7,7 @@ import type { ModelKwargs } from '../models/types.ts';
 import type { HashedImage } from './image_features.ts';
 import { hashOf } from './image_hash.ts';
 
-/** The rows of a forward, checked to be of one length without padding. */
+/** The rows of a forward. Error: E_FORWARD_INPUT where they have several lengths, or padding. */
 export function unpadded({ input_ids: ids, attention_mask: mask }: ModelKwargs): Int32Array[] {
   const length = ids[0]?.length ?? 0;
   ids.forEach((row, b) => {
@@ -25,11 +25,11 @@ export function unpadded({ input_ids: ids, attention_mask: mask }: ModelKwargs):
   return [...ids];
 }
 
-/** Deals the batch's images out to its rows, by the image pads each row holds. */
+/** The images of each row, by its image pads. Error: E_FORWARD_INPUT where pads and images do not match. */
 export function imagesOfSequences(
   kwargs: ModelKwargs,
   sequences: readonly Int32Array[],
-  sizes: ModelConfig,
+  modelConfig: ModelConfig,
 ): HashedImage[][] {
   const pixels = kwargs.pixel_values ?? [];
   const grids = kwargs.image_grid_thw ?? [];
@@ -38,10 +38,10 @@ export function imagesOfSequences(
       hint: 'pass one of each per image',
     });
   }
-  const unit = sizes.vision.spatialMergeSize ** 2;
+  const unit = modelConfig.vision.spatialMergeSize ** 2;
   let next = 0;
   const dealt = sequences.map((ids) => {
-    let pads = ids.reduce((count, id) => count + (id === sizes.imageTokenId ? 1 : 0), 0);
+    let pads = ids.reduce((count, id) => count + (id === modelConfig.imageTokenId ? 1 : 0), 0);
     const images: HashedImage[] = [];
     while (pads > 0 && next < pixels.length) {
       const gridThw = grids[next]!;
@@ -57,7 +57,7 @@ export function imagesOfSequences(
       'E_FORWARD_INPUT',
       `the image pads in input_ids do not match the ${pixels.length} images given`,
       {
-        hint: 'each image takes t * h * w / 4 image pads',
+        hint: `each image takes t * h * w / ${unit} image pads`,
       },
     );
   }

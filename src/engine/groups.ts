@@ -1,83 +1,85 @@
 /**
- * Prompts with their images and completions, and numbers of all their tokens cut into completions.
+ * A prompt, the completions that answer it, and the numbers a forward gives for each of their tokens.
+ * Knows ids and images. Callers may put more on prompts and completions (a dataset row, a text): it stays there.
  */
 
 import type { ModelConfig, PromptPositions } from '../models/architecture.ts';
 import { type FloatTensor, rows } from '../runtime/tensor.ts';
 import type { HashedImage } from './image_features.ts';
-import type { GroupToPack, Ids } from './packed.ts';
 
-/** A prompt with its images, and completions sampled from it. */
-export interface Group {
-  readonly promptIds: Int32Array;
+/** A prompt as the model reads it. */
+export interface Prompt {
+  /** [tokens], with one image pad per visual token. */
+  readonly ids: Int32Array;
+  /** In the order of their pads. */
   readonly images: readonly HashedImage[];
-  readonly completions: readonly Ids[];
-  /** Positions of the prompt; absent: the multimodal rotary positions its images give it. */
+  /** Default: the multimodal rotary positions that its images give it. */
   readonly positions?: PromptPositions;
 }
 
-export type Prompt = Omit<Group, 'completions'>;
+/** A prompt whose positions have been worked out. */
+export type PlacedPrompt = Prompt & Required<Pick<Prompt, 'positions'>>;
 
-/** A group and what the sampler knew of its tokens. */
-export interface SampledGroup extends Group {
-  readonly logps: readonly Float32Array[];
-  readonly entropies: readonly Float32Array[];
+export type Ids = Int32Array | readonly number[];
+
+/** All that scoring needs of a completion. */
+export interface CompletionIds {
+  /** [tokens] */
+  readonly ids: Ids;
 }
 
-export interface ScoredCompletion {
-  /** [tokens]: log-probability of each token, and the entropy of the distribution it was drawn from. */
+/** A prompt and completions of it. */
+export interface Group<P extends Prompt = Prompt, C extends CompletionIds = CompletionIds> {
+  readonly prompt: P;
+  readonly completions: readonly C[];
+}
+
+/** What a forward gives for the T tokens of one completion. */
+export interface TokenScores {
+  /** log p of each token under softmax(logits / temperature). [T] */
   readonly logps: Float32Array;
+  /** Entropy of that distribution, in nats. [T] */
   readonly entropies: Float32Array;
-  /** Layer -> [tokens, spans]: attention mass of the token's own row; empty without a probe. */
+  /** Layer -> attention mass of the token's own row on each span of prompt columns [T, spans]; empty without a probe. */
   readonly masses: ReadonlyMap<number, Float32Array>;
 }
 
-/** The group as the packer wants it: positions of its prompt worked out from its images. */
-export function withPositions({ promptIds, images, completions, positions }: Group, sizes: ModelConfig): GroupToPack {
-  const grids = images.map(({ gridThw }) => gridThw);
-  return {
-    promptIds,
-    promptPositions: positions ?? sizes.architecture.positions(promptIds, grids, sizes),
-    completions,
-  };
+/** Works out the positions of a prompt, unless it brings its own. */
+export function placed(prompt: Prompt, modelConfig: ModelConfig): PlacedPrompt {
+  const grids = prompt.images.map(({ gridThw }) => gridThw);
+  const positions = prompt.positions ?? modelConfig.architecture.positions(prompt.ids, grids, modelConfig);
+  return { ...prompt, positions };
 }
 
-export const completionsOf = (groups: readonly Pick<Group, 'completions'>[]): (readonly Ids[])[] =>
-  groups.map(({ completions }) => completions);
+/** Token counts: per group, per completion. */
+export const lengthsOf = (groups: readonly Group[]): number[][] =>
+  groups.map(({ completions }) => completions.map(({ ids }) => ids.length));
 
-/** Tokens of each completion. */
-export const lengthsOf = (groups: readonly SampledGroup[]): number[][] =>
-  groups.map(({ completions }) => completions.map(({ length }) => length));
-
-/** Completions with what the sampler knew of their tokens, and masses [tokens, spans] of all of them. */
-export function sampledCompletions(
-  sampled: readonly SampledGroup[],
-  masses: ReadonlyMap<number, FloatTensor>,
-): ScoredCompletion[][] {
-  const joined = (pick: (group: SampledGroup) => readonly Float32Array[]): Float32Array =>
-    Float32Array.from(sampled.flatMap((group) => pick(group).flatMap((row) => [...row])));
-  return perCompletion(sampled, {
-    logps: joined(({ logps }) => logps),
-    entropies: joined(({ entropies }) => entropies),
-    masses,
-  });
-}
-
-/** Values of all completion tokens in packed order, cut into completions. */
-export function perCompletion(
-  groups: readonly Pick<Group, 'completions'>[],
-  all: { logps: Float32Array; entropies: Float32Array; masses: ReadonlyMap<number, FloatTensor> },
-): ScoredCompletion[][] {
-  let token = 0;
-  return groups.map((group) =>
-    group.completions.map(({ length }) => {
-      const [start, end] = [token, token + length];
-      token = end;
-      return {
-        logps: all.logps.subarray(start, end),
-        entropies: all.entropies.subarray(start, end),
-        masses: new Map([...all.masses].map(([layer, mass]) => [layer, rows(mass, start, end).data])),
-      };
+/**
+ * The same groups with other completions.
+ *
+ * @param map gets a completion and the range [start, end) of its tokens among those of all groups, in order
+ */
+export function mapCompletions<P extends Prompt, C extends CompletionIds, D extends CompletionIds>(
+  groups: readonly Group<P, C>[],
+  map: (completion: C, start: number, end: number) => D,
+): Group<P, D>[] {
+  let next = 0;
+  return groups.map(({ prompt, completions }) => ({
+    prompt,
+    completions: completions.map((completion) => {
+      const start = next;
+      next += completion.ids.length;
+      return map(completion, start, next);
     }),
-  );
+  }));
+}
+
+/** Cuts the masses [all tokens, spans] of each layer to the tokens [start, end). */
+export function massesBetween(
+  masses: ReadonlyMap<number, FloatTensor>,
+  start: number,
+  end: number,
+): TokenScores['masses'] {
+  return new Map([...masses].map(([layer, mass]) => [layer, rows(mass, start, end).data]));
 }

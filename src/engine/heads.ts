@@ -1,6 +1,6 @@
 /**
- * What follows the last block as modules: log-probabilities and entropies of given tokens, and plain logits.
- * Knows hidden rows and the head's weight; sampling is in sampling.ts.
+ * Modules that follow the last block: log-probabilities and entropies of given tokens, and plain logits.
+ * Sampling has a module of its own in sampling.ts.
  */
 import type { Module } from '../graph/module.ts';
 import { exp, mul, neg } from '../graph/ops/elementwise.ts';
@@ -16,14 +16,14 @@ import { layerOf } from '../nn/adapter.ts';
 import { linear } from '../nn/linear.ts';
 import type { NameOf } from './bindings.ts';
 
-/** What a head has to know of the model. */
+/** What a head needs to know of the model. */
 export type HeadSizes = Pick<TextConfig, 'hiddenSize' | 'vocabSize' | 'rmsNormEps'>;
 
 /** Rows of the packed batch. */
 export const ROWS = 'N';
 const N = ROWS;
 
-/** Where the head's tensors are: a tied head is the embedding table. Its adapters are its own. */
+/** Names of the head's tensors. A tied head is the embedding table; its adapter is its own. */
 export const headName =
   ({ tieWordEmbeddings }: Pick<TextConfig, 'tieWordEmbeddings'>): NameOf =>
   (param) => {
@@ -33,9 +33,9 @@ export const headName =
   };
 
 /**
- * Log-probability of one target per row, and the entropy of the row's distribution.
- * hidden [N, h], target int32 [N], inverseTemperature [] -> logp [N, 1], entropy [N, 1]; kept: the logarithm of the whole
- * distribution, logps [N, vocab].
+ * Log-probability of one target per row, and the entropy of the row's distribution, softmax(logits / temperature).
+ * hidden [N, h], target int32 [N], inverseTemperature [] -> logp [N, 1], entropy [N, 1].
+ * Kept for backward: log-probabilities of all tokens, logps [N, vocab].
  */
 export function scoringHead(config: HeadSizes): Module {
   const { hiddenSize: h, vocabSize, rmsNormEps } = config;
@@ -47,7 +47,7 @@ export function scoringHead(config: HeadSizes): Module {
     keeps: ['logps'],
     build: (w) => {
       const normed = rmsNorm(w.hidden!, w['norm.weight']!, rmsNormEps);
-      // Temperature on the rows of the stream: [N, h] is less to go through than [N, vocab].
+      // Temperature scales the rows of the stream, which are [N, h], instead of logits, which are [N, vocab].
       const logits = linear(mul(normed, w.inverseTemperature!), layerOf(w, 'head'));
       const logps = logSoftmax(logits);
       return { logp: logSoftmaxAt(logits, w.target!, logps), entropy: entropyOf(logps), logps };
@@ -55,11 +55,11 @@ export function scoringHead(config: HeadSizes): Module {
   };
 }
 
-/** Entropy of distributions given by their logarithms: logps [N, vocab] -> -Σ p log p [N, 1]. */
+/** Entropies of distributions, in nats: log-probabilities [N, vocab] -> -Σ p log p [N, 1]. */
 export function entropyOf(logps: Value): Value {
   const [rows, columns] = logps.shape as [Dim, Dim];
   const asRows = (x: Value): Value => reshape(x, [rows, 1, columns]);
-  // A product of two rows sums without writing the summands down.
+  // As a product of two rows, the sum needs no memory for its summands.
   return neg(reshape(matmul(asRows(exp(logps)), asRows(logps), { transB: true }), [rows, 1]));
 }
 

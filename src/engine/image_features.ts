@@ -1,11 +1,12 @@
 /**
- * Visual tokens of images: encoded once per step, and kept over steps while the tower is frozen.
- * Knows which images are the same by their hash; a budget in bytes bounds what is kept.
+ * Visual tokens of images, encoded once per step. While the tower is frozen they are also kept between steps, up to a
+ * budget in bytes. Images are the same if their hashes are.
  */
 import { type FloatTensor, floats, rows, zeros } from '../runtime/tensor.ts';
 import { createByteCache } from '../util/byte_cache.ts';
 import type { Dropout } from './dropout.ts';
-import { type ImagePatches, patchesOf, type VisionTape, type VisionTower } from './vision_tower.ts';
+import { type ImagePatches, patchesOf } from './vision_inputs.ts';
+import type { VisionTape, VisionTower } from './vision_tower.ts';
 
 /** Patches of an image and a name for its content; equal hashes mean equal pixels. */
 export interface HashedImage extends ImagePatches {
@@ -15,19 +16,23 @@ export interface HashedImage extends ImagePatches {
 export interface EncodedImages {
   /** By hash: [tokens, hidden]. */
   readonly tokens: ReadonlyMap<string, FloatTensor>;
-  /** Present where the tower is trained: a tape per batch, and whose tokens it made, one after another. */
+  /** Where the tower is trained, a tape per batch, with the hashes of the batch's images in order. */
   readonly tapes: readonly { readonly tape: VisionTape; readonly hashes: readonly string[] }[];
 }
 
 export interface ImageFeatures {
-  /** Encodes each distinct image once. Tapes are kept when `keep` is set and some of the tower is trained. */
+  /**
+   * Encodes each distinct image once. With `keep`, tapes are kept if a part of the tower is trained.
+   *
+   * @param dropout of the inputs of adapters
+   */
   encode(images: readonly HashedImage[], keep: boolean, dropout?: Dropout | null): Promise<EncodedImages>;
-  /** Bytes of visual tokens held, and how many may be; 0 where the tower is trained, because tokens age with it. */
+  /** Bytes of visual tokens that are kept, and may be kept; 0 where the tower is trained, since its tokens change. */
   readonly bytes: number;
   readonly budget: number;
 }
 
-/** Patches of one batch, unless a single image has more: bounds the tower's buffers. */
+/** Most patches of a batch, unless a single image has more. Bounds the tower's buffers. */
 const BATCH_PATCHES = 8192;
 
 export function createImageFeatures(tower: VisionTower, isTrained: boolean, budget: number): ImageFeatures {
@@ -70,7 +75,7 @@ export function createImageFeatures(tower: VisionTower, isTrained: boolean, budg
   };
 }
 
-/** A batch of images whose tower can be trained, and zeros to add their tokens' cotangents to. */
+/** The tape of a batch of images, and zeros to which the cotangents of their tokens are added. */
 export interface ImageCotangents {
   readonly tape: VisionTape;
   /** [tokens of all its images, hidden] */

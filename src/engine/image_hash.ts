@@ -1,5 +1,5 @@
 /**
- * A name for the content of processed pixels, so that equal images are encoded once.
+ * Names processed pixels by their content, so that equal images are encoded once.
  */
 import { createHash } from 'node:crypto';
 

@@ -1,11 +1,11 @@
 /**
- * The layouts of several images as one: a tower takes them one after another.
+ * Joins the layouts of several images, which a tower takes one after another, into one.
  * Knows runs and orders, not which architecture made them.
  */
 import type { VisionLayout, WindowRun } from '../models/architecture.ts';
 import type { AngleTable } from '../nn/rope.ts';
 
-/** Several images one after another, as one: runs of equal windows that meet become one run. */
+/** The layout of images that follow one another. Adjacent runs of windows of one size become one run. */
 export function joinLayouts(layouts: readonly VisionLayout[]): VisionLayout {
   const [first] = layouts as [VisionLayout];
   if (layouts.length === 1) return first;

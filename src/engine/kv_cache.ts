@@ -1,16 +1,16 @@
 /**
- * Keys and values while completions are sampled, in rectangles of places, groups x rows: each prompt's once, and each
- * live completion's own. Knows places; not what is sampled.
+ * Keys and values while completions are sampled: those of each prompt once, and those of each live completion.
+ * Completions have places in a rectangle of groups x rows. Knows places, not what is sampled.
  */
 import { pin } from '../runtime/session.ts';
 import { type FloatTensor, floats, type IntTensor, ints, rows as rowsOfTensor } from '../runtime/tensor.ts';
 import type { Workspace } from '../runtime/workspace.ts';
 
 export interface LayerCache {
-  /** [groups, kvHeads, prompt, d]; behind a shorter prompt zeros. */
+  /** Of the prompts [groups, kvHeads, prompt, d]; zeros after a shorter prompt. */
   readonly kPrompt: FloatTensor;
   readonly vPrompt: FloatTensor;
-  /** [groups, kvHeads, rows, capacity, d] */
+  /** Of the completions [groups, kvHeads, rows, capacity, d]. */
   readonly kOwn: FloatTensor;
   readonly vOwn: FloatTensor;
 }
@@ -18,33 +18,33 @@ export interface LayerCache {
 export interface KvCache {
   readonly kvHeads: number;
   readonly headDim: number;
-  /** The prompts, by their number in the rollout, and their tokens. */
+  /** Number of each group's prompt in the rollout, and its tokens. */
   readonly groups: readonly { readonly prompt: number; readonly length: number }[];
   /** Places of each group. */
   readonly rows: number;
-  /** Tokens there is room for at a place. */
+  /** Tokens that a place has room for. */
   readonly capacity: number;
-  /** Tokens of each place that are put in at once. */
+  /** Tokens that a step adds to each place. */
   readonly atOnce: number;
   readonly layers: readonly LayerCache[];
-  /** For each of the next tokens, as many as are put in at once. */
+  /** For each of the tokens that the next step adds. */
   readonly next: readonly NextToken[];
-  /** Memory: what is copied into another cache lies in other buffers there. */
   readonly workspace: Workspace;
+  /** Which of two sets of buffers the tensors lie in. A cache that is copied from another one takes the other set. */
   readonly sides: { readonly prompt: 0 | 1; readonly own: 0 | 1 };
 }
 
 export interface NextToken {
   /**
-   * Of a group's columns, the prompt's and then a place's own, 0 for those that the token sees; -inf behind a shorter
-   * prompt and for tokens that come after it: [groups, prompt + capacity].
+   * Added to attention scores, [groups, prompt + capacity]: 0 for columns that the token sees; -inf after a shorter prompt
+   * and for later tokens. Columns are the prompt's, then a place's own.
    */
   readonly unseen: FloatTensor;
-  /** Where its keys and values go: [groups * rows * kvHeads, 4], by place, then head. */
+  /** Indices (group, head, row, token) of its keys and values: int32 [groups * rows * kvHeads, 4], by place, then head. */
   readonly slots: IntTensor;
 }
 
-/** Room is made for this many tokens at a time. */
+/** A cache grows by this many tokens at a time. */
 const TOKENS = 16;
 
 export interface KvCacheShape {
@@ -59,7 +59,7 @@ export interface KvCacheShape {
   readonly atOnce: number;
 }
 
-/** An empty cache in buffers of the workspace: valid until the next one is made there. */
+/** An empty cache in buffers of the workspace, valid until the next one is created there. */
 export function createKvCache(workspace: Workspace, shape: KvCacheShape): KvCache {
   const { kvHeads, headDim, promptLengths, rows, maxTokens, atOnce } = shape;
   const groups = promptLengths.map((length, prompt) => ({ prompt, length }));
@@ -103,7 +103,7 @@ export function setPrompt(cache: KvCache, layer: number, group: number, k: Float
   }
 }
 
-/** Says that all places hold `length` tokens of their own: the next ones come behind them, and see them and themselves. */
+/** Prepares for the next tokens: every place holds `length` tokens, which they follow and see. */
 export function openTokens({ groups, next, capacity }: KvCache, length: number): void {
   for (const [i, { unseen, slots }] of next.entries()) {
     const columns = unseen.dims[1]!;
@@ -115,7 +115,7 @@ export function openTokens({ groups, next, capacity }: KvCache, length: number):
   }
 }
 
-/** The cache, or a copy of it with room for the next tokens behind `length` ones. */
+/** The cache, or a larger copy of it if the next tokens do not fit after `length` ones. */
 export function withRoom(cache: KvCache, length: number): KvCache {
   if (length + cache.atOnce <= cache.capacity) return cache;
   const everyPlace = Array.from({ length: cache.groups.length * cache.rows }, (_, place) => place);
@@ -123,8 +123,8 @@ export function withRoom(cache: KvCache, length: number): KvCache {
 }
 
 /**
- * The cache, or a smaller copy if enough places are free: of the groups that have a live place, with as many rows as the
- * fullest of them needs.
+ * The cache, or a smaller copy if enough places are free. The copy has the groups with live completions, and as many rows
+ * as the fullest of them.
  *
  * @param places of the live completions, at least one, group by group
  * @returns the cache, and their places in it, in the same order
@@ -139,7 +139,7 @@ export function withoutFree(
   const rowsOf = kept.map((group) => [...places].filter((place) => groupOf(place) === group));
   const rows = Math.max(...rowsOf.map((live) => live.length));
   if (kept.length * rows > WORTH_COPYING * cache.groups.length * cache.rows) return { cache, places };
-  const from = rowsOf.flatMap((live) => Array.from({ length: rows }, (_, row) => live[row] ?? NOBODY));
+  const from = rowsOf.flatMap((live) => Array.from({ length: rows }, (_, row) => live[row] ?? FREE));
   const smaller = moved(cache, length, { rows }, from, kept);
   return { cache: smaller, places: places.map((place) => from.indexOf(place)) };
 }
@@ -148,13 +148,13 @@ export function withoutFree(
 
 type CacheWithoutTensors = Omit<KvCache, 'layers' | 'next'>;
 
-/** Free places are computed like the others; copying is worth it once an eighth of all is free. */
+/** Free places are computed like the others. Copying pays once an eighth of all places is free. */
 const WORTH_COPYING = 7 / 8;
 
-/** Of a place where no completion stands. */
-const NOBODY = -1;
+/** In place of a place's number, where the new place has no completion. */
+const FREE = -1;
 
-/** Zeros: what a mask hides has to be finite. */
+/** A buffer of zeros: columns that a mask hides must be finite. */
 function buffer(workspace: Workspace, side: 0 | 1, name: string, ...dims: number[]): FloatTensor {
   const tensor = pin(workspace.get(`kv.${side}.${name}`, ...dims));
   tensor.data.fill(0);
@@ -171,7 +171,7 @@ function emptyOwn(cache: CacheWithoutTensors, layer: number): Pick<LayerCache, '
 /**
  * Copies the first `length` tokens of places into a cache of another size.
  *
- * @param from for each place of the result the place it comes from, or NOBODY
+ * @param from for each place of the result, the place that it comes from, or FREE
  * @param kept groups that stay; absent: all
  */
 function moved(
@@ -190,7 +190,7 @@ function moved(
   const layers = cache.layers.map((layer, i): LayerCache => {
     const own = emptyOwn(result, i);
     for (const [place, source] of from.entries()) {
-      if (source === NOBODY) continue;
+      if (source === FREE) continue;
       for (let head = 0; head < kvHeads; head++) {
         const start = slotOf(cache, source, head) * cache.capacity * headDim;
         const to = slotOf(result, place, head) * result.capacity * headDim;
@@ -211,7 +211,7 @@ function moved(
   return { ...result, layers, next: nextTokens(result, layers[0]!.kPrompt.dims[2]!) };
 }
 
-/** What says which columns a cache shows to its next tokens, and where they go: as if none had been opened. */
+/** Masks and slots for the next tokens, before `openTokens`: every token of a place's own is hidden. */
 function nextTokens({ groups, rows, kvHeads, capacity, atOnce }: CacheWithoutTensors, longest: number): NextToken[] {
   const columns = longest + capacity;
   const unseen = new Float32Array(groups.length * columns).fill(Number.NEGATIVE_INFINITY);
@@ -225,6 +225,6 @@ function nextTokens({ groups, rows, kvHeads, capacity, atOnce }: CacheWithoutTen
   }));
 }
 
-/** Number of a place's run of tokens among [groups, kvHeads, rows]. */
+/** Index of a place's tokens in [groups, kvHeads, rows]. */
 const slotOf = ({ kvHeads, rows }: Pick<KvCache, 'kvHeads' | 'rows'>, place: number, head: number): number =>
   (Math.floor(place / rows) * kvHeads + head) * rows + (place % rows);

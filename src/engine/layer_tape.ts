@@ -1,6 +1,6 @@
 /**
  * What backward starts from in one decoder layer: the layer's input, attention's result, and results of products.
- * Says which tensors these are and how wide; not whose memory they lie in.
+ * Names these tensors and their widths; callers give the memory.
  */
 
 import type { TextConfig } from '../models/architecture.ts';
@@ -10,7 +10,7 @@ export interface LayerTape {
   /** Input of the layer [N, hidden] and attention's result [N, heads * d]. */
   readonly x: FloatTensor;
   readonly o: FloatTensor;
-  /** Results of products; null where backward computes them again. */
+  /** Results of the layer's matrix products; null where backward computes them again. */
   readonly products: LayerProducts | null;
 }
 
@@ -30,7 +30,7 @@ export function tapeWidths(config: TextConfig, products: boolean): Readonly<Reco
   return { x: hiddenSize, o: numAttentionHeads * headDim, ...(products ? productWidths(config) : {}) };
 }
 
-/** @param get gives the tensor of that name and width */
+/** @param get allocates the tensor of a name and width */
 export function createLayerTape(
   config: TextConfig,
   get: (name: string, width: number) => FloatTensor,
@@ -43,13 +43,13 @@ export function createLayerTape(
   return { x, o, products: products ? kept : null };
 }
 
-/** Bytes of the products of all layers and so many rows. */
+/** Bytes of the products of all layers, for so many rows. */
 export function productBytes(config: TextConfig, rows: number): number {
   const width = Object.values(productWidths(config)).reduce((sum, each) => sum + each, 0);
   return Float32Array.BYTES_PER_ELEMENT * config.numHiddenLayers * rows * width;
 }
 
-/** Another tape of the same kind, tensor by tensor. */
+/** A tape with other tensors in the same places. */
 export function mapTape(
   { x, o, products }: LayerTape,
   map: (name: string, tensor: FloatTensor) => FloatTensor,
@@ -59,7 +59,7 @@ export function mapTape(
   return { x: map('x', x), o: map('o', o), products: products && mapped(products) };
 }
 
-/** What attention's output module kept, by the names it has there. */
+/** The products that attention's output module keeps, by the names it gives them. */
 export function keptOf(
   products: LayerProducts,
   map: (name: string, tensor: FloatTensor) => FloatTensor = (_, tensor) => tensor,

@@ -1,8 +1,8 @@
 /**
- * A packed batch: groups of a prompt and its completions, all rows one after another, no padding anywhere.
- * The prompt of a group lies there once, whatever the number of its completions.
+ * A packed batch: the rows of groups, one after another, without padding.
+ * A group's prompt is there once, however many completions it has.
  */
-import type { PromptPositions } from '../models/architecture.ts';
+import type { CompletionIds, Group, PlacedPrompt } from './groups.ts';
 
 /** Rows [start, start + length) of the packed batch. */
 export interface Span {
@@ -26,19 +26,20 @@ export interface PackedBatch {
   readonly groups: readonly PackedGroup[];
 }
 
-export type Ids = Int32Array | readonly number[];
-
-export interface GroupToPack {
-  readonly promptIds: Int32Array;
-  readonly promptPositions: PromptPositions;
-  readonly completions: readonly Ids[];
-}
-
-/** Lays groups out as [prompt | c1 | … | cG] one after another. */
-export function packGroups(groups: readonly GroupToPack[]): PackedBatch {
+/**
+ * Lays groups out as [prompt | c1 | … | cG], one after another.
+ *
+ * @param lastTokens whether completions get a row for their last token. Nothing follows that token, so its row takes part
+ * in no log-probability and no gradient; only attention masses are measured on it.
+ */
+export function packGroups(
+  groups: readonly Group<PlacedPrompt, CompletionIds>[],
+  { lastTokens }: { readonly lastTokens: boolean },
+): PackedBatch {
+  const rowsOf = ({ ids }: CompletionIds): number => (lastTokens ? ids.length : Math.max(0, ids.length - 1));
   const rows = groups.reduce(
-    (total, { promptIds, completions }) =>
-      total + promptIds.length + completions.reduce((sum, completion) => sum + completion.length, 0),
+    (total, { prompt, completions }) =>
+      total + prompt.ids.length + completions.reduce((sum, completion) => sum + rowsOf(completion), 0),
     0,
   );
   const ids = new Int32Array(rows);
@@ -49,20 +50,20 @@ export function packGroups(groups: readonly GroupToPack[]): PackedBatch {
     next += length;
     return span;
   };
-  const packed = groups.map(({ promptIds, promptPositions, completions }): PackedGroup => {
-    const prompt = take(promptIds.length);
-    ids.set(promptIds, prompt.start);
+  const packed = groups.map(({ prompt: placed, completions }): PackedGroup => {
+    const prompt = take(placed.ids.length);
+    ids.set(placed.ids, prompt.start);
     for (let axis = 0; axis < 3; axis++) {
-      const from = promptPositions.positions.subarray(axis * prompt.length, (axis + 1) * prompt.length);
+      const from = placed.positions.positions.subarray(axis * prompt.length, (axis + 1) * prompt.length);
       positions.set(from, axis * rows + prompt.start);
     }
     const first = next;
     const spans = completions.map((completion) => {
-      const span = take(completion.length);
-      ids.set(completion, span.start);
+      const span = take(rowsOf(completion));
+      ids.set(completion.ids.slice(0, span.length), span.start);
       for (let axis = 0; axis < 3; axis++) {
         for (let t = 0; t < span.length; t++) {
-          positions[axis * rows + span.start + t] = prompt.length + promptPositions.delta + t;
+          positions[axis * rows + span.start + t] = prompt.length + placed.positions.delta + t;
         }
       }
       return span;

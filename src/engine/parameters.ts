@@ -1,6 +1,6 @@
 /**
  * The model's tensors by canonical name: values, and gradient accumulators of those that are trained.
- * Knows names and memory; not what a tensor is for.
+ * Knows names and memory, not what a tensor is for.
  */
 import type { Checkpoint } from '../checkpoint/open.ts';
 import { QKV } from '../models/names.ts';
@@ -10,9 +10,9 @@ import { createPause } from '../util/event_loop.ts';
 
 export interface Parameters {
   readonly names: readonly string[];
-  /** Whether a value stays where it is: the same array every time, changed in place by training. */
+  /** Whether `value` gives the same array every time, which training changes in place. */
   readonly inMemory: boolean;
-  /** A tensor by its name, or three that lie one after another by their joint one: `...self_attn.qkv_proj.weight`. */
+  /** A tensor by its name; by a joint name, `...self_attn.qkv_proj.weight`, three that lie one after another. */
   value(name: string): FloatTensor;
   isTrained(name: string): boolean;
   /** Accumulator of a trained parameter's gradient; allocated on first use. */
@@ -30,8 +30,8 @@ export const bytesOf = (parameters: Parameters, names: readonly string[]): numbe
   names.reduce((sum, name) => sum + Float32Array.BYTES_PER_ELEMENT * sizeOf(parameters.shape(name)), 0);
 
 /**
- * Reads every tensor of a checkpoint, widened to float32; the event loop gets its turns meanwhile.
- * Error: E_WEIGHT_NOT_FINITE, here and from `value` of streamed weights.
+ * Reads every tensor of a checkpoint and widens it to float32; the event loop gets its turns meanwhile.
+ * Error: E_WEIGHT_NOT_FINITE; for streamed weights, `value` throws it too.
  */
 export async function loadParameters(
   checkpoint: Checkpoint,
@@ -41,13 +41,13 @@ export async function loadParameters(
   return parametersOf(await readAll(checkpoint, [...checkpoint.tensors.keys()], onRead), isTrained);
 }
 
-/** Called while weights are read, first with 0: bytes read of bytes to read, as they are stored. */
+/** Called while weights are read, first with 0: bytes done and bytes in total, as they are stored. */
 export type OnRead = (read: { readonly done: number; readonly total: number }) => void | Promise<void>;
 
-/** float32 bytes of a checkpoint from which frozen weights are widened when they are used instead of at once. */
+/** float32 bytes from which on frozen weights are streamed: widened when they are used, instead of at once. */
 export const STREAM_BYTES = 4 * 2 ** 30;
 
-/** float32 bytes that tensors take in memory: all of them, or, where they are streamed, those of no layer and one layer's. */
+/** float32 bytes of tensors in memory. Where they are streamed, of each layer's tensors only one layer's are there. */
 export function bytesHeld(
   tensors: ReadonlyMap<string, { readonly shape: readonly number[] }>,
   streams: boolean,
@@ -57,8 +57,8 @@ export function bytesHeld(
 }
 
 /**
- * Frozen weights that stay on disk as they are stored: a layer's tensors are read and widened into buffers that all
- * layers share, when the layer runs. Tensors of no layer (embeddings, norms, merger) are read once and kept.
+ * Frozen weights that stay on disk. When a layer runs, its tensors are read and widened into buffers that all layers share.
+ * Tensors that belong to no layer (embeddings, norms, merger) are read once and kept.
  * A tensor is valid until the same tensor of another layer is asked for. The checkpoint must stay open.
  */
 export async function streamParameters(checkpoint: Checkpoint, onRead?: OnRead): Promise<Parameters> {
@@ -126,7 +126,7 @@ export function parametersOf(
   };
 }
 
-/** The tensors that a joint name stands for, or that lie beside this one; null for any other name. */
+/** The tensors that a joint name stands for, or that lie together with the named one; null for any other name. */
 export function jointParts(name: string): string[] | null {
   const [, layer, part, suffix] = /^(.*\.layers\.\d+\.)(.+)\.(weight|bias)$/.exec(name) ?? [];
   if (![QKV.name, ...QKV.parts].some((each) => each === part)) return null;
@@ -144,14 +144,14 @@ function storedTensor(checkpoint: Checkpoint, name: string): { readonly shape: r
   return stored;
 }
 
-/** Memory for tensors that agree in all sizes but the first, one after another. */
+/** Memory for tensors one after another; they agree in all sizes but the first. */
 function jointBuffer(checkpoint: Checkpoint, names: readonly string[], buffer?: Float32Array): FloatTensor {
   const dims = joinedShape(names.map((name) => storedTensor(checkpoint, name).shape));
   const size = sizeOf(dims);
   return floats(buffer?.length === size ? buffer : new Float32Array(size), dims);
 }
 
-/** The part of a joint tensor that each of its names stands for. */
+/** Each name with its part of the joint tensor. */
 function partsOf(checkpoint: Checkpoint, names: readonly string[], { data }: FloatTensor): [string, FloatTensor][] {
   let next = 0;
   return names.map((name) => {
@@ -180,7 +180,7 @@ function joinedShape(shapes: readonly (readonly number[])[]): readonly number[] 
   return shapes.length === 1 ? shapes[0]! : [shapes.reduce((sum, [size]) => sum + size!, 0), ...rest];
 }
 
-/** What layers have in common: `model.layers.3.x` -> `model.layers.*.x`; a tensor of no layer is its own role. */
+/** The name of a tensor without its layer: `model.layers.3.x` -> `model.layers.*.x`. */
 const roleOf = (name: string): string => name.replace(/\.(layers|blocks)\.\d+\./, '.$1.*.');
 
 /** Elements read at a time: some 10 ms. */

@@ -1,8 +1,8 @@
 /**
- * Keeps, while completions are sampled, what is measured of every row, and what backward needs of it: each block's input
- * and attention result, and results of its products unless they are to be computed again.
- * Rows lie in the order in which they are computed, the prompts' first, and a decode step writes them where they stay; which
- * row is whose is put together once the completions have ended.
+ * Records rows while completions are sampled: the attention masses that are measured of them, and what backward needs. That
+ * is each block's input and attention result, and the results of its products unless backward computes these again.
+ * Rows lie in the order in which they are computed, the prompts' first. A decode step writes them where they will stay; once
+ * the completions have ended, `finish` works out which row belongs to which token.
  */
 
 import type { TextConfig } from '../models/architecture.ts';
@@ -12,21 +12,21 @@ import { createLayerTape, type LayerTape, mapTape } from './layer_tape.ts';
 
 export interface RecordingShape {
   readonly promptLengths: readonly number[];
-  /** Completions of each prompt, and tokens each may grow to. */
+  /** Completions of each prompt, and the tokens that each may grow to. */
   readonly count: number;
   readonly maxTokens: number;
-  /** Tokens that may be computed at every place, those included that turn out to come after a completion's last. */
+  /** Tokens that may be computed at every place; some turn out to come after a completion's last one. */
   readonly steps: number;
-  /** Layers whose attention masses are measured, on this many spans. */
+  /** Layers whose attention masses are measured, and the number of spans. */
   readonly probedLayers: readonly number[];
   readonly spans: number;
-  /** Attention masses alone; rows for backward; or results of products as well. */
+  /** Attention masses alone; or also rows for backward; or also results of products. */
   readonly keeps: 'masses' | 'rows' | 'products';
-  /** With rows, keep the log-probabilities of all tokens wherever one is drawn, if they take at most so many bytes. */
+  /** With rows, log-probabilities of all tokens at each draw are kept if they take at most so many bytes. */
   readonly logpsBytes: number;
 }
 
-/** What is left when the completions have ended. */
+/** What a recording holds when the completions have ended. */
 export interface Recorded {
   /** Layer -> [tokens of completions, spans] */
   readonly masses: ReadonlyMap<number, FloatTensor>;
@@ -34,37 +34,41 @@ export interface Recorded {
 }
 
 export interface RecordedRows {
-  /** Of all rows in the order in which they were computed. */
+  /** All rows, in the order in which they were computed. */
   readonly layers: readonly LayerTape[];
-  /** Of the same rows, output of the last block; of a prompt only its last row is set. */
+  /** Output of the last block for the same rows; of a prompt, only the last row is set. */
   readonly hidden: FloatTensor;
-  /** Where the rows of a packed batch lie among them, those of last tokens left out: [rows]. */
+  /** For each row of a packed batch without rows of last tokens, its index among these: [rows]. */
   readonly order: Int32Array;
-  /** [tokens of completions, vocab] */
+  /** Log-probabilities of all tokens: [tokens of completions, vocab]. */
   readonly logps: FloatTensor | null;
 }
 
 export interface Recording {
   readonly keeps: RecordingShape['keeps'];
-  /** Whether log-probabilities are kept. */
+  /** Whether log-probabilities of all tokens are kept. */
   readonly logps: boolean;
-  /** Rows of all prompts, one prompt after another, for a forward over them to write. */
+  /** Rows of all prompts, one prompt after another; the forward over the prompts writes them. */
   readonly promptLayers: readonly LayerTape[];
-  /** Output of the last layer for each prompt's last row: [prompts, hidden]. */
+  /** Takes the output of the last layer for each prompt's last row: [prompts, hidden]. */
   promptsHidden(hidden: FloatTensor): void;
-  /** Rows of one token at so many places, for a decode step to write. */
+  /** Allocates rows of one token at so many places; a decode step writes them. */
   open(places: number): TokenRows;
-  /** Says that row `place` of those belongs to a token. */
+  /** Assigns row `place` of these to a token. */
   stands(token: RecordedToken, rows: TokenRows, place: number): void;
-  /** Log-probabilities that a token was drawn from: row `place` of [places, vocab]. */
+  /** Takes the log-probabilities that a token was drawn from: row `place` of [places, vocab]. */
   drawn(token: RecordedToken, logps: FloatTensor, place: number): void;
-  /** @param lengths in tokens, per group, per completion */
+  /**
+   * Puts the rows of all tokens together. Call it once, when the completions have ended.
+   *
+   * @param lengths in tokens, per group, per completion
+   */
   finish(lengths: readonly (readonly number[])[]): Recorded;
 }
 
-/** Memory of the recording. */
+/** Memory for one token of every place. */
 export interface TokenRows {
-  /** The first of them among all. */
+  /** Index of the first of these rows among all. */
   readonly first: number;
   readonly layers: readonly LayerTape[];
   /** Output of the last layer [places, hidden]; null where no rows are kept. */
@@ -80,7 +84,7 @@ export interface RecordedToken {
   readonly t: number;
 }
 
-/** Rows that there may be. */
+/** Most rows that a recording may hold. */
 export const recordedRows = ({
   promptLengths,
   count,
@@ -110,7 +114,7 @@ export function createRecording(config: TextConfig, workspace: Workspace, shape:
   const logps = keepsLogps ? workspace.get('recorded.logps', tokens, vocabSize) : null;
 
   const indexOf = ({ group, completion, t }: RecordedToken): number => (group * count + completion) * maxTokens + t;
-  /** Row of each token, of completions of full length. */
+  /** Row of each token, in the order of completions of full length. */
   const rowOfToken = new Int32Array(tokens).fill(NOT_COMPUTED);
   let used = promptRows;
 
@@ -201,7 +205,7 @@ function joined(parts: readonly Int32Array[]): Int32Array {
   return whole;
 }
 
-/** Moves pieces of a tensor's rows to its front, in order, so that none is overwritten before it has moved. */
+/** Moves pieces of a tensor's rows to its front. In order, none is overwritten before it has moved. */
 function together(tensor: FloatTensor, pieces: readonly { start: number; length: number }[]): FloatTensor {
   const width = tensor.dims[1]!;
   let next = 0;

@@ -1,5 +1,5 @@
 /**
- * Whether results of products are kept for backward where nobody says: up to a budget in bytes.
+ * Decides whether results of products are kept for backward where the flags leave it open: up to a budget in bytes.
  */
 import type { TextConfig } from '../models/architecture.ts';
 import { productBytes } from './layer_tape.ts';
@@ -9,8 +9,8 @@ export interface ProductMemory {
   /** Whether a step of so many rows may keep them. */
   fits(rows: number): boolean;
   /**
-   * Bytes by which smaller steps than those so far may make them grow: a step that is too large for them keeps none, so
-   * the largest step is not the one that takes most.
+   * Bytes by which their memory may still grow. A step that is too large for the budget keeps none, so a later, smaller step
+   * may need more memory than the largest one.
    */
   readonly room: number;
 }
@@ -33,9 +33,11 @@ export function createProductMemory(config: TextConfig, parameters: Parameters):
 }
 
 /**
- * Bytes that results of products may take where nobody says: they must not be what a run's memory is spent on.
+ * Bytes that results of products may take where the flags leave it open: a quarter of the memory for weights, gradients and
+ * moments, and at least 256 MiB.
  *
- * @param weights bytes of all weights, and of those that are trained
+ * @param weights bytes of all weights
+ * @param trained bytes of the weights that are trained
  */
 export const productBudget = (weights: number, trained: number): number =>
   Math.max(256 * 2 ** 20, (weights + 3 * trained) / 4); // trained: a gradient and two moments

@@ -1,6 +1,6 @@
 /**
- * Long kernel runs cut into pieces of their rows: a run blocks the event loop until it ends.
- * Knows counts and FLOP; not what is computed.
+ * Cuts long kernel runs into pieces of their rows, because a run blocks the event loop until it ends.
+ * Knows counts and FLOP, not what is computed.
  */
 import type { Module } from '../graph/module.ts';
 import type { CompiledModule, Tensors } from '../runtime/compiled_module.ts';
@@ -14,7 +14,7 @@ export interface Piece {
   readonly end: number;
 }
 
-/** Cuts [0, count) into as few pieces as can be, of nearly equal length, none above `most`. */
+/** Cuts [0, count) into the fewest pieces of nearly equal length, none longer than `most`. */
 export function piecesOf(count: number, most: number): Piece[] {
   const number = Math.ceil(count / most);
   return Array.from({ length: number }, (_, i) => ({
@@ -23,14 +23,14 @@ export function piecesOf(count: number, most: number): Piece[] {
   }));
 }
 
-/** Rows that a module of linear layers may be run on at once; `times` its forward's FLOP. */
+/** Rows that a module of linear layers may take in one run, where that costs `times` its forward's FLOP. */
 export function mostRows({ params }: Module, times = 1): number {
   const weights = Object.values(params).filter(({ length }) => length === 2);
   const flop = 2 * weights.reduce((sum, [out, inner]) => sum + Number(out) * Number(inner), 0);
   return Math.max(FEWEST_ROWS, Math.floor(RUN_FLOP / (times * flop)));
 }
 
-/** What a module is fed and returns by rows; `x` is among what it is fed. */
+/** Tensors that a module takes or returns by rows; feeds have an `x`. */
 export type RowTensors = Readonly<Record<string, FloatTensor>>;
 
 /** A module's forward, piece by piece of its rows. */
@@ -64,7 +64,7 @@ export async function backwardInPieces(
   }
 }
 
-/** The rows of a piece, of every tensor. */
+/** The rows of a piece in every tensor. */
 export function cutRows(tensors: RowTensors, { start, end }: Piece): RowTensors {
   return Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, rows(tensor, start, end)]));
 }

@@ -1,13 +1,13 @@
 /**
- * How much one kernel run may take on, so that timers, signals and displays get their turn between two.
- * Numbers only; who cuts what is in pieces.ts and where attention is run.
+ * How long one kernel run may take, so that timers, signals and displays get their turns between runs.
+ * Numbers only; row_chunks.ts and the files of attention do the cutting.
  */
 
-/** FLOP of one run: a tenth of a second where kernels make 160 GFLOP/s. */
+/** Most FLOP of one run: a tenth of a second at 160 GFLOP/s. */
 export const RUN_FLOP = 16e9;
 
-/** A backward over its forward: the forward again, and a product each by activations and by weights. */
+/** FLOP of a backward in forwards, with a margin: the forward again, and a gradient by activations and one by weights. */
 export const BACKWARD = 4;
 
-/** Pieces of fewer rows would spend their time on reading the weights. */
+/** Fewest rows of a piece: with fewer, a run would spend its time on reading the weights. */
 export const FEWEST_ROWS = 64;

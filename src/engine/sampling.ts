@@ -1,5 +1,5 @@
 /**
- * Sampling inside the graph: the vocabulary-sized rows never leave it, only the chosen ids do.
+ * Sampling inside the graph: rows of the vocabulary's size stay in it, and only the drawn ids come out.
  */
 import type { Module } from '../graph/module.ts';
 import { add, div, lessOrEqual, min, mul, sub, toFloat, toInt, where } from '../graph/ops/elementwise.ts';
@@ -16,11 +16,11 @@ import { entropyOf, type HeadSizes } from './heads.ts';
 import { nucleus } from './nucleus.ts';
 
 export interface SamplingRule {
-  /** The most likely token instead of a draw. */
+  /** Take the most likely token instead of drawing one. */
   readonly greedy: boolean;
-  /** Only the k most likely tokens; 0 or less: all. */
+  /** Draw among the k most likely tokens; 0 or less: among all. */
   readonly topK: number;
-  /** Only the fewest tokens whose probabilities reach this sum; 1: all. */
+  /** Draw among the fewest tokens whose probabilities reach this sum; 1: among all. */
   readonly topP: number;
 }
 
@@ -31,13 +31,13 @@ export interface SamplingHead extends SamplingRule {
 
 /**
  * hidden [N, h] (or as rows of `form`), banned [vocab] (0, or -inf for ids that must not be drawn), uniform [N] in [0, 1) ->
- * id [N, 1], and logp, entropy [N, 1] of softmax(logits / temperature) with nothing left out; with `logps` the logarithm of
- * that softmax as well, logps [N, vocab].
+ * id [N, 1], and logp, entropy [N, 1] of softmax(logits / temperature) over the whole vocabulary; with `logps` also the
+ * logarithm of that softmax, logps [N, vocab].
  *
- * Order of the filters as in transformers' generate: temperature, top_k, top_p.
+ * Filters are applied in the order of transformers' generate: temperature, top_k, top_p.
  *
  * @param form of the head's weight
- * @param n what N is called
+ * @param n name of the size N
  */
 export function samplingHead(
   config: HeadSizes,
@@ -65,7 +65,7 @@ export function samplingHead(
 
 // --- internal ---
 
-/** Up to so many columns one running sum is the faster way. */
+/** Up to so many columns, one running sum is faster than two steps. */
 const ONE_LEVEL = 1024;
 const LARGEST_BELOW_ONE = 1 - 2 ** -24;
 
@@ -83,7 +83,7 @@ function choose(logits: Value, uniform: Value, { greedy, topK, topP }: SamplingR
   return takeFromRows(topIndices(logits, count), toInt(reshape(place, [place.shape[0]!])));
 }
 
-/** probabilities [N, k], likeliest first: a token stays while those before it make no more than topP; the first always stays. */
+/** probabilities [N, k], likeliest first: a token stays if those before it sum to at most topP; the first always stays. */
 function whileNotReached(probabilities: Value, topP: number): Value {
   const count = probabilities.shape[1]!;
   const through = slice(cumulativeShare(probabilities), 1, 0, subDims(count, 1)); // through the token before
@@ -92,9 +92,9 @@ function whileNotReached(probabilities: Value, topP: number): Value {
 }
 
 /**
- * Inverse-CDF sampling, probabilities [N, columns] and uniform [N, 1] -> column [N, 1]. Running sums are serial, so a long
- * row is drawn in two steps, a block of columns and a column within it; each step rounds for itself, and the second can
- * only choose what the first has left it.
+ * Inverse-CDF sampling: probabilities [N, columns] and uniform [N, 1] -> column [N, 1]. Running sums are serial, so in a long
+ * row a block of columns is drawn first, then a column of that block. Each step rounds by itself; the second one always ends
+ * within the block.
  */
 function draw(probabilities: Value, uniform: Value, columns: number): Value {
   if (columns <= ONE_LEVEL) return firstBeyond(probabilities, uniform).place;
@@ -106,7 +106,7 @@ function draw(probabilities: Value, uniform: Value, columns: number): Value {
   const { place: block, before, shares } = firstBeyond(sum(inBlocks, [-1]), uniform);
   const chosen = toInt(reshape(block, [block.shape[0]!]));
   const after = takeFromRows(shares, chosen);
-  // How far into the block the draw lies; below 1 whatever was rounded, so that the next step ends within the block.
+  // How far into the block the draw lies. Rounding must not make it 1: the next step has to end within the block.
   const within = min(div(sub(uniform, before), sub(after, before)), LARGEST_BELOW_ONE);
   const { place } = firstBeyond(takeSlices(inBlocks, chosen), within);
   return add(mul(block, width), place);
@@ -114,13 +114,13 @@ function draw(probabilities: Value, uniform: Value, columns: number): Value {
 
 interface Crossing {
   /**
-   * The first column whose share, with all before it, exceeds the draw, [N, 1]; one of probability 0 never does so first.
-   * Column 0 where the weights are no numbers: log-probabilities say so, and whoever reads them ends the run.
+   * The first column at which the running share exceeds the draw, [N, 1]; never a column of probability 0. Where weights are
+   * NaN it is column 0: the generator finds out by the log-probability, and ends the run.
    */
   readonly place: Value;
-  /** Share of the columns before it, [N, 1]. */
+  /** Running share of the columns before it, [N, 1]. */
   readonly before: Value;
-  /** Share of each column with all before it, [N, columns]. */
+  /** Running share through each column, [N, columns]. */
   readonly shares: Value;
 }
 
@@ -132,8 +132,8 @@ function firstBeyond(weights: Value, uniform: Value): Crossing {
 }
 
 /**
- * Near the root of `columns`, so that there are about as many blocks as columns in one; a divisor where one is near
- * enough (151,936 = 1187 · 128), because then nothing has to be padded.
+ * Columns of a block: near the square root of all columns, so that both steps are about as long. A divisor is preferred where
+ * one is near enough (151,936 = 1187 · 128), because then nothing is padded.
  */
 function blockWidth(columns: number): number {
   const root = Math.ceil(Math.sqrt(columns));

@@ -1,7 +1,7 @@
 /**
  * Log-probabilities and entropies of completion tokens from hidden rows, and their gradient.
- * Runs in chunks of rows, so that logits for all positions never exist at once here; backward takes the
- * log-probabilities of all tokens where a rollout has kept them.
+ * Runs in chunks of rows, so that logits of all positions never exist at once. Where a rollout has kept the log-probabilities
+ * of all tokens, backward uses them.
  */
 
 import type { TextConfig } from '../models/architecture.ts';
@@ -11,24 +11,25 @@ import { type FloatTensor, floats, gatherRows, ints, rows, type Tensor } from '.
 import type { Workspace } from '../runtime/workspace.ts';
 import { accumulatorsOf, weightsOf } from './bindings.ts';
 import { type Dropout, dropoutMasks } from './dropout.ts';
+import type { Group } from './groups.ts';
 import { type HeadSizes, headName, ROWS, scoringHead } from './heads.ts';
 import { createLayerModules } from './layer_modules.ts';
-import type { Ids, PackedBatch } from './packed.ts';
+import type { PackedBatch } from './packed.ts';
 import type { Parameters } from './parameters.ts';
 import { cutRows, mostRows, piecesOf } from './row_chunks.ts';
 import { BACKWARD } from './run_limits.ts';
 
 type Tied = Pick<TextConfig, 'tieWordEmbeddings'>;
 
-/** hiddenRows[i] of some rows predicts target i. */
+/** Row hiddenRows[i] predicts token targets[i]: both [predictions]. */
 export interface Targets {
   readonly hiddenRows: Int32Array;
   readonly targets: Int32Array;
 }
 
-/** Which row of a batch predicts which token; hidden rows are counted within `outputRows`. */
+/** Which row of a batch predicts which token. `hiddenRows` are indices into `outputRows`. */
 export interface Predictions extends Targets {
-  /** Rows of the batch that predict something, ascending: the only ones whose last hidden state is needed. */
+  /** Rows of the batch that predict a token, ascending: the only ones whose last hidden state is needed. */
   readonly outputRows: Int32Array;
 }
 
@@ -46,9 +47,9 @@ export interface ScoringHead {
     options: ScoringOptions,
   ): Promise<{ logps: Float32Array; entropies: Float32Array }>;
   /**
-   * Cotangent of `hidden` given those of the log-probabilities; adds the head's weight gradients.
+   * Cotangent of `hidden`, given those of the log-probabilities [predictions]. Adds the head's weight gradients.
    *
-   * @param logps log-probabilities of all tokens [predictions, vocab], if they are known; else they are computed again
+   * @param logps log-probabilities of all tokens [predictions, vocab]; null: they are computed again
    */
   backward(
     hidden: FloatTensor,
@@ -61,22 +62,22 @@ export interface ScoringHead {
 }
 
 /**
- * Logits of one chunk stay below this many bytes (276 rows at vocabulary 151,936). Every chunk goes through the weights
- * once, so that few rows are bound by memory; more rows than this gain little (measured: see docs/log.md).
+ * Bytes that the logits of one chunk may take (276 rows at a vocabulary of 151,936). Every chunk reads all weights once, so
+ * small chunks are bound by memory; larger ones than this gain little (docs/log.md).
  */
 const CHUNK_BYTES = 160 * 2 ** 20;
 
 /**
- * The completion tokens in order: token t is predicted by the row before it.
+ * The tokens of all completions in order, each with the row before it, which predicts it.
  *
- * @param completions ids, per group; the batch may lack the rows of their last ones
+ * @param batch the same groups, packed; rows of last tokens may be missing
  */
-export function predictionsOf(batch: PackedBatch, completions: readonly (readonly Ids[])[]): Predictions {
+export function predictionsOf(batch: PackedBatch, groups: readonly Pick<Group, 'completions'>[]): Predictions {
   const hiddenRows: number[] = [];
   const targets: number[] = [];
   for (const [g, { prompt, completions: spans }] of batch.groups.entries()) {
     for (const [c, { start }] of spans.entries()) {
-      for (const [t, id] of completions[g]![c]!.entries()) {
+      for (const [t, id] of groups[g]!.completions[c]!.ids.entries()) {
         hiddenRows.push(t === 0 ? prompt.start + prompt.length - 1 : start + t - 1);
         targets.push(id);
       }

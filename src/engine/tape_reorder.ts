@@ -1,5 +1,5 @@
 /**
- * Rows of a layer's tape put into the order of a packed batch, as a module: a rollout computes them in another one.
+ * A module that puts the rows of a layer's tape into the order of a packed batch: sampling computes them in another order.
  */
 import type { Module } from '../graph/module.ts';
 import { takeRows } from '../graph/ops/gather.ts';
@@ -10,7 +10,7 @@ import { tapeWidths } from './layer_tape.ts';
 /** Rows of the packed batch. */
 const N = 'N';
 
-/** The tensors of a layer's tape, rows picked by index: x [M, hidden] and so on, order int32 [N] -> `ordered.x` [N, hidden], … */
+/** Picks rows by index: x [M, hidden] and the tape's other tensors, order int32 [N] -> `ordered.x` [N, hidden], … */
 export function tapeInOrder(config: TextConfig, products: boolean): Module {
   const inputs = Object.fromEntries(
     Object.entries(tapeWidths(config, products)).map(([name, width]): [string, Shape] => [name, ['M', width]]),

@@ -1,6 +1,6 @@
 /**
- * Runs the text decoder layer by layer over a packed batch, forward and backward.
- * Every layer runs the same compiled modules with its own weights; knows rows, not where their embeddings come from.
+ * Runs the text decoder layer by layer over a packed batch, forward and backward. All layers share compiled modules.
+ * Knows rows, not where their embeddings come from.
  */
 
 import type { BackwardOptions, Module } from '../graph/module.ts';
@@ -11,6 +11,7 @@ import { createModuleCache } from '../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../runtime/session.ts';
 import { type FloatTensor, floats, gatherRows, ints, scatterRows, type Tensor } from '../runtime/tensor.ts';
 import type { Workspace } from '../runtime/workspace.ts';
+import type { Projections } from './attention_feeds.ts';
 import type { NameOf } from './bindings.ts';
 import { attentionInput, attentionOutput, ROWS } from './block_modules.ts';
 import type { Dropout } from './dropout.ts';
@@ -19,44 +20,44 @@ import { createLayerTape, isKept, keptOf, type LayerTape, mapTape } from './laye
 import type { PackedBatch } from './packed.ts';
 import type { Parameters } from './parameters.ts';
 import { tapeInOrder } from './tape_reorder.ts';
-import { type AttentionImplementation, createTextAttention, type Probe, type Projections } from './text_attention.ts';
+import { type AttentionImplementation, createTextAttention, type Probe } from './text_attention.ts';
 
 export interface DecoderOptions {
   readonly implementation: AttentionImplementation;
-  /** Keep what backward needs in memory of its own; without, a layer overwrites what the one before it left. */
+  /** Keep what backward needs of every layer. Otherwise layers share their buffers. */
   readonly keep: boolean;
-  /** Also what backward would recompute within a layer: its products. */
+  /** Also keep the results of a layer's products, which backward would compute again. */
   readonly products?: boolean;
   /**
-   * Rows of which the last block's output is wanted, ascending; default all. Others end with attention there: nothing
-   * comes after them.
+   * Rows whose output of the last block is wanted, ascending; default all. The last block computes the other rows up to
+   * attention only.
    */
   readonly outputRows?: Int32Array;
-  /** Measure attention masses of completion rows in these layers. */
+  /** Measures the attention masses of completion rows in these layers. */
   readonly probe?: Probe & { readonly layers: readonly number[] };
   /** Called with each layer's projections of all rows. */
   readonly onProjections?: (layer: number, projections: Projections) => void;
   /**
-   * Where each layer's rows go, its products among them if they are kept; the first one's x has the embeddings. Of the last
-   * one's second half, rows that are no output rows become zeros.
+   * Memory for each layer's rows, and for its products if they are kept. The embeddings are in the first layer's `x` already.
+   * In the last layer, `attended`, `gate` and `up` are set to 0 in rows that are not among the output rows.
    */
   readonly into?: readonly LayerTape[];
-  /** Called with what each layer returns, which may be added to before the next layer reads it: [rows, hidden]. */
+  /** Called with each layer's result [rows, hidden]; it may add to it before the next layer reads it. */
   readonly afterLayer?: (layer: number, y: FloatTensor) => void;
   /** Of the inputs of adapters. */
   readonly dropout?: Dropout | null | undefined;
-  /** Called with each layer's attention weights [heads, S, S] of every sequence; eager only, prompts only. */
+  /** Called with each layer's attention weights [heads, S, S], per sequence. For `eager`, and batches without completions. */
   readonly onWeights?: (layer: number, weights: readonly FloatTensor[]) => void;
 }
 
-/** What a forward leaves for backward. */
+/** What backward starts from. */
 export interface DecoderTape {
   readonly batch: PackedBatch;
   readonly implementation: AttentionImplementation;
   readonly angles: { readonly cos: FloatTensor; readonly sin: FloatTensor };
-  /** In the last one, tensors of the block's second half hold the output rows only; with `order` zeros elsewhere. */
+  /** In the last layer, `attended`, `gate` and `up` have the output rows only; with `order`, all rows, and 0 in the others. */
   readonly layers: readonly LayerTape[];
-  /** Where the batch's rows lie in them; absent: one after another. */
+  /** For each row of the batch, its index in the layers' rows; absent: the same order. */
   readonly order?: Int32Array;
   readonly outputRows: Int32Array | undefined;
   readonly dropout?: Dropout | null | undefined;
@@ -71,12 +72,13 @@ export interface DecoderResult {
 }
 
 export interface TextDecoder {
-  /** @param embeddings [N, hidden]; its buffer is read, not kept beyond backward */
+  /** @param embeddings [N, hidden]; must stay as they are until backward */
   forward(batch: PackedBatch, embeddings: FloatTensor, options: DecoderOptions): Promise<DecoderResult>;
   /**
-   * Adds weight gradients to their accumulators; returns the cotangent of the embeddings.
+   * Adds weight gradients to their accumulators, and returns the cotangent of the embeddings [N, hidden].
    *
-   * @param onCotangent called with the cotangent of what each layer returned: [rows, hidden], of the last layer output rows
+   * @param dHidden cotangent of `hidden`: [N or output rows, hidden]
+   * @param onCotangent called with the cotangent of each layer's result: [rows, hidden], in the last layer [output rows, hidden]
    */
   backward(
     tape: DecoderTape,
@@ -87,14 +89,14 @@ export interface TextDecoder {
 }
 
 export function createTextDecoder(
-  model: ModelConfig,
+  modelConfig: ModelConfig,
   parameters: Parameters,
   workspace: Workspace,
   runtime: RuntimeOptions = {},
 ): TextDecoder {
-  const { text: config } = model;
+  const { text: config } = modelConfig;
   const { numHiddenLayers, hiddenSize, numAttentionHeads, numKeyValueHeads, headDim } = config;
-  const block = model.architecture.decoderBlock(model);
+  const block = modelConfig.architecture.decoderBlock(modelConfig);
   const modulesOf = (module: Module, backward: BackwardOptions = {}): LayerModules =>
     createLayerModules(module, ROWS, parameters, workspace, backward, runtime);
   const before = modulesOf(attentionInput(block, config), { accumulateInputs: ['x'] });
@@ -107,7 +109,7 @@ export function createTextDecoder(
     v: workspace.get(`${tag}.v`, rowCount, numKeyValueHeads * headDim),
   });
 
-  /** Memory for the picked rows of a tensor like this one; the tensor itself, if it has no others. */
+  /** Memory for the picked rows of a tensor; the tensor itself if all its rows are picked. */
   const picking = (name: string, whole: FloatTensor, picked: Int32Array | undefined): FloatTensor =>
     picked === undefined || picked.length === whole.dims[0]
       ? whole
@@ -117,7 +119,7 @@ export function createTextDecoder(
     return into === tensor ? tensor : gatherRows(tensor, picked!, into);
   };
 
-  /** A layer's rows as the batch has them, in memory that all layers share. */
+  /** A layer's rows in the order of the batch, in memory that all layers share. */
   async function inOrder(tape: LayerTape, order: Int32Array | undefined): Promise<LayerTape> {
     if (order === undefined) return tape;
     const feeds: Record<string, Tensor> = { order: ints(order, [order.length]) };
@@ -142,7 +144,7 @@ export function createTextDecoder(
       const layers: LayerTape[] = [];
       let x = embeddings;
       for (let layer = 0; layer < numHiddenLayers; layer++) {
-        // A layer that keeps nothing shares its memory with the others.
+        // Without `keep`, all layers share these buffers.
         const picked = layer === numHiddenLayers - 1 ? outputRows : undefined;
         const own = (name: string, width: number): FloatTensor => {
           if (name === 'x') return x;
@@ -152,7 +154,7 @@ export function createTextDecoder(
         const tape = into?.[layer] ?? createLayerTape(config, own, wanted);
         const projections = tape.products ?? projectionsOf(rows, 'text');
         const { o } = tape;
-        // Two buffers in turn when nothing is kept: a block never reads and writes the same one.
+        // Without `keep`, two buffers take turns, so that a block never reads and writes the same one.
         const y =
           into?.[layer + 1]?.x ??
           workspace.get(keep ? `text.${layer}.y` : `text.x.${layer % 2}`, picked?.length ?? rows, hiddenSize);
@@ -236,7 +238,7 @@ export function createTextDecoder(
   };
 }
 
-/** Angles of the multimodal rotary embedding: [rows, d / 2], a pair by the position on its axis. */
+/** Angles of the multimodal rotary embedding: [rows, d / 2]. Each rotary pair turns by the position on its axis. */
 export function textAngles(
   { ropeTheta, headDim, mropeSection, mropeInterleaved }: TextConfig,
   { rows, positions }: Pick<PackedBatch, 'rows' | 'positions'>,

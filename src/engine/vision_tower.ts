@@ -4,45 +4,38 @@
 
 import type { BackwardOptions, Module } from '../graph/module.ts';
 import type { Dim } from '../graph/shape.ts';
-import type { Grid, ModelConfig, VisionLayout, WindowRun } from '../models/architecture.ts';
+import type { ModelConfig, VisionLayout, WindowRun } from '../models/architecture.ts';
 import { visionBlockTensor, visionTensor } from '../models/names.ts';
 import { windowAttention } from '../nn/attention_modules.ts';
 import { compileModule } from '../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../runtime/session.ts';
-import { type FloatTensor, floats, ints, rows, type Tensor, view } from '../runtime/tensor.ts';
+import { type FloatTensor, floats, rows, view } from '../runtime/tensor.ts';
 import type { Workspace } from '../runtime/workspace.ts';
 import { accumulatorsOf, type NameOf, readWeightsOf } from './bindings.ts';
 import { type Dropout, dropoutMasks } from './dropout.ts';
-import { joinLayouts } from './join_layouts.ts';
 import { createLayerModules, type LayerModules } from './layer_modules.ts';
 import type { Parameters } from './parameters.ts';
-import { piecesOf } from './row_chunks.ts';
-import { BACKWARD, RUN_FLOP } from './run_limits.ts';
+import { BACKWARD } from './run_limits.ts';
+import { createLayouts, type ImagePatches, pixelFeeds, visionAngles } from './vision_inputs.ts';
+import { queryPieces, windowPieces } from './vision_windows.ts';
 
-export interface ImagePatches {
-  /** [patches, channels * frames * patch * patch] */
-  readonly pixelValues: Float32Array;
-  /** Writes them where they are wanted, for images that have to make them. */
-  readonly writePixels?: (target: Float32Array) => void;
-  /** Frames, rows, columns, in patches. */
-  readonly gridThw: Grid;
-}
-
-/** What a forward leaves for backward. */
+/** What backward starts from. */
 export interface VisionTape {
   readonly images: readonly ImagePatches[];
   readonly layout: VisionLayout;
+  /** Each block's input and attention result: [patches, hidden]. */
   readonly layers: readonly { readonly x: FloatTensor; readonly o: FloatTensor }[];
+  /** Output of the last block: [patches, hidden]. */
   readonly last: FloatTensor;
   readonly dropout: Dropout | null;
 }
 
 export interface VisionTower {
   /**
-   * Visual tokens of images, one after another, in reading order, in memory of their own: [tokens, width]. Columns are the
-   * merger's outHidden, and behind them as many of each deepstack merger.
+   * Visual tokens of images, one after another, in reading order: [tokens, width], in new memory. The merger gives the first
+   * outHidden columns; each deepstack merger gives as many after them.
    *
-   * @param tape null, or a number: what backward needs is kept in buffers of that number until it is used again
+   * @param tape number of the buffers that keep what backward needs, until the number is used again; null: nothing is kept
    * @param dropout of the inputs of adapters
    */
   forward(
@@ -50,34 +43,31 @@ export interface VisionTower {
     tape: number | null,
     dropout?: Dropout | null,
   ): Promise<{ tokens: FloatTensor; tape: VisionTape | null }>;
-  /** Adds weight gradients, given the cotangent of the tokens. */
+  /** Adds weight gradients, given the cotangent of the tokens [tokens, width]. */
   backward(tape: VisionTape, dTokens: FloatTensor): Promise<void>;
   release(): Promise<void>;
 }
 
-/** What the modules' rows are called: patches, and units of patches that become one token. */
+/** The row dimensions of the modules: patches, and units of patches that become one token. */
 const PATCHES = 'N';
 const UNITS = 'U';
 
-/** Layouts kept for grids that come again. */
-const KEPT_LAYOUTS = 256;
-
 export function createVisionTower(
-  config: ModelConfig,
+  modelConfig: ModelConfig,
   parameters: Parameters,
   workspace: Workspace,
   runtime: RuntimeOptions = {},
 ): VisionTower {
-  const { hiddenSize: h, numHeads, depth, outHiddenSize, spatialMergeSize } = config.vision;
-  const parts = config.architecture.vision(config);
+  const { hiddenSize: h, numHeads, depth, outHiddenSize, spatialMergeSize } = modelConfig.vision;
+  const parts = modelConfig.architecture.vision(modelConfig);
   const unit = spatialMergeSize ** 2;
   const width = outHiddenSize * (1 + parts.deepstack.length);
-  const modulesOf = (module: Module, rows: Dim, backward: BackwardOptions = {}): LayerModules =>
-    createLayerModules(module, rows, parameters, workspace, backward, runtime);
+  const modulesOf = (module: Module, rowName: Dim, backward: BackwardOptions = {}): LayerModules =>
+    createLayerModules(module, rowName, parameters, workspace, backward, runtime);
   const embed = modulesOf(parts.embedding, PATCHES);
   const before = modulesOf(parts.before, PATCHES, { accumulateInputs: ['x'] });
   const after = modulesOf(parts.after, PATCHES);
-  /** Where tokens leave the tower: after which block, into which columns. */
+  /** The mergers, each with the block it follows and its first column in the tokens. */
   const exits = [
     { block: depth - 1, module: parts.merger, nameOf: visionTensor, column: 0 },
     ...parts.deepstack.map(({ block, module, prefix }, i) => ({
@@ -96,74 +86,20 @@ export function createVisionTower(
     runtime,
   );
   const embedIsTrained = embed.trains(visionTensor);
-  /** Below this block nothing is trained. */
-  const lowest = embedIsTrained
-    ? 0
-    : piecesOf(depth, 1).findIndex(({ start }) => before.trains(blockName(start)) || after.trains(blockName(start)));
-  const lowestBlock = lowest < 0 ? depth : lowest;
+  /** Nothing is trained below this block. */
+  const lowestTrained = ((): number => {
+    if (embedIsTrained) return 0;
+    const isTrained = (block: number): boolean => [before, after].some((half) => half.trains(blockName(block)));
+    return Array.from({ length: depth }, (_, block) => block).find(isTrained) ?? depth;
+  })();
 
   const runsOf = (layout: VisionLayout, block: number): readonly WindowRun[] => layout.runs[parts.attends(block)]!;
   const windowsOf = (tensor: FloatTensor, { start, windows, size }: WindowRun): FloatTensor =>
     view(rows(tensor, start, start + windows * size), windows, size, h);
-  /** The windows of a run, as many at a time as one kernel run may take on. */
-  const windowPieces = ({ start, windows, size }: WindowRun, times = 1): WindowRun[] =>
-    piecesOf(windows, Math.max(1, Math.floor(RUN_FLOP / (times * 4 * h * size ** 2)))).map((piece) => ({
-      start: start + piece.start * size,
-      windows: piece.end - piece.start,
-      size,
-    }));
-  /** A single window that is still too long, e.g. a whole image, by its query rows. */
-  const rowPieces = (run: WindowRun): WindowRun[] =>
-    run.windows > 1
-      ? [run]
-      : piecesOf(run.size, Math.max(1, Math.floor(RUN_FLOP / (4 * h * run.size)))).map((piece) => ({
-          start: run.start + piece.start,
-          windows: 1,
-          size: piece.end - piece.start,
-        }));
-  const layouts = new Map<string, VisionLayout>();
-  const layoutOf = (grid: ImagePatches['gridThw']): VisionLayout => {
-    const key = grid.join('x');
-    const known = layouts.get(key) ?? parts.layout(grid);
-    if (layouts.size >= KEPT_LAYOUTS) layouts.clear();
-    layouts.set(key, known);
-    return known;
-  };
-  /** Pixels of all images, one after another, and the order of their rows in the tower. */
-  const pixelFeeds = (
-    images: readonly ImagePatches[],
-    { patches, order, inverse, tables = {} }: VisionLayout,
-  ): Record<string, Tensor> => {
-    const width = Number(parts.embedding.constants.pixels!.shape[1]);
-    const [only] = images;
-    const lieThere = images.length === 1 && only!.writePixels === undefined;
-    const pixels = lieThere ? only!.pixelValues : workspace.get('vision.pixels', patches, width).data;
-    let next = 0;
-    for (const image of lieThere ? [] : images) {
-      const target = pixels.subarray(next, next + patchesOf(image.gridThw) * width);
-      if (image.writePixels === undefined) target.set(image.pixelValues);
-      else image.writePixels(target);
-      next += target.length;
-    }
-    return {
-      pixels: floats(pixels, [patches, width]),
-      order: ints(order, [patches]),
-      inverse: ints(inverse, [patches]),
-      ...Object.fromEntries(
-        Object.entries(tables).map(([name, data]) => [
-          name,
-          data instanceof Int32Array ? ints(data, [patches]) : floats(data, [patches]),
-        ]),
-      ),
-    };
-  };
-  const anglesOf = ({ angles: { cos, sin, rows, half } }: VisionLayout) => ({
-    cos: floats(cos, [rows, half]),
-    sin: floats(sin, [rows, half]),
-  });
+  const layoutOf = createLayouts(parts);
   type Exit = (typeof exits)[number];
   const merged = (patches: number) => workspace.get('vision.merged', patches / unit, outHiddenSize);
-  /** Merges x, what an exit's block returns, into the exit's columns of `tokens`. */
+  /** Merges x, the result of an exit's block, and writes it to the exit's columns of `tokens`. */
   const leave = async (
     exit: Exit,
     x: FloatTensor,
@@ -200,12 +136,12 @@ export function createVisionTower(
       { dropout },
     );
   };
-  /** The patch embedding, and what it is fed: it is run on all rows at once. */
-  const embedding = async (dropout: Dropout | null, pixels: Record<string, Tensor>) => {
-    const module = embed.of(visionTensor, dropout);
-    const rowCount = pixels.pixels!.dims[0]!;
-    const masks = dropout === null ? {} : dropoutMasks(module.module, dropout, visionTensor, rowCount, workspace);
-    return { module, feeds: { ...(await readWeightsOf(module, parameters, visionTensor)), ...pixels, ...masks } };
+  /** The patch embedding of a batch, and what it is fed. */
+  const embedding = async (images: readonly ImagePatches[], layout: VisionLayout, dropout: Dropout | null) => {
+    const compiled = embed.of(visionTensor, dropout);
+    const masks = dropout && dropoutMasks(compiled.module, dropout, visionTensor, layout.patches, workspace);
+    const weights = await readWeightsOf(compiled, parameters, visionTensor);
+    return { compiled, feeds: { ...weights, ...pixelFeeds(parts, images, layout, workspace), ...masks } };
   };
   const buffers = (tag: string, patches: number) => ({
     q: workspace.get(`vision.${tag}q`, patches, h),
@@ -215,7 +151,7 @@ export function createVisionTower(
 
   return {
     async forward(images, tape, dropout = null) {
-      const layout = joinLayouts(images.map(({ gridThw }) => layoutOf(gridThw)));
+      const layout = layoutOf(images);
       const { patches } = layout;
       const kept = (block: number, name: string): FloatTensor =>
         workspace.get(
@@ -224,10 +160,10 @@ export function createVisionTower(
           h,
         );
       let x = kept(0, 'x');
-      const patchEmbedding = await embedding(dropout, pixelFeeds(images, layout));
-      await patchEmbedding.module.forward(patchEmbedding.feeds, { x });
+      const patchEmbedding = await embedding(images, layout, dropout);
+      await patchEmbedding.compiled.forward(patchEmbedding.feeds, { x });
       const tokens = floats(new Float32Array((patches / unit) * width), [patches / unit, width]);
-      const angles = anglesOf(layout);
+      const angles = visionAngles(layout);
       const layers: { x: FloatTensor; o: FloatTensor }[] = [];
       for (let block = 0; block < depth; block++) {
         const projections = buffers('', patches);
@@ -235,9 +171,9 @@ export function createVisionTower(
         const o = kept(block, 'o');
         const { q, k, v } = projections;
         for (const run of runsOf(layout, block)) {
-          for (const windows of windowPieces(run)) {
+          for (const windows of windowPieces(run, h)) {
             const [keys, values] = [windowsOf(k, windows), windowsOf(v, windows)];
-            for (const some of rowPieces(windows)) {
+            for (const some of queryPieces(windows, h)) {
               await attend.forward({ q: windowsOf(q, some), k: keys, v: values }, { out: windowsOf(o, some) });
             }
           }
@@ -253,7 +189,7 @@ export function createVisionTower(
 
     async backward({ images, layout, layers, last: output, dropout }, dTokens) {
       const { patches } = layout;
-      const angles = anglesOf(layout);
+      const angles = visionAngles(layout);
       const [last] = exits as [Exit];
       let dy = workspace.get('vision.d.last', patches, h);
       await leaveBackward(last, output, dTokens, layout, dy, dropout);
@@ -265,15 +201,15 @@ export function createVisionTower(
         for (const exit of onTheWay)
           if (exit.block === block)
             await leaveBackward(exit, layers[block + 1]?.x ?? output, dTokens, layout, dy, dropout);
-        // Mergers on the way may be trained below it; the cotangents that they pass on go nowhere.
-        if (block < lowestBlock) continue;
+        // Below, only mergers may be trained: the cotangents that they pass on are not used.
+        if (block < lowestTrained) continue;
         const dx = workspace.get(`vision.d.x.${block % 2}`, patches, h);
         await after.backward(name, { x, o, 'd.y': dy }, { 'd.x': dx, 'd.o': dO }, { dropout });
         const feeds = { ...angles, x };
         const { q, k, v } = buffers('', patches);
         await before.forward(name, feeds, { q, k, v }, { dropout });
         const d = buffers('d.', patches);
-        for (const run of runsOf(layout, block).flatMap((all) => windowPieces(all, BACKWARD))) {
+        for (const run of runsOf(layout, block).flatMap((all) => windowPieces(all, h, BACKWARD))) {
           await attend.backward(
             { q: windowsOf(q, run), k: windowsOf(k, run), v: windowsOf(v, run), 'd.out': windowsOf(dO, run) },
             { 'd.q': windowsOf(d.q, run), 'd.k': windowsOf(d.k, run), 'd.v': windowsOf(d.v, run) },
@@ -288,9 +224,9 @@ export function createVisionTower(
         dy = dx;
       }
       if (!embedIsTrained) return;
-      const { module, feeds } = await embedding(dropout, pixelFeeds(images, layout));
-      const gradients = accumulatorsOf(module, parameters, visionTensor);
-      await module.backward({ ...feeds, 'd.x': dy, ...gradients.feeds }, gradients.into);
+      const { compiled, feeds } = await embedding(images, layout, dropout);
+      const gradients = accumulatorsOf(compiled, parameters, visionTensor);
+      await compiled.backward({ ...feeds, 'd.x': dy, ...gradients.feeds }, gradients.into);
     },
 
     async release() {
@@ -299,8 +235,6 @@ export function createVisionTower(
     },
   };
 }
-
-export const patchesOf = ([frames, height, width]: ImagePatches['gridThw']): number => frames * height * width;
 
 // --- internal ---
 

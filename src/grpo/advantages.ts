@@ -1,13 +1,13 @@
 /**
  * Rewards to advantages: the weighted sum of reward functions, then each completion against its own group.
- * Knows numbers and nulls; what a reward measures and how completions were made is the caller's.
+ * Knows numbers and nulls, not what a reward measures or how completions were made.
  *
  * Sources: TRL trainer/grpo_trainer.py (`_generate_and_score_completions`), ms-swift rl_core/advantage.py
  * (`compute_advantages`), Shao et al. 2024 (DeepSeekMath, GRPO). Where the two differ: docs/formulas.md.
  */
 import { mean, present, sampleStd, ZERO_STD } from './statistics.ts';
 
-/** Added to the deviation before dividing (both TRL and ms-swift). */
+/** Added to the deviation before dividing, as in TRL and ms-swift. */
 const STD_EPSILON = 1e-4;
 
 export type ScaleRewards = 'group' | 'batch' | 'none';
@@ -22,23 +22,25 @@ export interface GroupAdvantages {
   readonly groupMean: readonly (number | null)[];
   /** Sample deviation (n - 1) of each group; 0 for a group with fewer than two rewards. [N / numGenerations] */
   readonly groupStd: readonly number[];
-  /** Share of groups whose rewards do not differ: those groups carry no policy gradient. */
+  /** Share of groups whose rewards do not differ; these groups have no policy gradient. */
   readonly fracZeroStd: number;
-  /** What is logged as `reward_std`: the mean of the groups' deviations, or the batch's when scaling by the batch. */
+  /** Logged as `reward_std`: the mean of the groups' deviations, or the batch's deviation when scaling by the batch. */
   readonly rewardStd: number;
 }
 
 /**
  * The weighted sum of several reward functions, per completion.
  *
- * A function that is null for a whole group does not apply there and is left out of the group's sums. A completion that
- * alone lacks a value its group has cannot be compared with the group: its sum is null, as it is where no function has
- * a value. TRL and ms-swift leave the missing part out of that completion's sum instead (a nansum), which favours the
+ * A function that is null for a whole group does not apply to it, and is left out of the group's sums. A completion that
+ * lacks a value which others of its group have cannot be compared with them, so its sum is null. The sum is also null where
+ * no function has a value. TRL and ms-swift leave the missing value out of the sum instead (a nansum). That favours the
  * completion whenever the function's values are negative, as -TDR is.
  *
  * @param values per function, one value per completion. [functions][N]
- * @param weights one per function
- * @param numGenerations completions of a group, consecutive
+ * @param weights one per function [functions]
+ * @param numGenerations completions of a group; they are consecutive
+ * @returns [N]
+ * @throws internal errors: counts that do not agree
  */
 export function combineRewards(
   values: readonly (readonly RewardValue[])[],
@@ -107,7 +109,7 @@ export function groupAdvantages(
   };
 }
 
-/** Consecutive runs of `size`. Shared with the within-group correlation. */
+/** Cuts values into consecutive groups of `size`. @throws internal error: they do not fill whole groups */
 export function groupsOf<T>(values: readonly T[], size: number): T[][] {
   if (!Number.isInteger(size) || size < 1 || values.length === 0 || values.length % size !== 0) {
     throw new Error(`internal: ${values.length} values do not make groups of ${size}`);

@@ -1,14 +1,14 @@
 /**
  * Batch geometry: how completions flow from rollouts through micro-batches into optimizer steps, as plain numbers.
- * Knows counts, not prompts or tensors; which rows a rollout takes says data/sampler.ts.
+ * Knows counts, not prompts or tensors; data/sampler.ts decides which rows a rollout takes.
  *
  * Source: ms-swift rlhf_trainers/args_mixin.py (`_init_generation_batch_params`) and TRL trainer/grpo_trainer.py
  * (`_get_train_sampler`, `_prepare_inputs`), for one process.
- * Leaves them in two points: a rollout is not shuffled before it is cut (TRL does, ms-swift does not), so groups stay
- * together; and optimizer steps run across the end of an epoch instead of ending in a short one.
+ * Differs from them in two points. A rollout is not shuffled before it is cut, so groups stay together (TRL shuffles,
+ * ms-swift does not). Optimizer steps run across the end of an epoch, so that no step is shorter than the others.
  */
 
-/** Sizes as they are asked for: the two of a rollout may be left out. */
+/** Sizes as the flags give them; the two sizes of a rollout may be left out. */
 export interface BatchOptions {
   /** Completions (not prompts) in a micro-batch. */
   readonly perDeviceTrainBatchSize: number;
@@ -30,11 +30,11 @@ export interface RolloutSizes {
 
 /** Sizes that fit together. */
 export interface BatchSizes extends Omit<BatchOptions, keyof RolloutSizes>, RolloutSizes {
-  /** How often a rollout is gone through. */
+  /** How many times each rollout is learned from. */
   readonly numIterations: number;
 }
 
-/** What is wrong with sizes: at which flag, and what can be done. */
+/** A reason why sizes do not fit together, with the flag that it concerns and a remedy. */
 export interface GeometryFault {
   readonly flag: 'generation_batch_size' | 'num_generations';
   readonly message: string;
@@ -54,7 +54,7 @@ export interface BatchPlan {
   readonly promptsPerRollout: number;
   readonly numGenerations: number;
   readonly numIterations: number;
-  /** What the user should know of this geometry; null when nothing. */
+  /** A sentence for the user about this geometry; null if there is nothing to say. */
   readonly notice: string | null;
 }
 
@@ -71,22 +71,22 @@ export interface GroupRun {
 export interface MicroBatch {
   /** Number of the rollout in the run, from 0. */
   readonly rollout: number;
-  /** Which part of the rollout, below microBatchesPerRollout. */
+  /** Which part of the rollout: below microBatchesPerRollout. */
   readonly slice: number;
   /** No update lies between sampling and this micro-batch: the old log-probabilities are the current ones. */
   readonly onPolicy: boolean;
-  /** The groups in it, in order; together its completions. */
+  /** Its completions, group by group, in order. */
   readonly runs: readonly GroupRun[];
 }
 
 /**
- * Completions, micro-batches or passes that a flag may ask for at once: far above any run, below what would fill memory
- * with numbers alone.
+ * Most completions, micro-batches or iterations that a flag may ask for: far above any real run, and small enough for the
+ * numbers themselves to fit into memory.
  */
 export const MAX_BATCH = 65_536;
 
 /**
- * As TRL's GRPOConfig: either size of a rollout gives the other, and a rollout must hold whole groups.
+ * Works out the sizes of a rollout as TRL's GRPOConfig does: either one gives the other, and a rollout must hold whole groups.
  *
  * @returns the sizes, and the first reason why they do not fit together; null where they do
  */
@@ -98,7 +98,7 @@ export function rolloutSizes(options: BatchOptions): RolloutSizes & { readonly f
   return { ...sizes, fault: geometryFault({ ...options, ...sizes }) };
 }
 
-/** Derives the rest from sizes that `rolloutSizes` finds no fault with. */
+/** Derives the plan from sizes in which `rolloutSizes` has found no fault. */
 export function planBatches(sizes: BatchSizes): BatchPlan {
   const { perDeviceTrainBatchSize: microBatchSize, gradientAccumulationSteps: microBatchesPerStep } = sizes;
   const { generationBatchSize, stepsPerGeneration, numGenerations, numIterations } = sizes;
@@ -127,8 +127,8 @@ export function optimizerStepAt(plan: BatchPlan, step: number): MicroBatch[] {
 }
 
 /**
- * Which parts of a rollout need old log-probabilities, because at least one of their uses is off-policy. Where the
- * first use is on-policy its own forward gives them; the others need a scoring pass right after the rollout.
+ * Whether each part of a rollout needs old log-probabilities, because at least one of its uses is off-policy.
+ * [microBatchesPerRollout]
  */
 export function oldLogpsNeeded(plan: BatchPlan, rollout: number): boolean[] {
   const needed = new Array<boolean>(plan.microBatchesPerRollout).fill(false);
@@ -180,7 +180,7 @@ function geometryFault(sizes: BatchOptions & RolloutSizes): GeometryFault | null
   return null;
 }
 
-/** Cuts `count` completions from `first` at the borders of the groups. */
+/** Cuts `count` completions, from `first`, at the borders of their groups. */
 function groupRuns(first: number, count: number, numGenerations: number): GroupRun[] {
   const runs: GroupRun[] = [];
   for (let begin = first; begin < first + count; ) {

@@ -1,15 +1,15 @@
 /**
- * Does a signal move with a reward inside the groups? The early sign of a hacked attention reward, and a watch on it.
- * Knows paired numbers and groups; it does not know which of the two is better when larger.
+ * The correlation of a signal with a reward inside groups, and a watch for the moment at which its sign turns.
+ * Knows paired numbers and groups, not which of the two is better when larger.
  *
- * In trial runs the within-group correlation of the text-dominance ratio with accuracy was negative while attending to
- * the picture helped, and turned positive before the answers fell apart and while greedy accuracy still looked fine.
+ * In trial runs the within-group correlation of the text-dominance ratio with accuracy was negative while attention to the
+ * picture helped. It turned positive before the answers fell apart, when greedy accuracy still looked fine.
  */
 import { groupsOf, type RewardValue } from './advantages.ts';
 import { mean, sampleStd, ZERO_STD } from './statistics.ts';
 
 export interface GroupCorrelation {
-  /** Pearson correlation of the group-centred values, in [-1, 1]; null when no group tells anything. */
+  /** Pearson correlation of the group-centred values, in [-1, 1]; null when no group took part. */
   readonly correlation: number | null;
   /** Groups that took part: at least two complete pairs, and both sides vary. */
   readonly groups: number;
@@ -18,9 +18,9 @@ export interface GroupCorrelation {
 }
 
 /**
- * Pooled within-group correlation: each side is centred in its own group, then all pairs are correlated at once, so
- * that easy and hard prompts do not correlate by being easy and hard. A pair with a null drops out; so does a group in
- * which either side is constant (it would only dilute the other's spread).
+ * Pooled within-group correlation. Each side is centred in its group, then all pairs are correlated at once, so that the
+ * difficulty of prompts does not show as correlation. A pair with a null drops out, and so does a group in which either side
+ * is constant: it would only dilute the other side's spread.
  *
  * @param x a signal per completion, group after group [N]
  * @param y a reward per completion [N]
@@ -71,16 +71,16 @@ export interface FlipWatch {
   readonly average: number | null;
   /** Values seen. */
   readonly seen: number;
-  /** The average has been clearly negative at some time. */
+  /** Whether the average has been below -FLIP_MARGIN. */
   readonly wasNegative: boolean;
-  /** The flip has been reported; it is reported once. */
+  /** Whether the flip has been reported; it is reported once. */
   readonly reported: boolean;
 }
 
-/** A watch that has seen nothing. */
+/** A watch before the first value. */
 export const newFlipWatch: FlipWatch = { average: null, seen: 0, wasNegative: false, reported: false };
 
-/** Weight of the newest value in the running average: about the last ten count. */
+/** Weight of the newest value in the running average: about the last ten values count. */
 const FLIP_DECAY = 0.2;
 /** The average counts as negative below minus this and as positive above it: twice its noise at 64 pairs a step. */
 const FLIP_MARGIN = 0.1;
@@ -88,12 +88,12 @@ const FLIP_MARGIN = 0.1;
 export const FLIP_MIN_SEEN = 5;
 
 /**
- * Feeds one step's correlation. `flipped` is true exactly once: when the running average, having been below
- * -FLIP_MARGIN, first rises above +FLIP_MARGIN. A null (nothing to correlate in this step) changes nothing.
+ * Feeds one step's correlation. `flipped` is true exactly once: when the running average first rises above +FLIP_MARGIN after
+ * it has been below -FLIP_MARGIN. A null (a step without a correlation) changes nothing.
  */
 export function watchFlip(watch: FlipWatch, correlation: number | null): { watch: FlipWatch; flipped: boolean } {
   if (correlation === null) return { watch, flipped: false };
-  // A plain mean until the decay takes over, so that the first value does not weigh five times the others.
+  // A plain mean until the decay takes over; otherwise the first value would weigh five times the others.
   const seen = watch.seen + 1;
   const weight = Math.max(FLIP_DECAY, 1 / seen);
   const average = watch.average === null ? correlation : watch.average + weight * (correlation - watch.average);

@@ -1,6 +1,6 @@
 /**
- * How fast a run goes through its dataset: prompts of an optimizer step, of an epoch, of the whole run.
- * Knows numbers of rows, not rows, and not their order.
+ * How fast a run goes through its dataset: prompts per optimizer step, per epoch and per run.
+ * Knows numbers of rows, not rows and not their order.
  */
 import { SightlineError } from '../errors.ts';
 import type { BatchPlan } from './batching.ts';
@@ -8,9 +8,9 @@ import type { BatchPlan } from './batching.ts';
 export interface Pace {
   /** Rows of the dataset. */
   readonly rows: number;
-  /** Those of them that count for the steps of an epoch. */
+  /** Rows that fill whole rollouts: they count for the steps of an epoch. */
   readonly rowsPerEpoch: number;
-  /** Rows that so many optimizer steps take, with fraction: several steps may learn from one row. */
+  /** Rows that so many optimizer steps take. May be a fraction: several steps may learn from one row. */
   rowsAfter(steps: number): number;
 }
 
@@ -29,7 +29,7 @@ export function paceOf(plan: BatchPlan, rows: number): Pace {
   };
 }
 
-/** Prompts that a run of so many optimizer steps samples from; rows of a dataset that is shorter come again. */
+/** Prompts that a run of so many optimizer steps samples from. In a shorter dataset, rows come again. */
 export function promptsOfRun(plan: BatchPlan, steps: number): number {
   const microBatches = steps * plan.microBatchesPerStep;
   return Math.ceil(microBatches / (plan.microBatchesPerRollout * plan.numIterations)) * plan.promptsPerRollout;

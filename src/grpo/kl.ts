@@ -1,16 +1,16 @@
 /**
  * The per-token KL estimate between the policy and its reference ("k3"), with its derivative.
- * Knows two log-probabilities of one sampled token, nothing of coefficients.
+ * Knows two log-probabilities of one sampled token, not the coefficient of the loss.
  *
  * Source: Schulman 2020, "Approximating KL divergence" (k3 = r - log r - 1 with r = p_ref / p); Shao et al. 2024, eq. 4.
- * Leaves the paper: the clamps of ms-swift rlhf_trainers/grpo_trainer.py (verl has the same). TRL has none and overflows
- * when the policy gives a token a vanishing probability. Within the clamps, that is for a log-ratio between about -11
- * and 2.61, both agree.
+ * Differs from the paper in the clamps, which are those of ms-swift rlhf_trainers/grpo_trainer.py (verl has the same). TRL
+ * has none, and overflows when the policy gives a token a vanishing probability. Within the clamps, for log-ratios between
+ * about -11 and 2.61, both agree.
  */
 
-/** The log-ratio ref - policy is held within plus and minus this before the exponential, which then cannot overflow. */
+/** The log-ratio ref - policy is clamped to plus and minus this before the exponential, which then cannot overflow. */
 const LOG_RATIO_LIMIT = 20;
-/** The estimate itself is held below this (it is never negative). */
+/** The estimate is clamped to at most this; it is never negative. */
 export const KL_LIMIT = 10;
 
 export interface TokenKl {

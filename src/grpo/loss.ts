@@ -1,16 +1,16 @@
 /**
  * The GRPO objective and its derivative by every token's log-probability, for one micro-batch of ragged sequences.
- * Knows log-probabilities, advantages and counts; the model, its graph and the optimizer are not its business.
+ * Knows log-probabilities, advantages and counts, not the model, its graph or the optimizer.
  *
  * Sources: Shao et al. 2024 (GRPO), Liu et al. 2025 (Dr. GRPO), Yu et al. 2025 (DAPO), Zheng et al. 2025 (GSPO, the
  * sequence ratio), and TRL trainer/grpo_trainer.py `_compute_loss`, whose values the tests compare with.
- * Leaves them in: the step's exact denominators (see StepCounts) and the clamped KL (kl.ts).
+ * Differs from them in the step's exact denominators (see StepCounts) and in the clamped KL (kl.ts).
  */
 import { tokenKl } from './kl.ts';
 
 export type FloatArray = Float32Array | Float64Array;
 
-/** How token losses become one number; docs/formulas.md has the four denominators side by side. */
+/** How token losses become one number. docs/formulas.md compares the four denominators. */
 export type LossType = 'grpo' | 'bnpo' | 'dr_grpo' | 'dapo';
 
 /** One ratio per token, or one per sequence (the geometric mean of its tokens' ratios, GSPO). */
@@ -43,9 +43,8 @@ export interface LossBatch {
 }
 
 /**
- * What the denominators need to know of the whole optimizer step. With it the losses and the gradients of a step's
- * micro-batches sum to those of the step in one batch, however it was split (bnpo excepted: its mean is over the
- * micro-batch by definition).
+ * Counts of the whole optimizer step, for the denominators. They make the losses and gradients of a step's micro-batches sum
+ * to those of the step in one batch, however it was split. (Not with bnpo, whose mean is over the micro-batch by definition.)
  */
 export interface StepCounts {
   /** Sequences in the step. */
@@ -142,7 +141,7 @@ export function countStep(microBatches: readonly (readonly number[])[]): StepCou
 
 // --- internal ---
 
-/** `-min(capped A, clipped A)` and its derivative by the ratio; at a tie each branch gives half, as torch.min does. */
+/** `-min(capped A, clipped A)` and its derivative by the ratio. At a tie each branch gives half, as in torch.min. */
 function clippedTerm(ratio: number, advantage: number, options: LossOptions): { value: number; slope: number } {
   const low = 1 - options.epsilon;
   const high = 1 + options.epsilonHigh;
@@ -158,7 +157,7 @@ function cap(ratio: number, delta: number | null): number {
   return delta === null ? ratio : Math.min(ratio, delta);
 }
 
-/** What one token's loss counts for in the step. */
+/** The weight of one token's loss in the step. */
 function tokenWeight(options: LossOptions, step: StepCounts, sequenceTokens: number, microBatchTokens: number): number {
   switch (options.lossType) {
     case 'grpo':
@@ -179,7 +178,7 @@ function meanLogRatio(logps: FloatArray, old: FloatArray | null): number {
   return sum / logps.length;
 }
 
-/** Both code bases count clipping on the ratio after the cap delta. */
+/** TRL and ms-swift both count clipping on the ratio after the cap delta. */
 function countClipped(
   sums: { ratios: number; lowClipped: number; highClipped: number },
   ratio: number,

@@ -1,16 +1,16 @@
 /**
  * The logged numbers of a GRPO step under the names of ms-swift and TRL, as plain records.
- * Knows sums and lists; when a record is written, and where, is the listeners' business.
+ * Knows sums and lists, not when or where a record is written.
  *
  * Names and meanings: ms-swift rlhf_trainers/grpo_trainer.py, rl_core/advantage.py (`compute_reward_metrics`), TRL
- * trainer/grpo_trainer.py. Leaves them in one point: means over tokens are over the whole optimizer step, not means of
- * micro-batch means, so that the numbers do not depend on how the step was split.
+ * trainer/grpo_trainer.py. Differs from them in one point: means over tokens are taken over the whole optimizer step, not over
+ * the means of micro-batches, so the numbers do not depend on how the step was split.
  */
 import type { GroupAdvantages, RewardValue } from './advantages.ts';
 import type { FloatArray, LossSums } from './loss.ts';
 import { mean, present, sampleStd } from './statistics.ts';
 
-/** One row of numbers. A number that does not exist (no value to average) has no key. */
+/** Numbers by name. A name is missing where there is no value to average. */
 export type Metrics = Record<string, number>;
 
 /** A reward function's values over a rollout. */
@@ -24,11 +24,11 @@ export interface NamedRewards {
 /**
  * `reward`, `reward_std`, `frac_reward_zero_std`, and per function `rewards/{name}/mean|std`.
  *
- * A function without any value has no mean and std (as ms-swift 4.6.0). Where some values are null their share is
- * logged as `rewards/{name}/null_frac` (a name of our own).
+ * A function without any value has no mean and std, as in ms-swift 4.6.0. Where some values are null, their share is logged as
+ * `rewards/{name}/null_frac`, a name that the peers do not have.
  *
  * @param rewards combined rewards [N]
- * @param groups what groupAdvantages made of them
+ * @param groups the result of groupAdvantages for them
  */
 export function rewardMetrics(
   rewards: readonly RewardValue[],
@@ -58,10 +58,11 @@ export function rewardMetrics(
 
 /**
  * `completions/mean_length|min_length|max_length|clipped_ratio`, and TRL's lengths of the terminated ones (0 when
- * every completion was cut off, as there).
+ * every completion was cut off, as in TRL).
  *
  * @param lengths completion tokens, the end token included. [N]
  * @param truncated whether the length limit, and not an end token, ended the completion. [N]
+ * @throws internal error: no completion, or counts that do not agree
  */
 export function completionMetrics(lengths: readonly number[], truncated: readonly boolean[]): Metrics {
   if (lengths.length === 0 || lengths.length !== truncated.length) {
@@ -135,7 +136,7 @@ export function entropyMetrics(entropies: readonly FloatArray[]): Metrics {
 
 // --- internal ---
 
-/** Math.min(...list) overflows the stack on long lists. */
+/** `Math.min(...list)` would overflow the stack on long lists. */
 function least(values: readonly number[]): number {
   return values.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
 }

@@ -1,97 +1,120 @@
 /**
- * A rollout: prompts of dataset rows, a group of completions sampled from each, as ids and as text.
- * What was sampled is the truth: the ids go to scoring as they are; the text is only for rewards and readers.
+ * A rollout: prompts of dataset rows, and a group of completions sampled from each, as ids and as text.
+ * The sampled ids are what is scored and learned from; the text is for rewards and readers only.
  */
 import type { Row } from '../data/row.ts';
-import type { Generated, GenerateOptions, Generator } from '../engine/generation.ts';
-import type { Prompt } from '../engine/groups.ts';
-import type { LayerProbe, Scored } from '../engine/model.ts';
+import type { Generator } from '../engine/generation.ts';
+import { type Group, mapCompletions, type TokenScores } from '../engine/groups.ts';
+import type { SampledCompletion } from '../engine/live_rows.ts';
+import type { LayerProbe, ModelTape } from '../engine/scored_groups.ts';
 import type { EncodedPrompt, Template } from '../template/template.ts';
 import type { Random } from '../util/random.ts';
 
-export interface Completion {
-  /** With the stop id, if it ended by one. */
+/** The prompt of a dataset row, as the model reads it. */
+export interface RolloutPrompt extends EncodedPrompt {
+  readonly row: Row;
+}
+
+/** A completion of T tokens. Its scores are there once they have been computed: while it was sampled, or by a forward. */
+export interface Completion extends Partial<TokenScores> {
+  /** A stop id, if one ended it, is the last of them. [T] */
   readonly ids: Int32Array;
-  /** Decoded without control tokens. */
+  /** Decoded, without control tokens. */
   readonly text: string;
   /** Cut off at the length limit. */
   readonly truncated: boolean;
 }
 
-export interface RolloutGroup {
-  readonly row: Row;
-  readonly prompt: EncodedPrompt;
-  readonly completions: readonly Completion[];
+export type RolloutGroup = Group<RolloutPrompt, Completion>;
+
+/** What a step samples, scores, judges and learns from. */
+export interface Rollout {
+  readonly groups: readonly RolloutGroup[];
+  /** What backward starts from. Null where nothing was kept for it: learning then runs a forward first. */
+  readonly tape: ModelTape | null;
 }
 
 export interface Sampling {
+  /** Completions of each prompt. */
   readonly numGenerations: number;
+  /** In tokens. */
   readonly maxCompletionLength: number;
+  /** 0 takes the most likely token. */
   readonly temperature: number;
   readonly topP: number;
   readonly topK: number;
+  /** Ids that end a completion. */
   readonly stopIds: readonly number[];
+  /** Ids that are never sampled. */
   readonly bannedIds: readonly number[];
 }
 
-export interface RolloutTools {
+/** What samples, and how: the same for all rollouts of a run. */
+export interface CompletionSampler {
   readonly generator: Generator;
   readonly template: Template;
+  readonly sampling: Sampling;
+  /** Each rollout draws from a fork of it. */
   readonly random: Random;
-  /** As the generator has them: what backward needs, and attention masses. */
+}
+
+export interface RolloutOptions {
+  /** Names the fork of the sampler's random numbers. */
+  readonly name: string;
+  /** Keep the scores, and the tape of the rows that sampling computes. */
   readonly keep?: boolean;
+  /** Measure attention masses while sampling; scores are kept then, too. */
   readonly probe?: LayerProbe | undefined;
-  readonly signal?: AbortSignal;
+  /** Ends sampling with its reason. */
+  readonly signal?: AbortSignal | undefined;
   /** Called with the number of tokens each time some have been sampled. */
-  readonly onTokens?: (count: number) => void;
+  readonly onTokens?: ((count: number) => void) | undefined;
 }
 
-type PromptOfRow = Pick<RolloutGroup, 'row' | 'prompt'>;
-
-/** Groups of completions, and their scores by the rows that sampling has computed. */
-export interface Rollout extends Scored {
-  readonly groups: RolloutGroup[];
-}
-
-/** Samples a group of completions for each prompt; `keep` and `probe` of the tools say what is kept besides text. */
+/** Samples a group of completions for each prompt. Errors: those of the generator. */
 export async function rollout(
-  prompts: readonly PromptOfRow[],
-  sampling: Sampling,
-  tools: RolloutTools,
+  prompts: readonly RolloutPrompt[],
+  { generator, template, sampling, random }: CompletionSampler,
+  { name, keep = false, probe, signal, onTokens }: RolloutOptions,
 ): Promise<Rollout> {
-  const generated = await tools.generator.generate(prompts.map(toPrompt), generateOptions(sampling, tools));
-  return { groups: toGroups(prompts, generated, tools.template), ...generated };
+  const { groups, tape } = await generator.generate(prompts, {
+    count: sampling.numGenerations,
+    maxNewTokens: sampling.maxCompletionLength,
+    temperature: sampling.temperature,
+    topP: sampling.topP,
+    topK: sampling.topK,
+    stopIds: sampling.stopIds,
+    bannedIds: sampling.bannedIds,
+    random: random.fork(name),
+    keep,
+    probe,
+    signal,
+    onTokens: onTokens && ((tokens) => onTokens(tokens.length)),
+  });
+  const completionOf = ({ ids, finished }: SampledCompletion): Completion => ({
+    ids,
+    text: template.decode(ids, { skipSpecialTokens: true }),
+    truncated: !finished,
+  });
+  // The sampler's scores differ from a forward's by rounding: they are left out where a forward will score the completions.
+  if (!keep && probe === undefined) {
+    return { groups: mapCompletions(groups, completionOf), tape: null };
+  }
+  const scored = mapCompletions(groups, (sampled) => {
+    const { logps, entropies, masses } = sampled;
+    return { ...completionOf(sampled), logps, entropies, masses };
+  });
+  return { groups: scored, tape };
 }
 
-// --- internal ---
+/** All completions, group after group. [N] */
+export const completionsOf = ({ groups }: Pick<Rollout, 'groups'>): Completion[] =>
+  groups.flatMap(({ completions }) => completions);
 
-const toPrompt = ({ prompt }: PromptOfRow): Prompt => ({ promptIds: prompt.ids, images: prompt.images });
-
-const generateOptions = (
-  sampling: Sampling,
-  { random, keep, probe, signal, onTokens }: RolloutTools,
-): GenerateOptions => ({
-  count: sampling.numGenerations,
-  maxNewTokens: sampling.maxCompletionLength,
-  temperature: sampling.temperature,
-  topP: sampling.topP,
-  topK: sampling.topK,
-  stopIds: sampling.stopIds,
-  bannedIds: sampling.bannedIds,
-  random,
-  keep,
-  probe,
-  signal,
-  onTokens: onTokens && ((tokens) => onTokens(tokens.length)),
-});
-
-const toGroups = (prompts: readonly PromptOfRow[], generated: Generated, template: Template): RolloutGroup[] =>
-  prompts.map(({ row, prompt }, i) => ({
-    row,
-    prompt,
-    completions: generated.completions[i]!.map(({ ids, finished }) => ({
-      ids,
-      text: template.decode(ids, { skipSpecialTokens: true }),
-      truncated: !finished,
-    })),
-  }));
+/** Log-probabilities of completions that have been scored, group after group. [N][T_i] */
+export function logpsOf({ groups }: Pick<Rollout, 'groups'>): Float32Array[] {
+  return completionsOf({ groups }).map(({ logps }) => {
+    if (logps === undefined) throw new Error('internal: a completion has not been scored');
+    return logps;
+  });
+}

@@ -1,9 +1,9 @@
 /**
- * Mean and sample deviation of a few numbers, as the advantage and the logged metrics need them.
+ * Mean and sample deviation of a few numbers, for advantages and logged metrics.
  * Knows nothing of rewards or groups.
  */
 
-/** A deviation at or below this counts as none (the absolute tolerance of torch.isclose, which TRL and ms-swift use). */
+/** A deviation at or below this counts as 0: the absolute tolerance of torch.isclose, which TRL and ms-swift use. */
 export const ZERO_STD = 1e-8;
 
 /** The numbers of a list, without its nulls. */
@@ -12,8 +12,8 @@ export function present(values: readonly (number | null)[]): number[] {
 }
 
 /**
- * Mean; null of an empty list. Taken around the first value, so the mean of equal numbers is that number to the last
- * bit: a group of equal rewards gets advantages of exactly 0, not of rounding noise divided by 1e-4.
+ * Mean; null for an empty list. It is taken around the first value, so the mean of equal numbers is that number to the last
+ * bit. A group of equal rewards then gets advantages of exactly 0, instead of rounding noise divided by 1e-4.
  */
 export function mean(values: readonly number[]): number | null {
   if (values.length === 0) return null;

@@ -20,11 +20,11 @@ import { writeShards } from '../checkpoint/write_shards.ts';
 import { SightlineError } from '../errors.ts';
 import { isJsonObject } from '../util/json.ts';
 import { createRandom, type Random } from '../util/random.ts';
-import { type ControlTokens, type ModelSizes, publishedConfig } from './qwen2_5_vl/model_sizes.ts';
+import { type CheckpointSizes, type ControlTokens, publishedConfig } from './qwen2_5_vl/presets.ts';
 import { parseConfig } from './registry.ts';
 import { expectedTensors } from './tensors.ts';
 
-export type { ModelSizes };
+export type { CheckpointSizes };
 
 /** The normal distribution of a tensor's values; with std 0 every value is the mean. */
 export interface TensorInit {
@@ -33,7 +33,7 @@ export interface TensorInit {
 }
 
 export interface RandomCheckpointOptions {
-  readonly sizes: ModelSizes;
+  readonly sizes: CheckpointSizes;
   /** Folder with tokenizer.json and possibly chat template and processor files; all are copied. */
   readonly tokenizerDir: string;
   /** Default 0. Equal seeds give equal bytes; a tensor's values depend on the seed and its name only. */

@@ -1,26 +1,18 @@
 /**
- * Completions as readers see them: the row they answer, text, rewards, advantage, and what the rewards logged beside.
+ * Completions for readers: the dataset row, prompt and text, rewards and advantage, and the columns that rewards logged.
  */
-import type { RolloutGroup } from '../grpo/rollout.ts';
+import type { RolloutPrompt } from '../grpo/rollout.ts';
 import { type Json, toJson } from '../util/json.ts';
 import type { CompletionRow, RowOrigin } from './events.ts';
-import type { Judged } from './judge.ts';
+import type { Experience } from './experience.ts';
 
-/** Per-completion arrays in the order of the groups. */
-export function completionRows({
-  groups,
-  judged,
-  advantages: { advantages },
-  entropies,
-}: {
-  readonly groups: readonly RolloutGroup[];
-  readonly judged: Judged;
-  readonly advantages: { readonly advantages: Float64Array };
-  /** Of each token; null where no forward gave them. */
-  readonly entropies: readonly (Float32Array | null)[];
-}): CompletionRow[] {
+/** One row per completion. @param entropies per completion [T_i]; null where none was computed */
+export function completionRows(
+  { rollout: { groups }, judged, advantages: { advantages } }: Pick<Experience, 'rollout' | 'judged' | 'advantages'>,
+  entropies: readonly (Float32Array | null)[],
+): CompletionRow[] {
   const samples = groups.flatMap((group) => group.completions.map((completion) => ({ group, completion })));
-  const origins = new Map(groups.map((group) => [group, originOf(group)]));
+  const origins = new Map(groups.map((group) => [group, originOf(group.prompt)]));
   return samples.map(({ group, completion }, i) => {
     const extras: Record<string, Json> = { length: completion.ids.length };
     for (const [name, values] of judged.extras) extras[name] = values[i] ?? null;
@@ -39,7 +31,7 @@ export function completionRows({
 
 // --- internal ---
 
-function originOf({ row: { where, index, images, columns } }: RolloutGroup): RowOrigin {
+function originOf({ row: { where, index, images, columns } }: RolloutPrompt): RowOrigin {
   const { solution } = columns;
   return { source: where, index, images, ...(solution === undefined ? {} : { solution: toJson(solution) }) };
 }

@@ -1,106 +1,108 @@
 /**
- * Experience: completions of a rollout with their rewards and advantages, and what learning from them needs.
- * Collects it; does not learn.
+ * Experience: a rollout with its rewards and advantages, and the log-probabilities that its loss compares with.
+ * Collects it and describes it; does not learn.
  */
 import type { RlhfArguments } from '../arguments/resolve.ts';
-import type { Generator } from '../engine/generation.ts';
-import type { Group } from '../engine/groups.ts';
-import type { LayerProbe, Scored } from '../engine/model.ts';
+import type { LayerProbe } from '../engine/scored_groups.ts';
 import { type GroupAdvantages, groupAdvantages } from '../grpo/advantages.ts';
-import { type BatchPlan, oldLogpsNeeded } from '../grpo/batching.ts';
+import type { BatchPlan } from '../grpo/batching.ts';
 import { completionMetrics, entropyMetrics, rewardMetrics } from '../grpo/metrics.ts';
-import { type RolloutGroup, type RolloutTools, rollout, type Sampling } from '../grpo/rollout.ts';
-import type { Random } from '../util/random.ts';
+import {
+  type CompletionSampler,
+  completionsOf,
+  logpsOf,
+  type Rollout,
+  type RolloutPrompt,
+  rollout,
+} from '../grpo/rollout.ts';
+import { planScores, type ScorePlan } from '../grpo/score_plan.ts';
 import type { Metrics } from './events.ts';
 import { countTokens, type Journal } from './journal.ts';
 import { attentionProbe, type Judged, type JudgeOptions, judge } from './judge.ts';
 import { dropoutRate, type Policy } from './policy.ts';
-import type { PromptOfRow } from './prompts.ts';
 import type { HackingWatch } from './reward_hacking.ts';
 
-/** A rollout as the loop learns from it. Per-completion arrays are in the order of its groups. */
+/** A rollout of N completions as it is learned from. Arrays per completion are in the order of its groups. */
 export interface Experience {
-  readonly groups: readonly RolloutGroup[];
+  readonly rollout: Rollout;
   readonly judged: Judged;
   readonly advantages: GroupAdvantages;
-  /** Of each token, from the first forward that has them; null before it. */
-  readonly entropies: (Float32Array | null)[];
-  /** Log-probabilities under the weights that sampled; null where no micro-batch is off-policy. */
+  /** Log-probabilities under the weights that sampled [N][T_i]; null where every update is on-policy. */
   readonly oldLogps: readonly Float32Array[] | null;
+  /** Log-probabilities under the reference [N][T_i]; null without one. */
   readonly refLogps: readonly Float32Array[] | null;
-  /** The forward of the whole rollout, if it is the one that is learned from. */
-  scored: Scored | null;
 }
 
-export interface Collector {
+/** What the steps of a run work with. All of it stays the same during the run, except the policy's weights. */
+export interface StepParts {
   readonly args: RlhfArguments;
+  /** How completions flow from rollouts into optimizer steps. */
   readonly plan: BatchPlan;
+  /** The model that is trained: it samples, scores and learns. */
   readonly policy: Policy;
+  /** The weights that training started from, for the KL term; null where beta is 0. */
   readonly reference: Pick<Policy, 'model'> | null;
-  readonly generator: Generator;
-  readonly sampling: Sampling;
-  readonly random: Random;
+  readonly sampler: CompletionSampler;
+  /** The rewards, and what they are told after so many steps. */
+  readonly judging: (stepsDone: number) => JudgeOptions;
+  /** Hears how long each part of a step takes. */
   readonly journal: Journal;
-  readonly judging: (step: number) => JudgeOptions;
+  /** Stops the run between two parts of a step. */
   readonly signal: AbortSignal;
 }
 
-/** Samples a rollout, scores what has to be scored before the rewards, judges it. */
+/**
+ * Samples a rollout, scores what has to be scored before the rewards, and judges it.
+ *
+ * @param number of the rollout in the run, from 0
+ * @param done optimizer steps done before it
+ * Errors: those of the generator, the model and the rewards; the signal's reason
+ */
 export async function collect(
-  prompts: readonly PromptOfRow[],
+  prompts: readonly RolloutPrompt[],
   number: number,
-  step: number,
-  collector: Collector,
+  done: number,
+  parts: StepParts,
 ): Promise<Experience> {
-  const { args, plan, policy, reference, generator, random, journal, judging, signal } = collector;
-  const { template } = policy;
-  const options = judging(step);
-  const probe = attentionProbe(prompts, options, policy.config);
-  // One micro-batch a step, and one step a rollout: what is scored here is what is learned from, unless by a forward with
-  // dropout, which neither sampling nor scoring has.
-  const learnsFromThis =
-    plan.microBatchesPerStep === 1 &&
-    plan.microBatchesPerRollout === 1 &&
-    plan.numIterations === 1 &&
-    dropoutRate(policy) === 0;
-  const needsOld = oldLogpsNeeded(plan, number).some(Boolean);
-  const tools = { generator, template, random: random.fork(`rollout ${number}`), signal };
-  const { groups, scored } = await sampleAndScore(prompts, tools, collector, {
-    learnsFromThis,
-    isNeeded: learnsFromThis || needsOld || probe !== undefined,
-    probe,
+  const { args, plan, reference, journal } = parts;
+  const judging = parts.judging(done);
+  const probe = attentionProbe(prompts, judging);
+  const scores = planScores(plan, number, {
+    reuseRollout: args.reuseRollout,
+    isProbed: probe !== undefined,
+    hasDropout: dropoutRate(parts.policy) > 0,
   });
-  const packed = groups.map(toGroup);
+  const sampled = await sampleAndScore(prompts, `rollout ${number}`, { scores, probe }, parts);
+  const { temperature } = args;
   const refLogps =
-    reference === null
-      ? null
-      : await journal.time('reference', async () =>
-          logpsOf(await reference.model.score(packed, { temperature: args.temperature, keep: false })),
-        );
-
-  const judged = await journal.time('reward', () =>
-    judge(groups, probe === undefined ? null : scored!.completions, options),
-  );
-  const advantages = groupAdvantages(judged.totals, plan.numGenerations, args);
+    reference &&
+    (await journal.time('reference', async () =>
+      logpsOf(await reference.model.score(sampled.groups, { temperature, keep: false })),
+    ));
+  const judged = await journal.time('reward', () => judge(sampled.groups, judging));
   return {
-    groups,
+    rollout: sampled,
     judged,
-    advantages,
-    entropies: scored === null ? packed.flatMap(({ completions }) => completions.map(() => null)) : entropiesOf(scored),
-    oldLogps: needsOld ? logpsOf(scored!) : null,
+    advantages: groupAdvantages(judged.totals, plan.numGenerations, args),
+    oldLogps: scores.old ? logpsOf(sampled) : null,
     refLogps,
-    scored: learnsFromThis ? scored : null,
   };
 }
 
-/** What a rollout says about rewards, lengths and entropy, before anything is learned from it. */
+/**
+ * Metrics of one rollout: rewards, lengths, entropies and what the rewards logged.
+ *
+ * @param entropies per completion [T_i], null where none was computed: see `Learned`
+ * @param hacking sees every rollout of the run once, in order
+ */
 export function experienceMetrics(
-  { groups, judged, advantages, entropies }: Experience,
+  { rollout, judged, advantages }: Experience,
+  entropies: readonly (Float32Array | null)[],
   hacking: HackingWatch,
 ): { metrics: Metrics; warnings: readonly string[] } {
-  const completions = groups.flatMap((group) => group.completions);
+  const completions = completionsOf(rollout);
   const named = judged.columns.map(({ label, values }) => ({ name: label, values }));
-  const correlations = hacking.observe(judged, groups[0]!.completions.length);
+  const correlations = hacking.observe(judged, rollout.groups[0]!.completions.length);
   return {
     metrics: {
       ...rewardMetrics(judged.totals, advantages, named),
@@ -116,34 +118,20 @@ export function experienceMetrics(
   };
 }
 
-/** A rollout's group as the model takes it. */
-export const toGroup = ({ prompt, completions }: RolloutGroup): Group => ({
-  promptIds: prompt.ids,
-  images: prompt.images,
-  completions: completions.map(({ ids }) => ids),
-});
-
-const logpsOf = ({ completions }: Scored): Float32Array[] => completions.flat().map(({ logps }) => logps.slice());
-
-/** Copies: the model's arrays are views of one that the next forward replaces. */
-export const entropiesOf = ({ completions }: Scored): Float32Array[] =>
-  completions.flat().map(({ entropies }) => entropies.slice());
-
 // --- internal ---
 
-/** Completions, and their scores if somebody needs them: out of the rollout itself, or from a forward. */
+/** Completions with scores, unless these will come from learning. */
 async function sampleAndScore(
-  prompts: readonly PromptOfRow[],
-  tools: RolloutTools,
-  { args, policy, sampling, journal }: Collector,
-  want: { readonly learnsFromThis: boolean; readonly isNeeded: boolean; readonly probe: LayerProbe | undefined },
-): Promise<{ groups: RolloutGroup[]; scored: Scored | null }> {
-  const keep = want.learnsFromThis && args.reuseRollout;
-  const { groups, ...sampled } = await journal.time('rollout', (tell) =>
-    rollout(prompts, sampling, { ...tools, ...(keep ? { keep, probe: want.probe } : {}), onTokens: countTokens(tell) }),
+  prompts: readonly RolloutPrompt[],
+  name: string,
+  { scores, probe }: { readonly scores: ScorePlan; readonly probe: LayerProbe | undefined },
+  { args, policy, sampler, journal, signal }: StepParts,
+): Promise<Rollout> {
+  const kept = scores.from === 'sampling' ? { keep: true, probe } : {};
+  const sampled = await journal.time('rollout', (tell) =>
+    rollout(prompts, sampler, { name, ...kept, signal, onTokens: countTokens(tell) }),
   );
-  if (keep) return { groups, scored: sampled };
-  if (!want.isNeeded) return { groups, scored: null };
-  const options = { temperature: args.temperature, keep: want.learnsFromThis, probe: want.probe };
-  return { groups, scored: await journal.time('forward', () => policy.model.score(groups.map(toGroup), options)) };
+  if (scores.from !== 'forward') return sampled;
+  const options = { temperature: args.temperature, keep: scores.tape, probe };
+  return journal.time('forward', () => policy.model.score(sampled.groups, options));
 }

@@ -1,16 +1,16 @@
 /**
- * Puts completions before the rewards: gathers what their contract promises, runs them, collects what they log.
- * Knows the contract's names; not what any reward measures, nor what becomes of the values.
+ * Puts completions before the rewards: gathers what their contract promises, runs them, and collects what they log.
+ * Knows the contract's names, not what a reward measures or how its values are used.
  */
 
 import { type MassProbe, massesOf, massProbe } from '../attention/probe.ts';
-import type { ScoredCompletion } from '../engine/groups.ts';
 import { combineRewards, type RewardValue } from '../grpo/advantages.ts';
-import type { RolloutGroup } from '../grpo/rollout.ts';
-import type { ModelConfig } from '../models/architecture.ts';
+import type { Completion, RolloutGroup, RolloutPrompt } from '../grpo/rollout.ts';
+import type { ModelConfig, NormBbox } from '../models/architecture.ts';
 import type { PolicyModel } from '../models/types.ts';
 import { columnArrays } from '../rewards/columns.ts';
 import type { AttnProbe, RewardKwargs, RewardLogger } from '../rewards/contract.ts';
+import type { FailureRule } from '../rewards/deadline.ts';
 import type { Reward } from '../rewards/reward.ts';
 import { type RewardColumn, runRewards } from '../rewards/run.ts';
 import { type Json, toJson } from '../util/json.ts';
@@ -18,58 +18,68 @@ import { signalMetrics } from './signals.ts';
 
 export interface Judged {
   readonly columns: readonly RewardColumn[];
-  /** Weighted sum of a completion's rewards; null where it cannot be compared with its group. */
+  /** Per completion, the weighted sum of its rewards; null where it cannot be compared with its group. [N] */
   readonly totals: readonly RewardValue[];
-  /** Numbers the rewards logged of themselves, and those of their signals. */
+  /** Numbers that the rewards logged, and means and deviations of their signals. */
   readonly metrics: Readonly<Record<string, number>>;
-  /** Columns the rewards logged, one value a completion. */
+  /** Columns that the rewards logged, by name: one value per completion. [N] */
   readonly extras: ReadonlyMap<string, readonly Json[]>;
 }
 
+/** What judging reads of the model's config. */
+type JudgedModelConfig = Pick<ModelConfig, 'imageTokenId' | 'videoTokenId'> & {
+  readonly text: Pick<ModelConfig['text'], 'numHiddenLayers'>;
+};
+
 export interface JudgeOptions {
   readonly rewards: readonly Reward[];
-  readonly model: PolicyModel & { readonly sizes: { readonly imageTokenId: number; readonly videoTokenId: number } };
+  readonly model: PolicyModel & { readonly modelConfig: JudgedModelConfig };
   readonly attnProbe: AttnProbe;
+  /** Unit in which the model writes boxes. */
+  readonly normBbox: NormBbox;
+  /** Time limit of rewards, and the rule for those that fail. */
+  readonly rule?: FailureRule;
   readonly logger: RewardLogger;
+  /** Optimizer steps done, and those of the whole run: rewards are told both. */
   readonly step: number;
   readonly maxSteps: number;
-  /** Ends the wait for rewards. */
+  /** Ends the wait for rewards, with its reason. */
   readonly signal?: AbortSignal;
 }
 
 /**
- * @param scored the same completions measured by an attention probe, in a forward or while they were sampled, per group; or null
+ * Runs the rewards on the completions of a rollout, and sums their values.
+ *
  * @throws SightlineError of a reward that throws or returns what it must not; the signal's reason
  */
-export async function judge(
-  groups: readonly RolloutGroup[],
-  scored: readonly (readonly ScoredCompletion[])[] | null,
-  options: JudgeOptions,
-): Promise<Judged> {
-  const { rewards, model, attnProbe, logger, step, maxSteps, signal } = options;
+export async function judge(groups: readonly RolloutGroup[], options: JudgeOptions): Promise<Judged> {
+  const { rewards, model, attnProbe, normBbox, rule, logger, step, maxSteps } = options;
+  const signal = options.signal ?? new AbortController().signal;
   const numGenerations = groups[0]!.completions.length;
   const samples = groups.flatMap((group) => group.completions.map((completion) => ({ group, completion })));
   const metrics: Record<string, number> = {};
   const extras = new Map<string, readonly Json[]>();
   const kwargs: RewardKwargs = {
     ...columnArrays(
-      samples.map(({ group }) => group.row.columns),
+      samples.map(({ group }) => group.prompt.row.columns),
       rewards.flatMap(({ columns = [] }) => columns),
     ),
     trainer_state: { global_step: step, max_steps: maxSteps },
     num_generations: numGenerations,
     prompt_ids: samples.map(({ group }) => group.prompt.ids),
     completion_ids: samples.map(({ completion }) => completion.ids),
-    messages: samples.map(({ group }) => group.row.messages),
+    messages: samples.map(({ group }) => group.prompt.row.messages),
     images: samples.map(({ group }) => group.prompt.images),
+    norm_bbox: normBbox,
     system_prefix: samples.map(({ group }) => group.prompt.systemPrefix),
-    image_token_id: model.sizes.imageTokenId,
-    video_token_id: model.sizes.videoTokenId,
+    image_token_id: model.modelConfig.imageTokenId,
+    video_token_id: model.modelConfig.videoTokenId,
     model,
     template: { forward_context: () => ({ enter: () => undefined, exit: () => undefined }) },
     attn_probe: attnProbe,
-    attention_masses: scored?.flat().map(massesOf) ?? null,
+    attention_masses: attentionMasses(samples.map(({ completion }) => completion)),
     logger,
+    signal,
     log_metric: (name, value) => {
       metrics[name] = value;
     },
@@ -84,8 +94,7 @@ export async function judge(
     rewards,
     samples.map(({ completion }) => completion.text),
     kwargs,
-    signal,
-    samples.map(({ group }) => group.row.where),
+    { signal, rule, rows: samples.map(({ group }) => group.prompt.row.where) },
   );
   const totals = combineRewards(
     columns.map(({ values }) => values),
@@ -95,13 +104,20 @@ export async function judge(
   return { columns, totals, metrics: { ...signalMetrics(rewards, [{ extras }]), ...metrics }, extras };
 }
 
-/** What to measure of these prompts' completions, if an attention reward wants sums out of a fused forward. */
+/** What to measure of these prompts' completions, if an attention reward takes its masses from a fused forward. */
 export function attentionProbe(
-  groups: readonly Pick<RolloutGroup, 'prompt'>[],
-  { rewards, attnProbe }: Pick<JudgeOptions, 'rewards' | 'attnProbe'>,
-  { imageTokenId, videoTokenId, text }: ModelConfig,
+  prompts: readonly Pick<RolloutPrompt, 'ids' | 'systemPrefix'>[],
+  { rewards, attnProbe, model }: Pick<JudgeOptions, 'rewards' | 'attnProbe' | 'model'>,
 ): MassProbe | undefined {
   if (attnProbe === 'eager' || !rewards.some(({ needs }) => needs.includes('attention'))) return undefined;
-  const prompts = groups.map(({ prompt }) => ({ promptIds: prompt.ids, systemPrefix: prompt.systemPrefix }));
+  const { imageTokenId, videoTokenId, text } = model.modelConfig;
   return massProbe(prompts, [imageTokenId, videoTokenId], text.numHiddenLayers);
+}
+
+// --- internal ---
+
+/** The masses that a probe measured of each completion; null where none was measured. */
+function attentionMasses(completions: readonly Completion[]): RewardKwargs['attention_masses'] {
+  const masses = completions.map((completion) => massesOf({ masses: completion.masses ?? new Map() }));
+  return masses.every((mass) => mass === null) ? null : masses;
 }

@@ -1,90 +1,103 @@
 /**
- * Learning from experience: the loss of a step's micro-batches and its gradients. Updates nothing.
+ * Learning from experience: the loss of a step's micro-batches and its gradients. Updates no weight.
  */
 
 import type { Dropout } from '../engine/dropout.ts';
-import type { Group } from '../engine/groups.ts';
+import type { ScoreOptions } from '../engine/scored_groups.ts';
 import type { MicroBatch } from '../grpo/batching.ts';
 import { countStep, grpoLoss, type LossSums } from '../grpo/loss.ts';
-import { type Collector, type Experience, entropiesOf, toGroup } from './experience.ts';
+import { type Completion, completionsOf, logpsOf, type RolloutGroup } from '../grpo/rollout.ts';
+import type { Experience, StepParts } from './experience.ts';
+
+/** What the forwards of one optimizer step gave. */
+export interface Learned {
+  /** The step's loss. */
+  readonly loss: number;
+  /** For the metrics, per micro-batch. */
+  readonly sums: readonly LossSums[];
+  /**
+   * Entropies of the policy at each token [T] of the completions that were learned from; where a completion came twice,
+   * those of the first time.
+   */
+  readonly entropies: ReadonlyMap<Completion, Float32Array>;
+}
 
 /**
- * Forward and backward of a step's micro-batches; gradients are left in their accumulators.
+ * Forward and backward of a step's micro-batches; gradients are added to their accumulators. A rollout that has a tape is
+ * learned from without a forward, and its tape is spent.
  *
- * @param dropoutOf of the inputs of adapters, in each micro-batch's forward
+ * @param experiences by the number of their rollout
+ * @param dropoutOf dropout of the inputs of adapters in a micro-batch's forward
+ * Errors: those of the model; the signal's reason, between micro-batches
  */
 export async function learn(
   microBatches: readonly MicroBatch[],
   experiences: ReadonlyMap<number, Experience>,
-  { args, policy, journal, signal }: Pick<Collector, 'args' | 'policy' | 'journal' | 'signal'>,
+  { args, policy, journal, signal }: Pick<StepParts, 'args' | 'policy' | 'journal' | 'signal'>,
   dropoutOf: (microBatch: number) => Dropout | null = () => null,
-): Promise<{ loss: number; sums: LossSums[] }> {
+): Promise<Learned> {
   const { model } = policy;
-  const parts = microBatches.map((microBatch) => partOf(microBatch, experiences.get(microBatch.rollout)!));
-  const counts = countStep(parts.map(({ lengths }) => lengths));
+  const lessons = microBatches.map((microBatch) => lessonOf(microBatch, experiences.get(microBatch.rollout)!));
+  const counts = countStep(lessons.map(({ groups }) => completionsOf({ groups }).map(({ ids }) => ids.length)));
   let loss = 0;
   const sums: LossSums[] = [];
-  for (const [i, part] of parts.entries()) {
+  const entropies = new Map<Completion, Float32Array>();
+  for (const [i, { experience, groups, advantages, oldLogps, refLogps }] of lessons.entries()) {
     signal.throwIfAborted();
-    const { experience } = part;
-    const at = parts.length === 1 ? {} : { done: i, total: parts.length };
+    const at = lessons.length === 1 ? {} : { done: i, total: lessons.length };
+    const options: ScoreOptions = { temperature: args.temperature, keep: true, dropout: dropoutOf(i) };
     const scored =
-      experience.scored ??
-      (await journal.time(
-        'forward',
-        () => model.score(part.groups, { temperature: args.temperature, keep: true, dropout: dropoutOf(i) }),
-        at,
-      ));
-    experience.scored = null; // its buffers are the next forward's
-    const completions = scored.completions.flat();
-    const entropies = entropiesOf(scored);
-    for (const [k, which] of part.indices.entries()) experience.entropies[which] ??= entropies[k]!;
-    const result = grpoLoss(
-      {
-        logps: completions.map(({ logps }) => logps),
-        oldLogps: microBatches[i]!.onPolicy ? null : part.oldLogps,
-        refLogps: part.refLogps,
-        advantages: part.advantages,
-      },
-      args,
-      counts,
-    );
+      experience.rollout.tape !== null
+        ? experience.rollout
+        : await journal.time('forward', () => model.score(groups, options), at);
+    for (const [k, completion] of completionsOf({ groups }).entries()) {
+      if (!entropies.has(completion)) entropies.set(completion, completionsOf(scored)[k]!.entropies!);
+    }
+    const result = grpoLoss({ logps: logpsOf(scored), oldLogps, refLogps, advantages }, args, counts);
     loss += result.loss;
     sums.push(result.sums);
     await journal.time('backward', () => model.backward(scored.tape!, flatten(result.dLogps)), at);
   }
-  return { loss, sums };
+  return { loss, sums, entropies };
+}
+
+/**
+ * Entropies of the policy at each token of an experience, per completion [T_i]: those that it was collected with, else those
+ * of learning; null for completions that neither has computed.
+ */
+export function entropiesOf(
+  { rollout }: Pick<Experience, 'rollout'>,
+  { entropies }: Pick<Learned, 'entropies'>,
+): (Float32Array | null)[] {
+  return completionsOf(rollout).map((completion) => completion.entropies ?? entropies.get(completion) ?? null);
 }
 
 // --- internal ---
 
-interface Part {
+/** B completions of a micro-batch, cut out of their rollout, and what the loss knows of them. */
+interface Lesson {
   readonly experience: Experience;
-  readonly groups: readonly Group[];
-  /** Its completions, counted within the rollout. */
-  readonly indices: readonly number[];
-  readonly lengths: readonly number[];
+  readonly groups: readonly RolloutGroup[];
+  /** [B] */
   readonly advantages: Float64Array;
+  /** [B][T_i]; null where the micro-batch is on-policy: the ratio is 1. */
   readonly oldLogps: readonly Float32Array[] | null;
   readonly refLogps: readonly Float32Array[] | null;
 }
 
-/** The completions of a micro-batch, cut out of its rollout. */
-function partOf({ runs }: MicroBatch, experience: Experience): Part {
-  const size = experience.groups[0]!.completions.length;
-  const groups = runs.map(({ group, begin, end }): Group => {
-    const whole = toGroup(experience.groups[group]!);
-    return { ...whole, completions: whole.completions.slice(begin - group * size, end - group * size) };
-  });
+function lessonOf({ runs, onPolicy }: MicroBatch, experience: Experience): Lesson {
+  const { rollout, advantages, oldLogps, refLogps } = experience;
+  const size = rollout.groups[0]!.completions.length;
   const pick = <T>(values: readonly T[]): T[] => runs.flatMap(({ begin, end }) => values.slice(begin, end));
   return {
     experience,
-    groups,
-    indices: runs.flatMap(({ begin, end }) => Array.from({ length: end - begin }, (_, i) => begin + i)),
-    lengths: groups.flatMap(({ completions }) => completions.map(({ length }) => length)),
-    advantages: Float64Array.from(pick([...experience.advantages.advantages])),
-    oldLogps: experience.oldLogps === null ? null : pick(experience.oldLogps),
-    refLogps: experience.refLogps === null ? null : pick(experience.refLogps),
+    groups: runs.map(({ group, begin, end }) => {
+      const { prompt, completions } = rollout.groups[group]!;
+      return { prompt, completions: completions.slice(begin - group * size, end - group * size) };
+    }),
+    advantages: Float64Array.from(pick([...advantages.advantages])),
+    oldLogps: onPolicy || oldLogps === null ? null : pick(oldLogps),
+    refLogps: refLogps && pick(refLogps),
   };
 }
 

@@ -1,21 +1,22 @@
 /**
- * The loop of every training command: steps, and between them logs, evaluations and saves; an end that loses nothing.
- * Knows rows by number and steps by what they say of themselves; not what is learned, nor from what.
+ * The loop of every training command: steps, and logs, evaluations and saves between them. When a run is stopped, the steps
+ * that it has done are saved. Knows rows by number and the records of steps, not what is learned.
  */
 import type { RlhfArguments, SftArguments } from '../arguments/resolve.ts';
 import type { Row } from '../data/row.ts';
 import { createSampler } from '../data/sampler.ts';
+import { createAverages } from './averages.ts';
 import { createCheckpoints } from './checkpoints.ts';
 import type { RowSource, TrainingData } from './data.ts';
 import type { Metrics, RunContext, StartEvent } from './events.ts';
-import { createAverages, type Journal, type TellProgress } from './journal.ts';
+import type { Journal, TellProgress } from './journal.ts';
 import type { Policy } from './policy.ts';
 import { createReader } from './row_reader.ts';
 import { isDue, isLogDue, plannedOf, type RunLength } from './run_length.ts';
 import { saveDue, saveUnfinished } from './save_policy.ts';
 import type { Updater } from './update.ts';
 
-/** What a run says of itself before it begins. */
+/** A run before its first step. */
 export interface Run {
   readonly command: 'rlhf' | 'sft';
   readonly args: RlhfArguments | SftArguments;
@@ -24,41 +25,41 @@ export interface Run {
   readonly data: TrainingData;
   readonly policy: Policy;
   readonly length: RunLength;
-  /** What rewards know of completions beside their values. */
+  /** Quantities that rewards measure besides their values, for displays. */
   readonly signals?: StartEvent['signals'];
 }
 
-/** A run that trains. `Encoded` is a row as a step takes it. */
+/** A run that trains. `Encoded` is the form in which a step takes rows. */
 export interface Training<Encoded> extends Run {
   readonly updater: Updater;
-  /** The metric of an evaluation by which checkpoints are compared. */
+  /** The metric of evaluations by which checkpoints are compared. */
   readonly best: { readonly metric: string; readonly greaterIsBetter: boolean };
-  /** Why a row is passed over, for the sentence that counts them. */
+  /** The reason for which rows are passed over, for the sentence that counts them. */
   readonly tooLong: string;
   encode(row: Row): Promise<Encoded>;
   /**
-   * One optimizer step; weights change at its very end.
+   * One optimizer step. It changes weights only at its end, so that a step that is stopped leaves no trace.
    *
    * @param done steps done before it
-   * @param next gives the next rows
+   * @param next takes the next rows
    */
   step(done: number, next: (count: number) => Promise<Encoded[]>): Promise<StepResult>;
   /** @param done steps done */
   evaluate(rows: RowSource, done: number, tell: TellProgress): Promise<Metrics>;
-  /** Comes after each log record. */
+  /** Called after each log record. */
   logged?(step: number): Promise<void>;
 }
 
-/** What a step leaves besides new weights. */
+/** The result of a step, besides new weights. */
 export interface StepResult {
-  /** Records of which a log has the means. */
+  /** Records of numbers; a log has their means over the steps since the last one. */
   readonly records: readonly Metrics[];
-  /** Numbers that a log has as they were at its last step. */
+  /** Numbers of which a log has the latest value. */
   readonly latest?: Metrics;
   readonly warnings: readonly string[];
 }
 
-/** The `start` event. */
+/** Emits the `start` event. */
 export async function tellStart({
   command,
   args,
@@ -85,9 +86,9 @@ export async function tellStart({
 }
 
 /**
- * From the first step to the `end` event. A run that is stopped drops the step under way and saves the ones before it.
+ * Runs from the first step to the `end` event. A run that is stopped drops the step under way, and saves the steps before it.
  *
- * Errors: those of a step, an evaluation or a save, once what is worth it has been saved.
+ * Errors: those of a step, an evaluation or a save; thrown after the steps done so far have been saved (save_policy.ts).
  */
 export async function trainingLoop<Encoded>(training: Training<Encoded>): Promise<void> {
   const { args, context, journal, data, policy, updater, length, best } = training;
@@ -99,7 +100,7 @@ export async function trainingLoop<Encoded>(training: Training<Encoded>): Promis
   const checkpoints = createCheckpoints({
     outputDir,
     source: policy.source,
-    adapter: policy.adapter && { plan: policy.adapter, config: policy.config, lorapLrRatio: args.lorapLrRatio },
+    adapter: policy.adapter && { plan: policy.adapter, config: policy.modelConfig, lorapLrRatio: args.lorapLrRatio },
     parameters: policy.parameters,
     updater,
     prompts: args,
@@ -110,7 +111,7 @@ export async function trainingLoop<Encoded>(training: Training<Encoded>): Promis
   });
   const averages = createAverages();
   let step = 0;
-  // What the next step starts from: the rows of a step that is dropped are not used up.
+  // The sampler's state before the next step: a step that is dropped has used no rows up.
   let resume = { sampler: { ...sampler.state() } };
 
   const evaluate = async (): Promise<void> => {
@@ -152,8 +153,8 @@ export async function trainingLoop<Encoded>(training: Training<Encoded>): Promis
   } catch (error) {
     await saveUnfinished(error, { step, saveStrategy: args.saveStrategy, signal, journal, save });
   }
-  if (reader.passedOver > 0) {
-    await journal.notice('info', `${reader.passedOver} times a row was skipped because ${training.tooLong}`);
+  if (reader.skipped > 0) {
+    await journal.notice('info', `${reader.skipped} times a row was skipped because ${training.tooLong}`);
   }
   await journal.emit({
     type: 'end',

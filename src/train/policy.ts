@@ -1,6 +1,6 @@
 /**
- * Opens a checkpoint folder as a policy: checked weights, the model over them, and the template that feeds it.
- * Knows which parts are trained; nothing of rewards, losses or the loop.
+ * Opens a checkpoint folder as a policy: checked weights, a model over them, and the template that encodes for it.
+ * Knows which parts are trained, but no rewards, no losses and no loop.
  */
 import type { AdapterPlan } from '../adapters/plan.ts';
 import { HEAD } from '../checkpoint/head.ts';
@@ -28,21 +28,22 @@ export interface PolicyOptions {
   /** Checkpoint folder. */
   readonly model: string;
   readonly attnImpl: AttentionImplementation;
-  /** Whether weights change: no for inference and for a reference model, whatever `freeze` says. */
+  /** Whether weights are trained. False for inference and for a reference, whatever `freeze` says. */
   readonly trainable: boolean;
-  /** Null: where keeping would take too much memory. */
+  /** Whether blocks are computed again in backward; null: only where keeping their results takes too much memory. */
   readonly gradientCheckpointing?: boolean | null;
   /** What full training changes; with an adapter, nothing but that is trained. Default: the language model. */
   readonly trained?: TrainedRule;
   readonly adapter?: AdapterOptions | null;
   readonly template?: TemplateOptions;
-  /** Keep the pixels of images, because they will be asked for again; default true. */
+  /** Keep the pixels of images for the next time they are needed; default true. */
   readonly keepImages?: boolean;
   readonly runtime?: RuntimeOptions;
 }
 
 export interface Policy {
-  readonly config: ModelConfig;
+  /** The checked config.json. */
+  readonly modelConfig: ModelConfig;
   readonly model: VisionLanguageModel;
   readonly parameters: Parameters;
   /** What it carries besides its weights. */
@@ -51,27 +52,27 @@ export interface Policy {
   reference(): VisionLanguageModel;
   readonly template: Template;
   readonly summary: ModelSummary;
-  /** The folder it came from, open for as long as the policy is: what a saved checkpoint is modelled on. */
+  /** The folder that it was opened from. It stays open until the policy is closed; saved checkpoints follow its layout. */
   readonly source: Checkpoint;
   close(): Promise<void>;
 }
 
-/** A policy of which everything is known but its weights. */
-export interface PreparedPolicy extends Pick<Policy, 'config' | 'template' | 'source'> {
+/** A policy whose weights have not been read yet. */
+export interface PreparedPolicy extends Pick<Policy, 'modelConfig' | 'template' | 'source'> {
   readonly options: PolicyOptions;
   readonly adapter: AdapterPlan | null;
-  /** Tensors that the model has a use for, those of an adapter among them, by name. */
+  /** The tensors that the model uses, by name; those of an adapter included. */
   readonly tensors: ReadonlyMap<string, { readonly shape: readonly number[] }>;
-  /** Whether weights stay on disk and are read when they are used. */
+  /** Whether weights stay on disk, to be read when they are used. */
   readonly streams: boolean;
   isTrained(name: string): boolean;
-  /** Reads the weights; `onRead` gets how far that is, at most a few times a second. Error: E_WEIGHT_NOT_FINITE. */
+  /** Reads the weights; calls `onRead` with the progress, at most a few times a second. Error: E_WEIGHT_NOT_FINITE. */
   load(onRead?: (read: WeightsRead) => void | Promise<void>): Promise<Policy>;
-  /** Once it is loaded, its policy's own. */
+  /** Closes what is open. Once it has been loaded, close the policy instead. */
   close(): Promise<void>;
 }
 
-/** Bytes of weights, as they are stored. */
+/** Progress of reading weights, in bytes as they are stored. */
 export interface WeightsRead {
   readonly done: number;
   readonly total: number;
@@ -89,8 +90,8 @@ export async function openPolicy(options: PolicyOptions): Promise<Policy> {
 }
 
 /**
- * Opens and checks a checkpoint folder. Whatever is wrong with config, tensors, tokenizer or processor is told here, before
- * weights are read.
+ * Opens and checks a checkpoint folder, without reading its weights. Faults of config, tensors, tokenizer and processor are
+ * found here.
  *
  * Errors: those of openCheckpoint, readConfig, validateShapes and openTemplate.
  */
@@ -108,22 +109,22 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
   const source = openCheckpoint(dir);
   try {
     const stated = await readConfig(dir);
-    const config = withStoredHead(stated, source);
-    const { extra } = validateShapes(source, config);
-    const template = await openTemplate(dir, config, {
+    const modelConfig = withStoredHead(stated, source);
+    const { extra } = validateShapes(source, modelConfig);
+    const template = await openTemplate(dir, modelConfig, {
       ...options.template,
       ...(keepImages ? {} : { imageCacheBytes: 0 }),
     });
     const used = { ...source, tensors: without(source.tensors, extra) };
     const widened = [...used.tensors.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
     const streams = !trainable && widened >= STREAM_BYTES;
-    const adapter = adapterOptions === null ? null : prepareAdapter(adapterOptions, config);
-    const trains = adapter === null && trainable ? trainedParameters(trained, config) : null;
+    const adapter = adapterOptions === null ? null : prepareAdapter(adapterOptions, modelConfig);
+    const trains = adapter === null && trainable ? trainedParameters(trained, modelConfig) : null;
     const isTrained = (name: string): boolean =>
       trainable && (adapter === null ? trains!.has(name) : adapter.tensors.has(name));
     return {
       options,
-      config,
+      modelConfig,
       template,
       source,
       adapter: adapter?.plan ?? null,
@@ -134,17 +135,18 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
         const tell = onRead === undefined ? undefined : seldom(onRead);
         const ofStore = adapter === null ? isTrained : () => false;
         const store = streams ? await streamParameters(used, tell) : await loadParameters(used, ofStore, tell);
-        const { config: own, parameters } = adapter?.putOn(store, isTrained) ?? { config, parameters: store };
+        const adapted = adapter?.putOn(store, isTrained) ?? { config: modelConfig, parameters: store };
+        const { parameters } = adapted;
         const modelOptions = { attnImpl, gradientCheckpointing, runtime };
-        const model = createModel(own, parameters, modelOptions);
+        const model = createModel(adapted.config, parameters, modelOptions);
         let reference: VisionLanguageModel | null = null;
         return {
-          config: own,
+          modelConfig: adapted.config,
           model,
           parameters,
           adapter: adapter?.plan ?? null,
           reference() {
-            const other = adapter?.reference?.putOn(store, () => false) ?? { config, parameters: store };
+            const other = adapter?.reference?.putOn(store, () => false) ?? { config: modelConfig, parameters: store };
             const sameTower = adapter === null || !(adapter.changesTower || adapter.reference?.changesTower);
             reference ??= createModel(other.config, other.parameters, {
               ...modelOptions,
@@ -155,8 +157,8 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
           template,
           source,
           summary: {
-            ...summaryOf(dir, config.architecture.className, parameters),
-            notes: notesOn(source, { stated, config, extra }),
+            ...summaryOf(dir, modelConfig.architecture.className, parameters),
+            notes: notesOn(source, { stated, modelConfig, extra }),
           },
           async close() {
             source.close();
@@ -175,7 +177,7 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
   }
 }
 
-/** What the commands' flags say about a policy; a null flag leaves the choice to the checkpoint. */
+/** Flags of the commands that concern a policy. Where a flag is null, the checkpoint decides. */
 export interface PolicyArguments extends Partial<TunerArguments> {
   readonly modelDir: string;
   readonly attnImpl: AttentionImplementation;
@@ -190,7 +192,7 @@ export interface PolicyArguments extends Partial<TunerArguments> {
   readonly adapters: readonly string[];
 }
 
-/** The options of a command's policy, from its arguments; `tell` is told once of what was done to its images. */
+/** Policy options from a command's arguments. @param tell called once, if images are changed: see `TemplateOptions` */
 export function policyOptions(
   args: PolicyArguments,
   trainable: boolean,
@@ -227,10 +229,10 @@ export function dropoutOf(policy: Pick<Policy, 'adapter'>, random: Random, label
 
 // --- internal ---
 
-/** Milliseconds between two words of how far reading is. */
+/** Milliseconds between two reports of progress. */
 const TELL_MS = 200;
 
-/** Passes on the first word, the last one, and some between. */
+/** Passes on the first report, the last one, and some between. */
 function seldom(onRead: (read: WeightsRead) => void | Promise<void>): (read: WeightsRead) => Promise<void> {
   let last = Number.NEGATIVE_INFINITY;
   return async (read) => {
@@ -241,7 +243,7 @@ function seldom(onRead: (read: WeightsRead) => void | Promise<void>): (read: Wei
   };
 }
 
-/** Tensors the model has no use for, such as the stored copy of a tied head, are neither loaded nor trained. */
+/** The tensors without these names. A stored copy of a tied head, for example, is neither loaded nor trained. */
 function without<T>(tensors: ReadonlyMap<string, T>, names: readonly string[]): Map<string, T> {
   const left = new Map(tensors);
   for (const name of names) left.delete(name);
@@ -257,16 +259,16 @@ function summaryOf(dir: string, architecture: string, parameters: Parameters): M
   };
 }
 
-/** What the weights are that config.json or their names do not say. */
+/** Notes on weights that differ from what config.json or the usual names would suggest. */
 function notesOn(
   source: Checkpoint,
-  { stated, config, extra }: { stated: ModelConfig; config: ModelConfig; extra: readonly string[] },
+  { stated, modelConfig, extra }: { stated: ModelConfig; modelConfig: ModelConfig; extra: readonly string[] },
 ): string[] {
   const unused = extra.filter((name) => name !== HEAD && !COMPUTED.test(name));
   const wrapped = [...source.tensors.values()].find(({ storedName }) => withoutWrappers(storedName) !== storedName);
   const first = unused.slice(0, 3).join(', ');
   return [
-    ...(stated.text.tieWordEmbeddings === config.text.tieWordEmbeddings
+    ...(stated.text.tieWordEmbeddings === modelConfig.text.tieWordEmbeddings
       ? []
       : [`config.json ties the head to the embedding, but another ${HEAD} is stored; the stored one is used`]),
     ...(wrapped === undefined ? [] : [`tensor names are read without their wrappers, e.g. ${wrapped.storedName}`]),
@@ -276,7 +278,7 @@ function notesOn(
   ];
 }
 
-/** Buffers that older versions of transformers saved, and every version computes anew. */
+/** Buffers that older versions of transformers saved, although every version computes them anew. */
 const COMPUTED = /(^|\.)(rotary_emb|rotary_pos_emb)\.(original_)?inv_freq$/;
 
 function countOf(parameters: Parameters, names: readonly string[]): number {

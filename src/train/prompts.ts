@@ -1,29 +1,26 @@
 /**
- * The prompt of a dataset row: what a completion is sampled for.
+ * The prompt of a dataset row: what completions are sampled for.
  * Knows conversations and the template; not what is done with prompts.
  */
 import { splitAnswer } from '../data/messages.ts';
 import type { Row } from '../data/row.ts';
-import type { EncodedPrompt, Template } from '../template/template.ts';
-
-export interface PromptOfRow {
-  readonly row: Row;
-  readonly prompt: EncodedPrompt;
-}
+import type { RolloutPrompt } from '../grpo/rollout.ts';
+import type { Template } from '../template/template.ts';
 
 /**
- * Encodes rows as prompts. An answer at the end of a row is what is to be sampled, so it is left out, as in ms-swift.
- * Errors: those of the template's `encode`, at the row.
+ * Encodes rows as prompts. An answer at the end of a row stands where completions will be sampled, so it is left out, as in
+ * ms-swift. Errors: those of the template's `encode`, at the row.
  */
-export function encodePrompt(template: Template): (row: Row) => Promise<PromptOfRow> {
-  return async (row) => ({
-    row,
-    prompt: await template.encode(splitAnswer(row.messages).prompt, row.images, {
-      where: row.where,
-      tools: row.tools,
+export function encodePrompt(template: Template): (row: Row) => Promise<RolloutPrompt> {
+  return async (row) => {
+    const { where, tools } = row;
+    const prompt = await template.encode(splitAnswer(row.messages).prompt, row.images, {
+      where,
+      tools,
       tooLongHint: TOO_LONG_HINT,
-    }),
-  });
+    });
+    return { ...prompt, row };
+  };
 }
 
 /** What can be done about a row of a training run that is too long. */

@@ -1,12 +1,9 @@
 /**
  * GRPO (Shao et al. 2024): sample a group of completions per prompt, judge them, learn from how they differ.
- * Reads like the paper's box; whoever reports, draws or saves listens to the events.
+ * Reads like the box in the paper; reports, displays and saves listen to its events.
  *
- * An on-policy step runs no training forward: decoding has computed every row of the completions, so the rollout gives
- * log-probabilities, entropies, the attention masses of rewards, and what backward needs (`--reuse_rollout false` runs
- * one forward for all of these instead). A scoring pass of its own is made only where the options require one: old
- * log-probabilities of a rollout that outlives an update, or attention masses of a rollout that is learned from in
- * several micro-batches.
+ * A step that learns from one rollout in one micro-batch runs no training forward: backward starts from the rows that
+ * decoding has computed. grpo/score_plan.ts says when a forward is run, and for what.
  */
 import { argumentsToJson } from '../arguments/args_json.ts';
 import type { RlhfArguments } from '../arguments/resolve.ts';
@@ -15,6 +12,7 @@ import { createGenerator } from '../engine/generation.ts';
 import { optimizerStepAt, planBatches } from '../grpo/batching.ts';
 import { paceOf, promptsOfRun } from '../grpo/epochs.ts';
 import { lossMetrics } from '../grpo/metrics.ts';
+import type { CompletionSampler, RolloutPrompt } from '../grpo/rollout.ts';
 import { createRewards } from '../rewards/registry.ts';
 import type { Reward } from '../rewards/reward.ts';
 import { createRandom } from '../util/random.ts';
@@ -24,19 +22,19 @@ import { openTrainingData, type RowSource } from './data.ts';
 import { rehearse } from './dry_run.ts';
 import { evaluate } from './evaluation.ts';
 import { type CompletionRow, type Metrics, noteTo, type RunContext } from './events.ts';
-import { type Collector, collect, type Experience, experienceMetrics } from './experience.ts';
+import { collect, type Experience, experienceMetrics, type StepParts } from './experience.ts';
 import { createJournal, type TellProgress } from './journal.ts';
 import type { JudgeOptions } from './judge.ts';
-import { learn } from './learn.ts';
+import { entropiesOf, learn } from './learn.ts';
 import { type Run, type StepResult, type Training, tellStart, trainingLoop } from './loop.ts';
 import { dropoutOf, dropoutRate, policyOptions, preparePolicy } from './policy.ts';
 import { loaderOf, tryFirstRows } from './preflight.ts';
-import { encodePrompt, type PromptOfRow } from './prompts.ts';
+import { encodePrompt } from './prompts.ts';
 import { checkRewardColumns } from './reward_columns.ts';
 import { createHackingWatch } from './reward_hacking.ts';
 import { runLength } from './run_length.ts';
 import { checkRlhfMemory } from './run_memory.ts';
-import { samplingOf } from './sampling.ts';
+import { evaluationSampling, samplingOf } from './sampling.ts';
 import { shownSignals } from './signals.ts';
 import { createStandstillWatch } from './stalled_run.ts';
 import { createToolsCheck } from './tools_check.ts';
@@ -45,11 +43,10 @@ import { createUpdater, type Updater } from './update.ts';
 import { updateOptions } from './update_options.ts';
 
 /**
- * Trains as the arguments say; resolves after the `end` event.
+ * Trains as the arguments say; resolves after the `end` event. Plugins must have been loaded before, because the flags of their
+ * rewards are among the arguments.
  *
- * Plugins are loaded by then: the flags of their rewards are among the arguments.
- *
- * Errors: those of the parts; whatever is wrong with rewards, data or checkpoint is told before `start`.
+ * Errors: those of the parts. Faults of rewards, data and checkpoint are thrown before the `start` event.
  */
 export async function runRlhf(args: RlhfArguments, context: RunContext): Promise<void> {
   const { signal, emit } = context;
@@ -61,17 +58,19 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     const lacking = checkRewardColumns(rewards, data.opened);
     const length = runLength(paceOf(plan, data.train.length), args);
     const totalSteps = length.maxSteps;
-    // Pixels are worth keeping for rows that come again: of evaluations, and after an epoch.
+    // Pixels are kept only if rows come again: in evaluations, or after an epoch.
     const keepsPixels = data.evaluation !== null || promptsOfRun(plan, totalSteps) > data.train.length;
     await emit({ type: 'phase', phase: 'open model', begins: true });
-    // What arguments, files' headers and the first rows can tell is told here, before a weight is read.
+    // Before any weight is read, arguments, headers of files and the first rows are checked.
     const keepImages = keepsPixels && !args.dryRun;
     const prepared = keep(await preparePolicy({ ...policyOptions(args, true, noteTo(context)), keepImages }));
-    // The reference: the weights training starts from, never updated. Under an adapter the policy has them already.
+    // The reference has the weights that training starts from; they are never updated. With an adapter, these are the
+    // policy's own weights.
     const hasReference = args.beta !== 0;
     const preparedReference =
       hasReference && prepared.adapter === null ? keep(await preparePolicy(policyOptions(args, false))) : null;
     const sampling = samplingOf(args, prepared);
+    const evaluationSettings = evaluationSampling(args, prepared);
     const updating = updateOptions(args, totalSteps);
     const encode = encodePrompt(prepared.template);
     const first = await tryFirstRows(data, args, encode);
@@ -89,6 +88,8 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
       rewards,
       model: policy.model,
       attnProbe: args.attnProbe,
+      normBbox: args.normBbox ?? policy.model.modelConfig.architecture.normBbox,
+      rule: { timeout: args.rewardTimeout, onError: args.rewardError },
       logger: {
         debug: (line) => void journal.emit({ type: 'notice', level: 'debug', text: line }),
         info: (line) => void journal.notice('info', line),
@@ -99,24 +100,26 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
       signal,
     });
     const random = createRandom(args.seed);
-    const tools = { policy, generator, random, signal };
-    const collector: Collector = { ...tools, args, plan, reference, sampling, journal, judging };
+    const { template } = policy;
+    const sampler: CompletionSampler = { generator, template, sampling, random };
+    const parts: StepParts = { args, plan, policy, reference, sampler, judging, journal, signal };
+    const evaluationSampler = { ...sampler, sampling: evaluationSettings, random: random.fork('eval') };
     const signals = shownSignals(rewards);
     const run: Run = { command: 'rlhf', args, context, journal, data, policy, length, signals };
     await tellStart(run);
     if (plan.notice !== null) await journal.notice('info', plan.notice);
     if (args.dryRun) {
-      await rehearse({ data, lacking, updater, length, keepsPixels }, collector);
+      await rehearse({ data, lacking, updater, length, keepsPixels, evaluationSampler }, parts);
       return;
     }
     for (const text of lacking) await journal.notice('warn', text);
     if (args.reuseRollout && dropoutRate(policy) > 0) await journal.notice('info', DROPOUT_NOTICE(dropoutRate(policy)));
     await trainingLoop({
-      ...{ ...run, updater, encode, ...stepsOf(collector, updater, rewards) },
+      ...{ ...run, updater, encode, ...stepsOf(parts, updater, rewards) },
       best: { metric: 'reward', greaterIsBetter: true },
       tooLong: 'its prompt is too long',
       evaluate: (rows: RowSource, done: number, tell: TellProgress): Promise<Metrics> =>
-        evaluate(args, rows, { ...tools, random: random.fork('eval'), judging: judging(done), tell }),
+        evaluate(args, rows, { sampler: evaluationSampler, judging: judging(done), signal, tell }),
     });
   });
 }
@@ -128,11 +131,11 @@ const DROPOUT_NOTICE = (rate: number): string =>
 
 /** The steps of GRPO: collect experience, learn from it, update. */
 function stepsOf(
-  collector: Collector,
+  parts: StepParts,
   updater: Updater,
   rewards: readonly Reward[],
-): Pick<Training<PromptOfRow>, 'step' | 'logged'> {
-  const { args, plan, journal } = collector;
+): Pick<Training<RolloutPrompt>, 'step' | 'logged'> {
+  const { args, plan, journal } = parts;
   const hacking = createHackingWatch(rewards);
   const values = createValueWatch();
   const standstill = createStandstillWatch(args);
@@ -148,19 +151,21 @@ function stepsOf(
       const fresh: Experience[] = [];
       for (const { rollout: number } of microBatches) {
         if (experiences.has(number)) continue;
-        const experience = await collect(await next(plan.promptsPerRollout), number, done, collector);
+        const experience = await collect(await next(plan.promptsPerRollout), number, done, parts);
         experiences.set(number, experience);
         fresh.push(experience);
       }
-      const { loss, sums } = await learn(microBatches, experiences, collector, (microBatch) =>
-        dropoutOf(collector.policy, collector.random, `${done}/${microBatch}`),
+      const learned = await learn(microBatches, experiences, parts, (microBatch) =>
+        dropoutOf(parts.policy, parts.sampler.random, `${done}/${microBatch}`),
       );
+      const { loss, sums } = learned;
       for (const experience of fresh) {
-        const { metrics, warnings } = experienceMetrics(experience, hacking);
+        const entropies = entropiesOf(experience, learned);
+        const { metrics, warnings } = experienceMetrics(experience, entropies, hacking);
         const missing = values.observe(experience.judged, step);
         for (const text of [...warnings, ...missing]) await journal.notice('warn', text);
         records.push(metrics);
-        if (args.logCompletions) completionLog.push(...completionRows(experience));
+        if (args.logCompletions) completionLog.push(...completionRows(experience, entropies));
       }
       const { skipped, gradNorm, learningRate } = await journal.time('update', () => updater.update());
       const lessons = new Set(microBatches.map(({ rollout }) => experiences.get(rollout)!));

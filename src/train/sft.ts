@@ -1,13 +1,14 @@
 /**
- * Supervised training: cross-entropy on each row's answer, through the same model and optimizer step as GRPO.
- * Says what one step and one evaluation are; loop.ts does the rest.
+ * Supervised training: cross-entropy on each row's answer, with the same model and optimizer step as GRPO.
+ * Defines a step and an evaluation; loop.ts does the rest.
  *
- * The loss of an optimizer step is the mean over all its answer tokens, however it was cut into micro-batches
- * (transformers' `num_items_in_batch`), so the numbers do not depend on --per_device_train_batch_size.
+ * The loss of an optimizer step is the mean over all its answer tokens, as with transformers' `num_items_in_batch`. It does
+ * not depend on how the step is split into micro-batches by --per_device_train_batch_size.
  */
 import type { SftArguments } from '../arguments/resolve.ts';
 import type { Row } from '../data/row.ts';
 import type { Dropout } from '../engine/dropout.ts';
+import type { CompletionIds, Group, Prompt, TokenScores } from '../engine/groups.ts';
 import type { VisionLanguageModel } from '../engine/model.ts';
 import type { Pace } from '../grpo/epochs.ts';
 import { createRandom } from '../util/random.ts';
@@ -27,9 +28,9 @@ import { createUpdater, type UpdateResult } from './update.ts';
 import { updateOptions } from './update_options.ts';
 
 /**
- * Trains as the arguments say; resolves after the `end` event.
+ * Runs the training; resolves after the `end` event.
  *
- * Errors: those of the parts; whatever is wrong with arguments, data or checkpoint is told before the `start` event.
+ * Errors: those of its parts. Faults of arguments, data and checkpoint are thrown before the `start` event.
  */
 export async function runSft(args: SftArguments, context: RunContext): Promise<void> {
   const { signal, emit } = context;
@@ -41,7 +42,7 @@ export async function runSft(args: SftArguments, context: RunContext): Promise<v
     const length = runLength(paceOf(data.train.length, rowsPerStep), args);
     await emit({ type: 'phase', phase: 'open model', begins: true });
     const prepared = keep(await preparePolicy(policyOptions(args, true, noteTo(context))));
-    const maxLength = args.maxLength ?? prepared.config.text.maxPositionEmbeddings;
+    const maxLength = args.maxLength ?? prepared.modelConfig.text.maxPositionEmbeddings;
     const encode = (row: Row): Promise<Example> => encodeExample(prepared.template, row, maxLength);
     const updating = updateOptions(args, length.maxSteps);
     const first = await tryFirstRows(data, args, encode);
@@ -85,8 +86,8 @@ export async function runSft(args: SftArguments, context: RunContext): Promise<v
 // --- internal ---
 
 /**
- * Loss and gradients of one optimizer step: -Σ log p / tokens over all micro-batches. Gradients are added to the
- * parameters' accumulators. Each micro-batch is one packed forward and backward.
+ * Computes the loss of one optimizer step, -Σ log p / tokens over all micro-batches, and adds its gradients to the parameters'
+ * accumulators. Each micro-batch is one packed forward and backward.
  */
 async function crossEntropyStep(
   model: Pick<VisionLanguageModel, 'score' | 'backward'>,
@@ -94,21 +95,28 @@ async function crossEntropyStep(
   time: Journal['time'],
   dropoutOf: (microBatch: number) => Dropout | null,
 ): Promise<number> {
-  const tokens = countTokens(microBatches.flat());
+  const tokens = tokensIn(microBatches.flat());
   let loss = 0;
   for (const [i, batch] of microBatches.entries()) {
     const at = microBatches.length === 1 ? {} : { done: i, total: microBatches.length };
     const groups = batch.map(({ group }) => group);
     const dropout = dropoutOf(i);
-    const forward = () => model.score(groups, { temperature: 1, keep: true, dropout });
-    const { completions, tape } = await time('forward', forward, at);
+    const { groups: scored, tape } = await time(
+      'forward',
+      () => model.score(groups, { temperature: 1, keep: true, dropout }),
+      at,
+    );
     if (tape === null) throw new Error('internal: a scored batch without a tape');
-    for (const { logps } of completions.flat()) for (const logp of logps) loss -= logp / tokens;
-    const dLogps = new Float32Array(countTokens(batch)).fill(-1 / tokens);
+    for (const logp of logpsIn(scored)) loss -= logp / tokens;
+    const dLogps = new Float32Array(tokensIn(batch)).fill(-1 / tokens);
     await time('backward', () => model.backward(tape, dLogps), at);
   }
   return loss;
 }
+
+/** Log-probabilities of all completion tokens, in order. */
+const logpsIn = (groups: readonly Group<Prompt, CompletionIds & TokenScores>[]): number[] =>
+  groups.flatMap(({ completions }) => completions.flatMap(({ logps }) => [...logps]));
 
 const paceOf = (rows: number, rowsPerStep: number): Pace => ({
   rows,
@@ -116,7 +124,7 @@ const paceOf = (rows: number, rowsPerStep: number): Pace => ({
   rowsAfter: (steps) => steps * rowsPerStep,
 });
 
-const countTokens = (examples: readonly Example[]): number => examples.reduce((sum, { tokens }) => sum + tokens, 0);
+const tokensIn = (examples: readonly Example[]): number => examples.reduce((sum, { tokens }) => sum + tokens, 0);
 
 function chunks<T>(items: readonly T[], size: number): T[][] {
   const parts: T[][] = [];
@@ -138,7 +146,7 @@ async function* evaluationBatches(
   }
 }
 
-/** Mean over all answer tokens, as in training; a record without `loss` if no row was short enough. */
+/** Mean loss over all answer tokens, as in training. The record has no `loss` if all rows were skipped. */
 async function evaluationLoss(
   model: Pick<VisionLanguageModel, 'score'>,
   batches: AsyncIterable<readonly Example[]>,
@@ -150,9 +158,9 @@ async function evaluationLoss(
   for await (const batch of batches) {
     signal.throwIfAborted();
     const groups = batch.map(({ group }) => group);
-    const { completions } = await model.score(groups, { temperature: 1, keep: false });
-    for (const { logps } of completions.flat()) for (const logp of logps) sum -= logp;
-    tokens += countTokens(batch);
+    const scored = await model.score(groups, { temperature: 1, keep: false });
+    for (const logp of logpsIn(scored.groups)) sum -= logp;
+    tokens += tokensIn(batch);
     rows += batch.length;
     tell(rows);
   }

@@ -1,5 +1,5 @@
 /**
- * The optimizer's settings, from a training command's flags.
+ * Derives the optimizer's settings from a training command's arguments.
  */
 import type { RlhfArguments, SftArguments } from '../arguments/resolve.ts';
 import { createSchedule, warmupStepsOf } from '../optim/schedule.ts';

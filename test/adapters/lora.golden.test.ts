@@ -14,7 +14,7 @@ import { countStep, grpoLoss } from '../../src/grpo/loss.ts';
 import { readConfig } from '../../src/models/registry.ts';
 import { largestDifference } from '../helpers/check_op.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
-import { type GoldenGrpo, goldenGroups, readJson, readTensors } from '../helpers/golden_values.ts';
+import { completionsIn, type GoldenGrpo, goldenGroups, readJson, readTensors } from '../helpers/golden_values.ts';
 
 describe.each(goldenCheckpoints())('$name', (checkpoint) => {
   const grpo = readJson<GoldenGrpo>(join(checkpoint.golden, 'grpo.json'));
@@ -32,8 +32,10 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
     source.close();
     const parameters = withOverlay(base, { adapters: adapter.adapters, tensors: adapter.read() }, () => true);
     const model = createModel(config, parameters, { attnImpl: 'sdpa', gradientCheckpointing });
-    const { completions, tape } = await model.score(groups, { temperature: 1, keep: true });
-    const logps = completions.flat().map((c) => c.logps);
+    const { tape, ...scored } = await model.score(groups, { temperature: 1, keep: true });
+    const logps = completionsIn(scored)
+      .flat()
+      .map((completion) => completion.logps);
     const { loss, dLogps } = grpoLoss(
       {
         logps,

@@ -12,7 +12,7 @@ import { openPolicy, type Policy } from '../../src/train/policy.ts';
 import { createRandom } from '../../src/util/random.ts';
 import { largestDifference } from '../helpers/check_op.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
-import { goldenImages, groupOf, readCases, readTensors } from '../helpers/golden_values.ts';
+import { completionsIn, goldenImages, groupOf, promptOf, readCases, readTensors } from '../helpers/golden_values.ts';
 
 const checkpoints = goldenCheckpoints().filter(({ golden }) => existsSync(join(golden, 'lora_whole')));
 
@@ -59,8 +59,8 @@ describe.each(checkpoints)('$name', ({ name, model: dir, golden, ...rest }) => {
   test('loss and every gradient', async () => {
     const golden = caseOf('two_images');
     const group = groupOf(golden, golden.images, [Int32Array.from(golden.completion_ids)]);
-    const { completions, tape } = await policy.model.score([group], { temperature: 1, keep: true });
-    const { logps } = completions[0]![0]!;
+    const { tape, ...scored } = await policy.model.score([group], { temperature: 1, keep: true });
+    const { logps } = completionsIn(scored)[0]![0]!;
     const weights = Float32Array.from(logps, (_, t) => ((t % 5) - 2) / logps.length);
     const loss = logps.reduce((sum, logp, t) => sum + weights[t]! * logp, 0);
     const [target] = expected.get('two_images.loss')!.data as unknown as [number];
@@ -89,8 +89,8 @@ describe.each(checkpoints)('$name', ({ name, model: dir, golden, ...rest }) => {
   ])('sampling scores as a forward does: %s', async (_, limits) => {
     const golden = caseOf('two_images');
     const generator = createGenerator(policy.model, {}, limits);
-    const prompt = { promptIds: Int32Array.from(golden.prompt_ids), images: golden.images };
-    const { completions } = await generator.generate([prompt], {
+    const prompt = promptOf(golden, golden.images);
+    const generated = await generator.generate([prompt], {
       count: 3,
       maxNewTokens: 9,
       temperature: 0.8,
@@ -99,9 +99,9 @@ describe.each(checkpoints)('$name', ({ name, model: dir, golden, ...rest }) => {
       random: createRandom(1),
       keep: true,
     });
-    const ids = completions[0]!.map((completion) => completion.ids);
-    const again = await policy.model.score([{ ...prompt, completions: ids }], { temperature: 0.8, keep: false });
-    const errors = completions[0]!.map(({ logps }, c) => largestDifference(logps, again.completions[0]![c]!.logps));
+    const completions = completionsIn(generated)[0]!;
+    const again = await policy.model.score([{ prompt, completions }], { temperature: 0.8, keep: false });
+    const errors = completions.map(({ logps }, c) => largestDifference(logps, completionsIn(again)[0]![c]!.logps));
     expect(Math.max(...errors)).toBeLessThan(1e-4);
     await generator.release();
   });

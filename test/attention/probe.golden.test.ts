@@ -4,7 +4,7 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Group } from '../../src/engine/groups.ts';
-import type { LayerProbe } from '../../src/engine/model.ts';
+import type { LayerProbe } from '../../src/engine/scored_groups.ts';
 import type { AttentionImplementation } from '../../src/engine/text_attention.ts';
 import { createRandom } from '../../src/util/random.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
@@ -19,7 +19,7 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
     const completions = [3, 9, 1].map((length) => Int32Array.from({ length }, () => random.int(500)));
     const group: Group = groupOf(golden, images, completions);
     const model = await loadModel(checkpoint, { attnImpl: 'eager' });
-    const { imageTokenId, text } = model.sizes;
+    const { imageTokenId, text } = model.modelConfig;
     const [first] = images.map(({ gridThw }) => (gridThw[0] * gridThw[1] * gridThw[2]) / 4);
 
     // Five spans: image 1, image 2, the upper half of image 1, the system block, the last word of the question.
@@ -49,7 +49,7 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
         image_grid_thw: images.map(({ gridThw }) => gridThw),
         output_attentions: true,
       });
-      const { masses } = scored.completions[0]![c]!;
+      const { masses } = scored.groups[0]!.completions[c]!;
       expect([...masses.keys()]).toEqual([...probe.layers]);
       for (const layer of probe.layers) {
         const { data, dims } = attentions![layer]!;

@@ -13,7 +13,7 @@ import {
   visionFlop,
   visionPairs,
 } from '../../bench/flops.ts';
-import { MODEL_PRESETS, publishedConfig } from '../../src/models/qwen2_5_vl/model_sizes.ts';
+import { MODEL_PRESETS, publishedConfig } from '../../src/models/qwen2_5_vl/presets.ts';
 import { parseConfig } from '../../src/models/registry.ts';
 
 const tokens = { endOfText: 0, imEnd: 1, visionStart: 2, visionEnd: 3, imagePad: 4, videoPad: 5 };

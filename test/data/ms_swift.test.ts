@@ -75,7 +75,7 @@ describe.skipIf(golden === undefined)('rows as ms-swift reads them', async () =>
   test.each(cases.filter(({ expected }) => expected !== null))('$name', async ({ name, row, settings, expected }) => {
     const template = await templateOf({ boxFormat: settings.QWENVL_BBOX_FORMAT, normBbox: settings.norm_bbox });
     const parsed = rowAt(row);
-    const { prompt } = await encodePrompt(template)(parsed);
+    const prompt = await encodePrompt(template)(parsed);
     if (!Object.hasOwn(OTHER_PROMPTS, name)) {
       expect(template.decode(prompt.ids)).toBe(template.decode(expected!.prompt));
       expect([...prompt.ids]).toEqual(expected!.prompt);
@@ -83,7 +83,7 @@ describe.skipIf(golden === undefined)('rows as ms-swift reads them', async () =>
     if (parsed.messages.at(-1)?.role === 'assistant') {
       const { group } = await encodeExample(template, parsed, 4096);
       // ms-swift ends an answer with the line break after its control token, which is not sampled here.
-      const whole = [...group.promptIds, ...group.completions[0]!, ...template.tokenizer.encodeText('\n')];
+      const whole = [...group.prompt.ids, ...group.completions[0]!.ids, ...template.tokenizer.encodeText('\n')];
       expect(template.decode(whole)).toBe(template.decode(expected!.whole));
       expect(whole).toEqual(expected!.whole);
     }
@@ -105,7 +105,7 @@ describe.skipIf(golden === undefined)('rows as ms-swift reads them', async () =>
 
     test.each(tools)('$name', async ({ tools: given, text }) => {
       const row = rowAt({ messages: [{ role: 'user', content: 'Q' }], tools: given });
-      const { prompt } = await encodePrompt(template)(row);
+      const prompt = await encodePrompt(template)(row);
       expect(prompt.text).toBe(text);
       expect(template.decode(prompt.ids)).toBe(text.normalize('NFC'));
     });
@@ -115,7 +115,7 @@ describe.skipIf(golden === undefined)('rows as ms-swift reads them', async () =>
       const row = (tools: unknown) => rowAt({ messages: [{ role: 'user', content: 'Q' }], tools });
       const [attacked, plain] = await Promise.all(
         [[tool], [{ name: 'a', description: 'b', parameters: {} }]].map(async (tools) => {
-          const { prompt } = await encodePrompt(template)(row(tools));
+          const prompt = await encodePrompt(template)(row(tools));
           const control = new Set(template.tokenizer.special.values());
           return { text: prompt.text, control: [...prompt.ids].filter((id) => control.has(id)) };
         }),

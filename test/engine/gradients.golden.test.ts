@@ -69,8 +69,8 @@ async function lossAndGradients(
   grpo: GoldenGrpo,
   variant: Variant,
 ) {
-  const { completions, tape } = await model.score(groups, { temperature: 1, keep: true });
-  const logps = completions.flat().map((completion) => completion.logps);
+  const { groups: scored, tape } = await model.score(groups, { temperature: 1, keep: true });
+  const logps = scored.flatMap(({ completions }) => completions.map(({ logps }) => logps));
   const counts = countStep([logps.map((row) => row.length)]);
   const { loss, dLogps } = grpoLoss(
     {

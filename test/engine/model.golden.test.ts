@@ -51,8 +51,8 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
 
     test.each(cases)('log-probabilities and entropies: $name', async (golden) => {
       const group = groupOf(golden, images.get(golden.name)!);
-      const { completions } = await model.score([group], { temperature: 1, keep: false });
-      const { logps, entropies } = completions[0]![0]!;
+      const { groups } = await model.score([group], { temperature: 1, keep: false });
+      const { logps, entropies } = groups[0]!.completions[0]!;
       expect(note('logps', largestDifference(logps, golden.completion_logps))).toBeLessThan(1e-4);
       expect(note('entropies', largestDifference(entropies, golden.entropy.slice(0, logps.length)))).toBeLessThan(1e-4);
     });
@@ -72,7 +72,7 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
       ).toBeLessThan(1e-4);
       if (implementation !== 'eager') return expect(output.attentions).toBeNull();
       const attentions = output.attentions!;
-      expect(attentions).toHaveLength(model.sizes.text.numHiddenLayers);
+      expect(attentions).toHaveLength(model.modelConfig.text.numHiddenLayers);
       const expected = tensors.get(`${golden.name}.attention_mean_heads`)!;
       const got = meanOverHeads(attentions.slice(-8), golden.prompt_ids.length);
       expect(note('attention', largestDifference(got, expected.data))).toBeLessThan(1e-4);
@@ -80,7 +80,7 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
       if (full !== undefined)
         expect(note('attention', largestDifference(attentions[0]!.data, full.data))).toBeLessThan(1e-4);
 
-      const { imageTokenId, videoTokenId } = model.sizes;
+      const { imageTokenId, videoTokenId } = model.modelConfig;
       const spans = tdrSpans(golden.prompt_ids, golden.system_prefix_tokens, golden.completion_ids.length, [
         imageTokenId,
         videoTokenId,

@@ -5,16 +5,17 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { massProbe } from '../../src/attention/probe.ts';
-import { tokensPerRun } from '../../src/engine/decode_step.ts';
+import { tokensPerRun } from '../../src/engine/decode_cost.ts';
 import { createGenerator } from '../../src/engine/generation.ts';
-import type { Group } from '../../src/engine/groups.ts';
+import type { CompletionIds, Prompt } from '../../src/engine/groups.ts';
 import { productBytes } from '../../src/engine/layer_tape.ts';
-import type { Scored, VisionLanguageModel } from '../../src/engine/model.ts';
+import type { VisionLanguageModel } from '../../src/engine/model.ts';
+import type { Scored } from '../../src/engine/scored_groups.ts';
 import { createRandom } from '../../src/util/random.ts';
 import { largestDifference } from '../helpers/check_op.ts';
 import { findEnds } from '../helpers/draws.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
-import { goldenImages, groupOf, loadModel, readCases, readTensors } from '../helpers/golden_values.ts';
+import { completionsIn, goldenImages, loadModel, promptOf, readCases, readTensors } from '../helpers/golden_values.ts';
 
 interface Setting {
   readonly gradientCheckpointing: boolean;
@@ -73,36 +74,41 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
     );
     const prompts = cases.map((golden) => {
       const pixels = tensors.get(`${golden.name}.pixel_values`);
-      return groupOf(golden, pixels === undefined ? [] : goldenImages(golden, pixels), []);
+      return promptOf(golden, pixels === undefined ? [] : goldenImages(golden, pixels));
     });
     const model = await loadModel(checkpoint, { gradientCheckpointing }, isTrained);
     const generator = createGenerator(model);
-    const { imageTokenId, videoTokenId, text } = model.sizes;
+    const { imageTokenId, videoTokenId, text } = model.modelConfig;
     const probe = massProbe(
-      cases.map((golden, i) => ({ promptIds: prompts[i]!.promptIds, systemPrefix: golden.system_prefix_tokens })),
+      cases.map((golden, i) => ({ ids: prompts[i]!.ids, systemPrefix: golden.system_prefix_tokens })),
       [imageTokenId, videoTokenId],
       text.numHiddenLayers,
     );
     const shared = { count: 4, maxNewTokens, bannedIds: [imageTokenId], random: createRandom(3) };
     const { temperature, stopIds } = await findEnds(ends && maxNewTokens > 2 ? 3 : 1, async (temperature) => {
-      const { completions: drawn } = await generator.generate(prompts, { ...shared, temperature, stopIds: [] });
-      return drawn.flat().map(({ ids }) => ids);
+      const drawn = await generator.generate(prompts, { ...shared, temperature, stopIds: [] });
+      return completionsIn(drawn)
+        .flat()
+        .map(({ ids }) => ids);
     });
     const options = { ...shared, temperature, stopIds };
     const scored = await generator.generate(prompts, { ...options, keep: true, probe: probed ? probe : undefined });
-    const generated = scored.completions;
+    const generated = completionsIn(scored);
     const lengths = generated.flat().map(({ ids }) => ids.length);
     if (!ends) expect(new Set(lengths)).toEqual(new Set([maxNewTokens]));
     else if (maxNewTokens > 2) expect(new Set(lengths).size).toBeGreaterThan(1);
-    expect(scored.completions.flat().map(({ logps }) => logps.length)).toEqual(lengths);
+    expect(generated.flat().map(({ logps }) => logps.length)).toEqual(lengths);
     const fromRollout = await gradients(model, scored);
 
     // With a probe, the forward computes the rows of last tokens as well.
-    const groups = prompts.map((prompt, g): Group => ({ ...prompt, completions: generated[g]!.map(({ ids }) => ids) }));
+    const groups = prompts.map((prompt, g) => ({
+      prompt,
+      completions: generated[g]!.map(({ ids }) => ({ ids })),
+    }));
     const plain = await model.score(groups, { temperature, keep: true, probe });
     const errors = { logps: 0, entropies: 0, masses: 0, gradients: 0 };
-    for (const [i, expected] of plain.completions.flat().entries()) {
-      const got = scored.completions.flat()[i]!;
+    for (const [i, expected] of completionsIn(plain).flat().entries()) {
+      const got = generated.flat()[i]!;
       errors.logps = Math.max(errors.logps, largestDifference(got.logps, expected.logps));
       errors.entropies = Math.max(errors.entropies, largestDifference(got.entropies, expected.entropies));
       expect([...got.masses.keys()]).toEqual(probed ? [...expected.masses.keys()] : []);
@@ -113,7 +119,7 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
     if (probed) {
       // Measured while sampling, with nothing kept: the same in every bit.
       const measured = await generator.generate(prompts, { ...options, probe });
-      expect(measured).toEqual({ completions: scored.completions, tape: null });
+      expect(measured).toEqual({ groups: scored.groups, tape: null });
     }
     const fromForward = await gradients(model, plain);
     for (const [name, expected] of fromForward) {
@@ -123,9 +129,9 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
     const unprobed = await model.score(groups, { temperature, keep: true });
     errors.logps = Math.max(
       errors.logps,
-      ...plain.completions
+      ...completionsIn(plain)
         .flat()
-        .map(({ logps }, i) => largestDifference(unprobed.completions.flat()[i]!.logps, logps)),
+        .map(({ logps }, i) => largestDifference(completionsIn(unprobed).flat()[i]!.logps, logps)),
     );
     for (const [name, got] of await gradients(model, unprobed)) {
       const expected = fromForward.get(name)!;
@@ -143,17 +149,17 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
 
 test.each(goldenCheckpoints())('products are kept as long as they do not take too much: $name', async (checkpoint) => {
   const golden = readCases(checkpoint).find(({ image_grid_thw }) => image_grid_thw === null)!;
-  const prompt = groupOf(golden, [], []);
+  const prompt = promptOf(golden, []);
   const model = await loadModel(checkpoint, { gradientCheckpointing: null });
   const keeps = (steps: number): boolean =>
     model.record([prompt], { count: 8, maxTokens: 1, steps, tape: true }).keeps === 'products';
-  const largest = Math.floor((2 ** 28 / productBytes(model.sizes.text, 1) - prompt.promptIds.length) / 8);
+  const largest = Math.floor((2 ** 28 / productBytes(model.modelConfig.text, 1) - prompt.ids.length) / 8);
   expect(keeps(64)).toBe(true);
   expect(model.productRoom).toBe(0);
   expect(keeps(largest)).toBe(true);
   expect(keeps(largest + 1)).toBe(false);
-  expect(model.productRoom).toBeLessThan(8 * productBytes(model.sizes.text, 1));
-  const { tape } = await model.score([{ ...prompt, completions: [[1, 2, 3]] }], { temperature: 1, keep: true });
+  expect(model.productRoom).toBeLessThan(8 * productBytes(model.modelConfig.text, 1));
+  const { tape } = await model.score([{ prompt, completions: [{ ids: [1, 2, 3] }] }], { temperature: 1, keep: true });
   expect(tape!.decoder.layers.every(({ products }) => products !== null)).toBe(true);
   // Neither call makes the choice another one.
   model.gradient_checkpointing_disable();
@@ -166,13 +172,15 @@ test.each(goldenCheckpoints())('products are kept as long as they do not take to
 /** Gradients of a fixed weighting of all log-probabilities. */
 async function gradients(
   model: VisionLanguageModel,
-  { completions, tape }: Scored,
+  scored: Scored<Prompt, CompletionIds>,
 ): Promise<Map<string, Float32Array>> {
   const random = createRandom(11);
-  const count = completions.flat().reduce((sum, { logps }) => sum + logps.length, 0);
+  const count = completionsIn(scored)
+    .flat()
+    .reduce((sum, { logps }) => sum + logps.length, 0);
   model.parameters.zeroGradients();
   await model.backward(
-    tape!,
+    scored.tape!,
     Float32Array.from({ length: count }, () => random.normal()),
   );
   return new Map(model.parameters.trained.map((name) => [name, model.parameters.gradient(name).data.slice()]));

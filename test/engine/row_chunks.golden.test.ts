@@ -4,14 +4,14 @@
 import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { attentionOutput } from '../../src/engine/block_modules.ts';
-import type { ScoredCompletion } from '../../src/engine/groups.ts';
+import type { TokenScores } from '../../src/engine/groups.ts';
 import type { VisionLanguageModel } from '../../src/engine/model.ts';
 import { mostRows, piecesOf } from '../../src/engine/row_chunks.ts';
 import type { AttentionImplementation } from '../../src/engine/text_attention.ts';
 import { decoderBlock } from '../../src/models/qwen_vl/decoder_block.ts';
 import { largestDifference } from '../helpers/check_op.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
-import { type GoldenGrpo, goldenGroups, loadModel, readJson } from '../helpers/golden_values.ts';
+import { completionsIn, type GoldenGrpo, goldenGroups, loadModel, readJson } from '../helpers/golden_values.ts';
 
 // What a run may take on, and the module runs that were made under it.
 const limits = vi.hoisted(() => ({ flop: 16e9, rows: 64, runs: 0 }));
@@ -81,20 +81,21 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
   async function everything(model: VisionLanguageModel) {
     const groups = await goldenGroups(checkpoint, grpo);
     const spans = 1;
-    const indicators = groups.map(({ promptIds }) => new Float32Array(promptIds.length).fill(1, 2));
+    const indicators = groups.map(({ prompt }) => new Float32Array(prompt.ids.length).fill(1, 2));
     const before = limits.runs;
-    const { completions } = await model.score(groups, {
+    const scored = await model.score(groups, {
       temperature: 1,
       keep: false,
       probe: { spans, indicators, layers: [0, 1] },
     });
     const { tape } = await model.score(groups, { temperature: 1, keep: true });
-    const tokens = completions.flat().reduce((sum, { logps }) => sum + logps.length, 0);
+    const completions = completionsIn(scored).flat();
+    const tokens = completions.reduce((sum, { logps }) => sum + logps.length, 0);
     await model.backward(
       tape!,
       Float32Array.from({ length: tokens }, (_, i) => Math.sin(i + 1)),
     );
-    return { completions: completions.flat(), runs: limits.runs - before };
+    return { completions, runs: limits.runs - before };
   }
 
   const variants: [AttentionImplementation, boolean][] = [
@@ -112,12 +113,12 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
       const cut = await loadModel(checkpoint, options);
       const inPieces = await everything(cut);
       expect(inPieces.runs).toBeGreaterThan(2 * inWhole.runs);
-      const joined = (pick: (completion: ScoredCompletion) => Iterable<number>, of: readonly ScoredCompletion[]) =>
+      const joined = (pick: (completion: TokenScores) => Iterable<number>, of: readonly TokenScores[]) =>
         Float32Array.from(of.flatMap((completion) => [...pick(completion)]));
       for (const pick of [
-        ({ logps }: ScoredCompletion) => logps,
-        ({ entropies }: ScoredCompletion) => entropies,
-        ({ masses }: ScoredCompletion) => [...masses.values()].flatMap((layer) => [...layer]),
+        ({ logps }: TokenScores) => logps,
+        ({ entropies }: TokenScores) => entropies,
+        ({ masses }: TokenScores) => [...masses.values()].flatMap((layer) => [...layer]),
       ]) {
         expect(largestDifference(joined(pick, inPieces.completions), joined(pick, inWhole.completions))).toBeLessThan(
           1e-5,

@@ -11,7 +11,7 @@ import { createRandom } from '../../src/util/random.ts';
 import { largestDifference } from '../helpers/check_op.ts';
 import { findEnds, SEEDS } from '../helpers/draws.ts';
 import { type GoldenCheckpoint, goldenCheckpoints } from '../helpers/golden.ts';
-import { groupOf, loadModel, readCases } from '../helpers/golden_values.ts';
+import { groupOf, loadModel, promptOf, readCases } from '../helpers/golden_values.ts';
 
 /** The same model, loaded and streamed, and a prompt without images. */
 async function open(checkpoint: GoldenCheckpoint) {
@@ -19,13 +19,19 @@ async function open(checkpoint: GoldenCheckpoint) {
   const source = openCheckpoint(checkpoint.model);
   const options = { attnImpl: 'sdpa' as const, gradientCheckpointing: false };
   const streamed = createModel(await readConfig(checkpoint.model), await streamParameters(source), options);
-  return { group: groupOf(golden, []), loaded: await loadModel(checkpoint, options), streamed, source };
+  return {
+    prompt: promptOf(golden, []),
+    group: groupOf(golden, []),
+    loaded: await loadModel(checkpoint, options),
+    streamed,
+    source,
+  };
 }
 
 test.each(goldenCheckpoints())('streamed weights score as loaded ones: $name', async (checkpoint) => {
   const { group, loaded, streamed, source } = await open(checkpoint);
   const score = async (model: typeof loaded) =>
-    (await model.score([group], { temperature: 1, keep: false })).completions[0]![0]!.logps;
+    (await model.score([group], { temperature: 1, keep: false })).groups[0]!.completions[0]!.logps;
   expect([...(await score(streamed))]).toEqual([...(await score(loaded))]);
   expect([...(await score(streamed))]).toEqual([...(await score(loaded))]);
   source.close();
@@ -42,13 +48,9 @@ describe.each(goldenCheckpoints())(
     ])(
       'decoding records and measures the same, %s',
       async (_, count, maxNewTokens) => {
-        const { group, loaded, streamed, source } = await open(checkpoint);
-        const { numHiddenLayers } = loaded.sizes.text;
-        const probe = massProbe(
-          [{ promptIds: group.promptIds, systemPrefix: 2 }],
-          [group.promptIds[5]!],
-          numHiddenLayers,
-        );
+        const { prompt, loaded, streamed, source } = await open(checkpoint);
+        const { numHiddenLayers } = loaded.modelConfig.text;
+        const probe = massProbe([{ ids: prompt.ids, systemPrefix: 2 }], [prompt.ids[5]!], numHiddenLayers);
         const generators = [
           createGenerator(loaded),
           createGenerator(loaded, {}, { runBytes: 1, copyBytes: 2 ** 40 }), // layer by layer, weights in blocks
@@ -56,31 +58,35 @@ describe.each(goldenCheckpoints())(
           createGenerator(streamed), // layer by layer, without copies
         ];
         const resultOf = async (generator: Generator, options: GenerateOptions) => {
-          const scored = await generator.generate([group], { ...options, keep: true, probe });
+          const scored = await generator.generate([prompt], { ...options, keep: true, probe });
           const { layers, order } = scored.tape!.decoder;
           const kept = layers.flatMap(({ x, o, products }) =>
             [x, o, products!.q, products!.gate].map((tensor) =>
               gatherRows(tensor, order!, zeros(order!.length, tensor.dims[1]!)),
             ),
           );
-          const measured = await generator.generate([group], { ...options, probe });
-          expect(measured).toEqual({ completions: scored.completions, tape: null });
-          const masses = scored.completions[0]!.map((completion) =>
+          const measured = await generator.generate([prompt], { ...options, probe });
+          expect(measured).toEqual({ groups: scored.groups, tape: null });
+          const masses = scored.groups[0]!.completions.map((completion) =>
             [...completion.masses.values()].map((row) => [...row]),
           );
-          return { ids: scored.completions[0]!.map(({ ids }) => [...ids]), masses, kept: kept.map(({ data }) => data) };
+          return {
+            ids: scored.groups[0]!.completions.map(({ ids }) => [...ids]),
+            masses,
+            kept: kept.map(({ data }) => data),
+          };
         };
         let results: Awaited<ReturnType<typeof resultOf>>[] = [];
         for (const seed of SEEDS) {
           const shared = { count, maxNewTokens, bannedIds: [], random: createRandom(seed) };
           // Completions end here and there, so that room is given back on the way.
           const ends = await findEnds(2, async (temperature) => {
-            const { completions: drawn } = await generators[0]!.generate([group], {
+            const { groups: drawn } = await generators[0]!.generate([prompt], {
               ...shared,
               temperature,
               stopIds: [],
             });
-            return drawn.flat().map(({ ids }) => ids);
+            return drawn[0]!.completions.map(({ ids }) => ids);
           });
           const options = { ...shared, ...ends };
           results = [];

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openCheckpoint } from '../../src/checkpoint/open.ts';
 import { openSafetensors } from '../../src/checkpoint/safetensors.ts';
-import type { Group } from '../../src/engine/groups.ts';
+import type { CompletionIds, Group, Ids, Prompt } from '../../src/engine/groups.ts';
 import type { HashedImage } from '../../src/engine/image_features.ts';
 import { hashOf } from '../../src/engine/image_hash.ts';
 import { createModel, type ModelOptions, type VisionLanguageModel } from '../../src/engine/model.ts';
@@ -115,12 +115,20 @@ export function goldenImages(golden: GoldenCase, pixelValues: FloatTensor): Hash
 export const groupOf = (
   golden: GoldenCase,
   images: readonly HashedImage[],
-  completions: Group['completions'] = [golden.completion_ids],
-): Group => ({
-  promptIds: Int32Array.from(golden.prompt_ids),
+  completions: readonly Ids[] = [golden.completion_ids],
+): Group => ({ prompt: promptOf(golden, images), completions: completions.map((ids) => ({ ids })) });
+
+export const promptOf = (golden: GoldenCase, images: readonly HashedImage[]): Prompt => ({
+  ids: Int32Array.from(golden.prompt_ids),
   images,
-  completions,
 });
+
+/** Per group, per completion. */
+export const completionsIn = <C extends CompletionIds>({
+  groups,
+}: {
+  readonly groups: readonly Group<Prompt, C>[];
+}): (readonly C[])[] => groups.map(({ completions }) => completions);
 
 /** The images of a case through our own processor. */
 async function processedImages(
@@ -165,16 +173,16 @@ export async function goldenGroups(checkpoint: GoldenCheckpoint, grpo: GoldenGrp
       return groupOf(golden, images, grpo.completion_ids.slice(i * size, (i + 1) * size));
     });
   const plain = multimodal.map((group): Group => {
-    const length = group.promptIds.length;
-    return {
-      ...group,
-      positions: { positions: Int32Array.from({ length: 3 * length }, (_, i) => i % length), delta: 0 },
-    };
+    const length = group.prompt.ids.length;
+    const positions = { positions: Int32Array.from({ length: 3 * length }, (_, i) => i % length), delta: 0 };
+    return { ...group, prompt: { ...group.prompt, positions } };
   });
   const model = await loadModel(checkpoint);
   const distance = async (groups: Group[]): Promise<number> => {
-    const { completions } = await model.score(groups, { temperature: 1, keep: false });
-    const logps = completions.flat().flatMap((completion) => [...completion.logps]);
+    const scored = await model.score(groups, { temperature: 1, keep: false });
+    const logps = completionsIn(scored)
+      .flat()
+      .flatMap((completion) => [...completion.logps]);
     return Math.max(...logps.map((logp, i) => Math.abs(logp - grpo.per_token_logps.flat()[i]!)));
   };
   const [asMultimodal, asPlain] = [await distance(multimodal), await distance(plain)];
@@ -192,7 +200,7 @@ export async function imagesOfCases(
   model: VisionLanguageModel,
   tensors: ReadonlyMap<string, FloatTensor>,
 ): Promise<Map<string, readonly HashedImage[]>> {
-  const template = await openTemplate(checkpoint.model, model.sizes);
+  const template = await openTemplate(checkpoint.model, model.modelConfig);
   const images = new Map<string, readonly HashedImage[]>();
   for (const golden of readCases(checkpoint)) {
     const pixels = tensors.get(`${golden.name}.pixel_values`);

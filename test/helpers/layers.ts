@@ -16,6 +16,6 @@ export const layers: readonly (readonly string[])[] = [
   ['grpo', 'rewards'],
   ['arguments'],
   ['train'],
-  ['report', 'demo', 'reward_server'],
+  ['report', 'demo', 'reward_server', 'ms_swift'],
   ['index.ts', 'cli'],
 ];

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/open.ts';
-import { MODEL_PRESETS, type ModelSizes } from '../../src/models/qwen2_5_vl/model_sizes.ts';
+import { type CheckpointSizes, MODEL_PRESETS } from '../../src/models/qwen2_5_vl/presets.ts';
 import { type RandomCheckpointOptions, writeRandomCheckpoint } from '../../src/models/random_checkpoint.ts';
 import { readConfig } from '../../src/models/registry.ts';
 import { validateShapes } from '../../src/models/tensors.ts';
@@ -13,7 +13,7 @@ import { parameterCount } from './parameter_count.ts';
 const { model: tokenizerDir } = goldenCheckpoints()[0]!;
 const { vocabSize } = (await readConfig(tokenizerDir)).text;
 
-const tiny: ModelSizes = {
+const tiny: CheckpointSizes = {
   hiddenSize: 32,
   intermediateSize: 48,
   numHiddenLayers: 2,

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openCheckpoint, type StoredTensor } from '../../src/checkpoint/open.ts';
-import { MODEL_PRESETS, publishedConfig } from '../../src/models/qwen2_5_vl/model_sizes.ts';
+import { MODEL_PRESETS, publishedConfig } from '../../src/models/qwen2_5_vl/presets.ts';
 import { parseConfig, readConfig } from '../../src/models/registry.ts';
 import { expectedTensors, validateShapes } from '../../src/models/tensors.ts';
 import { refusal, shown } from '../checkpoint/scratch.ts';

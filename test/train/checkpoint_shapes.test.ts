@@ -20,9 +20,9 @@ const untied = cases.find(({ top, text, head }) => top === false && text === nul
 async function logpsOf(model: string): Promise<{ logps: Float32Array; notes: readonly string[] }> {
   const policy = await openPolicy({ model, attnImpl: 'eager', trainable: false });
   try {
-    const group = { promptIds: Int32Array.of(ids[0]!), images: [], completions: [ids.slice(1)] };
-    const { completions } = await policy.model.score([group], { temperature: 1, keep: false });
-    return { logps: Float32Array.from(completions[0]![0]!.logps), notes: policy.summary.notes ?? [] };
+    const group = { prompt: { ids: Int32Array.of(ids[0]!), images: [] }, completions: [{ ids: ids.slice(1) }] };
+    const { groups } = await policy.model.score([group], { temperature: 1, keep: false });
+    return { logps: Float32Array.from(groups[0]!.completions[0]!.logps), notes: policy.summary.notes ?? [] };
   } finally {
     await policy.close();
   }

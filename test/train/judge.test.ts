@@ -38,16 +38,21 @@ function group(
   promptIds = [7, 8, 9],
 ): RolloutGroup {
   return {
-    row: {
-      index: 0,
-      where: 'rows.jsonl:1',
-      messages: [{ role: 'user', content: 'why?' }],
+    prompt: {
+      row: {
+        index: 0,
+        where: 'rows.jsonl:1',
+        messages: [{ role: 'user', content: 'why?' }],
+        images: [],
+        tools: [],
+        columns,
+        notes: [],
+      },
+      text: 'why?',
+      ids: Int32Array.from(promptIds),
       images: [],
-      tools: [],
-      columns,
-      notes: [],
+      systemPrefix: 1,
     },
-    prompt: { text: 'why?', ids: Int32Array.from(promptIds), images: [], systemPrefix: 1 },
     completions: completions.map((ids) => ({ ids: Int32Array.from(ids), text: ids.join(' '), truncated: false })),
   };
 }
@@ -64,8 +69,9 @@ function judging(rewards: readonly Reward[]): JudgeOptions {
   const quiet = { debug: () => undefined, info: () => undefined, warn: () => undefined };
   return {
     rewards,
-    model: { ...model, sizes: { imageTokenId: 100, videoTokenId: 101 } },
+    model: { ...model, modelConfig: { imageTokenId: 100, videoTokenId: 101, text: { numHiddenLayers: 2 } } },
     attnProbe: 'fused',
+    normBbox: 'none',
     logger: quiet,
     step: 3,
     maxSteps: 10,
@@ -73,7 +79,7 @@ function judging(rewards: readonly Reward[]): JudgeOptions {
 }
 
 const groups = [group({ solution: 'a', hard: true }, [[1], [2, 3]]), group({ solution: 'b' }, [[4], [5]], [6])];
-const judged = (...calls: Call[]) => judge(groups, null, judging(calls.map((call, i) => reward(`r${i}`, call))));
+const judged = (...calls: Call[]) => judge(groups, judging(calls.map((call, i) => reward(`r${i}`, call))));
 
 describe('what a reward gets', () => {
   test('every column once per completion, undefined where a row lacks it, and what the contract names', async () => {
@@ -103,30 +109,30 @@ describe('what a reward gets', () => {
       return completions.map(() => 0);
     };
     const hostile = group({ model: 'mine', completion_ids: [1], log_metric: 'x', __proto__x: 1 }, [[1], [2]]);
-    await judge([hostile], null, judging([reward('r', call)]));
+    await judge([hostile], judging([reward('r', call)]));
     expect(kwargs.completion_ids.map((ids) => [...Array.from(ids)])).toEqual([[1], [2]]);
     expect(kwargs.model).toHaveProperty('forward');
     expect(kwargs.log_metric).toBeTypeOf('function');
   });
 
   test('attention masses by span, as the probe measured them', async () => {
-    const scored = groups.map(({ completions }) =>
-      completions.map(({ ids }) => ({
-        logps: new Float32Array(ids.length),
-        entropies: new Float32Array(ids.length),
+    const scored = groups.map(({ prompt, completions }) => ({
+      prompt,
+      completions: completions.map((completion) => ({
+        ...completion,
         // layer 5: visual 0.25, text 0.5 for each token; layer 6: 1 and 2
         masses: new Map([
-          [5, Float32Array.from(Array.from(ids).flatMap(() => [0.25, 0.5]))],
-          [6, Float32Array.from(Array.from(ids).flatMap(() => [1, 2]))],
+          [5, Float32Array.from(Array.from(completion.ids).flatMap(() => [0.25, 0.5]))],
+          [6, Float32Array.from(Array.from(completion.ids).flatMap(() => [1, 2]))],
         ]),
       })),
-    );
+    }));
     let kwargs!: RewardKwargs;
     const call: Call = (completions, given) => {
       kwargs = given;
       return completions.map(() => 0);
     };
-    await judge(groups, scored, judging([reward('r', call)]));
+    await judge(scored, judging([reward('r', call)]));
     expect(kwargs.attention_masses![1]).toEqual({
       visual: [Float32Array.of(0.25, 0.25), Float32Array.of(1, 1)],
       text: [Float32Array.of(0.5, 0.5), Float32Array.of(2, 2)],
@@ -144,7 +150,6 @@ describe('what becomes of the values', () => {
     const other: Call = (completions) => completions.map(() => 10);
     const { totals, metrics, extras, columns } = await judge(
       groups,
-      null,
       judging([reward('a', call, 2), reward('b', other, 0.5)]),
     );
     expect(totals).toEqual([5, 7, 9, 11]);
@@ -195,9 +200,12 @@ describe('what becomes of the values', () => {
   });
 
   test('nor does it reach them, or what is learned, through columns, ids, messages, images or masses', async () => {
+    const whole = group({ solution: { words: ['a'] } }, [[1], [2, 3]]);
+    const masses = new Map([[0, Float32Array.of(0.25, 0.5)]]);
     const edited: RolloutGroup = {
-      ...group({ solution: { words: ['a'] } }, [[1], [2, 3]]),
+      completions: whole.completions.map((completion) => ({ ...completion, masses })),
       prompt: {
+        row: whole.prompt.row,
         text: 'why?',
         ids: Int32Array.of(7, 8),
         systemPrefix: 1,
@@ -206,13 +214,6 @@ describe('what becomes of the values', () => {
         ],
       },
     };
-    const scored = [
-      edited.completions.map(() => ({
-        logps: new Float32Array(1),
-        entropies: new Float32Array(1),
-        masses: new Map([[0, Float32Array.of(0.25, 0.5)]]),
-      })),
-    ];
     const before = structuredClone(edited);
     // biome-ignore lint/suspicious/noExplicitAny: it does what its types forbid
     const vandal = (completions: readonly string[], kwargs: any) => {
@@ -234,14 +235,14 @@ describe('what becomes of the values', () => {
       seen = kwargs;
       return completions.map(() => 0);
     };
-    await judge([edited], scored, judging([reward('vandal', vandal as Call), reward('reader', reader)]));
+    await judge([edited], judging([reward('vandal', vandal as Call), reward('reader', reader)]));
     expect(edited).toEqual(before);
     expect(seen).toMatchObject({
       solution: [{ words: ['a'] }, { words: ['a'] }],
       trainer_state: { global_step: 3 },
       prompt_ids: [before.prompt.ids, before.prompt.ids],
       completion_ids: before.completions.map(({ ids }) => ids),
-      messages: [before.row.messages, before.row.messages],
+      messages: [before.prompt.row.messages, before.prompt.row.messages],
       images: [before.prompt.images, before.prompt.images],
       system_prefix: [1, 1],
     });

@@ -11,15 +11,19 @@ import { massProbe, tdrOfScored } from '../../src/attention/probe.ts';
 import { isTdr, type TdrResult, tdrSpans } from '../../src/attention/tdr.ts';
 import type { HashedImage } from '../../src/engine/image_features.ts';
 import type { VisionLanguageModel } from '../../src/engine/model.ts';
-import { createScorer, runScore, type ScoreSample } from '../../src/train/score.ts';
+import { runScore } from '../../src/train/score.ts';
+import type { ScoreSample } from '../../src/train/score_samples.ts';
+import { createScorer } from '../../src/train/scorer.ts';
 import { largestDifference } from '../helpers/check_op.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
 import {
+  completionsIn,
   type GoldenCase,
   type GoldenGrpo,
   groupOf,
   imagesOfCases,
   loadModel,
+  promptOf,
   readCases,
   readJson,
   readTensors,
@@ -52,9 +56,8 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
   const sampleOf = (golden: GoldenCase, index: number): ScoreSample => ({
     index,
     where: golden.name,
-    group: groupOf(golden, images.get(golden.name)!),
+    prompt: { ...promptOf(golden, images.get(golden.name)!), systemPrefix: golden.system_prefix_tokens },
     completion: Int32Array.from(golden.completion_ids),
-    systemPrefix: golden.system_prefix_tokens,
   });
   const checkCase = (way: string, golden: GoldenCase, tdr: TdrResult): void => {
     if (golden.tdr === null) {
@@ -86,7 +89,7 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
     const first = await scorer([sampleOf(cases[withoutTdr]!, 0)]);
     expect(first.verdict).toBeNull();
     const second = await scorer([sampleOf(cases[0]!, 1)]);
-    expect(second.verdict).toMatchObject({ level: 'info', text: expect.stringContaining('going on with fused') });
+    expect(second.verdict).toMatchObject({ level: 'info', text: expect.stringContaining('continuing with fused') });
     checkCase('auto', cases[0]!, second.scores[0]!.tdr);
     expect((await scorer([sampleOf(cases[0]!, 2)])).verdict).toBeNull();
   });
@@ -100,12 +103,15 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
     const groups = goldens.map((golden, i) =>
       groupOf(golden, images.get(golden.name)!, grpo.completion_ids.slice(i * size, (i + 1) * size)),
     );
-    const visualIds = [model.sizes.imageTokenId, model.sizes.videoTokenId];
-    const prompts = groups.map(({ promptIds }, i) => ({ promptIds, systemPrefix: goldens[i]!.system_prefix_tokens }));
-    const probe = massProbe(prompts, visualIds, model.sizes.text.numHiddenLayers);
-    const { completions } = await model.score(groups, { temperature: 1, keep: false, probe });
-    const tdrs = completions.flatMap((row, i) => {
-      const spans = tdrSpans(groups[i]!.promptIds, prompts[i]!.systemPrefix, 0, visualIds);
+    const visualIds = [model.modelConfig.imageTokenId, model.modelConfig.videoTokenId];
+    const prompts = groups.map(({ prompt }, i) => ({
+      ids: prompt.ids,
+      systemPrefix: goldens[i]!.system_prefix_tokens,
+    }));
+    const probe = massProbe(prompts, visualIds, model.modelConfig.text.numHiddenLayers);
+    const scored = await model.score(groups, { temperature: 1, keep: false, probe });
+    const tdrs = completionsIn(scored).flatMap((row, i) => {
+      const spans = tdrSpans(groups[i]!.prompt.ids, prompts[i]!.systemPrefix, 0, visualIds);
       return row.map((scored) => tdrOfScored(scored, spans));
     });
     expect(tdrs).toHaveLength(grpo.ddapo.per_sequence.length);
@@ -167,7 +173,7 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
   test('a faulty row leaves no file', async () => {
     const [dataset, output] = [join(scratch, 'bad.jsonl'), join(scratch, 'bad-out.jsonl')];
     const good = { messages: [{ role: 'user', content: 'Hi' }], completion_ids: [1, 2] };
-    const bad = { ...good, completion_ids: [1, model.sizes.imageTokenId] };
+    const bad = { ...good, completion_ids: [1, model.modelConfig.imageTokenId] };
     writeFileSync(dataset, `${JSON.stringify(good)}\n${JSON.stringify(bad)}\n`);
     const { args } = readScoreArguments(['--model', checkpoint.model, '--dataset', dataset, '--output', output], {});
     const run = runScore(args, { signal: new AbortController().signal, emit: () => undefined });

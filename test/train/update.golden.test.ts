@@ -95,8 +95,8 @@ async function lossAndGradients(
   groups: readonly Group[],
   grpo: GoldenGrpo,
 ): Promise<number> {
-  const { completions, tape } = await model.score(groups, { temperature: 1, keep: true });
-  const logps = completions.flat().map((completion) => completion.logps);
+  const { groups: scored, tape } = await model.score(groups, { temperature: 1, keep: true });
+  const logps = scored.flatMap(({ completions }) => completions.map(({ logps }) => logps));
   const beta = 0.04;
   const result = grpoLoss(
     {

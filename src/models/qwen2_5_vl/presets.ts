@@ -6,7 +6,7 @@ import type { DtypeName } from '../../checkpoint/dtypes.ts';
 import type { JsonObject } from '../../util/json.ts';
 import { qwen2_5_vl } from './architecture.ts';
 
-export interface ModelSizes {
+export interface CheckpointSizes {
   readonly hiddenSize: number;
   readonly intermediateSize: number;
   readonly numHiddenLayers: number;
@@ -69,7 +69,7 @@ export const MODEL_PRESETS = {
       fullattBlockIndexes: [7, 15, 23, 31],
     },
   },
-} as const satisfies Record<string, ModelSizes>;
+} as const satisfies Record<string, CheckpointSizes>;
 
 /** Ids of the control tokens that a config names. */
 export interface ControlTokens {
@@ -82,7 +82,7 @@ export interface ControlTokens {
 }
 
 /** config.json in the layout of the published checkpoints, which transformers 4 and 5 read. */
-export function publishedConfig(sizes: ModelSizes, tokens: ControlTokens, dtype: DtypeName): JsonObject {
+export function publishedConfig(sizes: CheckpointSizes, tokens: ControlTokens, dtype: DtypeName): JsonObject {
   const { vision } = sizes;
   return {
     architectures: [qwen2_5_vl.className],
@@ -134,7 +134,7 @@ export function publishedConfig(sizes: ModelSizes, tokens: ControlTokens, dtype:
 // --- internal ---
 
 /** [16, 24, 24] for a head of width 128, as published. */
-function defaultSection({ hiddenSize, numAttentionHeads }: ModelSizes): [number, number, number] {
+function defaultSection({ hiddenSize, numAttentionHeads }: CheckpointSizes): [number, number, number] {
   const pairs = Math.floor(hiddenSize / numAttentionHeads / 2);
   const time = Math.floor(pairs / 4);
   const height = Math.floor((pairs - time) / 2);

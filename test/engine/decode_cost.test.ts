@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { tokensPerRun } from '../../src/engine/decode_step.ts';
+import { tokensPerRun } from '../../src/engine/decode_cost.ts';
 
 test.each([
   ['none are left over', 63, 4, 3],

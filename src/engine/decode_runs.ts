@@ -1,0 +1,206 @@
+/**
+ * Binds the runs of a decode step to their tensors: weights, the cache, what is drawn, and the rows that a recording takes.
+ * The binding stays valid while cache, settings, probe and recording stay the same.
+ */
+import type { TextConfig } from '../models/architecture.ts';
+import { EMBEDDING, layerTensor } from '../models/names.ts';
+import type { WeightForm } from '../nn/linear.ts';
+import type { CompiledModule } from '../runtime/compiled_module.ts';
+import { pin } from '../runtime/session.ts';
+import { type FloatTensor, type IntTensor, ints, type Tensor, zeros } from '../runtime/tensor.ts';
+import type { Workspace } from '../runtime/workspace.ts';
+import { type NameOf, type TensorOf, weightsOf } from './bindings.ts';
+import { asOutput, type DecodeLayersOptions } from './decode_layers.ts';
+import { type Drawn, type DrawSettings, drawnRows } from './drawn_tokens.ts';
+import { headName } from './heads.ts';
+import type { KvCache } from './kv_cache.ts';
+import { type LayerProducts, PRODUCTS } from './layer_tape.ts';
+import type { Parameters } from './parameters.ts';
+import type { Recording, TokenRows } from './recording.ts';
+import type { Piece } from './row_chunks.ts';
+
+/** Attention masses to measure. */
+export interface DecodeProbe {
+  readonly layers: readonly number[];
+  readonly spans: number;
+  /** Which prompt columns of a cache's groups belong to a span: 1 or 0, [groups, prompt, spans]. */
+  readonly indicatorOf: (cache: KvCache) => FloatTensor;
+}
+
+/** What runs are bound for. */
+export interface RunTarget {
+  readonly cache: KvCache;
+  readonly settings: DrawSettings;
+  readonly probe?: DecodeProbe | undefined;
+  /** Keeps the rows that are computed, and the masses that are measured. */
+  readonly recording: Recording | null;
+}
+
+/** What binding takes from the step that asks for it. */
+export interface RunSource {
+  readonly config: TextConfig;
+  readonly parameters: Parameters;
+  readonly workspace: Workspace;
+  /** The layers, cut into runs. */
+  readonly pieces: readonly Piece[];
+  /** Form of the weights of all products, and where the tensors of that form are. */
+  readonly form: WeightForm;
+  readonly tensorOf: TensorOf;
+  /** @param first the run's first layer */
+  moduleOf(options: DecodeLayersOptions, first: number): CompiledModule;
+}
+
+/** The runs of a step, in order, and the tensors that every step fills anew. */
+export interface BoundRuns extends RunTarget {
+  /** int32 [places] */
+  readonly ids: IntTensor;
+  /** Of each token that a step computes. */
+  readonly tokens: readonly BoundToken[];
+  readonly runs: readonly Run[];
+}
+
+export interface BoundToken {
+  /** [places, d / 2] */
+  readonly cos: FloatTensor;
+  readonly sin: FloatTensor;
+  /** [places] */
+  readonly uniform: FloatTensor;
+  readonly drawn: Drawn;
+}
+
+export interface Run {
+  /** Its first layer. */
+  readonly first: number;
+  readonly module: CompiledModule;
+  readonly feeds: Record<string, Tensor>;
+  readonly into: Record<string, FloatTensor>;
+  /** Outputs that a recording takes, and where it has them. */
+  readonly taken: readonly TakenRows[];
+}
+
+/** An output that goes to a recording. */
+export interface TakenRows {
+  readonly output: string;
+  /** Which of the step's tokens it belongs to. */
+  readonly token: number;
+  readonly pick: (rows: TokenRows) => FloatTensor;
+}
+
+export const isBoundFor = (bound: BoundRuns, { cache, settings, probe, recording }: RunTarget): boolean =>
+  bound.cache === cache && bound.settings === settings && bound.probe === probe && bound.recording === recording;
+
+export function bindRuns(source: RunSource, { cache, settings, probe, recording }: RunTarget): BoundRuns {
+  const { config, parameters, workspace, pieces, form, tensorOf, moduleOf } = source;
+  const { hiddenSize, headDim, numHiddenLayers, vocabSize } = config;
+  const places = cache.groups.length * cache.rows;
+  const taped = recording !== null && recording.keeps !== 'masses';
+  const products = recording?.keeps === 'products';
+  const ids = pin(ints(new Int32Array(places), [places]));
+  const tokens = cache.next.map((next, t) => ({
+    cos: pin(zeros(places, headDim / 2)),
+    sin: pin(zeros(places, headDim / 2)),
+    uniform: pin(zeros(places)),
+    drawn: drawnRows(workspace, `drawn.${t}`, places, settings.head, vocabSize),
+    ...next,
+  }));
+  const ofAllRuns: Record<string, Tensor> = {
+    ...(probe === undefined ? {} : { indicator: pin(probe.indicatorOf(cache)) }),
+  };
+  for (const [t, { cos, sin, unseen, slots }] of tokens.entries())
+    Object.assign(ofAllRuns, { [`${t}.cos`]: cos, [`${t}.sin`]: sin, [`${t}.unseen`]: unseen, [`${t}.slots`]: slots });
+
+  const runs = pieces.map(({ start: first, end }): Run => {
+    const layers = Array.from({ length: end - first }, (_, i) => first + i);
+    const probed = layers.flatMap((layer, i) => (probe?.layers.includes(layer) ? [i] : []));
+    const isLast = end === numHiddenLayers;
+    const options: DecodeLayersOptions = {
+      count: layers.length,
+      tokens: tokens.length,
+      form,
+      embeds: first === 0,
+      sampling: isLast ? settings.head : null,
+      taped,
+      products,
+      probed,
+      spans: probed.length === 0 ? 0 : probe!.spans,
+    };
+    const module = moduleOf(options, first);
+    const weights = parameters.inMemory ? weightsOf(module, parameters, nameInRun(config, first), tensorOf) : {};
+    const feeds: Record<string, Tensor> = { ...weights, ...ofAllRuns };
+    const into: Record<string, FloatTensor> = {};
+    if (first === 0) feeds.ids = ids;
+    if (isLast) {
+      const { banned, inverseTemperature } = settings;
+      Object.assign(feeds, { banned, inverseTemperature });
+      for (const [t, { uniform, drawn }] of tokens.entries()) {
+        feeds[`${t}.uniform`] = uniform;
+        for (const [name, tensor] of Object.entries(drawn)) into[`${t}.${name}`] = tensor;
+      }
+    } else if (!taped) {
+      const y = workspace.get(`decode.y.${first}`, places, hiddenSize);
+      into['0.y'] = pin(asOutput(form, 'y')(y));
+    }
+    for (const [i, layer] of layers.entries()) {
+      const { kPrompt, vPrompt, kOwn, vOwn } = cache.layers[layer]!;
+      Object.assign(feeds, {
+        [`kPrompt.${i}`]: kPrompt,
+        [`vPrompt.${i}`]: vPrompt,
+        [`kOwn.${i}`]: kOwn,
+        [`vOwn.${i}`]: vOwn,
+      });
+      // Outputs are the cache's own memory: keys and values of each token are put into it.
+      for (const t of tokens.keys()) Object.assign(into, { [`${t}.kOwn.${i}`]: kOwn, [`${t}.vOwn.${i}`]: vOwn });
+    }
+    const taken = recording === null ? [] : takenRows(layers, probed, { tokens: tokens.length, form, taped, products });
+    return { first, module, feeds, into, taken };
+  });
+  return { cache, settings, probe, recording, ids, tokens, runs };
+}
+
+/** Names in the run that begins at layer `first`: `<layer of the run>.<name>`, the embeddings, and those of the head. */
+export const nameInRun = (config: TextConfig, first: number): NameOf => {
+  const ofHead = headName(config);
+  return (param) => {
+    if (param === '') return `decode run from layer ${first}`;
+    if (param === 'embeddings') return EMBEDDING;
+    const [, layer, name] = /^(\d+)\.(.*)$/.exec(param) ?? [];
+    return layer === undefined ? ofHead(param) : layerTensor(first + Number(layer), name!);
+  };
+};
+
+// --- internal ---
+
+/**
+ * The rows that a run of these layers leaves for a recording.
+ *
+ * @param probed layers whose masses are measured, counted from 0 in the run
+ */
+function takenRows(
+  layers: readonly number[],
+  probed: readonly number[],
+  { tokens, form, taped, products }: Pick<DecodeLayersOptions, 'tokens' | 'form' | 'taped' | 'products'>,
+): TakenRows[] {
+  const last = layers.at(-1)!;
+  return Array.from({ length: tokens }, (_, token): TakenRows[] => {
+    const taken = (name: string, rowsIn: TakenRows['pick']): TakenRows => {
+      const shaped = asOutput(form, name);
+      return { output: `${token}.${name}`, token, pick: (rows) => shaped(rowsIn(rows)) };
+    };
+    const measured = probed.map((i) => taken(`masses.${i}`, (rows) => rows.masses.get(layers[i]!)!));
+    if (!taped) return measured;
+    return [
+      ...layers.flatMap((layer, i) => {
+        const ofProducts = (name: keyof LayerProducts): TakenRows =>
+          taken(`${name}.${i}`, (rows) => rows.layers[layer]!.products![name]);
+        return [
+          // The input of a later run's first layer is the output of the run before it, which has written it.
+          ...(layer === 0 || i > 0 ? [taken(`x.${i}`, (rows) => rows.layers[layer]!.x)] : []),
+          taken(`o.${i}`, (rows) => rows.layers[layer]!.o),
+          ...(products ? PRODUCTS.map(ofProducts) : []),
+        ];
+      }),
+      ...measured,
+      taken('y', (rows) => rows.layers[last + 1]?.x ?? rows.hidden!),
+    ];
+  }).flat();
+}

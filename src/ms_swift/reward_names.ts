@@ -1,0 +1,33 @@
+/**
+ * Names of rewards in sightline and in ms-swift, which has its own `accuracy` and `format`.
+ */
+import type { MsSwiftArguments } from '../arguments/arguments.ts';
+import { isPython } from '../arguments/arguments.ts';
+import { SightlineError } from '../errors.ts';
+import { ormFiles, orms } from '../rewards/registry.ts';
+import { nearestName } from '../util/nearest_name.ts';
+
+/** The name under which the plugin registers a reward, as in integrations/ms_swift/sightline_swift/register.py. */
+export function nameThere(name: string): string {
+  return name in orms && name in OWN_THERE && !ormFiles.has(name) ? OWN_THERE[name as keyof typeof OWN_THERE] : name;
+}
+
+/** Finds unknown names before the model is loaded. Error: E_REWARD_UNKNOWN. */
+export function checkRewardNames({ args }: Pick<MsSwiftArguments, 'args'>): void {
+  if (args.externalPlugins.some(isPython)) return; // their names are not known here
+  const known = [...Object.keys(orms), ...ONLY_THERE];
+  const unknown = args.rewardFuncs.find((name) => !known.includes(name));
+  if (unknown === undefined) return;
+  const near = nearestName(unknown, known);
+  throw new SightlineError('E_REWARD_UNKNOWN', `neither sightline nor ms-swift has a reward "${unknown}"`, {
+    where: '--reward_funcs',
+    hint: `${near === null ? '' : `did you mean "${near}"? `}known: ${known.toSorted().join(', ')}; others come from --external_plugins`,
+  });
+}
+
+/** Rewards that only ms-swift 4.6 has (rewards/orm.py). */
+export const ONLY_THERE = ['cosine', 'math', 'react_format', 'repetition', 'soft_overlong', 'toolbench'] as const;
+
+// --- internal ---
+
+const OWN_THERE = { accuracy: 'sightline_accuracy', format: 'sightline_format' } as const;
