@@ -8,16 +8,19 @@ import type { Json } from '../util/json.ts';
 import { argumentsToJson, changedArguments } from './args_json.ts';
 import type { CommandSpec } from './command.ts';
 import type { msSwiftFlags } from './engine_flags.ts';
+import { exportCommand } from './export.ts';
 import type { Faults } from './faults.ts';
-import { camelCase, type Engine, type Flags, isOfReward, type Values } from './flag.ts';
+import { camelCase, type Engine, type Flags, isOfReward, snakeCase, type Values } from './flag.ts';
 import { inferCommand } from './infer.ts';
 import { type Environment, parseArguments } from './parse.ts';
 import { msSwiftNames } from './peers/index.ts';
 import {
+  type ExportArguments,
   type InferArguments,
   type RewardOptions,
   type RewardServerArguments,
   type RlhfArguments,
+  resolveExport,
   resolveInfer,
   resolveRewardServer,
   resolveRlhf,
@@ -60,7 +63,8 @@ export function readRlhfArguments(argv: readonly string[], env: Environment): Re
     return resolveRlhf(own, rewardOptions, ...rest);
   };
   const { notices, ...others } = read(spec, resolve, argv, env);
-  return { ...others, notices: [...notices, ...unusedFlags(others.changed, spec.flags, others.args.rewardFuncs)] };
+  const unused = unusedFlags(others.changed, spec.flags, others.args.rewardFuncs);
+  return { ...others, notices: [...notices, ...unused, ...unusedTunerFlags(others.changed, others.args)] };
 }
 
 /**
@@ -128,15 +132,20 @@ export function readMsSwiftArguments(argv: readonly string[], env: Environment):
 export const isPython = (path: string): boolean => path.endsWith('.py');
 
 export function readSftArguments(argv: readonly string[], env: Environment): ReadArguments<SftArguments> {
-  return read(sftCommand, resolveSft, argv, env);
+  const { notices, ...others } = read(sftCommand, resolveSft, argv, env);
+  return { ...others, notices: [...notices, ...unusedTunerFlags(others.changed, others.args)] };
 }
 
 export function readInferArguments(argv: readonly string[], env: Environment): ReadArguments<InferArguments> {
-  return read(inferCommand, resolveInfer, argv, env);
+  return withInherited(read(inferCommand, resolveInfer, argv, env));
 }
 
 export function readScoreArguments(argv: readonly string[], env: Environment): ReadArguments<ScoreArguments> {
-  return read(scoreCommand, resolveScore, argv, env);
+  return withInherited(read(scoreCommand, resolveScore, argv, env));
+}
+
+export function readExportArguments(argv: readonly string[], env: Environment): ReadArguments<ExportArguments> {
+  return read(exportCommand, resolveExport, argv, env);
 }
 
 export function readRewardServerArguments(
@@ -202,6 +211,44 @@ function checkDefaults(flags: Flags): void {
     });
   }
 }
+
+/** A notice about arguments that an adapter's folder gave. */
+function withInherited<A extends Pick<InferArguments, 'inherited' | 'adapters'>>(
+  read: ReadArguments<A>,
+): ReadArguments<A> {
+  const { inherited, adapters } = read.args;
+  if (inherited.length === 0) return read;
+  const values = inherited.map((name) => `${snakeCase(name)} ${JSON.stringify(read.json[snakeCase(name)])}`);
+  return { ...read, notices: [...read.notices, `from ${adapters[0]}: ${values.join(', ')}`] };
+}
+
+/** Notices about flags of new adapters where none is made. */
+function unusedTunerFlags(
+  changed: Readonly<Record<string, Json>>,
+  { tunerType, adapters }: Pick<SftArguments, 'tunerType' | 'adapters'>,
+): string[] {
+  const why =
+    tunerType === 'full'
+      ? 'it belongs to --tuner_type lora'
+      : adapters.length > 0
+        ? 'the adapter of --adapters has settings of its own'
+        : null;
+  if (why === null) return [];
+  const ofNew = Object.keys(changed).filter((name) => OF_NEW_ADAPTERS.has(name));
+  const ofLora = tunerType === 'full' && 'lorap_lr_ratio' in changed ? ['lorap_lr_ratio'] : [];
+  return [...ofNew, ...ofLora].map((name) => `--${name} has no effect: ${why}`);
+}
+
+const OF_NEW_ADAPTERS: ReadonlySet<string> = new Set([
+  'lora_rank',
+  'lora_alpha',
+  'lora_dropout',
+  'use_rslora',
+  'init_weights',
+  'target_modules',
+  'target_regex',
+  'modules_to_save',
+]);
 
 /** Notices about flags of rewards that are not in --reward_funcs. */
 function unusedFlags(changed: Readonly<Record<string, Json>>, flags: Flags, rewardFuncs: readonly string[]): string[] {

@@ -6,6 +6,7 @@
 /** The headings of --help, in order. */
 export const GROUPS = [
   'Model',
+  'LoRA',
   'Data',
   'GRPO',
   'Sampling',
@@ -133,6 +134,10 @@ export type Values<F extends Flags> = {
 
 export function camelCase(name: string): string {
   return name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+}
+
+export function snakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
 // --- constructors; the value may be null only if the default is null ---

@@ -2,19 +2,23 @@
  * Fills in values that were left out, as ms-swift resolves its `None`s, and checks flags against each other.
  * The trainer and args.json get the results.
  */
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { findModel } from '../checkpoint/model_folder.ts';
 import { messageOf, SightlineError } from '../errors.ts';
 import { MAX_BATCH, type RolloutSizes, rolloutSizes } from '../grpo/batching.ts';
 import { createSchedule, lrSchedulerTypes } from '../optim/schedule.ts';
+import { type AdapterDefaults, withAdapterDefaults } from './adapter_defaults.ts';
+import type { exportFlags } from './export.ts';
 import type { Faults } from './faults.ts';
 import type { Values } from './flag.ts';
 import type { inferFlags } from './infer.ts';
 import type { Environment } from './parse.ts';
+import { isFile, isFolder } from './paths.ts';
 import type { rewardServerFlags } from './reward_server.ts';
 import type { rlhfFlags } from './rlhf.ts';
 import type { scoreFlags } from './score.ts';
 import type { sftFlags } from './sft.ts';
+import { checkAdapters, checkReference, checkTuner } from './tuner_checks.ts';
 
 type Resolved<V, R> = Omit<V, keyof R> & Readonly<R>;
 export type RewardOptions = Readonly<Record<string, unknown>>;
@@ -58,10 +62,21 @@ export type SftArguments = Resolved<
 >;
 
 /** Complete arguments of `sightline infer`. A null prompt means a conversation. */
-export type InferArguments = Resolved<Values<typeof inferFlags>, { attnImpl: AttnImpl; modelDir: string }>;
+export type InferArguments = Resolved<Values<typeof inferFlags>, AdaptedModel>;
 
 /** Complete arguments of `sightline score`. */
-export type ScoreArguments = Resolved<Values<typeof scoreFlags>, { attnImpl: AttnImpl; modelDir: string }>;
+export type ScoreArguments = Resolved<Values<typeof scoreFlags>, AdaptedModel>;
+
+/** Arguments of `sightline export`, complete. */
+export type ExportArguments = Resolved<Values<typeof exportFlags>, { model: string; modelDir: string }>;
+
+interface AdaptedModel {
+  attnImpl: AttnImpl;
+  model: string;
+  modelDir: string;
+  /** Names of arguments that the adapter's folder gave. */
+  inherited: readonly string[];
+}
 
 export type RewardServerArguments = Values<typeof rewardServerFlags>;
 
@@ -103,6 +118,7 @@ export function resolveRlhf(
     },
     faults,
   );
+  checkReference(values, faults);
   const rollout = resolveGeneration(values, processes, faults);
   return {
     ...values,
@@ -130,12 +146,14 @@ export function resolveSft(values: Values<typeof sftFlags>, faults: Faults, env:
 
 export function resolveInfer(values: Values<typeof inferFlags>, faults: Faults, env: Environment): InferArguments {
   checkPixels(values, faults);
+  checkAdapters(values, faults);
   checkFiles('image', values.image, faults);
-  return { ...values, ...resolveModel(values, faults, env), system: resolveSystem(values.system, faults) };
+  return { ...values, ...resolveAdapted(values, faults, env) };
 }
 
 export function resolveScore(values: Values<typeof scoreFlags>, faults: Faults, env: Environment): ScoreArguments {
   checkPixels(values, faults);
+  checkAdapters(values, faults);
   checkFiles('dataset', values.dataset.map(withoutRowCount), faults);
   checkSizes({ per_device_eval_batch_size: values.perDeviceEvalBatchSize }, faults);
   faults.check(
@@ -145,7 +163,22 @@ export function resolveScore(values: Values<typeof scoreFlags>, faults: Faults, 
     'write to another file',
   );
   faults.check(['output'], !isFolder(values.output), `is a folder: ${values.output}`, 'name a file');
-  return { ...values, ...resolveModel(values, faults, env), system: resolveSystem(values.system, faults) };
+  return { ...values, ...resolveAdapted(values, faults, env) };
+}
+
+export function resolveExport(values: Values<typeof exportFlags>, faults: Faults, env: Environment): ExportArguments {
+  checkAdapters(values, faults);
+  checkOutput(values.outputDir, faults);
+  faults.check(['adapters'], values.adapters.length > 0, 'no adapter is given', 'write --adapters DIR');
+  faults.check(
+    ['merge_lora'],
+    values.mergeLora,
+    'there is nothing to export but a merged model',
+    'set --merge_lora true',
+  );
+  const unset = { system: null, minPixels: null, maxPixels: null, attnImpl: null };
+  const { model, modelDir } = resolveAdapted({ ...values, ...unset }, faults, env);
+  return { ...values, model, modelDir };
 }
 
 export function resolveRewardServer(values: Values<typeof rewardServerFlags>, faults: Faults): RewardServerArguments {
@@ -155,7 +188,8 @@ export function resolveRewardServer(values: Values<typeof rewardServerFlags>, fa
 
 // --- internal ---
 
-const DEFAULT_RATE = 1e-5;
+/** ms-swift's. */
+const defaultRate = ({ tunerType }: Pick<TrainingValues, 'tunerType'>): number => (tunerType === 'lora' ? 1e-4 : 1e-5);
 
 type TrainingValues = Values<typeof rlhfFlags> | Values<typeof sftFlags>;
 
@@ -163,7 +197,7 @@ function resolveTraining(values: TrainingValues, faults: Faults, env: Environmen
   const evaluates = values.valDataset.length > 0 || values.splitDatasetRatio > 0;
   return {
     ...resolveModel(values, faults, env),
-    learningRate: values.learningRate ?? DEFAULT_RATE,
+    learningRate: values.learningRate ?? defaultRate(values),
     system: resolveSystem(values.system, faults),
     perDeviceEvalBatchSize: values.perDeviceEvalBatchSize ?? values.perDeviceTrainBatchSize,
     evalStrategy: evaluates ? (values.evalStrategy ?? values.saveStrategy) : ('no' as const),
@@ -206,12 +240,32 @@ function checkTraining(values: TrainingValues, faults: Faults): void {
     `${values.evalStrategy} needs evaluation rows, but there are none`,
     'give --val_dataset or --split_dataset_ratio',
   );
-  faults.check(
-    ['freeze_llm', 'freeze_vit', 'freeze_aligner'],
-    !(values.freezeLlm && values.freezeVit && values.freezeAligner),
-    'nothing is left to train: decoder, vision tower and merger are all frozen',
-    'set one of --freeze_llm, --freeze_vit, --freeze_aligner to false',
-  );
+  checkTuner(values, faults);
+}
+
+/** The model, and what an adapter's folder says where flags do not. */
+function resolveAdapted(
+  given: AdapterDefaults & {
+    readonly adapters: readonly string[];
+    readonly modelRevision: string | null;
+    readonly attnImpl: AttnImpl | null;
+  },
+  faults: Faults,
+  env: Environment,
+): AdaptedModel & Pick<AdapterDefaults, 'system' | 'minPixels' | 'maxPixels'> {
+  const { values, inherited } = withAdapterDefaults(given, given.adapters);
+  const { model, modelRevision, attnImpl, system, minPixels, maxPixels } = values;
+  const why =
+    given.adapters.length === 0
+      ? 'the flag is required'
+      : `the flag is required: ${given.adapters[0]} does not name the model it was made for`;
+  faults.check(['model', 'adapters'], model !== null, why, 'write --model DIR|NAME');
+  const found =
+    model === null
+      ? { modelDir: '', attnImpl: 'sdpa' as const }
+      : resolveModel({ model, modelRevision, attnImpl }, faults, env);
+  const ownSystem = inherited.includes('system') ? system : resolveSystem(system, faults);
+  return { ...found, model: model ?? '', inherited, system: ownSystem, minPixels, maxPixels };
 }
 
 /** Adds `modelDir`, the checkpoint's folder, as ms-swift's `model_dir`. */
@@ -230,7 +284,7 @@ function checkSchedule(values: TrainingValues, faults: Faults): void {
   const { lrSchedulerType: type, lrSchedulerKwargs, learningRate } = values;
   if (!lrSchedulerTypes.includes(type)) return; // only ms-swift has it, and checks it
   try {
-    const options = { type, learningRate: learningRate ?? DEFAULT_RATE, kwargs: lrSchedulerKwargs ?? {} };
+    const options = { type, learningRate: learningRate ?? defaultRate(values), kwargs: lrSchedulerKwargs ?? {} };
     createSchedule({ ...options, totalSteps: 1, warmupSteps: 0 });
   } catch (error) {
     if (!(error instanceof SightlineError)) throw error;
@@ -314,12 +368,4 @@ function checkOutput(path: string, faults: Faults): void {
     `is a file, not a folder: ${path}`,
     'give a folder, which need not exist yet',
   );
-}
-
-function isFile(path: string): boolean {
-  return existsSync(path) && statSync(path).isFile();
-}
-
-function isFolder(path: string): boolean {
-  return existsSync(path) && statSync(path).isDirectory();
 }

@@ -114,6 +114,12 @@ export const rlhfFlags = {
     min: 0,
     help: 'Weight of the KL divergence (k3 estimator) from the initial model. With 0 no reference model is loaded.',
   }),
+  ref_adapters: textList({
+    group: 'LoRA',
+    default: [],
+    metavar: 'DIR',
+    help: 'Adapter of the reference model, e.g. the one that --adapters begins with; without it the reference is --model itself. There is one copy of the weights either way.',
+  }),
   advantage_estimator: choice(['grpo'], {
     msSwift: { more: ['rloo', 'reinforce_plus_plus'] },
     group: 'GRPO',

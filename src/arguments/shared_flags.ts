@@ -64,6 +64,27 @@ export const modelFlags = {
   }),
 } as const;
 
+/** An adapter to put on the model. */
+export const adapterFlags = {
+  adapters: textList({
+    group: 'LoRA',
+    default: [],
+    metavar: 'DIR',
+    help: 'Folder of a LoRA adapter, as PEFT, ms-swift and this program save it, to put on --model.',
+  }),
+} as const;
+
+/** The model of commands that take it from the adapter if it is left out. */
+export const adaptedModelFlags = {
+  ...modelFlags,
+  model: text({
+    ...modelFlags.model,
+    default: null,
+    unset: 'the model that the adapter of --adapters was made for',
+  }),
+  ...adapterFlags,
+} as const;
+
 export const systemFlags = {
   system: text({
     group: 'Data',
@@ -163,22 +184,117 @@ export const trainDataFlags = {
 } as const;
 
 export const tuningFlags = {
-  tuner_type: choice(['full'], {
+  tuner_type: choice(['full', 'lora'], {
     msSwift: {
-      more: ['lora', 'longlora', 'adalora', 'llamapro', 'adapter', 'vera', 'boft', 'fourierft', 'reft', 'bone'],
+      more: ['longlora', 'adalora', 'llamapro', 'adapter', 'vera', 'boft', 'fourierft', 'reft', 'bone'],
     },
     group: 'Model',
     default: 'full',
     aliases: ['train_type'],
-    absent: { lora: 'LoRA comes with a later version; full trains every parameter that is not frozen' },
-    help: 'What is trained: all parameters that are not frozen. The default of ms-swift is lora.',
+    help: 'What is trained: all parameters that are not frozen, or an adapter on weights that stay as they are. The default of ms-swift is lora.',
   }),
-  freeze_llm: boolean({ group: 'Model', default: false, help: 'Do not train the text decoder.' }),
-  freeze_vit: boolean({ group: 'Model', default: true, help: 'Do not train the vision tower.' }),
+  freeze_llm: boolean({
+    group: 'Model',
+    default: false,
+    help: 'Keep the text decoder as it is; with --tuner_type lora, all-linear puts no adapters on it.',
+  }),
+  freeze_vit: boolean({ group: 'Model', default: true, help: 'Keep the vision tower as it is, in the same way.' }),
   freeze_aligner: boolean({
     group: 'Model',
     default: true,
-    help: 'Do not train the merger between vision tower and decoder.',
+    help: 'Keep the merger between vision tower and decoder as it is, in the same way.',
+  }),
+  freeze_parameters: textList({
+    group: 'Model',
+    default: [],
+    metavar: 'PREFIX...',
+    help: 'Keep parameters whose names begin so, e.g. model.language_model.layers.0.',
+  }),
+  freeze_parameters_regex: text({
+    group: 'Model',
+    default: null,
+    unset: 'none',
+    metavar: 'REGEX',
+    help: 'Keep parameters in whose names the pattern is found.',
+  }),
+  freeze_parameters_ratio: number({
+    group: 'Model',
+    default: 0,
+    min: 0,
+    max: 1,
+    unit: 'fraction of parameters',
+    help: 'Keep this share of all parameters, from below: vision tower first, then the decoder from its embedding on.',
+  }),
+  trainable_parameters: textList({
+    group: 'Model',
+    default: [],
+    metavar: 'PREFIX...',
+    help: 'Train parameters whose names begin so, whatever else freezes them.',
+  }),
+  trainable_parameters_regex: text({
+    group: 'Model',
+    default: null,
+    unset: 'none',
+    metavar: 'REGEX',
+    help: 'Train parameters in whose names the pattern is found, whatever else freezes them.',
+  }),
+  ...adapterFlags,
+  lora_rank: integer({ group: 'LoRA', default: 8, min: 1, help: 'Rank r of the updates.' }),
+  lora_alpha: number({ group: 'LoRA', default: 32, above: 0, help: 'Updates are scaled by lora_alpha / lora_rank.' }),
+  lora_dropout: number({
+    group: 'LoRA',
+    default: 0.05,
+    min: 0,
+    below: 1,
+    help: 'Dropout of the inputs of adapters in training forwards. Sampling has none, so with more than 0 every step runs a training forward instead of learning from the rows that sampling has computed.',
+  }),
+  lora_bias: choice(['none'], {
+    group: 'LoRA',
+    default: 'none',
+    absent: { all: 'biases are not trained beside adapters; use --modules_to_save' },
+    help: 'Biases that are trained beside adapters.',
+  }),
+  use_rslora: boolean({
+    group: 'LoRA',
+    default: false,
+    help: 'Scale updates by lora_alpha / sqrt(lora_rank) (rank-stabilised LoRA).',
+  }),
+  lorap_lr_ratio: number({
+    group: 'LoRA',
+    default: null,
+    unset: '1',
+    above: 0,
+    help: 'LoRA+: the matrices B learn at this many times --learning_rate; embeddings that are trained whole at 1e-6.',
+  }),
+  init_weights: choice(['true', 'false', 'gaussian'], {
+    group: 'LoRA',
+    default: 'true',
+    absent: {
+      pissa: 'not built',
+      olora: 'not built',
+      loftq: 'not built',
+      'lora-ga': 'not built',
+    },
+    help: 'First values: A uniform and B zero (true), A normal and B zero (gaussian), or both random (false).',
+  }),
+  target_modules: textList({
+    group: 'LoRA',
+    default: ['all-linear'],
+    metavar: 'NAME...',
+    help: 'Linear layers that get adapters, by the ends of their names, e.g. q_proj v_proj; all-linear takes those of every part that is not frozen.',
+  }),
+  target_regex: text({
+    group: 'LoRA',
+    default: null,
+    unset: '--target_modules',
+    metavar: 'REGEX',
+    help: "Linear layers whose whole name matches, e.g. 'model\\.language_model\\..*\\.(q_proj|v_proj)'.",
+  }),
+  modules_to_save: textList({
+    group: 'LoRA',
+    default: [],
+    metavar: 'NAME...',
+    help: 'Modules that are trained whole and saved beside the adapters, by the ends of their names, e.g. embed_tokens lm_head; all-embedding and all-norm take those.',
   }),
   gradient_checkpointing: boolean({
     group: 'Optimiser',
@@ -193,9 +309,23 @@ export const optimiserFlags = {
   learning_rate: number({
     group: 'Optimiser',
     default: null,
-    unset: '1e-5',
+    unset: '1e-5, with --tuner_type lora 1e-4',
     min: 0,
     help: 'Peak learning rate.',
+  }),
+  vit_lr: number({
+    group: 'Optimiser',
+    default: null,
+    unset: '--learning_rate',
+    min: 0,
+    help: 'Peak learning rate of the vision tower, or of adapters on it.',
+  }),
+  aligner_lr: number({
+    group: 'Optimiser',
+    default: null,
+    unset: '--learning_rate',
+    min: 0,
+    help: 'Peak learning rate of the merger, or of adapters on it.',
   }),
   weight_decay: number({
     group: 'Optimiser',

@@ -3,6 +3,7 @@
  * stays fast.
  */
 import type { CommandSpec } from '../arguments/command.ts';
+import { exportCommand } from '../arguments/export.ts';
 import { helpText } from '../arguments/help.ts';
 import { inferCommand } from '../arguments/infer.ts';
 import { rewardServerCommand } from '../arguments/reward_server.ts';
@@ -36,6 +37,9 @@ export const commands: readonly CliCommand[] = [
   command(sftCommand, ['train', 'finetune'], async (words, io) => (await import('./sft.ts')).sft(words, io)),
   command(inferCommand, ['chat', 'generate'], async (words, io) => (await import('./infer.ts')).infer(words, io)),
   command(scoreCommand, [], async (words, io) => (await import('./score.ts')).score(words, io)),
+  command(exportCommand, ['merge', 'merge-lora'], async (words, io) =>
+    (await import('./export.ts')).exportModel(words, io),
+  ),
   command(rewardServerCommand, [], async (words, io) => (await import('./reward_server.ts')).rewardServer(words, io)),
   { name: 'engine', summary: ENGINE_SUMMARY, help: engineHelp, run: engine },
   {

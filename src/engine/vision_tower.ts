@@ -2,6 +2,8 @@
  * Runs the vision tower over a batch of images: pixel patches to visual tokens, forward and backward.
  */
 
+import type { BackwardOptions, Module } from '../graph/module.ts';
+import type { Dim } from '../graph/shape.ts';
 import type { ModelConfig, VisionLayout, WindowRun } from '../models/architecture.ts';
 import { visionBlockTensor, visionTensor } from '../models/names.ts';
 import { windowAttention } from '../nn/attention_modules.ts';
@@ -9,9 +11,10 @@ import { compileModule } from '../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../runtime/session.ts';
 import { type FloatTensor, floats, rows, view } from '../runtime/tensor.ts';
 import type { Workspace } from '../runtime/workspace.ts';
-import { accumulatorsOf, type NameOf, readWeightsOf, weightsOf } from './bindings.ts';
+import { accumulatorsOf, type NameOf, readWeightsOf } from './bindings.ts';
+import { type Dropout, dropoutMasks } from './dropout.ts';
+import { createLayerModules, type LayerModules } from './layer_modules.ts';
 import type { Parameters } from './parameters.ts';
-import { backwardInPieces, forwardInPieces } from './row_chunks.ts';
 import { BACKWARD } from './run_limits.ts';
 import { createLayouts, type ImagePatches, pixelFeeds, visionAngles } from './vision_inputs.ts';
 import { queryPieces, windowPieces } from './vision_windows.ts';
@@ -24,6 +27,7 @@ export interface VisionTape {
   readonly layers: readonly { readonly x: FloatTensor; readonly o: FloatTensor }[];
   /** Output of the last block: [patches, hidden]. */
   readonly last: FloatTensor;
+  readonly dropout: Dropout | null;
 }
 
 export interface VisionTower {
@@ -32,15 +36,21 @@ export interface VisionTower {
    * outHidden columns; each deepstack merger gives as many after them.
    *
    * @param tape number of the buffers that keep what backward needs, until the number is used again; null: nothing is kept
+   * @param dropout of the inputs of adapters
    */
   forward(
     images: readonly ImagePatches[],
     tape: number | null,
+    dropout?: Dropout | null,
   ): Promise<{ tokens: FloatTensor; tape: VisionTape | null }>;
   /** Adds weight gradients, given the cotangent of the tokens [tokens, width]. */
   backward(tape: VisionTape, dTokens: FloatTensor): Promise<void>;
   release(): Promise<void>;
 }
+
+/** The row dimensions of the modules: patches, and units of patches that become one token. */
+const PATCHES = 'N';
+const UNITS = 'U';
 
 export function createVisionTower(
   modelConfig: ModelConfig,
@@ -52,10 +62,11 @@ export function createVisionTower(
   const parts = modelConfig.architecture.vision(modelConfig);
   const unit = spatialMergeSize ** 2;
   const width = outHiddenSize * (1 + parts.deepstack.length);
-  const isTrained = (nameOf: NameOf) => (param: string) => parameters.isTrained(nameOf(param));
-  const embed = compileModule(parts.embedding, { trainable: isTrained(visionTensor) }, runtime);
-  const before = compileModule(parts.before, { trainable: isTrained(blockName(0)), accumulateInputs: ['x'] }, runtime);
-  const after = compileModule(parts.after, { trainable: isTrained(blockName(0)) }, runtime);
+  const modulesOf = (module: Module, rowName: Dim, backward: BackwardOptions = {}): LayerModules =>
+    createLayerModules(module, rowName, parameters, workspace, backward, runtime);
+  const embed = modulesOf(parts.embedding, PATCHES);
+  const before = modulesOf(parts.before, PATCHES, { accumulateInputs: ['x'] });
+  const after = modulesOf(parts.after, PATCHES);
   /** The mergers, each with the block it follows and its first column in the tokens. */
   const exits = [
     { block: depth - 1, module: parts.merger, nameOf: visionTensor, column: 0 },
@@ -67,37 +78,37 @@ export function createVisionTower(
     })),
   ].map((exit) => ({
     ...exit,
-    merge: compileModule(
-      exit.module,
-      { trainable: isTrained(exit.nameOf), ...(exit.column === 0 ? {} : { accumulateInputs: ['x'] }) },
-      runtime,
-    ),
+    merge: modulesOf(exit.module, UNITS, exit.column === 0 ? {} : { accumulateInputs: ['x'] }),
   }));
   const attend = compileModule(
     windowAttention({ heads: numHeads, kvHeads: numHeads, headDim: h / numHeads }),
     {},
     runtime,
   );
-  const towerIsTrained = parameters.isTrained(blockName(0)('norm1.weight'));
+  const embedIsTrained = embed.trains(visionTensor);
+  /** Nothing is trained below this block. */
+  const lowestTrained = ((): number => {
+    if (embedIsTrained) return 0;
+    const isTrained = (block: number): boolean => [before, after].some((half) => half.trains(blockName(block)));
+    return Array.from({ length: depth }, (_, block) => block).find(isTrained) ?? depth;
+  })();
 
   const runsOf = (layout: VisionLayout, block: number): readonly WindowRun[] => layout.runs[parts.attends(block)]!;
   const windowsOf = (tensor: FloatTensor, { start, windows, size }: WindowRun): FloatTensor =>
     view(rows(tensor, start, start + windows * size), windows, size, h);
-  const inputWeights = (block: number) => readWeightsOf(before, parameters, blockName(block));
-  const outputWeights = (block: number) => readWeightsOf(after, parameters, blockName(block));
   const layoutOf = createLayouts(parts);
   type Exit = (typeof exits)[number];
   const merged = (patches: number) => workspace.get('vision.merged', patches / unit, outHiddenSize);
   /** Merges x, the result of an exit's block, and writes it to the exit's columns of `tokens`. */
-  const leave = async (exit: Exit, x: FloatTensor, { patches, tokens: places }: VisionLayout, tokens: FloatTensor) => {
+  const leave = async (
+    exit: Exit,
+    x: FloatTensor,
+    { patches, tokens: places }: VisionLayout,
+    tokens: FloatTensor,
+    dropout: Dropout | null,
+  ) => {
     const into = merged(patches);
-    await forwardInPieces(
-      exit.merge,
-      'forward',
-      weightsOf(exit.merge, parameters, exit.nameOf),
-      { x: view(x, patches / unit, unit, h) },
-      { tokens: into },
-    );
+    await exit.merge.forward(exit.nameOf, { x: view(x, patches / unit, unit, h) }, { tokens: into }, { dropout });
     places.forEach((token, i) => {
       tokens.data.set(rows(into, i, i + 1).data, token * width + exit.column);
     });
@@ -109,6 +120,7 @@ export function createVisionTower(
     dTokens: FloatTensor,
     { patches, tokens: places }: VisionLayout,
     dx: FloatTensor,
+    dropout: Dropout | null,
   ) => {
     const dMerged = merged(patches);
     places.forEach((token, i) => {
@@ -117,13 +129,19 @@ export function createVisionTower(
     });
     const units = (tensor: FloatTensor): FloatTensor => view(tensor, patches / unit, unit, h);
     const adds = exit.column !== 0;
-    await backwardInPieces(
-      exit.merge,
-      weightsOf(exit.merge, parameters, exit.nameOf),
-      accumulatorsOf(exit.merge, parameters, exit.nameOf),
+    await exit.merge.backward(
+      exit.nameOf,
       { x: units(x), 'd.tokens': dMerged, ...(adds ? { 'acc.x': units(dx) } : {}) },
       { [adds ? 'grad.x' : 'd.x']: units(dx) },
+      { dropout },
     );
+  };
+  /** The patch embedding of a batch, and what it is fed. */
+  const embedding = async (images: readonly ImagePatches[], layout: VisionLayout, dropout: Dropout | null) => {
+    const compiled = embed.of(visionTensor, dropout);
+    const masks = dropout && dropoutMasks(compiled.module, dropout, visionTensor, layout.patches, workspace);
+    const weights = await readWeightsOf(compiled, parameters, visionTensor);
+    return { compiled, feeds: { ...weights, ...pixelFeeds(parts, images, layout, workspace), ...masks } };
   };
   const buffers = (tag: string, patches: number) => ({
     q: workspace.get(`vision.${tag}q`, patches, h),
@@ -132,7 +150,7 @@ export function createVisionTower(
   });
 
   return {
-    async forward(images, tape) {
+    async forward(images, tape, dropout = null) {
       const layout = layoutOf(images);
       const { patches } = layout;
       const kept = (block: number, name: string): FloatTensor =>
@@ -142,16 +160,14 @@ export function createVisionTower(
           h,
         );
       let x = kept(0, 'x');
-      await embed.forward(
-        { ...weightsOf(embed, parameters, visionTensor), ...pixelFeeds(parts, images, layout, workspace) },
-        { x },
-      );
+      const patchEmbedding = await embedding(images, layout, dropout);
+      await patchEmbedding.compiled.forward(patchEmbedding.feeds, { x });
       const tokens = floats(new Float32Array((patches / unit) * width), [patches / unit, width]);
       const angles = visionAngles(layout);
       const layers: { x: FloatTensor; o: FloatTensor }[] = [];
       for (let block = 0; block < depth; block++) {
         const projections = buffers('', patches);
-        await forwardInPieces(before, 'forward', await inputWeights(block), { ...angles, x }, projections);
+        await before.forward(blockName(block), { ...angles, x }, projections, { dropout });
         const o = kept(block, 'o');
         const { q, k, v } = projections;
         for (const run of runsOf(layout, block)) {
@@ -163,44 +179,35 @@ export function createVisionTower(
           }
         }
         const y = kept(block + 1, 'x');
-        await forwardInPieces(after, 'forward', await outputWeights(block), { x, o }, { y });
+        await after.forward(blockName(block), { x, o }, { y }, { dropout });
         layers.push({ x, o });
         x = y;
-        for (const exit of exits) if (exit.block === block) await leave(exit, x, layout, tokens);
+        for (const exit of exits) if (exit.block === block) await leave(exit, x, layout, tokens, dropout);
       }
-      return { tokens, tape: tape === null ? null : { images, layout, layers, last: x } };
+      return { tokens, tape: tape === null ? null : { images, layout, layers, last: x, dropout } };
     },
 
-    async backward({ images, layout, layers, last: output }, dTokens) {
+    async backward({ images, layout, layers, last: output, dropout }, dTokens) {
       const { patches } = layout;
       const angles = visionAngles(layout);
       const [last] = exits as [Exit];
       let dy = workspace.get('vision.d.last', patches, h);
-      await leaveBackward(last, output, dTokens, layout, dy);
+      await leaveBackward(last, output, dTokens, layout, dy, dropout);
       const onTheWay = exits.filter((exit) => exit !== last);
-      if (!towerIsTrained) {
-        // Only mergers are trained: the cotangents that they pass on are not used.
-        for (const exit of onTheWay)
-          await leaveBackward(exit, layers[exit.block + 1]?.x ?? output, dTokens, layout, dy);
-        return;
-      }
       const dO = workspace.get('vision.d.o', patches, h);
       for (let block = depth - 1; block >= 0; block--) {
+        const name = blockName(block);
         const { x, o } = layers[block]!;
         for (const exit of onTheWay)
-          if (exit.block === block) await leaveBackward(exit, layers[block + 1]?.x ?? output, dTokens, layout, dy);
+          if (exit.block === block)
+            await leaveBackward(exit, layers[block + 1]?.x ?? output, dTokens, layout, dy, dropout);
+        // Below, only mergers may be trained: the cotangents that they pass on are not used.
+        if (block < lowestTrained) continue;
         const dx = workspace.get(`vision.d.x.${block % 2}`, patches, h);
-        const outputGradients = accumulatorsOf(after, parameters, blockName(block));
-        await backwardInPieces(
-          after,
-          await outputWeights(block),
-          outputGradients,
-          { x, o, 'd.y': dy },
-          { 'd.x': dx, 'd.o': dO },
-        );
+        await after.backward(name, { x, o, 'd.y': dy }, { 'd.x': dx, 'd.o': dO }, { dropout });
         const feeds = { ...angles, x };
         const { q, k, v } = buffers('', patches);
-        await forwardInPieces(before, 'forward', await inputWeights(block), feeds, { q, k, v });
+        await before.forward(name, feeds, { q, k, v }, { dropout });
         const d = buffers('d.', patches);
         for (const run of runsOf(layout, block).flatMap((all) => windowPieces(all, h, BACKWARD))) {
           await attend.backward(
@@ -208,26 +215,18 @@ export function createVisionTower(
             { 'd.q': windowsOf(d.q, run), 'd.k': windowsOf(d.k, run), 'd.v': windowsOf(d.v, run) },
           );
         }
-        const inputGradients = accumulatorsOf(before, parameters, blockName(block));
-        await backwardInPieces(
-          before,
-          await inputWeights(block),
-          inputGradients,
+        await before.backward(
+          name,
           { ...feeds, 'd.q': d.q, 'd.k': d.k, 'd.v': d.v, 'acc.x': dx },
           { 'grad.x': dx },
+          { dropout },
         );
         dy = dx;
       }
-      const embedGradients = accumulatorsOf(embed, parameters, visionTensor);
-      await embed.backward(
-        {
-          ...weightsOf(embed, parameters, visionTensor),
-          ...pixelFeeds(parts, images, layout, workspace),
-          'd.x': dy,
-          ...embedGradients.feeds,
-        },
-        embedGradients.into,
-      );
+      if (!embedIsTrained) return;
+      const { compiled, feeds } = await embedding(images, layout, dropout);
+      const gradients = accumulatorsOf(compiled, parameters, visionTensor);
+      await compiled.backward({ ...feeds, 'd.x': dy, ...gradients.feeds }, gradients.into);
     },
 
     async release() {

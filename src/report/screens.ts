@@ -131,7 +131,7 @@ export function endScreen(
   stopwatch: Pick<Stopwatch, 'elapsed' | 'memory'>,
   eventFiles: boolean,
   { changed, signals = [] }: Pick<StartEvent, 'changed' | 'signals'> = { changed: {} },
-  nextCommands = (checkpoint: string): readonly string[] => commandsFor(checkpoint, promptWords(changed, checkpoint)),
+  nextCommands = (checkpoint: string): readonly string[] => commandsAfter(changed, checkpoint),
 ): string[] {
   const parts = Object.entries(event.seconds).map(([name, seconds]) => `${name} ${formatShortDuration(seconds)}`);
   const verb = event.status === 'completed' ? 'done' : 'stopped';
@@ -165,6 +165,21 @@ export function commandsFor(checkpoint: string, prompt: string): string[] {
 }
 
 // --- internal ---
+
+const commandsAfter = (changed: StartEvent['changed'], checkpoint: string): readonly string[] =>
+  changed.tuner_type === 'lora'
+    ? commandsForAdapter(checkpoint, promptWords({ ...changed, system: null }, checkpoint))
+    : commandsFor(checkpoint, promptWords(changed, checkpoint));
+
+/** Commands of sightline for the folder of an adapter, whose args.json names its model and its system prompt. */
+function commandsForAdapter(checkpoint: string, prompt: string): string[] {
+  const adapters = shellWord(checkpoint) + prompt;
+  return [
+    `sightline infer --adapters ${adapters} --image FILE`,
+    `sightline score --adapters ${adapters} --dataset FILE.jsonl --output scores.jsonl`,
+    `sightline export --adapters ${shellWord(checkpoint)} --merge_lora true --output_dir merged`,
+  ];
+}
 
 const LONGEST_TEXT = 400;
 

@@ -5,13 +5,16 @@
 import { existsSync } from 'node:fs';
 import { copyFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { besideFolder } from '../checkpoint/atomic_folder.ts';
+import { writeAdapter } from '../adapters/files.ts';
+import type { AdapterPlan } from '../adapters/plan.ts';
+import { besideFolder, writeFolderAtomically } from '../checkpoint/atomic_folder.ts';
 import { bytesOf, type DtypeName } from '../checkpoint/dtypes.ts';
 import type { Checkpoint } from '../checkpoint/open.ts';
 import { type TensorToWrite, writeSafetensors } from '../checkpoint/safetensors.ts';
 import { saveCheckpoint } from '../checkpoint/save.ts';
 import type { Parameters } from '../engine/parameters.ts';
 import { messageOf } from '../errors.ts';
+import type { ModelConfig } from '../models/architecture.ts';
 import type { Json } from '../util/json.ts';
 import type { CheckpointEvent, NoticeEvent } from './events.ts';
 import type { Updater } from './update.ts';
@@ -34,6 +37,8 @@ export interface CheckpointsOptions {
   /** Folder of the run. */
   readonly outputDir: string;
   readonly source: Checkpoint;
+  /** What is trained, if it is an adapter; and the model that it is on. */
+  readonly adapter?: TrainedAdapter | null;
   readonly parameters: Parameters;
   readonly updater: Pick<Updater, 'state'>;
   /** Dtype of the saved weights; default the source's, tensor by tensor. */
@@ -47,6 +52,13 @@ export interface CheckpointsOptions {
   /** Whether a higher metric is better (reward), or a lower one (loss). */
   readonly greaterIsBetter: boolean;
   readonly emit: (event: CheckpointEvent | NoticeEvent) => Promise<void>;
+}
+
+/** An adapter in training, as its files need it. */
+export interface TrainedAdapter {
+  readonly plan: AdapterPlan;
+  readonly config: ModelConfig;
+  readonly lorapLrRatio: number | null;
 }
 
 export interface ProgressToSave {
@@ -68,10 +80,9 @@ export interface Checkpoints {
 }
 
 export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
-  const { outputDir, source, parameters, dtype, prompts, totalLimit, onlyModel, greaterIsBetter } = options;
+  const { outputDir, prompts, totalLimit, onlyModel, greaterIsBetter } = options;
   const saved: string[] = []; // oldest first; only folders of this run are ever removed
   let best: Best | null = null;
-  const trained = new Set(parameters.trained);
 
   return {
     async save(progress) {
@@ -81,22 +92,14 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
       const isBest =
         metric !== null && (best === null || (greaterIsBetter ? metric > best.metric : metric < best.metric));
       const nowBest: Best | null = isBest ? { dir, metric, step } : best;
-      await saveCheckpoint(dir, {
-        source,
-        dtype,
-        pixelLimits: { minPixels: prompts.minPixels ?? undefined, maxPixels: prompts.maxPixels ?? undefined },
-        overwrite: true,
-        // Frozen weights are copied from the source.
-        weights: (name) => (trained.has(name) ? parameters.value(name).data : undefined),
-        extra: async (folder) => {
-          await writeJson(join(folder, TRAINER_STATE_FILE), trainerState(progress, nowBest));
-          if (prompts.system !== null) await writeFile(join(folder, SYSTEM_FILE), prompts.system);
-          const args = join(outputDir, 'args.json');
-          if (existsSync(args)) await copyFile(args, join(folder, 'args.json'));
-          if (onlyModel) return;
-          await writeJson(join(folder, LOOP_STATE_FILE), progress.loop);
-          await writeOptimizer(join(folder, OPTIMIZER_FILE), options);
-        },
+      await saveWeights(dir, options, async (folder) => {
+        await writeJson(join(folder, TRAINER_STATE_FILE), trainerState(progress, nowBest));
+        if (prompts.system !== null) await writeFile(join(folder, SYSTEM_FILE), prompts.system);
+        const args = join(outputDir, 'args.json');
+        if (existsSync(args)) await copyFile(args, join(folder, 'args.json'));
+        if (onlyModel) return;
+        await writeJson(join(folder, LOOP_STATE_FILE), progress.loop);
+        await writeOptimizer(join(folder, OPTIMIZER_FILE), options);
       });
       best = nowBest;
       saved.push(dir);
@@ -123,6 +126,33 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
 
 // --- internal ---
 
+/** A folder that loads as its source does; of an adapter, the folder that PEFT makes of it. */
+async function saveWeights(
+  dir: string,
+  { source, adapter, parameters, dtype, prompts }: CheckpointsOptions,
+  extra: (folder: string) => Promise<void>,
+): Promise<void> {
+  if (adapter != null) {
+    const values = (name: string): Float32Array => parameters.value(name).data;
+    const fill = async (folder: string): Promise<void> => {
+      await writeAdapter(folder, adapter.plan, adapter.config, values, adapter);
+      await extra(folder);
+    };
+    await writeFolderAtomically(dir, fill, { overwrite: true });
+    return;
+  }
+  const trained = new Set(parameters.trained);
+  await saveCheckpoint(dir, {
+    source,
+    dtype,
+    pixelLimits: { minPixels: prompts.minPixels ?? undefined, maxPixels: prompts.maxPixels ?? undefined },
+    overwrite: true,
+    // Frozen weights are copied from the source.
+    weights: (name) => (trained.has(name) ? parameters.value(name).data : undefined),
+    extra,
+  });
+}
+
 interface Best {
   readonly dir: string;
   readonly metric: number;
@@ -147,13 +177,17 @@ function trainerState({ step, maxSteps, epoch, logHistory }: ProgressToSave, bes
  * Writes `m.<name>` and `v.<name>` of every trained parameter. If the checkpoint's dtype is narrower than float32, it also
  * writes `value.<name>` in float32, because a run resumed from rounded weights would differ.
  */
-async function writeOptimizer(path: string, { parameters, updater, source, dtype }: CheckpointsOptions): Promise<void> {
+async function writeOptimizer(
+  path: string,
+  { parameters, updater, source, adapter, dtype }: CheckpointsOptions,
+): Promise<void> {
   const { counts, moments } = updater.state();
   const tensors: TensorToWrite[] = [];
   for (const [name, { m, v }] of moments) {
     const { data, dims } = parameters.value(name);
     tensors.push(float32(`m.${name}`, m, dims), float32(`v.${name}`, v, dims));
-    const isFloat32 = dtype === undefined ? source.tensors.get(name)?.dtype === 'F32' : dtype === 'float32';
+    const stored = dtype === undefined ? source.tensors.get(name)?.dtype === 'F32' : dtype === 'float32';
+    const isFloat32 = adapter != null || stored;
     if (!isFloat32) tensors.push(float32(`value.${name}`, data, dims));
   }
   await writeSafetensors(path, tensors, {

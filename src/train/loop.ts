@@ -100,6 +100,7 @@ export async function trainingLoop<Encoded>(training: Training<Encoded>): Promis
   const checkpoints = createCheckpoints({
     outputDir,
     source: policy.source,
+    adapter: policy.adapter && { plan: policy.adapter, config: policy.modelConfig, lorapLrRatio: args.lorapLrRatio },
     parameters: policy.parameters,
     updater,
     prompts: args,

@@ -7,15 +7,17 @@
  */
 import type { SftArguments } from '../arguments/resolve.ts';
 import type { Row } from '../data/row.ts';
+import type { Dropout } from '../engine/dropout.ts';
 import type { CompletionIds, Group, Prompt, TokenScores } from '../engine/groups.ts';
 import type { VisionLanguageModel } from '../engine/model.ts';
 import type { Pace } from '../grpo/epochs.ts';
+import { createRandom } from '../util/random.ts';
 import { closing } from '../util/resources.ts';
 import { openTrainingData, type RowSource } from './data.ts';
 import { type Metrics, noteTo, type RunContext } from './events.ts';
 import { createJournal, type Journal, type TellProgress } from './journal.ts';
 import { type Run, type StepResult, tellStart, trainingLoop } from './loop.ts';
-import { policyOptions, preparePolicy } from './policy.ts';
+import { dropoutOf, policyOptions, preparePolicy } from './policy.ts';
 import { loaderOf, tryFirstRows } from './preflight.ts';
 import { encodeOrPass } from './row_reader.ts';
 import { runLength } from './run_length.ts';
@@ -49,10 +51,16 @@ export async function runSft(args: SftArguments, context: RunContext): Promise<v
     const updater = keep(await createUpdater(policy.parameters, updating));
     const { model } = policy;
     const journal = createJournal(context);
+    const random = createRandom(args.seed);
 
     const step = async (done: number, next: (count: number) => Promise<Example[]>): Promise<StepResult> => {
       const examples = await next(rowsPerStep);
-      const loss = await crossEntropyStep(model, chunks(examples, args.perDeviceTrainBatchSize), journal.time);
+      const loss = await crossEntropyStep(
+        model,
+        chunks(examples, args.perDeviceTrainBatchSize),
+        journal.time,
+        (microBatch) => dropoutOf(policy, random, `${done}/${microBatch}`),
+      );
       const update = await journal.time('update', () => updater.update());
       return {
         records: [update.skipped ? { skipped_steps: 1 } : { loss, grad_norm: update.gradNorm }],
@@ -85,15 +93,17 @@ async function crossEntropyStep(
   model: Pick<VisionLanguageModel, 'score' | 'backward'>,
   microBatches: readonly (readonly Example[])[],
   time: Journal['time'],
+  dropoutOf: (microBatch: number) => Dropout | null,
 ): Promise<number> {
   const tokens = tokensIn(microBatches.flat());
   let loss = 0;
   for (const [i, batch] of microBatches.entries()) {
     const at = microBatches.length === 1 ? {} : { done: i, total: microBatches.length };
     const groups = batch.map(({ group }) => group);
+    const dropout = dropoutOf(i);
     const { groups: scored, tape } = await time(
       'forward',
-      () => model.score(groups, { temperature: 1, keep: true }),
+      () => model.score(groups, { temperature: 1, keep: true, dropout }),
       at,
     );
     if (tape === null) throw new Error('internal: a scored batch without a tape');

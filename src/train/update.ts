@@ -12,6 +12,7 @@ import { type AdamW, type AdamWOptions, createAdamW } from '../optim/adamw.ts';
 import { clipCoefficient, globalNorm } from '../optim/clip.ts';
 import { createSumOfSquares } from '../optim/gradients.ts';
 import type { Schedule } from '../optim/schedule.ts';
+import type { RateFactor } from './learning_rates.ts';
 
 /** Whether weight decay applies to a parameter. */
 export type DecayRule = (name: string, shape: readonly number[]) => boolean;
@@ -25,12 +26,14 @@ export interface UpdateOptions extends AdamWOptions {
   /** 0 turns clipping off. */
   readonly maxGradNorm: number;
   readonly decays?: DecayRule;
+  /** By how much a parameter's rate differs from the schedule's; default not at all. */
+  readonly rateFactor?: RateFactor;
 }
 
 export interface UpdateResult {
   /** 2-norm of all trained parameters' gradients before clipping; not finite if the step was skipped. */
   readonly gradNorm: number;
-  /** The learning rate of this step. */
+  /** The learning rate of this step, for parameters without a rate of their own. */
   readonly learningRate: number;
   /** True if the gradient was not finite; weights and moments are unchanged then. */
   readonly skipped: boolean;
@@ -73,13 +76,14 @@ export interface Updater {
 
 /** The optimizer of all trained parameters. */
 export async function createUpdater(parameters: Parameters, options: UpdateOptions): Promise<Updater> {
-  const { schedule, weightDecay, maxGradNorm, decays = matricesDecay } = options;
+  const { schedule, weightDecay, maxGradNorm, decays = matricesDecay, rateFactor = () => 1 } = options;
   const adamw: AdamW = await createAdamW(options);
   const squares = await createSumOfSquares(options);
   const trained = parameters.trained.map((name) => {
     const { data, dims } = parameters.value(name);
     const moments: Moments = { m: new Float32Array(data.length), v: new Float32Array(data.length) };
-    return { name, value: data, ...moments, weightDecay: decays(name, dims) ? weightDecay : 0 };
+    const own = { weightDecay: decays(name, dims) ? weightDecay : 0, factor: rateFactor(name, dims) };
+    return { name, value: data, ...moments, ...own };
   });
   let counts: UpdateCounts = { steps: 0, updates: 0, skippedInARow: 0 };
 
@@ -91,7 +95,11 @@ export async function createUpdater(parameters: Parameters, options: UpdateOptio
       const skipped = !Number.isFinite(gradNorm);
       if (skipped) parameters.zeroGradients();
       else {
-        const rows = trained.map((row, i) => ({ ...row, grad: gradients[i]!, learningRate }));
+        const rows = trained.map(({ factor, ...row }, i) => ({
+          ...row,
+          grad: gradients[i]!,
+          learningRate: factor * learningRate,
+        }));
         await adamw.update(rows, { step: counts.updates + 1, gradScale: clipCoefficient(gradNorm, maxGradNorm) });
       }
       counts = {

@@ -10,6 +10,7 @@ export const layers: readonly (readonly string[])[] = [
   ['runtime'],
   ['nn', 'attention', 'optim', 'checkpoint'],
   ['models'],
+  ['adapters'],
   ['engine', 'data'],
   ['template'],
   ['grpo', 'rewards'],
