@@ -159,6 +159,7 @@ export const rlhfFlags = {
     help: 'TypeScript or JavaScript files that register rewards. They are run as code; args.json records their SHA-256. Their rewards can add flags, which --help shows when it is given together with this flag.',
   }),
   reward_timeout: number({
+    msSwift: { env: 'SIGHTLINE_REWARD_DEADLINE' },
     group: 'Rewards',
     default: null,
     unset: 'no limit',
@@ -168,6 +169,7 @@ export const rlhfFlags = {
     help: 'Time limit for an asynchronous reward and one batch of completions. A reward that computes without a pause cannot be interrupted.',
   }),
   reward_error: choice(REWARD_ERRORS, {
+    msSwift: { refused: 'a reward that fails always ends a run of ms-swift; leave it out' },
     group: 'Rewards',
     default: 'stop',
     help: 'What happens when a reward throws, exceeds --reward_timeout or gets no usable answer from its judge: stop ends the run; skip makes its values null for these completions, with a warning.',

@@ -1,5 +1,5 @@
 /**
- * Names of rewards in sightline and in ms-swift, which has its own `accuracy` and `format`.
+ * Names of rewards in sightline and in ms-swift, which has rewards of its own under some of these names.
  */
 import type { MsSwiftArguments } from '../arguments/arguments.ts';
 import { isPython } from '../arguments/arguments.ts';
@@ -12,8 +12,19 @@ export function nameThere(name: string): string {
   return name in orms && name in OWN_THERE && !ormFiles.has(name) ? OWN_THERE[name as keyof typeof OWN_THERE] : name;
 }
 
-/** Finds unknown names before the model is loaded. Error: E_REWARD_UNKNOWN. */
+/**
+ * Finds unknown names, and rewards that cannot be computed with ms-swift, before the model is loaded.
+ *
+ * @throws SightlineError E_REWARD_UNKNOWN, E_REWARD_NOT_HERE
+ */
 export function checkRewardNames({ args }: Pick<MsSwiftArguments, 'args'>): void {
+  if (args.rewardFuncs.includes('iou') && !ormFiles.has('iou')) {
+    throw new SightlineError(
+      'E_REWARD_NOT_HERE',
+      'reward "iou" needs the stored sizes of images, which rewards do not get from ms-swift',
+      { where: '--reward_funcs', hint: 'leave it out, or train with --engine sightline' },
+    );
+  }
   if (args.externalPlugins.some(isPython)) return; // their names are not known here
   const known = [...Object.keys(orms), ...ONLY_THERE];
   const unknown = args.rewardFuncs.find((name) => !known.includes(name));
@@ -26,8 +37,14 @@ export function checkRewardNames({ args }: Pick<MsSwiftArguments, 'args'>): void
 }
 
 /** Rewards that only ms-swift 4.6 has (rewards/orm.py). */
-export const ONLY_THERE = ['cosine', 'math', 'react_format', 'repetition', 'soft_overlong', 'toolbench'] as const;
+export const ONLY_THERE = ['math', 'react_format', 'toolbench'] as const;
 
 // --- internal ---
 
-const OWN_THERE = { accuracy: 'sightline_accuracy', format: 'sightline_format' } as const;
+const OWN_THERE = {
+  accuracy: 'sightline_accuracy',
+  format: 'sightline_format',
+  cosine: 'sightline_cosine',
+  repetition: 'sightline_repetition',
+  soft_overlong: 'sightline_soft_overlong',
+} as const;

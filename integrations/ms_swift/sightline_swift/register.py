@@ -21,12 +21,17 @@ from .settings import Settings, read_settings
 
 DDAPO = "ddapo_attention"
 
-#: Other built-in rewards of sightline: name in sightline, name in ms-swift, class. ms-swift keeps its own ``accuracy`` and
-#: ``format``.
+#: Other built-in rewards of sightline: name in sightline, name in ms-swift, class. ms-swift keeps its own rewards of these names.
+#: ``iou`` is not among them, because it needs the stored sizes of images.
 BUILT_IN = (
     ("external_r1v_acc", "external_r1v_acc", "MultiModalAccuracyORM"),
     ("accuracy", "sightline_accuracy", "MathAccuracy"),
     ("format", "sightline_format", "Format"),
+    ("cosine", "sightline_cosine", "CosineReward"),
+    ("repetition", "sightline_repetition", "RepetitionPenalty"),
+    ("soft_overlong", "sightline_soft_overlong", "SoftOverlong"),
+    ("multiple_choice", "multiple_choice", "MultipleChoice"),
+    ("http_judge", "http_judge", "HttpJudge"),
 )
 
 
