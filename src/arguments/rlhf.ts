@@ -175,7 +175,7 @@ export const rlhfFlags = {
     help: 'Time limit for an asynchronous reward and one batch of completions. A reward that computes without a pause cannot be interrupted.',
   }),
   reward_error: choice(REWARD_ERRORS, {
-    msSwift: { refused: 'there, a reward that fails ends the run on every process; leave it out' },
+    msSwift: { refused: 'a reward that fails always ends a run of ms-swift; leave it out' },
     group: 'Rewards',
     default: 'stop',
     help: 'What happens when a reward throws, exceeds --reward_timeout or gets no usable answer from its judge: stop ends the run; skip makes its values null for these completions, with a warning.',

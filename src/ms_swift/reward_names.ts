@@ -13,8 +13,19 @@ export function nameThere(name: string): string {
   return name in orms && !ormFiles.has(name) && IN_BOTH.has(name) ? `sightline_${name}` : name;
 }
 
-/** Finds unknown names before the model is loaded. Error: E_REWARD_UNKNOWN. */
+/**
+ * Finds unknown names, and rewards that cannot be computed with ms-swift, before the model is loaded.
+ *
+ * @throws SightlineError E_REWARD_UNKNOWN, E_REWARD_NOT_HERE
+ */
 export function checkRewardNames({ args }: Pick<MsSwiftArguments, 'args'>): void {
+  if (args.rewardFuncs.includes('iou') && !ormFiles.has('iou')) {
+    throw new SightlineError(
+      'E_REWARD_NOT_HERE',
+      'reward "iou" needs the stored sizes of images, which rewards do not get from ms-swift',
+      { where: '--reward_funcs', hint: 'leave it out, or train with --engine sightline' },
+    );
+  }
   if (args.externalPlugins.some(isPython)) return; // their names are not known here
   const known = [...Object.keys(orms), ...ONLY_THERE];
   const unknown = args.rewardFuncs.find((name) => !known.includes(name));
