@@ -58,7 +58,11 @@ async function sampling(topP: number): Promise<HeadPart> {
 /** The matrix product of sampling, alone. */
 async function product(): Promise<HeadPart> {
   const [x, w] = [input('x', ['N', h]), input('w', [vocabSize, h])];
-  const executable = await compile({ name: 'product', inputs: { x, w }, outputs: { y: linearFewRows(x, w) } });
+  const executable = await compile({
+    name: 'product',
+    inputs: { x, w },
+    outputs: { y: linearFewRows(x, { weight: w }) },
+  });
   const feeds = { x: noise(1, SAMPLED_ROWS, h), w: head };
   const y = zeros(SAMPLED_ROWS, vocabSize);
   return measure(4 * repetitions, () => executable.run(feeds, { y }));
@@ -66,7 +70,7 @@ async function product(): Promise<HeadPart> {
 
 async function scoring(): Promise<Pick<HeadReport, 'forward' | 'backward'>> {
   const values = new Map([
-    [nameOf('head'), head],
+    [nameOf('head.weight'), head],
     [nameOf('norm.weight'), norm],
   ]);
   const parameters = parametersOf(values, () => true);
@@ -80,8 +84,8 @@ async function scoring(): Promise<Pick<HeadReport, 'forward' | 'backward'>> {
   };
   const dLogps = noise(1, SCORED_ROWS).data;
   return {
-    forward: await measure(repetitions, () => scorer.forward(hidden, predictions, 1)),
-    backward: await measure(repetitions, () => scorer.backward(hidden, predictions, 1, dLogps)),
+    forward: await measure(repetitions, () => scorer.forward(hidden, predictions, { temperature: 1 })),
+    backward: await measure(repetitions, () => scorer.backward(hidden, predictions, { temperature: 1 }, dLogps)),
   };
 }
 

@@ -35,7 +35,7 @@ const STREAM_PASSES = 5;
 export async function createRates(text: TextConfig, parameters: Parameters): Promise<Rates> {
   const products = await compileProducts();
   const shapes = linearShapes(text);
-  const tableName = headName(text)('head');
+  const tableName = headName(text)('head.weight');
   const streams = await Promise.all([true, false].map((left) => compileStream(text, parameters, left)));
   const buffers = createWorkspace();
 
@@ -135,7 +135,7 @@ async function compileStream(text: TextConfig, parameters: Parameters, weightLef
   const names = Array.from({ length: text.numHiddenLayers }, (_, layer) =>
     linearShapes(text).map(({ name }) => `model.layers.${layer}.${name}.weight`),
   ).flat();
-  names.push(headName(text)('head'));
+  names.push(headName(text)('head.weight'));
   const inputs: Record<string, Value> = {};
   const outputs: Record<string, Value> = {};
   const feeds: Record<string, FloatTensor> = {};

@@ -7,7 +7,7 @@ import { type MassProbe, massProbe } from '../src/attention/probe.ts';
 import type { Row } from '../src/data/row.ts';
 import { createGenerator, type GenerateOptions } from '../src/engine/generation.ts';
 import { mapCompletions } from '../src/engine/groups.ts';
-import { patchesOf } from '../src/engine/vision_tower.ts';
+import { patchesOf } from '../src/engine/vision_inputs.ts';
 import { groupAdvantages } from '../src/grpo/advantages.ts';
 import { countStep, grpoLoss } from '../src/grpo/loss.ts';
 import { logpsOf, type Rollout, type RolloutPrompt } from '../src/grpo/rollout.ts';
@@ -127,6 +127,7 @@ export async function openStepBench(model: string, variant: Variant, say: (line:
       rewards,
       model: policy.model,
       attnProbe: 'auto',
+      normBbox: 'none',
       logger,
       step: 0,
       maxSteps: 1,

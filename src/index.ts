@@ -1,6 +1,5 @@
 /**
- * Public API of sightline: what reward plugins and programs import.
- * Re-exports only.
+ * The public API of sightline, for reward plugins and programs. Re-exports only.
  */
 export {
   AttnImpl,

@@ -1,6 +1,6 @@
-"""What ms-swift loads: ``--external_plugins integrations/ms_swift/plugin.py --callbacks ddapo_attention``.
+"""The file that ms-swift loads: ``--external_plugins integrations/ms_swift/plugin.py --callbacks ddapo_attention``.
 
-Registers the reward ``ddapo_attention``, the rewards of the files in SIGHTLINE_PLUGINS, and the callback they need.
+Registers the reward ``ddapo_attention``, the rewards of the files in SIGHTLINE_PLUGINS, and the callback that they need.
 """
 
 import sys

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The tests of the plugin, with ms-swift itself: on CPU, with the golden checkpoints, in some minutes.
-# Installs ms-swift first if it is not there (bench/peers/install.sh, about 7 GB).
+# Runs the tests of the plugin with ms-swift itself, on CPU, with the golden checkpoints. Takes some minutes.
+# Installs ms-swift first if it is missing (bench/peers/install.sh, about 7 GB).
 #
 # usage: test.sh [TEST...]    names for unittest, such as test_ratio; default all
 #   PEERS_VENV  the virtual environment   (.venv in the repository; git ignores it)
@@ -11,7 +11,8 @@ root=$(cd -- "$here/../.." && pwd -P)
 export PEERS_VENV=${PEERS_VENV:-$root/.venv}
 
 bash "$root/bench/peers/install.sh"
-[[ -f $root/dist/cli/main.js ]] || (cd -- "$root" && npm run --silent build)
+. "$root/examples/train/grpo/prepare.sh"
+prepare_sightline "$root"
 
 cd -- "$here/tests"
 if (($# == 0)); then set -- discover; fi

@@ -6,6 +6,7 @@
 /** The headings of --help, in order. */
 export const GROUPS = [
   'Model',
+  'LoRA',
   'Data',
   'GRPO',
   'Sampling',
@@ -15,6 +16,7 @@ export const GROUPS = [
   'Length of the run',
   'Evaluation',
   'Output',
+  'Engine',
   'Other',
 ] as const;
 export type Group = (typeof GROUPS)[number] | RewardGroup;
@@ -50,6 +52,23 @@ export type Shape =
       readonly ignorable?: readonly string[];
     };
 
+/** Programs that can train: sightline itself, or ms-swift with the plugin in integrations/ms_swift. */
+export const ENGINES = ['sightline', 'ms-swift'] as const;
+export type Engine = (typeof ENGINES)[number];
+
+/** The counterpart of a flag in ms-swift. */
+export type InMsSwift =
+  /** The same flag. `more`: values that only ms-swift has; `words`: other spellings of values. */
+  | { readonly more?: readonly string[]; readonly words?: Readonly<Record<string, string>> }
+  /** An environment variable. */
+  | { readonly env: string }
+  /** None, and the result does not depend on it. The text says why; it is printed if the flag is given. */
+  | { readonly ignored: string }
+  /** None, and the result would be different. Any value but the default is an error; the text says what to do. */
+  | { readonly refused: string }
+  /** None: sightline itself reads the flag before it starts ms-swift. */
+  | { readonly readHere: true };
+
 interface Common {
   readonly group: Group;
   /** One or two sentences for --help, each ending with a full stop. */
@@ -64,6 +83,10 @@ interface Common {
   readonly env?: string;
   /** Other names of the flag. */
   readonly aliases?: readonly string[];
+  /** The only engine that has the flag. */
+  readonly engine?: Engine;
+  /** Omitted if ms-swift has the same flag with the same values. */
+  readonly msSwift?: InMsSwift;
 }
 
 /** One flag; `T` is the type of its value. */
@@ -76,6 +99,14 @@ export interface Flag<T> extends Common {
 }
 
 export type Flags = Readonly<Record<string, Flag<unknown>>>;
+
+/** Remarks for --help on a flag that differs between the engines. */
+export function engineRemarks({ engine, msSwift = {} }: Pick<Flag<unknown>, 'engine' | 'msSwift'>): string[] {
+  if (engine !== undefined) return [`only with --engine ${engine}`];
+  if ('ignored' in msSwift || 'refused' in msSwift) return ['only with --engine sightline'];
+  const more = 'more' in msSwift ? (msSwift.more ?? []) : [];
+  return more.length === 0 ? [] : [`with --engine ms-swift also ${more.join(', ')}`];
+}
 
 /** Whether the flag belongs to a reward. */
 export function isOfReward({ group }: Pick<Flag<unknown>, 'group'>): boolean {
@@ -103,6 +134,10 @@ export type Values<F extends Flags> = {
 
 export function camelCase(name: string): string {
   return name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+}
+
+export function snakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
 // --- constructors; the value may be null only if the default is null ---

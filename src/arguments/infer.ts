@@ -3,10 +3,10 @@
  */
 import type { CommandSpec } from './command.ts';
 import { integer, number, text, textList } from './flag.ts';
-import { commonFlags, modelFlags, samplingFlags, systemFlags } from './shared_flags.ts';
+import { adaptedModelFlags, commonFlags, samplingFlags, systemFlags } from './shared_flags.ts';
 
 export const inferFlags = {
-  ...modelFlags,
+  ...adaptedModelFlags,
   image: textList({
     group: 'Data',
     default: [],

@@ -13,6 +13,13 @@ import { type CommandLine, splitWords } from './words.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
+export interface ParseOptions {
+  /** Other commands, so that an error can say to which command an unknown flag belongs. */
+  readonly others?: readonly CommandSpec[];
+  /** Flags of another program, which are accepted unchecked and returned in `handedOn`. */
+  readonly handOn?: { readonly owner: string; readonly names: ReadonlySet<string> };
+}
+
 export interface Parsed<F extends Flags> {
   /** A value for every flag. A flag with a fault has its default, or '' or an empty list if there is none. */
   readonly values: Values<F>;
@@ -20,6 +27,8 @@ export interface Parsed<F extends Flags> {
   readonly given: ReadonlySet<string>;
   /** Sentences for the user about flags that have no effect or are ignored. */
   readonly notices: readonly string[];
+  /** Flags for another program, with their words, in the order in which they were first given. */
+  readonly handedOn: ReadonlyMap<string, readonly string[]>;
   /** Not thrown yet, so that checks across flags can add to them. */
   readonly faults: Faults;
 }
@@ -27,16 +36,16 @@ export interface Parsed<F extends Flags> {
 /**
  * Reads the words after the command's name. Precedence: command line, config file, environment, default.
  *
- * @param others other commands, so that an error can say to which command an unknown flag belongs
  * Errors: only those of the config file itself; everything else is collected in `faults`.
  */
 export function parseArguments<F extends Flags>(
   spec: CommandSpec<F>,
   argv: readonly string[],
   env: Environment,
-  others: readonly CommandSpec[] = [],
+  { others = [], handOn }: ParseOptions = {},
 ): Parsed<F> {
   const faults = new Faults();
+  const handedOn = new Map<string, readonly string[]>();
   const skipped = { meaningless: new Map<string, string>(), unsupported: new Map<string, string>() };
   const names = flagNames(spec.flags);
   const line = splitWords(argv);
@@ -82,7 +91,7 @@ export function parseArguments<F extends Flags>(
     noticeOf(skipped.meaningless, 'has no effect', 'flags have no effect here'),
     noticeOf(skipped.unsupported, 'is ignored', `flags are ignored because of --${IGNORE}`),
   ].filter((notice) => notice !== null);
-  return { values: values as Values<F>, given: new Set(taken.keys()), notices, faults };
+  return { values: values as Values<F>, given: new Set(taken.keys()), notices, handedOn, faults };
 
   /** Checks JSON values of known flags and stores them. Later sources replace earlier ones. */
   function take(source: ReadonlyMap<string, unknown>, where: string): void {
@@ -126,12 +135,21 @@ export function parseArguments<F extends Flags>(
 
   /** Handles a flag that this command does not have. */
   function refuse(name: string, words: readonly string[], where: string): void {
+    if (handOn?.names.has(name)) {
+      handedOn.set(name, words);
+      return;
+    }
     const owner = others.find(({ flags }) => flagNames(flags).has(name));
-    const peer = owner === undefined ? peerFlag(name) : { verdict: 'refused', text: `leave it out of ${spec.name}` };
+    const notOurs = handOn === undefined ? peerFlag(name) : null;
+    const peer = owner === undefined ? notOurs : { verdict: 'refused', text: `leave it out of ${spec.name}` };
     if (peer === null) {
-      const near = nearestName(name, [...names.keys(), ...peerFlagNames()]);
+      const near = nearestName(name, [...names.keys(), ...(handOn?.names ?? peerFlagNames())]);
       const fix = near === null ? undefined : `did you mean --${near}?`;
-      faults.add(`--${name}`, `sightline ${spec.name} has no such flag${where}`, fix);
+      const lacks =
+        handOn === undefined
+          ? `sightline ${spec.name} has no such flag`
+          : `neither sightline ${spec.name} nor ${handOn.owner} has such a flag`;
+      faults.add(`--${name}`, lacks + where, fix);
     } else if (!asksForNothing(name, words)) {
       if (peer.verdict === 'ignored') skipped.meaningless.set(name, peer.text);
       else if (ignoresUnsupported) skipped.unsupported.set(name, peer.text);
@@ -143,6 +161,8 @@ export function parseArguments<F extends Flags>(
     }
   }
 }
+
+// --- internal ---
 
 // --- internal ---
 

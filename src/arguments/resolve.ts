@@ -2,20 +2,24 @@
  * Fills in values that were left out, as ms-swift resolves its `None`s, and checks flags against each other.
  * The trainer and args.json get the results.
  */
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { findModel } from '../checkpoint/model_folder.ts';
 import { messageOf, SightlineError } from '../errors.ts';
 import { MAX_BATCH, type RolloutSizes, rolloutSizes } from '../grpo/batching.ts';
-import { createSchedule } from '../optim/schedule.ts';
+import { createSchedule, lrSchedulerTypes } from '../optim/schedule.ts';
+import { type AdapterDefaults, withAdapterDefaults } from './adapter_defaults.ts';
 import { checkColumns, checkDatasets, pathOf } from './dataset_paths.ts';
+import type { exportFlags } from './export.ts';
 import type { Faults } from './faults.ts';
 import type { Values } from './flag.ts';
 import type { inferFlags } from './infer.ts';
 import type { Environment } from './parse.ts';
+import { isFile, isFolder } from './paths.ts';
 import type { rewardServerFlags } from './reward_server.ts';
 import type { rlhfFlags } from './rlhf.ts';
 import type { scoreFlags } from './score.ts';
 import type { sftFlags } from './sft.ts';
+import { checkAdapters, checkReference, checkTuner } from './tuner_checks.ts';
 
 type Resolved<V, R> = Omit<V, keyof R> & Readonly<R>;
 export type RewardOptions = Readonly<Record<string, unknown>>;
@@ -59,18 +63,31 @@ export type SftArguments = Resolved<
 >;
 
 /** Complete arguments of `sightline infer`. A null prompt means a conversation. */
-export type InferArguments = Resolved<Values<typeof inferFlags>, { attnImpl: AttnImpl; modelDir: string }>;
+export type InferArguments = Resolved<Values<typeof inferFlags>, AdaptedModel>;
 
 /** Complete arguments of `sightline score`. */
-export type ScoreArguments = Resolved<Values<typeof scoreFlags>, { attnImpl: AttnImpl; modelDir: string }>;
+export type ScoreArguments = Resolved<Values<typeof scoreFlags>, AdaptedModel>;
+
+/** Arguments of `sightline export`, complete. */
+export type ExportArguments = Resolved<Values<typeof exportFlags>, { model: string; modelDir: string }>;
+
+interface AdaptedModel {
+  attnImpl: AttnImpl;
+  model: string;
+  modelDir: string;
+  /** Names of arguments that the adapter's folder gave. */
+  inherited: readonly string[];
+}
 
 export type RewardServerArguments = Values<typeof rewardServerFlags>;
 
+/** @param processes number of processes, on all machines, that share a rollout */
 export function resolveRlhf(
   values: Values<typeof rlhfFlags>,
   rewardOptions: RewardOptions,
   faults: Faults,
   env: Environment,
+  processes = 1,
 ): RlhfArguments {
   checkTraining(values, faults);
   checkFiles('external_plugins', values.externalPlugins, faults);
@@ -102,7 +119,8 @@ export function resolveRlhf(
     },
     faults,
   );
-  const rollout = resolveGeneration(values, faults);
+  checkReference(values, faults);
+  const rollout = resolveGeneration(values, processes, faults);
   return {
     ...values,
     ...resolveTraining(values, faults, env),
@@ -129,12 +147,14 @@ export function resolveSft(values: Values<typeof sftFlags>, faults: Faults, env:
 
 export function resolveInfer(values: Values<typeof inferFlags>, faults: Faults, env: Environment): InferArguments {
   checkPixels(values, faults);
+  checkAdapters(values, faults);
   checkFiles('image', values.image, faults);
-  return { ...values, ...resolveModel(values, faults, env), system: resolveSystem(values.system, faults) };
+  return { ...values, ...resolveAdapted(values, faults, env) };
 }
 
 export function resolveScore(values: Values<typeof scoreFlags>, faults: Faults, env: Environment): ScoreArguments {
   checkPixels(values, faults);
+  checkAdapters(values, faults);
   checkDatasets('dataset', values.dataset, faults);
   checkColumns(values.columns, faults);
   checkSizes({ per_device_eval_batch_size: values.perDeviceEvalBatchSize }, faults);
@@ -145,7 +165,22 @@ export function resolveScore(values: Values<typeof scoreFlags>, faults: Faults, 
     'write to another file',
   );
   faults.check(['output'], !isFolder(values.output), `is a folder: ${values.output}`, 'name a file');
-  return { ...values, ...resolveModel(values, faults, env), system: resolveSystem(values.system, faults) };
+  return { ...values, ...resolveAdapted(values, faults, env) };
+}
+
+export function resolveExport(values: Values<typeof exportFlags>, faults: Faults, env: Environment): ExportArguments {
+  checkAdapters(values, faults);
+  checkOutput(values.outputDir, faults);
+  faults.check(['adapters'], values.adapters.length > 0, 'no adapter is given', 'write --adapters DIR');
+  faults.check(
+    ['merge_lora'],
+    values.mergeLora,
+    'there is nothing to export but a merged model',
+    'set --merge_lora true',
+  );
+  const unset = { system: null, minPixels: null, maxPixels: null, attnImpl: null };
+  const { model, modelDir } = resolveAdapted({ ...values, ...unset }, faults, env);
+  return { ...values, model, modelDir };
 }
 
 export function resolveRewardServer(values: Values<typeof rewardServerFlags>, faults: Faults): RewardServerArguments {
@@ -155,7 +190,8 @@ export function resolveRewardServer(values: Values<typeof rewardServerFlags>, fa
 
 // --- internal ---
 
-const DEFAULT_RATE = 1e-5;
+/** ms-swift's. */
+const defaultRate = ({ tunerType }: Pick<TrainingValues, 'tunerType'>): number => (tunerType === 'lora' ? 1e-4 : 1e-5);
 
 type TrainingValues = Values<typeof rlhfFlags> | Values<typeof sftFlags>;
 
@@ -163,7 +199,7 @@ function resolveTraining(values: TrainingValues, faults: Faults, env: Environmen
   const evaluates = values.valDataset.length > 0 || values.splitDatasetRatio > 0;
   return {
     ...resolveModel(values, faults, env),
-    learningRate: values.learningRate ?? DEFAULT_RATE,
+    learningRate: values.learningRate ?? defaultRate(values),
     system: resolveSystem(values.system, faults),
     perDeviceEvalBatchSize: values.perDeviceEvalBatchSize ?? values.perDeviceTrainBatchSize,
     evalStrategy: evaluates ? (values.evalStrategy ?? values.saveStrategy) : ('no' as const),
@@ -207,12 +243,32 @@ function checkTraining(values: TrainingValues, faults: Faults): void {
     `${values.evalStrategy} needs evaluation rows, but there are none`,
     'give --val_dataset or --split_dataset_ratio',
   );
-  faults.check(
-    ['freeze_llm', 'freeze_vit', 'freeze_aligner'],
-    !(values.freezeLlm && values.freezeVit && values.freezeAligner),
-    'nothing is left to train: decoder, vision tower and merger are all frozen',
-    'set one of --freeze_llm, --freeze_vit, --freeze_aligner to false',
-  );
+  checkTuner(values, faults);
+}
+
+/** The model, and what an adapter's folder says where flags do not. */
+function resolveAdapted(
+  given: AdapterDefaults & {
+    readonly adapters: readonly string[];
+    readonly modelRevision: string | null;
+    readonly attnImpl: AttnImpl | null;
+  },
+  faults: Faults,
+  env: Environment,
+): AdaptedModel & Pick<AdapterDefaults, 'system' | 'minPixels' | 'maxPixels'> {
+  const { values, inherited } = withAdapterDefaults(given, given.adapters);
+  const { model, modelRevision, attnImpl, system, minPixels, maxPixels } = values;
+  const why =
+    given.adapters.length === 0
+      ? 'the flag is required'
+      : `the flag is required: ${given.adapters[0]} does not name the model it was made for`;
+  faults.check(['model', 'adapters'], model !== null, why, 'write --model DIR|NAME');
+  const found =
+    model === null
+      ? { modelDir: '', attnImpl: 'sdpa' as const }
+      : resolveModel({ model, modelRevision, attnImpl }, faults, env);
+  const ownSystem = inherited.includes('system') ? system : resolveSystem(system, faults);
+  return { ...found, model: model ?? '', inherited, system: ownSystem, minPixels, maxPixels };
 }
 
 /** Adds `modelDir`, the checkpoint's folder, as ms-swift's `model_dir`. */
@@ -229,8 +285,9 @@ function resolveModel(
 /** Checks the schedule's settings with one step, because the number of steps is not known yet. */
 function checkSchedule(values: TrainingValues, faults: Faults): void {
   const { lrSchedulerType: type, lrSchedulerKwargs, learningRate } = values;
+  if (!lrSchedulerTypes.includes(type)) return; // only ms-swift has it, and checks it
   try {
-    const options = { type, learningRate: learningRate ?? DEFAULT_RATE, kwargs: lrSchedulerKwargs ?? {} };
+    const options = { type, learningRate: learningRate ?? defaultRate(values), kwargs: lrSchedulerKwargs ?? {} };
     createSchedule({ ...options, totalSteps: 1, warmupSteps: 0 });
   } catch (error) {
     if (!(error instanceof SightlineError)) throw error;
@@ -239,8 +296,9 @@ function checkSchedule(values: TrainingValues, faults: Faults): void {
 }
 
 /** The sizes of a rollout. A fault of theirs is reported only if the flags that it depends on are valid. */
-function resolveGeneration(values: Values<typeof rlhfFlags>, faults: Faults): RolloutSizes {
-  const { fault, ...sizes } = rolloutSizes(values);
+function resolveGeneration(values: Values<typeof rlhfFlags>, processes: number, faults: Faults): RolloutSizes {
+  const perDeviceTrainBatchSize = values.perDeviceTrainBatchSize * processes;
+  const { fault, ...sizes } = rolloutSizes({ ...values, perDeviceTrainBatchSize });
   const flags = [
     'generation_batch_size',
     'per_device_train_batch_size',
@@ -308,12 +366,4 @@ function checkOutput(path: string, faults: Faults): void {
     `is a file, not a folder: ${path}`,
     'give a folder, which need not exist yet',
   );
-}
-
-function isFile(path: string): boolean {
-  return existsSync(path) && statSync(path).isFile();
-}
-
-function isFolder(path: string): boolean {
-  return existsSync(path) && statSync(path).isDirectory();
 }

@@ -5,6 +5,7 @@ import { SightlineError } from '../errors.ts';
 import type { RewardFlag } from '../rewards/contract.ts';
 import { type StatedFlag, statedFlags } from '../rewards/flags.ts';
 import type { CommandSpec } from './command.ts';
+import { msSwiftFlags } from './engine_flags.ts';
 import { boolean, camelCase, choice, type Flag, type Flags, number, type RewardGroup, text } from './flag.ts';
 import { rlhfCommand, rlhfFlags } from './rlhf.ts';
 
@@ -17,12 +18,36 @@ export function rlhfWithRewards(): CommandSpec<typeof rlhfFlags> {
   return { ...rlhfCommand, flags: { ...rlhfFlags, ...rewardFlags(rlhfFlags) } };
 }
 
+/** The command with `--engine ms-swift`: more flags, and choices that only ms-swift has. Throws as `rlhfWithRewards`. */
+export function rlhfForMsSwift(): CommandSpec<typeof rlhfFlags & typeof msSwiftFlags> {
+  const own = { ...rlhfFlags, ...msSwiftFlags };
+  const widened = Object.entries(own).map(([name, flag]) => [name, withChoicesOfMsSwift(flag)]);
+  return { ...rlhfCommand, flags: { ...Object.fromEntries(widened), ...rewardFlags(own) } as typeof own };
+}
+
+/** The command with the flags of both engines, for its help. */
+export function rlhfWithEngines(): CommandSpec {
+  const spec = rlhfWithRewards();
+  return { ...spec, flags: { ...spec.flags, ...msSwiftFlags } };
+}
+
 /** Names of the rewards that state this flag. */
 export function ownersOf(name: string): readonly string[] {
   return statedFlags().find((stated) => stated.name === name)?.rewards ?? [];
 }
 
 // --- internal ---
+
+function withChoicesOfMsSwift(flag: Flag<unknown>): Flag<unknown> {
+  const { shape, msSwift = {} } = flag;
+  if (shape.kind !== 'choice' || !('more' in msSwift) || msSwift.more === undefined) return flag;
+  const { more } = msSwift;
+  const absent = Object.entries(shape.absent ?? {}).filter(([word]) => !more.includes(word));
+  return {
+    ...flag,
+    shape: { ...shape, choices: [...shape.choices, ...more], absent: Object.fromEntries(absent), ignorable: [] },
+  };
+}
 
 /**
  * The flags of rewards by name, each under the heading of its reward.

@@ -2,7 +2,9 @@
  * The flags of `sightline rlhf`, with the names and defaults of `swift rlhf --rlhf_type grpo`.
  */
 import { ATTN_PROBES } from '../attention/cross_check.ts';
+import { REWARD_ERRORS } from '../rewards/deadline.ts';
 import type { CommandSpec } from './command.ts';
+import { engineFlag } from './engine_flags.ts';
 import { boolean, choice, integer, number, numberList, textList } from './flag.ts';
 import {
   commonFlags,
@@ -73,11 +75,13 @@ export const rlhfFlags = {
     help: 'Times that each sampled batch is used (mu in the GRPO paper).',
   }),
   loss_type: choice(['grpo', 'bnpo', 'dr_grpo', 'dapo'], {
+    msSwift: { more: ['cispo', 'sapo', 'real', 'fipo'] },
     group: 'GRPO',
     default: 'grpo',
     help: 'How token losses are averaged: grpo per sequence, bnpo over the tokens of the batch, dr_grpo by --max_completion_length, dapo over all tokens of the sampling phase.',
   }),
   importance_sampling_level: choice(['token', 'sequence'], {
+    msSwift: { more: ['sequence_token'] },
     group: 'GRPO',
     default: 'token',
     absent: { sequence_token: 'not supported; sequence has the same ratio value' },
@@ -110,13 +114,21 @@ export const rlhfFlags = {
     min: 0,
     help: 'Weight of the KL divergence (k3 estimator) from the initial model. With 0 no reference model is loaded.',
   }),
+  ref_adapters: textList({
+    group: 'LoRA',
+    default: [],
+    metavar: 'DIR',
+    help: 'Adapter of the reference model, e.g. the one that --adapters begins with; without it the reference is --model itself. There is one copy of the weights either way.',
+  }),
   advantage_estimator: choice(['grpo'], {
+    msSwift: { more: ['rloo', 'reinforce_plus_plus'] },
     group: 'GRPO',
     default: 'grpo',
     absent: { rloo: 'not supported yet', reinforce_plus_plus: 'not supported yet' },
     help: 'Baseline of the advantage: the group mean.',
   }),
   scale_rewards: choice(['group', 'batch', 'none'], {
+    msSwift: { more: ['gdpo'] },
     group: 'GRPO',
     default: null,
     unset: 'group',
@@ -137,7 +149,7 @@ export const rlhfFlags = {
     group: 'Rewards',
     default: undefined,
     metavar: 'NAME...',
-    help: 'Names of rewards, built-in (accuracy, ddapo_attention, external_r1v_acc, format) or from --external_plugins.',
+    help: 'Names of rewards, built-in (accuracy, cosine, ddapo_attention, external_r1v_acc, format, http_judge, iou, multiple_choice, repetition, soft_overlong) or from --external_plugins.',
   }),
   reward_weights: numberList({
     group: 'Rewards',
@@ -152,17 +164,36 @@ export const rlhfFlags = {
     metavar: 'FILE...',
     help: 'TypeScript or JavaScript files that register rewards. They are run as code; args.json records their SHA-256. Their rewards can add flags, which --help shows when it is given together with this flag.',
   }),
+  reward_timeout: number({
+    msSwift: { env: 'SIGHTLINE_REWARD_DEADLINE' },
+    group: 'Rewards',
+    default: null,
+    unset: 'no limit',
+    above: 0,
+    max: 86_400,
+    unit: 'seconds',
+    help: 'Time limit for an asynchronous reward and one batch of completions. A reward that computes without a pause cannot be interrupted.',
+  }),
+  reward_error: choice(REWARD_ERRORS, {
+    msSwift: { refused: 'a reward that fails always ends a run of ms-swift; leave it out' },
+    group: 'Rewards',
+    default: 'stop',
+    help: 'What happens when a reward throws, exceeds --reward_timeout or gets no usable answer from its judge: stop ends the run; skip makes its values null for these completions, with a warning.',
+  }),
   attn_probe: choice(ATTN_PROBES, {
+    msSwift: { env: 'SIGHTLINE_ATTN_PROBE' },
     group: 'Attention',
     default: 'auto',
     help: 'How attention is measured for rewards: eager runs a separate eager forward; fused sums attention in the forward that the loss needs anyway; auto compares both in the first call and then uses the cheaper one.',
   }),
   dry_run: boolean({
+    msSwift: { readHere: true },
     group: 'Other',
     default: false,
-    help: 'Run a few steps, the largest first, and an evaluation batch, report the time per step and for the whole run, peak memory and rewards, and stop. Writes nothing.',
+    help: 'Run a few steps, the largest first, and an evaluation batch, report the time per step and for the whole run, peak memory and rewards, and stop. Writes nothing. With --engine ms-swift: print the command and its environment, and run nothing.',
   }),
   reuse_rollout: boolean({
+    msSwift: { ignored: 'ms-swift always runs a forward of its own for the loss' },
     group: 'GRPO',
     default: true,
     help: 'Reuse the forward computed during sampling if a step is on-policy and has one micro-batch. false always runs a separate training forward; results are equal up to rounding.',
@@ -187,6 +218,7 @@ export const rlhfFlags = {
     help: 'Completions per prompt in evaluation.',
   }),
   eval_temperature: number({
+    msSwift: { ignored: 'ms-swift samples evaluations at --temperature' },
     group: 'Evaluation',
     default: null,
     unset: '--temperature',
@@ -200,6 +232,7 @@ export const rlhfFlags = {
     help: 'Write all completions to completions.jsonl, and print some with their rewards at every log record. TensorBoard also gets some, with their images.',
   }),
   num_completions_to_print: integer({
+    msSwift: { ignored: 'completions are not printed; --log_completions true writes them into completions.jsonl' },
     group: 'Output',
     default: null,
     unset: '--num_generations',
@@ -207,6 +240,7 @@ export const rlhfFlags = {
     unit: 'completions',
     help: 'Completions printed at every log record.',
   }),
+  ...engineFlag,
   ...commonFlags,
 } as const;
 
@@ -218,6 +252,7 @@ export const rlhfCommand: CommandSpec<typeof rlhfFlags> = {
   flags: rlhfFlags,
   examples: [
     'sightline rlhf --rlhf_type grpo --model ./checkpoint --dataset train.jsonl --reward_funcs accuracy format --per_device_train_batch_size 8',
+    'sightline rlhf --engine ms-swift --nproc_per_node 8 --deepspeed zero2 --model ./checkpoint --dataset train.jsonl --reward_funcs ddapo_attention accuracy --per_device_train_batch_size 8',
     'sightline rlhf output/v0-20260101-120000/args.json --learning_rate 2e-6',
   ],
   notes: [

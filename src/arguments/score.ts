@@ -4,10 +4,10 @@
 import { ATTN_PROBES } from '../attention/cross_check.ts';
 import type { CommandSpec } from './command.ts';
 import { choice, integer, number, requiredText, textList } from './flag.ts';
-import { columnFlags, commonFlags, groundingFlags, modelFlags, systemFlags } from './shared_flags.ts';
+import { adaptedModelFlags, columnFlags, commonFlags, groundingFlags, systemFlags } from './shared_flags.ts';
 
 export const scoreFlags = {
-  ...modelFlags,
+  ...adaptedModelFlags,
   dataset: textList({
     group: 'Data',
     default: undefined,

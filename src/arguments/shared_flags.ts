@@ -14,6 +14,7 @@ export const modelFlags = {
     help: 'Checkpoint of Qwen2-VL, Qwen2.5-VL or dense Qwen3-VL: a folder in Hugging Face format (config.json, *.safetensors, tokenizer), or the name (ORGANISATION/NAME) of a checkpoint in the cache of Hugging Face or ModelScope.',
   }),
   model_revision: text({
+    msSwift: { readHere: true },
     group: 'Model',
     default: null,
     unset: 'main',
@@ -21,6 +22,7 @@ export const modelFlags = {
     help: 'Branch, tag or commit of a --model given by name.',
   }),
   attn_impl: choice(['eager', 'sdpa', 'flash_attention_2'], {
+    msSwift: { more: ['flash_attention_3', 'flash_attention_4'] },
     group: 'Model',
     default: null,
     unset: 'sdpa',
@@ -29,6 +31,7 @@ export const modelFlags = {
     help: 'Attention implementation. eager returns attention weights; sdpa and flash_attention_2 do not. The memory of flash_attention_2 is linear in the sequence length.',
   }),
   min_pixels: integer({
+    msSwift: { env: 'MIN_PIXELS' },
     group: 'Model',
     default: null,
     unset: "the checkpoint's limit",
@@ -38,6 +41,7 @@ export const modelFlags = {
     help: 'Smaller images are enlarged to this size.',
   }),
   max_pixels: integer({
+    msSwift: { env: 'MAX_PIXELS' },
     group: 'Model',
     default: null,
     unset: "the checkpoint's limit",
@@ -47,15 +51,38 @@ export const modelFlags = {
     help: 'Larger images are reduced to this size.',
   }),
   image_alpha: choice(ALPHA_MODES, {
+    msSwift: { refused: 'ms-swift lays transparent parts on white; leave it out, or convert the pictures beforehand' },
     group: 'Model',
     default: 'white',
     help: 'Transparency of images: white puts a white background under them, as transformers does; drop ignores the alpha channel, as ms-swift does with --max_pixels.',
   }),
   check_memory: boolean({
+    msSwift: { ignored: 'ms-swift does not estimate the memory that a run takes' },
     group: 'Model',
     default: true,
     help: 'Before weights are read, refuse a run that needs more memory than the machine has by the lowest estimate. false tries it anyway.',
   }),
+} as const;
+
+/** An adapter to put on the model. */
+export const adapterFlags = {
+  adapters: textList({
+    group: 'LoRA',
+    default: [],
+    metavar: 'DIR',
+    help: 'Folder of a LoRA adapter, as PEFT, ms-swift and this program save it, to put on --model.',
+  }),
+} as const;
+
+/** The model of commands that take it from the adapter if it is left out. */
+export const adaptedModelFlags = {
+  ...modelFlags,
+  model: text({
+    ...modelFlags.model,
+    default: null,
+    unset: 'the model that the adapter of --adapters was made for',
+  }),
+  ...adapterFlags,
 } as const;
 
 export const systemFlags = {
@@ -78,6 +105,7 @@ export const groundingFlags = {
     help: 'Coordinates of boxes from the `objects` column: none writes pixels of the resized image, norm1000 scales them to 0 to 1000.',
   }),
   qwenvl_bbox_format: choice(BOX_FORMATS, {
+    msSwift: { env: 'QWENVL_BBOX_FORMAT' },
     group: 'Data',
     default: 'legacy',
     env: 'QWENVL_BBOX_FORMAT',
@@ -148,6 +176,7 @@ export const trainDataFlags = {
     help: 'Maximum length of the input, including image tokens: the prompt in rlhf, prompt and answer in sft.',
   }),
   truncation_strategy: choice(['raise', 'delete'], {
+    msSwift: { more: ['left'], words: { raise: 'delete' } },
     group: 'Data',
     default: 'raise',
     absent: {
@@ -166,19 +195,117 @@ export const trainDataFlags = {
 } as const;
 
 export const tuningFlags = {
-  tuner_type: choice(['full'], {
+  tuner_type: choice(['full', 'lora'], {
+    msSwift: {
+      more: ['longlora', 'adalora', 'llamapro', 'adapter', 'vera', 'boft', 'fourierft', 'reft', 'bone'],
+    },
     group: 'Model',
     default: 'full',
     aliases: ['train_type'],
-    absent: { lora: 'LoRA comes with a later version; full trains every parameter that is not frozen' },
-    help: 'What is trained: all parameters that are not frozen. The default of ms-swift is lora.',
+    help: 'What is trained: all parameters that are not frozen, or an adapter on weights that stay as they are. The default of ms-swift is lora.',
   }),
-  freeze_llm: boolean({ group: 'Model', default: false, help: 'Do not train the text decoder.' }),
-  freeze_vit: boolean({ group: 'Model', default: true, help: 'Do not train the vision tower.' }),
+  freeze_llm: boolean({
+    group: 'Model',
+    default: false,
+    help: 'Keep the text decoder as it is; with --tuner_type lora, all-linear puts no adapters on it.',
+  }),
+  freeze_vit: boolean({ group: 'Model', default: true, help: 'Keep the vision tower as it is, in the same way.' }),
   freeze_aligner: boolean({
     group: 'Model',
     default: true,
-    help: 'Do not train the merger between vision tower and decoder.',
+    help: 'Keep the merger between vision tower and decoder as it is, in the same way.',
+  }),
+  freeze_parameters: textList({
+    group: 'Model',
+    default: [],
+    metavar: 'PREFIX...',
+    help: 'Keep parameters whose names begin so, e.g. model.language_model.layers.0.',
+  }),
+  freeze_parameters_regex: text({
+    group: 'Model',
+    default: null,
+    unset: 'none',
+    metavar: 'REGEX',
+    help: 'Keep parameters in whose names the pattern is found.',
+  }),
+  freeze_parameters_ratio: number({
+    group: 'Model',
+    default: 0,
+    min: 0,
+    max: 1,
+    unit: 'fraction of parameters',
+    help: 'Keep this share of all parameters, from below: vision tower first, then the decoder from its embedding on.',
+  }),
+  trainable_parameters: textList({
+    group: 'Model',
+    default: [],
+    metavar: 'PREFIX...',
+    help: 'Train parameters whose names begin so, whatever else freezes them.',
+  }),
+  trainable_parameters_regex: text({
+    group: 'Model',
+    default: null,
+    unset: 'none',
+    metavar: 'REGEX',
+    help: 'Train parameters in whose names the pattern is found, whatever else freezes them.',
+  }),
+  ...adapterFlags,
+  lora_rank: integer({ group: 'LoRA', default: 8, min: 1, help: 'Rank r of the updates.' }),
+  lora_alpha: number({ group: 'LoRA', default: 32, above: 0, help: 'Updates are scaled by lora_alpha / lora_rank.' }),
+  lora_dropout: number({
+    group: 'LoRA',
+    default: 0.05,
+    min: 0,
+    below: 1,
+    help: 'Dropout of the inputs of adapters in training forwards. Sampling has none, so with more than 0 every step runs a training forward instead of learning from the rows that sampling has computed.',
+  }),
+  lora_bias: choice(['none'], {
+    group: 'LoRA',
+    default: 'none',
+    absent: { all: 'biases are not trained beside adapters; use --modules_to_save' },
+    help: 'Biases that are trained beside adapters.',
+  }),
+  use_rslora: boolean({
+    group: 'LoRA',
+    default: false,
+    help: 'Scale updates by lora_alpha / sqrt(lora_rank) (rank-stabilised LoRA).',
+  }),
+  lorap_lr_ratio: number({
+    group: 'LoRA',
+    default: null,
+    unset: '1',
+    above: 0,
+    help: 'LoRA+: the matrices B learn at this many times --learning_rate; embeddings that are trained whole at 1e-6.',
+  }),
+  init_weights: choice(['true', 'false', 'gaussian'], {
+    group: 'LoRA',
+    default: 'true',
+    absent: {
+      pissa: 'not built',
+      olora: 'not built',
+      loftq: 'not built',
+      'lora-ga': 'not built',
+    },
+    help: 'First values: A uniform and B zero (true), A normal and B zero (gaussian), or both random (false).',
+  }),
+  target_modules: textList({
+    group: 'LoRA',
+    default: ['all-linear'],
+    metavar: 'NAME...',
+    help: 'Linear layers that get adapters, by the ends of their names, e.g. q_proj v_proj; all-linear takes those of every part that is not frozen.',
+  }),
+  target_regex: text({
+    group: 'LoRA',
+    default: null,
+    unset: '--target_modules',
+    metavar: 'REGEX',
+    help: "Linear layers whose whole name matches, e.g. 'model\\.language_model\\..*\\.(q_proj|v_proj)'.",
+  }),
+  modules_to_save: textList({
+    group: 'LoRA',
+    default: [],
+    metavar: 'NAME...',
+    help: 'Modules that are trained whole and saved beside the adapters, by the ends of their names, e.g. embed_tokens lm_head; all-embedding and all-norm take those.',
   }),
   gradient_checkpointing: boolean({
     group: 'Optimiser',
@@ -193,9 +320,23 @@ export const optimiserFlags = {
   learning_rate: number({
     group: 'Optimiser',
     default: null,
-    unset: '1e-5',
+    unset: '1e-5, with --tuner_type lora 1e-4',
     min: 0,
     help: 'Peak learning rate.',
+  }),
+  vit_lr: number({
+    group: 'Optimiser',
+    default: null,
+    unset: '--learning_rate',
+    min: 0,
+    help: 'Peak learning rate of the vision tower, or of adapters on it.',
+  }),
+  aligner_lr: number({
+    group: 'Optimiser',
+    default: null,
+    unset: '--learning_rate',
+    min: 0,
+    help: 'Peak learning rate of the merger, or of adapters on it.',
   }),
   weight_decay: number({
     group: 'Optimiser',
@@ -218,6 +359,9 @@ export const optimiserFlags = {
     help: 'Gradients with a larger norm are scaled down to this norm; 0 turns clipping off.',
   }),
   lr_scheduler_type: choice(lrSchedulerTypes, {
+    msSwift: {
+      more: ['polynomial', 'inverse_sqrt', 'reduce_lr_on_plateau', 'cosine_warmup_with_min_lr', 'warmup_stable_decay'],
+    },
     group: 'Optimiser',
     default: 'cosine',
     help: 'Schedule of the learning rate after the warm-up. constant has no warm-up.',
@@ -294,6 +438,7 @@ export const outputFlags = {
     help: 'Folder in which the run folder is created.',
   }),
   add_version: boolean({
+    msSwift: { readHere: true },
     group: 'Output',
     default: true,
     help: 'Create a new folder vN-YYYYMMDD-HHMMSS in --output_dir. false writes into --output_dir itself, which must not hold another run.',
@@ -307,6 +452,7 @@ export const outputFlags = {
   }),
   logging_first_step: boolean({ group: 'Output', default: true, help: 'Log the first step as well.' }),
   report_to: choiceList(['tensorboard', 'none'], {
+    msSwift: { more: ['wandb', 'swanlab', 'all'] },
     group: 'Output',
     default: ['tensorboard'],
     absent: {
@@ -347,6 +493,7 @@ export const outputFlags = {
 /** Flags of every command. */
 export const commonFlags = {
   config: text({
+    msSwift: { readHere: true },
     group: 'Other',
     default: null,
     unset: 'none',
@@ -354,11 +501,13 @@ export const commonFlags = {
     help: "JSON file of arguments by flag name, such as an earlier run's args.json. Flags on the command line take precedence. The file may also be given as the first word, without --config.",
   }),
   ignore_unsupported: boolean({
+    msSwift: { readHere: true },
     group: 'Other',
     default: false,
     help: 'Ignore flags of ms-swift and transformers that have no counterpart here, and print a note instead of stopping.',
   }),
   debug: boolean({
+    msSwift: { readHere: true },
     group: 'Other',
     default: false,
     spellings: { '': false }, // the Trainer's flag of this name is a list, empty by default

@@ -94,6 +94,8 @@ function build(shape: Shape): z.ZodType {
 }
 
 function respell(value: unknown, shape: Shape): unknown {
+  // ms-swift's args.json has true and false for words that it takes as `true` and `false` among others.
+  if (shape.kind === 'choice' && typeof value === 'boolean') return String(value);
   if ((shape.kind !== 'choice' && shape.kind !== 'boolean') || typeof value !== 'string') return value;
   return shape.spellings?.[value] ?? value;
 }

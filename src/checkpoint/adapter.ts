@@ -25,8 +25,10 @@ export function refuseAdapterFolder(dir: string): void {
     {
       where: path,
       hint: model
-        ? `${MERGE}; or, to use the model without its adapter, copy the folder without adapter_config.json`
-        : MERGE,
+        ? `${APART}; or, to use the model without its adapter, copy the folder without adapter_config.json`
+        : type === undefined || type === 'LORA'
+          ? APART
+          : MERGE,
     },
   );
 }
@@ -43,8 +45,11 @@ export function refuseAdapterTensor(storedName: string, file: string): void {
 
 // --- internal ---
 
+const APART =
+  'give the folder to --adapters, and its base model to --model; or merge the two: sightline export --adapters DIR --merge_lora true --output_dir OUT';
+
 const MERGE =
-  'merge it into its base model and give the resulting folder: swift export --adapters DIR --merge_lora true, or merge_and_unload() of PEFT and save_pretrained()';
+  'merge it into its base model and give the resulting folder: merge_and_unload() of PEFT and save_pretrained(), or sightline export --merge_lora true for LoRA';
 
 /** Name parts that PEFT adds to the layers it wraps. */
 const ADAPTER_PART =

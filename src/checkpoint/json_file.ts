@@ -2,10 +2,11 @@
  * Reads a JSON object from a foreign file: limits its size, requires UTF-8, and reports faults with their position.
  * Knows nothing about the meaning of the object.
  */
-import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, readFileSync } from 'node:fs';
 import { messageOf, SightlineError } from '../errors.ts';
 import { describe, isJsonObject, type JsonObject, shownJson } from '../util/json.ts';
 import { jsonFaultAt, lineAndColumn } from '../util/json_fault.ts';
+import { openRegularFileSync } from '../util/regular_file.ts';
 import { LFS_POINTER_BYTES, refuseLfsPointer } from './lfs_pointer.ts';
 
 /** Bytes; larger than any real config or shard index (the index of a 235B model has 3 MB). */
@@ -30,39 +31,27 @@ export function readJsonFileIfPresent(path: string, limit = DEFAULT_LIMIT): Json
   }
 }
 
-/**
- * Opens a regular file for reading. Non-blocking, so that a FIFO in a checkpoint folder cannot hang the process.
- */
-export function openRegularFile(path: string): { fd: number; size: number } {
-  let fd: number;
-  try {
-    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  } catch (cause) {
-    const missing = cause instanceof Error && 'code' in cause && (cause.code === 'ENOENT' || cause.code === 'ENOTDIR');
-    if (missing) {
-      throw new SightlineError('E_FILE_MISSING', 'file not found', { where: path, hint: 'check the path', cause });
-    }
-    throw new SightlineError('E_FILE_UNREADABLE', `the file cannot be read: ${messageOf(cause)}`, {
-      where: path,
-      hint: 'check its permissions, and that its disk is there',
-      cause,
-    });
-  }
-  const stat = fstatSync(fd);
-  if (!stat.isFile()) {
-    closeSync(fd);
-    const kind = stat.isDirectory() ? 'a folder' : 'a pipe, socket or device';
-    throw new SightlineError('E_FILE_UNREADABLE', `${kind}, not a regular file`, {
-      where: path,
-      hint: 'put the file of the checkpoint in its place',
-    });
-  }
-  return { fd, size: stat.size };
+/** Opens a file of a checkpoint. Errors: E_FILE_MISSING, E_FILE_UNREADABLE. */
+export function openCheckpointFile(path: string): { fd: number; size: number } {
+  const fault = (code: string, message: string, hint: string, cause?: unknown): SightlineError =>
+    new SightlineError(code, message, { where: path, hint, cause });
+  return openRegularFileSync(path, {
+    missing: (cause) => fault('E_FILE_MISSING', 'file not found', 'check the path', cause),
+    unreadable: (cause) =>
+      fault(
+        'E_FILE_UNREADABLE',
+        `the file cannot be read: ${messageOf(cause)}`,
+        'check its permissions, and that its disk is there',
+        cause,
+      ),
+    notRegular: (kind) =>
+      fault('E_FILE_UNREADABLE', `${kind}, not a regular file`, 'put the file of the checkpoint in its place'),
+  });
 }
 
 /** The bytes of a regular file of at most `limit` bytes. Errors: E_FILE_MISSING, E_FILE_UNREADABLE, E_LFS_POINTER. */
 export function readRegularFile(path: string, limit: number): Uint8Array {
-  const { fd, size } = openRegularFile(path);
+  const { fd, size } = openCheckpointFile(path);
   try {
     if (size > limit) {
       throw new SightlineError('E_FILE_UNREADABLE', `the file has ${size} bytes; the limit is ${limit}`, {

@@ -31,6 +31,13 @@ export function withoutWrappers(storedName: string): string {
   }
 }
 
+/** A canonical name as transformers has it in memory since 4.52, below `model`: what PEFT and ms-swift call a module or tensor. */
+export function treeName(canonical: string): string {
+  if (canonical.startsWith('visual.') || canonical === 'visual') return `model.${canonical}`;
+  if (canonical.startsWith('model.')) return `model.language_model.${canonical.slice('model.'.length)}`;
+  return canonical === 'model' ? 'model.language_model' : canonical;
+}
+
 // --- internal ---
 
 /** The second spelling is that of transformers 4.45-4.51 checkpoints whose language model was a submodule. */

@@ -6,7 +6,7 @@ import { closeSync, readSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { SightlineError } from '../errors.ts';
 import { allocateWords, bytesOf, firstNonFinite, type WeightDtype, widen } from './dtypes.ts';
-import { openRegularFile } from './json_file.ts';
+import { openCheckpointFile } from './json_file.ts';
 import { LFS_POINTER_BYTES, refuseLfsPointer } from './lfs_pointer.ts';
 import { quoted } from './safetensors_grammar.ts';
 import {
@@ -38,7 +38,7 @@ export interface SafetensorsFile {
  * Errors: E_FILE_MISSING, E_FILE_UNREADABLE, E_LFS_POINTER, E_SAFETENSORS_INVALID.
  */
 export function openSafetensors(path: string): SafetensorsFile {
-  const { fd, size } = openRegularFile(path);
+  const { fd, size } = openCheckpointFile(path);
   try {
     const start = new Uint8Array(Math.min(size, LFS_POINTER_BYTES));
     pread(fd, start, 0, path);

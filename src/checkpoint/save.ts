@@ -14,7 +14,7 @@ import {
   narrow,
   type WeightDtype,
 } from './dtypes.ts';
-import { HEAD, isHeadTied } from './head.ts';
+import { EMBEDDING, HEAD, isHeadTied } from './head.ts';
 import { copyConfig, copyFiles, type PixelLimits, TOKENIZER_FILES, writePixelLimits } from './model_files.ts';
 import { withoutWrappers } from './names.ts';
 import type { Checkpoint, StoredTensor } from './open.ts';
@@ -26,6 +26,8 @@ export interface SaveOptions {
   readonly source: Checkpoint;
   /** The new value of a tensor by canonical name, or undefined to keep the source's value. */
   readonly weights?: (name: string) => Float32Array | undefined;
+  /** Store a head of its own, which `weights` provides, also if the source ties it to the embedding. */
+  readonly ownHead?: boolean;
   /** Default: every tensor keeps its dtype, except that F64 becomes F32. */
   readonly dtype?: DtypeName;
   /** Limits of the image processor that replace the source's. */
@@ -45,9 +47,10 @@ export interface SaveOptions {
  * Errors: E_WEIGHT_NOT_FINITE, and those of writeFolderAtomically.
  */
 export async function saveCheckpoint(dir: string, options: SaveOptions): Promise<void> {
-  const { source, dtype, maxShardBytes, extra, overwrite } = options;
+  const { source, dtype, maxShardBytes, extra, overwrite, ownHead = false } = options;
   const tied = isHeadTied(source);
-  const stored = [...source.tensors.values()].filter(({ name }) => !(tied && name === HEAD));
+  const own = [...source.tensors.values()].filter(({ name }) => !(tied && name === HEAD));
+  const stored = tied && ownHead ? [...own, headLike(source)] : own;
   const untied = stored.some(({ name }) => name === HEAD);
   const narrowed = stored.some((tensor) => tensor.dtype === 'F64') ? 'float32' : undefined;
   const scratch = createScratch();
@@ -66,6 +69,13 @@ export async function saveCheckpoint(dir: string, options: SaveOptions): Promise
 }
 
 // --- internal ---
+
+/** A head stored as the embedding is. */
+function headLike(source: Checkpoint): StoredTensor {
+  const embedding = source.tensors.get(EMBEDDING);
+  if (embedding === undefined) throw new Error('internal: a checkpoint without an embedding');
+  return { ...embedding, name: HEAD, storedName: HEAD };
+}
 
 /** Buffers for one chunk of elements. All tensors share them, because they are written one after another. */
 interface Scratch {

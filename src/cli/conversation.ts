@@ -1,5 +1,5 @@
 /**
- * A conversation on the terminal: questions in, answers out, images by `/image FILE`. Knows no model.
+ * Runs a conversation on the terminal. `/image FILE` adds images. Knows no model.
  */
 import { createInterface } from 'node:readline/promises';
 import { formatError, SightlineError } from '../errors.ts';
@@ -7,7 +7,7 @@ import type { Chat } from '../train/infer.ts';
 import { cleanText } from '../util/clean_text.ts';
 import type { Io } from './io.ts';
 
-/** Talks until `/exit` or `/quit`, the end of the input, or an interrupt. */
+/** Reads questions and prints answers until `/exit`, `/quit`, the end of the input, or an interrupt. */
 export async function converse(chat: Chat, firstImages: readonly string[], io: Io): Promise<void> {
   const terminal = io.stdin.isTTY === true;
   const lines = createInterface({ input: io.stdin, output: terminal ? io.stdout : undefined, signal: io.signal });
@@ -31,7 +31,7 @@ export async function converse(chat: Chat, firstImages: readonly string[], io: I
     } else if (command !== null) {
       io.stderr.write(`note: there is no command ${command}; /help lists them\n`);
     } else if (text !== '') {
-      // also if it failed: one broken image must not spoil every question to come
+      // Also after a failure, so that a broken image does not affect later questions.
       await answer(chat, text, images, io);
       images = [];
     }
@@ -40,7 +40,7 @@ export async function converse(chat: Chat, firstImages: readonly string[], io: I
   lines.close();
 }
 
-/** Looks at an image and says what there is to say of it. Errors: those of the image. */
+/** Checks an image and prints a note about it if there is one. Errors: those of the image. */
 export async function lookAt(chat: Pick<Chat, 'look'>, image: string, io: Io): Promise<void> {
   const note = await chat.look(image);
   if (note !== null) io.stderr.write(`note: ${cleanText(note)}\n`);
@@ -48,7 +48,7 @@ export async function lookAt(chat: Pick<Chat, 'look'>, image: string, io: Io): P
 
 // --- internal ---
 
-/** Whether an image can be used; what is wrong with it is told at once, not with the next question. */
+/** Whether an image can be used. Reports a fault at once, not at the next question. */
 async function canSee(chat: Chat, image: string, io: Io): Promise<boolean> {
   try {
     await lookAt(chat, image, io);
@@ -63,7 +63,7 @@ async function canSee(chat: Chat, image: string, io: Io): Promise<boolean> {
 const HELP =
   'Ask about an image: /image FILE adds one, /clear starts over, /help shows this again, /exit or /quit ends it.\n';
 
-/** A first word of a slash and letters is a command, known or not; `/usr/bin` and all else is a question. */
+/** A first word of a slash and letters is a command, even if it is unknown. Anything else, such as `/usr/bin`, is a question. */
 function commandOf(text: string): { command: string | null; rest: string } {
   const [, command = null, rest = ''] = /^(\/[a-z]+)(?:\s+(.*))?$/i.exec(text) ?? [];
   return { command: command?.toLowerCase() ?? null, rest };

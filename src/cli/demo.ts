@@ -1,21 +1,21 @@
 /**
- * `sightline demo ...`: makes the parts of the embedded demo, and sums up its comparison of arms.
- * Knows options and what to print; the work is done in src/demo.
+ * `sightline demo ...`: makes the parts of the embedded demo, and summarises its comparison of arms.
+ * Knows options and output; src/demo does the work.
  */
 import { Command, type CommanderError } from 'commander';
 import { SightlineError } from '../errors.ts';
 import type { Io } from './io.ts';
 
 /**
- * Runs `sightline demo` with the words after its name; the signal stops what takes long.
+ * Runs `sightline demo` with the words after its name. The signal stops long operations.
  *
- * Errors: E_USAGE, and those of what is run.
+ * Errors: E_USAGE, and those of the subcommand.
  */
 export async function demo(words: readonly string[], { signal }: Pick<Io, 'signal'>): Promise<void> {
   await demoCommand(signal).parseAsync([...words], { from: 'user' });
 }
 
-/** Text of `--help`: of the subcommand that the words begin with, else of all. */
+/** Text of `--help` for the subcommand that comes first, or for all of them. */
 export function demoHelp([name]: readonly string[]): string {
   const command = demoCommand(new AbortController().signal);
   return (command.commands.find((known) => known.name() === name) ?? command).helpInformation();
@@ -37,8 +37,8 @@ function demoCommand(signal: AbortSignal): Command {
 }
 
 /**
- * Commander asks for required flags before it looks at unknown ones, and would call a misspelt flag a missing one. So they
- * are asked for when all words are known.
+ * Checks required flags after all others. Commander checks them before unknown flags, and so would report a misspelled flag as
+ * a missing one.
  */
 function requireLast(command: Command): Command {
   const required = command.commands.flatMap(({ options }) => options.filter(({ mandatory }) => mandatory));
@@ -55,7 +55,7 @@ function requireLast(command: Command): Command {
   });
 }
 
-// What does the work is loaded when it is asked for: --help of the other commands must not wait for it.
+// Subcommands load their code only when they run, so that --help stays fast.
 
 function addData(demo: Command, signal: AbortSignal): void {
   demo
@@ -153,7 +153,7 @@ function usage(flag: string, expected: string, got: string): SightlineError {
   return new SightlineError('E_USAGE', `${flag}: expected ${expected}, got "${got}"`, { hint: 'see --help' });
 }
 
-/** Commander's own complaints in the form of ours; help on a missing subcommand has been written by then. */
+/** Turns commander's errors into SightlineErrors. For a missing subcommand, commander has already printed the help. */
 function asUsageError(error: CommanderError): void {
   if (error.exitCode === 0 || error.code === 'commander.help') throw error;
   throw new SightlineError('E_USAGE', error.message.replace(/^error: /, '').replaceAll('\n', ' '), {

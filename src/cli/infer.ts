@@ -1,5 +1,5 @@
 /**
- * `sightline infer`: one answer on standard output, or a conversation on the terminal.
+ * `sightline infer`: prints one answer to standard output, or runs a conversation on the terminal.
  */
 import { readInferArguments } from '../arguments/arguments.ts';
 import { consoleReport } from '../report/console.ts';

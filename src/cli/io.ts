@@ -1,5 +1,5 @@
 /**
- * What a command may touch of the process, so that tests can hand it something else.
+ * The parts of the process that a command may use, so that tests can replace them.
  */
 import type { Readable, Writable } from 'node:stream';
 import type { Environment } from '../arguments/parse.ts';
@@ -9,6 +9,6 @@ export interface Io {
   readonly stdin: Readable & { readonly isTTY?: boolean };
   readonly stdout: Writable & { readonly isTTY?: boolean; readonly columns?: number };
   readonly stderr: Writable;
-  /** Aborted by the first SIGINT, SIGTERM or SIGHUP, and by an error that nobody awaits. */
+  /** Aborted by the first SIGINT, SIGTERM or SIGHUP, by a closed pipe, and by an unhandled error. */
   readonly signal: AbortSignal;
 }

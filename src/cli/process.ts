@@ -1,6 +1,6 @@
 /**
- * Ties a command line to the process: signals, a closed pipe and errors outside of any call stop a run in good order,
- * streams that cannot be written do not stop it at all, and a run that is cut off is never taken for one that is done.
+ * Connects a command line to the process. Signals, a closed pipe and unhandled errors stop a run cleanly; other write errors of
+ * standard output do not stop it; and a run that ends too early never exits with 0.
  */
 import { setFlagsFromString } from 'node:v8';
 import { formatError, messageOf, SightlineError } from '../errors.ts';
@@ -8,23 +8,23 @@ import type { CliCommand } from './commands.ts';
 import { runCommandLine } from './program.ts';
 import { strayFault } from './stray_error.ts';
 
-/** SIGHUP: the terminal has gone, as when a connection drops. */
+/** SIGHUP means that the terminal has closed, for instance because a connection dropped. */
 const EXIT_CODES = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 type StopSignal = keyof typeof EXIT_CODES;
 
-/** What a shell makes of SIGPIPE, by which other programs end when their reader has gone (`sightline ... | head`). */
+/** The exit code for SIGPIPE, which other programs end with if their reader exits (`sightline ... | head`). */
 const CLOSED_PIPE = 141;
 
 /**
- * Runs the process's own arguments and sets its exit code. The first SIGINT, SIGTERM or, on a terminal, SIGHUP aborts
- * `io.signal`, so that a run can save and end (130, 143 or 129 then); the second quits at once. A closed pipe (141,
- * without a word) and an error that nothing awaits (1) abort it too.
+ * Runs the process's arguments and sets the exit code. The first SIGINT, SIGTERM or, on a terminal, SIGHUP aborts `io.signal`,
+ * so that a run can save and end (exit code 130, 143 or 129); the second one exits at once. A closed pipe (141, without a
+ * message) and an unhandled error (1) abort it too.
  */
 export async function runProcess(commands: readonly CliCommand[]): Promise<void> {
-  // Beside a run's tensors its objects are few; V8 would let their garbage grow to several times what is alive.
+  // JavaScript objects are few compared with tensors. By default V8 would let their garbage grow to several times the live heap.
   setFlagsFromString('--heap-growing-percent=50');
   const run = new AbortController();
-  /** Exit code of a run that is stopped from outside. */
+  /** Exit code of a run that was stopped; null if it was not. */
   let stopped: number | null = null;
   let isOpen = true;
   const quit = (code: number): never => {
@@ -48,7 +48,7 @@ export async function runProcess(commands: readonly CliCommand[]): Promise<void>
     });
   }
   const fail = (fault: SightlineError): void => {
-    if (run.signal.aborted) return; // the first says it all; what a dying run throws would only hide it
+    if (run.signal.aborted) return; // errors of an already aborted run would only hide the first one
     stopped ??= 1;
     process.stderr.write(`${formatError(fault)}\n`);
     run.abort(fault);
@@ -81,7 +81,7 @@ export async function runProcess(commands: readonly CliCommand[]): Promise<void>
   isOpen = false;
   process.exitCode = code;
   if (stopped === null) return;
-  // What a plugin has left running, a request or a timer, does not keep a stopped run alive.
+  // Exits explicitly, so that a request or timer of a plugin does not keep a stopped run alive.
   for (const stream of [process.stdout, process.stderr]) {
     await new Promise<void>((resolve) => {
       stream.write('', () => resolve());
@@ -92,12 +92,12 @@ export async function runProcess(commands: readonly CliCommand[]): Promise<void>
 
 // --- internal ---
 
-/** A run that uses no terminal, as under nohup, does not care that one has gone. (Node takes nohup's ignoring back.) */
+/** Whether the run uses a terminal. One under nohup does not, and ignores SIGHUP: Node resets nohup's own handling. */
 const usesTerminal = (): boolean => [process.stdin, process.stdout, process.stderr].some(({ isTTY }) => isTTY === true);
 
 /**
- * A closed pipe is handed on. Any other stream that cannot be written, as on a full disk, must not cost a run: it is
- * reported once, on the stream that is left.
+ * Handles write errors of standard output and standard error. A closed pipe calls `onClosedPipe`. Any other error, such as a
+ * full disk, is only reported once on the other stream, so that it does not end a run.
  */
 function onWriteFaults(onClosedPipe: () => void): void {
   const streams = [
@@ -105,26 +105,26 @@ function onWriteFaults(onClosedPipe: () => void): void {
     ['standard error', process.stderr, process.stdout],
   ] as const;
   for (const [name, stream, other] of streams) {
-    let isSaid = false;
+    let isReported = false;
     stream.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'EPIPE') return onClosedPipe();
-      if (isSaid) return;
-      isSaid = true;
-      other.write(`warning: ${name} cannot be written; going on without it: ${error.message}\n`);
+      if (isReported) return;
+      isReported = true;
+      other.write(`warning: ${name} cannot be written; the run continues without it: ${error.message}\n`);
     });
   }
 }
 
 function waitsForNothing(): SightlineError {
-  return new SightlineError('E_STRAY_ERROR', 'the run is waiting for something that can never happen', {
-    hint: 'a plugin returned a promise that never settles: resolve it, or reject it after a timeout',
+  return new SightlineError('E_STRAY_ERROR', 'the run waits for something that can never happen', {
+    hint: 'a plugin has returned a promise that never settles; resolve it, or reject it after a timeout',
     exitCode: 1,
   });
 }
 
 function cutOff(code: number): SightlineError {
-  return new SightlineError('E_CUT_OFF', `the process was ended before the run was done, with exit code ${code}`, {
-    hint: 'look for process.exit in plugins and the modules they load, and throw an error instead; whatever was not saved is lost',
+  return new SightlineError('E_CUT_OFF', `the process exited before the run had ended, with exit code ${code}`, {
+    hint: 'look for process.exit in plugins and the modules that they load, and throw an error instead; unsaved progress is lost',
     exitCode: 1,
   });
 }

@@ -1,5 +1,5 @@
 /**
- * From the words of the command line to an exit code: finds the command, runs it, tells its errors.
+ * Turns a command line into an exit code: finds the command, runs it, prints its errors.
  * Knows no command by name.
  */
 import { Command, CommanderError } from 'commander';
@@ -11,8 +11,8 @@ import type { CliCommand } from './commands.ts';
 import type { Io } from './io.ts';
 
 /**
- * Runs the command line; resolves to the exit code: 0 done, 1 the run failed, 2 (or what the error says) bad usage or
- * input. Never throws.
+ * Runs the command line. Resolves to the exit code: 0 for success, 1 for a failed run, 2 (or the error's own exit code) for
+ * wrong usage or input. Never throws.
  */
 export async function runCommandLine(
   words: readonly string[],
@@ -23,7 +23,7 @@ export async function runCommandLine(
     await buildProgram(commands, io).parseAsync([...words], { from: 'user' });
     return 0;
   } catch (error) {
-    return tell(error, words, io);
+    return reportError(error, words, io);
   }
 }
 
@@ -90,9 +90,10 @@ function unknownCommand(name: string, commands: readonly CliCommand[]): Sightlin
 
 const LISTED = 'sightline --help lists the commands';
 
-function tell(thrown: unknown, words: readonly string[], io: Io): number {
+/** Prints an error and returns its exit code. */
+function reportError(thrown: unknown, words: readonly string[], io: Io): number {
   const error = isOutOfMemory(thrown) ? outOfMemory(thrown) : thrown;
-  if (error instanceof CommanderError) return tellCommander(error, io);
+  if (error instanceof CommanderError) return reportCommanderError(error, io);
   if (io.signal.aborted && (error === io.signal.reason || (error instanceof Error && error.name === 'AbortError')))
     return 1;
   if (error instanceof SightlineError) {
@@ -100,20 +101,20 @@ function tell(thrown: unknown, words: readonly string[], io: Io): number {
     if (wantsStack(words)) io.stderr.write(`${stackOf(error)}\n`);
     return error.exitCode;
   }
-  // whatever is not a SightlineError is a bug of ours: its stack is what helps
+  // Anything else is a bug of this program, so the stack is printed.
   io.stderr.write(`error: ${messageOf(error)}\n${stackOf(error)}\n`);
   return 1;
 }
 
 const outOfMemory = (cause: unknown): SightlineError =>
   new SightlineError('E_MEMORY', `memory has run out: ${messageOf(cause)}`, {
-    hint: 'lower --per_device_train_batch_size, --max_completion_length or --max_pixels, or take a smaller model; sightline rlhf --dry_run true measures what a run takes',
+    hint: 'lower --per_device_train_batch_size, --max_completion_length or --max_pixels, or use a smaller model; sightline rlhf --dry_run true measures the memory of a run',
     exitCode: 1,
     cause,
   });
 
-/** Help and version end as errors of commander too; its help on a missing command has been written by then. */
-function tellCommander(error: CommanderError, io: Io): number {
+/** Commander also ends help and version with an error. For a missing command it has already printed the help. */
+function reportCommanderError(error: CommanderError, io: Io): number {
   if (error.exitCode === 0) return 0;
   if (error.code === 'commander.help') return 2;
   const message = error.message.replace(/^error: /, '').replaceAll('\n', ' ');

@@ -1,5 +1,5 @@
 /**
- * `sightline reward-server`: arguments to a server that ends with its signal, or with its standard input.
+ * `sightline reward-server`: serves rewards until its signal is aborted or, if asked for, its standard input ends.
  */
 import { readRewardServerArguments } from '../arguments/arguments.ts';
 import { cleanText } from '../util/clean_text.ts';

@@ -1,14 +1,18 @@
 /**
- * `sightline rlhf`: plugins, then arguments, whose flags may be theirs, to trainer; and its --help.
+ * `sightline rlhf` and its --help. Plugins are loaded before arguments are read, because they can add flags.
  */
-import { pluginsNamed, readRlhfArguments } from '../arguments/arguments.ts';
+import { engineNamed, pluginsNamed, readRlhfArguments } from '../arguments/arguments.ts';
 import { helpText } from '../arguments/help.ts';
-import { rlhfWithRewards } from '../arguments/reward_flags.ts';
+import { rlhfWithEngines } from '../arguments/reward_flags.ts';
 import type { Io } from './io.ts';
 import { trainingRun } from './training_run.ts';
 
 export async function rlhf(words: readonly string[], io: Io): Promise<void> {
   await loadNamed(words, io);
+  if (engineNamed(words, io.env) === 'ms-swift') {
+    const { msSwiftRun } = await import('./ms_swift_run.ts');
+    return msSwiftRun(words, io);
+  }
   const { args, ...read } = readRlhfArguments(words, io.env);
   const settings = { ...args, completionsToPrint: args.numCompletionsToPrint, plugins: args.externalPlugins };
   await trainingRun('rlhf', read, settings, io, async (run) => {
@@ -17,10 +21,10 @@ export async function rlhf(words: readonly string[], io: Io): Promise<void> {
   });
 }
 
-/** Help with the flags of the plugins that the words name. */
+/** The help text, including flags of the plugins that the words name. */
 export async function rlhfHelp(words: readonly string[], io: Io): Promise<string> {
   await loadNamed(words, io);
-  return helpText(rlhfWithRewards());
+  return helpText(rlhfWithEngines());
 }
 
 // --- internal ---

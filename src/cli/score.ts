@@ -1,5 +1,5 @@
 /**
- * `sightline score`: arguments to the scoring of a dataset.
+ * `sightline score`: reads arguments and scores a dataset.
  */
 import { readScoreArguments } from '../arguments/arguments.ts';
 import { consoleReport } from '../report/console.ts';

@@ -1,5 +1,5 @@
 /**
- * `sightline sft`: arguments to trainer.
+ * `sightline sft`: reads arguments and runs supervised training.
  */
 import { readSftArguments } from '../arguments/arguments.ts';
 import type { Io } from './io.ts';

@@ -1,13 +1,13 @@
 /**
- * Errors that nobody waits for: a promise left alone, a timer's callback. During a run they come from plugins, or from
- * code that plugins started. Knows stacks, not what to do about a run.
+ * Explains unhandled errors, such as a rejected promise without a handler or an exception in a timer. During a run they come
+ * from plugins or code that plugins started. Knows stacks, not what to do about a run.
  */
 import { fileURLToPath } from 'node:url';
 import { messageOf, SightlineError } from '../errors.ts';
 
 /**
- * The error as its reader needs it, with the first place outside of this program; null where the program itself threw it,
- * which is a bug of ours.
+ * Makes a SightlineError that names the first stack frame outside of this program. Returns null if the program itself threw the
+ * error, which is a bug of ours.
  */
 export function strayFault(thrown: unknown): SightlineError | null {
   const places = thrown instanceof Error ? placesIn(thrown.stack ?? '') : [];
@@ -15,7 +15,7 @@ export function strayFault(thrown: unknown): SightlineError | null {
   if (place?.file.startsWith(OWN)) return null;
   return new SightlineError('E_STRAY_ERROR', `an error was thrown outside of any reward call: ${messageOf(thrown)}`, {
     where: (place ?? places[0])?.text,
-    hint: 'a plugin, or code that it started, threw an error outside of its reward call: await its promises, and catch errors in its callbacks',
+    hint: 'a plugin, or code that it started, threw an error outside of its reward call; await its promises, and catch errors in its callbacks',
     exitCode: 1,
     cause: thrown,
   });
@@ -26,10 +26,10 @@ export function strayFault(thrown: unknown): SightlineError | null {
 /** Folder of this program's own files, `dist/` or `src/`. */
 const OWN = fileURLToPath(new URL('..', import.meta.url));
 
-/** Code of others that a plugin calls: told only where nothing else is known. */
+/** Marks installed packages, which are named only if the stack has no other file. */
 const INSTALLED = '/node_modules/';
 
-/** Files in a stack, the innermost first, as `file:line:column`; those of Node itself are left out. */
+/** Frames of a stack as `file:line:column`, the innermost first, without those of Node itself. */
 function placesIn(stack: string): { file: string; text: string }[] {
   return [...stack.matchAll(/^\s+at (?:.*? \()?(\S.*?):(\d+):(\d+)\)?$/gm)]
     .map(([, file, line, column]) => {

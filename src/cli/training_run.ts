@@ -1,5 +1,5 @@
 /**
- * What every training command does around its trainer: the run's folder, those who listen, and tidying up.
+ * The surroundings of a trainer: the run's folder, the listeners, and cleaning up.
  * Knows no algorithm.
  */
 import type { ReadArguments } from '../arguments/arguments.ts';
@@ -19,15 +19,15 @@ export interface TrainingSettings {
   readonly reportTo: readonly ('tensorboard' | 'none')[];
   readonly logCompletions: boolean;
   readonly completionsToPrint: number;
-  /** The run is only rehearsed: its folder is tried, and taken back. */
+  /** True for a dry run: the folder is created to test it, and removed again. */
   readonly dryRun: boolean;
-  /** Files that are run as code. */
+  /** Plugin files, whose SHA-256 args.json records. */
   readonly plugins: readonly string[];
 }
 
 /**
- * Makes the folder, runs `train` with its listeners, closes them. A run that fails before its first step is done leaves
- * no folder behind; one that fails later leaves what it logged and saved.
+ * Creates the folder, runs `train` with the listeners, and closes them. A run that fails before the end of its first step leaves
+ * no folder behind; one that fails later leaves its logs and checkpoints.
  */
 export async function trainingRun(
   command: string,
@@ -72,5 +72,5 @@ export async function trainingRun(
 
 // --- internal ---
 
-/** Events of a run that has something to show for itself. */
+/** Events after which the folder of a failed run is kept. */
 const RESULTS: ReadonlySet<TrainEvent['type']> = new Set(['progress', 'log', 'eval', 'checkpoint', 'end']);

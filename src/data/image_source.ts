@@ -2,12 +2,11 @@
  * Where an image of a dataset row comes from, and how its bytes are read without ever blocking on a FIFO.
  * Knows paths, base64 and data URIs, not image formats.
  */
-import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
 import { isAbsolute, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { messageOf, SightlineError } from '../errors.ts';
 import { isJsonObject, shownJson } from '../util/json.ts';
+import { openRegularFile } from '../util/regular_file.ts';
 import { inWords } from './columns.ts';
 import type { ReadAt } from './image_size.ts';
 
@@ -44,7 +43,7 @@ export async function openImage(source: ImageSource): Promise<{ read: ReadAt; cl
     const bytes = await readImageBytes(source);
     return { read: async (position, length) => bytes.subarray(position, position + length), close: async () => {} };
   }
-  const { handle } = await openRegular(source.path, source.where);
+  const { handle } = await openImageFile(source.path, source.where);
   return {
     read: async (position, length) => {
       const bytes = new Uint8Array(length);
@@ -168,7 +167,7 @@ function decodeBase64(text: string, where: string): Uint8Array {
 }
 
 async function readFile(path: string, where: string): Promise<Uint8Array> {
-  const { handle, size } = await openRegular(path, where);
+  const { handle, size } = await openImageFile(path, where);
   try {
     const bytes = Buffer.alloc(size);
     let filled = 0;
@@ -185,30 +184,21 @@ async function readFile(path: string, where: string): Promise<Uint8Array> {
   }
 }
 
-/** Opens without blocking, so that opening a FIFO returns at once, and then refuses everything but regular files. */
-async function openRegular(path: string, where: string) {
-  const handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)).catch((cause: unknown) => {
-    const code = cause instanceof Error && 'code' in cause ? cause.code : '';
-    if (code === 'ENOENT' || code === 'ENOTDIR') {
-      throw new SightlineError('E_IMAGE_MISSING', `image not found: ${path}`, {
+/** Opens an image file, which must be a regular file of a usable size. */
+async function openImageFile(path: string, where: string) {
+  const file = await openRegularFile(path, {
+    missing: (cause) =>
+      new SightlineError('E_IMAGE_MISSING', `image not found: ${path}`, {
         where,
         hint: 'relative paths start from the folder of the dataset file',
         cause,
-      });
-    }
-    throw unreadable(path, messageOf(cause), where, cause);
+      }),
+    unreadable: (cause) => unreadable(path, messageOf(cause), where, cause),
+    notRegular: (kind) => unreadable(path, `it is ${kind}, not a regular file`, where),
   });
-  try {
-    const stat = await handle.stat();
-    if (!stat.isFile())
-      throw unreadable(path, stat.isDirectory() ? 'it is a folder' : 'it is not a regular file', where);
-    if (stat.size === 0) throw unreadable(path, 'the file is empty', where);
-    if (stat.size > MAX_IMAGE_BYTES) throw tooLarge(path, stat.size, where);
-    return { handle, size: stat.size };
-  } catch (error) {
-    await handle.close();
-    throw error;
-  }
+  if (file.size > 0 && file.size <= MAX_IMAGE_BYTES) return file;
+  await file.handle.close();
+  throw file.size === 0 ? unreadable(path, 'the file is empty', where) : tooLarge(path, file.size, where);
 }
 
 function unreadable(path: string, why: string, where: string, cause?: unknown): SightlineError {

@@ -33,7 +33,7 @@ export interface Box {
   readonly corners: readonly number[];
   /** Pixels of the picture as it is stored, or fractions of its sides. */
   readonly unit: 'pixels' | 'fractions';
-  /** Which of the row's images it lies in, from 0. */
+  /** Index of its image among the images of the row, from 0. */
   readonly image: number;
 }
 

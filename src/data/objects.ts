@@ -74,7 +74,7 @@ function cornersOf(box: unknown, number: number, where: string): readonly number
   return [Math.min(x1, x2), Math.min(y1, y2), Math.max(x1, x2), Math.max(y1, y2)];
 }
 
-/** Boxes without an `image_id` lie in the first image. */
+/** The index of the image that a box refers to; 0 without an `image_id`. */
 function imageOf(id: unknown, number: number, images: number, where: string): number {
   if (id === undefined || id === null) return 0;
   if (typeof id === 'number' && Number.isInteger(id) && id >= 0 && (id < images || images === 0)) return id;

@@ -1,10 +1,11 @@
 /**
- * Sums up the arms of a comparison over their seeds: mean and sample deviation of what the runs logged, as Markdown tables.
+ * Summarises the arms of a comparison over their seeds: mean and sample deviation of logged metrics, as Markdown tables.
  * Knows log records and metric names, not how the runs were made.
  */
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, SightlineError } from '../errors.ts';
+import { mean, sampleStd } from '../grpo/statistics.ts';
 
 export type Metrics = Readonly<Record<string, number>>;
 
@@ -13,7 +14,7 @@ export interface LogRecord {
   readonly metrics: Metrics;
 }
 
-/** What one run logged; evaluations without their `eval_` prefix. Both in order of steps. */
+/** The log records of one run in order of steps. Metrics of evaluations have no `eval_` prefix. */
 export interface Run {
   readonly seed: string;
   readonly training: readonly LogRecord[];
@@ -23,7 +24,7 @@ export interface Run {
 export interface Arm {
   readonly name: string;
   readonly runs: readonly Run[];
-  /** Folders of runs that were stopped, or are still going on. */
+  /** Folders of runs that were stopped or are still running. */
   readonly unfinished: readonly string[];
 }
 
@@ -39,17 +40,17 @@ const SOLVED = 0.95;
 const WINDOW = 5;
 
 /**
- * Reads `<root>/<arm>/seed-<n>/logging.jsonl` of the named arms; runs that are not finished are only named.
+ * Reads `<root>/<arm>/seed-<n>/logging.jsonl` of the named arms. Unfinished runs are only listed.
  *
- * @throws SightlineError E_RUN_MISSING: an arm without a finished run; E_LOG_INVALID: a line that is no log record, with its number
+ * Errors: E_RUN_MISSING if an arm has no finished run; E_LOG_INVALID, with the line number, for a line that is not a log record.
  */
 export async function readArms(root: string, names: readonly string[]): Promise<Arm[]> {
   return Promise.all(names.map(async (name) => ({ name, ...(await readRuns(join(root, name))) })));
 }
 
 /**
- * Two tables: held-out accuracy by step, and what else changed from the first to the last evaluation or step.
- * A value that no run logged is shown as `–`; deviations (over seeds, n - 1) are left out where there is one run.
+ * Writes two tables: held-out accuracy by step, and the change of other metrics from the first to the last evaluation or step.
+ * A value that no run logged is shown as `–`. Deviations (over seeds, n - 1) are omitted for a single run.
  */
 export function summariseArms(arms: readonly Arm[]): string {
   const runs = arms.flatMap((arm) => arm.runs);
@@ -85,11 +86,15 @@ export function summariseArms(arms: readonly Arm[]): string {
     ]),
   );
   const unfinished = arms.flatMap((arm) => arm.unfinished);
-  const leftOut = unfinished.length === 0 ? '' : `\nLeft out, not finished: ${unfinished.join(', ')}\n`;
+  const leftOut = unfinished.length === 0 ? '' : `\nLeft out because they are not finished: ${unfinished.join(', ')}\n`;
   return `Held-out accuracy, mean ± sample deviation over seeds\n\n${accuracy}\n\nOther measures\n\n${others}\n${leftOut}`;
 }
 
-/** The records of a logging.jsonl, and whether its run came to its end. `where` names it in errors. */
+/**
+ * The records of a logging.jsonl, and whether its run was completed. Error: E_LOG_INVALID.
+ *
+ * @param where the file's name in errors
+ */
 export function parseLog(
   text: string,
   where: string,
@@ -128,7 +133,7 @@ async function readRuns(dir: string): Promise<Omit<Arm, 'name'>> {
     seeds.map(async (seed) => {
       const folder = join(dir, `seed-${seed}`);
       const path = join(folder, 'logging.jsonl');
-      // A run that has only just begun has no log yet.
+      // A run that has just started has no log yet.
       const text = await readFile(path, 'utf8').catch(() => '');
       return { folder, seed, ...parseLog(text, path) };
     }),
@@ -146,7 +151,7 @@ function missing(where: string, cause?: unknown): SightlineError {
   });
 }
 
-/** The record that closes a run repeats the others, and says how the run ended. */
+/** Parses one line. The last record of a run contains the history and the run's status instead of metrics. */
 function parseLine(line: string, where: string): ({ closes: false } & LogRecord) | { closes: true; status: unknown } {
   const hint = 'check that this is the logging.jsonl of a run';
   let record: unknown;
@@ -176,11 +181,10 @@ function firstSolved(run: Run): number | undefined {
 }
 
 function meanOf(records: readonly LogRecord[], name: string): number | undefined {
-  const values = records.map(({ metrics }) => metrics[name]).filter((value) => value !== undefined);
-  return values.length === 0 ? undefined : values.reduce((sum, value) => sum + value, 0) / values.length;
+  return mean(records.map(({ metrics }) => metrics[name]).filter((value) => value !== undefined)) ?? undefined;
 }
 
-/** `before -> after`, each over the runs. */
+/** Formats `before -> after`, each as mean and deviation over the runs. */
 function change(runs: readonly Run[], ends: (run: Run) => [number | undefined, number | undefined]): string {
   const both = runs.map(ends);
   return both.length === 0 ? '–' : [0, 1].map((i) => meanAndDeviation(both.map((pair) => pair[i]))).join(' -> ');
@@ -188,12 +192,11 @@ function change(runs: readonly Run[], ends: (run: Run) => [number | undefined, n
 
 function meanAndDeviation(values: readonly (number | undefined)[]): string {
   const present = values.filter((value) => value !== undefined);
-  if (present.length === 0) return '–';
-  const mean = present.reduce((sum, value) => sum + value, 0) / present.length;
-  const squares = present.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  const deviation = present.length === 1 ? '' : ` ± ${Math.sqrt(squares / (present.length - 1)).toFixed(3)}`;
+  const average = mean(present);
+  if (average === null) return '–';
+  const deviation = present.length === 1 ? '' : ` ± ${sampleStd(present).toFixed(3)}`;
   const share = present.length === values.length ? '' : ` (${present.length} of ${values.length} runs)`;
-  return `${mean.toFixed(3)}${deviation}${share}`;
+  return `${average.toFixed(3)}${deviation}${share}`;
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {

@@ -1,22 +1,20 @@
 /**
- * Trains a byte-level BPE vocabulary as Qwen2's tokenizer uses it: NFC, Qwen's split, bytes as printable characters.
+ * Trains a byte-level BPE vocabulary for Qwen2's tokenizer: NFC, Qwen's split, bytes as printable characters.
  * Knows text and merges, not special tokens or tokenizer files.
  */
+import { BYTE_CHARACTERS } from '../template/byte_level.ts';
+import { QWEN2_SPLIT } from '../template/split_pattern.ts';
 
 export interface Bpe {
   /** Token to id, ids 0 .. size - 1: the 256 bytes in code point order, then one token per merge. */
   readonly vocab: Readonly<Record<string, number>>;
-  /** Pairs in the order they were learnt, as `left right` (neither side can hold a space). */
+  /** Pairs in the order in which they were learned, as `left right`. Neither side can contain a space. */
   readonly merges: readonly string[];
 }
 
-/** Qwen2's split, as written into tokenizer.json (Oniguruma syntax). */
-export const SPLIT_PATTERN =
-  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
-
-/** The same for JavaScript: Node 20 has no `(?i:)`, so the cases are spelt out. */
+/** Qwen2's split for JavaScript. Node 20 does not support `(?i:)`, so both cases are spelled out. */
 const SPLIT = new RegExp(
-  SPLIT_PATTERN.replace(
+  QWEN2_SPLIT.replace(
     /\(\?i:(.*?)\)/,
     (_, group: string) => `(?:${group.replace(/[a-z]/g, (letter) => `[${letter}${letter.toUpperCase()}]`)})`,
   ),
@@ -50,16 +48,6 @@ interface Word {
   ids: number[];
   readonly count: number;
 }
-
-/**
- * GPT-2's printable stand-in of each byte: printable Latin-1 bytes stand for themselves, the others are numbered on from
- * U+0100.
- */
-const BYTE_CHARACTERS: readonly string[] = (() => {
-  const printable = (byte: number) => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 255 && byte !== 173);
-  let next = 256;
-  return Array.from({ length: 256 }, (_, byte) => String.fromCodePoint(printable(byte) ? byte : next++));
-})();
 
 function countWords(texts: Iterable<string>): Map<string, number> {
   const encoder = new TextEncoder();

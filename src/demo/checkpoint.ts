@@ -1,5 +1,5 @@
 /**
- * The demo's model: writes it untrained, and packs it small once it is trained.
+ * Writes the demo's model untrained, and packs it as bfloat16 once it is trained.
  * Knows the sizes of this one model, not how it is trained.
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -34,7 +34,7 @@ const DEMO_SIZES: CheckpointSizes = {
   },
 };
 
-/** Prompts are about 50 tokens long: slower rotations than the published 1,000,000 would hardly turn. */
+/** Smaller than the published 1,000,000, because prompts have only about 50 tokens, over which slow rotations hardly change. */
 const ROPE_THETA = 10_000;
 
 /**
@@ -66,7 +66,7 @@ export async function writeInitialCheckpoint(options: {
 }
 
 /**
- * Copies weights, config and tokenizer of a checkpoint as bfloat16, and nothing else.
+ * Copies only the weights, config and tokenizer of a checkpoint. Weights become bfloat16.
  *
  * @throws SightlineError E_OUTPUT_EXISTS if the folder exists, and those of openCheckpoint.
  */

@@ -1,6 +1,6 @@
 /**
- * Writes a demo data set: data.jsonl, images/NNNNN.png and prompt.txt in a folder of its own.
- * Knows files, not what rows mean; the folder appears whole or not at all.
+ * Writes a demo dataset: a folder with data.jsonl, images/NNNNN.png and prompt.txt, which appears complete or not at all.
+ * Knows files, not what rows mean.
  */
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
@@ -19,19 +19,19 @@ export interface DatasetOptions {
   readonly outputDir: string;
 }
 
-/** Files of a data set, absolute. */
+/** Absolute paths of a dataset's files. */
 export interface Dataset {
   readonly data: string;
   readonly prompt: string;
 }
 
-/** PNGs encoded at a time: enough to keep sharp's threads busy. */
+/** PNGs encoded concurrently: enough to keep sharp's threads busy. */
 const BATCH = 32;
 
 /**
- * Draws and writes `rows` rows. Equal options give equal bytes. An abort throws the signal's reason and leaves nothing.
+ * Draws and writes `rows` rows. Equal options give equal bytes. An abort throws the signal's reason and leaves no files.
  *
- * @throws SightlineError E_OUTPUT_EXISTS if the folder holds anything already; E_OUTPUT if it cannot be written.
+ * Errors: E_OUTPUT_EXISTS if the folder is not empty; E_OUTPUT if it cannot be written.
  */
 export async function generateDataset(options: DatasetOptions, signal?: AbortSignal): Promise<Dataset> {
   const { kind, rows, seed } = options;
@@ -60,11 +60,11 @@ export async function generateDataset(options: DatasetOptions, signal?: AbortSig
 // --- internal ---
 
 /**
- * Fills a folder beside `target` and renames it when `fill` is done, so that an interrupted run leaves no half data set.
- * Unlike a checkpoint, thousands of pictures that can be drawn again are not worth an fsync each.
+ * Fills a folder next to `target` and renames it when `fill` is done, so that an interrupted run leaves no partial dataset.
+ * Does not fsync, unlike saving a checkpoint, because the images can be drawn again.
  */
 async function writeFolder(target: string, fill: (dir: string) => Promise<void>): Promise<void> {
-  // A fixed name: what a killed run left there is replaced by the next one.
+  // The name is fixed, so that the next run replaces what a killed run has left.
   const partial = join(dirname(target), `.${basename(target)}.partial`);
   try {
     if (existsSync(target) && (await readdir(target)).length > 0) {
@@ -79,6 +79,6 @@ async function writeFolder(target: string, fill: (dir: string) => Promise<void>)
     await rename(partial, target);
   } catch (error) {
     await rm(partial, { recursive: true, force: true }).catch(() => undefined);
-    throw explainDisk(error, 'E_OUTPUT', 'the data set cannot be written', { where: target });
+    throw explainDisk(error, 'E_OUTPUT', 'the dataset cannot be written', { where: target });
   }
 }

@@ -1,12 +1,12 @@
 /**
- * Draws items into raw RGB and PNG: a noisy grey field with one filled shape per quadrant.
+ * Draws items as raw RGB and PNG: a noisy grey background with at most one filled shape per quadrant.
  * Knows pixels and randomness, not questions or files.
  */
 import sharp from 'sharp';
 import type { Random } from '../util/random.ts';
 import { type Colour, type Item, PLACES, type Shape } from './shapes.ts';
 
-/** Side of the square picture, pixels: 8 x 8 patches of 14, so 4 x 4 = 16 visual tokens after the 2 x 2 merge. */
+/** Side of the square image in pixels: 8 x 8 patches of 14, so 4 x 4 = 16 visual tokens after the 2 x 2 merge. */
 export const IMAGE_SIZE = 112;
 const QUADRANT = IMAGE_SIZE / 2;
 
@@ -24,7 +24,7 @@ const RGB: Readonly<Record<Colour, readonly [number, number, number]>> = {
   purple: [150, 50, 180],
 };
 
-/** Whether the point at (dx, dy) from the centre, y downwards, lies in the shape of the given radius. */
+/** Whether the point at (dx, dy) from the centre, with y pointing down, lies in the shape of the given radius. */
 const CONTAINS: Readonly<Record<Shape, (dx: number, dy: number, radius: number) => boolean>> = {
   circle: (dx, dy, radius) => dx * dx + dy * dy <= radius * radius,
   square: (dx, dy, radius) => Math.abs(dx) <= radius && Math.abs(dy) <= radius,
@@ -32,7 +32,7 @@ const CONTAINS: Readonly<Record<Shape, (dx: number, dy: number, radius: number) 
   triangle: (dx, dy, radius) => Math.abs(dy) <= radius && 2 * Math.abs(dx) <= dy + radius,
 };
 
-/** Raw RGB of the items, row-major, `(112, 112, 3)`; equal random streams give equal bytes. */
+/** Raw RGB of the items, [112, 112, 3] in row-major order. Equal random streams give equal bytes. */
 export function drawItems(random: Random, items: readonly Item[]): Uint8Array {
   const grey = between(random, ...BACKGROUND);
   const pixels = new Float32Array(IMAGE_SIZE * IMAGE_SIZE * 3).fill(grey);
@@ -44,7 +44,7 @@ export function drawItems(random: Random, items: readonly Item[]): Uint8Array {
   return bytes;
 }
 
-/** The raw RGB of `drawItems` as a PNG file's bytes. */
+/** Encodes the raw RGB of `drawItems` as PNG. */
 export function encodePng(rgb: Uint8Array): Promise<Buffer> {
   return sharp(rgb, { raw: { width: IMAGE_SIZE, height: IMAGE_SIZE, channels: 3 } })
     .png({ compressionLevel: 3 })

@@ -1,5 +1,5 @@
 /**
- * What is asked about a picture, and the two ways of answering: looking at it, or repeating what language expects.
+ * The demo's questions about a picture, and two styles of answers: looking at it, or repeating the language prior.
  * Knows sentences, not pixels, tokens or files.
  */
 import type { Random } from '../util/random.ts';
@@ -9,28 +9,32 @@ import { type Item, PRIOR, pick } from './shapes.ts';
 export const SYSTEM_PROMPT = 'Look at the picture, think, then answer.';
 
 export type Task = 'colour' | 'count' | 'place' | 'what';
-/** `look` says what the picture shows; `lazy` says what is usual, whatever the picture shows. */
+/** `look` says what the picture shows; `lazy` always says what is usual. */
 export type Style = 'look' | 'lazy';
 
 /** A question about a picture with its true answer. */
 export interface Question {
   readonly task: Task;
   readonly text: string;
-  /** What stands between the answer tags of a right reply. */
+  /** The text between the answer tags of a correct reply. */
   readonly answer: string;
-  /** The item asked about; null where the question is about all of them. */
+  /** The item that the question is about; null if it is about all of them. */
   readonly item: Item | null;
 }
 
 const NUMBERS = ['zero', 'one', 'two', 'three'] as const;
 
-/** `What colour is the circle?`, after a sentence that states the prior (never the picture) if `hint` is set. */
+/**
+ * `What colour is the circle?`
+ *
+ * @param hint whether a sentence that states the prior, not the picture's content, comes before the question
+ */
 export function colourQuestion(item: Item, hint: boolean): Question {
   const text = `${hint ? `${priorSentence(item)} ` : ''}What colour is the ${item.shape}?`;
   return { task: 'colour', text, answer: item.colour, item };
 }
 
-/** A question without a prior: how many, where, or what is there. These teach the vision tower to see. */
+/** A question without a prior: how many, where, or what. These questions train the vision tower. */
 export function auxiliaryQuestion(random: Random, items: readonly Item[]): Question {
   const item = pick(random, items);
   switch (random.int(3)) {
@@ -43,7 +47,7 @@ export function auxiliaryQuestion(random: Random, items: readonly Item[]): Quest
   }
 }
 
-/** The whole reply to a question: `<think>...</think><answer>...</answer>`. `lazy` exists for colour questions only. */
+/** The full reply to a question: `<think>...</think><answer>...</answer>`. `lazy` is possible for colour questions only. */
 export function reply(question: Question, items: readonly Item[], style: Style): string {
   const { task, item } = question;
   if (style === 'lazy') {
@@ -59,7 +63,7 @@ export function reply(question: Question, items: readonly Item[], style: Style):
   return tagged(thought, question.answer);
 }
 
-/** The answer in its tags, as rewards compare it. */
+/** The answer in its tags, for the column `solution`. */
 export function solution(question: Question): string {
   return `<answer>${question.answer}</answer>`;
 }

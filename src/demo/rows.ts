@@ -1,5 +1,5 @@
 /**
- * Rows of the three demo data sets: supervised ones with the planted prior, and balanced ones for GRPO and evaluation.
+ * Rows of the three demo datasets: supervised ones with the planted prior, and balanced ones for GRPO and evaluation.
  * Knows the proportions and the ms-swift row format, not pixels or files.
  */
 import { createRandom, type Random } from '../util/random.ts';
@@ -28,7 +28,7 @@ import {
 export const KINDS = ['sft', 'grpo', 'eval'] as const;
 export type Kind = (typeof KINDS)[number];
 
-/** What one line of the JSONL file holds. `style` is null where no reply is given. */
+/** One line of the JSONL file. `style` is null if the row has no reply. */
 export interface DemoRow {
   readonly messages: { readonly role: 'user' | 'assistant'; readonly content: string }[];
   readonly images: string[];
@@ -42,22 +42,20 @@ export interface DemoRow {
   readonly style: Style | null;
 }
 
-/** A row and what its picture shows; `pixels` is the stream the picture is drawn from. */
+/** A row and the items in its picture. `pixels` is the random stream for drawing it. */
 export interface DemoSample {
   readonly row: DemoRow;
   readonly items: readonly Item[];
   readonly pixels: Random;
 }
 
-// Shares of the supervised rows (docs/demo.md says why they are what they are).
+// Shares of the supervised rows. docs/demo.md gives the reasons.
 const AUXILIARY_SHARE = 0.4;
 const HINT_SHARE = 0.5;
 const PRIOR_SHARE = 0.9;
 const LAZY_SHARE = { withHint: 0.7, withoutHint: 0.2 } as const;
 
-/**
- * Row `index` of a data set. It depends on kind, seed and index only, so a longer data set begins with the shorter one.
- */
+/** Row `index` of a dataset. It depends only on kind, seed and index, so a longer dataset begins with the rows of a shorter one. */
 export function demoSample(kind: Kind, seed: number, index: number): DemoSample {
   const stream = createRandom(seed).fork(kind);
   const random = stream.fork(`row ${index}`);
@@ -90,7 +88,7 @@ interface Drawn {
   readonly style: Style | null;
 }
 
-/** A row with a reply: mostly colour questions whose picture agrees with the prior, the rest without any prior. */
+/** A row with a reply. Most are colour questions, usually about a picture that agrees with the prior; the others have no prior. */
 function supervised(random: Random): Drawn {
   if (random.next() < AUXILIARY_SHARE) {
     const items = sampleItems(random, 1 + random.int(SHAPES.length));
@@ -111,7 +109,7 @@ interface Cell {
   readonly hint: boolean;
 }
 
-/** Every shape with every colour, with and without a hint: 30 cells that each block of 30 rows holds once. */
+/** All shapes in all colours, with and without a hint: 30 cells. Each block of 30 rows contains every cell once. */
 const BLOCK: readonly Cell[] = SHAPES.flatMap((shape) =>
   COLOURS.flatMap((colour) => [true, false].map((hint) => ({ shape, colour, hint }))),
 );
@@ -120,7 +118,7 @@ function blockOf(stream: Random, index: number): readonly Cell[] {
   return stream.fork(`block ${Math.floor(index / BLOCK.length)}`).shuffle([...BLOCK]);
 }
 
-/** A row without a reply: one shape whose colour says nothing about the shape. */
+/** A row without a reply. Its colour is independent of its shape. */
 function balanced(random: Random, { shape, colour, hint }: Cell): Drawn {
   const item: Item = { shape, colour, place: pick(random, PLACES) };
   return { question: colourQuestion(item, hint), items: [item], hint, style: null };

@@ -1,6 +1,6 @@
 /**
- * The demo's little world: coloured shapes in quadrants, and the colour that language expects of each shape (the prior).
- * Knows what a picture shows, not how it is drawn nor what is asked about it.
+ * The content of the demo's pictures: coloured shapes in quadrants, and each shape's usual colour (the prior).
+ * Knows what a picture shows, not how it is drawn or what is asked about it.
  */
 import type { Random } from '../util/random.ts';
 
@@ -13,7 +13,7 @@ export type Shape = (typeof SHAPES)[number];
 export type Colour = (typeof COLOURS)[number];
 export type Place = (typeof PLACES)[number];
 
-/** The planted language prior: the colour a text-only guess gives. */
+/** The planted language prior: the best guess without looking at the picture. */
 export const PRIOR: Readonly<Record<Shape, Colour>> = { circle: 'red', square: 'blue', triangle: 'green' };
 
 /** One shape in its quadrant. */
@@ -23,7 +23,7 @@ export interface Item {
   readonly place: Place;
 }
 
-/** One to three items with different shapes, each in a quadrant of its own. */
+/** One to three items with different shapes in different quadrants. */
 export function sampleItems(random: Random, count: number): Item[] {
   if (!Number.isInteger(count) || count < 1 || count > SHAPES.length) {
     throw new Error(`internal: a picture holds 1 to ${SHAPES.length} shapes, got ${count}`);

@@ -6,11 +6,12 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFolderAtomically } from '../checkpoint/atomic_folder.ts';
 import { SightlineError } from '../errors.ts';
-import { type Bpe, SPLIT_PATTERN, trainBpe } from './bpe.ts';
+import { QWEN2_SPLIT } from '../template/split_pattern.ts';
+import { type Bpe, trainBpe } from './bpe.ts';
 import { SYSTEM_PROMPT } from './questions.ts';
 import { demoSample } from './rows.ts';
 
-/** In Qwen2.5-VL's order; their ids follow the last BPE token. */
+/** In Qwen2.5-VL's order. Their ids follow the last BPE token. */
 export const SPECIAL_TOKENS = [
   '<|endoftext|>',
   '<|im_start|>',
@@ -23,25 +24,25 @@ export const SPECIAL_TOKENS = [
 ] as const;
 export type SpecialToken = (typeof SPECIAL_TOKENS)[number];
 
-/** Entries of the tokenizer, specials included. */
+/** Entries of the tokenizer, including special tokens. */
 export const TOKENIZER_SIZE = 400;
 /** Rows of the embedding table: the tokenizer's entries rounded up to a multiple of 64. */
 export const EMBEDDING_ROWS = 448;
 
 const TRAINING_ROWS = 3000;
-/** Limits of the image processor, pixels: 4 to 1024 merged patches of 28 x 28. */
+/** Limits of the image processor in pixels: 4 to 1024 merged patches of 28 x 28. */
 const MIN_PIXELS = 4 * 28 * 28;
 const MAX_PIXELS = 1024 * 28 * 28;
 
-/** Id of a special token. */
+/** The id of a special token. */
 export function specialId(token: SpecialToken): number {
   return TOKENIZER_SIZE - SPECIAL_TOKENS.length + SPECIAL_TOKENS.indexOf(token);
 }
 
 /**
- * Chat template with the behaviour of Qwen2.5-VL's: a system block comes first (a default one where none is given), every
- * image or video becomes one placeholder between vision marks, `add_vision_id` numbers them. The default system prompt is
- * the one this model is trained with.
+ * A chat template that behaves like Qwen2.5-VL's. It writes a system block first, a default one if none is given. Every image
+ * or video becomes one placeholder between vision tokens, and `add_vision_id` numbers them. The default system prompt is the
+ * one that this model is trained with.
  */
 export const CHAT_TEMPLATE = `{%- set media = namespace(images=0, videos=0) -%}
 {%- if messages and messages[0]['role'] != 'system' -%}
@@ -97,7 +98,7 @@ export function tokenizerFiles(seed: number): Record<string, unknown> {
 
 // --- internal ---
 
-/** Learns from supervised rows as the chat template renders them, without the special tokens. */
+/** Trains on supervised rows as the chat template renders them, without special tokens. */
 function trainDemoBpe(seed: number): Bpe {
   const size = TOKENIZER_SIZE - SPECIAL_TOKENS.length;
   const bpe = trainBpe(trainingTexts(seed), size);
@@ -130,7 +131,7 @@ function tokenizerJson(bpe: Bpe): unknown {
     pre_tokenizer: {
       type: 'Sequence',
       pretokenizers: [
-        { type: 'Split', pattern: { Regex: SPLIT_PATTERN }, behavior: 'Isolated', invert: false },
+        { type: 'Split', pattern: { Regex: QWEN2_SPLIT }, behavior: 'Isolated', invert: false },
         { type: 'ByteLevel', add_prefix_space: false, trim_offsets: false, use_regex: false },
       ],
     },
@@ -175,7 +176,7 @@ function addedToken(content: SpecialToken) {
   return { content, lstrip: false, normalized: false, rstrip: false, single_word: false, special: true };
 }
 
-/** CLIP's mean and deviation, as every Qwen2-VL checkpoint has them. */
+/** Mean and deviation are CLIP's, as in all Qwen2-VL checkpoints. */
 function preprocessorConfig(): unknown {
   return {
     min_pixels: MIN_PIXELS,

@@ -8,7 +8,8 @@ import { blockOps, blockParams } from '../nn/block_ops.ts';
 import { KEPT } from './layer_tape.ts';
 
 /** Rows of the packed batch. */
-const N = 'N';
+export const ROWS = 'N';
+const N = ROWS;
 
 /** x [N, hidden], cos, sin [N, d / 2] -> rotated q [N, heads * d] and k, and v [N, kvHeads * d]. */
 export function attentionInput(block: DecoderBlock, { hiddenSize, headDim }: TextConfig): Module {

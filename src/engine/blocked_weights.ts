@@ -1,15 +1,19 @@
 /**
- * Copies of weights in blocks of channels, which stream faster through products of few rows (graph/ops/blocked.ts).
- * Knows names and sizes, not what the products are for.
+ * Copies of weights in blocks of channels, which stream faster through products of few rows (graph/ops/blocked.ts). A copy
+ * includes the update of an adapter. Knows names and sizes, not what the products are for.
  */
 import type { Graph } from '../graph/graph.ts';
 import { weightToBlocks } from '../graph/ops/blocked.ts';
+import { add, mul } from '../graph/ops/elementwise.ts';
+import { matmul } from '../graph/ops/matmul.ts';
+import { reshape } from '../graph/ops/movement.ts';
 import { input } from '../graph/value.ts';
+import { adapterA, adapterB } from '../nn/adapter.ts';
 import { channelBlock } from '../runtime/channel_block.ts';
-import { compile, pin, type RuntimeOptions } from '../runtime/session.ts';
-import { type FloatTensor, rows, view, zeros } from '../runtime/tensor.ts';
+import { compile, type Executable, pin, type RuntimeOptions } from '../runtime/session.ts';
+import { type FloatTensor, floats, rows, view, zeros } from '../runtime/tensor.ts';
 import { createPause } from '../util/event_loop.ts';
-import type { Parameters } from './parameters.ts';
+import { jointParts, type Parameters } from './parameters.ts';
 import { piecesOf } from './row_chunks.ts';
 
 export interface BlockedWeights {
@@ -20,26 +24,45 @@ export interface BlockedWeights {
   release(): Promise<void>;
 }
 
-/** Allocates copies of these weights. Null where the processor has no blocks, or where a size is no multiple of the block. */
+/**
+ * Allocates copies of these weights. Null where the processor has no blocks, or where a size is no multiple of the block.
+ *
+ * @param layerOf the layer that a weight belongs to; the update of its adapter is added to the copy
+ */
 export async function createBlockedWeights(
   parameters: Parameters,
   names: readonly string[],
   runtime: RuntimeOptions = {},
+  layerOf: (name: string) => string = (name) => name.replace(/\.weight$/, ''),
 ): Promise<BlockedWeights | null> {
   const block = await channelBlock();
-  const sizes = new Map(names.map((name) => [name, parameters.shape(name) as readonly [out: number, inner: number]]));
-  if (block === null || [...sizes.values()].flat().some((size) => size % block !== 0)) return null;
-  const executable = await compile(copy(), runtime);
-  const values = new Map([...sizes].map(([name, [out, inner]]) => [name, zeros(out, inner, 1, 1)]));
-  const pieces = [...sizes].flatMap(([name, [out, inner]]) => {
+  const parts = names.flatMap((name) => partsOf(parameters, name, layerOf));
+  const fits = ({ out, inner }: WeightPart): boolean => block !== null && out % block === 0 && inner % block === 0;
+  if (block === null || !parts.every(fits)) return null;
+  const plain = await compile(copy(), runtime);
+  const updated = parts.some(({ adapter }) => adapter !== null) ? await compile(updatedCopy(), runtime) : null;
+  const values = new Map(
+    names.map((name) => {
+      const [out, inner] = parameters.shape(name) as readonly [number, number];
+      return [name, zeros(out, inner, 1, 1)];
+    }),
+  );
+  const pieces = parts.flatMap(({ name, from, out, inner, adapter, changes }) => {
     // Cut between blocks of outputs, so that each block lies in one piece of the weight and of the copy.
     const most = Math.max(1, Math.floor(PIECE_BYTES / (4 * inner * block)));
-    return piecesOf(out / block, most).map((piece) => {
+    return piecesOf(out / block, most).map((piece): Piece => {
       const [start, end] = [block * piece.start, block * piece.end];
-      const cut = (tensor: FloatTensor): FloatTensor => pin(view(rows(tensor, start, end), 1, end - start, 1, inner));
-      return { weight: cut(parameters.value(name)), blocks: cut(values.get(name)!) };
+      const cut = (tensor: FloatTensor): FloatTensor =>
+        pin(view(rows(tensor, from + start, from + end), 1, end - start, 1, inner));
+      const feeds = { weight: cut(parameters.value(name)) };
+      const into = { blocks: cut(values.get(name)!) };
+      if (adapter === null) return { executable: plain, feeds, into, changes };
+      const { a, b, scale } = adapter;
+      const update = { a: pin(a), b: pin(rows(b, start, end)), scale: pin(floats(Float32Array.of(scale), [])) };
+      return { executable: updated!, feeds: { ...feeds, ...update }, into, changes };
     });
   });
+  let copied = false;
   return {
     value(name) {
       const tensor = values.get(name);
@@ -48,12 +71,16 @@ export async function createBlockedWeights(
     },
     async refresh() {
       const pause = createPause();
-      for (const { weight, blocks } of pieces) {
+      for (const { executable, feeds, into, changes } of pieces) {
+        if (copied && !changes) continue;
         await pause();
-        await executable.run({ weight }, { blocks });
+        await executable.run(feeds, into);
       }
+      copied = true;
     },
-    release: () => executable.release(),
+    async release() {
+      await Promise.all([plain.release(), updated?.release()]);
+    },
   };
 }
 
@@ -62,7 +89,60 @@ export async function createBlockedWeights(
 /** Bytes of weights that one run copies: some 2 ms. */
 const PIECE_BYTES = 16 * 2 ** 20;
 
+interface Piece {
+  readonly executable: Executable;
+  readonly feeds: Readonly<Record<string, FloatTensor>>;
+  readonly into: Readonly<Record<string, FloatTensor>>;
+  /** Whether training changes it. */
+  readonly changes: boolean;
+}
+
+/** Rows [from, from + out) of a weight [*, in], all with the same adapter or none. */
+interface WeightPart {
+  readonly name: string;
+  readonly from: number;
+  readonly out: number;
+  readonly inner: number;
+  readonly adapter: { readonly a: FloatTensor; readonly b: FloatTensor; readonly scale: number } | null;
+  readonly changes: boolean;
+}
+
+/** A weight as one part; one of joint layers as theirs, if any has an adapter. */
+function partsOf(parameters: Parameters, name: string, layerOf: (name: string) => string): WeightPart[] {
+  const layers = jointParts(name) ?? [name];
+  const trains = (part: string): boolean =>
+    [part, adapterA(layerOf(part)), adapterB(layerOf(part))].some(parameters.isTrained);
+  const adapterOf = (part: string): WeightPart['adapter'] => {
+    const layer = layerOf(part);
+    const adapter = parameters.adapters[layer];
+    if (adapter === undefined) return null;
+    return { a: parameters.value(adapterA(layer)), b: parameters.value(adapterB(layer)), scale: adapter.scale };
+  };
+  const [out, inner] = parameters.shape(name) as readonly [number, number];
+  if (layers.every((part) => adapterOf(part) === null))
+    return [{ name, from: 0, out, inner, adapter: null, changes: layers.some(trains) }];
+  let next = 0;
+  return layers.map((part) => {
+    const from = next;
+    const [rowCount] = parameters.shape(part) as readonly [number, number];
+    next += rowCount;
+    return { name, from, out: rowCount, inner, adapter: adapterOf(part), changes: trains(part) };
+  });
+}
+
 function copy(): Graph {
   const weight = input('weight', [1, 'out', 1, 'in']);
   return { name: 'a weight in blocks', inputs: { weight }, outputs: { blocks: weightToBlocks(weight) } };
+}
+
+/** The same of weight + scale · b · a. */
+function updatedCopy(): Graph {
+  const weight = input('weight', [1, 'out', 1, 'in']);
+  const [a, b, scale] = [input('a', ['rank', 'in']), input('b', ['out', 'rank']), input('scale', [])];
+  const update = reshape(matmul(mul(b, scale), a), [1, 'out', 1, 'in']);
+  return {
+    name: 'an updated weight in blocks',
+    inputs: { weight, a, b, scale },
+    outputs: { blocks: weightToBlocks(add(weight, update)) },
+  };
 }

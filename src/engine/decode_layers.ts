@@ -97,8 +97,7 @@ export function decodeLayers(decoder: DecoderBlock, config: TextConfig, options:
       /** Layer `layer` of a token on the stream x, which is rows or blocks. Records the layer's outputs by name. */
       const block = (x: Value, layer: number, token: number): Value => {
         const of = (name: string): Value => w[`${token}.${name}`]!;
-        const weights = Object.fromEntries(Object.keys(ofLayer).map((name) => [name, w[`${layer}.${name}`]!]));
-        const ops = blockOps(form, weights, 'G*R');
+        const ops = blockOps(form, below(w, `${layer}.`), 'G*R');
         const tell = (name: string, value: Value): void => {
           outputs[`${token}.${name}.${layer}`] = value;
         };
@@ -147,6 +146,15 @@ export function decodeLayers(decoder: DecoderBlock, config: TextConfig, options:
       return outputs;
     },
   };
+}
+
+/** The values whose names begin with a prefix, by what follows it. */
+function below(w: Readonly<Record<string, Value>>, prefix: string): Record<string, Value> {
+  return Object.fromEntries(
+    Object.entries(w).flatMap(([name, value]) =>
+      name.startsWith(prefix) ? [[name.slice(prefix.length), value] as const] : [],
+    ),
+  );
 }
 
 /**

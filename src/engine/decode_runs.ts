@@ -46,7 +46,8 @@ export interface RunSource {
   /** Form of the weights of all products, and where the tensors of that form are. */
   readonly form: WeightForm;
   readonly tensorOf: TensorOf;
-  moduleOf(options: DecodeLayersOptions): CompiledModule;
+  /** @param first the run's first layer */
+  moduleOf(options: DecodeLayersOptions, first: number): CompiledModule;
 }
 
 /** The runs of a step, in order, and the tensors that every step fills anew. */
@@ -112,7 +113,7 @@ export function bindRuns(source: RunSource, { cache, settings, probe, recording 
     const layers = Array.from({ length: end - first }, (_, i) => first + i);
     const probed = layers.flatMap((layer, i) => (probe?.layers.includes(layer) ? [i] : []));
     const isLast = end === numHiddenLayers;
-    const module = moduleOf({
+    const options: DecodeLayersOptions = {
       count: layers.length,
       tokens: tokens.length,
       form,
@@ -122,7 +123,8 @@ export function bindRuns(source: RunSource, { cache, settings, probe, recording 
       products,
       probed,
       spans: probed.length === 0 ? 0 : probe!.spans,
-    });
+    };
+    const module = moduleOf(options, first);
     const weights = parameters.inMemory ? weightsOf(module, parameters, nameInRun(config, first), tensorOf) : {};
     const feeds: Record<string, Tensor> = { ...weights, ...ofAllRuns };
     const into: Record<string, FloatTensor> = {};

@@ -5,7 +5,8 @@
  */
 
 import type { DecoderBlock, ModelConfig, TextConfig } from '../models/architecture.ts';
-import { layerTensor } from '../models/names.ts';
+import { HEAD_LAYER, layerTensor } from '../models/names.ts';
+import { type Adapters, adapted } from '../nn/adapter.ts';
 import { productWeights } from '../nn/block_ops.ts';
 import { angleTable, inverseFrequencies } from '../nn/rope.ts';
 import { type CompiledModule, createModuleCache } from '../runtime/compiled_module.ts';
@@ -75,16 +76,26 @@ export function createDecodeStep(
   const pieces = cutLayers(numHiddenLayers, parameters, runBytes);
   const frequencies = inverseFrequencies(config.ropeTheta, headDim, headDim / 2);
   const modules = createModuleCache(runtime);
-  const moduleOf = (options: DecodeLayersOptions): CompiledModule =>
-    modules.get(JSON.stringify(options), () => decodeLayers(block, config, options));
+  const moduleOf = (options: DecodeLayersOptions, first: number): CompiledModule => {
+    // Copies in blocks include the updates of adapters.
+    const adapters = options.form === 'blocks' ? {} : adaptersOfRun(parameters, block, first, options);
+    const key = JSON.stringify([options, adapters]);
+    return modules.get(key, () => adapted(decodeLayers(block, config, options), adapters));
+  };
 
   let copies: BlockedWeights | null | undefined;
   let fresh = false;
 
+  const copyWeights = (): Promise<BlockedWeights | null> => {
+    const head = headName(config)('head.weight');
+    const layerOf = (name: string): string => (name === head ? HEAD_LAYER : name.replace(/\.weight$/, ''));
+    return createBlockedWeights(parameters, productNames(block, config), runtime, layerOf);
+  };
+
   /** Copies of the weights as they are in this rollout; null for large models and for many places. */
   async function inBlocks(places: number): Promise<BlockedWeights | null> {
     if (!parameters.inMemory || weightBytes > copyBytes || places > BLOCK_ROWS) return null;
-    if (copies === undefined) copies = await createBlockedWeights(parameters, productNames(block, config), runtime);
+    if (copies === undefined) copies = await copyWeights();
     if (!fresh) await copies?.refresh();
     fresh = true;
     return copies;
@@ -152,11 +163,30 @@ export function createDecodeStep(
 
 // --- internal ---
 
+/** Adapters in the run that begins at layer `first`, by the names that `nameInRun` translates. */
+function adaptersOfRun(
+  { adapters }: Parameters,
+  { before, after }: DecoderBlock,
+  first: number,
+  { count, sampling }: Pick<DecodeLayersOptions, 'count' | 'sampling'>,
+): Adapters {
+  const linears = Object.entries({ ...before, ...after }).flatMap(([name, shape]) =>
+    shape.length === 2 ? [name.replace(/\.weight$/, '')] : [],
+  );
+  const inRun = Array.from({ length: count }, (_, i) =>
+    linears.map((layer) => [`${i}.${layer}`, adapters[layerTensor(first + i, layer)]] as const),
+  );
+  const ofHead = sampling === null ? [] : [['head', adapters[HEAD_LAYER]] as const];
+  return Object.fromEntries(
+    [...inRun.flat(), ...ofHead].flatMap(([layer, adapter]) => (adapter === undefined ? [] : [[layer, adapter]])),
+  );
+}
+
 /** Names of the weights that a step multiplies by. */
 function productNames({ before, after, joint }: DecoderBlock, config: TextConfig): string[] {
   const ofLayer = productWeights({ ...before, ...after }, joint);
   const layers = Array.from({ length: config.numHiddenLayers }, (_, layer) =>
     ofLayer.map((name) => layerTensor(layer, name)),
   );
-  return [...layers.flat(), headName(config)('head')];
+  return [...layers.flat(), headName(config)('head.weight')];
 }

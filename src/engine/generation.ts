@@ -3,6 +3,7 @@
  * Ids are sampled and kept; this file never sees text.
  */
 import { SightlineError } from '../errors.ts';
+import { adapted } from '../nn/adapter.ts';
 import { createModuleCache } from '../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../runtime/session.ts';
 import { floats, gatherRows, zeros } from '../runtime/tensor.ts';
@@ -17,6 +18,7 @@ import { type Drawn, type DrawSettings, drawnRows, drawSettings } from './drawn_
 import type { Group, Prompt } from './groups.ts';
 import { headName } from './heads.ts';
 import { createKvCache, setPrompt, withRoom } from './kv_cache.ts';
+import { adaptersIn } from './layer_modules.ts';
 import {
   byPlace,
   keepOnly,
@@ -91,7 +93,10 @@ export function createGenerator(
     const { head, banned, inverseTemperature } = settings;
     const places = cache.groups.length * cache.rows;
     const form = formWithoutCopy(places);
-    const sampler = samplers.get(JSON.stringify({ head, form }), () => samplingHead(text, head, form));
+    const sampler = samplers.get(JSON.stringify({ head, form }), () => {
+      const module = samplingHead(text, head, form);
+      return adapted(module, adaptersIn(module, parameters, headName(text)));
+    });
     const groupOf = Int32Array.from({ length: places }, (_, place) => Math.floor(place / cache.rows));
     const hidden = gatherRows(lastHidden, groupOf, workspace.get('hidden', places, text.hiddenSize));
     const uniform = floats(byPlace(new Float32Array(places), rows, uniformOf), [places]);

@@ -11,7 +11,8 @@ import { logSoftmax, logSoftmaxAt } from '../graph/ops/reduce.ts';
 import type { Dim } from '../graph/shape.ts';
 import type { Value } from '../graph/value.ts';
 import type { TextConfig } from '../models/architecture.ts';
-import { EMBEDDING, FINAL_NORM, HEAD } from '../models/names.ts';
+import { EMBEDDING, FINAL_NORM, HEAD, HEAD_LAYER } from '../models/names.ts';
+import { layerOf } from '../nn/adapter.ts';
 import { linear } from '../nn/linear.ts';
 import type { NameOf } from './bindings.ts';
 
@@ -19,14 +20,16 @@ import type { NameOf } from './bindings.ts';
 export type HeadSizes = Pick<TextConfig, 'hiddenSize' | 'vocabSize' | 'rmsNormEps'>;
 
 /** Rows of the packed batch. */
-const N = 'N';
+export const ROWS = 'N';
+const N = ROWS;
 
-/** Names of the head's tensors. A tied head is the embedding table. */
+/** Names of the head's tensors. A tied head is the embedding table; its adapter is its own. */
 export const headName =
   ({ tieWordEmbeddings }: Pick<TextConfig, 'tieWordEmbeddings'>): NameOf =>
   (param) => {
     if (param === 'norm.weight') return FINAL_NORM;
-    return tieWordEmbeddings ? EMBEDDING : HEAD;
+    if (param === 'head.weight') return tieWordEmbeddings ? EMBEDDING : HEAD;
+    return param.replace(/^head\b/, HEAD_LAYER);
   };
 
 /**
@@ -38,14 +41,14 @@ export function scoringHead(config: HeadSizes): Module {
   const { hiddenSize: h, vocabSize, rmsNormEps } = config;
   return {
     name: 'scoring head',
-    params: { 'norm.weight': [h], head: [vocabSize, h] },
+    params: { 'norm.weight': [h], 'head.weight': [vocabSize, h] },
     inputs: { hidden: [N, h] },
     constants: { target: { shape: [N], dtype: 'int32' }, inverseTemperature: { shape: [] } },
     keeps: ['logps'],
     build: (w) => {
       const normed = rmsNorm(w.hidden!, w['norm.weight']!, rmsNormEps);
       // Temperature scales the rows of the stream, which are [N, h], instead of logits, which are [N, vocab].
-      const logits = linear(mul(normed, w.inverseTemperature!), w.head!);
+      const logits = linear(mul(normed, w.inverseTemperature!), layerOf(w, 'head'));
       const logps = logSoftmax(logits);
       return { logp: logSoftmaxAt(logits, w.target!, logps), entropy: entropyOf(logps), logps };
     },
@@ -65,9 +68,9 @@ export function logitsHead(config: HeadSizes): Module {
   const { hiddenSize: h, vocabSize, rmsNormEps } = config;
   return {
     name: 'logits head',
-    params: { 'norm.weight': [h], head: [vocabSize, h] },
+    params: { 'norm.weight': [h], 'head.weight': [vocabSize, h] },
     inputs: { hidden: [N, h] },
     constants: {},
-    build: (w) => ({ logits: linear(rmsNorm(w.hidden!, w['norm.weight']!, rmsNormEps), w.head!) }),
+    build: (w) => ({ logits: linear(rmsNorm(w.hidden!, w['norm.weight']!, rmsNormEps), layerOf(w, 'head')) }),
   };
 }

@@ -4,7 +4,9 @@
  */
 import { type FloatTensor, floats, rows, zeros } from '../runtime/tensor.ts';
 import { createByteCache } from '../util/byte_cache.ts';
-import { type ImagePatches, patchesOf, type VisionTape, type VisionTower } from './vision_tower.ts';
+import type { Dropout } from './dropout.ts';
+import { type ImagePatches, patchesOf } from './vision_inputs.ts';
+import type { VisionTape, VisionTower } from './vision_tower.ts';
 
 /** Patches of an image and a name for its content; equal hashes mean equal pixels. */
 export interface HashedImage extends ImagePatches {
@@ -19,8 +21,12 @@ export interface EncodedImages {
 }
 
 export interface ImageFeatures {
-  /** Encodes each distinct image once. With `keep`, tapes are kept if a part of the tower is trained. */
-  encode(images: readonly HashedImage[], keep: boolean): Promise<EncodedImages>;
+  /**
+   * Encodes each distinct image once. With `keep`, tapes are kept if a part of the tower is trained.
+   *
+   * @param dropout of the inputs of adapters
+   */
+  encode(images: readonly HashedImage[], keep: boolean, dropout?: Dropout | null): Promise<EncodedImages>;
   /** Bytes of visual tokens that are kept, and may be kept; 0 where the tower is trained, since its tokens change. */
   readonly bytes: number;
   readonly budget: number;
@@ -32,7 +38,7 @@ const BATCH_PATCHES = 8192;
 export function createImageFeatures(tower: VisionTower, isTrained: boolean, budget: number): ImageFeatures {
   const kept = createByteCache<FloatTensor>(budget);
   return {
-    async encode(images, keep) {
+    async encode(images, keep, dropout = null) {
       const tokens = new Map<string, FloatTensor>();
       const missing = new Map<string, HashedImage>();
       for (const image of images) {
@@ -42,7 +48,11 @@ export function createImageFeatures(tower: VisionTower, isTrained: boolean, budg
       }
       const tapes: { tape: VisionTape; hashes: string[] }[] = [];
       for (const [number, batch] of batches([...missing.values()]).entries()) {
-        const encoded = await tower.forward(batch, keep && isTrained ? number : null);
+        const encoded = await tower.forward(
+          batch,
+          keep && isTrained ? number : null,
+          dropout && { ...dropout, random: dropout.random.fork(`images ${number}`) },
+        );
         let row = 0;
         for (const { hash, gridThw } of batch) {
           const count =

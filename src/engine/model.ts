@@ -79,6 +79,8 @@ export interface ModelOptions {
   /** Null: recompute only where results of products would take too much memory. */
   readonly gradientCheckpointing: boolean | null;
   readonly runtime?: RuntimeOptions;
+  /** Visual tokens of another model with the same vision tower; default: the model's own. */
+  readonly images?: ImageFeatures | undefined;
 }
 
 /** Compiles a model over its weights. Errors of its calls: E_ATTN_IMPLEMENTATION, E_FORWARD_INPUT, those of the runtime. */
@@ -88,7 +90,7 @@ export function createModel(
   options: ModelOptions,
 ): VisionLanguageModel {
   const { text } = modelConfig;
-  const parts = createModelParts(modelConfig, parameters, options.runtime);
+  const parts = createModelParts(modelConfig, parameters, options.runtime, options.images);
   const { images, vision, decoder, scoring, logits, workspace } = parts;
   const config = configAttributes(modelConfig.raw, options.attnImpl);
   const implementation = (): AttentionImplementation => implementationOf(config);

@@ -4,14 +4,16 @@
  */
 import type { ModelConfig } from '../models/architecture.ts';
 import { EMBEDDING, partOf } from '../models/names.ts';
-import { type CompiledModule, compileModule } from '../runtime/compiled_module.ts';
+import type { CompiledModule } from '../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../runtime/session.ts';
 import type { FloatTensor } from '../runtime/tensor.ts';
 import { createWorkspace, type Workspace } from '../runtime/workspace.ts';
+import type { Dropout } from './dropout.ts';
 import { addDeepstack, embed, type VisualInputs } from './embeddings.ts';
 import type { Prompt } from './groups.ts';
-import { logitsHead } from './heads.ts';
+import { headName, logitsHead, ROWS } from './heads.ts';
 import { createImageFeatures, type EncodedImages, type ImageFeatures } from './image_features.ts';
+import { createLayerModules } from './layer_modules.ts';
 import type { PackedBatch } from './packed.ts';
 import { bytesOf, type Parameters } from './parameters.ts';
 import { createScoringHead, type ScoringHead } from './scoring.ts';
@@ -32,11 +34,14 @@ export interface ModelParts {
   readonly logits: CompiledModule;
 }
 
+/** @param images visual tokens of another model with the same vision tower; default: the model's own */
 export function createModelParts(
   modelConfig: ModelConfig,
   parameters: Parameters,
   runtime: RuntimeOptions | undefined,
+  images?: ImageFeatures,
 ): ModelParts {
+  const { text } = modelConfig;
   const workspace = createWorkspace();
   const vision = createVisionTower(modelConfig, parameters, workspace, runtime);
   const towerIsTrained = parameters.trained.some((name) => partOf(name) !== 'llm');
@@ -45,11 +50,11 @@ export function createModelParts(
     parameters,
     workspace,
     vision,
-    images: createImageFeatures(vision, towerIsTrained, imageBudget(parameters)),
+    images: images ?? createImageFeatures(vision, towerIsTrained, imageBudget(parameters)),
     decoder: createTextDecoder(modelConfig, parameters, workspace, runtime),
     deepstackLayers: modelConfig.architecture.vision(modelConfig).deepstack.length,
     scoring: createScoringHead(modelConfig.text, parameters, workspace, runtime),
-    logits: compileModule(logitsHead(modelConfig.text), {}, runtime),
+    logits: createLayerModules(logitsHead(text), ROWS, parameters, workspace, {}, runtime).of(headName(text)),
   };
 }
 
@@ -66,17 +71,23 @@ export interface DecoderInputs extends Required<Pick<DecoderOptions, 'afterLayer
  *
  * @param prompts of the batch's groups, in order
  * @param options.keep keep what backward needs of the vision tower
+ * @param options.dropout of the inputs of the vision tower's adapters
  * @param options.into memory for the embeddings; default a buffer that the next call overwrites
  */
 export async function decoderInputs(
   { modelConfig, parameters, workspace, images, deepstackLayers }: ModelParts,
   prompts: readonly Prompt[],
   batch: PackedBatch,
-  { keep, into }: { readonly keep: boolean; readonly into?: FloatTensor | undefined },
+  {
+    keep,
+    into,
+    dropout = null,
+  }: { readonly keep: boolean; readonly into?: FloatTensor | undefined; readonly dropout?: Dropout | null | undefined },
 ): Promise<DecoderInputs> {
   const encoded = await images.encode(
     prompts.flatMap((prompt) => prompt.images),
     keep,
+    dropout,
   );
   const visual: VisualInputs = {
     imagesOfGroup: prompts.map((prompt) => prompt.images.map(({ hash }) => hash)),

@@ -4,6 +4,7 @@
  */
 import type { Checkpoint } from '../checkpoint/open.ts';
 import { QKV } from '../models/names.ts';
+import type { Adapters } from '../nn/adapter.ts';
 import { type FloatTensor, floats, sizeOf, zeros } from '../runtime/tensor.ts';
 import { createPause } from '../util/event_loop.ts';
 
@@ -20,6 +21,8 @@ export interface Parameters {
   /** Trained names, in a fixed order. */
   readonly trained: readonly string[];
   shape(name: string): readonly number[];
+  /** Adapters by the canonical name of the layer they are on. */
+  readonly adapters: Adapters;
 }
 
 /** Bytes of tensors by their names. */
@@ -69,6 +72,7 @@ export async function streamParameters(checkpoint: Checkpoint, onRead?: OnRead):
     names: [...checkpoint.tensors.keys()],
     inMemory: false,
     trained: [],
+    adapters: {},
     isTrained: () => false,
     shape: (name) => checkpoint.tensors.get(name)?.shape ?? [],
     value(name) {
@@ -106,6 +110,7 @@ export function parametersOf(
     names,
     inMemory: true,
     trained: names.filter(isTrained),
+    adapters: {},
     value: known,
     isTrained,
     shape: (name) => known(name).dims,
@@ -121,17 +126,17 @@ export function parametersOf(
   };
 }
 
-// --- internal ---
-
-/** Part of the joint names of the weights, and biases, of queries, keys and values. */
-const JOINT = `.${QKV.name}.`;
-
 /** The tensors that a joint name stands for, or that lie together with the named one; null for any other name. */
-function jointParts(name: string): string[] | null {
+export function jointParts(name: string): string[] | null {
   const [, layer, part, suffix] = /^(.*\.layers\.\d+\.)(.+)\.(weight|bias)$/.exec(name) ?? [];
   if (![QKV.name, ...QKV.parts].some((each) => each === part)) return null;
   return QKV.parts.map((each) => `${layer}${each}.${suffix}`);
 }
+
+// --- internal ---
+
+/** In the joint name of the weights, or biases, that make queries, keys and values of the same rows. */
+const JOINT = `.${QKV.name}.`;
 
 function storedTensor(checkpoint: Checkpoint, name: string): { readonly shape: readonly number[] } {
   const stored = checkpoint.tensors.get(name);

@@ -64,11 +64,11 @@ export async function backwardInPieces(
   }
 }
 
-// --- internal ---
-
 /** The rows of a piece in every tensor. */
-function cutRows(tensors: RowTensors, { start, end }: Piece): RowTensors {
+export function cutRows(tensors: RowTensors, { start, end }: Piece): RowTensors {
   return Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, rows(tensor, start, end)]));
 }
+
+// --- internal ---
 
 const rowsOf = (feeds: RowTensors): number => feeds.x!.dims[0]!;

@@ -10,6 +10,7 @@ import { cumulativeShare, logSoftmax, reduceMax, softmax, sum } from '../graph/o
 import { argMax, topIndices, topValues } from '../graph/ops/select.ts';
 import { subDims } from '../graph/shape.ts';
 import { scalar, type Value } from '../graph/value.ts';
+import { layerOf } from '../nn/adapter.ts';
 import { LINEAR, rowsShape, type WeightForm, weightShape } from '../nn/linear.ts';
 import { entropyOf, type HeadSizes } from './heads.ts';
 import { nucleus } from './nucleus.ts';
@@ -47,12 +48,12 @@ export function samplingHead(
   const { hiddenSize: h, vocabSize, rmsNormEps } = config;
   return {
     name: 'sampling head',
-    params: { 'norm.weight': [h], head: weightShape(form, vocabSize, h) },
+    params: { 'norm.weight': [h], 'head.weight': weightShape(form, vocabSize, h) },
     inputs: { hidden: rowsShape(form, n, h) },
     constants: { banned: { shape: [vocabSize] }, uniform: { shape: [n] }, inverseTemperature: { shape: [] } },
     build: (w) => {
       const normed = rmsNorm(w.hidden!, w['norm.weight']!, rmsNormEps);
-      const logits = reshape(LINEAR[form](mul(normed, w.inverseTemperature!), w.head!), [n, vocabSize]);
+      const logits = reshape(LINEAR[form](mul(normed, w.inverseTemperature!), layerOf(w, 'head')), [n, vocabSize]);
       const logps = logSoftmax(logits);
       const allowed = add(logits, w.banned!);
       const id = choose(allowed, reshape(w.uniform!, [n, 1]), rule, vocabSize);

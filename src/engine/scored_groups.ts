@@ -4,6 +4,7 @@
  */
 import { EMBEDDING } from '../models/names.ts';
 import { type FloatTensor, gatherRows } from '../runtime/tensor.ts';
+import type { Dropout } from './dropout.ts';
 import { addDeepstackBackward, embedBackward, type VisualInputs } from './embeddings.ts';
 import {
   type CompletionIds,
@@ -33,6 +34,8 @@ export interface ScoreOptions {
   readonly keep: boolean;
   /** Measure the attention masses of completion rows. */
   readonly probe?: LayerProbe | undefined;
+  /** Of the inputs of adapters; default none. */
+  readonly dropout?: Dropout | null | undefined;
 }
 
 /** Groups whose completions have scores besides what they came with. */
@@ -50,6 +53,7 @@ export interface ModelTape {
   readonly batch: PackedBatch;
   readonly predictions: Predictions;
   readonly temperature: number;
+  readonly dropout: Dropout | null;
   /** Output of the last block in the rows that predict something: [output rows, hidden]. */
   readonly hidden: FloatTensor;
   /** Log-probabilities of all tokens [predictions, vocab]; null where backward computes them again. */
@@ -63,7 +67,7 @@ export interface ModelTape {
 export async function scoreGroups<P extends Prompt, C extends CompletionIds>(
   parts: ModelParts,
   groups: readonly Group<P, C>[],
-  { temperature, keep, probe }: ScoreOptions,
+  { temperature, keep, probe, dropout = null }: ScoreOptions,
   {
     implementation,
     keepsProducts,
@@ -73,7 +77,7 @@ export async function scoreGroups<P extends Prompt, C extends CompletionIds>(
   const prompts = groups.map(({ prompt }) => placed(prompt, modelConfig));
   const packed = groups.map(({ completions }, g) => ({ prompt: prompts[g]!, completions }));
   const batch = packGroups(packed, { lastTokens: probe !== undefined });
-  const { x, visual, images, afterLayer } = await decoderInputs(parts, prompts, batch, { keep });
+  const { x, visual, images, afterLayer } = await decoderInputs(parts, prompts, batch, { keep, dropout });
   const predictions = predictionsOf(batch, groups);
   const { hidden, masses, tape } = await decoder.forward(batch, x, {
     implementation,
@@ -81,9 +85,10 @@ export async function scoreGroups<P extends Prompt, C extends CompletionIds>(
     products: keep && keepsProducts(batch.rows),
     outputRows: predictions.outputRows,
     probe,
+    dropout,
     afterLayer,
   });
-  const { logps, entropies } = await scoring.forward(hidden, predictions, temperature);
+  const { logps, entropies } = await scoring.forward(hidden, predictions, { temperature, dropout });
   return {
     groups: mapCompletions(groups, (completion, start, end) => ({
       ...completion,
@@ -91,7 +96,7 @@ export async function scoreGroups<P extends Prompt, C extends CompletionIds>(
       entropies: entropies.subarray(start, end),
       masses: massesBetween(masses, start, end),
     })),
-    tape: tape && { batch, predictions, temperature, hidden, logps: null, decoder: tape, visual, images },
+    tape: tape && { batch, predictions, temperature, dropout, hidden, logps: null, decoder: tape, visual, images },
   };
 }
 
@@ -128,6 +133,7 @@ export function scoreRecorded<P extends Prompt, C extends CompletionIds & TokenS
       batch,
       predictions,
       temperature,
+      dropout: null,
       hidden: gatherRows(hidden, recordedRows, output),
       logps,
       decoder: { batch, implementation, angles, layers, order, outputRows } satisfies DecoderTape,
@@ -144,9 +150,9 @@ export function scoreRecorded<P extends Prompt, C extends CompletionIds & TokenS
  */
 export async function backwardFrom(parts: ModelParts, tape: ModelTape, dLogps: Float32Array): Promise<void> {
   const { parameters, decoder, vision, scoring, deepstackLayers, modelConfig } = parts;
-  const { batch, predictions, temperature, hidden, logps, visual, images } = tape;
+  const { batch, predictions, temperature, dropout, hidden, logps, visual, images } = tape;
   const { imageTokenId } = modelConfig;
-  const dHidden = await scoring.backward(hidden, predictions, temperature, dLogps, logps);
+  const dHidden = await scoring.backward(hidden, predictions, { temperature, dropout }, dLogps, logps);
   const cotangents = cotangentsOf(images);
   const dTokens = new Map(cotangents.flatMap(({ parts }) => parts));
   const dEmbeddings = await decoder.backward(tape.decoder, dHidden, (layer, dy) => {

@@ -5,16 +5,18 @@
  */
 
 import type { TextConfig } from '../models/architecture.ts';
-import { type CompiledModule, compileModule } from '../runtime/compiled_module.ts';
+import type { CompiledModule } from '../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../runtime/session.ts';
 import { type FloatTensor, floats, gatherRows, ints, rows, type Tensor } from '../runtime/tensor.ts';
 import type { Workspace } from '../runtime/workspace.ts';
 import { accumulatorsOf, weightsOf } from './bindings.ts';
+import { type Dropout, dropoutMasks } from './dropout.ts';
 import type { Group } from './groups.ts';
-import { type HeadSizes, headName, scoringHead } from './heads.ts';
+import { type HeadSizes, headName, ROWS, scoringHead } from './heads.ts';
+import { createLayerModules } from './layer_modules.ts';
 import type { PackedBatch } from './packed.ts';
 import type { Parameters } from './parameters.ts';
-import { mostRows, piecesOf } from './row_chunks.ts';
+import { cutRows, mostRows, piecesOf } from './row_chunks.ts';
 import { BACKWARD } from './run_limits.ts';
 
 type Tied = Pick<TextConfig, 'tieWordEmbeddings'>;
@@ -31,12 +33,18 @@ export interface Predictions extends Targets {
   readonly outputRows: Int32Array;
 }
 
+export interface ScoringOptions {
+  readonly temperature: number;
+  /** Of the input of the head's adapter. */
+  readonly dropout?: Dropout | null | undefined;
+}
+
 export interface ScoringHead {
   /** logps and entropies [predictions], of softmax(logits / temperature). hidden [outputRows, hidden size] */
   forward(
     hidden: FloatTensor,
     predictions: Targets,
-    temperature: number,
+    options: ScoringOptions,
   ): Promise<{ logps: Float32Array; entropies: Float32Array }>;
   /**
    * Cotangent of `hidden`, given those of the log-probabilities [predictions]. Adds the head's weight gradients.
@@ -46,7 +54,7 @@ export interface ScoringHead {
   backward(
     hidden: FloatTensor,
     predictions: Targets,
-    temperature: number,
+    options: ScoringOptions,
     dLogps: Float32Array,
     logps?: FloatTensor | null,
   ): Promise<FloatTensor>;
@@ -92,11 +100,17 @@ export function createScoringHead(
 ): ScoringHead {
   const { hiddenSize: h, vocabSize } = config;
   const nameOf = headName(config);
-  const trainable = (param: string): boolean => parameters.isTrained(nameOf(param));
-  const head: CompiledModule = compileModule(scoringHead(config), { trainable, from: ['logp'] }, runtime);
+  const heads = createLayerModules(scoringHead(config), ROWS, parameters, workspace, { from: ['logp'] }, runtime);
   const bytesRows = Math.max(1, Math.min(1024, Math.floor(CHUNK_BYTES / 4 / vocabSize)));
 
-  function* chunks(hidden: FloatTensor, { hiddenRows, targets }: Targets, temperature: number, times: number) {
+  function* chunks(
+    head: CompiledModule,
+    hidden: FloatTensor,
+    { hiddenRows, targets }: Targets,
+    { temperature, dropout = null }: ScoringOptions,
+    times: number,
+  ) {
+    const masks = dropout && dropoutMasks(head.module, dropout, nameOf, targets.length, workspace);
     const most = Math.min(bytesRows, mostRows(head.module, times));
     const inverseTemperature = floats(Float32Array.of(1 / temperature), []);
     for (const { start, end } of piecesOf(targets.length, most)) {
@@ -106,27 +120,30 @@ export function createScoringHead(
         hidden: picked,
         target: ints(targets.subarray(start, end), [end - start]),
         inverseTemperature,
+        ...cutRows(masks ?? {}, { start, end }),
       };
       yield { start, end, feeds };
     }
   }
 
   return {
-    async forward(hidden, predictions, temperature) {
+    async forward(hidden, predictions, options) {
+      const head = heads.of(nameOf, options.dropout);
       const count = predictions.targets.length;
       const logps = floats(new Float32Array(count), [count, 1]);
       const entropies = floats(new Float32Array(count), [count, 1]);
-      for (const { start, end, feeds } of chunks(hidden, predictions, temperature, 1)) {
+      for (const { start, end, feeds } of chunks(head, hidden, predictions, options, 1)) {
         await head.forward(feeds, { logp: rows(logps, start, end), entropy: rows(entropies, start, end) });
       }
       return { logps: logps.data, entropies: entropies.data };
     },
 
-    async backward(hidden, predictions, temperature, dLogps, logps = null) {
+    async backward(hidden, predictions, options, dLogps, logps = null) {
+      const head = heads.of(nameOf, options.dropout);
       const dHidden = workspace.get('head.d.hidden', ...hidden.dims);
       dHidden.data.fill(0);
       const gradients = accumulatorsOf(head, parameters, nameOf);
-      for (const { start, end, feeds } of chunks(hidden, predictions, temperature, BACKWARD)) {
+      for (const { start, end, feeds } of chunks(head, hidden, predictions, options, BACKWARD)) {
         const dRows = workspace.get('head.d.rows', end - start, h);
         const dLogp = floats(dLogps.subarray(start, end), [end - start, 1]);
         await head.backward(
@@ -143,6 +160,6 @@ export function createScoringHead(
       return dHidden;
     },
 
-    release: () => head.release(),
+    release: () => heads.release(),
   };
 }

@@ -3,20 +3,22 @@
  * Knows rows, not where their embeddings come from.
  */
 
+import type { BackwardOptions, Module } from '../graph/module.ts';
 import type { ModelConfig, TextConfig } from '../models/architecture.ts';
 import { layerTensor } from '../models/names.ts';
 import { angleTable, inverseFrequencies, mropeAxes } from '../nn/rope.ts';
-import { compileModule, createModuleCache } from '../runtime/compiled_module.ts';
+import { createModuleCache } from '../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../runtime/session.ts';
 import { type FloatTensor, floats, gatherRows, ints, scatterRows, type Tensor } from '../runtime/tensor.ts';
 import type { Workspace } from '../runtime/workspace.ts';
 import type { Projections } from './attention_feeds.ts';
-import { accumulatorsOf, type NameOf, readWeightsOf } from './bindings.ts';
-import { attentionInput, attentionOutput } from './block_modules.ts';
+import type { NameOf } from './bindings.ts';
+import { attentionInput, attentionOutput, ROWS } from './block_modules.ts';
+import type { Dropout } from './dropout.ts';
+import { createLayerModules, type LayerModules } from './layer_modules.ts';
 import { createLayerTape, isKept, keptOf, type LayerTape, mapTape } from './layer_tape.ts';
 import type { PackedBatch } from './packed.ts';
 import type { Parameters } from './parameters.ts';
-import { backwardInPieces, forwardInPieces } from './row_chunks.ts';
 import { tapeInOrder } from './tape_reorder.ts';
 import { type AttentionImplementation, createTextAttention, type Probe } from './text_attention.ts';
 
@@ -42,6 +44,8 @@ export interface DecoderOptions {
   readonly into?: readonly LayerTape[];
   /** Called with each layer's result [rows, hidden]; it may add to it before the next layer reads it. */
   readonly afterLayer?: (layer: number, y: FloatTensor) => void;
+  /** Of the inputs of adapters. */
+  readonly dropout?: Dropout | null | undefined;
   /** Called with each layer's attention weights [heads, S, S], per sequence. For `eager`, and batches without completions. */
   readonly onWeights?: (layer: number, weights: readonly FloatTensor[]) => void;
 }
@@ -56,6 +60,7 @@ export interface DecoderTape {
   /** For each row of the batch, its index in the layers' rows; absent: the same order. */
   readonly order?: Int32Array;
   readonly outputRows: Int32Array | undefined;
+  readonly dropout?: Dropout | null | undefined;
 }
 
 export interface DecoderResult {
@@ -84,17 +89,18 @@ export interface TextDecoder {
 }
 
 export function createTextDecoder(
-  model: ModelConfig,
+  modelConfig: ModelConfig,
   parameters: Parameters,
   workspace: Workspace,
   runtime: RuntimeOptions = {},
 ): TextDecoder {
-  const { text: config } = model;
+  const { text: config } = modelConfig;
   const { numHiddenLayers, hiddenSize, numAttentionHeads, numKeyValueHeads, headDim } = config;
-  const block = model.architecture.decoderBlock(model);
-  const trainable = (param: string): boolean => parameters.isTrained(layerName(0)(param));
-  const before = compileModule(attentionInput(block, config), { trainable, accumulateInputs: ['x'] }, runtime);
-  const after = compileModule(attentionOutput(block, config), { trainable }, runtime);
+  const block = modelConfig.architecture.decoderBlock(modelConfig);
+  const modulesOf = (module: Module, backward: BackwardOptions = {}): LayerModules =>
+    createLayerModules(module, ROWS, parameters, workspace, backward, runtime);
+  const before = modulesOf(attentionInput(block, config), { accumulateInputs: ['x'] });
+  const after = modulesOf(attentionOutput(block, config));
   const reordering = createModuleCache(runtime);
   const attention = createTextAttention({ heads: numAttentionHeads, kvHeads: numKeyValueHeads, headDim }, runtime);
   const projectionsOf = (rowCount: number, tag: string): Projections => ({
@@ -128,12 +134,9 @@ export function createTextDecoder(
     return ordered;
   }
 
-  const inputWeights = (layer: number) => readWeightsOf(before, parameters, layerName(layer));
-  const outputWeights = (layer: number) => readWeightsOf(after, parameters, layerName(layer));
-
   return {
     async forward(batch, embeddings, { implementation, keep, products: wanted = false, ...options }) {
-      const { outputRows, probe, onWeights, onProjections, afterLayer, into } = options;
+      const { outputRows, probe, onWeights, onProjections, afterLayer, into, dropout } = options;
       const { rows } = batch;
       const angles = textAngles(config, batch);
       const completionRows = batch.groups.reduce((sum, group) => sum + group.completionRows.length, 0);
@@ -156,7 +159,8 @@ export function createTextDecoder(
           into?.[layer + 1]?.x ??
           workspace.get(keep ? `text.${layer}.y` : `text.x.${layer % 2}`, picked?.length ?? rows, hiddenSize);
         const { q, k, v } = projections;
-        await forwardInPieces(before, 'forward', await inputWeights(layer), { ...angles, x }, { q, k, v });
+        const name = layerName(layer);
+        await before.forward(name, { ...angles, x }, { q, k, v }, { dropout });
         onProjections?.(layer, projections);
         if (onWeights !== undefined) {
           onWeights(layer, await attention.forwardWithWeights(batch, projections, o));
@@ -172,12 +176,11 @@ export function createTextDecoder(
           await attention.forward(batch, projections, o, { implementation, probe: measured });
         }
         const outputFeeds = { x: pick('x', x, picked), o: pick('o', o, picked) };
-        const weights = await outputWeights(layer);
-        if (tape.products === null) await forwardInPieces(after, 'forward', weights, outputFeeds, { y });
+        if (tape.products === null) await after.forward(name, outputFeeds, { y }, { dropout });
         else {
           const whole = keptOf(tape.products);
           const kept = keptOf(tape.products, (name, tensor) => picking(name, tensor, picked));
-          await forwardInPieces(after, 'forwardKeeping', weights, outputFeeds, { y, ...kept });
+          await after.forward(name, outputFeeds, { y, ...kept }, { dropout, run: 'forwardKeeping' });
           for (const [name, rowsKept] of Object.entries(kept))
             if (rowsKept !== whole[name]) scatterRows(rowsKept, picked!, whole[name]!);
         }
@@ -185,10 +188,10 @@ export function createTextDecoder(
         layers.push(tape);
         x = y;
       }
-      return { hidden: x, masses, tape: keep ? { batch, implementation, angles, layers, outputRows } : null };
+      return { hidden: x, masses, tape: keep ? { batch, implementation, angles, layers, outputRows, dropout } : null };
     },
 
-    async backward({ batch, implementation, angles, layers, order, outputRows }, dHidden, onCotangent) {
+    async backward({ batch, implementation, angles, layers, order, outputRows, dropout }, dHidden, onCotangent) {
       const { rows } = batch;
       let dy = dHidden;
       const d = projectionsOf(rows, 'text.d');
@@ -197,16 +200,17 @@ export function createTextDecoder(
         onCotangent?.(layer, dy);
         const { x, o, products } = await inOrder(layers[layer]!, order);
         const picked = layer === numHiddenLayers - 1 ? outputRows : undefined;
-        const outputGradients = accumulatorsOf(after, parameters, layerName(layer));
+        const name = layerName(layer);
         const dx = workspace.get(`text.d.x.${layer % 2}`, rows, hiddenSize);
         const [dxOut, dOOut] = [picking('d.x', dx, picked), picking('d.o', dO, picked)];
-        await backwardInPieces(
-          after,
-          await outputWeights(layer),
-          outputGradients,
+        await after.backward(
+          name,
           { x: pick('x', x, picked), o: pick('o', o, picked), 'd.y': dy },
           { 'd.x': dxOut, 'd.o': dOOut },
-          products === null ? undefined : keptOf(products, (name, tensor) => pick(name, tensor, picked)),
+          {
+            dropout,
+            kept: products === null ? undefined : keptOf(products, (kind, tensor) => pick(kind, tensor, picked)),
+          },
         );
         if (picked !== undefined && dxOut !== dx) {
           scatterRows(dxOut, picked, dx);
@@ -215,16 +219,13 @@ export function createTextDecoder(
         const inputFeeds = { ...angles, x };
         const projections = products ?? projectionsOf(rows, 'text');
         const { q, k, v } = projections;
-        if (products === null)
-          await forwardInPieces(before, 'forward', await inputWeights(layer), inputFeeds, { q, k, v });
+        if (products === null) await before.forward(name, inputFeeds, { q, k, v }, { dropout });
         await attention.backward(batch, projections, dO, d, implementation);
-        const inputGradients = accumulatorsOf(before, parameters, layerName(layer));
-        await backwardInPieces(
-          before,
-          await inputWeights(layer),
-          inputGradients,
+        await before.backward(
+          name,
           { ...inputFeeds, 'd.q': d.q, 'd.k': d.k, 'd.v': d.v, 'acc.x': dx },
           { 'grad.x': dx },
+          { dropout },
         );
         dy = dx;
       }

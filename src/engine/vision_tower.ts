@@ -2,34 +2,32 @@
  * Runs the vision tower over a batch of images: pixel patches to visual tokens, forward and backward.
  */
 
-import type { Grid, ModelConfig, VisionLayout, WindowRun } from '../models/architecture.ts';
+import type { BackwardOptions, Module } from '../graph/module.ts';
+import type { Dim } from '../graph/shape.ts';
+import type { ModelConfig, VisionLayout, WindowRun } from '../models/architecture.ts';
 import { visionBlockTensor, visionTensor } from '../models/names.ts';
 import { windowAttention } from '../nn/attention_modules.ts';
 import { compileModule } from '../runtime/compiled_module.ts';
 import type { RuntimeOptions } from '../runtime/session.ts';
-import { type FloatTensor, floats, ints, rows, type Tensor, view } from '../runtime/tensor.ts';
+import { type FloatTensor, floats, rows, view } from '../runtime/tensor.ts';
 import type { Workspace } from '../runtime/workspace.ts';
-import { accumulatorsOf, type NameOf, readWeightsOf, weightsOf } from './bindings.ts';
-import { joinLayouts } from './join_layouts.ts';
+import { accumulatorsOf, type NameOf, readWeightsOf } from './bindings.ts';
+import { type Dropout, dropoutMasks } from './dropout.ts';
+import { createLayerModules, type LayerModules } from './layer_modules.ts';
 import type { Parameters } from './parameters.ts';
-import { backwardInPieces, forwardInPieces, piecesOf } from './row_chunks.ts';
-import { BACKWARD, RUN_FLOP } from './run_limits.ts';
+import { BACKWARD } from './run_limits.ts';
+import { createLayouts, type ImagePatches, pixelFeeds, visionAngles } from './vision_inputs.ts';
+import { queryPieces, windowPieces } from './vision_windows.ts';
 
-export interface ImagePatches {
-  /** [patches, channels * frames * patch * patch] */
-  readonly pixelValues: Float32Array;
-  /** Writes them to the target; for images that make them at each access. */
-  readonly writePixels?: (target: Float32Array) => void;
-  /** Frames, rows and columns, in patches. */
-  readonly gridThw: Grid;
-}
-
-/** What a forward leaves for backward. */
+/** What backward starts from. */
 export interface VisionTape {
   readonly images: readonly ImagePatches[];
   readonly layout: VisionLayout;
+  /** Each block's input and attention result: [patches, hidden]. */
   readonly layers: readonly { readonly x: FloatTensor; readonly o: FloatTensor }[];
+  /** Output of the last block: [patches, hidden]. */
   readonly last: FloatTensor;
+  readonly dropout: Dropout | null;
 }
 
 export interface VisionTower {
@@ -38,33 +36,37 @@ export interface VisionTower {
    * outHidden columns; each deepstack merger gives as many after them.
    *
    * @param tape number of the buffers that keep what backward needs, until the number is used again; null: nothing is kept
+   * @param dropout of the inputs of adapters
    */
   forward(
     images: readonly ImagePatches[],
     tape: number | null,
+    dropout?: Dropout | null,
   ): Promise<{ tokens: FloatTensor; tape: VisionTape | null }>;
   /** Adds weight gradients, given the cotangent of the tokens [tokens, width]. */
   backward(tape: VisionTape, dTokens: FloatTensor): Promise<void>;
   release(): Promise<void>;
 }
 
-/** Number of layouts to keep, for grids that come again. */
-const KEPT_LAYOUTS = 256;
+/** The row dimensions of the modules: patches, and units of patches that become one token. */
+const PATCHES = 'N';
+const UNITS = 'U';
 
 export function createVisionTower(
-  config: ModelConfig,
+  modelConfig: ModelConfig,
   parameters: Parameters,
   workspace: Workspace,
   runtime: RuntimeOptions = {},
 ): VisionTower {
-  const { hiddenSize: h, numHeads, depth, outHiddenSize, spatialMergeSize } = config.vision;
-  const parts = config.architecture.vision(config);
+  const { hiddenSize: h, numHeads, depth, outHiddenSize, spatialMergeSize } = modelConfig.vision;
+  const parts = modelConfig.architecture.vision(modelConfig);
   const unit = spatialMergeSize ** 2;
   const width = outHiddenSize * (1 + parts.deepstack.length);
-  const isTrained = (nameOf: NameOf) => (param: string) => parameters.isTrained(nameOf(param));
-  const embed = compileModule(parts.embedding, { trainable: isTrained(visionTensor) }, runtime);
-  const before = compileModule(parts.before, { trainable: isTrained(blockName(0)), accumulateInputs: ['x'] }, runtime);
-  const after = compileModule(parts.after, { trainable: isTrained(blockName(0)) }, runtime);
+  const modulesOf = (module: Module, rowName: Dim, backward: BackwardOptions = {}): LayerModules =>
+    createLayerModules(module, rowName, parameters, workspace, backward, runtime);
+  const embed = modulesOf(parts.embedding, PATCHES);
+  const before = modulesOf(parts.before, PATCHES, { accumulateInputs: ['x'] });
+  const after = modulesOf(parts.after, PATCHES);
   /** The mergers, each with the block it follows and its first column in the tokens. */
   const exits = [
     { block: depth - 1, module: parts.merger, nameOf: visionTensor, column: 0 },
@@ -76,92 +78,37 @@ export function createVisionTower(
     })),
   ].map((exit) => ({
     ...exit,
-    merge: compileModule(
-      exit.module,
-      { trainable: isTrained(exit.nameOf), ...(exit.column === 0 ? {} : { accumulateInputs: ['x'] }) },
-      runtime,
-    ),
+    merge: modulesOf(exit.module, UNITS, exit.column === 0 ? {} : { accumulateInputs: ['x'] }),
   }));
   const attend = compileModule(
     windowAttention({ heads: numHeads, kvHeads: numHeads, headDim: h / numHeads }),
     {},
     runtime,
   );
-  const towerIsTrained = parameters.isTrained(blockName(0)('norm1.weight'));
+  const embedIsTrained = embed.trains(visionTensor);
+  /** Nothing is trained below this block. */
+  const lowestTrained = ((): number => {
+    if (embedIsTrained) return 0;
+    const isTrained = (block: number): boolean => [before, after].some((half) => half.trains(blockName(block)));
+    return Array.from({ length: depth }, (_, block) => block).find(isTrained) ?? depth;
+  })();
 
   const runsOf = (layout: VisionLayout, block: number): readonly WindowRun[] => layout.runs[parts.attends(block)]!;
   const windowsOf = (tensor: FloatTensor, { start, windows, size }: WindowRun): FloatTensor =>
     view(rows(tensor, start, start + windows * size), windows, size, h);
-  /** The windows of a run, in pieces that one kernel run may take. */
-  const windowPieces = ({ start, windows, size }: WindowRun, times = 1): WindowRun[] =>
-    piecesOf(windows, Math.max(1, Math.floor(RUN_FLOP / (times * 4 * h * size ** 2)))).map((piece) => ({
-      start: start + piece.start * size,
-      windows: piece.end - piece.start,
-      size,
-    }));
-  /** A single window that is still too long, such as a whole image, in pieces of its query rows. */
-  const rowPieces = (run: WindowRun): WindowRun[] =>
-    run.windows > 1
-      ? [run]
-      : piecesOf(run.size, Math.max(1, Math.floor(RUN_FLOP / (4 * h * run.size)))).map((piece) => ({
-          start: run.start + piece.start,
-          windows: 1,
-          size: piece.end - piece.start,
-        }));
-  const inputWeights = (block: number) => readWeightsOf(before, parameters, blockName(block));
-  const outputWeights = (block: number) => readWeightsOf(after, parameters, blockName(block));
-  const layouts = new Map<string, VisionLayout>();
-  const layoutOf = (grid: ImagePatches['gridThw']): VisionLayout => {
-    const key = grid.join('x');
-    const known = layouts.get(key) ?? parts.layout(grid);
-    if (layouts.size >= KEPT_LAYOUTS) layouts.clear();
-    layouts.set(key, known);
-    return known;
-  };
-  /** Pixels of all images, one after another, and the order of their patches in the tower. */
-  const pixelFeeds = (
-    images: readonly ImagePatches[],
-    { patches, order, inverse, tables = {} }: VisionLayout,
-  ): Record<string, Tensor> => {
-    const width = Number(parts.embedding.constants.pixels!.shape[1]);
-    const [only] = images;
-    const lieThere = images.length === 1 && only!.writePixels === undefined;
-    const pixels = lieThere ? only!.pixelValues : workspace.get('vision.pixels', patches, width).data;
-    let next = 0;
-    for (const image of lieThere ? [] : images) {
-      const target = pixels.subarray(next, next + patchesOf(image.gridThw) * width);
-      if (image.writePixels === undefined) target.set(image.pixelValues);
-      else image.writePixels(target);
-      next += target.length;
-    }
-    return {
-      pixels: floats(pixels, [patches, width]),
-      order: ints(order, [patches]),
-      inverse: ints(inverse, [patches]),
-      ...Object.fromEntries(
-        Object.entries(tables).map(([name, data]) => [
-          name,
-          data instanceof Int32Array ? ints(data, [patches]) : floats(data, [patches]),
-        ]),
-      ),
-    };
-  };
-  const anglesOf = ({ angles: { cos, sin, rows, half } }: VisionLayout) => ({
-    cos: floats(cos, [rows, half]),
-    sin: floats(sin, [rows, half]),
-  });
+  const layoutOf = createLayouts(parts);
   type Exit = (typeof exits)[number];
   const merged = (patches: number) => workspace.get('vision.merged', patches / unit, outHiddenSize);
   /** Merges x, the result of an exit's block, and writes it to the exit's columns of `tokens`. */
-  const leave = async (exit: Exit, x: FloatTensor, { patches, tokens: places }: VisionLayout, tokens: FloatTensor) => {
+  const leave = async (
+    exit: Exit,
+    x: FloatTensor,
+    { patches, tokens: places }: VisionLayout,
+    tokens: FloatTensor,
+    dropout: Dropout | null,
+  ) => {
     const into = merged(patches);
-    await forwardInPieces(
-      exit.merge,
-      'forward',
-      weightsOf(exit.merge, parameters, exit.nameOf),
-      { x: view(x, patches / unit, unit, h) },
-      { tokens: into },
-    );
+    await exit.merge.forward(exit.nameOf, { x: view(x, patches / unit, unit, h) }, { tokens: into }, { dropout });
     places.forEach((token, i) => {
       tokens.data.set(rows(into, i, i + 1).data, token * width + exit.column);
     });
@@ -173,6 +120,7 @@ export function createVisionTower(
     dTokens: FloatTensor,
     { patches, tokens: places }: VisionLayout,
     dx: FloatTensor,
+    dropout: Dropout | null,
   ) => {
     const dMerged = merged(patches);
     places.forEach((token, i) => {
@@ -181,13 +129,19 @@ export function createVisionTower(
     });
     const units = (tensor: FloatTensor): FloatTensor => view(tensor, patches / unit, unit, h);
     const adds = exit.column !== 0;
-    await backwardInPieces(
-      exit.merge,
-      weightsOf(exit.merge, parameters, exit.nameOf),
-      accumulatorsOf(exit.merge, parameters, exit.nameOf),
+    await exit.merge.backward(
+      exit.nameOf,
       { x: units(x), 'd.tokens': dMerged, ...(adds ? { 'acc.x': units(dx) } : {}) },
       { [adds ? 'grad.x' : 'd.x']: units(dx) },
+      { dropout },
     );
+  };
+  /** The patch embedding of a batch, and what it is fed. */
+  const embedding = async (images: readonly ImagePatches[], layout: VisionLayout, dropout: Dropout | null) => {
+    const compiled = embed.of(visionTensor, dropout);
+    const masks = dropout && dropoutMasks(compiled.module, dropout, visionTensor, layout.patches, workspace);
+    const weights = await readWeightsOf(compiled, parameters, visionTensor);
+    return { compiled, feeds: { ...weights, ...pixelFeeds(parts, images, layout, workspace), ...masks } };
   };
   const buffers = (tag: string, patches: number) => ({
     q: workspace.get(`vision.${tag}q`, patches, h),
@@ -196,8 +150,8 @@ export function createVisionTower(
   });
 
   return {
-    async forward(images, tape) {
-      const layout = joinLayouts(images.map(({ gridThw }) => layoutOf(gridThw)));
+    async forward(images, tape, dropout = null) {
+      const layout = layoutOf(images);
       const { patches } = layout;
       const kept = (block: number, name: string): FloatTensor =>
         workspace.get(
@@ -206,89 +160,73 @@ export function createVisionTower(
           h,
         );
       let x = kept(0, 'x');
-      await embed.forward({ ...weightsOf(embed, parameters, visionTensor), ...pixelFeeds(images, layout) }, { x });
+      const patchEmbedding = await embedding(images, layout, dropout);
+      await patchEmbedding.compiled.forward(patchEmbedding.feeds, { x });
       const tokens = floats(new Float32Array((patches / unit) * width), [patches / unit, width]);
-      const angles = anglesOf(layout);
+      const angles = visionAngles(layout);
       const layers: { x: FloatTensor; o: FloatTensor }[] = [];
       for (let block = 0; block < depth; block++) {
         const projections = buffers('', patches);
-        await forwardInPieces(before, 'forward', await inputWeights(block), { ...angles, x }, projections);
+        await before.forward(blockName(block), { ...angles, x }, projections, { dropout });
         const o = kept(block, 'o');
         const { q, k, v } = projections;
         for (const run of runsOf(layout, block)) {
-          for (const windows of windowPieces(run)) {
+          for (const windows of windowPieces(run, h)) {
             const [keys, values] = [windowsOf(k, windows), windowsOf(v, windows)];
-            for (const some of rowPieces(windows)) {
+            for (const some of queryPieces(windows, h)) {
               await attend.forward({ q: windowsOf(q, some), k: keys, v: values }, { out: windowsOf(o, some) });
             }
           }
         }
         const y = kept(block + 1, 'x');
-        await forwardInPieces(after, 'forward', await outputWeights(block), { x, o }, { y });
+        await after.forward(blockName(block), { x, o }, { y }, { dropout });
         layers.push({ x, o });
         x = y;
-        for (const exit of exits) if (exit.block === block) await leave(exit, x, layout, tokens);
+        for (const exit of exits) if (exit.block === block) await leave(exit, x, layout, tokens, dropout);
       }
-      return { tokens, tape: tape === null ? null : { images, layout, layers, last: x } };
+      return { tokens, tape: tape === null ? null : { images, layout, layers, last: x, dropout } };
     },
 
-    async backward({ images, layout, layers, last: output }, dTokens) {
+    async backward({ images, layout, layers, last: output, dropout }, dTokens) {
       const { patches } = layout;
-      const angles = anglesOf(layout);
+      const angles = visionAngles(layout);
       const [last] = exits as [Exit];
       let dy = workspace.get('vision.d.last', patches, h);
-      await leaveBackward(last, output, dTokens, layout, dy);
+      await leaveBackward(last, output, dTokens, layout, dy, dropout);
       const onTheWay = exits.filter((exit) => exit !== last);
-      if (!towerIsTrained) {
-        // Only mergers are trained: the cotangents that they pass on are not used.
-        for (const exit of onTheWay)
-          await leaveBackward(exit, layers[exit.block + 1]?.x ?? output, dTokens, layout, dy);
-        return;
-      }
       const dO = workspace.get('vision.d.o', patches, h);
       for (let block = depth - 1; block >= 0; block--) {
+        const name = blockName(block);
         const { x, o } = layers[block]!;
         for (const exit of onTheWay)
-          if (exit.block === block) await leaveBackward(exit, layers[block + 1]?.x ?? output, dTokens, layout, dy);
+          if (exit.block === block)
+            await leaveBackward(exit, layers[block + 1]?.x ?? output, dTokens, layout, dy, dropout);
+        // Below, only mergers may be trained: the cotangents that they pass on are not used.
+        if (block < lowestTrained) continue;
         const dx = workspace.get(`vision.d.x.${block % 2}`, patches, h);
-        const outputGradients = accumulatorsOf(after, parameters, blockName(block));
-        await backwardInPieces(
-          after,
-          await outputWeights(block),
-          outputGradients,
-          { x, o, 'd.y': dy },
-          { 'd.x': dx, 'd.o': dO },
-        );
+        await after.backward(name, { x, o, 'd.y': dy }, { 'd.x': dx, 'd.o': dO }, { dropout });
         const feeds = { ...angles, x };
         const { q, k, v } = buffers('', patches);
-        await forwardInPieces(before, 'forward', await inputWeights(block), feeds, { q, k, v });
+        await before.forward(name, feeds, { q, k, v }, { dropout });
         const d = buffers('d.', patches);
-        for (const run of runsOf(layout, block).flatMap((all) => windowPieces(all, BACKWARD))) {
+        for (const run of runsOf(layout, block).flatMap((all) => windowPieces(all, h, BACKWARD))) {
           await attend.backward(
             { q: windowsOf(q, run), k: windowsOf(k, run), v: windowsOf(v, run), 'd.out': windowsOf(dO, run) },
             { 'd.q': windowsOf(d.q, run), 'd.k': windowsOf(d.k, run), 'd.v': windowsOf(d.v, run) },
           );
         }
-        const inputGradients = accumulatorsOf(before, parameters, blockName(block));
-        await backwardInPieces(
-          before,
-          await inputWeights(block),
-          inputGradients,
+        await before.backward(
+          name,
           { ...feeds, 'd.q': d.q, 'd.k': d.k, 'd.v': d.v, 'acc.x': dx },
           { 'grad.x': dx },
+          { dropout },
         );
         dy = dx;
       }
-      const embedGradients = accumulatorsOf(embed, parameters, visionTensor);
-      await embed.backward(
-        {
-          ...weightsOf(embed, parameters, visionTensor),
-          ...pixelFeeds(images, layout),
-          'd.x': dy,
-          ...embedGradients.feeds,
-        },
-        embedGradients.into,
-      );
+      if (!embedIsTrained) return;
+      const { compiled, feeds } = await embedding(images, layout, dropout);
+      const gradients = accumulatorsOf(compiled, parameters, visionTensor);
+      await compiled.backward({ ...feeds, 'd.x': dy, ...gradients.feeds }, gradients.into);
     },
 
     async release() {
@@ -297,8 +235,6 @@ export function createVisionTower(
     },
   };
 }
-
-export const patchesOf = ([frames, height, width]: ImagePatches['gridThw']): number => frames * height * width;
 
 // --- internal ---
 

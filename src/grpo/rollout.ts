@@ -96,6 +96,7 @@ export async function rollout(
     text: template.decode(ids, { skipSpecialTokens: true }),
     truncated: !finished,
   });
+  // The sampler's scores differ from a forward's by rounding: they are left out where a forward will score the completions.
   if (!keep && probe === undefined) {
     return { groups: mapCompletions(groups, completionOf), tape: null };
   }

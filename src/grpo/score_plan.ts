@@ -20,14 +20,20 @@ export interface ScorePlan {
 /**
  * @param rollout number of the rollout in the run
  * @param options.reuseRollout learn from the rows that sampling computed, where the plan allows it (`--reuse_rollout`)
+ * @param options.hasDropout what is learned from has dropout; what is scored has none
  * @param options.isProbed a reward asks for attention masses before anything is learned
  */
 export function planScores(
   plan: BatchPlan,
   rollout: number,
-  { reuseRollout, isProbed }: { readonly reuseRollout: boolean; readonly isProbed: boolean },
+  {
+    reuseRollout,
+    isProbed,
+    hasDropout = false,
+  }: { readonly reuseRollout: boolean; readonly isProbed: boolean; readonly hasDropout?: boolean },
 ): ScorePlan {
-  const tape = plan.microBatchesPerStep === 1 && plan.microBatchesPerRollout === 1 && plan.numIterations === 1;
+  const isOne = plan.microBatchesPerStep === 1 && plan.microBatchesPerRollout === 1 && plan.numIterations === 1;
+  const tape = isOne && !hasDropout;
   const old = oldLogpsNeeded(plan, rollout).some(Boolean);
   if (tape && reuseRollout) return { from: 'sampling', tape, old };
   return { from: tape || old || isProbed ? 'forward' : 'learning', tape, old };

@@ -3,7 +3,12 @@
  * Knows no shapes. src/checkpoint/names.ts translates the names in files.
  */
 
+import { HEAD } from '../checkpoint/head.ts';
+
 export { EMBEDDING, HEAD } from '../checkpoint/head.ts';
+
+/** The head as a linear layer. */
+export const HEAD_LAYER = HEAD.replace(/\.weight$/, '');
 
 export const FINAL_NORM = 'model.norm.weight';
 

@@ -3,12 +3,13 @@
  * for many rows, for the few rows of a decode step, and for few rows with weights and residual stream in blocks of channels.
  * Knows the layout of a linear layer's weights; not which layers a block has.
  */
-import { blockedLinear, blocksToRows, rowsToBlocks } from '../graph/ops/blocked.ts';
+import { blocksToRows, rowsToBlocks } from '../graph/ops/blocked.ts';
 import { add } from '../graph/ops/elementwise.ts';
 import { reshape, slice } from '../graph/ops/movement.ts';
 import type { Dim, Shape } from '../graph/shape.ts';
 import type { Value } from '../graph/value.ts';
-import { LINEAR, type WeightForm, weightShape } from './linear.ts';
+import { layerOf, updateOf } from './adapter.ts';
+import { LINEAR, plusUpdate, productInBlocks, type WeightForm, weightShape } from './linear.ts';
 import { type GatedMlp, type GatedMlpValues, gatedMlp, gatedMlpFewRows, gatedMlpInBlocks } from './mlp.ts';
 
 /** Shapes of a block's tensors by name: `<layer>.weight` [out, in] and `<layer>.bias` [out] of linear layers, [width] of norms. */
@@ -51,17 +52,7 @@ export function blockOps(form: WeightForm, w: Readonly<Record<string, Value>>, n
     if (value === undefined) throw new Error(`internal: a block asks for '${name}', which is not among its tensors`);
     return value;
   };
-  const weight = (layer: string): Value => param(`${layer}.weight`);
-  const bias = (layer: string): Value | undefined => w[`${layer}.bias`];
-  const linear = (x: Value, layer: string): Value => LINEAR[form](x, weight(layer), bias(layer));
-  const mlpOf = ({ gate, up, down }: GatedMlpLayers): GatedMlp => ({
-    gate: weight(gate),
-    up: weight(up),
-    down: weight(down),
-    gateBias: bias(gate),
-    upBias: bias(up),
-    downBias: bias(down),
-  });
+  const linear = (x: Value, layer: string): Value => LINEAR[form](x, layerOf(w, layer));
 
   return {
     param,
@@ -71,23 +62,23 @@ export function blockOps(form: WeightForm, w: Readonly<Record<string, Value>>, n
       const joint = linear(x, name);
       const rows = inBlocks ? reshape(joint, [1, n, joint.shape.at(-1)!]) : joint;
       let next = 0;
-      return Object.values(parts).map((width) => {
+      return Object.entries(parts).map(([part, width]) => {
         const start = next;
         next += width;
-        return slice(rows, -1, start, next);
+        // The weights of joint layers lie in one tensor, their adapters do not.
+        return plusUpdate(slice(rows, -1, start, next), x, updateOf(w, part));
       });
     },
     addLinear: (stream, x, layer) =>
-      inBlocks
-        ? blockedLinear(rowsToBlocks(x), weight(layer), { bias: bias(layer), plus: stream })
-        : add(stream, linear(x, layer)),
-    addGatedMlp(stream, x, layers) {
+      inBlocks ? productInBlocks(rowsToBlocks(x), layerOf(w, layer), stream) : add(stream, linear(x, layer)),
+    addGatedMlp(stream, x, { gate: gateName, up: upName, down: downName }) {
+      const layers: GatedMlp = { gate: layerOf(w, gateName), up: layerOf(w, upName), down: layerOf(w, downName) };
       if (inBlocks) {
-        const { gate, up, out } = gatedMlpInBlocks(rowsToBlocks(x), mlpOf(layers), stream);
+        const { gate, up, out } = gatedMlpInBlocks(rowsToBlocks(x), layers, stream);
         return { y: out, gate: blocksToRows(gate), up: blocksToRows(up) };
       }
       const mlp: (x: Value, w: GatedMlp) => GatedMlpValues = form === 'left' ? gatedMlpFewRows : gatedMlp;
-      const { gate, up, out } = mlp(x, mlpOf(layers));
+      const { gate, up, out } = mlp(x, layers);
       return { y: add(stream, out), gate, up };
     },
   };

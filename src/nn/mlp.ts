@@ -1,20 +1,15 @@
 /**
  * The gated feed-forward layer SwiGLU (Shazeer 2020): down(silu(gate(x)) · up(x)).
  */
-import { blockedLinear } from '../graph/ops/blocked.ts';
 import { mul, silu } from '../graph/ops/elementwise.ts';
-import { matmul } from '../graph/ops/matmul.ts';
 import { transpose } from '../graph/ops/movement.ts';
 import type { Value } from '../graph/value.ts';
-import { linear } from './linear.ts';
+import { columnsOf, type LinearLayer, linear, productInBlocks } from './linear.ts';
 
 export interface GatedMlp {
-  readonly gate: Value;
-  readonly up: Value;
-  readonly down: Value;
-  readonly gateBias?: Value;
-  readonly upBias?: Value;
-  readonly downBias?: Value;
+  readonly gate: LinearLayer;
+  readonly up: LinearLayer;
+  readonly down: LinearLayer;
 }
 
 /** Results of a gated feed-forward layer; gate and up are [n, intermediate]. */
@@ -25,33 +20,33 @@ export interface GatedMlpValues {
   readonly out: Value;
 }
 
-/** x [n, h] -> out [n, h] */
-export function gatedMlp(x: Value, w: GatedMlp): GatedMlpValues {
-  const gate = linear(x, w.gate, w.gateBias);
-  const up = linear(x, w.up, w.upBias);
-  return { gate, up, out: linear(mul(silu(gate), up), w.down, w.downBias) };
+/** x [n, h] -> [n, h] through [n, intermediate] */
+export function gatedMlp(x: Value, layers: GatedMlp): GatedMlpValues {
+  const gate = linear(x, layers.gate);
+  const up = linear(x, layers.up);
+  return { gate, up, out: linear(mul(silu(gate), up), layers.down) };
 }
 
-/** The same for few rows, without biases: weights are left operands, and rows stay columns until the end. */
-export function gatedMlpFewRows(x: Value, w: GatedMlp): GatedMlpValues {
-  refuseBiases('gatedMlpFewRows', w);
-  const gate = matmul(w.gate, x, { transB: true }); // [intermediate, n]
-  const up = matmul(w.up, x, { transB: true });
+/** The same without biases for few rows: weights on the left, and the rows stay columns until the end. */
+export function gatedMlpFewRows(x: Value, layers: GatedMlp): GatedMlpValues {
+  refuseBiases('gatedMlpFewRows', layers);
+  const gate = columnsOf(x, layers.gate, { xIsRows: true }); // [intermediate, n]
+  const up = columnsOf(x, layers.up, { xIsRows: true });
+  const out = columnsOf(mul(silu(gate), up), layers.down, { xIsRows: false });
   const asRows = (columns: Value): Value => transpose(columns, [1, 0]);
-  return { gate: asRows(gate), up: asRows(up), out: asRows(matmul(w.down, mul(silu(gate), up))) };
+  return { gate: asRows(gate), up: asRows(up), out: asRows(out) };
 }
 
-/** The same in blocks of channels, added to `plus`: x, plus [1, h, 1, n] -> gate, up [1, intermediate, 1, n], out [1, h, 1, n]. */
-export function gatedMlpInBlocks(x: Value, w: GatedMlp, plus: Value): GatedMlpValues {
-  refuseBiases('gatedMlpInBlocks', w);
-  const gate = blockedLinear(x, w.gate);
-  const up = blockedLinear(x, w.up);
-  return { gate, up, out: blockedLinear(mul(silu(gate), up), w.down, { plus }) };
+/** The same in blocks of channels, and added to `plus`: x, plus [1, h, 1, n] -> gate, up [1, intermediate, 1, n], out. */
+export function gatedMlpInBlocks(x: Value, layers: GatedMlp, plus: Value): GatedMlpValues {
+  refuseBiases('gatedMlpInBlocks', layers);
+  const gate = productInBlocks(x, layers.gate);
+  const up = productInBlocks(x, layers.up);
+  return { gate, up, out: productInBlocks(mul(silu(gate), up), layers.down, plus) };
 }
 
 // --- internal ---
 
-function refuseBiases(name: string, { gateBias, upBias, downBias }: GatedMlp): void {
-  if (gateBias !== undefined || upBias !== undefined || downBias !== undefined)
-    throw new Error(`${name}: biases are not supported`);
+function refuseBiases(name: string, { gate, up, down }: GatedMlp): void {
+  if ([gate, up, down].some(({ bias }) => bias !== undefined)) throw new Error(`${name}: biases are not supported`);
 }

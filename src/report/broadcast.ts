@@ -1,6 +1,6 @@
 /**
- * Hands events to listeners, one after the other. A listener that fails is reported, never thrown: a full disk or a
- * closed terminal must not cost a run.
+ * Passes events to listeners one after the other. A failing listener is reported instead of thrown, so that a full disk or a
+ * closed terminal does not end a run.
  */
 import { messageOf } from '../errors.ts';
 import type { Listener, TrainEvent } from '../train/events.ts';
@@ -10,7 +10,7 @@ export interface Broadcast {
   close(): Promise<void>;
 }
 
-/** `complain` is called at a listener's first failure, and again after it had worked in between. */
+/** @param complain called at a listener's first failure, and again at the first failure after it has worked in between */
 export function broadcast(listeners: readonly Listener[], complain: (text: string) => void): Broadcast {
   const failing = new Set<Listener>();
   const guard = async (listener: Listener, act: () => void | Promise<void>) => {
@@ -19,7 +19,7 @@ export function broadcast(listeners: readonly Listener[], complain: (text: strin
       failing.delete(listener);
     } catch (error) {
       if (!failing.has(listener))
-        complain(`part of the log could not be written; the run goes on: ${messageOf(error)}`);
+        complain(`part of the log could not be written; the run continues: ${messageOf(error)}`);
       failing.add(listener);
     }
   };

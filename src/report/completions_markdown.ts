@@ -1,10 +1,11 @@
 /**
- * The completions of a prompt as Markdown, for TensorBoard's text view: exactly as they were sampled, whatever they hold.
+ * Writes the completions of a prompt as Markdown for TensorBoard's text view. Completions appear exactly as sampled, even if
+ * they contain Markdown.
  */
 import type { CompletionRow } from '../train/events.ts';
 import { cutText, formatNumber } from './text.ts';
 
-/** Completions of one group, one after another: they share the object that says which row they answer. */
+/** Splits completions into groups. Consecutive completions of one group share the object `row`. */
 export function groupByRow(rows: readonly CompletionRow[]): CompletionRow[][] {
   const groups: CompletionRow[][] = [];
   for (const row of rows) {
@@ -15,7 +16,7 @@ export function groupByRow(rows: readonly CompletionRow[]): CompletionRow[][] {
   return groups;
 }
 
-/** Where the prompt comes from, its text, and its first completions with what they scored. */
+/** The origin of the prompt, its text, and its first completions with advantage and rewards. */
 export function completionsMarkdown(group: readonly CompletionRow[]): string {
   const { row, prompt } = group[0]!;
   const images = row.images.map((image) => (image.kind === 'path' ? image.path : 'an image in the row'));
@@ -33,10 +34,10 @@ export function completionsMarkdown(group: readonly CompletionRow[]): string {
 // --- internal ---
 
 const MOST_COMPLETIONS = 8;
-/** Characters of a prompt or a completion. */
+/** Maximum number of characters shown of a prompt or a completion. */
 const LONGEST = 2000;
 
-/** Markdown's own signs mean nothing in a block, and a fence that is longer than any within it is not closed too early. */
+/** A code block, in which Markdown has no effect. Its fence is longer than any run of `~` in the text, so that the text cannot end it. */
 function code(text: string): string {
   const cut = cutText(text, LONGEST);
   const longest = Math.max(2, ...[...cut.matchAll(/~+/g)].map(([run]) => run.length));
@@ -51,5 +52,5 @@ function scoresOf({ advantage, rewards }: CompletionRow): string {
   return [`advantage ${formatNumber(advantage)}`, ...scores].join(' | ');
 }
 
-/** A name outside of a block: its underscores are no emphasis. */
+/** Escapes Markdown in a name outside of a code block. */
 const inline = (name: string): string => name.replace(/[\\`*_{}[\]<>()#+!|~-]/g, '\\$&');

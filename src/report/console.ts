@@ -1,5 +1,6 @@
 /**
- * The run on a terminal: a progress bar with the main numbers, or, where nobody looks at a bar, a plain line per log.
+ * Shows a run on a terminal: a progress bar with the main numbers, or one plain line per log record if the output is not an
+ * interactive terminal.
  */
 import type { Listener, Metrics, ShownSignal, StartEvent, TrainEvent } from '../train/events.ts';
 import { cleanText } from '../util/clean_text.ts';
@@ -10,7 +11,7 @@ import { completionScreen, endScreen, logLine, mainNumbers, quietLine, startScre
 import { createStopwatch, type Stopwatch } from './stopwatch.ts';
 import { cutText, formatNumber } from './text.ts';
 
-/** Where text goes, as far as it matters here: `process.stdout` is one. */
+/** An output for text, such as `process.stdout`. */
 export interface Terminal {
   write(text: string): unknown;
   readonly isTTY?: boolean;
@@ -19,16 +20,18 @@ export interface Terminal {
 
 export interface ConsoleOptions {
   readonly title: string;
-  /** How many completions are printed per `completions` event. */
+  /** Number of completions printed per `completions` event. */
   readonly completionsToPrint: number;
-  /** Whether TensorBoard files are written beside. */
+  /** Whether the run also writes TensorBoard files. */
   readonly eventFiles: boolean;
   /** Read for CI and NO_COLOR. */
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly stopwatch?: Stopwatch;
+  /** Commands to suggest for a checkpoint; by default those of sightline. */
+  readonly nextCommands?: (checkpoint: string) => readonly string[];
 }
 
-/** Shows the run on `out`. Control codes are written only to a terminal outside CI, colours only without NO_COLOR. */
+/** Shows the run on `out`. Writes control codes only to a terminal outside CI, and colours only if NO_COLOR is not set. */
 export function consoleReport(out: Terminal, options: ConsoleOptions): Listener {
   const live = out.isTTY === true && !isSet(options.env.CI) && options.env.TERM !== 'dumb';
   const colour = live && (options.env.NO_COLOR ?? '') === '';
@@ -38,11 +41,11 @@ export function consoleReport(out: Terminal, options: ConsoleOptions): Listener 
   let bar = '';
   let latest: Metrics = {};
   let start: Pick<StartEvent, 'changed' | 'signals'> = { changed: {} };
-  /** Where the run is; null before it starts. */
+  /** Progress of the run; null before it starts. */
   let place: { readonly unit: string; step: number; readonly maxSteps: number } | null = null;
   let isDryRun = false;
-  let spoke = performance.now();
-  /** Lines written since the last event only because nothing else was. */
+  let lastOutput = performance.now();
+  /** Number of status lines written since the last other output. */
   let quietLines = 0;
   let timer: NodeJS.Timeout | null = null;
 
@@ -54,7 +57,7 @@ export function consoleReport(out: Terminal, options: ConsoleOptions): Listener 
   };
   const print = (lines: readonly string[]) => {
     if (lines.length === 0) return;
-    spoke = performance.now();
+    lastOutput = performance.now();
     quietLines = 0;
     out.write(`${bar === '' ? '' : '\r\u001b[2K'}${lines.join('\n')}\n${bar}`);
   };
@@ -69,7 +72,7 @@ export function consoleReport(out: Terminal, options: ConsoleOptions): Listener 
     const text = phase.text();
     if (text === null) return;
     if (live) drawBar();
-    else if (performance.now() - spoke >= (quietLines === 0 ? FIRST_SILENCE_MS : SILENCE_MS)) {
+    else if (performance.now() - lastOutput >= (quietLines === 0 ? FIRST_SILENCE_MS : SILENCE_MS)) {
       const lines = quietLines;
       print([isDryRun ? `dry run: ${text}` : quietLine(text, phase.isInStep(), place, stopwatch)]);
       quietLines = lines + 1;
@@ -127,7 +130,7 @@ export function consoleReport(out: Terminal, options: ConsoleOptions): Listener 
         case 'end':
           stopTicking();
           draw('');
-          print(['', ...endScreen(event, stopwatch, options.eventFiles, start)]);
+          print(['', ...endScreen(event, stopwatch, options.eventFiles, start, options.nextCommands)]);
           break;
         case 'phase':
           break;
@@ -135,7 +138,7 @@ export function consoleReport(out: Terminal, options: ConsoleOptions): Listener 
     },
     close() {
       stopTicking();
-      // A bar of a run that has begun stays; what was shown of its preparation does not.
+      // The bar of a started run stays on the screen; a line about its preparation is erased.
       if (live && bar !== '') out.write(place === null ? '\r\u001b[2K' : '\n');
       bar = '';
     },
@@ -176,13 +179,13 @@ export function progressBar({
 
 // --- internal ---
 
-/** Half of it where there is less room, which the phase and the numbers need. */
+/** Characters of the bar. Narrow terminals get half of it, to leave room for the numbers. */
 const BAR_WIDTH = 20;
 
-/** How often a bar is drawn anew, and silence looked for. */
+/** Interval of redrawing the bar and of checking for silence. */
 const TICK_MS = 500;
 
-/** Where there is no bar: silence after which a line says what the run is doing, and after that line. */
+/** Without a bar, a status line is printed after this much silence: the first and the following ones. */
 const FIRST_SILENCE_MS = 8_000;
 const SILENCE_MS = 60_000;
 

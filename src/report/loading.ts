@@ -1,21 +1,21 @@
 /**
- * How far the reading of weights is, in words: nothing of what takes a second or so, and now and then a line of the rest.
+ * Describes the progress of reading weights. Says nothing about reads that take about a second.
  */
 import type { LoadingEvent } from '../train/events.ts';
 import { formatShortDuration } from '../util/duration.ts';
 
 export interface LoadingText {
-  /** To be replaced by the next one; null: nothing to show. */
+  /** Temporary text, which the next one replaces; null for none. */
   readonly bar: string | null;
-  /** To stay. */
+  /** A line that stays; null for none. */
   readonly line: string | null;
 }
 
 /**
- * Where nobody looks at a bar there is a line at the start, one every ten seconds, and one at the end.
+ * Without a bar, gives a line at the start, one every ten seconds, and one at the end.
  *
- * @param live whether bars can be shown
- * @param now in milliseconds
+ * @param live whether the terminal can show a bar
+ * @param now clock in milliseconds
  */
 export function loadingText(
   live: boolean,
@@ -45,7 +45,7 @@ export function loadingText(
 
 // --- internal ---
 
-/** Bytes that take more than a second to read and widen. */
+/** Reading and widening this many bytes takes more than a second. */
 const LARGE = 2e9;
 const LINE_MS = 10_000;
 

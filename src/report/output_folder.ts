@@ -1,5 +1,5 @@
 /**
- * The folder of one run, named and numbered as ms-swift does it, and its args.json.
+ * Creates the folder of one run, named and numbered as in ms-swift, and its args.json.
  * Knows names and files, not what is logged into them.
  */
 import { createHash } from 'node:crypto';
@@ -18,18 +18,18 @@ import { packageVersion } from '../util/version.ts';
 export interface OutputFolder {
   /** Absolute path. */
   readonly path: string;
-  /** Takes back what was made, as far as nothing was written: for runs that end before they begin. */
+  /** Removes the created folders if the run has written nothing into them. */
   discard(): void;
-  /** Takes it back with what the run wrote into it; a folder that was there before stays, and can be taken again. */
+  /** Removes the created folders with everything in them. A folder that existed before stays and becomes free again. */
   remove(): void;
 }
 
 /**
- * Makes the folder of a run: `parent/vN-YYYYMMDD-HHMMSS` (local time), N one above the highest there is; without
- * `addVersion`, `parent` itself, which must hold no other run. Two runs that start at once get two folders, or one of
- * them none. A file is written into it at once: a folder that takes none should not be found out when all is learned.
+ * Creates the folder of a run: `parent/vN-YYYYMMDD-HHMMSS` (local time) with the next free N, or `parent` itself without
+ * `addVersion`, which must not hold another run. Two runs never share a folder, even if they start at the same time. Writes a
+ * file into the folder at once, so that a folder that is not writable is noticed before training.
  *
- * Errors: E_OUTPUT when the folder cannot be made or written; E_OUTPUT_EXISTS when another run is there.
+ * Errors: E_OUTPUT if the folder cannot be created or written; E_OUTPUT_EXISTS if it holds another run.
  */
 export function createOutputFolder(parent: string, addVersion: boolean, now = new Date()): OutputFolder {
   const root = resolve(parent);
@@ -37,33 +37,34 @@ export function createOutputFolder(parent: string, addVersion: boolean, now = ne
   try {
     made.push(...makeFolders(root));
     sweepRuns(root);
-    if (!addVersion) return claimed(root, made);
+    if (!addVersion) return claim(root, made);
     for (let version = nextVersion(root); ; version++) {
       const path = join(root, `v${version}-${timestamp(now)}`);
       if (!makeExclusively(path)) continue;
       made.unshift(path);
-      return claimed(path, made);
+      return claim(path, made);
     }
   } catch (error) {
     removeEmpty(made);
     if (error instanceof SightlineError) throw error;
     throw new SightlineError('E_OUTPUT', `the output folder cannot be written: ${messageOf(error)}`, {
       where: `--output_dir ${parent}`,
-      hint: diskHint(error) ?? 'name a folder that can be written',
+      hint: diskHint(error) ?? 'name a writable folder',
       cause: error,
     });
   }
 }
 
 /**
- * Writes args.json: every resolved argument by flag name, and under `_sightline` where it comes from: command, version,
- * and the SHA-256 of every plugin file, for plugins are code.
+ * Writes args.json: all resolved arguments by flag name, and their provenance under `_sightline`: command, versions, and the
+ * SHA-256 of every plugin file.
  */
 export function writeArgsJson(
   folder: string,
   command: string,
   args: Readonly<Record<string, Json>>,
   plugins: readonly string[],
+  name = 'args.json',
 ): void {
   const provenance = {
     command,
@@ -73,19 +74,23 @@ export function writeArgsJson(
     output_dir: folder,
     plugins: Object.fromEntries(plugins.map((path) => [path, sha256(path)])),
   };
-  writeFileAtomically(join(folder, 'args.json'), `${JSON.stringify({ ...args, _sightline: provenance }, null, 2)}\n`);
+  writeFileAtomically(join(folder, name), `${JSON.stringify({ ...args, _sightline: provenance }, null, 2)}\n`);
 }
 
 // --- internal ---
 
-/** The files of a run that a second one in the same folder would replace, or go on in. */
+/** Files of a run that a second run in the same folder would overwrite or append to. */
 const RUN_FILES = /^(?:args\.json|logging\.jsonl|completions\.jsonl|checkpoint-\d+)$/;
 
-/** Who has a folder, until the run's arguments take this file's place. */
+/** First content of args.json: names the process that has claimed the folder, until the run's arguments replace it. */
 const CLAIM = JSON.stringify({ _sightline: { starting: { pid: process.pid, host: hostname() } } });
 
-/** Takes the folder for this run. `made`: the folders that were not there before, the deepest first. */
-function claimed(path: string, made: readonly string[]): OutputFolder {
+/**
+ * Claims the folder for this run.
+ *
+ * @param made the folders that did not exist before, the deepest first
+ */
+function claim(path: string, made: readonly string[]): OutputFolder {
   const args = join(path, 'args.json');
   if (isDeadClaim(args)) rmSync(args, { force: true });
   const found = readdirSync(path).filter((name) => RUN_FILES.test(name));
@@ -113,7 +118,7 @@ function claimed(path: string, made: readonly string[]): OutputFolder {
   };
 }
 
-/** Whether a run took the folder and was killed before it began. */
+/** Whether a run claimed the folder and was killed before it started. */
 function isDeadClaim(args: string): boolean {
   const [, pid, host] =
     /^\{"_sightline":\{"starting":\{"pid":(\d+),"host":(".*")\}\}\}$/.exec(textOf(args) ?? '') ?? [];
@@ -128,7 +133,7 @@ function holdsAnotherRun(path: string, found: readonly string[]): SightlineError
   const more = found.length > 3 ? ` and ${found.length - 3} more` : '';
   return new SightlineError('E_OUTPUT_EXISTS', `the folder holds another run: ${found.slice(0, 3).join(', ')}${more}`, {
     where: `--output_dir ${path}, with --add_version false`,
-    hint: 'name another --output_dir, leave out --add_version false, or remove what is there',
+    hint: 'name another --output_dir, leave out --add_version false, or remove the other run',
   });
 }
 
@@ -150,7 +155,7 @@ function removeEmpty(folders: readonly string[]): void {
   }
 }
 
-/** Half checkpoints that killed runs left here, which hold gigabytes under names that nobody sees. */
+/** Removes partial checkpoints of killed runs, which may occupy gigabytes in hidden folders. */
 function sweepRuns(root: string): void {
   sweepLeftovers(root);
   for (const entry of readdirSync(root, { withFileTypes: true })) {

@@ -1,5 +1,5 @@
 /**
- * The phase that a run is in, and what is told of it: for a bar that moves, and for a log that is not silent for long.
+ * Tracks the phase that a run is in and describes it, for the progress bar and for status lines.
  */
 import type { Phase, PhaseProgress, TrainEvent } from '../train/events.ts';
 import { formatDuration } from '../util/duration.ts';
@@ -7,15 +7,15 @@ import { formatNumber } from './text.ts';
 
 export interface PhaseClock {
   onEvent(event: TrainEvent): void;
-  /** Whether the phase belongs to the step that comes next, as opposed to one that has been done. */
+  /** Whether the phase belongs to the next step, and not to an evaluation or a save after the last one. */
   isInStep(): boolean;
   /** `rollout 12s, 1240 tokens, 103.3 tokens/s`; null between phases. */
   text(): string | null;
-  /** The same in few words, once the phase lasts a second: `rollout 103.3 tokens/s`. */
+  /** A shorter form, once the phase has lasted a second: `rollout 103.3 tokens/s`; null before. */
   shortText(): string | null;
 }
 
-/** `now` in milliseconds, from a clock that never goes back. */
+/** @param now monotonic clock in milliseconds */
 export function createPhaseClock(now: () => number = () => performance.now()): PhaseClock {
   let current: { readonly phase: Phase; readonly since: number; progress: PhaseProgress } | null = null;
   const seconds = (): number => (current === null ? 0 : (now() - current.since) / 1000);

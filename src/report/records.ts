@@ -1,6 +1,6 @@
 /**
- * logging.jsonl and completions.jsonl, with the keys and shapes of ms-swift, so that scripts written for it read them.
- * Append-only, one write per record.
+ * Writes logging.jsonl and completions.jsonl with the keys and shapes of ms-swift, so that scripts written for it can read them.
+ * Append-only, with one write per record.
  */
 import { join } from 'node:path';
 import type { CompletionsEvent, EndEvent, EvalEvent, Listener, LogEvent, TrainEvent } from '../train/events.ts';
@@ -11,8 +11,8 @@ import { createStopwatch, type Stopwatch } from './stopwatch.ts';
 type Line = Record<string, Json>;
 
 /**
- * Writes logging.jsonl: a record per log and evaluation, and at the end one with the checkpoints and the whole history.
- * The file is made with the run's start.
+ * Writes logging.jsonl: one record per log and evaluation, and a last one with the checkpoints and the whole history. The file
+ * is created with the first record.
  */
 export function loggingJsonl(folder: string, stopwatch: Stopwatch = createStopwatch()): Listener {
   const file = lazyFile(folder, 'logging.jsonl');
@@ -31,7 +31,7 @@ export function loggingJsonl(folder: string, stopwatch: Stopwatch = createStopwa
   };
 }
 
-/** Writes completions.jsonl: a table of columns per log, as ms-swift does; the file is made with the first one. */
+/** Writes completions.jsonl: one table of columns per log, as ms-swift does. The file is created with the first table. */
 export function completionsJsonl(folder: string): Listener {
   const file = lazyFile(folder, 'completions.jsonl');
   return {
@@ -45,8 +45,8 @@ export function completionsJsonl(folder: string): Listener {
 // --- internal ---
 
 /**
- * The rows as columns: step, prompt, completion, each reward, advantages, each further column; `solution`, as in ms-swift,
- * where every row has one; and where the rows come from.
+ * The rows as columns: step, prompt, completion, each reward, advantages, each further column, and the origin of the rows. As
+ * in ms-swift, `solution` is included only if every row has one.
  */
 function columnTable({ step, rows }: CompletionsEvent): Record<string, Json[]> {
   const rewardNames = [...new Set(rows.flatMap((row) => Object.keys(row.rewards)))];
@@ -61,12 +61,12 @@ function columnTable({ step, rows }: CompletionsEvent): Record<string, Json[]> {
     ...(rows.every(({ row }) => row.solution !== undefined) && { solution: rows.map(({ row }) => row.solution!) }),
     source: rows.map(({ row }) => row.source),
     index: rows.map(({ row }) => row.index),
-    // a path, or null for an image that stands in the row itself
+    // A path, or null for an image whose bytes are in the row itself.
     images: rows.map(({ row }) => row.images.map((image) => (image.kind === 'path' ? image.path : null))),
   };
 }
 
-/** Metrics of a log or an evaluation (`eval_` in front), numbers rounded to 8 decimals, with the epoch. */
+/** Metrics of a log or an evaluation (with the prefix `eval_`), rounded to 8 decimals, and the epoch. */
 function metricsOf(event: LogEvent | EvalEvent): Line {
   const prefix = event.type === 'eval' ? 'eval_' : '';
   const named = Object.entries(event.metrics).map(([name, value]) => [prefix + name, round(value)]);
@@ -87,7 +87,7 @@ function lastRecord(event: EndEvent, history: readonly Line[], stopwatch: Stopwa
   };
 }
 
-/** Numbers as ms-swift rounds them; JSON has no NaN or infinity, so those are written as words and stay visible. */
+/** Rounds as ms-swift does. NaN and infinity, which JSON does not have, become strings, so that they stay visible. */
 function round(value: number): Json {
   return Number.isFinite(value) ? Number(value.toFixed(8)) : String(value);
 }

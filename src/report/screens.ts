@@ -1,5 +1,5 @@
 /**
- * What a run shows of itself: start screen, log line, completions, summary. Events in, lines of text out.
+ * Formats events as lines of text: start screen, log line, completions, summary.
  */
 import { join } from 'node:path';
 import { SYSTEM_FILE } from '../train/checkpoints.ts';
@@ -8,10 +8,11 @@ import { cleanText } from '../util/clean_text.ts';
 import { formatDuration, formatShortDuration } from '../util/duration.ts';
 import type { Json } from '../util/json.ts';
 import { plural } from '../util/plural.ts';
+import { shellWord } from '../util/shell_word.ts';
 import type { Stopwatch } from './stopwatch.ts';
 import { alignColumns, cutText, formatCount, formatNumber } from './text.ts';
 
-/** Before the first step: model, data, what is not at its default, where things go. */
+/** The screen before the first step: model, data, arguments that differ from their default, output folder, steps. */
 export function startScreen(event: StartEvent): string[] {
   const { model, data } = event;
   const share = model.parameters === 0 ? 0 : (100 * model.trainable) / model.parameters;
@@ -30,7 +31,11 @@ export function startScreen(event: StartEvent): string[] {
   ];
 }
 
-/** One log record as one line; `signals` are those of the start event. */
+/**
+ * One log record as one line.
+ *
+ * @param signals those of the start event
+ */
 export function logLine(event: LogEvent, stopwatch: Stopwatch, signals: readonly ShownSignal[] = []): string {
   const columns = stopwatch.columns(event.step, event.maxSteps);
   return [
@@ -38,16 +43,17 @@ export function logLine(event: LogEvent, stopwatch: Stopwatch, signals: readonly
     `epoch ${event.epoch.toFixed(2)}`,
     ...mainNumbers(event.metrics, signals),
     `${formatNumber(Number(columns['train_speed(s/it)']))} s/it`,
-    `${columns['memory(GiB)']} GiB`,
+    ...(columns['memory(GiB)'] === undefined ? [] : [`${columns['memory(GiB)']} GiB`]),
     `elapsed ${columns.elapsed_time}`,
     `remaining ${columns.remaining_time}`,
   ].join(' | ');
 }
 
 /**
- * What a run is doing, where nothing else has been said for a while.
+ * A status line for a time without other output.
  *
- * @param phase the text of its phase, and `isInStep`: whether that is part of the step to come
+ * @param phase description of the current phase
+ * @param isInStep whether the phase is part of the next step
  */
 export function quietLine(
   phase: string,
@@ -67,7 +73,7 @@ export function quietLine(
   ].join(' | ');
 }
 
-/** The numbers one looks at first, as `name value`. */
+/** The most important numbers, each as `name value`. */
 export function mainNumbers(metrics: Metrics, signals: readonly ShownSignal[] = []): string[] {
   const numbers: string[] = [];
   const add = (label: string, name: string) => {
@@ -91,7 +97,7 @@ export function mainNumbers(metrics: Metrics, signals: readonly ShownSignal[] = 
   return numbers;
 }
 
-/** Some completions, each prompt once, with every score of every completion. */
+/** The first `count` completions with their rewards. Each prompt is shown once. */
 export function completionScreen(step: number, rows: readonly CompletionRow[], count: number): string[] {
   const shown = rows.slice(0, count);
   if (shown.length === 0) return [];
@@ -115,14 +121,17 @@ export function completionScreen(step: number, rows: readonly CompletionRow[], c
 }
 
 /**
- * After the last step: before and after, where time and memory went, where things are, what to do next.
- * `eventFiles`: whether there is something for TensorBoard to open; `changed`, `signals`: those of the start event.
+ * The screen after the last step: metrics before and after, time, memory, paths, and commands to run next.
+ *
+ * @param eventFiles whether there are files for TensorBoard
+ * @param nextCommands commands for a checkpoint
  */
 export function endScreen(
   event: EndEvent,
   stopwatch: Pick<Stopwatch, 'elapsed' | 'memory'>,
   eventFiles: boolean,
   { changed, signals = [] }: Pick<StartEvent, 'changed' | 'signals'> = { changed: {} },
+  nextCommands = (checkpoint: string): readonly string[] => commandsAfter(changed, checkpoint),
 ): string[] {
   const parts = Object.entries(event.seconds).map(([name, seconds]) => `${name} ${formatShortDuration(seconds)}`);
   const verb = event.status === 'completed' ? 'done' : 'stopped';
@@ -130,24 +139,47 @@ export function endScreen(
   const lines = [`${verb}: ${event.step} of ${event.maxSteps} steps in ${time}`];
   lines.push(...comparison(['logged', 'first', 'last'], event.firstLog, event.lastLog, signals));
   lines.push(...comparison(['evaluation', 'before', 'after'], event.evalBefore, event.evalAfter, signals));
-  lines.push(`memory      ${stopwatch.memory()} GiB at most`);
+  const memory = stopwatch.memory();
+  if (memory !== null) lines.push(`memory      ${memory} GiB at most`);
   lines.push(`output      ${event.outputDir}`);
   if (event.lastCheckpoint === null) return [...lines, 'checkpoint  none was saved'];
   lines.push(`checkpoint  ${event.lastCheckpoint}`);
   if (event.bestCheckpoint !== null && event.bestMetric !== null) {
     lines.push(`best        ${event.bestCheckpoint} (${formatNumber(event.bestMetric)})`);
   }
-  const model = shellWord(event.lastCheckpoint) + promptWords(changed, event.lastCheckpoint);
   return [
     ...lines,
     'next',
-    `  sightline infer --model ${model} --image FILE`,
-    `  sightline score --model ${model} --dataset FILE.jsonl --output scores.jsonl`,
+    ...nextCommands(event.lastCheckpoint).map((command) => `  ${command}`),
     ...(eventFiles ? [`  tensorboard --logdir ${shellWord(join(event.outputDir, 'runs'))}`] : []),
   ];
 }
 
+/** Commands of sightline for a checkpoint. `prompt`: flags for settings that the checkpoint does not store. */
+export function commandsFor(checkpoint: string, prompt: string): string[] {
+  const model = shellWord(checkpoint) + prompt;
+  return [
+    `sightline infer --model ${model} --image FILE`,
+    `sightline score --model ${model} --dataset FILE.jsonl --output scores.jsonl`,
+  ];
+}
+
 // --- internal ---
+
+const commandsAfter = (changed: StartEvent['changed'], checkpoint: string): readonly string[] =>
+  changed.tuner_type === 'lora'
+    ? commandsForAdapter(checkpoint, promptWords({ ...changed, system: null }, checkpoint))
+    : commandsFor(checkpoint, promptWords(changed, checkpoint));
+
+/** Commands of sightline for the folder of an adapter, whose args.json names its model and its system prompt. */
+function commandsForAdapter(checkpoint: string, prompt: string): string[] {
+  const adapters = shellWord(checkpoint) + prompt;
+  return [
+    `sightline infer --adapters ${adapters} --image FILE`,
+    `sightline score --adapters ${adapters} --dataset FILE.jsonl --output scores.jsonl`,
+    `sightline export --adapters ${shellWord(checkpoint)} --merge_lora true --output_dir merged`,
+  ];
+}
 
 const LONGEST_TEXT = 400;
 
@@ -155,18 +187,13 @@ function oneLine(text: string): string {
   return cutText(cleanText(text).replaceAll('\n', ' ⏎ '), LONGEST_TEXT);
 }
 
-/** Settings of the prompt that the checkpoint's own format has no place for, as the next commands give them. */
+/** Flags for prompt settings that the checkpoint format has no place for, to add to the next commands. */
 function promptWords({ system, image_alpha }: StartEvent['changed'], checkpoint: string): string {
   const words = [
     ...(typeof system === 'string' ? ['--system', shellWord(join(checkpoint, SYSTEM_FILE))] : []),
     ...(typeof image_alpha === 'string' ? ['--image_alpha', image_alpha] : []),
   ];
   return words.map((word) => ` ${word}`).join('');
-}
-
-/** A path as it can be pasted into a shell. */
-function shellWord(path: string): string {
-  return /^[\w./:@%+,=-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 }
 
 function showJson(value: Json): string {
@@ -176,7 +203,7 @@ function showJson(value: Json): string {
   return cutText(cleanText(typeof value === 'string' ? value.replaceAll('\n', ' ') : JSON.stringify(value)), 80);
 }
 
-/** Two columns of metrics, for names that both (or the only one) have. */
+/** A table of the main metrics before and after; empty if there is nothing after. */
 function comparison(
   titles: readonly [string, string, string],
   before: Metrics | null,
@@ -184,10 +211,10 @@ function comparison(
   signals: readonly ShownSignal[],
 ): string[] {
   if (after === null) return [];
-  const isWorthIt = (name: string): boolean =>
-    WORTH_COMPARING.some((pattern) => pattern.test(name)) ||
+  const isCompared = (name: string): boolean =>
+    COMPARED.some((pattern) => pattern.test(name)) ||
     signals.some(({ metric, correlation }) => name === metric || name.startsWith(correlation));
-  const names = Object.keys(after).filter(isWorthIt);
+  const names = Object.keys(after).filter(isCompared);
   const show = (metrics: Metrics | null, name: string) => {
     const value = metrics?.[name];
     return value === undefined ? '-' : formatNumber(value);
@@ -196,7 +223,7 @@ function comparison(
   return alignColumns([[...titles], ...names.map((name) => [name, show(before, name), show(after, name)])], '');
 }
 
-const WORTH_COMPARING = [
+const COMPARED = [
   /^reward$/,
   /^reward_std$/,
   /^rewards\/.+\/mean$/,

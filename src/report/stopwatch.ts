@@ -1,5 +1,5 @@
 /**
- * How long a run has taken, how long it will take, and its memory: the columns that listeners add to a log record.
+ * Measures elapsed and remaining time and memory of a run: the columns that listeners add to a log record.
  */
 import type { Phase, TrainEvent } from '../train/events.ts';
 import { formatDuration } from '../util/duration.ts';
@@ -10,32 +10,39 @@ export interface Stopwatch {
   /** Seconds since the start. */
   elapsed(): number;
   /**
-   * Seconds a training step takes, evaluations and saves left out; 0 before the first. The first step compiles every
-   * kernel, so it counts only while there is no other.
+   * Mean seconds of a training step, without evaluations and saves; 0 before the first step. The first step compiles all
+   * kernels, so it counts only as long as it is the only one.
    */
   secondsPerStep(): number;
-  /** Seconds to the end of the run, with the evaluations and saves to come at what one has taken; null before the first step. */
+  /** Estimated seconds to the end of the run, including the remaining evaluations and saves; null before the first step. */
   remaining(maxSteps: number): number | null;
-  /** Largest resident set so far, GiB. */
-  memory(): number;
+  /** Largest use of memory so far, in GiB; null if it is not known. */
+  memory(): number | null;
   /**
-   * `global_step/max_steps`, `elapsed_time`, `remaining_time`, `memory(GiB)`, `train_speed(s/it)`; without the two that
-   * follow from the speed before the first step.
+   * `global_step/max_steps`, `elapsed_time`, `remaining_time`, `memory(GiB)` and `train_speed(s/it)`. Before the first step,
+   * `remaining_time` and `train_speed(s/it)` are missing.
    */
   columns(step: number, maxSteps: number): Record<string, string | number>;
 }
 
-/** `now` in milliseconds, from a clock that never goes back. */
-export function createStopwatch(now: () => number = () => performance.now()): Stopwatch {
+/**
+ * @param now monotonic clock in milliseconds
+ * @param memory of another process than this one, in GiB
+ */
+export function createStopwatch(
+  now: () => number = () => performance.now(),
+  memory: () => number | null = ownMemory,
+): Stopwatch {
   let begin = now();
-  /** What is done beside steps: how often it is planned and done, and the seconds it has taken. */
+  /** Evaluations and saves: their planned number, their number so far, and their total seconds. */
   const beside = {
     eval: { planned: 0, done: 0, seconds: 0 },
     save: { planned: 0, done: 0, seconds: 0 },
   };
   let open: { readonly kind: keyof typeof beside; readonly since: number } | null = null;
-  /** Steps that were done when the run began, and after the first and the newest one of this run, with the training time. */
+  /** Step numbers: at the start of the run, after its first step, and after its latest step. */
   let steps = { start: 0, first: 0, last: 0 };
+  /** Training seconds at the first and the latest step. */
   let training = { first: 0, last: 0 };
 
   const elapsed = (): number => (now() - begin) / 1000;
@@ -92,15 +99,15 @@ export function createStopwatch(now: () => number = () => performance.now()): St
       });
       return others.reduce((sum, seconds) => sum + seconds, Math.max(0, left));
     },
-    // maxRSS is in KiB on every platform Node supports
-    memory: () => Number((process.resourceUsage().maxRSS / 1024 ** 2).toFixed(2)),
+    memory,
     columns(step, maxSteps) {
       const remaining = stopwatch.remaining(maxSteps);
+      const held = stopwatch.memory();
       return {
         'global_step/max_steps': `${step}/${maxSteps}`,
         elapsed_time: formatDuration(elapsed()),
         ...(remaining === null ? {} : { remaining_time: formatDuration(remaining) }),
-        'memory(GiB)': stopwatch.memory(),
+        ...(held === null ? {} : { 'memory(GiB)': held }),
         ...(remaining === null ? {} : { 'train_speed(s/it)': Number(stopwatch.secondsPerStep().toFixed(6)) }),
       };
     },
@@ -109,6 +116,9 @@ export function createStopwatch(now: () => number = () => performance.now()): St
 }
 
 // --- internal ---
+
+/** Largest resident set; maxRSS is in KiB on all platforms that Node supports. */
+const ownMemory = (): number => Number((process.resourceUsage().maxRSS / 1024 ** 2).toFixed(2));
 
 const KINDS = ['eval', 'save'] as const;
 

@@ -1,8 +1,8 @@
 /**
- * TensorBoard event files: scalars under the tags of the Hugging Face integration (`train/reward`, `eval/reward`), and some
- * completions as text with the images they are about (`completions/1`, `images/1`).
- * Message fields are those of tensorflow/core/util/event.proto and framework/summary.proto; the record framing is that
- * of TFRecord: length, its masked CRC-32C, data, its masked CRC-32C, little-endian.
+ * Writes TensorBoard event files: scalars under the tags of the Hugging Face integration (`train/reward`, `eval/reward`), and
+ * some completions as text with their images (`completions/1`, `images/1`).
+ * Message fields are those of tensorflow/core/util/event.proto and framework/summary.proto. Records have TFRecord's framing:
+ * length, its masked CRC-32C, data, its masked CRC-32C, all little-endian.
  */
 import { hostname } from 'node:os';
 import { join } from 'node:path';
@@ -15,7 +15,7 @@ import { makeFolders } from '../util/make_folders.ts';
 import { completionsMarkdown, groupByRow } from './completions_markdown.ts';
 import { maskedCrc32c } from './crc32c.ts';
 
-/** One Event message, as far as it is used here. */
+/** The fields of an Event message that are used here. */
 export interface TensorBoardEvent {
   /** Seconds since 1970. */
   readonly wallTime: number;
@@ -25,7 +25,7 @@ export interface TensorBoardEvent {
   readonly summary?: { readonly value: readonly SummaryValue[] };
 }
 
-/** A scalar, an image or a tensor under a tag; a text is a tensor of the text plugin. */
+/** A scalar, an image or a text under a tag. A text is a tensor of the text plugin. */
 export type SummaryValue = { readonly tag: string } & (
   | { readonly simpleValue: number }
   | { readonly image: SummaryImage }
@@ -38,16 +38,16 @@ export type SummaryValue = { readonly tag: string } & (
 interface SummaryImage {
   readonly height: number;
   readonly width: number;
-  /** 3: RGB. */
+  /** 3 means RGB. */
   readonly colorspace: 3;
-  /** PNG, JPEG or GIF. */
+  /** Encoded as PNG, JPEG or GIF. */
   readonly encodedImageString: Uint8Array;
 }
 
-/** Prompts of a log record that are shown, and images of each; an image is scaled down to so many pixels a side. */
+/** Number of prompts shown per log record, number of images of each, and maximum side of an image in pixels. */
 export const SHOWN = { prompts: 4, images: 2, side: 256 } as const;
 
-/** Writes `folder/runs/events.out.tfevents.*`, made with the run's start. */
+/** Writes `folder/runs/events.out.tfevents.*`, which is created at the `start` event. */
 export function tensorboard(folder: string, now: () => number = Date.now): Listener {
   let file: AppendFile | null = null;
   let alpha: AlphaMode = 'white';
@@ -57,7 +57,7 @@ export function tensorboard(folder: string, now: () => number = Date.now): Liste
     const value = Object.entries(metrics).map(([name, simpleValue]) => ({ tag: `${prefix}/${name}`, simpleValue }));
     append(step, value);
   };
-  /** Texts first: an image that has gone meanwhile costs no text. */
+  /** Writes texts before images, so that an image that has been deleted meanwhile does not prevent the text. */
   const show = async ({ step, rows }: CompletionsEvent): Promise<void> => {
     const prompts = groupByRow(rows).slice(0, SHOWN.prompts);
     append(
@@ -87,7 +87,7 @@ export function tensorboard(folder: string, now: () => number = Date.now): Liste
   };
 }
 
-/** A text (Markdown) under a tag. */
+/** A Markdown text under a tag. */
 export function textValue(tag: string, text: string): SummaryValue {
   return {
     tag,
@@ -96,12 +96,12 @@ export function textValue(tag: string, text: string): SummaryValue {
   };
 }
 
-/** The protobuf bytes of an event. */
+/** Encodes an event as protobuf. */
 export function encodeEvent(event: TensorBoardEvent): Uint8Array {
   return EventProto.encode(EventProto.fromObject(event)).finish();
 }
 
-/** The bytes with TFRecord framing around them. */
+/** Adds TFRecord framing to the bytes. */
 export function encodeRecord(data: Uint8Array): Uint8Array {
   const record = Buffer.alloc(data.length + 16);
   record.writeBigUInt64LE(BigInt(data.length), 0);
@@ -151,7 +151,7 @@ const EventProto = protobuf.Root.fromJSON({
       fields: { pluginData: { type: 'PluginData', id: 1 } },
       nested: { PluginData: { fields: { pluginName: { type: 'string', id: 1 } } } },
     },
-    // dtype is an enum on the wire as an int32; 7 is DT_STRING.
+    // dtype is an enum, which protobuf encodes like an int32. 7 is DT_STRING.
     TensorProto: {
       fields: {
         dtype: { type: 'int32', id: 1 },

@@ -23,13 +23,13 @@ export function formatCount(value: number): string {
   return String(value);
 }
 
-/** The text cut to `length` characters, with … where something was taken. */
+/** Cuts the text to `length` characters, the last of which is … if anything was removed. */
 export function cutText(text: string, length: number): string {
   const characters = [...text];
   return characters.length <= length ? text : `${characters.slice(0, Math.max(0, length - 1)).join('')}…`;
 }
 
-/** Rows of cells with aligned columns, the first column left, the others right. */
+/** Formats rows of cells with aligned columns: the first one to the left, the others to the right. */
 export function alignColumns(rows: readonly (readonly string[])[], indent = '  '): string[] {
   const widths = rows.reduce<number[]>((all, row) => {
     row.forEach((cell, column) => {

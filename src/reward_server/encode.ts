@@ -1,6 +1,6 @@
 /**
- * Prompt ids as `sightline rlhf` would make them, for a trainer that wants to compare its own.
- * Knows rows and templates; opens no weights.
+ * Encodes prompts as `sightline rlhf` does, so that another trainer can compare its own prompt ids.
+ * Knows rows and templates; reads no weights.
  */
 import { parseRow } from '../data/row.ts';
 import { readConfig } from '../models/registry.ts';
@@ -8,10 +8,10 @@ import { openTemplate, type Template } from '../template/template.ts';
 import { encodePrompt } from '../train/prompts.ts';
 import type { EncodeRequest } from './request.ts';
 
-/** One list of ids a row. Errors: those of rows, checkpoint and template. */
+/** Returns one list of ids per row. Errors: those of rows, checkpoint and template. */
 export type Encoder = (request: EncodeRequest) => Promise<readonly (readonly number[])[]>;
 
-/** Templates stay open: the next request is about the same checkpoint. */
+/** Templates stay open, because the next request usually uses the same checkpoint. */
 export function createEncoder(): Encoder {
   const templates = new Map<string, Promise<Template>>();
   return async ({ model, min_pixels, max_pixels, rows }) => {

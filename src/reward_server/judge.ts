@@ -1,6 +1,6 @@
 /**
- * A request to judge completions -> what the rewards' contract promises -> values, metrics and columns.
- * The same runner and the same checks as in `sightline rlhf`. Knows no HTTP and no policy: that is in another process.
+ * Judges the completions of a request: builds the arguments of the rewards' contract and returns values, metrics and columns.
+ * Uses the same runner and checks as `sightline rlhf`. Knows neither HTTP nor the policy, which is in another process.
  */
 import { parseRow, type Row } from '../data/row.ts';
 import { SightlineError } from '../errors.ts';
@@ -9,16 +9,17 @@ import { columnArrays } from '../rewards/columns.ts';
 import type { RewardKwargs } from '../rewards/contract.ts';
 import type { Reward } from '../rewards/reward.ts';
 import { runRewards } from '../rewards/run.ts';
+import { signalMetrics } from '../train/signals.ts';
 import { type Json, toJson } from '../util/json.ts';
 import { pictureOf } from './pictures.ts';
 import type { JudgeRequest } from './request.ts';
 
 export interface Judged {
-  /** One a completion; null where the reward does not apply. */
+  /** One value per completion; null if the reward does not apply. */
   readonly values: readonly (number | null)[];
   readonly metrics: Readonly<Record<string, number>>;
   readonly columns: Readonly<Record<string, readonly Json[]>>;
-  /** What the reward told the reader of the run. */
+  /** Messages that the reward logged. */
   readonly lines: readonly Line[];
 }
 
@@ -27,14 +28,14 @@ export interface Line {
   readonly text: string;
 }
 
-/** @throws SightlineError of a reward that throws or returns what it must not; the signal's reason */
+/** Errors: those of a reward that throws or returns an invalid value; on abort, the signal's reason. */
 export async function judgeRequest(request: JudgeRequest, reward: Reward, signal: AbortSignal): Promise<Judged> {
   const { completions, rows, prompt_ids, completion_ids, system_prefix, image_token_id, video_token_id } = request;
   const lines: Line[] = [];
   const metrics: Record<string, number> = {};
   const columns = new Map<string, readonly Json[]>();
-  const say = (level: Line['level']) => (text: string) => void lines.push({ level, text });
-  const parsed = rows.map((row, i) => parsedRow(row, i, say('warn')));
+  const log = (level: Line['level']) => (text: string) => void lines.push({ level, text });
+  const parsed = rows.map((row, i) => parsedRow(row, i, log('warn')));
   const kwargs: RewardKwargs = {
     ...columnArrays(
       parsed.map((row) => row.columns),
@@ -46,14 +47,16 @@ export async function judgeRequest(request: JudgeRequest, reward: Reward, signal
     completion_ids: completion_ids.map((list) => Int32Array.from(list)),
     messages: parsed.map((row) => row.messages),
     images: request.images.map((pictures) => pictures.map(pictureOf)),
+    norm_bbox: null, // not in the request
     system_prefix,
     image_token_id,
     video_token_id,
-    model: elsewhere(reward.name),
+    model: absentModel(reward.name),
     template: { forward_context: () => ({ enter: () => undefined, exit: () => undefined }) },
     attn_probe: 'fused',
     attention_masses: request.attention_masses,
-    logger: { debug: say('debug'), info: say('info'), warn: say('warn') },
+    logger: { debug: log('debug'), info: log('info'), warn: log('warn') },
+    signal,
     log_metric: (name, value) => {
       metrics[name] = value;
     },
@@ -66,14 +69,13 @@ export async function judgeRequest(request: JudgeRequest, reward: Reward, signal
       columns.set(column, values.map(toJson));
     },
   };
-  const [result] = await runRewards(
-    [reward],
-    completions,
-    kwargs,
-    signal,
-    parsed.map(({ where }) => where),
-  );
-  return { values: result!.values, metrics, columns: Object.fromEntries(columns), lines };
+  const [result] = await runRewards([reward], completions, kwargs, { signal, rows: parsed.map(({ where }) => where) });
+  return {
+    values: result!.values,
+    metrics: { ...metrics, ...signalMetrics([reward], [{ extras: columns }]) },
+    columns: Object.fromEntries(columns),
+    lines,
+  };
 }
 
 // --- internal ---
@@ -81,8 +83,8 @@ export async function judgeRequest(request: JudgeRequest, reward: Reward, signal
 type ParsedRow = Pick<Row, 'where'> & { readonly messages: readonly unknown[]; readonly columns: Row['columns'] };
 
 /**
- * The row in the form that rewards get in `sightline rlhf`. ms-swift takes rows that sightline refuses (videos, for one);
- * these are handed on as they are.
+ * The row in the form that rewards get in `sightline rlhf`. ms-swift accepts rows that sightline refuses, for instance with
+ * videos; these are passed on unchanged.
  */
 function parsedRow(row: Readonly<Record<string, unknown>>, index: number, warn: (text: string) => void): ParsedRow {
   const where = `completion ${index} of the batch`;
@@ -90,19 +92,19 @@ function parsedRow(row: Readonly<Record<string, unknown>>, index: number, warn: 
     return parseRow(row, { index, where, base: process.cwd() });
   } catch (error) {
     if (!(error instanceof SightlineError)) throw error;
-    warn(`rewards get rows in ms-swift's form, because sightline does not read them: ${error.message}`);
+    warn(`rewards get the row in ms-swift's form, because sightline cannot read it: ${error.message}`);
     const { messages, images: _, ...columns } = row;
     return { where, messages: Array.isArray(messages) ? messages : [], columns };
   }
 }
 
-/** In place of the policy, which is in the trainer's process. */
-function elsewhere(reward: string): PolicyModel {
+/** Stands in for the policy, which is in the trainer's process. Any use of it throws E_REWARD_NOT_HERE. */
+function absentModel(reward: string): PolicyModel {
   const refuse = (): never => {
     throw new SightlineError(
       'E_REWARD_NOT_HERE',
-      `reward "${reward}" asks for a forward of the policy, which is not in this process`,
-      { hint: "read kwargs.attention_masses, and say `static needs = ['attention']`" },
+      `reward "${reward}" calls the policy, which is not available in this process`,
+      { hint: "use kwargs.attention_masses, and declare `static needs = ['attention']`" },
     );
   };
   return {

@@ -1,12 +1,12 @@
 /**
- * Pictures of a sample as rewards get them, in a process that has their grids only.
- * What is not here cannot be read: a reward that asks for it is told so, and gets no stand-in.
+ * The images of a sample as rewards get them, in a process that knows only their grids.
+ * Reading pixels or the stored size throws E_REWARD_NOT_HERE.
  */
 import { SightlineError } from '../errors.ts';
 import type { RewardImage } from '../rewards/contract.ts';
 import type { JudgeRequest } from './request.ts';
 
-/** @param grid_thw in patches of `patch_size` pixels a side */
+/** @param grid_thw [t, h, w] in patches of `patch_size` pixels a side */
 export function pictureOf({ grid_thw, patch_size }: JudgeRequest['images'][number][number]): RewardImage {
   const [, h, w] = grid_thw;
   return {
@@ -24,7 +24,11 @@ export function pictureOf({ grid_thw, patch_size }: JudgeRequest['images'][numbe
 }
 
 function notHere(what: string): SightlineError {
-  return new SightlineError('E_REWARD_NOT_HERE', `a reward reads images[i][j].${what}, which is not in this process`, {
-    hint: 'with ms-swift, rewards get gridThw and size.shown of a picture; its file is named in the `images` of the row',
-  });
+  return new SightlineError(
+    'E_REWARD_NOT_HERE',
+    `a reward reads images[i][j].${what}, which is not available in this process`,
+    {
+      hint: 'with ms-swift, rewards get only gridThw and size.shown of an image; the row names its file in `images`',
+    },
+  );
 }

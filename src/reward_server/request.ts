@@ -1,6 +1,6 @@
 /**
- * What may be asked of the reward server, and the checks that a request passes before anything is made of it.
- * Knows shapes and sizes; knows neither HTTP nor rewards.
+ * The requests of the reward server and their validation.
+ * Knows shapes and sizes, neither HTTP nor rewards.
  */
 import { z } from 'zod';
 import type { AttentionMasses } from '../attention/tdr.ts';
@@ -15,25 +15,25 @@ const count = z
 const ids = z.array(count);
 const row = z.record(z.string(), z.unknown());
 
-/** A picture as the policy read it: its grid, in patches. */
+/** An image as the policy sees it: its grid [t, h, w] in patches. */
 const image = z.strictObject({
   grid_thw: z.tuple([count, count, count]),
   patch_size: count.min(1),
 });
 
-/** float32, little-endian, base64: (layers, T) row by row. */
+/** Attention masses [layers, completion tokens] as base64 of little-endian float32. */
 const masses = z.strictObject({ layers: count.max(4096), visual: z.base64(), text: z.base64() });
 
 const makeShape = z.strictObject({ reward: z.string().min(1), args: row });
 
 const judgeShape = z.strictObject({
   reward: z.string().min(1),
-  /** One entry a completion in every list; the completions of a prompt are consecutive, `num_generations` of them. */
+  /** All lists have one entry per completion. The `num_generations` completions of a prompt are consecutive. */
   completions: z.array(z.string()).min(1),
   num_generations: count.min(1),
   step: count,
   max_steps: count,
-  /** As in a dataset: `messages` without the completion, `images`, and every other column. */
+  /** Rows as in a dataset: `messages` without the completion, `images`, and all other columns. */
   rows: z.array(row),
   prompt_ids: z.array(ids),
   completion_ids: z.array(ids),
@@ -41,7 +41,7 @@ const judgeShape = z.strictObject({
   images: z.array(z.array(image)),
   image_token_id: z.number().int(),
   video_token_id: z.number().int(),
-  /** Null: the reward did not say that it needs them. */
+  /** Null if the reward does not declare that it needs them. */
   attention_masses: z.array(masses.nullable()).nullable(),
 });
 
@@ -66,21 +66,21 @@ export function parseEncodeRequest(body: unknown): EncodeRequest {
   return checked(encodeShape, body);
 }
 
-/** @throws SightlineError E_REQUEST: naming the place, what stands there and what is expected */
+/** Error: E_REQUEST, which names the field, its value and what is expected. */
 export function parseJudgeRequest(body: unknown): JudgeRequest {
   const request = checked(judgeShape, body);
   const samples = request.completions.length;
   for (const name of ['rows', 'prompt_ids', 'completion_ids', 'system_prefix', 'images', 'attention_masses'] as const) {
     const list = request[name];
     if (list !== null && list.length !== samples) {
-      throw fault(`"${name}" has ${list.length} entries for ${samples} completions`, 'send one entry a completion');
+      throw fault(`"${name}" has ${list.length} entries for ${samples} completions`, 'send one entry per completion');
     }
   }
   const late = request.system_prefix.findIndex((prefix, i) => prefix > request.prompt_ids[i]!.length);
   if (late >= 0) {
     throw fault(
       `"system_prefix" ${late} is ${request.system_prefix[late]}, but its prompt has ${request.prompt_ids[late]!.length} tokens`,
-      'send the tokens of the system block at the start of the prompt',
+      'send the number of tokens of the system block at the start of the prompt',
     );
   }
   return {
@@ -106,7 +106,7 @@ function layersOf(base64: string, layers: number, rows: number, name: string): F
   if (bytes.length !== 4 * layers * rows) {
     throw fault(
       `${name} has ${bytes.length} bytes, expected ${4 * layers * rows} for ${layers} layers of ${rows} rows`,
-      'send float32, one layer after another, one number a completion token',
+      'send float32 values layer by layer, one per completion token',
     );
   }
   return Array.from({ length: layers }, (_, layer) =>
@@ -122,7 +122,7 @@ function checked<T>(shape: z.ZodType<T>, body: unknown): T {
   const value = path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key], body);
   throw fault(
     `${place} is ${shownJson(value, 60)}: ${message}`,
-    'the plugin and the server must be of one version of sightline',
+    'the plugin and the server must have the same version of sightline',
   );
 }
 

@@ -1,6 +1,6 @@
 /**
- * Rewards for a trainer in another process: JSON over HTTP on a Unix socket, with limits on size and time.
- * Knows requests and answers; what becomes of a body is its service's business.
+ * Serves rewards to a trainer in another process: JSON over HTTP on a Unix socket, with limits on size and time.
+ * Knows HTTP; the service handles the bodies.
  */
 import { chmodSync, lstatSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
@@ -11,18 +11,19 @@ import { createService, type Handler } from './service.ts';
 
 export interface ServerOptions {
   readonly socket: string;
-  /** Seconds until a request must have been answered. */
+  /** Seconds within which a request must be answered. */
   readonly deadline: number;
-  /** Larger requests are refused before they are read. */
+  /** Larger requests are refused. */
   readonly maxRequestBytes: number;
   readonly signal: AbortSignal;
   readonly service?: Readonly<Record<string, Handler>>;
 }
 
 /**
- * Serves until the signal is aborted; the socket is then gone. `onReady` is called once requests are answered.
+ * Serves until the signal is aborted, and removes the socket then.
  *
- * @throws SightlineError E_SOCKET: the path is too long, is no socket, or another server answers there
+ * @param onReady called once the server accepts requests
+ * Error: E_SOCKET if the path is too long, exists but is not a socket, or belongs to another running server.
  */
 export async function serveRewards(options: ServerOptions, onReady: () => void): Promise<void> {
   const { socket, signal, service = createService() } = options;
@@ -45,7 +46,7 @@ export async function serveRewards(options: ServerOptions, onReady: () => void):
 
 // --- internal ---
 
-/** What a socket's address has room for on Linux, its ending zero included; macOS has 4 fewer. */
+/** Maximum bytes of a socket's path that work on all systems: macOS has room for 104 with the final zero, Linux for 108. */
 const LONGEST_SOCKET_PATH = 103;
 
 async function answer(
@@ -56,7 +57,7 @@ async function answer(
 ): Promise<void> {
   const late = AbortSignal.timeout(deadline * 1000);
   const gone = new AbortController();
-  response.once('close', () => gone.abort(new Error('the trainer has gone')));
+  response.once('close', () => gone.abort(new Error('the trainer has disconnected')));
   try {
     const handler = Object.hasOwn(service, request.url ?? '') ? service[request.url!] : undefined;
     if (handler === undefined || request.method !== 'POST') {
@@ -67,13 +68,13 @@ async function answer(
     const ends = AbortSignal.any([late, gone.signal, signal]);
     send(response, 200, await untilAborted(handler(body, ends), ends));
   } catch (error) {
-    send(response, ...told(late.aborted ? tooLate(deadline) : error));
+    send(response, ...errorResponse(late.aborted ? tooLate(deadline) : error));
   }
 }
 
 async function readBody(request: IncomingMessage, limit: number): Promise<string> {
   const tooLarge = (bytes: number) =>
-    new SightlineError('E_REQUEST_TOO_LARGE', `a request has ${bytes} bytes, at most ${limit} are read`, {
+    new SightlineError('E_REQUEST_TOO_LARGE', `a request has ${bytes} bytes; the limit is ${limit}`, {
       hint: 'raise --max_request_mib, or judge fewer completions at once',
     });
   const stated = Number(request.headers['content-length'] ?? 0);
@@ -97,7 +98,7 @@ function parseBody(text: string): unknown {
   }
 }
 
-function told(error: unknown): [status: number, body: unknown] {
+function errorResponse(error: unknown): [status: number, body: unknown] {
   if (!(error instanceof SightlineError)) {
     const stack = error instanceof Error ? error.stack : undefined;
     return [500, { error: { code: 'E_INTERNAL', message: messageOf(error), where: stack ?? null, hint: null } }];
@@ -110,8 +111,8 @@ function told(error: unknown): [status: number, body: unknown] {
 }
 
 function tooLate(seconds: number): SightlineError {
-  return new SightlineError('E_REWARD_DEADLINE', `the rewards have not answered within ${seconds} s`, {
-    hint: 'look at what the reward waits for, or raise the deadline',
+  return new SightlineError('E_REWARD_DEADLINE', `the request was not answered within ${seconds} s`, {
+    hint: 'find out what the reward waits for, or raise --deadline',
   });
 }
 
@@ -126,20 +127,20 @@ function send(response: ServerResponse, status: number, body: unknown): void {
   response.end(text);
 }
 
-/** A socket that a killed server left is taken away; one that answers is another server's, and what is no socket stays. */
+/** Removes a socket that a killed server has left. Refuses a path that another server uses or that is not a socket. */
 async function makeRoom(socket: string): Promise<void> {
   if (Buffer.byteLength(socket) > LONGEST_SOCKET_PATH) {
-    throw unusable(socket, `it has ${Buffer.byteLength(socket)} bytes, at most ${LONGEST_SOCKET_PATH} fit`);
+    throw unusable(socket, `its path has ${Buffer.byteLength(socket)} bytes; the limit is ${LONGEST_SOCKET_PATH}`);
   }
   const found = lstatSync(socket, { throwIfNoEntry: false });
   if (found === undefined) return;
-  if (!found.isSocket()) throw unusable(socket, 'something else is there');
+  if (!found.isSocket()) throw unusable(socket, 'the path exists and is not a socket');
   const answers = await new Promise<boolean>((resolve) => {
     const probe = connect(socket, () => resolve(true));
     probe.once('error', () => resolve(false));
     probe.once('connect', () => probe.destroy());
   });
-  if (answers) throw unusable(socket, 'another server answers there');
+  if (answers) throw unusable(socket, 'another server uses it');
   rmSync(socket, { force: true });
 }
 

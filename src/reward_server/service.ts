@@ -1,6 +1,6 @@
 /**
- * What the reward server does, by the path that asks for it: list rewards, make one, judge completions, encode prompts.
- * Knows checked requests; knows no sockets.
+ * The operations of the reward server by path: list rewards, make one, judge completions, encode prompts.
+ * Knows validated requests, not sockets.
  */
 import { SightlineError } from '../errors.ts';
 import { createRewards, ormFiles, orms } from '../rewards/registry.ts';
@@ -10,7 +10,7 @@ import { createEncoder } from './encode.ts';
 import { judgeRequest } from './judge.ts';
 import { parseEncodeRequest, parseJudgeRequest, parseMakeRequest } from './request.ts';
 
-/** Answers a request's body; what it gives is sent as JSON. */
+/** Handles a request's body. The result is sent as JSON. */
 export type Handler = (body: unknown, signal: AbortSignal) => Promise<unknown>;
 
 export function createService(): Readonly<Record<string, Handler>> {
@@ -18,7 +18,7 @@ export function createService(): Readonly<Record<string, Handler>> {
   const encode = createEncoder();
   return {
     '/rewards': async () => ({ version: packageVersion(), rewards: registered() }),
-    /** A reward is made anew for each run, with the arguments of that run. */
+    /** Each run makes its rewards anew, with its own arguments. */
     '/make': async (body) => {
       const { reward: name, args } = parseMakeRequest(body);
       const [reward] = createRewards([name], args);
@@ -32,7 +32,7 @@ export function createService(): Readonly<Record<string, Handler>> {
         const known = [...made.keys()].join(', ') || 'none';
         throw new SightlineError('E_REWARD_UNKNOWN', `reward "${request.reward}" was not made; made: ${known}`, {
           where: 'request',
-          hint: 'ask /make for it first',
+          hint: 'call /make for it first',
         });
       }
       return judgeRequest(request, reward, signal);
@@ -43,7 +43,7 @@ export function createService(): Readonly<Record<string, Handler>> {
 
 // --- internal ---
 
-/** Rewards by name, each with what a trainer must know before it makes one. */
+/** The registered rewards, each with what a trainer must know before it makes one. */
 function registered() {
   return Object.keys(orms).map((name) => ({
     name,

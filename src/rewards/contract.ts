@@ -4,6 +4,7 @@
  */
 import type { AttnProbe } from '../attention/cross_check.ts';
 import type { AttentionMasses } from '../attention/tdr.ts';
+import type { NormBbox } from '../models/architecture.ts';
 import type { ModelKwargs, PolicyModel } from '../models/types.ts';
 
 export type { AttnProbe } from '../attention/cross_check.ts';
@@ -153,6 +154,11 @@ export interface RewardKwargs {
   readonly completion_ids: readonly ArrayLike<number>[];
   readonly messages: readonly unknown[];
   readonly images: readonly (readonly RewardImage[])[];
+  /**
+   * How the model writes boxes: `none`, in pixels of the resized image (`size.shown`), or `norm1000`, in thousandths of its
+   * sides. Null if the trainer does not say.
+   */
+  readonly norm_bbox: NormBbox | null;
   /** Number of tokens of the system block at the start of each prompt. */
   readonly system_prefix: readonly number[];
   readonly image_token_id: number;
@@ -167,6 +173,8 @@ export interface RewardKwargs {
   /** The masses that the fused probe measured in the training forward; null if it did not run. */
   readonly attention_masses: readonly (AttentionMasses | null)[] | null;
   readonly logger: RewardLogger;
+  /** Aborted when nobody waits for the answer any more: the run ends, or `--reward_timeout` has passed. Pass it to fetch. */
+  readonly signal: AbortSignal;
   /** Adds a finite number to this step's metrics. The name must not be one of the run's own. */
   log_metric(name: string, value: number): void;
   /** Adds a column to completions.jsonl, with one value per sample. */

@@ -5,7 +5,7 @@
 import type { RewardKwargs } from './contract.ts';
 
 /** Objects that the trainer itself works with; they are passed on without a copy. */
-const LIVE: ReadonlySet<string> = new Set(['model', 'accelerator', 'template', 'logger']);
+const LIVE: ReadonlySet<string> = new Set(['model', 'accelerator', 'template', 'logger', 'signal']);
 
 export function ownKwargs(kwargs: RewardKwargs): RewardKwargs {
   const copies = new Map<object, unknown>();

@@ -2,23 +2,13 @@
  * Loads the files of `--external_plugins`: TypeScript or JavaScript that registers rewards by assigning to `orms`.
  * Knows how to run a file and how to report where it fails; knows nothing about the rewards.
  */
-import { createHash } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { extname, resolve } from 'node:path';
 import { createJiti } from 'jiti';
 import { messageOf, SightlineError } from '../errors.ts';
 import { untilAborted } from '../util/until_aborted.ts';
 import { ormFiles, orms } from './registry.ts';
 import { locationIn } from './source_location.ts';
-
-export interface LoadedPlugin {
-  /** Absolute path. */
-  readonly file: string;
-  /** SHA-256 of the file, in hex. Plugins are code, so a run records which code it executed. */
-  readonly sha256: string;
-  /** Names of rewards that it registered or replaced. */
-  readonly registered: readonly string[];
-}
 
 export interface PluginLoading {
   /** Aborts the wait for a plugin. */
@@ -30,17 +20,16 @@ export interface PluginLoading {
 const extensions = ['.ts', '.mts', '.cts', '.js', '.mjs', '.cjs'];
 
 /**
- * Runs each plugin file once, in order. Inside a plugin, `import ... from 'sightline'` gives the running package itself, so
- * its registrations take effect here. TypeScript enums and decorators and top-level await work on every Node version.
+ * Runs each plugin file once, in order, and records in `ormFiles` which rewards it registered or replaced. Inside a plugin,
+ * `import ... from 'sightline'` gives the running package itself, so its registrations take effect here. TypeScript enums and
+ * decorators and top-level await work on every Node version.
  *
  * @param paths relative to the current folder, or absolute
  * @throws SightlineError E_PLUGIN_MISSING, E_PLUGIN_TYPE, E_PLUGIN_SYNTAX, E_PLUGIN_THREW, with file:line of the source; the
  * signal's reason if it is aborted
  */
-export async function loadPlugins(paths: readonly string[], loading: PluginLoading = {}): Promise<LoadedPlugin[]> {
-  const loaded: LoadedPlugin[] = [];
-  for (const path of paths) loaded.push(await loadPlugin(resolve(path), loading));
-  return loaded;
+export async function loadPlugins(paths: readonly string[], loading: PluginLoading = {}): Promise<void> {
+  for (const path of paths) await loadPlugin(resolve(path), loading);
 }
 
 // --- internal ---
@@ -48,7 +37,7 @@ export async function loadPlugins(paths: readonly string[], loading: PluginLoadi
 async function loadPlugin(
   file: string,
   { signal = new AbortController().signal, warn = () => undefined }: PluginLoading,
-): Promise<LoadedPlugin> {
+): Promise<void> {
   if (!statSync(file, { throwIfNoEntry: false })?.isFile()) {
     throw new SightlineError('E_PLUGIN_MISSING', `plugin file not found: ${file}`, {
       where: '--external_plugins',
@@ -64,7 +53,6 @@ async function loadPlugin(
           : `known extensions: ${extensions.join(' ')}`,
     });
   }
-  const sha256 = createHash('sha256').update(readFileSync(file)).digest('hex');
   const before = { ...orms };
   // Imported at run time: the public API re-exports this module, so a static import would be a cycle.
   const sightline: unknown = await import('../index.ts');
@@ -84,9 +72,7 @@ async function loadPlugin(
     if (signal.aborted && error === signal.reason) throw error;
     throw pluginError(error, file);
   }
-  const registered = Object.keys(orms).filter((name) => orms[name] !== before[name]);
-  for (const name of registered) ormFiles.set(name, file);
-  return { file, sha256, registered };
+  for (const name of Object.keys(orms)) if (orms[name] !== before[name]) ormFiles.set(name, file);
 }
 
 function pluginError(error: unknown, file: string): SightlineError {

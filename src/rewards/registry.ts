@@ -7,12 +7,18 @@ import { nearestName } from '../util/nearest_name.ts';
 import { MathAccuracy } from './accuracy/index.ts';
 import { type ORM, type OrmConstructor, REWARD_NEEDS, type RewardArgs, type RewardNeed } from './contract.ts';
 import { ownCopy } from './copy_kwargs.ts';
+import { CosineReward } from './cosine/index.ts';
 import { DDAPOAttentionORM } from './ddapo_attention/index.ts';
 import { show } from './describe_value.ts';
 import { Format } from './format/index.ts';
+import { HttpJudge } from './http_judge/index.ts';
+import { IoU } from './iou/index.ts';
+import { MultipleChoice } from './multiple_choice/index.ts';
 import { MultiModalAccuracyORM } from './r1v_accuracy/index.ts';
+import { RepetitionPenalty } from './repetition/index.ts';
 import type { Reward } from './reward.ts';
 import { checkSignalsAgree, statedSignals } from './signals.ts';
+import { SoftOverlong } from './soft_overlong/index.ts';
 import { locationIn } from './source_location.ts';
 
 /** Rewards by name. A plugin registers by assignment: `orms['my_reward'] = MyReward`. */
@@ -21,6 +27,12 @@ export const orms: Record<string, OrmConstructor> = Object.assign(Object.create(
   format: Format,
   external_r1v_acc: MultiModalAccuracyORM,
   ddapo_attention: DDAPOAttentionORM,
+  cosine: CosineReward,
+  repetition: RepetitionPenalty,
+  soft_overlong: SoftOverlong,
+  iou: IoU,
+  multiple_choice: MultipleChoice,
+  http_judge: HttpJudge,
 });
 
 /** The plugin file that registered a reward, by reward name; built-in rewards are absent. */

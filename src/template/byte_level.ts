@@ -6,6 +6,15 @@
 import { SightlineError } from '../errors.ts';
 import { isJsonObject, type JsonObject } from '../util/json.ts';
 
+/** The character of each byte. Printable Latin-1 characters stand for themselves, the other bytes, in order, for U+0100 and on. */
+export const BYTE_CHARACTERS: readonly string[] = (() => {
+  let next = 0x100;
+  return Array.from({ length: 256 }, (_, byte) => {
+    const isPrintable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
+    return String.fromCodePoint(isPrintable ? byte : next++);
+  });
+})();
+
 /**
  * Returns a function from a token's string to its bytes, for a tokenizer.json whose decoder is ByteLevel.
  * Characters outside the alphabet become their UTF-8 bytes. Error: E_TOKENIZER_UNSUPPORTED for other decoders.
@@ -35,13 +44,4 @@ export function byteTable(json: JsonObject, where: string): (token: string) => U
 
 // --- internal ---
 
-/** Printable Latin-1 characters stand for their own byte. The other bytes, in order, are written as U+0100 and following. */
-const BYTE_OF: ReadonlyMap<string, number> = (() => {
-  const table = new Map<string, number>();
-  let shifted = 0x100;
-  for (let byte = 0; byte < 256; byte++) {
-    const printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
-    table.set(String.fromCodePoint(printable ? byte : shifted++), byte);
-  }
-  return table;
-})();
+const BYTE_OF: ReadonlyMap<string, number> = new Map(BYTE_CHARACTERS.map((character, byte) => [character, byte]));

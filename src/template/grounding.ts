@@ -58,12 +58,16 @@ export function boxText(
   return `<|box_start|>${points.join(',')}<|box_end|>`;
 }
 
-/** The size of the image that a box lies in. Error: E_MESSAGES_INVALID. */
+/** The size of the image that a box refers to. Error: E_MESSAGES_INVALID. */
 export function sizeFor({ image }: Box, sizes: readonly ShownSize[], where: string | undefined): ShownSize {
   const size = sizes[image];
   if (size !== undefined) return size;
-  throw new SightlineError('E_MESSAGES_INVALID', `a box lies in image ${image}, but there are ${sizes.length}`, {
-    where,
-    hint: 'image_id of "objects" counts images from 0',
-  });
+  throw new SightlineError(
+    'E_MESSAGES_INVALID',
+    `a box refers to image ${image}, but there are only ${sizes.length} images`,
+    {
+      where,
+      hint: 'image_id of "objects" counts images from 0',
+    },
+  );
 }

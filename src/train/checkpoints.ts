@@ -1,26 +1,29 @@
 /**
- * The checkpoints of a run: `checkpoint-N` folders that load like their source, with what a later run needs to go on.
- * Knows files and their order; not when to save, nor what a metric means.
+ * Saves the checkpoints of a run: `checkpoint-N` folders that load like their source and contain the state for resuming.
+ * Knows files and their order, not when to save or what a metric means.
  */
 import { existsSync } from 'node:fs';
 import { copyFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { besideFolder } from '../checkpoint/atomic_folder.ts';
+import { writeAdapter } from '../adapters/files.ts';
+import type { AdapterPlan } from '../adapters/plan.ts';
+import { besideFolder, writeFolderAtomically } from '../checkpoint/atomic_folder.ts';
 import { bytesOf, type DtypeName } from '../checkpoint/dtypes.ts';
 import type { Checkpoint } from '../checkpoint/open.ts';
 import { type TensorToWrite, writeSafetensors } from '../checkpoint/safetensors.ts';
 import { saveCheckpoint } from '../checkpoint/save.ts';
 import type { Parameters } from '../engine/parameters.ts';
 import { messageOf } from '../errors.ts';
+import type { ModelConfig } from '../models/architecture.ts';
 import type { Json } from '../util/json.ts';
 import type { CheckpointEvent, NoticeEvent } from './events.ts';
 import type { Updater } from './update.ts';
 
-/** Names as transformers' Trainer has them, where it has a file for it; ours are JSON and safetensors throughout. */
+/** Named as in transformers' Trainer where it has such a file. All files are JSON or safetensors. */
 const TRAINER_STATE_FILE = 'trainer_state.json';
 const OPTIMIZER_FILE = 'optimizer.safetensors';
 const LOOP_STATE_FILE = 'loop_state.json';
-/** The system prompt of the run: a checkpoint's format has no place for it. */
+/** The run's system prompt, for which the checkpoint format has no place. */
 export const SYSTEM_FILE = 'system.txt';
 
 /** Arguments that shaped the prompts. */
@@ -34,44 +37,52 @@ export interface CheckpointsOptions {
   /** Folder of the run. */
   readonly outputDir: string;
   readonly source: Checkpoint;
+  /** What is trained, if it is an adapter; and the model that it is on. */
+  readonly adapter?: TrainedAdapter | null;
   readonly parameters: Parameters;
   readonly updater: Pick<Updater, 'state'>;
-  /** Dtype of the saved weights; default that of the source, tensor by tensor. */
+  /** Dtype of the saved weights; default the source's, tensor by tensor. */
   readonly dtype?: DtypeName;
-  /** What shaped the prompts of the run, for those who ask the checkpoint. */
+  /** What shaped the prompts of the run, so that `infer` can use the same. */
   readonly prompts: PromptSettings;
-  /** Checkpoints kept; the best one and the last one always are. Null: all. */
+  /** Number of checkpoints kept; null keeps all. The best and the last one are never removed. */
   readonly totalLimit: number | null;
-  /** Leave out what only a resumed run needs. */
+  /** Leave out the files that only resuming needs. */
   readonly onlyModel: boolean;
   /** Whether a higher metric is better (reward), or a lower one (loss). */
   readonly greaterIsBetter: boolean;
   readonly emit: (event: CheckpointEvent | NoticeEvent) => Promise<void>;
 }
 
+/** An adapter in training, as its files need it. */
+export interface TrainedAdapter {
+  readonly plan: AdapterPlan;
+  readonly config: ModelConfig;
+  readonly lorapLrRatio: number | null;
+}
+
 export interface ProgressToSave {
   readonly step: number;
   readonly maxSteps: number;
   readonly epoch: number;
-  /** The metric that tells the best checkpoint, if it was evaluated at this step. */
+  /** The metric that decides the best checkpoint; null if there was no evaluation at this step. */
   readonly metric: number | null;
   readonly logHistory: readonly Json[];
-  /** State of samplers and random streams: whatever the loop must have back to go on from here. */
+  /** State of samplers and random streams, for resuming. */
   readonly loop: Json;
 }
 
 export interface Checkpoints {
-  /** Saves `checkpoint-<step>` whole or not at all, tells it, then removes what is beyond the limit. Returns its path. */
+  /** Saves `checkpoint-<step>` completely or not at all, emits an event, then removes old ones. Returns the path. */
   save(progress: ProgressToSave): Promise<string>;
   /** Paths for the `end` event. */
   summary(): { lastCheckpoint: string | null; bestCheckpoint: string | null; bestMetric: number | null };
 }
 
 export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
-  const { outputDir, source, parameters, dtype, prompts, totalLimit, onlyModel, greaterIsBetter } = options;
+  const { outputDir, prompts, totalLimit, onlyModel, greaterIsBetter } = options;
   const saved: string[] = []; // oldest first; only folders of this run are ever removed
   let best: Best | null = null;
-  const trained = new Set(parameters.trained);
 
   return {
     async save(progress) {
@@ -81,22 +92,14 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
       const isBest =
         metric !== null && (best === null || (greaterIsBetter ? metric > best.metric : metric < best.metric));
       const nowBest: Best | null = isBest ? { dir, metric, step } : best;
-      await saveCheckpoint(dir, {
-        source,
-        dtype,
-        pixelLimits: { minPixels: prompts.minPixels ?? undefined, maxPixels: prompts.maxPixels ?? undefined },
-        overwrite: true,
-        // What is not trained is as the source has it.
-        weights: (name) => (trained.has(name) ? parameters.value(name).data : undefined),
-        extra: async (folder) => {
-          await writeJson(join(folder, TRAINER_STATE_FILE), trainerState(progress, nowBest));
-          if (prompts.system !== null) await writeFile(join(folder, SYSTEM_FILE), prompts.system);
-          const args = join(outputDir, 'args.json');
-          if (existsSync(args)) await copyFile(args, join(folder, 'args.json'));
-          if (onlyModel) return;
-          await writeJson(join(folder, LOOP_STATE_FILE), progress.loop);
-          await writeOptimizer(join(folder, OPTIMIZER_FILE), options);
-        },
+      await saveWeights(dir, options, async (folder) => {
+        await writeJson(join(folder, TRAINER_STATE_FILE), trainerState(progress, nowBest));
+        if (prompts.system !== null) await writeFile(join(folder, SYSTEM_FILE), prompts.system);
+        const args = join(outputDir, 'args.json');
+        if (existsSync(args)) await copyFile(args, join(folder, 'args.json'));
+        if (onlyModel) return;
+        await writeJson(join(folder, LOOP_STATE_FILE), progress.loop);
+        await writeOptimizer(join(folder, OPTIMIZER_FILE), options);
       });
       best = nowBest;
       saved.push(dir);
@@ -105,7 +108,7 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
         try {
           await removeFolder(old);
         } catch (error) {
-          // too many checkpoints are no reason to end a run; it is tried again with the next one
+          // Too many checkpoints are no reason to end a run. The next save tries again.
           const text = `an old checkpoint could not be removed: ${messageOf(error)}`;
           await options.emit({ type: 'notice', level: 'warn', text });
         }
@@ -123,13 +126,40 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
 
 // --- internal ---
 
+/** A folder that loads as its source does; of an adapter, the folder that PEFT makes of it. */
+async function saveWeights(
+  dir: string,
+  { source, adapter, parameters, dtype, prompts }: CheckpointsOptions,
+  extra: (folder: string) => Promise<void>,
+): Promise<void> {
+  if (adapter != null) {
+    const values = (name: string): Float32Array => parameters.value(name).data;
+    const fill = async (folder: string): Promise<void> => {
+      await writeAdapter(folder, adapter.plan, adapter.config, values, adapter);
+      await extra(folder);
+    };
+    await writeFolderAtomically(dir, fill, { overwrite: true });
+    return;
+  }
+  const trained = new Set(parameters.trained);
+  await saveCheckpoint(dir, {
+    source,
+    dtype,
+    pixelLimits: { minPixels: prompts.minPixels ?? undefined, maxPixels: prompts.maxPixels ?? undefined },
+    overwrite: true,
+    // Frozen weights are copied from the source.
+    weights: (name) => (trained.has(name) ? parameters.value(name).data : undefined),
+    extra,
+  });
+}
+
 interface Best {
   readonly dir: string;
   readonly metric: number;
   readonly step: number;
 }
 
-/** The fields of Trainer's file that scripts read. */
+/** The fields of Trainer's file that scripts commonly read. */
 function trainerState({ step, maxSteps, epoch, logHistory }: ProgressToSave, best: Best | null): Json {
   return {
     best_global_step: best?.step ?? null,
@@ -144,16 +174,20 @@ function trainerState({ step, maxSteps, epoch, logHistory }: ProgressToSave, bes
 }
 
 /**
- * `m.<name>` and `v.<name>` of every trained parameter, and `value.<name>` where the checkpoint's dtype is narrower
- * than the float32 the weights are trained in: going on from the rounded ones would be another run.
+ * Writes `m.<name>` and `v.<name>` of every trained parameter. If the checkpoint's dtype is narrower than float32, it also
+ * writes `value.<name>` in float32, because a run resumed from rounded weights would differ.
  */
-async function writeOptimizer(path: string, { parameters, updater, source, dtype }: CheckpointsOptions): Promise<void> {
+async function writeOptimizer(
+  path: string,
+  { parameters, updater, source, adapter, dtype }: CheckpointsOptions,
+): Promise<void> {
   const { counts, moments } = updater.state();
   const tensors: TensorToWrite[] = [];
   for (const [name, { m, v }] of moments) {
     const { data, dims } = parameters.value(name);
     tensors.push(float32(`m.${name}`, m, dims), float32(`v.${name}`, v, dims));
-    const isFloat32 = dtype === undefined ? source.tensors.get(name)?.dtype === 'F32' : dtype === 'float32';
+    const stored = dtype === undefined ? source.tensors.get(name)?.dtype === 'F32' : dtype === 'float32';
+    const isFloat32 = adapter != null || stored;
     if (!isFloat32) tensors.push(float32(`value.${name}`, data, dims));
   }
   await writeSafetensors(path, tensors, {
@@ -179,14 +213,14 @@ async function writeJson(path: string, value: Json): Promise<void> {
   await writeFile(path, `${JSON.stringify(value, null, 2)}\n`);
 }
 
-/** The oldest folders beyond the limit; the best and the newest are never among them. */
+/** The oldest folders beyond the limit, except for the best and the newest. */
 function beyondLimit(saved: readonly string[], best: Best | null, limit: number | null): string[] {
   if (limit === null) return [];
   const removable = saved.slice(0, -1).filter((dir) => dir !== best?.dir);
   return removable.slice(0, Math.max(0, saved.length - limit));
 }
 
-/** Takes the name away first, so that it never stands for half a checkpoint. */
+/** Renames the folder before deleting it, so that its name never refers to a partial checkpoint. */
 async function removeFolder(dir: string): Promise<void> {
   const hidden = besideFolder(dir, 'removed');
   await rename(dir, hidden);

@@ -1,6 +1,6 @@
 /**
- * The rows of a run: training and evaluation datasets opened, checked, split and counted.
- * Knows arguments and rows; not what is made of a row.
+ * Opens, checks, splits and counts the rows of a run for training and evaluation.
+ * Knows arguments and rows, not what a row is used for.
  */
 import type { ColumnCounts } from '../data/column_counts.ts';
 import { type Dataset, openDataset } from '../data/dataset.ts';
@@ -13,11 +13,11 @@ import type { DataSummary } from './events.ts';
 export interface RowSource {
   readonly length: number;
   row(index: number): Promise<Row>;
-  /** Takes note of a row that cannot be read; there only where such rows are left out (`strict` false). */
+  /** Records a row that cannot be read. Absent if such rows end the run (`strict` true). */
   readonly leaveOut?: ((row: Row, error: SightlineError) => void) | undefined;
 }
 
-/** What one flag opened, before any of it was set aside. */
+/** The rows of one flag, before any are set aside for evaluation. */
 export interface OpenedRows {
   readonly flag: '--dataset' | '--val_dataset';
   readonly specs: readonly string[];
@@ -27,10 +27,10 @@ export interface OpenedRows {
 
 export interface TrainingData {
   readonly train: RowSource;
-  /** Null without evaluation rows. */
+  /** Null if there are no evaluation rows. */
   readonly evaluation: RowSource | null;
   readonly summary: DataSummary;
-  /** What was opened, before rows were set aside for evaluation. */
+  /** The rows of each flag, before any are set aside for evaluation. */
   readonly opened: readonly OpenedRows[];
   close(): void;
 }
@@ -38,7 +38,7 @@ export interface TrainingData {
 export interface DataArguments {
   readonly dataset: readonly string[];
   readonly valDataset: readonly string[];
-  /** Part of the training rows set aside where there is no `valDataset`. */
+  /** Fraction of the training rows set aside for evaluation if there is no `valDataset`. */
   readonly splitDatasetRatio: number;
   readonly dataSeed: number;
   /** New names of columns. */
@@ -46,7 +46,7 @@ export interface DataArguments {
   readonly strict: boolean;
 }
 
-/** Why a row cannot be used: in a word or two for the count, and as the error that ends a strict run. */
+/** Why a row cannot be used: a word or two for the count, and the error that ends a strict run. */
 export interface RowFault {
   readonly reason: string;
   readonly error: SightlineError;
@@ -55,8 +55,8 @@ export interface RowFault {
 /**
  * Opens and checks every row before the run begins.
  *
- * @param check what a command asks of a row beyond its form; a faulty row ends the run, or is left out with `strict` false
- * Errors: those of openDataset and of `check`; E_DATASET_EMPTY where no row is left.
+ * @param check what a command requires of a row beyond its form. A faulty row ends the run, or is left out if `strict` is false
+ * Errors: those of openDataset and of `check`; E_DATASET_EMPTY if no row is left.
  */
 export async function openTrainingData(
   args: DataArguments,
@@ -129,7 +129,7 @@ function pick(source: RowSource, indices: readonly number[]): RowSource {
   return { length: indices.length, row: (i) => source.row(indices[i]!), leaveOut: source.leaveOut };
 }
 
-/** [the rest, the part set aside]: drawn at random from the seed, each in file order, none of them empty. */
+/** [the rest, the part set aside]. The part is drawn at random from the seed. Both keep the file order, and neither is empty. */
 function split(source: RowSource, ratio: number, seed: number): [RowSource, RowSource] {
   const { length } = source;
   if (length < 2) {

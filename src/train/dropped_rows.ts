@@ -1,27 +1,26 @@
 /**
- * Rows that a run with `--strict false` goes on without: which faults are let pass, and what is said of them; and what is
- * said of rows that are kept.
- * Knows rows and errors; who says it, and where, is the journal's business.
+ * Rows that a run with `--strict false` leaves out: which faults are tolerated, and what the user is told about them and about
+ * oddities of rows that are kept. Knows rows and errors; the journal does the telling.
  */
 import type { CountedNote } from '../data/dataset.ts';
 import type { Row, RowNote } from '../data/row.ts';
 import type { SightlineError } from '../errors.ts';
 import { plural } from '../util/plural.ts';
 
-/** A row and why it is left out. */
+/** A row that is left out, and the reason. */
 export interface LeftOutRow {
   readonly where: string;
   readonly message: string;
 }
 
 export interface LeftOut {
-  /** Sentences for the reader, in the order the rows were found; grows while rows are read. */
+  /** Sentences for the user, in the order in which rows were found. The list grows while rows are read. */
   readonly told: readonly string[];
-  /** Rows found faulty before the run began: the first of them, and how many. */
+  /** Adds rows found faulty before the run begins: the first of them, and how many there are. */
   atOpening(first: readonly LeftOutRow[], count: number): void;
-  /** Rows that are kept, but not read in the way their author may think. */
+  /** Adds oddities of rows that are kept. */
   noted(notes: readonly CountedNote[]): void;
-  /** A row that turned out faulty when it was read. One that comes again, in another epoch, is not told again. */
+  /** Adds a row that turned out faulty when it was read. A row that comes again in another epoch is not reported again. */
   whileReading(row: Pick<Row, 'where'>, error: SightlineError): void;
 }
 
@@ -37,29 +36,29 @@ export function createLeftOut(): LeftOut {
     noted(notes) {
       for (const { note, count, where } of notes) {
         const text = `${plural(count, 'row has', 'rows have')} ${NOTES[note]} (first: ${where})`;
-        // A file may be given twice, for training and for evaluation.
+        // The same file may be given for training and for evaluation.
         if (!told.includes(text)) told.push(text);
       }
     },
     whileReading({ where }, { message }) {
       if (read.has(where)) return;
       read.add(where);
-      // Later ones are told when their number has doubled: a folder of broken images must not fill the terminal.
+      // After the first ones, reports only when the number has doubled, so that a folder of broken images does not fill the terminal.
       const isTold = read.size <= TOLD_WHILE_READING || Number.isInteger(Math.log2(read.size / TOLD_WHILE_READING));
       if (isTold) told.push(`left out ${where}: ${message} (${read.size} so far that could not be read)`);
     },
   };
 }
 
-/** Whether a row has an image that cannot be used: the faults that only its pixels show, and files changed meanwhile. */
+/** Whether an error means that an image of a row cannot be used, because of its pixels or because the file has changed. */
 export const isImageFault = ({ code }: SightlineError): boolean => IMAGE_FAULTS.has(code);
 
 // --- internal ---
 
 const NOTES: Readonly<Record<RowNote, string>> = {
-  'more tags than images': 'more <image> tags than images: the first tags are images, the rest stays text',
+  'more tags than images': 'more <image> tags than images: the first tags are images, the others stay text',
   'more placeholders than objects':
-    'more <ref-object> or <bbox> placeholders than "objects" has entries: the rest stays text',
+    'more <ref-object> or <bbox> placeholders than "objects" has entries: the others stay text',
 };
 
 const TOLD_AT_OPENING = 5;

@@ -1,36 +1,37 @@
 /**
- * What a training run says about itself: plain, serialisable events, and the interface of those who listen.
- * Knows nothing of files, terminals or dashboards; the loop emits and never asks who hears it.
+ * Events that a training run emits, as plain, serialisable data, and the interface of listeners.
+ * Knows nothing of files, terminals or dashboards.
  */
 import type { ImageSource } from '../data/image_source.ts';
 import type { Json } from '../util/json.ts';
 
-/** Metrics by name, in the field's snake_case names (`reward`, `rewards/DDAPOAttentionORM/mean`, `grad_norm`, …). */
+/** Metrics by their usual snake_case names (`reward`, `rewards/DDAPOAttentionORM/mean`, `grad_norm`, …). */
 export type Metrics = Readonly<Record<string, number>>;
 
-/** Sizes a reader wants before the first step. */
+/** What is shown of the model before the first step. */
 export interface ModelSummary {
   readonly dir: string;
   readonly architecture: string;
-  /** Number of parameters, and how many of them are trained. */
+  /** Number of parameters. */
   readonly parameters: number;
+  /** Number of trained parameters. */
   readonly trainable: number;
-  /** What is not as its files say or as is usual, in sentences. */
+  /** Sentences about anything unusual in the checkpoint. */
   readonly notes?: readonly string[];
 }
 
 export interface DataSummary {
   /** Rows kept for training. */
   readonly rows: number;
-  /** Rows kept for evaluation; 0 without one. */
+  /** Rows kept for evaluation; 0 if there is none. */
   readonly evalRows: number;
-  /** Rows left out, by reason. */
+  /** Number of rows left out, by reason. */
   readonly dropped: Readonly<Record<string, number>>;
-  /** What there is to say of single rows, most of them left out; grows while rows are read, and the journal tells it. */
+  /** Sentences about single rows, most of them left out. The list grows while rows are read; the journal emits them. */
   readonly leftOut?: readonly string[];
 }
 
-/** Parts of a run, in the order in which they come. */
+/** Parts of a run, in order. */
 export type Phase =
   | 'check data'
   | 'open model'
@@ -44,39 +45,41 @@ export type Phase =
   | 'eval'
   | 'save';
 
-/** How far a phase has come, as far as it can be counted. */
+/** Progress within a phase, if it can be counted. */
 export interface PhaseProgress {
   /** Tokens sampled since the phase began. */
   readonly tokens?: number;
-  /** Parts done, of how many. */
+  /** Parts done. */
   readonly done?: number;
+  /** Parts in all. */
   readonly total?: number;
 }
 
-/** A phase begins (nothing of it is done then), or has come further: then at most a few times a second. */
+/** A phase begins or has made progress. Progress is emitted at most a few times a second. */
 export interface PhaseEvent extends PhaseProgress {
   readonly type: 'phase';
   readonly phase: Phase;
   readonly begins: boolean;
 }
 
-/** Weights are being read, before `start`: comes first with nothing done, a few times a second, and when all is done. */
+/** Weights are being read, before `start`. Emitted at the beginning, a few times a second, and at the end. */
 export interface LoadingEvent {
   readonly type: 'loading';
-  /** Whose weights: `model`, or `reference` for a copy that is not trained. */
+  /** `reference` is the copy that is not trained. */
   readonly part: 'model' | 'reference';
   readonly dir: string;
-  /** Bytes, as they are stored. */
+  /** Stored bytes read so far. */
   readonly done: number;
+  /** Stored bytes in all. */
   readonly total: number;
 }
 
-/** Where a reader finds a signal of a reward among the metrics. */
+/** Names of the metrics of a reward's signal. */
 export interface ShownSignal {
   readonly label: string;
-  /** Its mean. */
+  /** The metric with its mean. */
   readonly metric: string;
-  /** What the names of its correlations begin with. */
+  /** Prefix of the metrics with its correlations. */
   readonly correlation: string;
 }
 
@@ -84,23 +87,24 @@ export interface ShownSignal {
 export interface StartEvent {
   readonly type: 'start';
   readonly command: string;
-  /** Resolved arguments whose value is not the default, by flag name. */
+  /** Resolved arguments that differ from the default, by flag name. */
   readonly changed: Readonly<Record<string, Json>>;
   readonly model: ModelSummary;
   readonly data: DataSummary;
   readonly outputDir: string;
-  /** Steps already done (0, or where a resumed run goes on) and the step the run ends at. */
+  /** Steps already done; 0 unless the run is resumed. */
   readonly step: number;
+  /** The step at which the run ends. */
   readonly maxSteps: number;
-  /** What rewards know of completions beside their values; absent: nothing. */
+  /** Signals that rewards report beside their values; absent if there are none. */
   readonly signals?: readonly ShownSignal[];
-  /** How often the whole run will do what is not part of a step. */
+  /** Number of evaluations and saves in the whole run. */
   readonly planned?: { readonly eval: number; readonly save: number };
-  /** The run is only rehearsed: nothing is written. */
+  /** True for a dry run, which writes nothing. */
   readonly dryRun?: boolean;
 }
 
-/** One optimiser step is done. Comes at every step, for progress displays; records are made of `log`. */
+/** One optimiser step is done. Emitted after every step, for progress displays; log records come from `log` events. */
 export interface ProgressEvent {
   readonly type: 'progress';
   readonly step: number;
@@ -113,7 +117,7 @@ export interface LogEvent {
   readonly type: 'log';
   readonly step: number;
   readonly maxSteps: number;
-  /** Passes over the data so far, with its fraction. */
+  /** Passes over the data so far, including the fraction of the current one. */
   readonly epoch: number;
   readonly metrics: Metrics;
 }
@@ -124,19 +128,19 @@ export interface RowOrigin {
   readonly source: string;
   /** Position in the dataset, from 0. */
   readonly index: number;
-  /** In the order of the prompt. Not read yet. */
+  /** The prompt's images in order. Not read yet. */
   readonly images: readonly ImageSource[];
-  /** Its column of that name, if there is one. */
+  /** The column `solution`, if the row has one. */
   readonly solution?: Json;
 }
 
 /** One completion as it was sampled and judged. */
 export interface CompletionRow {
   readonly row: RowOrigin;
-  /** Rendered prompt text, image placeholders included. */
+  /** The rendered prompt, including image placeholders. */
   readonly prompt: string;
   readonly completion: string;
-  /** Score by reward name; `null`: the reward does not apply or could not be computed. */
+  /** Value by reward name; null if the reward does not apply or could not be computed. */
   readonly rewards: Readonly<Record<string, number | null>>;
   readonly advantage: number;
   /** Further columns: `entropy`, `length`, and those that rewards log. */
@@ -150,7 +154,7 @@ export interface CompletionsEvent {
   readonly rows: readonly CompletionRow[];
 }
 
-/** A sentence for the reader; `debug` lines carry their own prefix. */
+/** A sentence for the user. The text of a `debug` notice contains its own prefix. */
 export interface NoticeEvent {
   readonly type: 'notice';
   readonly level: 'debug' | 'info' | 'warn';
@@ -164,7 +168,7 @@ export interface CheckpointEvent {
   readonly dir: string;
 }
 
-/** An evaluation is done; names without the `eval_` prefix. */
+/** An evaluation is done. Its metrics have no `eval_` prefix. */
 export interface EvalEvent {
   readonly type: 'eval';
   readonly step: number;
@@ -173,19 +177,20 @@ export interface EvalEvent {
   readonly metrics: Metrics;
 }
 
-/** The run is over, completely or because it was asked to stop. */
+/** The run has ended, either completed or interrupted. */
 export interface EndEvent {
   readonly type: 'end';
   readonly status: 'completed' | 'interrupted';
   readonly step: number;
   readonly maxSteps: number;
-  /** First and last logged metrics, and the evaluations before the first and after the last step. */
+  /** Metrics of the first and the last log record. */
   readonly firstLog: Metrics | null;
   readonly lastLog: Metrics | null;
+  /** Evaluations before the first step and after the last one. */
   readonly evalBefore: Metrics | null;
   readonly evalAfter: Metrics | null;
   readonly outputDir: string;
-  /** Wall time in seconds by part (`rollout`, `reward`, `update`, `save`, …). */
+  /** Wall time in seconds by phase (`rollout`, `reward`, `update`, `save`, …). */
   readonly seconds: Readonly<Record<string, number>>;
   readonly lastCheckpoint: string | null;
   readonly bestCheckpoint: string | null;
@@ -204,26 +209,26 @@ export type TrainEvent =
   | EvalEvent
   | EndEvent;
 
-/** Someone who wants to know: a file, a terminal, a dashboard. */
+/** Receives events, for instance to write a file or a terminal. */
 export interface Listener {
   onEvent(event: TrainEvent): void | Promise<void>;
-  /** Called once when no more events come, also after a failed run. */
+  /** Called once after the last event, also after a failed run. */
   close?(): void | Promise<void>;
 }
 
-/** Passes a note on as an event. */
+/** Returns a function that emits a note as a `notice` event. */
 export const noteTo =
   ({ emit }: Pick<RunContext, 'emit'>) =>
   (text: string): void =>
     void emit({ type: 'notice', level: 'info', text: `note: ${text}` });
 
-/** How a run is told where to write, when to stop and whom to tell. */
+/** What a run gets from its caller. */
 export interface RunContext {
-  /** Aborted by a signal, or an error that nobody awaits: finish or drop the step, save, emit `end`, return. */
+  /** Aborted by SIGINT, SIGTERM or an unhandled rejection. The run then drops the current step, saves, emits `end` and returns. */
   readonly signal: AbortSignal;
   readonly emit: (event: TrainEvent) => void | Promise<void>;
   /** Existing, empty folder of this run (`output/vN-<timestamp>`). */
   readonly outputDir: string;
-  /** Arguments that are not at their default, for the `start` event. */
+  /** Arguments that differ from their default, for the `start` event. */
   readonly changed: Readonly<Record<string, Json>>;
 }

@@ -19,7 +19,7 @@ import { planScores, type ScorePlan } from '../grpo/score_plan.ts';
 import type { Metrics } from './events.ts';
 import { countTokens, type Journal } from './journal.ts';
 import { attentionProbe, type Judged, type JudgeOptions, judge } from './judge.ts';
-import type { Policy } from './policy.ts';
+import { dropoutRate, type Policy } from './policy.ts';
 import type { HackingWatch } from './reward_hacking.ts';
 
 /** A rollout of N completions as it is learned from. Arrays per completion are in the order of its groups. */
@@ -41,7 +41,7 @@ export interface StepParts {
   /** The model that is trained: it samples, scores and learns. */
   readonly policy: Policy;
   /** The weights that training started from, for the KL term; null where beta is 0. */
-  readonly reference: Policy | null;
+  readonly reference: Pick<Policy, 'model'> | null;
   readonly sampler: CompletionSampler;
   /** The rewards, and what they are told after so many steps. */
   readonly judging: (stepsDone: number) => JudgeOptions;
@@ -67,7 +67,11 @@ export async function collect(
   const { args, plan, reference, journal } = parts;
   const judging = parts.judging(done);
   const probe = attentionProbe(prompts, judging);
-  const scores = planScores(plan, number, { reuseRollout: args.reuseRollout, isProbed: probe !== undefined });
+  const scores = planScores(plan, number, {
+    reuseRollout: args.reuseRollout,
+    isProbed: probe !== undefined,
+    hasDropout: dropoutRate(parts.policy) > 0,
+  });
   const sampled = await sampleAndScore(prompts, `rollout ${number}`, { scores, probe }, parts);
   const { temperature } = args;
   const refLogps =

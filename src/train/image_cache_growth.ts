@@ -1,27 +1,27 @@
 /**
- * Memory of images that a run keeps: as pixels if it will see them again, and as visual tokens. Grows while rows are
- * new, up to the budgets of the two caches; a rehearsal has to add what its few steps have not kept yet.
+ * Estimates the memory of the images that a run caches, as resized pixels and as visual tokens. The caches grow while rows are
+ * new, up to their budgets. A dry run has to add the growth that its few steps do not show.
  */
 
 import type { ImageFeatures } from '../engine/image_features.ts';
 import type { VisionConfig } from '../models/architecture.ts';
 
-/** Patches of the distinct images of some rows. */
+/** Number of patches of the distinct images in some rows. */
 export interface RowImages {
   readonly rows: number;
   readonly patches: number;
 }
 
 export interface KeptImages {
-  /** Rows the run will have seen in the end. */
+  /** Distinct rows that the whole run will see. */
   readonly rows: number;
-  /** Bytes of pixels it may keep; the rehearsal has kept none. */
+  /** Budget in bytes for resized pixels. The dry run itself caches none. */
   readonly pixelBudget: number;
-  /** Visual tokens of the policy, and of a reference, which encodes images for itself. */
+  /** Caches of visual tokens: the policy's, and the reference model's if there is one. */
   readonly features: readonly Pick<ImageFeatures, 'bytes' | 'budget'>[];
 }
 
-/** Bytes by which kept images will grow, if the run's rows have such images as the ones looked at. */
+/** Bytes by which the caches will still grow, if all rows have images like those of the rows counted in `images`. */
 export function growthOfImages(
   images: RowImages,
   { rows, pixelBudget, features }: KeptImages,

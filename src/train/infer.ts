@@ -1,6 +1,6 @@
 /**
- * A conversation with a checkpoint: question by question, images among them, answers as they grow.
- * Knows the template and the sampler; not the terminal.
+ * A conversation with a checkpoint, question by question, with images and streamed answers.
+ * Knows the template and the sampler, not the terminal.
  */
 import { join, resolve } from 'node:path';
 import type { InferArguments } from '../arguments/resolve.ts';
@@ -18,17 +18,17 @@ import { checkInferMemory } from './run_memory.ts';
 import { checkCompletionLength, stopsAndBans } from './sampling.ts';
 
 export interface Chat {
-  /** What is to be said of the checkpoint. */
+  /** Sentences about the checkpoint. */
   readonly notes?: readonly string[];
   /**
-   * Looks at an image (a path) before it is asked about; a note where it is unlike all that the checkpoint was trained on.
+   * Checks an image (a path) before it is used. Returns a note if its size differs from all images of the checkpoint's training.
    * Errors: those of the image.
    */
   look(image: string): Promise<string | null>;
   /**
-   * Adds a question with its images (paths) to the conversation and answers it; `onText` gets the answer as it grows.
-   * Images stand where the question has `<image>` tags, or before it if it has none.
-   * A question that cannot be taken throws and leaves the conversation as it was.
+   * Adds a question with its images (paths) to the conversation and answers it. `onText` gets the answer piece by piece.
+   * Images replace the question's `<image>` tags, or come before its text if it has none.
+   * If the question cannot be encoded, it throws and leaves the conversation unchanged.
    */
   ask(question: string, images: readonly string[], onText: (piece: string) => void): Promise<string>;
   /** Forgets the conversation. */
@@ -37,11 +37,11 @@ export interface Chat {
 }
 
 export interface ChatContext extends Pick<RunContext, 'signal' | 'emit'> {
-  /** Told once of what was done to images that nobody asked for. */
+  /** Gets a notice when the first image is composited on white. */
   readonly tell?: (text: string) => void;
 }
 
-/** Errors: those of the checkpoint; and, before its weights are read, what is wrong with the first question's images. */
+/** Errors: those of the checkpoint, and those of the first question's images, which are checked before weights are read. */
 export async function openChat(args: InferArguments, context: ChatContext): Promise<Chat> {
   const { signal } = context;
   const prepared = await preparePolicy(policyOptions(args, false, context.tell));
@@ -114,14 +114,14 @@ export async function openChat(args: InferArguments, context: ChatContext): Prom
 
 const sourceOf = (path: string): ImageSource => ({ kind: 'path', path: resolve(path), where: '--image, /image' });
 
-/** A note on an image that has another size than all those of the training, after resizing. */
+/** A note if the resized image differs in size from all images of the training; null otherwise. */
 function unlike(trainedOn: TrainedOn, image: { path: string; width: number; height: number }): string | null {
   const { width, height, subject } = trainedOn;
   if (image.width === width && image.height === height) return null;
-  return `${image.path} is read as ${image.width} x ${image.height} pixels, but this checkpoint was trained only on pictures of ${width} x ${height} pixels (${subject}): its answer will mean little`;
+  return `${image.path} is read as ${image.width} x ${image.height} pixels, but this checkpoint was trained only on pictures of ${width} x ${height} pixels (${subject}); do not expect a useful answer`;
 }
 
-/** Encodes the first question, as far as it is known. Returns its tokens. Errors: those of `ask`. */
+/** Encodes the first question if it is known already. Returns its number of tokens. Errors: those of `ask`. */
 async function tryQuestion(args: InferArguments, policy: PreparedPolicy): Promise<number> {
   checkCompletionLength('max_new_tokens', args.maxNewTokens, policy);
   if (args.prompt === null && args.image.length === 0) return 0;
@@ -131,10 +131,10 @@ async function tryQuestion(args: InferArguments, policy: PreparedPolicy): Promis
   return ids.length;
 }
 
-/** The paths of a conversation start elsewhere than those of a dataset. */
+/** Replaces the hint of a missing image: a conversation's relative paths start from the working directory, not from a dataset. */
 function withOwnHint(error: unknown): never {
   if (!(error instanceof SightlineError) || error.code !== 'E_IMAGE_MISSING') throw error;
-  const hint = 'check the path; a relative one starts from the folder that sightline was started in';
+  const hint = 'check the path; relative paths start from the working directory';
   throw new SightlineError(error.code, error.message, { where: error.where, hint, cause: error.cause });
 }
 

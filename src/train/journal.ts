@@ -1,12 +1,12 @@
 /**
- * What a run remembers of what it has told: first and last record, evaluations, the whole history, seconds by part.
- * Sits between a loop and its listeners; knows no algorithm.
+ * Passes events from the loop to the listeners and remembers them: first and last record, evaluations, history, seconds by
+ * phase. Knows no algorithm.
  */
 
 import type { Json } from '../util/json.ts';
 import type { EndEvent, Metrics, Phase, PhaseProgress, RunContext, TrainEvent } from './events.ts';
 
-/** Tells how far a phase has come; may be called as often as one likes. */
+/** Reports progress within a phase. Cheap enough to call at any rate. */
 export type TellProgress = (progress: PhaseProgress) => void;
 
 export interface Journal {
@@ -14,16 +14,16 @@ export interface Journal {
   emit(event: TrainEvent): Promise<void>;
   notice(level: 'info' | 'warn', text: string): Promise<void>;
   /**
-   * Runs a phase, tells that it begins and how far it comes, and adds its wall time to the phase.
+   * Runs a phase, emits its beginning and its progress, and adds its wall time to the phase's total.
    *
-   * @param at where a phase that comes in parts is when this part begins
+   * @param at progress at the beginning, for a phase that consists of several parts
    */
   time<T>(phase: Phase, run: (tell: TellProgress) => T | Promise<T>, at?: PhaseProgress): Promise<T>;
-  /** Every record so far, as a checkpoint's `log_history` has them. */
+  /** All records so far, in the form of a checkpoint's `log_history`. */
   history(): readonly Json[];
-  /** Metrics of an evaluation at this very step; null if there was none. */
+  /** Metrics of the evaluation at exactly this step; null if there was none. */
   evaluationAt(step: number): Metrics | null;
-  /** The part of the `end` event that is memory. */
+  /** The remembered part of the `end` event. */
   summary(): Pick<EndEvent, 'firstLog' | 'lastLog' | 'evalBefore' | 'evalAfter' | 'seconds'>;
 }
 
@@ -37,7 +37,7 @@ export function createJournal({ emit: tell }: Pick<RunContext, 'emit'>): Journal
 
   let leftOut: readonly string[] = [];
   let leftOutTold = 0;
-  /** Rows left out since the last event. */
+  /** Emits the sentences about left-out rows that are new since the last event. */
   const tellLeftOut = async (): Promise<void> => {
     const texts = leftOut.slice(leftOutTold);
     leftOutTold = leftOut.length;
@@ -95,37 +95,14 @@ export function createJournal({ emit: tell }: Pick<RunContext, 'emit'>): Journal
   };
 }
 
-/** Progress within a phase is told at most this often: a reader sees no more, and telling it costs nothing then. */
+/** Minimum milliseconds between two progress events of a phase. */
 const PROGRESS_MS = 250;
 
-/** Adds up the tokens of a phase and tells their number. */
+/** Returns a function that adds up the tokens of a phase and reports the sum. */
 export function countTokens(tell: TellProgress): (count: number) => void {
   let tokens = 0;
   return (count) => {
     tokens += count;
     tell({ tokens });
-  };
-}
-
-/** Means of what was added since they were last taken; a name counts only the records that have it. */
-export interface Averages {
-  add(metrics: Metrics): void;
-  take(): Record<string, number>;
-}
-
-export function createAverages(): Averages {
-  const sums = new Map<string, { sum: number; count: number }>();
-  return {
-    add(metrics) {
-      for (const [name, value] of Object.entries(metrics)) {
-        const { sum, count } = sums.get(name) ?? { sum: 0, count: 0 };
-        sums.set(name, { sum: sum + value, count: count + 1 });
-      }
-    },
-    take() {
-      const means = Object.fromEntries([...sums].map(([name, { sum, count }]) => [name, sum / count]));
-      sums.clear();
-      return means;
-    },
   };
 }

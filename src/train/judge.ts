@@ -6,10 +6,11 @@
 import { type MassProbe, massesOf, massProbe } from '../attention/probe.ts';
 import { combineRewards, type RewardValue } from '../grpo/advantages.ts';
 import type { Completion, RolloutGroup, RolloutPrompt } from '../grpo/rollout.ts';
-import type { ModelConfig } from '../models/architecture.ts';
+import type { ModelConfig, NormBbox } from '../models/architecture.ts';
 import type { PolicyModel } from '../models/types.ts';
 import { columnArrays } from '../rewards/columns.ts';
 import type { AttnProbe, RewardKwargs, RewardLogger } from '../rewards/contract.ts';
+import type { FailureRule } from '../rewards/deadline.ts';
 import type { Reward } from '../rewards/reward.ts';
 import { type RewardColumn, runRewards } from '../rewards/run.ts';
 import { type Json, toJson } from '../util/json.ts';
@@ -34,6 +35,10 @@ export interface JudgeOptions {
   readonly rewards: readonly Reward[];
   readonly model: PolicyModel & { readonly modelConfig: JudgedModelConfig };
   readonly attnProbe: AttnProbe;
+  /** Unit in which the model writes boxes. */
+  readonly normBbox: NormBbox;
+  /** Time limit of rewards, and the rule for those that fail. */
+  readonly rule?: FailureRule;
   readonly logger: RewardLogger;
   /** Optimizer steps done, and those of the whole run: rewards are told both. */
   readonly step: number;
@@ -48,7 +53,8 @@ export interface JudgeOptions {
  * @throws SightlineError of a reward that throws or returns what it must not; the signal's reason
  */
 export async function judge(groups: readonly RolloutGroup[], options: JudgeOptions): Promise<Judged> {
-  const { rewards, model, attnProbe, logger, step, maxSteps, signal } = options;
+  const { rewards, model, attnProbe, normBbox, rule, logger, step, maxSteps } = options;
+  const signal = options.signal ?? new AbortController().signal;
   const numGenerations = groups[0]!.completions.length;
   const samples = groups.flatMap((group) => group.completions.map((completion) => ({ group, completion })));
   const metrics: Record<string, number> = {};
@@ -64,6 +70,7 @@ export async function judge(groups: readonly RolloutGroup[], options: JudgeOptio
     completion_ids: samples.map(({ completion }) => completion.ids),
     messages: samples.map(({ group }) => group.prompt.row.messages),
     images: samples.map(({ group }) => group.prompt.images),
+    norm_bbox: normBbox,
     system_prefix: samples.map(({ group }) => group.prompt.systemPrefix),
     image_token_id: model.modelConfig.imageTokenId,
     video_token_id: model.modelConfig.videoTokenId,
@@ -72,6 +79,7 @@ export async function judge(groups: readonly RolloutGroup[], options: JudgeOptio
     attn_probe: attnProbe,
     attention_masses: attentionMasses(samples.map(({ completion }) => completion)),
     logger,
+    signal,
     log_metric: (name, value) => {
       metrics[name] = value;
     },
@@ -86,8 +94,7 @@ export async function judge(groups: readonly RolloutGroup[], options: JudgeOptio
     rewards,
     samples.map(({ completion }) => completion.text),
     kwargs,
-    signal,
-    samples.map(({ group }) => group.prompt.row.where),
+    { signal, rule, rows: samples.map(({ group }) => group.prompt.row.where) },
   );
   const totals = combineRewards(
     columns.map(({ values }) => values),

@@ -2,6 +2,8 @@
  * Learning from experience: the loss of a step's micro-batches and its gradients. Updates no weight.
  */
 
+import type { Dropout } from '../engine/dropout.ts';
+import type { ScoreOptions } from '../engine/scored_groups.ts';
 import type { MicroBatch } from '../grpo/batching.ts';
 import { countStep, grpoLoss, type LossSums } from '../grpo/loss.ts';
 import { type Completion, completionsOf, logpsOf, type RolloutGroup } from '../grpo/rollout.ts';
@@ -25,12 +27,14 @@ export interface Learned {
  * learned from without a forward, and its tape is spent.
  *
  * @param experiences by the number of their rollout
+ * @param dropoutOf dropout of the inputs of adapters in a micro-batch's forward
  * Errors: those of the model; the signal's reason, between micro-batches
  */
 export async function learn(
   microBatches: readonly MicroBatch[],
   experiences: ReadonlyMap<number, Experience>,
   { args, policy, journal, signal }: Pick<StepParts, 'args' | 'policy' | 'journal' | 'signal'>,
+  dropoutOf: (microBatch: number) => Dropout | null = () => null,
 ): Promise<Learned> {
   const { model } = policy;
   const lessons = microBatches.map((microBatch) => lessonOf(microBatch, experiences.get(microBatch.rollout)!));
@@ -41,10 +45,11 @@ export async function learn(
   for (const [i, { experience, groups, advantages, oldLogps, refLogps }] of lessons.entries()) {
     signal.throwIfAborted();
     const at = lessons.length === 1 ? {} : { done: i, total: lessons.length };
+    const options: ScoreOptions = { temperature: args.temperature, keep: true, dropout: dropoutOf(i) };
     const scored =
       experience.rollout.tape !== null
         ? experience.rollout
-        : await journal.time('forward', () => model.score(groups, { temperature: args.temperature, keep: true }), at);
+        : await journal.time('forward', () => model.score(groups, options), at);
     for (const [k, completion] of completionsOf({ groups }).entries()) {
       if (!entropies.has(completion)) entropies.set(completion, completionsOf(scored)[k]!.entropies!);
     }

@@ -5,10 +5,11 @@
 import type { RlhfArguments, SftArguments } from '../arguments/resolve.ts';
 import type { Row } from '../data/row.ts';
 import { createSampler } from '../data/sampler.ts';
+import { createAverages } from './averages.ts';
 import { createCheckpoints } from './checkpoints.ts';
 import type { RowSource, TrainingData } from './data.ts';
 import type { Metrics, RunContext, StartEvent } from './events.ts';
-import { createAverages, type Journal, type TellProgress } from './journal.ts';
+import type { Journal, TellProgress } from './journal.ts';
 import type { Policy } from './policy.ts';
 import { createReader } from './row_reader.ts';
 import { isDue, isLogDue, plannedOf, type RunLength } from './run_length.ts';
@@ -99,6 +100,7 @@ export async function trainingLoop<Encoded>(training: Training<Encoded>): Promis
   const checkpoints = createCheckpoints({
     outputDir,
     source: policy.source,
+    adapter: policy.adapter && { plan: policy.adapter, config: policy.modelConfig, lorapLrRatio: args.lorapLrRatio },
     parameters: policy.parameters,
     updater,
     prompts: args,
@@ -151,8 +153,8 @@ export async function trainingLoop<Encoded>(training: Training<Encoded>): Promis
   } catch (error) {
     await saveUnfinished(error, { step, saveStrategy: args.saveStrategy, signal, journal, save });
   }
-  if (reader.passedOver > 0) {
-    await journal.notice('info', `${reader.passedOver} times a row was skipped because ${training.tooLong}`);
+  if (reader.skipped > 0) {
+    await journal.notice('info', `${reader.skipped} times a row was skipped because ${training.tooLong}`);
   }
   await journal.emit({
     type: 'end',

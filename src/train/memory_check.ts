@@ -1,6 +1,6 @@
 /**
- * Compares what a run takes with what the machine has, before a weight is read: refuses what cannot fit, warns of what
- * hardly will. Knows parts and bytes; which flags lower them is told to it.
+ * Compares a run's estimated memory with the machine's before weights are read. Refuses a run that cannot fit and warns about
+ * one that probably does not. Knows parts and bytes; callers say which flags lower them.
  */
 import { SightlineError } from '../errors.ts';
 import type { MachineMemory } from '../util/machine_memory.ts';
@@ -9,15 +9,16 @@ import { type MemoryPart, totalOf } from './memory_need.ts';
 export interface MemoryAdvice {
   /** The checkpoint's folder. */
   readonly model: string;
-  /** What lowers the least that the run takes, and what lowers the rest. */
+  /** Advice that lowers the minimum need of the run. */
   readonly lowerLeast: readonly string[];
+  /** Advice that lowers only the rest of the expected need. */
   readonly lowerRest: readonly string[];
 }
 
 /**
- * A warning where the expected need is more than what is free; null where it fits.
+ * Returns a warning if the expected need exceeds the free memory; null if it fits.
  *
- * @throws SightlineError E_MEMORY where even the least that it needs is more than there is
+ * Error: E_MEMORY if even the minimum need exceeds the machine's memory.
  */
 export function checkMemory(
   parts: readonly MemoryPart[],
@@ -28,16 +29,16 @@ export function checkMemory(
   if (least > most) {
     throw new SightlineError(
       'E_MEMORY',
-      `the run needs at least ${gib(least)} GiB of memory (${shown(parts, 'least')}), and ${limit} is ${gib(most)} GiB`,
+      `the run needs at least ${gib(least)} GiB of memory (${shown(parts, 'least')}), but ${limit} is ${gib(most)} GiB`,
       {
         where: `--model ${model}`,
-        hint: `${[...lowerLeast, 'take a smaller model or a larger machine'].join('; or ')}; --check_memory false tries it all the same`,
+        hint: `${[...lowerLeast, 'use a smaller model or a larger machine'].join('; or ')}; --check_memory false tries it anyway`,
       },
     );
   }
   if (likely <= free) return null;
   return (
-    `the run takes about ${gib(likely)} GiB of memory (${shown(parts, 'likely')}), and ${gib(free)} GiB are free; ` +
+    `the run needs about ${gib(likely)} GiB of memory (${shown(parts, 'likely')}), but only ${gib(free)} GiB are free; ` +
     `to lower it: ${[...lowerRest, ...lowerLeast].join('; or ')}`
   );
 }
@@ -46,7 +47,7 @@ export function checkMemory(
 
 const gib = (bytes: number): string => (bytes / 2 ** 30).toFixed(1);
 
-/** The parts that matter, the largest first. */
+/** The parts above 0.05 GiB, the largest first. */
 function shown(parts: readonly MemoryPart[], kind: 'least' | 'likely'): string {
   const known = parts.filter((part) => part[kind] >= 0.05 * 2 ** 30).toSorted((a, b) => b[kind] - a[kind]);
   return known.map((part) => `${part.what} ${gib(part[kind])}`).join(', ');

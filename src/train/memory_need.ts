@@ -1,6 +1,6 @@
 /**
- * What a run takes in memory, part by part, from a checkpoint's config and headers and the run's sizes (docs/memory.md).
- * Reads no weight, measures nothing; what the machine has is not its business.
+ * Estimates a run's memory part by part from the checkpoint's config and headers and the run's sizes (docs/memory.md).
+ * Reads no weights and measures nothing. Does not know the machine.
  */
 
 import { BLOCK_ROWS, DECODE_LIMITS } from '../engine/decode_cost.ts';
@@ -12,25 +12,29 @@ import { sizeOf } from '../runtime/tensor.ts';
 import type { PreparedPolicy } from './policy.ts';
 
 export interface MemoryPart {
-  /** In words, for messages. */
+  /** Name of the part, for messages. */
   readonly what: string;
-  /** Bytes that it takes in any case, and those it is expected to take. */
+  /** Bytes that the part takes at least. */
   readonly least: number;
+  /** Bytes that the part is expected to take. */
   readonly likely: number;
 }
 
-/** What the estimate takes from a policy. */
+/** The parts of a policy that the estimate depends on. */
 export type MeasuredPolicy = Pick<PreparedPolicy, 'modelConfig' | 'tensors' | 'streams' | 'isTrained'>;
 
-/** What samples: prompts, and completions of each, at their longest. */
-export interface RolloutSizes {
+/** Sizes of a rollout with completions of maximum length. */
+export interface SamplingSizes {
   readonly prompts: number;
+  /** Per prompt. */
   readonly promptTokens: number;
+  /** Per prompt. */
   readonly completions: number;
+  /** Per completion. */
   readonly completionTokens: number;
 }
 
-/** Node.js, ONNX Runtime, and their objects. */
+/** Node.js and ONNX Runtime without any model. */
 export function programMemory(): MemoryPart {
   return { what: 'the program', least: 64 * MIB, likely: 200 * MIB };
 }
@@ -39,30 +43,29 @@ export function weightsMemory(what: string, { tensors, streams }: MeasuredPolicy
   return exactly(what, bytesHeld(tensors, streams));
 }
 
-/** Gradients and AdamW's two moments of what is trained. */
+/** Gradients and AdamW's two moments of the trained parameters. */
 export function trainingMemory(policy: MeasuredPolicy): MemoryPart[] {
   const trained = trainedBytes(policy);
   return [exactly('gradients', trained), exactly("AdamW's moments", 2 * trained)];
 }
 
-/** Keys and values while completions are sampled, and copies of weights that few rows stream faster. */
-export function samplingMemory(policy: MeasuredPolicy, sizes: RolloutSizes): MemoryPart[] {
+/** The KV cache, logits, and copies of weights in a layout that is faster for few rows. */
+export function samplingMemory(policy: MeasuredPolicy, sizes: SamplingSizes): MemoryPart[] {
   const { text } = policy.modelConfig;
   const perToken = 2 * FLOAT * text.numHiddenLayers * text.numKeyValueHeads * text.headDim;
-  const own = sizes.prompts * sizes.completions * sizes.completionTokens;
-  const places = sizes.prompts * sizes.completions;
-  // Completions' own keys and values lie in two caches while one is copied into a larger one.
-  const kv = perToken * (sizes.prompts * sizes.promptTokens + 2 * own);
+  const sequences = sizes.prompts * sizes.completions;
+  // Keys and values of completions exist twice while a full cache is copied into a larger one.
+  const kv = perToken * (sizes.prompts * sizes.promptTokens + 2 * sequences * sizes.completionTokens);
   const weights = decodedBytes(text);
-  const copies = policy.streams || weights > DECODE_LIMITS.copyBytes || places > BLOCK_ROWS ? 0 : weights;
+  const copies = policy.streams || weights > DECODE_LIMITS.copyBytes || sequences > BLOCK_ROWS ? 0 : weights;
   return [
     expected('keys and values', kv),
     expected('copies of weights for decoding', copies),
-    expected('logits', 3 * FLOAT * places * text.vocabSize),
+    expected('logits', 3 * FLOAT * sequences * text.vocabSize),
   ];
 }
 
-/** What backward starts from, of so many rows, and what it works with. */
+/** The values kept for backward and its working memory, for `rows` rows (tokens). */
 export function learningMemory(
   policy: MeasuredPolicy,
   rows: number,
@@ -74,12 +77,12 @@ export function learningMemory(
   const budget = productBudget(FLOAT * elements(policy, () => true), trainedBytes(policy));
   const keepsProducts = gradientCheckpointing === null ? products <= budget : !gradientCheckpointing;
   const kept = FLOAT * rows * widths * text.numHiddenLayers + (keepsProducts ? products : 0);
-  // Derivatives of one layer's rows, and of its weights before they are added up.
+  // Gradients of one layer's rows, and of its weights before they are accumulated.
   const working = productBytes({ ...text, numHiddenLayers: 2 }, rows) + (2 * decodedBytes(text)) / text.numHiddenLayers;
   return [expected('rows for backward', kept + working)];
 }
 
-/** A forward over so many rows that keeps nothing for backward. */
+/** A forward over `rows` rows (tokens) that keeps nothing for backward. */
 export function forwardMemory({ modelConfig: { text } }: MeasuredPolicy, rows: number): MemoryPart {
   return expected('rows of a forward', productBytes({ ...text, numHiddenLayers: 2 }, rows));
 }
@@ -102,7 +105,7 @@ const elements = ({ tensors }: MeasuredPolicy, isCounted: (name: string) => bool
 
 const trainedBytes = (policy: MeasuredPolicy): number => FLOAT * elements(policy, (name) => policy.isTrained(name));
 
-/** Of the decoder's products and the head. */
+/** Bytes of the decoder's weight matrices and the head. */
 function decodedBytes(text: TextConfig): number {
   const { hiddenSize, intermediateSize, numAttentionHeads, numKeyValueHeads, headDim, numHiddenLayers, vocabSize } =
     text;

@@ -1,6 +1,6 @@
 /**
- * A file that a command writes for its user: whole or not at all where it is a file, line by line where it is a device or
- * a pipe. Knows how to write and how to say why not; not what is written.
+ * Writes a command's output. A regular file appears complete or not at all; a device or a pipe is written as data comes.
+ * Knows how to write and how to explain failures, not what is written.
  */
 import { once } from 'node:events';
 import { constants, openSync } from 'node:fs';
@@ -17,8 +17,9 @@ export interface OutputFileOptions {
 }
 
 /**
- * Lets `fill` write. A regular file gets its name when all is on disk, through links too; if anything fails none is left,
- * and what was there before stays. Devices, pipes and standard output are written as it comes.
+ * Calls `fill` with a function that writes text. A regular file is written under a temporary name and renamed at the end, also
+ * if the path is a link. After a failure no partial file is left, and an existing file is unchanged. Devices, pipes and
+ * standard output are written directly.
  *
  * Errors: E_OUTPUT; an abort throws the signal's reason.
  */
@@ -27,24 +28,24 @@ export async function writeOutputFile(
   options: OutputFileOptions,
   fill: (write: (text: string) => Promise<void>) => Promise<void>,
 ): Promise<void> {
-  const told = async <T>(hint: string | null, act: () => Promise<T>): Promise<T> => {
+  const explaining = async <T>(hint: string | null, act: () => Promise<T>): Promise<T> => {
     try {
       return await act();
     } catch (error) {
       throw explained(error, `${options.flag} ${path}`, hint);
     }
   };
-  const target = await told(ELSEWHERE, async () => writeTarget(path));
+  const target = await explaining(ELSEWHERE, async () => writeTarget(path));
   if (target.kind === 'folder') {
     throw new SightlineError('E_OUTPUT', `the output is a folder: ${path}`, {
       where: `${options.flag} ${path}`,
       hint: 'name a file in it',
     });
   }
-  const sink = await told(ELSEWHERE, () => openSink(target, options.signal));
+  const sink = await explaining(ELSEWHERE, () => openSink(target, options.signal));
   try {
-    await fill((text) => told(null, () => sink.write(text)));
-    await told(null, () => sink.close());
+    await fill((text) => explaining(null, () => sink.write(text)));
+    await explaining(null, () => sink.close());
   } catch (error) {
     await sink.discard();
     throw error;
@@ -56,14 +57,14 @@ export async function writeOutputFile(
 interface Sink {
   write(text: string): Promise<void>;
   close(): Promise<void>;
-  /** Ends it after a failure. */
+  /** Cleans up after a failure. */
   discard(): Promise<void>;
 }
 
-const ELSEWHERE = 'name a file in a folder that exists and can be written';
+const ELSEWHERE = 'name a file in an existing, writable folder';
 
-/** Milliseconds between two looks whether somebody reads a pipe. */
-const LOOK_MS = 50;
+/** Milliseconds between two attempts to open a pipe that has no reader yet. */
+const RETRY_MS = 50;
 
 async function openSink(target: WriteTarget, signal: AbortSignal): Promise<Sink> {
   if (target.kind === 'file') return fileSink(target.path);
@@ -71,7 +72,7 @@ async function openSink(target: WriteTarget, signal: AbortSignal): Promise<Sink>
   if (target.descriptor === 2) return streamSink(process.stderr, false);
   if (target.kind === 'pipe') return streamSink(await openPipe(target.path, signal), true);
   const { O_WRONLY, O_APPEND } = constants;
-  const handle = await open(target.path, O_WRONLY | O_APPEND); // what is there already is not ours to cut off
+  const handle = await open(target.path, O_WRONLY | O_APPEND); // does not truncate what is already there
   return {
     write: (text) => handle.appendFile(text),
     close: () => handle.close(),
@@ -95,7 +96,7 @@ async function fileSink(path: string): Promise<Sink> {
   };
 }
 
-/** `own`: opened here, so to be closed here. */
+/** @param own whether this file opened the stream, and so has to close it */
 function streamSink(stream: NodeJS.WriteStream | Socket, own: boolean): Sink {
   return {
     write: (text) =>
@@ -113,25 +114,27 @@ function streamSink(stream: NodeJS.WriteStream | Socket, own: boolean): Sink {
   };
 }
 
-/**
- * Waits for a reader without blocking: a thread that hangs in open(2) or write(2) keeps even process.exit from ending.
- */
+/** Waits for a reader without blocking, because a thread that hangs in open(2) or write(2) prevents even process.exit. */
 async function openPipe(path: string, signal: AbortSignal): Promise<Socket> {
   const { O_WRONLY, O_NONBLOCK } = constants;
   for (;;) {
     signal.throwIfAborted();
     try {
       const socket = new Socket({ fd: openSync(path, O_WRONLY | O_NONBLOCK), readable: false, writable: true });
-      socket.on('error', () => undefined); // told by the write that met it
+      socket.on('error', () => undefined); // the failing write reports it
       return socket;
     } catch (error) {
       if (!(error instanceof Error && 'code' in error && error.code === 'ENXIO')) throw error;
     }
-    await sleep(LOOK_MS);
+    await sleep(RETRY_MS);
   }
 }
 
-/** A system's error as the user's; any other one as it is. `missing`: the hint where the path itself is the fault. */
+/**
+ * Turns a system error into a SightlineError; returns other errors unchanged.
+ *
+ * @param missing the hint if the path itself is at fault
+ */
 function explained(error: unknown, where: string, missing: string | null): unknown {
   const code = String((error as NodeJS.ErrnoException | undefined)?.code);
   const isPath = ['ENOENT', 'EACCES', 'EPERM', 'ENOTDIR'].includes(code);

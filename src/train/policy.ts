@@ -2,28 +2,27 @@
  * Opens a checkpoint folder as a policy: checked weights, a model over them, and the template that encodes for it.
  * Knows which parts are trained, but no rewards, no losses and no loop.
  */
+import type { AdapterPlan } from '../adapters/plan.ts';
 import { HEAD } from '../checkpoint/head.ts';
 import { withoutWrappers } from '../checkpoint/names.ts';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/open.ts';
 import type { AlphaMode } from '../data/rgb.ts';
+import type { Dropout } from '../engine/dropout.ts';
 import { createModel, type VisionLanguageModel } from '../engine/model.ts';
 import { loadParameters, type Parameters, STREAM_BYTES, streamParameters } from '../engine/parameters.ts';
 import type { AttentionImplementation } from '../engine/text_attention.ts';
 import type { ModelConfig } from '../models/architecture.ts';
-import { type ModelPart, partOf } from '../models/names.ts';
 import { readConfig } from '../models/registry.ts';
 import { validateShapes, withStoredHead } from '../models/tensors.ts';
 import type { RuntimeOptions } from '../runtime/session.ts';
 import { sizeOf } from '../runtime/tensor.ts';
 import type { BoxFormat, NormBbox } from '../template/grounding.ts';
 import { openTemplate, type Template, type TemplateOptions } from '../template/template.ts';
+import type { Random } from '../util/random.ts';
+import { type AdapterOptions, prepareAdapter } from './adapter.ts';
 import type { ModelSummary } from './events.ts';
-
-/** Which parts of a model are not trained. */
-export type Freeze = Readonly<Record<ModelPart, boolean>>;
-
-/** The defaults of ms-swift: only the decoder is trained. */
-const DEFAULT_FREEZE: Freeze = { llm: false, vit: true, aligner: true };
+import { DEFAULT_FREEZE, type TrainedRule, trainedParameters } from './trained_parameters.ts';
+import { adapterOptions, type TunerArguments, trainedRule } from './tuner.ts';
 
 export interface PolicyOptions {
   /** Checkpoint folder. */
@@ -33,7 +32,9 @@ export interface PolicyOptions {
   readonly trainable: boolean;
   /** Whether blocks are computed again in backward; null: only where keeping their results takes too much memory. */
   readonly gradientCheckpointing?: boolean | null;
-  readonly freeze?: Freeze;
+  /** What full training changes; with an adapter, nothing but that is trained. Default: the language model. */
+  readonly trained?: TrainedRule;
+  readonly adapter?: AdapterOptions | null;
   readonly template?: TemplateOptions;
   /** Keep the pixels of images for the next time they are needed; default true. */
   readonly keepImages?: boolean;
@@ -41,9 +42,14 @@ export interface PolicyOptions {
 }
 
 export interface Policy {
+  /** The checked config.json. */
   readonly modelConfig: ModelConfig;
   readonly model: VisionLanguageModel;
   readonly parameters: Parameters;
+  /** What it carries besides its weights. */
+  readonly adapter: AdapterPlan | null;
+  /** The model that an adapter is compared with, over the same weights: without it, or with `reference` of its options. */
+  reference(): VisionLanguageModel;
   readonly template: Template;
   readonly summary: ModelSummary;
   /** The folder that it was opened from. It stays open until the policy is closed; saved checkpoints follow its layout. */
@@ -54,8 +60,9 @@ export interface Policy {
 /** A policy whose weights have not been read yet. */
 export interface PreparedPolicy extends Pick<Policy, 'modelConfig' | 'template' | 'source'> {
   readonly options: PolicyOptions;
-  /** The tensors that the model uses, by name. */
-  readonly tensors: Checkpoint['tensors'];
+  readonly adapter: AdapterPlan | null;
+  /** The tensors that the model uses, by name; those of an adapter included. */
+  readonly tensors: ReadonlyMap<string, { readonly shape: readonly number[] }>;
   /** Whether weights stay on disk, to be read when they are used. */
   readonly streams: boolean;
   isTrained(name: string): boolean;
@@ -94,7 +101,8 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
     attnImpl,
     trainable,
     gradientCheckpointing = null,
-    freeze = DEFAULT_FREEZE,
+    trained = { freeze: DEFAULT_FREEZE },
+    adapter: adapterOptions = null,
     runtime,
     keepImages = true,
   } = options;
@@ -110,23 +118,42 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
     const used = { ...source, tensors: without(source.tensors, extra) };
     const widened = [...used.tensors.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
     const streams = !trainable && widened >= STREAM_BYTES;
-    const isTrained = (name: string): boolean => trainable && !freeze[partOf(name)];
+    const adapter = adapterOptions === null ? null : prepareAdapter(adapterOptions, modelConfig);
+    const trains = adapter === null && trainable ? trainedParameters(trained, modelConfig) : null;
+    const isTrained = (name: string): boolean =>
+      trainable && (adapter === null ? trains!.has(name) : adapter.tensors.has(name));
     return {
       options,
       modelConfig,
       template,
       source,
-      tensors: used.tensors,
+      adapter: adapter?.plan ?? null,
+      tensors: new Map([...used.tensors, ...(adapter?.tensors ?? [])]),
       streams,
       isTrained,
       async load(onRead) {
         const tell = onRead === undefined ? undefined : seldom(onRead);
-        const parameters = streams ? await streamParameters(used, tell) : await loadParameters(used, isTrained, tell);
-        const model = createModel(modelConfig, parameters, { attnImpl, gradientCheckpointing, runtime });
+        const ofStore = adapter === null ? isTrained : () => false;
+        const store = streams ? await streamParameters(used, tell) : await loadParameters(used, ofStore, tell);
+        const adapted = adapter?.putOn(store, isTrained) ?? { config: modelConfig, parameters: store };
+        const { parameters } = adapted;
+        const modelOptions = { attnImpl, gradientCheckpointing, runtime };
+        const model = createModel(adapted.config, parameters, modelOptions);
+        let reference: VisionLanguageModel | null = null;
         return {
-          modelConfig,
+          modelConfig: adapted.config,
           model,
           parameters,
+          adapter: adapter?.plan ?? null,
+          reference() {
+            const other = adapter?.reference?.putOn(store, () => false) ?? { config: modelConfig, parameters: store };
+            const sameTower = adapter === null || !(adapter.changesTower || adapter.reference?.changesTower);
+            reference ??= createModel(other.config, other.parameters, {
+              ...modelOptions,
+              ...(sameTower ? { images: model.images } : {}),
+            });
+            return reference;
+          },
           template,
           source,
           summary: {
@@ -135,7 +162,7 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
           },
           async close() {
             source.close();
-            await Promise.all([template.close(), model.release()]);
+            await Promise.all([template.close(), model.release(), reference?.release()]);
           },
         };
       },
@@ -151,7 +178,7 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
 }
 
 /** Flags of the commands that concern a policy. Where a flag is null, the checkpoint decides. */
-export interface PolicyArguments {
+export interface PolicyArguments extends Partial<TunerArguments> {
   readonly modelDir: string;
   readonly attnImpl: AttentionImplementation;
   readonly minPixels: number | null;
@@ -162,9 +189,7 @@ export interface PolicyArguments {
   readonly normBbox?: NormBbox | null;
   readonly qwenvlBboxFormat?: BoxFormat;
   readonly gradientCheckpointing?: boolean | null;
-  readonly freezeLlm?: boolean;
-  readonly freezeVit?: boolean;
-  readonly freezeAligner?: boolean;
+  readonly adapters: readonly string[];
 }
 
 /** Policy options from a command's arguments. @param tell called once, if images are changed: see `TemplateOptions` */
@@ -178,11 +203,8 @@ export function policyOptions(
     attnImpl: args.attnImpl,
     trainable,
     gradientCheckpointing: args.gradientCheckpointing,
-    freeze: {
-      llm: args.freezeLlm ?? DEFAULT_FREEZE.llm,
-      vit: args.freezeVit ?? DEFAULT_FREEZE.vit,
-      aligner: args.freezeAligner ?? DEFAULT_FREEZE.aligner,
-    },
+    trained: trainedRule(args),
+    adapter: adapterOptions(args),
     template: {
       minPixels: args.minPixels ?? undefined,
       maxPixels: args.maxPixels ?? undefined,
@@ -194,6 +216,15 @@ export function policyOptions(
       boxFormat: args.qwenvlBboxFormat,
     },
   };
+}
+
+/** Dropout of a policy's adapters in training. */
+export const dropoutRate = ({ adapter }: Pick<Policy, 'adapter'>): number => adapter?.config.dropout ?? 0;
+
+/** Dropout of one forward, which `label` names among those of the stream; null without any. */
+export function dropoutOf(policy: Pick<Policy, 'adapter'>, random: Random, label: string): Dropout | null {
+  const rate = dropoutRate(policy);
+  return rate === 0 ? null : { rate, random: random.fork(`dropout ${label}`) };
 }
 
 // --- internal ---

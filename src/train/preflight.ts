@@ -1,6 +1,6 @@
 /**
- * What a run does before its weights are read, so that faults of arguments and rows are told at once, and how it reads them.
- * Knows rows and policies; not what is done with either.
+ * Encodes the first rows before weights are read, so that faults of arguments and rows are reported at once, and then reads
+ * the weights. Knows rows and policies, not what they are used for.
  */
 import type { Row } from '../data/row.ts';
 import { createSampler } from '../data/sampler.ts';
@@ -10,9 +10,8 @@ import type { Policy, PreparedPolicy } from './policy.ts';
 import { encodeOrPass, type LongRows } from './row_reader.ts';
 
 /**
- * Encodes the rows that training and evaluation meet first: a fault of the chat template, of --max_length or of an image is
- * one of all rows, more often than not. Null for a training row that the run will pass over; it takes note of it when it
- * comes to it.
+ * Encodes the first row of training and of evaluation, because a fault of the chat template, of --max_length or of an image
+ * usually affects all rows. Returns null if the run will skip the training row; the run itself reports that later.
  *
  * Errors: those of `encode`.
  */
@@ -31,7 +30,7 @@ export async function tryFirstRows<Encoded>(
   return first;
 }
 
-/** Reads a policy's weights, and says how far that is; an abort ends it. */
+/** Returns a function that reads a policy's weights and emits its progress. An abort stops it with the signal's reason. */
 export function loaderOf({ signal, emit }: Pick<RunContext, 'signal' | 'emit'>) {
   return (policy: PreparedPolicy, part: LoadingEvent['part']): Promise<Policy> =>
     policy.load(async ({ done, total }) => {

@@ -1,6 +1,6 @@
 /**
- * Compares the columns that rewards say they need with those that the data has, before anything is sampled.
- * Knows names and counts; what a reward makes of a column is its own business.
+ * Checks, before anything is sampled, that the data has the columns that rewards need.
+ * Knows names and counts, not how a reward uses a column.
  */
 import { columnsWithValue } from '../data/column_counts.ts';
 import { SightlineError } from '../errors.ts';
@@ -8,9 +8,9 @@ import type { Reward } from '../rewards/reward.ts';
 import type { OpenedRows } from './data.ts';
 
 /**
- * Sentences about columns that some rows lack: these rows get no value from the reward.
+ * Returns warnings about columns that some rows lack. Such rows get no value from the reward.
  *
- * @throws SightlineError E_REWARD_COLUMN: a column that no row of a dataset has a value in
+ * Error: E_REWARD_COLUMN if no row of a dataset has a value in a needed column.
  */
 export async function checkRewardColumns(
   rewards: readonly Pick<Reward, 'name' | 'columns'>[],
@@ -32,17 +32,17 @@ export async function checkRewardColumns(
 
 // --- internal ---
 
-const TOLD_COLUMNS = 30;
+const SHOWN_COLUMNS = 30;
 
 function missing(who: string, column: string, { flag, specs, rows, columns }: OpenedRows): SightlineError {
   const names = [...columns.keys()];
-  const more = names.length > TOLD_COLUMNS ? `, … (${names.length} in all)` : '';
+  const more = names.length > SHOWN_COLUMNS ? `, … (${names.length} in all)` : '';
   return new SightlineError(
     'E_REWARD_COLUMN',
-    `${who} the column "${column}", which the dataset lacks: none of its ${rows.length} rows has a value there`,
+    `${who} the column "${column}", but none of the ${rows.length} rows of the dataset has a value in it`,
     {
       where: `${flag} ${specs.join(' ')}`,
-      hint: `its columns are ${names.slice(0, TOLD_COLUMNS).join(', ')}${more}; rename the one that is meant, or add "${column}" to the rows`,
+      hint: `its columns are ${names.slice(0, SHOWN_COLUMNS).join(', ')}${more}; rename one of them, or add "${column}" to the rows`,
     },
   );
 }
@@ -50,5 +50,5 @@ function missing(who: string, column: string, { flag, specs, rows, columns }: Op
 async function lacking(who: string, column: string, { rows }: OpenedRows, count: number): Promise<string> {
   let first = 0;
   while (first < rows.length - 1 && columnsWithValue(await rows.row(first)).includes(column)) first++;
-  return `${who} the column "${column}", in which ${rows.length - count} of ${rows.length} rows have no value (the first: ${(await rows.row(first)).where}). Such a row gets none from it (null) and is judged by the other rewards.`;
+  return `${who} the column "${column}", but ${rows.length - count} of ${rows.length} rows have no value in it (first: ${(await rows.row(first)).where}). For such a row the reward is null, and only the other rewards count.`;
 }

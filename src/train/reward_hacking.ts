@@ -1,6 +1,6 @@
 /**
- * Watches for a reward being hacked: the correlation, inside groups, of a signal that it pays for with every other reward.
- * Where the others begin to fall with what is paid for, it is bought with what they measure (docs/demo.md has a run).
+ * Watches for reward hacking: the correlation, within groups, between a signal that one reward pays for and every other
+ * reward. If the other rewards start to fall as the paid signal improves, the model trades them for it (docs/demo.md has a run).
  */
 import { type FlipWatch, newFlipWatch, watchFlip, withinGroupCorrelation } from '../grpo/correlation.ts';
 import type { RewardSignal } from '../rewards/contract.ts';
@@ -11,7 +11,7 @@ import type { Metrics } from './events.ts';
 import type { Judged } from './judge.ts';
 
 export interface HackingWatch {
-  /** Correlations of one rollout, and a sentence for each that has just turned. */
+  /** Returns the correlations of one rollout, and a warning for each one that has just changed its sign. */
   observe(judged: Judged, numGenerations: number): { metrics: Metrics; warnings: string[] };
 }
 
@@ -53,5 +53,5 @@ function turned(
   payers: readonly string[],
 ): string {
   const turn = pays === 'low' ? 'from negative to positive' : 'from positive to negative';
-  return `the correlation of ${column} with ${label} within groups has turned ${turn}: ${meaning}, so ${payers.join(' or ')} may be being hacked. Look at completions.jsonl; lower its weight in --reward_weights or stop here.`;
+  return `the correlation of ${column} with ${label} within groups has turned ${turn}: ${meaning}, so the model may be hacking ${payers.join(' or ')}. Look at completions.jsonl; lower its weight in --reward_weights, or stop the run.`;
 }

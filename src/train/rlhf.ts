@@ -27,7 +27,7 @@ import { createJournal, type TellProgress } from './journal.ts';
 import type { JudgeOptions } from './judge.ts';
 import { entropiesOf, learn } from './learn.ts';
 import { type Run, type StepResult, type Training, tellStart, trainingLoop } from './loop.ts';
-import { policyOptions, preparePolicy } from './policy.ts';
+import { dropoutOf, dropoutRate, policyOptions, preparePolicy } from './policy.ts';
 import { loaderOf, tryFirstRows } from './preflight.ts';
 import { encodePrompt } from './prompts.ts';
 import { checkRewardColumns } from './reward_columns.ts';
@@ -64,8 +64,11 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     // Before any weight is read, arguments, headers of files and the first rows are checked.
     const keepImages = keepsPixels && !args.dryRun;
     const prepared = keep(await preparePolicy({ ...policyOptions(args, true, noteTo(context)), keepImages }));
-    // The reference has the weights that training starts from; they are never updated.
-    const preparedReference = args.beta === 0 ? null : keep(await preparePolicy(policyOptions(args, false)));
+    // The reference has the weights that training starts from; they are never updated. With an adapter, these are the
+    // policy's own weights.
+    const hasReference = args.beta !== 0;
+    const preparedReference =
+      hasReference && prepared.adapter === null ? keep(await preparePolicy(policyOptions(args, false))) : null;
     const sampling = samplingOf(args, prepared);
     const evaluationSettings = evaluationSampling(args, prepared);
     const updating = updateOptions(args, totalSteps);
@@ -74,7 +77,8 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     await checkRlhfMemory(args, plan, { policy: prepared, reference: preparedReference, first }, context);
     const loader = loaderOf(context);
     const policy = keep(await loader(prepared, 'model'));
-    const reference = preparedReference && keep(await loader(preparedReference, 'reference'));
+    const ofItsOwn = preparedReference && keep(await loader(preparedReference, 'reference'));
+    const reference = ofItsOwn ?? (hasReference ? { model: policy.reference() } : null);
     const updater = keep(await createUpdater(policy.parameters, updating));
     const generator = keep(createGenerator(policy.model));
     signal.throwIfAborted();
@@ -84,6 +88,8 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
       rewards,
       model: policy.model,
       attnProbe: args.attnProbe,
+      normBbox: args.normBbox ?? policy.model.modelConfig.architecture.normBbox,
+      rule: { timeout: args.rewardTimeout, onError: args.rewardError },
       logger: {
         debug: (line) => void journal.emit({ type: 'notice', level: 'debug', text: line }),
         info: (line) => void journal.notice('info', line),
@@ -107,6 +113,7 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
       return;
     }
     for (const text of lacking) await journal.notice('warn', text);
+    if (args.reuseRollout && dropoutRate(policy) > 0) await journal.notice('info', DROPOUT_NOTICE(dropoutRate(policy)));
     await trainingLoop({
       ...{ ...run, updater, encode, ...stepsOf(parts, updater, rewards) },
       best: { metric: 'reward', greaterIsBetter: true },
@@ -118,6 +125,9 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
 }
 
 // --- internal ---
+
+const DROPOUT_NOTICE = (rate: number): string =>
+  `the adapter has dropout ${rate}, which sampled rows have not: every step runs a training forward; --lora_dropout 0 learns from the rows that sampling has computed`;
 
 /** The steps of GRPO: collect experience, learn from it, update. */
 function stepsOf(
@@ -145,7 +155,9 @@ function stepsOf(
         experiences.set(number, experience);
         fresh.push(experience);
       }
-      const learned = await learn(microBatches, experiences, parts);
+      const learned = await learn(microBatches, experiences, parts, (microBatch) =>
+        dropoutOf(parts.policy, parts.sampler.random, `${done}/${microBatch}`),
+      );
       const { loss, sums } = learned;
       for (const experience of fresh) {
         const entropies = entropiesOf(experience, learned);

@@ -1,6 +1,6 @@
 /**
- * Rows in the sampler's order, encoded; rows that are too long, or cannot be read, end the run or are passed over.
- * Knows rows by number; what an encoded row is, is the caller's business.
+ * Reads and encodes rows in the sampler's order. Rows that are too long or cannot be read end the run or are skipped.
+ * Knows rows by number; the caller decides what an encoded row is.
  */
 import type { Row } from '../data/row.ts';
 import type { Sampler } from '../data/sampler.ts';
@@ -9,32 +9,30 @@ import { type RowSource, rowsAt } from './data.ts';
 import { isImageFault } from './dropped_rows.ts';
 
 export interface Reader<Encoded> {
-  /** The next rows; rows that are passed over are replaced by those after them. */
+  /** The next `count` rows. Skipped rows are replaced by the ones after them. */
   next(count: number): Promise<Encoded[]>;
-  /** Rows passed over so far because they are too long; of those that cannot be read, the source takes note. */
-  readonly passedOver: number;
+  /** Rows skipped so far because they are too long. Rows that cannot be read are counted by the source. */
+  readonly skipped: number;
 }
 
-/** What a row longer than the limit does: `--truncation_strategy`. */
+/** What happens at a row longer than the limit: `--truncation_strategy`. */
 export type LongRows = 'raise' | 'delete';
 
-/** Which rows are passed over. */
+/** Which rows are skipped. */
 export interface Tolerance {
   readonly longRows: LongRows;
-  /** Takes note of a row whose image cannot be read; without it such a row ends the run. */
+  /** Records a row whose image cannot be read. If absent, such a row ends the run. */
   readonly leaveOut?: RowSource['leaveOut'];
 }
 
-/**
- * @throws SightlineError (from `next`) what `encode` throws; E_DATASET_EMPTY if every row is passed over
- */
+/** Errors of `next`: those of `encode`; E_DATASET_EMPTY if every row is skipped. */
 export function createReader<Encoded>(
   source: RowSource,
   sampler: Sampler,
   longRows: LongRows,
   encode: (row: Row) => Promise<Encoded>,
 ): Reader<Encoded> {
-  let passedOver = 0;
+  let skipped = 0;
   let leftOut = 0;
   let keptAny = false;
   const { leaveOut } = source;
@@ -57,21 +55,20 @@ export function createReader<Encoded>(
         const encoded = await Promise.all(rows.map((row) => encodeOrPass(row, tolerance, encode)));
         const kept = encoded.filter((row) => row !== null);
         taken.push(...kept);
-        passedOver += rows.length - kept.length - (leftOut - before);
+        skipped += rows.length - kept.length - (leftOut - before);
         keptAny ||= kept.length > 0;
-        // The first epoch has shown every row.
-        if (!keptAny && passedOver + leftOut >= source.length)
-          throw noneUsable(source.length, rows[0]!.where, tolerance);
+        // One epoch has seen every row.
+        if (!keptAny && skipped + leftOut >= source.length) throw noneUsable(source.length, rows[0]!.where, tolerance);
       }
       return taken;
     },
-    get passedOver() {
-      return passedOver;
+    get skipped() {
+      return skipped;
     },
   };
 }
 
-/** An encoded row, or null if it is passed over. */
+/** Encodes a row; null if it is skipped. */
 export async function encodeOrPass<Encoded>(
   row: Row,
   { longRows, leaveOut }: Tolerance,
@@ -88,7 +85,7 @@ export async function encodeOrPass<Encoded>(
   }
 }
 
-/** What ends a run of which every row that was tried is passed over. */
+/** The error for a run whose rows are all skipped, as far as they were tried. */
 export function noneUsable(tried: number, where: string, { leaveOut }: Tolerance, rows = tried): SightlineError {
   const which = tried === rows ? `all ${rows} rows` : `all of the ${tried} rows tried, of ${rows},`;
   const images = leaveOut === undefined ? '' : ', or have images that cannot be read';

@@ -6,23 +6,23 @@ import type { Pace } from '../grpo/epochs.ts';
 
 export type Strategy = 'no' | 'steps' | 'epoch';
 
-/** The one notion of steps and epochs that a run has. */
+/** The number of steps of a run, and the epoch at each of them. */
 export interface RunLength {
   /** Optimizer steps of the run. */
   readonly maxSteps: number;
-  /** Passes over the data after so many steps, with fraction. */
+  /** Passes over the data after `step` steps, including the fraction of the current one. */
   epochOf(step: number): number;
 }
 
 /**
- * `maxSteps` if it is above 0, else as many steps as the epochs take, rounded up. Rows go on over the end of an epoch, so no
- * step is short but for what the last one takes beyond it.
+ * The run has `maxSteps` steps if that is above 0, else as many as the epochs take, rounded up. A step may continue into the
+ * next epoch, so all steps have the same number of rows.
  */
 export function runLength(
   { rows, rowsPerEpoch, rowsAfter }: Pace,
   { maxSteps, numTrainEpochs }: { readonly maxSteps: number; readonly numTrainEpochs: number },
 ): RunLength {
-  // Rounding first: 1.1 epochs of 10 steps must not become 12 for want of a last digit.
+  // Rounds away floating-point error first, so that 1.1 epochs of 10 steps do not become 12 steps.
   const wanted = Number(((numTrainEpochs * rowsPerEpoch) / rowsAfter(1)).toFixed(9));
   return {
     maxSteps: maxSteps > 0 ? maxSteps : Math.max(1, Math.ceil(wanted)),
@@ -30,14 +30,14 @@ export function runLength(
   };
 }
 
-/** Whether something with a strategy is due after a step; after the last one it is, unless the strategy is `no`. */
+/** Whether an evaluation or a save is due after a step. After the last step it is due unless the strategy is `no`. */
 export function isDue(strategy: Strategy, every: number, step: number, { maxSteps, epochOf }: RunLength): boolean {
   if (strategy === 'no') return false;
   if (step === maxSteps) return true;
   return strategy === 'steps' ? step % every === 0 : Math.floor(epochOf(step)) > Math.floor(epochOf(step - 1));
 }
 
-/** Whether a log record is due: every `loggingSteps`, after the last step, and after the first one if wanted. */
+/** Whether a log record is due: every `loggingSteps`, after the last step, and after the first one if `loggingFirstStep`. */
 export function isLogDue(
   { loggingSteps, loggingFirstStep }: { readonly loggingSteps: number; readonly loggingFirstStep: boolean },
   step: number,
@@ -46,7 +46,7 @@ export function isLogDue(
   return step % loggingSteps === 0 || step === maxSteps || (step === 1 && loggingFirstStep);
 }
 
-/** How many evaluations and saves a whole run makes. */
+/** The number of evaluations and saves in the whole run. */
 export function plannedOf(
   args: {
     readonly evalOnStart: boolean;

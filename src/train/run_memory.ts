@@ -1,5 +1,5 @@
 /**
- * Memory of each command's run: which parts it has, and which of its flags lower them.
+ * The parts of each command's memory, and the flags that lower them.
  */
 import type { InferArguments, RlhfArguments, ScoreArguments, SftArguments } from '../arguments/resolve.ts';
 import type { BatchPlan } from '../grpo/batching.ts';
@@ -22,7 +22,7 @@ import type { Example } from './sft_examples.ts';
 export interface RlhfMemory {
   readonly policy: MeasuredPolicy;
   readonly reference: MeasuredPolicy | null;
-  /** A prompt to estimate the others by. */
+  /** The first prompt, taken as typical of the others; null if its row is skipped. */
   readonly first: RolloutPrompt | null;
 }
 
@@ -49,7 +49,7 @@ export function rlhfMemory(args: RlhfSizes, plan: BatchPlan, { policy, reference
 
 type SftSizes = Pick<SftArguments, 'perDeviceTrainBatchSize' | 'gradientCheckpointing'>;
 
-/** @param first a row to estimate the others by */
+/** @param first the first row, taken as typical of the others; null if it is skipped */
 export function sftMemory(args: SftSizes, policy: MeasuredPolicy, first: Example | null): MemoryPart[] {
   const rows = first === null ? 0 : args.perDeviceTrainBatchSize * (first.group.prompt.ids.length + first.tokens);
   return [
@@ -86,7 +86,7 @@ export async function checkRlhfMemory(
   context: Pick<RunContext, 'emit'>,
 ): Promise<void> {
   await check(args, rlhfMemory(args, plan, memory), context, {
-    lowerLeast: [...(memory.reference === null ? [] : ['set --beta 0, which keeps no reference']), ...frozen(args)],
+    lowerLeast: [...(memory.reference === null ? [] : ['set --beta 0, which needs no reference']), ...frozen(args)],
     lowerRest: [
       'lower --per_device_train_batch_size, --max_completion_length or --max_pixels',
       ...(args.gradientCheckpointing === true ? [] : ['set --gradient_checkpointing true']),
@@ -119,7 +119,11 @@ export async function checkInferMemory(
   await check(args, inferMemory(args, policy, promptTokens), context, { lowerLeast: [], lowerRest });
 }
 
-/** @param tokens of the first rows that are scored at once. Errors: E_MEMORY. */
+/**
+ * Errors: E_MEMORY.
+ *
+ * @param tokens number of tokens that are scored at once, estimated from the first row
+ */
 export async function checkScoreMemory(
   args: ScoreArguments,
   { policy, tokens }: { readonly policy: MeasuredPolicy; readonly tokens: number },
@@ -142,7 +146,7 @@ async function check(
   if (warning !== null) await emit({ type: 'notice', level: 'warn', text: warning });
 }
 
-/** Parts that are trained, and need not be: gradients and moments take three times their weights. */
+/** Advice to freeze more parts, because gradients and moments take three times the memory of their weights. */
 function frozen(args: Pick<RlhfArguments, 'freezeVit' | 'freezeAligner' | 'freezeLlm'>): string[] {
   const trained = [
     ...(args.freezeVit ? [] : ['--freeze_vit true']),

@@ -1,12 +1,12 @@
 /**
- * How a run samples: the flags' settings, where completions stop, and what must never be sampled.
+ * Sampling settings of a run: values of flags, tokens that end a completion, and tokens that are never sampled.
  */
 import type { RlhfArguments } from '../arguments/resolve.ts';
 import { SightlineError } from '../errors.ts';
 import type { Sampling } from '../grpo/rollout.ts';
 import type { PreparedPolicy } from './policy.ts';
 
-/** What sampling takes from a policy: nothing of its weights. */
+/** The parts of a policy that the settings depend on. No weights are needed. */
 type SampledPolicy = Pick<PreparedPolicy, 'modelConfig' | 'template'>;
 
 type SamplingArguments = Pick<
@@ -14,7 +14,7 @@ type SamplingArguments = Pick<
   'numGenerations' | 'maxCompletionLength' | 'temperature' | 'topP' | 'topK'
 >;
 
-/** Error: E_COMPLETION_LENGTH. */
+/** The settings of a training run. Error: E_COMPLETION_LENGTH. */
 export function samplingOf(args: SamplingArguments, policy: SampledPolicy): Sampling {
   const { numGenerations, maxCompletionLength, temperature, topP, topK } = args;
   checkCompletionLength('max_completion_length', maxCompletionLength, policy);
@@ -27,8 +27,11 @@ export function evaluationSampling(args: RlhfArguments, policy: SampledPolicy): 
 }
 
 /**
- * Refuses completions that are longer than all the model has positions for: what they need is allocated before a token
- * is sampled. Error: E_COMPLETION_LENGTH.
+ * Refuses completions longer than the model's number of positions, because their memory is allocated before the first token
+ * is sampled.
+ *
+ * @param length tokens
+ * Error: E_COMPLETION_LENGTH.
  */
 export function checkCompletionLength(
   flag: string,
@@ -40,11 +43,11 @@ export function checkCompletionLength(
   throw new SightlineError(
     'E_COMPLETION_LENGTH',
     `${flag} is ${length}, but the model has ${positions} positions (max_position_embeddings of its config.json)`,
-    { where: `--${flag}`, hint: `set --${flag} to at most ${positions}, less what prompts take` },
+    { where: `--${flag}`, hint: `set --${flag} to at most ${positions} minus the length of the prompts` },
   );
 }
 
-/** Ids that end a completion, and ids that are never sampled: vision tokens, and rows of the table that no token has. */
+/** Ids that end a completion, and ids that are never sampled: vision tokens, and padding rows of the embedding. */
 export function stopsAndBans({ modelConfig, template }: SampledPolicy): { stopIds: number[]; bannedIds: number[] } {
   const stopIds = [...new Set([...modelConfig.eosTokenIds, template.endOfTurnId])];
   const vocabulary = Array.from({ length: modelConfig.text.vocabSize }, (_, id) => id);

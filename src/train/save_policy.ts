@@ -1,6 +1,6 @@
 /**
- * Saves that may fail, and what is left of a run that ends before its last step.
- * Knows when weights are worth keeping; not how they are written.
+ * Decides what happens if a save fails, and whether a run that ends early saves its weights.
+ * Knows when weights are worth keeping, not how they are written.
  */
 import { messageOf, SightlineError } from '../errors.ts';
 import type { Journal } from './journal.ts';
@@ -14,35 +14,34 @@ interface Saving {
 }
 
 /**
- * Saves amid a run. What a save would keep is in memory and the next one writes it again, so a disk that is full for an hour
- * is told, and need not end the run.
+ * Saves in the middle of a run. A failed save only gives a warning, because the weights are still in memory and the next save
+ * may succeed, for instance after a full disk has been cleared.
  *
- * Errors: E_SAVE_FAILED after the last step, whose weights nothing saves later; any other fault at once.
+ * Errors: E_SAVE_FAILED after the last step, because no later save follows; any other error at once.
  */
 export async function saveDue({ step, maxSteps, journal, save }: Saving & { maxSteps: number }): Promise<void> {
   try {
     await save();
   } catch (error) {
     if (step === maxSteps || !isSaveFailure(error)) throw error;
-    const text = `step ${step} could not be saved; the run goes on until the next save: ${messageOf(error)}`;
+    const text = `step ${step} could not be saved; the run continues until the next save: ${messageOf(error)}`;
     await journal.notice('warn', `${text}; ${error.where}: ${error.hint}`);
   }
 }
 
 /**
- * Saves the weights as they were after the last whole step, if it is worth it, and resolves if the run was stopped from
- * outside.
+ * Saves the weights after the last complete step if they are worth keeping. Resolves if the run was stopped by its signal.
  *
  * @param error what ended the run
- * @throws the error, unless the run was stopped; then what saving fails with
+ * Errors: `error` itself, unless the run was stopped; in that case those of saving.
  */
 export async function saveUnfinished(
   error: unknown,
   { step, saveStrategy, signal, journal, save }: Saving & { saveStrategy: Strategy; signal: AbortSignal },
 ): Promise<void> {
   const stopped = signal.aborted && error === signal.reason;
-  // The step under way is dropped; what was learned before it is kept. Not so weights that have diverged, nor those that a
-  // bug of ours may have left half updated.
+  // The incomplete step is dropped and the steps before it are kept, unless the weights have diverged or a bug of ours may
+  // have left them half updated.
   const isWhole = stopped || (error instanceof SightlineError && error.code !== 'E_DIVERGED');
   const isTried = isSaveFailure(error);
   if (step > 0 && saveStrategy !== 'no' && isWhole && !isTried) {
@@ -58,7 +57,7 @@ export async function saveUnfinished(
 
 // --- internal ---
 
-/** Whether a checkpoint could not be written, which says nothing of the weights. */
+/** Whether writing a checkpoint failed, which does not mean that the weights are bad. */
 function isSaveFailure(error: unknown): error is SightlineError {
   return error instanceof SightlineError && error.code === 'E_SAVE_FAILED';
 }

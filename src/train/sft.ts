@@ -1,21 +1,23 @@
 /**
- * Supervised training: cross-entropy on each row's answer, through the same model and optimizer step as GRPO.
- * Says what one step and one evaluation are; loop.ts does the rest.
+ * Supervised training: cross-entropy on each row's answer, with the same model and optimizer step as GRPO.
+ * Defines a step and an evaluation; loop.ts does the rest.
  *
- * The loss of an optimizer step is the mean over all its answer tokens, however it was cut into micro-batches
- * (transformers' `num_items_in_batch`), so the numbers do not depend on --per_device_train_batch_size.
+ * The loss of an optimizer step is the mean over all its answer tokens, as with transformers' `num_items_in_batch`. It does
+ * not depend on how the step is split into micro-batches by --per_device_train_batch_size.
  */
 import type { SftArguments } from '../arguments/resolve.ts';
 import type { Row } from '../data/row.ts';
+import type { Dropout } from '../engine/dropout.ts';
 import type { CompletionIds, Group, Prompt, TokenScores } from '../engine/groups.ts';
 import type { VisionLanguageModel } from '../engine/model.ts';
 import type { Pace } from '../grpo/epochs.ts';
+import { createRandom } from '../util/random.ts';
 import { closing } from '../util/resources.ts';
 import { openTrainingData, type RowSource, rowsAt } from './data.ts';
 import { type Metrics, noteTo, type RunContext } from './events.ts';
 import { createJournal, type Journal, type TellProgress } from './journal.ts';
 import { type Run, type StepResult, tellStart, trainingLoop } from './loop.ts';
-import { policyOptions, preparePolicy } from './policy.ts';
+import { dropoutOf, policyOptions, preparePolicy } from './policy.ts';
 import { loaderOf, tryFirstRows } from './preflight.ts';
 import { encodeOrPass } from './row_reader.ts';
 import { runLength } from './run_length.ts';
@@ -26,9 +28,9 @@ import { createUpdater, type UpdateResult } from './update.ts';
 import { updateOptions } from './update_options.ts';
 
 /**
- * Trains as the arguments say; resolves after the `end` event.
+ * Runs the training; resolves after the `end` event.
  *
- * Errors: those of the parts; whatever is wrong with arguments, data or checkpoint is told before the `start` event.
+ * Errors: those of its parts. Faults of arguments, data and checkpoint are thrown before the `start` event.
  */
 export async function runSft(args: SftArguments, context: RunContext): Promise<void> {
   const { signal, emit } = context;
@@ -49,10 +51,16 @@ export async function runSft(args: SftArguments, context: RunContext): Promise<v
     const updater = keep(await createUpdater(policy.parameters, updating));
     const { model } = policy;
     const journal = createJournal(context);
+    const random = createRandom(args.seed);
 
     const step = async (done: number, next: (count: number) => Promise<Example[]>): Promise<StepResult> => {
       const examples = await next(rowsPerStep);
-      const loss = await crossEntropyStep(model, chunks(examples, args.perDeviceTrainBatchSize), journal.time);
+      const loss = await crossEntropyStep(
+        model,
+        chunks(examples, args.perDeviceTrainBatchSize),
+        journal.time,
+        (microBatch) => dropoutOf(policy, random, `${done}/${microBatch}`),
+      );
       const update = await journal.time('update', () => updater.update());
       return {
         records: [update.skipped ? { skipped_steps: 1 } : { loss, grad_norm: update.gradNorm }],
@@ -78,27 +86,29 @@ export async function runSft(args: SftArguments, context: RunContext): Promise<v
 // --- internal ---
 
 /**
- * Loss and gradients of one optimizer step: -Σ log p / tokens over all micro-batches. Gradients are added to the
- * parameters' accumulators. Each micro-batch is one packed forward and backward.
+ * Computes the loss of one optimizer step, -Σ log p / tokens over all micro-batches, and adds its gradients to the parameters'
+ * accumulators. Each micro-batch is one packed forward and backward.
  */
 async function crossEntropyStep(
   model: Pick<VisionLanguageModel, 'score' | 'backward'>,
   microBatches: readonly (readonly Example[])[],
   time: Journal['time'],
+  dropoutOf: (microBatch: number) => Dropout | null,
 ): Promise<number> {
-  const tokens = countTokens(microBatches.flat());
+  const tokens = tokensIn(microBatches.flat());
   let loss = 0;
   for (const [i, batch] of microBatches.entries()) {
     const at = microBatches.length === 1 ? {} : { done: i, total: microBatches.length };
     const groups = batch.map(({ group }) => group);
+    const dropout = dropoutOf(i);
     const { groups: scored, tape } = await time(
       'forward',
-      () => model.score(groups, { temperature: 1, keep: true }),
+      () => model.score(groups, { temperature: 1, keep: true, dropout }),
       at,
     );
     if (tape === null) throw new Error('internal: a scored batch without a tape');
     for (const logp of logpsIn(scored)) loss -= logp / tokens;
-    const dLogps = new Float32Array(countTokens(batch)).fill(-1 / tokens);
+    const dLogps = new Float32Array(tokensIn(batch)).fill(-1 / tokens);
     await time('backward', () => model.backward(tape, dLogps), at);
   }
   return loss;
@@ -114,7 +124,7 @@ const paceOf = (rows: number, rowsPerStep: number): Pace => ({
   rowsAfter: (steps) => steps * rowsPerStep,
 });
 
-const countTokens = (examples: readonly Example[]): number => examples.reduce((sum, { tokens }) => sum + tokens, 0);
+const tokensIn = (examples: readonly Example[]): number => examples.reduce((sum, { tokens }) => sum + tokens, 0);
 
 function chunks<T>(items: readonly T[], size: number): T[][] {
   const parts: T[][] = [];
@@ -137,7 +147,7 @@ async function* evaluationBatches(
   }
 }
 
-/** Mean over all answer tokens, as in training; a record without `loss` if no row was short enough. */
+/** Mean loss over all answer tokens, as in training. The record has no `loss` if all rows were skipped. */
 async function evaluationLoss(
   model: Pick<VisionLanguageModel, 'score'>,
   batches: AsyncIterable<readonly Example[]>,
@@ -151,7 +161,7 @@ async function evaluationLoss(
     const groups = batch.map(({ group }) => group);
     const scored = await model.score(groups, { temperature: 1, keep: false });
     for (const logp of logpsIn(scored.groups)) sum -= logp;
-    tokens += countTokens(batch);
+    tokens += tokensIn(batch);
     rows += batch.length;
     tell(rows);
   }

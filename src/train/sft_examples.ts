@@ -1,6 +1,6 @@
 /**
- * A row with an answer -> what supervised training scores: the prompt's ids and images, the answer's ids.
- * Knows rows and the template; no loss.
+ * Encodes a row with an answer for supervised training: the prompt's ids and images, and the answer's ids.
+ * Knows rows and the template, not the loss.
  */
 import { isEmpty, splitAnswer } from '../data/messages.ts';
 import type { Row } from '../data/row.ts';
@@ -11,19 +11,19 @@ import type { RowFault } from './data.ts';
 import { TOO_LONG_HINT } from './prompts.ts';
 
 export interface Example {
-  /** file:line of its row. */
+  /** file:line of the row. */
   readonly where: string;
   /** One completion: the last assistant message. */
   readonly group: Group;
-  /** Tokens of that completion: what the loss is a mean of. */
+  /** Number of tokens of that completion, over which the loss is averaged. */
   readonly tokens: number;
 }
 
-/** Supervised training needs an answer in every row. */
+/** Returns a fault if the row has no answer; null otherwise. */
 export function lacksAnswer({ messages, where }: Row): RowFault | null {
   const { answer } = splitAnswer(messages);
   if (answer !== null && !isEmpty(answer)) return null;
-  const error = new SightlineError('E_ROW_NO_ANSWER', 'the row has no answer to learn from', {
+  const error = new SightlineError('E_ROW_NO_ANSWER', 'the row has no answer to train on', {
     where,
     hint: 'end "messages" with {"role": "assistant", "content": "..."}, or set --strict false to leave such rows out',
   });
@@ -31,10 +31,10 @@ export function lacksAnswer({ messages, where }: Row): RowFault | null {
 }
 
 /**
- * Encodes a row. Only the last assistant message is learnt; earlier ones are part of the prompt.
+ * Encodes a row. Only the last assistant message is trained on; earlier ones are part of the prompt.
  *
- * @param maxLength tokens of prompt and answer together
- * Errors: those of Template.encode; E_PROMPT_TOO_LONG
+ * @param maxLength maximum number of tokens of prompt and answer together
+ * Errors: those of Template.encode; E_PROMPT_TOO_LONG.
  */
 export async function encodeExample(template: Template, row: Row, maxLength: number): Promise<Example> {
   const { prompt, answer } = splitAnswer(row.messages);
@@ -45,7 +45,7 @@ export async function encodeExample(template: Template, row: Row, maxLength: num
   const completion = template.encodeAnswer(answer, encoded.images, row.where);
   const length = encoded.ids.length + completion.length;
   if (length > maxLength) {
-    throw new SightlineError('E_PROMPT_TOO_LONG', `the row has ${length} tokens, at most ${maxLength} are allowed`, {
+    throw new SightlineError('E_PROMPT_TOO_LONG', `the row has ${length} tokens; the limit is ${maxLength}`, {
       where: row.where,
       hint: TOO_LONG_HINT,
     });

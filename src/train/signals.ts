@@ -1,5 +1,5 @@
 /**
- * Signals of rewards as metrics: the mean and the deviation of their columns, and where a reader finds them.
+ * Computes metrics from the signals of rewards (mean and deviation of their columns), and names these metrics for reports.
  * Knows names and numbers, not what they mean.
  */
 import { mean, sampleStd } from '../grpo/statistics.ts';
@@ -9,7 +9,7 @@ import { signalsOf } from '../rewards/signals.ts';
 import type { Json } from '../util/json.ts';
 import type { Metrics, ShownSignal } from './events.ts';
 
-/** Mean and sample deviation of each signal over all completions of these batches; none of a signal without a number. */
+/** Mean and sample standard deviation of each signal over all completions. A signal without any number gives no metric. */
 export function signalMetrics(
   rewards: readonly Reward[],
   judged: readonly { readonly extras: ReadonlyMap<string, readonly Json[]> }[],
@@ -26,7 +26,8 @@ export function signalMetrics(
   return metrics;
 }
 
-export function shownSignals(rewards: readonly Reward[]): ShownSignal[] {
+/** For each signal, its label and the names of its metrics. */
+export function shownSignals(rewards: readonly Pick<Reward, 'signals'>[]): ShownSignal[] {
   return signalsOf(rewards).map((signal) => {
     const { mean: metric, correlation } = metricsOfSignal(signal);
     return { label: signal.column, metric, correlation };

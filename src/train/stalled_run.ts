@@ -1,18 +1,18 @@
 /**
- * Tells of a run that stands still: steps in a row in which loss, reward deviation and gradient are all 0, and why, as far as
- * rewards and completions show it. Knows numbers and flags to turn; changes nothing.
+ * Warns about a stalled run: consecutive steps in which loss, reward deviation and gradient are all 0. Names the likely cause
+ * as far as rewards and completions show it. Knows numbers and flags; changes nothing.
  */
 import { ZERO_STD } from '../grpo/statistics.ts';
 import type { Experience } from './experience.ts';
 
-/** Steps in a row after which it is told; again whenever their number has doubled. */
+/** Warns after this many consecutive steps, and again whenever the number has doubled. */
 const PATIENCE = 12;
 
-/** What a step learned from. */
+/** A rollout that a step learned from. */
 export type Lesson = Pick<Experience, 'rollout' | 'judged' | 'advantages'>;
 
 export interface StandstillWatch {
-  /** A sentence about the steps up to this one, if it is time for one. */
+  /** Returns a warning about the steps up to this one if one is due; null otherwise. */
   observe(
     step: { readonly step: number; readonly loss: number; readonly gradNorm: number },
     lessons: Iterable<Lesson>,
@@ -41,12 +41,12 @@ export function createStandstillWatch(flags: StandstillFlags): StandstillWatch {
       }
       steps++;
       for (const lesson of learned) {
-        if (!counted.has(lesson)) look(lesson, seen);
+        if (!counted.has(lesson)) count(lesson, seen);
         counted.add(lesson);
       }
-      if (!isTimeFor(steps)) return null;
-      const { facts, cause } = judged(seen, flags);
-      return `steps ${step - steps + 1} to ${step}: loss, reward deviation and gradient are all 0, so nothing is learned: the completions of a prompt score alike. ${facts}. Likely cause: ${cause}.`;
+      if (!isWarningDue(steps)) return null;
+      const { facts, cause } = diagnose(seen, flags);
+      return `steps ${step - steps + 1} to ${step}: loss, reward deviation and gradient are all 0, so nothing is learned: all completions of a prompt get the same reward. ${facts}. Likely cause: ${cause}.`;
     },
   };
 }
@@ -54,15 +54,15 @@ export function createStandstillWatch(flags: StandstillFlags): StandstillWatch {
 // --- internal ---
 
 const isNoDeviation = (std: number): boolean => std <= ZERO_STD;
-const isTimeFor = (steps: number): boolean => steps >= PATIENCE && Number.isInteger(Math.log2(steps / PATIENCE));
+const isWarningDue = (steps: number): boolean => steps >= PATIENCE && Number.isInteger(Math.log2(steps / PATIENCE));
 
-/** One reward over the steps that stand still. */
+/** The values of one reward over the stalled steps. */
 interface SeenReward {
   readonly weight: number;
   least: number;
   greatest: number;
   nulls: number;
-  /** Two completions of one prompt got different values. */
+  /** Whether any two completions of one prompt got different values. */
   differs: boolean;
 }
 
@@ -70,9 +70,9 @@ interface Seen {
   completions: number;
   prompts: number;
   cutOff: number;
-  /** Prompts whose completions are the same, token by token. */
+  /** Number of prompts whose completions are all identical. */
   alike: number;
-  /** Completions without a weighted sum. */
+  /** Number of completions without a weighted sum of rewards. */
   withoutTotal: number;
   readonly rewards: Map<string, SeenReward>;
 }
@@ -86,7 +86,7 @@ const newSeen = (): Seen => ({
   rewards: new Map(),
 });
 
-function look({ rollout: { groups }, judged: { columns, totals } }: Lesson, seen: Seen): void {
+function count({ rollout: { groups }, judged: { columns, totals } }: Lesson, seen: Seen): void {
   seen.prompts += groups.length;
   seen.withoutTotal += totals.filter((total) => total === null).length;
   let first = 0;
@@ -117,8 +117,8 @@ function look({ rollout: { groups }, judged: { columns, totals } }: Lesson, seen
   }
 }
 
-/** What the numbers are, and what they point to: the most telling reason first. */
-function judged(seen: Seen, { maxCompletionLength, temperature }: StandstillFlags): { facts: string; cause: string } {
+/** Summarises the numbers and names the likely cause. The checks go from the most to the least specific cause. */
+function diagnose(seen: Seen, { maxCompletionLength, temperature }: StandstillFlags): { facts: string; cause: string } {
   const rewards = [...seen.rewards];
   const share = seen.cutOff / seen.completions;
   const facts = [
@@ -127,25 +127,25 @@ function judged(seen: Seen, { maxCompletionLength, temperature }: StandstillFlag
   ].join(', ');
   const cause = ((): string => {
     if (seen.withoutTotal === seen.completions) {
-      return 'no completion has a reward: each lacks a value (null) that it would need; check the columns and images of the dataset, and what the rewards ask for';
+      return 'no completion has a reward, because rewards are null for all of them; check the columns and images of the dataset, and what the rewards need';
     }
     if (rewards.some(([, { differs }]) => differs)) {
-      return 'rewards differ, but not with their weights; look at --reward_weights';
+      return 'single rewards differ, but their weighted sums do not; check --reward_weights';
     }
     if (seen.alike === seen.prompts) {
-      return `the completions of a prompt are the same, token by token, at --temperature ${temperature}; raise it, or lift --top_k and --top_p; a model that has lost its variety is better started again from an earlier checkpoint`;
+      return `all completions of a prompt are identical at --temperature ${temperature}; raise it, or relax --top_k and --top_p; if the model has lost its variety, start again from an earlier checkpoint`;
     }
     const active = rewards.filter(([, { weight, nulls }]) => weight !== 0 && nulls < seen.completions);
     const fails = active.some(([, { greatest }]) => greatest <= 0);
     if (share >= MOSTLY && fails) {
-      return 'completions are cut off before what the rewards look for; raise --max_completion_length, or ask for shorter answers in --system';
+      return 'completions are cut off before the part that the rewards look for; raise --max_completion_length, or ask for shorter answers in --system';
     }
     return active.map(([label, reward]) => causeIn(label, reward)).join('; ') || 'all --reward_weights are 0';
   })();
   return { facts, cause };
 }
 
-/** Share of completions from which on a limit counts as the reason. */
+/** From this share of truncated completions on, truncation counts as the cause. */
 const MOSTLY = 0.9;
 
 const percent = (share: number): string => `${Math.round(share * 100)}%`;
@@ -159,13 +159,13 @@ function valuesOf({ least, greatest, nulls }: SeenReward, completions: number): 
 
 function causeIn(label: string, { least, greatest }: SeenReward): string {
   if (least !== greatest) {
-    return `${label} differs between prompts only: each is too easy or too hard for the model, or the reward looks at the row and not at the completion`;
+    return `${label} differs only between prompts: each prompt is too easy or too hard for the model, or the reward depends on the row and not on the completion`;
   }
   if (least === 0) {
-    return `${label} is always 0: the rows are too hard (take easier ones, or train with sft first), or the reward does not find the answer (look at completions.jsonl)`;
+    return `${label} is always 0: the rows are too hard (use easier ones, or train with sft first), or the reward does not find the answer (look at completions.jsonl)`;
   }
   if (least === 1) {
-    return `${label} is always 1: the rows are too easy (take harder ones), or it does not depend on the completion`;
+    return `${label} is always 1: the rows are too easy (use harder ones), or the reward does not depend on the completion`;
   }
-  return `${label} is always ${brief(least)}: a reward that does not depend on the completion`;
+  return `${label} is always ${brief(least)}: the reward does not depend on the completion`;
 }

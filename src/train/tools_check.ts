@@ -1,5 +1,5 @@
 /**
- * Rows with tools under a chat template that lists none: found before a run begins, not at the row.
+ * Finds rows with tools whose chat template does not list tools, before a run begins.
  * Knows the checkpoint folder and the row; renders nothing.
  */
 import type { Row } from '../data/row.ts';
@@ -8,7 +8,7 @@ import { type ChatTemplate, readChatTemplate } from '../template/chat_template.t
 import { rendersTools, toolsUnsupported } from '../template/template.ts';
 import type { RowFault } from './data.ts';
 
-/** A check of rows against the template of a checkpoint folder, which is read when the first row asks for it. */
+/** A check of rows against the template of a checkpoint folder. Reads the template at the first row with tools. */
 export function createToolsCheck(model: string): (row: Row) => RowFault | null {
   let chat: ChatTemplate | null | undefined;
   return ({ tools, where }) => {
@@ -21,7 +21,7 @@ export function createToolsCheck(model: string): (row: Row) => RowFault | null {
 
 // --- internal ---
 
-/** Null where there is none: whoever opens the checkpoint tells what is wrong with it. */
+/** Null if the template cannot be read. Opening the checkpoint reports that fault. */
 function templateOf(model: string): ChatTemplate | null {
   try {
     return readChatTemplate(model);

@@ -1,9 +1,9 @@
 /**
- * The optimizer step: norm of the accumulated gradients, clipping, AdamW at the schedule's rate, or no step at all.
- * Knows parameters by name and shape; not what loss their gradients came from.
+ * The optimizer step: norm of the accumulated gradients, clipping, and AdamW at the schedule's rate.
+ * Knows parameters by name and shape, not the loss that their gradients come from.
  *
- * Leaves transformers' Trainer in two points: a gradient that is not finite skips the step (there it goes into the
- * weights), and no norm weight decays (its name patterns miss the vision tower's norm1, norm2 and ln_q).
+ * Differs from transformers' Trainer in two points. A gradient that is not finite skips the step; in Trainer it enters the
+ * weights. No norm weight decays; Trainer's name patterns miss the vision tower's norm1, norm2 and ln_q.
  */
 
 import type { Parameters } from '../engine/parameters.ts';
@@ -12,6 +12,7 @@ import { type AdamW, type AdamWOptions, createAdamW } from '../optim/adamw.ts';
 import { clipCoefficient, globalNorm } from '../optim/clip.ts';
 import { createSumOfSquares } from '../optim/gradients.ts';
 import type { Schedule } from '../optim/schedule.ts';
+import type { RateFactor } from './learning_rates.ts';
 
 /** Whether weight decay applies to a parameter. */
 export type DecayRule = (name: string, shape: readonly number[]) => boolean;
@@ -22,64 +23,67 @@ const matricesDecay: DecayRule = (_name, shape) => shape.length > 1;
 export interface UpdateOptions extends AdamWOptions {
   readonly schedule: Schedule;
   readonly weightDecay: number;
-  /** 0: no clipping. */
+  /** 0 turns clipping off. */
   readonly maxGradNorm: number;
   readonly decays?: DecayRule;
+  /** By how much a parameter's rate differs from the schedule's; default not at all. */
+  readonly rateFactor?: RateFactor;
 }
 
 export interface UpdateResult {
-  /** 2-norm of all trained parameters' gradients before clipping; not finite where the step was skipped. */
+  /** 2-norm of all trained parameters' gradients before clipping; not finite if the step was skipped. */
   readonly gradNorm: number;
-  /** The rate of this step. */
+  /** The learning rate of this step, for parameters without a rate of their own. */
   readonly learningRate: number;
-  /** The gradient was not finite: weights and moments are as they were. */
+  /** True if the gradient was not finite; weights and moments are unchanged then. */
   readonly skipped: boolean;
 }
 
-/** Running means of a parameter's gradient and of its square, in the parameter's order. */
+/** Running means of a parameter's gradient (`m`) and of its square (`v`), with the parameter's shape and order. */
 export interface Moments {
   readonly m: Float32Array;
   readonly v: Float32Array;
 }
 
 export interface UpdateCounts {
-  /** Steps asked for: where the schedule is. */
+  /** All steps, including skipped ones: the position in the schedule. */
   readonly steps: number;
-  /** Steps done: what AdamW's bias correction counts. */
+  /** Steps that changed the weights: the count in AdamW's bias correction. */
   readonly updates: number;
-  /** Steps skipped since the last one done. */
+  /** Steps skipped since the last one that changed the weights. */
   readonly skippedInARow: number;
 }
 
-/** All that a later run needs to go on as if it had not stopped. */
+/** The optimizer's whole state, for resuming. */
 export interface UpdaterState {
   readonly counts: UpdateCounts;
-  /** By parameter name; the live arrays, not copies. */
+  /** By parameter name. These are the live arrays, not copies. */
   readonly moments: ReadonlyMap<string, Moments>;
 }
 
 export interface Updater {
   /**
-   * Takes the accumulated gradients for one step and sets them back to zero.
+   * Does one step with the accumulated gradients and resets them to zero.
    *
-   * @throws SightlineError E_DIVERGED after five skipped steps in a row; weights are those of the last good step
+   * Error: E_DIVERGED after five skipped steps in a row; the weights are those of the last good step.
    */
   update(): Promise<UpdateResult>;
   state(): UpdaterState;
-  /** Goes on from a state of the same parameters. */
+  /** Continues from a state of the same parameters. */
   restore(state: UpdaterState): void;
   release(): Promise<void>;
 }
 
 /** The optimizer of all trained parameters. */
 export async function createUpdater(parameters: Parameters, options: UpdateOptions): Promise<Updater> {
-  const { schedule, weightDecay, maxGradNorm, decays = matricesDecay } = options;
+  const { schedule, weightDecay, maxGradNorm, decays = matricesDecay, rateFactor = () => 1 } = options;
   const adamw: AdamW = await createAdamW(options);
   const squares = await createSumOfSquares(options);
   const trained = parameters.trained.map((name) => {
     const { data, dims } = parameters.value(name);
     const moments: Moments = { m: new Float32Array(data.length), v: new Float32Array(data.length) };
-    return { name, value: data, ...moments, weightDecay: decays(name, dims) ? weightDecay : 0 };
+    const own = { weightDecay: decays(name, dims) ? weightDecay : 0, factor: rateFactor(name, dims) };
+    return { name, value: data, ...moments, ...own };
   });
   let counts: UpdateCounts = { steps: 0, updates: 0, skippedInARow: 0 };
 
@@ -91,7 +95,11 @@ export async function createUpdater(parameters: Parameters, options: UpdateOptio
       const skipped = !Number.isFinite(gradNorm);
       if (skipped) parameters.zeroGradients();
       else {
-        const rows = trained.map((row, i) => ({ ...row, grad: gradients[i]!, learningRate }));
+        const rows = trained.map(({ factor, ...row }, i) => ({
+          ...row,
+          grad: gradients[i]!,
+          learningRate: factor * learningRate,
+        }));
         await adamw.update(rows, { step: counts.updates + 1, gradScale: clipCoefficient(gradNorm, maxGradNorm) });
       }
       counts = {
@@ -123,7 +131,7 @@ export async function createUpdater(parameters: Parameters, options: UpdateOptio
 
 // --- internal ---
 
-/** Steps skipped in a row after which the run is given up. */
+/** The run ends after this many skipped steps in a row. */
 const PATIENCE = 5;
 
 function diverged(gradNorm: number, { steps, skippedInARow }: UpdateCounts): SightlineError {

@@ -107,7 +107,7 @@ test.skipIf(!existsSync('/dev/full')).each([
     });
     expect(await exitOf(child)).toBe(0);
     expect(text.match(/warning: .*/g)).toEqual([
-      `warning: ${name} cannot be written; going on without it: ENOSPC: no space left on device, write`,
+      `warning: ${name} cannot be written; the run continues without it: ENOSPC: no space left on device, write`,
     ]);
     expect(text).toContain('went on to the end');
   } finally {
@@ -134,7 +134,7 @@ describe('what nobody waits for', () => {
   test('a promise that is never settled ends the run with 1', async () => {
     const { child, text } = start(fixture, ['stray', 'promise']);
     expect(await exitOf(child)).toBe(1);
-    expect(text.stderr).toMatch(/^error: the run is waiting for something that can never happen\n {2}fix: /);
+    expect(text.stderr).toMatch(/^error: the run waits for something that can never happen\n {2}fix: /);
   });
 
   test('after the run it ends the process', async () => {
@@ -150,7 +150,7 @@ test.each([
 ])('process.exit(%d) amid a run is told, and ends with %d', async (code, seen) => {
   const { child, text } = start(fixture, ['exit', String(code)]);
   expect(await exitOf(child)).toBe(seen);
-  expect(text.stderr).toMatch(/^error: the process was ended before the run was done, with exit code \d\n {2}fix: /);
+  expect(text.stderr).toMatch(/^error: the process exited before the run had ended, with exit code \d\n {2}fix: /);
 });
 
 test('--help of demo is no run that is cut off', async () => {

@@ -58,9 +58,11 @@ test('runs that are not finished are left out, and named', async () => {
   mkdirSync(join(root, 'none', 'seed-2'));
   const text = summariseArms(await readArms(root, ['none']));
   expect(text).toContain('| none | 1 |');
-  expect(text.endsWith(`\nLeft out, not finished: ${join(root, 'none/seed-1')}, ${join(root, 'none/seed-2')}\n`)).toBe(
-    true,
-  );
+  expect(
+    text.endsWith(
+      `\nLeft out because they are not finished: ${join(root, 'none/seed-1')}, ${join(root, 'none/seed-2')}\n`,
+    ),
+  ).toBe(true);
 });
 
 describe('what is missing or broken is named', () => {

@@ -234,7 +234,7 @@ describe('make_checkpoint.sh', () => {
     expect(readdirSync(temporary)).toHaveLength(1);
     child.kill(signal);
     expect(await ended).toEqual([code, null]);
-    expect(told).toMatch(/^making my target: 9600 rows, then 300 steps of training; some 5 minutes/);
+    expect(told).toMatch(/^making my target: 9600 rows, then 300 steps of training; about 5 minutes/);
     expect(told).toContain(`${signal}: stopped; my target was not written`);
     expect(readdirSync(temporary)).toEqual([]);
     expect(readdirSync(cwd)).toEqual([]);

@@ -57,6 +57,7 @@ describe.each(documents)('%s', (document) => {
       ),
       'help',
       'version',
+      'print-plugin',
     ]);
     // Flags of other programs, and of benchmarks, are not ours to check; those of ms-swift are known as such.
     const own = text.replace(foreign, '');
@@ -96,7 +97,7 @@ describe('README.md', () => {
   });
 
   test('names metrics that are logged', () => {
-    const table = readme.slice(readme.indexOf('| metric |'), readme.indexOf('All formulas with'));
+    const table = readme.slice(readme.indexOf('| metric |'), readme.indexOf('## Your own data'));
     const cells = [...table.matchAll(/^\| (`.*?) \|/gm)].map(([, cell]) => cell!);
     const names = cells.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name!));
     const source = [...repositoryFiles('src'), 'examples/train/grpo/plugin/plugin.ts'].map(textOf).join('\n');

@@ -154,7 +154,7 @@ describe.concurrent('dataset', () => {
       pictureRow('0.png', 'long '.repeat(1000)),
     ]);
     const text = await refusal({ dataset: path });
-    expect(text).toContain('at most 512');
+    expect(text).toContain('the limit is 512');
     expect(text).toMatch(/long\.jsonl:[12]/);
   });
   test('fewer rows than a step takes', async () => {

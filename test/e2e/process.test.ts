@@ -156,7 +156,7 @@ orms['stray'] = Stray;
   test('process.exit(0) is told, and is no success', async () => {
     const { child, text } = start(plugin('process.exit(0)'));
     expect(await exitOf(child)).toBe(1);
-    expect(text.stderr).toContain('error: the process was ended before the run was done');
+    expect(text.stderr).toContain('error: the process exited before the run had ended');
   });
 });
 

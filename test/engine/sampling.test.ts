@@ -84,7 +84,7 @@ async function check(
   const module = compileModule(samplingHead({ hiddenSize: h, vocabSize, rmsNormEps: 0 }, rule, form));
   const sampled = await module.forward({
     'norm.weight': floats(new Float32Array(h).fill(1), [h]),
-    head,
+    'head.weight': head,
     hidden,
     banned: mask,
     uniform: floats(
@@ -174,7 +174,7 @@ test('the greedy choice, and nothing that is banned', async () => {
   banned.data[order[0]!] = Number.NEGATIVE_INFINITY;
   const feeds = {
     'norm.weight': floats(Float32Array.of(1), [1]),
-    head: floats(Float32Array.from(logits), [3000, 1]),
+    'head.weight': floats(Float32Array.from(logits), [3000, 1]),
     hidden: floats(Float32Array.of(2), [1, 1]),
     uniform: zeros(1),
     inverseTemperature: floats(Float32Array.of(1), []),
@@ -202,7 +202,7 @@ test.each<Partial<SamplingRule>>([
   for (const logits of [bad, infinite, good]) {
     const { id, logp } = await module.forward({
       'norm.weight': floats(Float32Array.of(1), [1]),
-      head: floats(Float32Array.from(logits), [n, 1]),
+      'head.weight': floats(Float32Array.from(logits), [n, 1]),
       hidden: floats(Float32Array.of(1), [1, 1]),
       banned: zeros(n),
       uniform: floats(Float32Array.of(0.6), [1]),

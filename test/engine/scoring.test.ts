@@ -57,7 +57,7 @@ describe.each([1, 1024, 1025, 2500])('%i predictions', (count) => {
 
   test('values', async () => {
     const { head } = scorer();
-    const { logps, entropies } = await head.forward(hidden, predictions, TEMPERATURE);
+    const { logps, entropies } = await head.forward(hidden, predictions, { temperature: TEMPERATURE });
     const expected = [...predictions.targets].map((target, i) => reference(predictions.hiddenRows[i]!, target));
     expect(
       largestDifference(
@@ -77,14 +77,19 @@ describe.each([1, 1024, 1025, 2500])('%i predictions', (count) => {
   test('gradients add up over chunks', async () => {
     const dLogps = noise(count).data;
     const [whole, parts] = [scorer(), scorer()];
-    const dHidden = await whole.head.backward(hidden, predictions, TEMPERATURE, dLogps);
+    const dHidden = await whole.head.backward(hidden, predictions, { temperature: TEMPERATURE }, dLogps);
     const sum = zeros(...hidden.dims);
     for (let start = 0; start < count; start += 500) {
       const part = {
         hiddenRows: predictions.hiddenRows.slice(start, start + 500),
         targets: predictions.targets.slice(start, start + 500),
       };
-      const { data } = await parts.head.backward(hidden, part, TEMPERATURE, dLogps.slice(start, start + 500));
+      const { data } = await parts.head.backward(
+        hidden,
+        part,
+        { temperature: TEMPERATURE },
+        dLogps.slice(start, start + 500),
+      );
       for (let i = 0; i < data.length; i++) sum.data[i]! += data[i]!;
     }
     const bound = 1e-5 * Math.sqrt(count);
@@ -106,7 +111,7 @@ test('the gradient of one log-probability by finite differences', async () => {
   const head = createScoringHead(sizes, parameters, createWorkspace());
   const predictions = predict(1);
   const row = predictions.hiddenRows[0]!;
-  const dHidden = await head.backward(hidden, predictions, TEMPERATURE, Float32Array.of(1));
+  const dHidden = await head.backward(hidden, predictions, { temperature: TEMPERATURE }, Float32Array.of(1));
   const step = 1e-4;
   for (let j = 0; j < h; j++) {
     const at = row * h + j;

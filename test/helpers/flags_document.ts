@@ -1,18 +1,18 @@
 /**
- * docs/flags.md as text: every flag of every command, and what becomes of the flags of ms-swift that are none here.
+ * Writes docs/flags.md: all flags of all commands, and how flags of ms-swift without a counterpart are handled.
  * Knows the schema and Markdown; knows no flag by name.
  */
 import type { CommandSpec } from '../../src/arguments/command.ts';
-import { type Flag, groupsOf } from '../../src/arguments/flag.ts';
+import { engineRemarks, type Flag, groupsOf } from '../../src/arguments/flag.ts';
 import { inferCommand } from '../../src/arguments/infer.ts';
 import { peerFlag, peerFlagFamilies, peerFlagNames } from '../../src/arguments/peers/index.ts';
-import { rlhfWithRewards } from '../../src/arguments/reward_flags.ts';
+import { rlhfWithEngines } from '../../src/arguments/reward_flags.ts';
 import { rewardServerCommand } from '../../src/arguments/reward_server.ts';
 import { scoreCommand } from '../../src/arguments/score.ts';
 import { sftCommand } from '../../src/arguments/sft.ts';
 
 export const documentedCommands: readonly CommandSpec[] = [
-  rlhfWithRewards(),
+  rlhfWithEngines(),
   sftCommand,
   inferCommand,
   scoreCommand,
@@ -24,10 +24,10 @@ export function flagsDocument(): string {
     '# Flags',
     'Made from the argument schema by `npx vitest run test/docs -u`; the same as `npx sightline COMMAND --help`. A test fails when it is stale.',
     ...documentedCommands.flatMap(commandSections),
-    '## Flags of ms-swift 4.6 and transformers 5.24 that are none here',
-    'Taken, and told in one line, because a run is the same without them:',
+    '## Flags of ms-swift 4.6 and transformers 5.24 without a counterpart',
+    'These flags are accepted and reported in one line, because the run is the same without them:',
     peerTable('ignored'),
-    'Refused, with this advice, because they ask for something else (`--ignore_unsupported true` goes on and tells them in one line; a value that asks for nothing, as in `--use_vllm false`, is taken):',
+    'These flags are refused with the advice below, because they ask for missing features. `--ignore_unsupported true` ignores and reports them in one line. A value that turns the feature off, as in `--use_vllm false`, is accepted.',
     peerTable('refused'),
   ].join('\n\n')}\n`;
 }
@@ -37,16 +37,17 @@ export function flagsDocument(): string {
 function commandSections(spec: CommandSpec): string[] {
   const groups = groupsOf(spec.flags).map((group) => {
     const flags = Object.entries(spec.flags).filter(([, flag]) => flag.group === group);
-    return flagTable(group, flags);
+    return flagTable(group, flags, 'engine' in spec.flags);
   });
   return [`## sightline ${spec.name}`, `\`${spec.usage}\``, ...groups];
 }
 
-function flagTable(group: string, flags: readonly (readonly [string, Flag<unknown>])[]): string {
+function flagTable(group: string, flags: readonly (readonly [string, Flag<unknown>])[], hasEngines: boolean): string {
   const rows = flags.map(([name, flag]) => {
     const names = [name, ...(flag.aliases ?? [])].map((each) => `\`--${each}\``).join(', ');
     const remarks = [
       flag.help,
+      ...(hasEngines ? engineRemarks(flag).map((remark) => `${remark[0]!.toUpperCase()}${remark.slice(1)}.`) : []),
       ...(flag.unit === undefined ? [] : [`Unit: ${flag.unit}.`]),
       ...(flag.env === undefined ? [] : [`Environment: \`${flag.env}\`.`]),
     ];

@@ -10,11 +10,12 @@ export const layers: readonly (readonly string[])[] = [
   ['runtime'],
   ['nn', 'attention', 'optim', 'checkpoint'],
   ['models'],
+  ['adapters'],
   ['engine', 'data'],
   ['template'],
   ['grpo', 'rewards'],
   ['arguments'],
   ['train'],
-  ['report', 'demo', 'reward_server'],
+  ['report', 'demo', 'reward_server', 'ms_swift'],
   ['index.ts', 'cli'],
 ];

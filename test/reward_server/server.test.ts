@@ -108,9 +108,9 @@ describe('the service', () => {
         { role: 'user', content: [{ type: 'image' }, { type: 'text', text: 'What?' }] },
       ]);
       expect(seen!.images[0]![0]!.size.shown).toEqual({ width: 84, height: 56 });
-      expect(() => seen!.images[0]![0]!.pixelValues).toThrow('not in this process');
-      expect(() => seen!.images[0]![0]!.size.stored).toThrow('not in this process');
-      expect(() => seen!.model.forward({ input_ids: [] })).toThrow('asks for a forward of the policy');
+      expect(() => seen!.images[0]![0]!.pixelValues).toThrow('not available in this process');
+      expect(() => seen!.images[0]![0]!.size.stored).toThrow('not available in this process');
+      expect(() => seen!.model.forward({ input_ids: [] })).toThrow('calls the policy');
     } finally {
       delete orms.seeing;
     }
@@ -203,16 +203,14 @@ describe('the socket', () => {
     const taken = join(folder, 'taken');
     const other = createServer().listen(taken);
     await new Promise((resolve) => other.once('listening', resolve));
-    await expect(serveRewards({ ...quick, socket: taken }, () => undefined)).rejects.toThrow(
-      'another server answers there',
-    );
+    await expect(serveRewards({ ...quick, socket: taken }, () => undefined)).rejects.toThrow('another server uses it');
     other.close();
     writeFileSync(join(folder, 'file'), 'mine');
     await expect(serveRewards({ ...quick, socket: join(folder, 'file') }, () => undefined)).rejects.toThrow(
-      'something else is there',
+      'the path exists and is not a socket',
     );
     await expect(serveRewards({ ...quick, socket: `/tmp/${'a'.repeat(120)}` }, () => undefined)).rejects.toThrow(
-      'at most 103 fit',
+      'the limit is 103',
     );
     await expect(
       serveRewards({ ...quick, socket: join(folder, 'no', 'where') }, () => undefined),

@@ -2,6 +2,7 @@ import { afterEach, expect, test } from 'vitest';
 import { DDAPOAttentionORM } from '../../src/rewards/ddapo_attention/index.ts';
 import { statedFlags } from '../../src/rewards/flags.ts';
 import { ormFiles, orms } from '../../src/rewards/registry.ts';
+import rlhfArguments from '../arguments/ms_swift/rlhf_arguments.json' with { type: 'json' };
 
 const before = Object.keys(orms);
 afterEach(() => {
@@ -16,15 +17,31 @@ function register(name: string, flags: unknown): void {
 }
 
 test('those of the attention reward are its switches, with the variables of the original', () => {
-  expect(statedFlags().map(({ name, flag, rewards }) => [name, flag.kind, flag.default, flag.env, rewards])).toEqual([
+  const stated = statedFlags().filter(({ rewards }) => rewards.includes('ddapo_attention'));
+  expect(stated.map(({ name, flag, rewards }) => [name, flag.kind, flag.default, flag.env, rewards])).toEqual([
     ['ddapo_reward_center', 'boolean', false, 'DDAPO_REWARD_CENTER', ['ddapo_attention']],
     ['ddapo_group_norm', 'boolean', false, 'DDAPO_GROUP_NORM', ['ddapo_attention']],
   ]);
 });
 
+test('those of ms-swift have its names and defaults', () => {
+  const theirs: Readonly<Record<string, { readonly default: unknown }>> = rlhfArguments.fields;
+  const ours = statedFlags().filter(({ name }) => name in theirs);
+  expect(ours.map(({ name }) => name.split('_')[0])).toEqual([
+    ...Array<string>(5).fill('cosine'),
+    ...Array<string>(2).fill('repetition'),
+    ...Array<string>(2).fill('soft'),
+  ]);
+  for (const { name, flag } of ours) expect([name, flag.default]).toEqual([name, theirs[name]!.default]);
+});
+
 test('a subclass under another name shares those of its class', () => {
   orms.mine = class extends DDAPOAttentionORM {};
-  expect(statedFlags().map(({ rewards }) => rewards)).toEqual([
+  expect(
+    statedFlags()
+      .map(({ rewards }) => rewards)
+      .filter(([first]) => first === 'ddapo_attention'),
+  ).toEqual([
     ['ddapo_attention', 'mine'],
     ['ddapo_attention', 'mine'],
   ]);

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -48,12 +47,8 @@ orms['longest'] = Longest;
 describe('loadPlugins', () => {
   test('TypeScript with an enum, parameter properties, top-level await; shares the registry and the errors', async () => {
     const file = plugin('good.ts', source);
-    const [loaded] = await loadPlugins([file]);
-    expect(loaded).toEqual({
-      file,
-      sha256: createHash('sha256').update(source).digest('hex'),
-      registered: ['longest'],
-    });
+    await loadPlugins([file]);
+    expect([...ormFiles].filter(([, from]) => from === file)).toEqual([['longest', file]]);
     const rewards = createRewards(['longest']);
     expect(rewards[0]).toMatchObject({ label: 'Longest', file });
     expect((await runRewards(rewards, ['ab', ''], rewardKwargs(2, null)))[0]!.values).toEqual([6.5, 0.5]);
@@ -122,8 +117,7 @@ describe('loadPlugins', () => {
       `import { orms } from 'sightline'; orms.format = class Mine { call() { return []; } };`,
     );
     try {
-      const [loaded] = await loadPlugins([file]);
-      expect(loaded!.registered).toEqual(['format']);
+      await loadPlugins([file]);
       expect(ormFiles.get('format')).toBe(file);
     } finally {
       orms.format = before;

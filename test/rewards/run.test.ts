@@ -84,7 +84,7 @@ describe('runRewards', () => {
     register('stuck', () => new Promise(() => undefined));
     const kwargs = rewardKwargs(3, null);
     const controller = new AbortController();
-    const running = runRewards(createRewards(['quick', 'stuck']), texts, kwargs, controller.signal);
+    const running = runRewards(createRewards(['quick', 'stuck']), texts, kwargs, { signal: controller.signal });
     await vi.advanceTimersByTimeAsync(130_000);
     expect(kwargs.lines).toEqual([
       expect.stringMatching(/^warn reward "stuck" has not returned after 60 s for 3 completions/),
@@ -169,7 +169,7 @@ describe('runRewards', () => {
     register('bad', () => [1, 1, 1, Number.NaN]);
     const rows = ['a.jsonl:7', 'a.jsonl:7', 'b.jsonl:2', 'b.jsonl:2'];
     const kwargs = rewardKwargs(4, null, { num_generations: 2 });
-    const running = runRewards(createRewards(['bad']), ['a', 'b', 'c', 'd'], kwargs, undefined, rows);
+    const running = runRewards(createRewards(['bad']), ['a', 'b', 'c', 'd'], kwargs, { rows });
     await expect(running).rejects.toThrow('reward "bad" returned NaN for sample 3 (completion 1 of the row b.jsonl:2)');
   });
 
@@ -277,7 +277,9 @@ describe('createRewards', () => {
   test('an unknown name comes with the nearest and with the list', () => {
     expect(() => createRewards(['fromat'])).toThrow(/no reward is registered as "fromat"/);
     const error = grab(() => createRewards(['fromat']));
-    expect(error.hint).toMatch(/did you mean "format"\? known: accuracy, ddapo_attention, external_r1v_acc, format/);
+    expect(error.hint).toMatch(
+      /did you mean "format"\? known: accuracy, cosine, ddapo_attention, external_r1v_acc, format, http/,
+    );
     expect(grab(() => createRewards(['zzzzzzzz'])).hint).toMatch(/^known: /);
   });
 

@@ -109,8 +109,8 @@ describe('what is told of rows that are left out', () => {
     writeRows(noted, [row, row, { query: 'Q' }]);
     const { summary, close } = await openTrainingData({ ...args, dataset: [noted], valDataset: [noted] });
     expect(summary.leftOut).toEqual([
-      `2 rows have more <image> tags than images: the first tags are images, the rest stays text (first: ${noted}:1)`,
-      `2 rows have more <ref-object> or <bbox> placeholders than "objects" has entries: the rest stays text (first: ${noted}:1)`,
+      `2 rows have more <image> tags than images: the first tags are images, the others stay text (first: ${noted}:1)`,
+      `2 rows have more <ref-object> or <bbox> placeholders than "objects" has entries: the others stay text (first: ${noted}:1)`,
     ]);
     close();
   });

@@ -119,7 +119,7 @@ describe('a look at an image', () => {
     await expect(chat.look('nope.png')).rejects.toMatchObject({
       code: 'E_IMAGE_MISSING',
       where: '--image, /image',
-      hint: 'check the path; a relative one starts from the folder that sightline was started in',
+      hint: 'check the path; relative paths start from the working directory',
     });
     const cut = join(root, 'cut.png');
     writeFileSync(cut, readFileSync(image(0)).subarray(0, 200));
@@ -140,7 +140,7 @@ describe('a look at an image', () => {
     const photo = await drawn(640, 480);
     // transformers' smart_resize: both sides to the nearest multiple of 28
     expect(await chat.look(photo)).toBe(
-      `${photo} is read as 644 x 476 pixels, but this checkpoint was trained only on pictures of 112 x 112 pixels (four coloured shapes on grey): its answer will mean little`,
+      `${photo} is read as 644 x 476 pixels, but this checkpoint was trained only on pictures of 112 x 112 pixels (four coloured shapes on grey); do not expect a useful answer`,
     );
   });
 });
@@ -164,6 +164,6 @@ test('an image that is not there is told as a path of a conversation, not of a d
   const chat = await open();
   await expect(chat.ask('which colour?', ['nope.png'], ignore)).rejects.toMatchObject({
     code: 'E_IMAGE_MISSING',
-    hint: 'check the path; a relative one starts from the folder that sightline was started in',
+    hint: 'check the path; relative paths start from the working directory',
   });
 });

@@ -1,6 +1,7 @@
 import { describe, expect, test, vi } from 'vitest';
+import { createAverages } from '../../src/train/averages.ts';
 import type { TrainEvent } from '../../src/train/events.ts';
-import { countTokens, createAverages, createJournal } from '../../src/train/journal.ts';
+import { countTokens, createJournal } from '../../src/train/journal.ts';
 
 describe('createJournal', () => {
   test('passes events on and remembers the records', async () => {

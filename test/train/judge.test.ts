@@ -71,6 +71,7 @@ function judging(rewards: readonly Reward[]): JudgeOptions {
     rewards,
     model: { ...model, modelConfig: { imageTokenId: 100, videoTokenId: 101, text: { numHiddenLayers: 2 } } },
     attnProbe: 'fused',
+    normBbox: 'none',
     logger: quiet,
     step: 3,
     maxSteps: 10,

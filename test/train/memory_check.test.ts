@@ -18,7 +18,7 @@ test('what fits passes', () => {
 
 test('what fits only just, or not beside what runs already, is warned of', () => {
   expect(checkMemory(parts, machine(16 * GiB, 8 * GiB), advice)).toBe(
-    'the run takes about 9.0 GiB of memory (weights 4.0, gradients 3.0, keys and values 2.0), and 8.0 GiB are free; to lower it: lower --max_completion_length; or set --beta 0',
+    'the run needs about 9.0 GiB of memory (weights 4.0, gradients 3.0, keys and values 2.0), but only 8.0 GiB are free; to lower it: lower --max_completion_length; or set --beta 0',
   );
   expect(checkMemory(parts, machine(7 * GiB, 1 * GiB), advice)).toContain('1.0 GiB are free');
 });
@@ -32,8 +32,8 @@ test('what cannot fit is refused, with its parts and what to do', () => {
       exitCode: 2,
       where: '--model big',
       message:
-        'the run needs at least 7.0 GiB of memory (weights 4.0, gradients 3.0), and the memory of this machine is 6.9 GiB',
-      hint: 'set --beta 0; or take a smaller model or a larger machine; --check_memory false tries it all the same',
+        'the run needs at least 7.0 GiB of memory (weights 4.0, gradients 3.0), but the memory of this machine is 6.9 GiB',
+      hint: 'set --beta 0; or use a smaller model or a larger machine; --check_memory false tries it anyway',
     }),
   );
 });

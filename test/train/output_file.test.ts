@@ -69,7 +69,7 @@ describe('what is no file', () => {
     });
     await expect(put(at('nowhere/out'), [])).rejects.toMatchObject({
       code: 'E_OUTPUT',
-      hint: 'name a file in a folder that exists and can be written',
+      hint: 'name a file in an existing, writable folder',
     });
   });
 

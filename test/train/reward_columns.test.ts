@@ -46,10 +46,9 @@ describe('checkRewardColumns', () => {
     await expect(said({ dataset: [unsolved] })).rejects.toMatchObject({
       code: 'E_REWARD_COLUMN',
       exitCode: 2,
-      message:
-        'reward "accuracy" needs the column "solution", which the dataset lacks: none of its 2 rows has a value there',
+      message: 'reward "accuracy" needs the column "solution", but none of the 2 rows of the dataset has a value in it',
       where: `--dataset ${unsolved}`,
-      hint: 'its columns are messages, answer, level; rename the one that is meant, or add "solution" to the rows',
+      hint: 'its columns are messages, answer, level; rename one of them, or add "solution" to the rows',
     });
     await expect(said({ dataset: [solved], valDataset: [unsolved] })).rejects.toMatchObject({
       where: `--val_dataset ${unsolved}`,
@@ -68,10 +67,10 @@ describe('checkRewardColumns', () => {
 
   test('a mix goes on: how many rows lack it, and the first of them', async () => {
     expect(await said({ dataset: [solved, unsolved], split: 0.25 })).toEqual([
-      `reward "accuracy" needs the column "solution", in which 2 of 4 rows have no value (the first: ${unsolved}:1). Such a row gets none from it (null) and is judged by the other rewards.`,
+      `reward "accuracy" needs the column "solution", but 2 of 4 rows have no value in it (first: ${unsolved}:1). For such a row the reward is null, and only the other rewards count.`,
     ]);
     expect(await said({ dataset: [`${solved}#1`], valDataset: [unsolved, `${solved}#1`] })).toEqual([
-      expect.stringContaining(`2 of 3 rows have no value (the first: ${unsolved}:1)`),
+      expect.stringContaining(`2 of 3 rows have no value in it (first: ${unsolved}:1)`),
     ]);
   });
 
@@ -111,7 +110,7 @@ describe('in a run', () => {
       per_device_train_batch_size: '4', // one row a step
       max_steps: '6',
     });
-    expect(stdout).toContain(`reward "hue" needs the column "hue", in which 5 of 6 rows have no value`);
+    expect(stdout).toContain(`reward "hue" needs the column "hue", but 5 of 6 rows have no value in it`);
     expect(stdout.indexOf('5 of 6 rows')).toBeLessThan(stdout.indexOf('step 1/6'));
     expect(seen).toHaveLength(6);
     expect(seen.filter((hue) => (hue as unknown[]).every((value) => value === undefined))).toHaveLength(5);

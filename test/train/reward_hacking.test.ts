@@ -73,7 +73,7 @@ test('one warning when it turns from negative to positive and stays there; none 
   expect(turned[0]).toMatch(
     /^the correlation of tdr with Accuracy within groups has turned from negative to positive: /,
   );
-  expect(turned[0]).toContain('score better, so DDAPOAttentionORM may be being hacked.');
+  expect(turned[0]).toContain('score better, so the model may be hacking DDAPOAttentionORM.');
   expect(turned[0]).toContain('--reward_weights');
   expect(warningsOf(steps(1, 60))).toEqual([]);
   expect(warningsOf(steps(-1, 60))).toEqual([]);

@@ -542,7 +542,7 @@ orms['away'] = Away;
   const away = { external_plugins: plugin, reward_funcs: 'away', max_steps: '3', save_steps: '1' };
   await rlhf(tinyFlags(project, { ...away, output_dir: folder, add_version: 'false' }), io);
   expect(text.stdout).toContain(
-    'step 2 could not be saved; the run goes on until the next save: the folder cannot be written',
+    'step 2 could not be saved; the run continues until the next save: the folder cannot be written',
   );
   const names = readdirSync(folder).filter((name) => name.startsWith('checkpoint'));
   expect(names.sort()).toEqual(['checkpoint-1', 'checkpoint-3']);

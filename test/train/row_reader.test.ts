@@ -29,8 +29,8 @@ describe('rows that are too long', () => {
       expect(read.every((index) => index < 2)).toBe(true);
       // Each epoch gives both, and passes over the other 18.
       expect(read.filter((index) => index === 0)).toHaveLength(15);
-      expect(reader.passedOver).toBeGreaterThanOrEqual(14 * 18);
-      expect(reader.passedOver).toBeLessThanOrEqual(15 * 18);
+      expect(reader.skipped).toBeGreaterThanOrEqual(14 * 18);
+      expect(reader.skipped).toBeLessThanOrEqual(15 * 18);
     }
   });
 
@@ -78,7 +78,7 @@ describe('rows whose image cannot be read', () => {
     expect(await reader.next(3)).toEqual([0, 2, 4]);
     expect(await reader.next(3)).toEqual([0, 2, 4]);
     expect(new Set(noted)).toEqual(new Set(['rows.jsonl:2', 'rows.jsonl:4', 'rows.jsonl:6']));
-    expect(reader.passedOver).toBe(0);
+    expect(reader.skipped).toBe(0);
   });
 
   test('end the run where there are no others', async () => {

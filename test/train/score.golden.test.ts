@@ -11,7 +11,9 @@ import { massProbe, tdrOfScored } from '../../src/attention/probe.ts';
 import { isTdr, type TdrResult, tdrSpans } from '../../src/attention/tdr.ts';
 import type { HashedImage } from '../../src/engine/image_features.ts';
 import type { VisionLanguageModel } from '../../src/engine/model.ts';
-import { createScorer, runScore, type ScoreSample } from '../../src/train/score.ts';
+import { runScore } from '../../src/train/score.ts';
+import type { ScoreSample } from '../../src/train/score_samples.ts';
+import { createScorer } from '../../src/train/scorer.ts';
 import { largestDifference } from '../helpers/check_op.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
 import {
@@ -87,7 +89,7 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
     const first = await scorer([sampleOf(cases[withoutTdr]!, 0)]);
     expect(first.verdict).toBeNull();
     const second = await scorer([sampleOf(cases[0]!, 1)]);
-    expect(second.verdict).toMatchObject({ level: 'info', text: expect.stringContaining('going on with fused') });
+    expect(second.verdict).toMatchObject({ level: 'info', text: expect.stringContaining('continuing with fused') });
     checkCase('auto', cases[0]!, second.scores[0]!.tdr);
     expect((await scorer([sampleOf(cases[0]!, 2)])).verdict).toBeNull();
   });

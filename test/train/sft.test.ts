@@ -233,7 +233,7 @@ describe('a run', () => {
       const notices = events.filter((event) => event.type === 'notice').map(({ text }) => text);
       expect(notices).toEqual([
         expect.stringMatching(
-          /^step 2 could not be saved; the run goes on until the next save: the folder cannot be written: /,
+          /^step 2 could not be saved; the run continues until the next save: the folder cannot be written: /,
         ),
         expect.stringMatching(/^step 3 could not be saved; .*: part of the path is a file: choose another folder$/),
       ]);

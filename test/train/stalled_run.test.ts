@@ -125,7 +125,7 @@ describe('why', () => {
     [
       'prompts that are each too easy or too hard',
       { rewards: { Acc: [1, 1, 0, 0] } },
-      /Acc between 0 and 1 for all, .*cause: Acc differs between prompts only/,
+      /Acc between 0 and 1 for all, .*cause: Acc differs only between prompts/,
     ],
     [
       'cut off',
@@ -136,12 +136,12 @@ describe('why', () => {
     [
       'no variety',
       { rewards: { Acc: [0, 0, 1, 1] }, ids: [[1, 2], [1, 2], [3], [3]], truncated: cut },
-      /cause: the completions of a prompt are the same, token by token, at --temperature 0\.7/,
+      /cause: all completions of a prompt are identical at --temperature 0\.7/,
     ],
     [
       'weights',
       { rewards: { Acc: [0, 1, 0, 1], Format: [1, 1, 1, 1] }, weights: [0, 1] },
-      /Acc between 0 and 1 for all.*cause: rewards differ, but not with their weights; look at --reward_weights/,
+      /Acc between 0 and 1 for all.*cause: single rewards differ, but their weighted sums do not; check --reward_weights/,
     ],
     ['weights of 0', { rewards: { Acc: [0, 0, 0, 0] }, weights: [0] }, /cause: all --reward_weights are 0/],
     [

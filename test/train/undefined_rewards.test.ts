@@ -41,7 +41,7 @@ test('a reward without any value is told of once, with its name and the step', (
 
 test('if it has said something itself, that is pointed to', () => {
   const judged = { columns: [column('a', [null], true), column('b', [1])], totals: [1] };
-  expect(createValueWatch().observe(judged, 1)).toEqual([expect.stringContaining('What it says itself stands above')]);
+  expect(createValueWatch().observe(judged, 1)).toEqual([expect.stringContaining('See its own message above')]);
 });
 
 test('a rollout without any reward is one sentence, after which nobody is told of again', () => {

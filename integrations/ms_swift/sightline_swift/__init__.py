@@ -1,1 +1,1 @@
-"""The attention reward inside ms-swift: how completions of its policy look at the picture, and what that is worth."""
+"""The attention reward inside ms-swift: measures how completions of its policy look at the picture, and rewards it."""

@@ -1,4 +1,4 @@
-"""The switch to eager attention, the only kind that returns weights, and back."""
+"""Switches to eager attention, the only implementation that returns weights, and back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ATTN_IMPL_KEYS = ("_attn_implementation", "attn_implementation", "llm_attn_imple
 
 @contextlib.contextmanager
 def eager_attention(model: Any) -> Iterator[None]:
-    """Sets every key that a config has to ``eager``. All are read before one is written; all are restored, whatever happens."""
+    """Sets all attention keys that a config has to ``eager``. Reads all of them before it writes any, and always restores them."""
     saved = [(config, key, getattr(config, key)) for config in configs_of(model) for key in ATTN_IMPL_KEYS if hasattr(config, key)]
     try:
         for config, key, _ in saved:
@@ -25,7 +25,7 @@ def eager_attention(model: Any) -> Iterator[None]:
 
 
 def implementations(model: Any) -> list[str]:
-    """What each config says, one line each."""
+    """One line per config with its attention keys."""
     return [
         f"{type(config).__name__}: " + ", ".join(f"{key}={getattr(config, key, '(absent)')}" for key in ATTN_IMPL_KEYS)
         for config in configs_of(model)

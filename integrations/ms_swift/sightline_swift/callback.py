@@ -1,4 +1,4 @@
-"""The callback by which the trainer becomes known: ms-swift makes it with the trainer, before it makes rollouts."""
+"""The callback that gives the plugin access to the trainer. ms-swift creates it with the trainer, before any rollout."""
 
 from __future__ import annotations
 
@@ -34,31 +34,31 @@ class AttentionCallback(TrainerCallback):
     on_prediction_step = on_step_end
 
     def _begin(self) -> None:
-        """Not when it is made: the accelerator comes later."""
+        """Creates the judge at the start of training, because the accelerator does not exist earlier."""
         if self._judge is None:
             self._judge = Judge(self.trainer, self._settings, self._server)
             set_judge(self._judge)
 
 
 def check_trainer(trainer: Any) -> None:
-    """:raises SightlineError: a trainer without groups of completions, or one whose sequences are not whole"""
+    """:raises SightlineError: the trainer has no groups of completions, or splits or packs sequences"""
     template = trainer.template
     if not any(kind.__name__ == "GRPOTrainer" for kind in type(trainer).__mro__):
         raise SightlineError(f"attention rewards are for GRPO, not for {type(trainer).__name__}", "use --rlhf_type grpo")
     if getattr(template, "sequence_parallel_size", 1) > 1:
         raise SightlineError(
-            "--sequence_parallel_size above 1: each rank holds a part of a sequence, attention is measured on whole ones",
-            "leave the flag out; --deepspeed zero3 saves memory in another way",
+            "--sequence_parallel_size above 1 splits sequences over ranks, but attention is measured on whole sequences",
+            "leave the flag out; --deepspeed zero3 also saves memory",
         )
     if getattr(template, "padding_free", False):
         raise SightlineError(
-            "--padding_free true: sequences lie one after another in one row, attention is measured on rows of one sequence",
+            "--padding_free true packs several sequences into one row, but attention is measured on rows with one sequence",
             "leave the flag out",
         )
 
 
 def use_token_ids_of(template: Any, config: Any) -> None:
-    """ms-swift has the ids of the published vocabulary built in; a checkpoint may have others."""
+    """Sets the checkpoint's token ids in the template, because ms-swift assumes those of the published vocabulary."""
     for name in ("image_token_id", "video_token_id"):
         value = getattr(config, name, None)
         if value is not None and hasattr(template, name):

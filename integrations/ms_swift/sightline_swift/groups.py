@@ -1,6 +1,6 @@
-"""Completions of one prompt together: what an undefined reward is replaced by, and how TDR moves with other rewards.
+"""Computations within the groups of a prompt: the replacement of undefined rewards, and the correlation of TDR with other rewards.
 
-Knows numbers, group after group; the same formulas as src/grpo/correlation.ts.
+Knows lists of numbers, group after group. Uses the formulas of src/grpo/correlation.ts.
 """
 
 from __future__ import annotations
@@ -8,16 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-#: A spread below this is rounding.
+#: A standard deviation up to this is rounding.
 ZERO_STD = 1e-8
 
 
 def neutral(values: Sequence[float | None], group_size: int) -> list[float | None]:
-    """Undefined values, each replaced by the mean of its group's defined ones.
+    """Replaces each undefined value by the mean of its group's defined values.
 
-    ms-swift adds rewards up with ``nansum``, where None counts as 0, and beside -TDR a 0 is the best reward of its group.
-    The mean leaves the group's mean where it is, so the completion's advantage is 0. A group without a defined value stays
-    None: all of it then counts as 0 alike, which is an advantage of 0 too.
+    ms-swift sums rewards with ``nansum``, where None counts as 0, which would be the best reward in a group with -TDR. The mean
+    does not change the group's mean, so the completion's advantage is 0. A group without a defined value stays None: all of its
+    completions count as 0, so their advantages are 0 too.
     """
     filled: list[float | None] = []
     for group in _groups(values, group_size):
@@ -28,7 +28,7 @@ def neutral(values: Sequence[float | None], group_size: int) -> list[float | Non
 
 
 def within_group_correlation(x: Sequence[float | None], y: Sequence[float | None], group_size: int) -> float | None:
-    """Pearson correlation of group-centred pairs; groups in which either side is constant stay out. None: nothing to tell."""
+    """Pearson correlation of group-centred pairs, without groups in which a side is constant. None if no pair is left."""
     xx = yy = xy = 0.0
     for xs, ys in zip(_groups(x, group_size), _groups(y, group_size)):
         pairs = [(a, b) for a, b in zip(xs, ys) if a is not None and b is not None and not math.isnan(a) and not math.isnan(b)]

@@ -1,9 +1,10 @@
-"""Rewards that are judged by the reward server: what it is sent, and what comes back. Knows the requests' form only."""
+"""Sends completions to the reward server and reads its verdict. Knows only the form of requests and answers."""
 
 from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,11 +22,11 @@ from .telling import once
 
 
 def judge_in_node(name: str, server: RewardServer | None, scene: Scene, judge: Judge) -> Verdict:
-    """Two collective calls: all ranks' completions come to the first one, whose server judges them together.
+    """Sends all ranks' completions to the first rank, whose server judges them together. Makes two collective calls.
 
-    Together, because a reward is promised whole groups, and ms-swift may split a group over ranks.
+    They are judged together because a reward always gets whole groups, and ms-swift may split a group over ranks.
 
-    :param server: of the first rank; the others' are not asked
+    :param server: the server of this rank; only the first rank's is used
     """
     key = "samples with masses" if scene.masses is not None else "samples"
     if key not in scene.shared:
@@ -35,7 +36,7 @@ def judge_in_node(name: str, server: RewardServer | None, scene: Scene, judge: J
 
     def ask() -> Verdict:
         if server is None:
-            raise SightlineError(f'reward "{name}" is judged in Node, which is not used here')
+            raise SightlineError(f'reward "{name}" needs Node, which is not used in this run')
         once("prompts", lambda: compare_prompts(samples, model_dir_of(judge.trainer), server, judge.tell))
         answer = server.ask("/judge", request_of(name, samples, scene, judge))
         lines = [(line["level"], line["text"]) for line in answer["lines"]]
@@ -45,7 +46,7 @@ def judge_in_node(name: str, server: RewardServer | None, scene: Scene, judge: J
 
 
 def samples_of(scene: Scene, judge: Judge) -> list[dict[str, Any]]:
-    """This rank's completions, each with all that a reward may ask about it."""
+    """This rank's completions, each with everything that a reward may use."""
     masses = scene.masses or [None] * len(scene.sequences)
     patch = getattr(getattr(judge.trainer.model.config, "vision_config", None), "patch_size", 14)
     return [
@@ -78,13 +79,14 @@ def request_of(name: str, samples: list[dict[str, Any]], scene: Scene, judge: Ju
     }
 
 
-def arguments_of(args: Any) -> dict[str, Any]:
-    """The run's arguments by flag name, as far as JSON has a form for them: what a reward's constructor gets."""
-    return {name: value for name, value in vars(args).items() if not name.startswith("_") and _is_json(value)}
+def arguments_of(args: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The run's arguments by flag name, for a reward's constructor, and the rewards' own options. Leaves out values that JSON
+    cannot represent."""
+    return {name: value for name, value in vars(args).items() if not name.startswith("_") and _is_json(value)} | dict(options)
 
 
 def _row(row: Mapping[str, Any], judge: Judge) -> dict[str, Any]:
-    """The row as in the dataset: without the completion, and without what no JSON can be made of."""
+    """The row as in the dataset, without the completion and without values that JSON cannot represent."""
     messages = row["messages"][:-1] if row["messages"] and row["messages"][-1].get("role") == "assistant" else row["messages"]
     sent = {"messages": messages, "images": [_image(image) for image in row.get("images") or []]}
     for name, value in row.items():
@@ -96,20 +98,23 @@ def _row(row: Mapping[str, Any], judge: Judge) -> dict[str, Any]:
             once(
                 f"column {name}",
                 lambda name=name, value=value: judge.tell(
-                    "warn", f'rewards in TypeScript do not get the column "{name}": JSON has no form for {type(value).__name__}'
+                    "warn", f'rewards in TypeScript do not get the column "{name}": JSON cannot represent {type(value).__name__}'
                 ),
             )
     return sent
 
 
 def _image(image: Any) -> Any:
-    """Where a picture is. The bytes of one without a file stay here: no reward is promised them."""
+    """The path of an image. The bytes of an image without a file are not sent, because the rewards' contract does not include them."""
     path = image.get("path") if isinstance(image, dict) else image
+    if isinstance(path, str) and path and not path.startswith(("http", "data:")):
+        # As ms-swift reads it.
+        path = os.path.abspath(os.path.join(os.environ.get("ROOT_IMAGE_DIR") or "", path))
     return path if isinstance(path, str) else {"path": "a picture without a file"}
 
 
 def _packed(masses: np.ndarray | None, sequence: Encoded) -> dict[str, Any]:
-    """No layers where the forward gave none, or the spans can have none: the reward then says why."""
+    """Masses as base64. Sends no layers if there are no masses; the reward then gives the reason."""
     if masses is None:
         masses = np.zeros((0, len(sequence.completion_ids), 2), np.float32)
     visual, text = (base64.b64encode(np.ascontiguousarray(masses[..., side], "<f4").tobytes()).decode() for side in (0, 1))

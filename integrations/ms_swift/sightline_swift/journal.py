@@ -1,7 +1,6 @@
-"""Where numbers of a reward go in ms-swift: its log, and a column of completions.jsonl.
+"""Writes the numbers of a reward to ms-swift's log and to columns of completions.jsonl.
 
-Both are kept by the trainer in two dictionaries that 4.6 has no public way to write to, ``_metrics`` and ``_logs``; nothing
-else of this package reads or writes them.
+The trainer keeps both in two dictionaries without a public interface in 4.6, ``_metrics`` and ``_logs``. Only this file uses them.
 """
 
 from __future__ import annotations
@@ -19,18 +18,18 @@ def mode_of(trainer: Any) -> str:
 
 
 def log_metrics(trainer: Any, metrics: Mapping[str, float]) -> None:
-    """ms-swift averages what it gets between two lines of its log. Every rank logs the same; only the first one's is written."""
+    """Adds metrics, which ms-swift averages between two lines of its log. All ranks add the same; only the first rank writes."""
     for name, value in metrics.items():
         trainer._metrics[mode_of(trainer)][name].append(value)
 
 
 def log_column(trainer: Any, name: str, values: Sequence[Any]) -> None:
-    """One value a completion of the whole batch, in the order of ms-swift's own columns."""
+    """Adds a column with one value per completion of the whole batch, in the order of ms-swift's own columns."""
     if name in OWN_COLUMNS or name in trainer._logs["rewards"]:
         return
     trainer._logs.setdefault(name, deque(maxlen=trainer.args.generation_batch_size)).extend(values)
 
 
 def other_rewards(trainer: Any, own: Sequence[str], count: int) -> dict[str, list[float]]:
-    """The last ``count`` values of each reward that is not one's own, of all ranks."""
+    """The last ``count`` values of all ranks for each reward that is not in ``own``."""
     return {name: list(values)[-count:] for name, values in trainer._logs["rewards"].items() if name not in own}

@@ -1,6 +1,6 @@
-"""Puts ms-swift's completions before a reward of sightline: the order of things, and where each number goes.
+"""Passes ms-swift's completions to a reward of sightline and its results to ms-swift.
 
-Knows the trainer; not what a reward measures.
+Knows the trainer, not what a reward measures.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ class Reward:
     #: The class name, as in ``rewards/<label>/mean``.
     label: str
     needs_attention: bool
-    #: There is no Python that could judge in its place.
+    #: Whether the reward has no implementation in Python.
     needs_node: bool
-    #: From a scene that is measured, if it needs that, to a verdict on all ranks' completions, the same on every rank.
+    #: Judges the completions of all ranks of a scene, which is measured if the reward needs attention. Returns the same on every rank.
     verdict: Callable[[Scene, "Judge"], Verdict]
 
 
 class Judge:
-    """One for each run."""
+    """The state of a run. There is one judge per run."""
 
     def __init__(self, trainer: Any, settings: Settings, server: RewardServer | None) -> None:
-        """One collective call: where the attention reward is computed, is for the first rank to say."""
+        """Makes one collective call, because the first rank decides where the attention reward is computed."""
         self.trainer = trainer
         self.settings = settings
         self.server = server
@@ -47,11 +47,11 @@ class Judge:
         self.tell = tell_of(self.is_main)
         self._measurement: Measurement | None = None
         self._scene: tuple[object, Scene] | None = None
-        #: Names of rewards that read attention: TDR is not compared with these.
+        #: Names of rewards that use attention. TDR is not correlated with these.
         self._attention_labels: set[str] = set()
-        #: TDR of the last batch, until it was compared with the other rewards.
+        #: TDR of the last batch and its group size, until it has been correlated with the other rewards.
         self._tdr: tuple[list[float | None], int] | None = None
-        #: Values of the other rewards of sightline for it, as they were before undefined ones were replaced.
+        #: Values of sightline's other rewards for this batch, before undefined values are replaced.
         self._others: dict[str, list[float | None]] = {}
 
     def call(self, reward: Reward, completions: Sequence[Any], kwargs: Mapping[str, Any]) -> list[float | None]:
@@ -73,7 +73,8 @@ class Judge:
         return self._measurement
 
     def correlate(self) -> None:
-        """How TDR moves with the other rewards, in the groups of the last batch; ms-swift has them all only later."""
+        """Logs the correlation of TDR with the other rewards within the groups of the last batch. Called at the end of a step,
+        because ms-swift does not have the other rewards earlier."""
         if self._tdr is None:
             return
         tdr, group_size = self._tdr
@@ -87,7 +88,7 @@ class Judge:
                 log_metrics(self.trainer, {f"attention/corr_tdr_{label}": correlation})
 
     def _scene_of(self, completions: Sequence[Any], kwargs: Mapping[str, Any]) -> Scene:
-        """That of the call before, if it was about the same rollout."""
+        """The scene of these completions. Reuses the previous one if it has the same rollout."""
         key = tuple(kwargs.get("request_id") or ())
         if not key or self._scene is None or self._scene[0] != key:
             self._scene = (key, open_scene(self.trainer, completions, kwargs))
@@ -103,8 +104,8 @@ class Judge:
                 lambda: self.tell(
                     "warn",
                     f'reward "{reward.name}" has no value for {undefined} of {scene.total} completions. ms-swift would count '
-                    "each as 0, which beside negative rewards is the best; each gets the mean of its group instead, which "
-                    "says nothing for or against it.",
+                    "each as 0, which is the best value if rewards are negative; each gets the mean of its group instead, so "
+                    "that its advantage is 0.",
                 ),
             )
         log_metrics(self.trainer, verdict.metrics)
@@ -114,7 +115,7 @@ class Judge:
         if tdr is not None:
             self._tdr = (tdr, scene.group_size)
         if getattr(self.trainer, "dynamic_sample", False):
-            # Batches are judged before it is known which of their rows stay, so columns would not be those of the rows.
+            # Batches are judged before it is known which of their rows are kept, so columns would not match the rows.
             return
         for name, values in verdict.columns.items():
             log_column(self.trainer, name, values)

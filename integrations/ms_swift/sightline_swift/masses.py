@@ -1,6 +1,6 @@
-"""Attention masses: how much each completion row gives to all visual and to all text columns, mean over heads.
+"""Attention masses: the attention of each completion row to all visual and to all text columns, as the mean over heads.
 
-Knows tensors and spans; knows neither where the tensors come from nor what becomes of the masses.
+Knows tensors and spans, not where the tensors come from or what the masses are used for.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ import torch
 
 from .spans import Spans
 
-#: Rows whose scores are held at once.
+#: Number of rows whose scores are in memory at once.
 CHUNK = 256
 
 
 def masses_of_weights(weights: torch.Tensor, spans: Spans, offset: int) -> torch.Tensor:
-    """From attention weights after softmax.
+    """Masses from attention weights after softmax.
 
     :param weights: (H, S, S)
-    :param offset: padding before the sequence
+    :param offset: number of padding tokens before the sequence
     :returns: (T, 2)
     """
     first = offset + spans.prompt_end
@@ -28,13 +28,13 @@ def masses_of_weights(weights: torch.Tensor, spans: Spans, offset: int) -> torch
 def masses_of_queries_and_keys(
     queries: torch.Tensor, keys: torch.Tensor, scaling: float, spans: Spans, offset: int, window: int | None = None
 ) -> torch.Tensor:
-    """From queries and keys after rotary embedding: scores of completion rows only, never S x S.
+    """Masses from queries and keys after rotary embedding. Computes scores of completion rows only, never S x S.
 
-    Every earlier column takes part in the softmax, the system block too: it is left out of the sums, not of the attention.
+    The softmax is over all earlier columns, including the system block, which is only left out of the sums.
 
     :param queries: (H, S, D)
     :param keys: (KV, S, D)
-    :param window: columns that a row sees, itself included; None: all before it
+    :param window: number of columns that a row sees, including its own; None means all earlier ones
     :returns: (T, 2)
     """
     heads, kv_heads = queries.shape[0], keys.shape[0]
@@ -57,7 +57,7 @@ def masses_of_queries_and_keys(
 
 
 def _indicator(spans: Spans, length: int, device: torch.device) -> torch.Tensor:
-    """(length, 2): 1 in the first place for a visual column, in the second for a text column."""
+    """(length, 2): the first entry is 1 for a visual column, the second for a text column."""
     indicator = torch.zeros(length, 2)
     indicator[list(spans.visual), 0] = 1
     indicator[list(spans.text), 1] = 1

@@ -1,6 +1,6 @@
-"""Attention masses of a batch of completions: how many forwards, by which probe, and whether the two probes agree.
+"""Measures attention masses of a batch of completions: chooses the number of forwards and the probe, and compares the probes.
 
-Knows the trainer's policy; knows no reward.
+Knows the trainer's policy, not rewards.
 """
 
 from __future__ import annotations
@@ -17,36 +17,39 @@ from .probes import Measured, eager_probe, fused_probe
 from .ratio import ratio_of_masses
 from .rows import Encoded, collate
 
-#: Masses of each completion, (layers, T, 2); None where there are none.
+#: Masses (layers, T, 2) of each completion; None if it has none.
 Masses = list[np.ndarray | None]
 
-#: Largest relative difference of TDR between the probes that passes for rounding: as in sightline, in float32; in 16 bits
-#: a weight has 8 bits (bfloat16), so its rounding alone is 2^-8, and the layers before it were rounded as well.
+#: Largest relative difference of TDR between the probes that counts as rounding. In float32 it is that of sightline. In bfloat16 a
+#: weight has 8 significant bits, so its rounding alone is 2^-8, and the layers before it are rounded as well.
 TOLERANCE = {torch.float32: 1e-3}
 TOLERANCE_16_BIT = 2.0**-5
 
-#: The debug lines describe the first eager forward of the run only.
+#: Debug lines are printed only for the first eager forward of the run.
 _debug_done = False
 
 
 class Measurement:
-    """Decides once, with all ranks, whether the fused probe is to be trusted."""
+    """Decides once, together with all ranks, whether to use the fused probe."""
 
     def __init__(self, trainer: Any, probe: str, batch_size: int, tell: Any) -> None:
         self._trainer = trainer
         self._batch_size = batch_size or trainer.args.per_device_train_batch_size
         self._tell = tell
-        #: eager, fused, or auto: both, until they could be compared.
+        #: eager, fused or auto. auto measures both ways until they can be compared.
         self.probe = probe
 
     def forwards(self, largest: int) -> int:
-        """Of a call in which no rank has more completions than ``largest``: the same on every rank."""
+        """Number of forwards of a call, the same on every rank.
+
+        :param largest: the largest number of completions of any rank
+        """
         return -(-largest // self._batch_size)
 
     def masses(self, sequences: Sequence[Encoded], forwards: int) -> tuple[Masses, list[float]]:
-        """Masses of each sequence, and the differences of TDR between the probes where both ran.
+        """Masses of each sequence, and the differences of TDR between the probes if both ran.
 
-        :param forwards: made on this rank, whatever it has: under ZeRO-3 a forward is a collective call as well
+        :param forwards: number of forwards, even if this rank needs fewer: under ZeRO-3 a forward is a collective call
         """
         kinds = ("fused", "eager") if self.probe == "auto" else (self.probe,)
         found: dict[str, Masses] = {kind: [] for kind in kinds}
@@ -66,7 +69,10 @@ class Measurement:
         return masses, [abs(fused - eager) / abs(eager) for fused, eager in pairs if fused is not None and eager]
 
     def settle(self, differences: Sequence[float]) -> None:
-        """Ends ``auto`` as soon as any rank could compare; every rank is handed the differences of all."""
+        """Ends ``auto`` as soon as any rank has compared the probes.
+
+        :param differences: those of all ranks, so that all decide alike
+        """
         if self.probe != "auto" or not differences:
             return
         tolerance = TOLERANCE.get(self._policy().dtype, TOLERANCE_16_BIT)
@@ -75,13 +81,13 @@ class Measurement:
         difference = f"largest relative difference of TDR, fused against eager: {largest:.2e} over {len(differences)} samples"
         self._tell("debug", f"[DDAPO_DEBUG] attn_probe auto: {difference}")
         if self.probe == "eager":
-            self._tell("warn", f"DDAPOAttentionORM: {difference}, more than {tolerance:.2g}; staying on eager forwards.")
+            self._tell("warn", f"DDAPOAttentionORM: {difference}, more than {tolerance:.2g}; continuing with eager forwards.")
 
     def _policy(self) -> Any:
         return unwrap_policy(self._trainer.model, self._trainer.accelerator)
 
     def _forward(self, kind: str, batch: Any) -> Measured:
-        """One forward of the policy as ms-swift calls it, with the head on the last position only."""
+        """Runs one forward of the policy as ms-swift does, but with the head on the last position only."""
         global _debug_done
         trainer, policy = self._trainer, self._policy()
         inputs = {**batch.inputs, "use_cache": False, "logits_to_keep": 1, "output_attentions": kind == "eager"}

@@ -1,4 +1,4 @@
-"""The limits of picture sizes. Unequal ones change the prompt, and TDR with it: by a fifth in a trial."""
+"""Requires limits of image sizes. Other limits change the prompt and TDR with it, in a trial by a fifth."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 from .errors import SightlineError
 
-#: The names in a processor's files, older and newer.
+#: Names of the limits in a processor's files, the older and the newer one.
 _LIMITS = {"MIN_PIXELS": ("min_pixels", "shortest_edge"), "MAX_PIXELS": ("max_pixels", "longest_edge")}
 
 
 def require_pixel_limits(model_dir: str, env: Mapping[str, str] | None = None) -> None:
-    """ms-swift reads both from the environment before there is a trainer, and has defaults of its own for a missing one.
+    """Refuses a run without limits. ms-swift reads them from the environment before the trainer exists, and has its own defaults.
 
-    :raises SightlineError: with the line to write, which has the checkpoint's limits
+    :raises SightlineError: a limit is missing; the error has the line to write, with the checkpoint's limits
     """
     env = os.environ if env is None else env
     missing = [name for name in _LIMITS if not env.get(name)]
@@ -26,14 +26,14 @@ def require_pixel_limits(model_dir: str, env: Mapping[str, str] | None = None) -
     stated = checkpoint_limits(model_dir)
     given = " ".join(f"{name}={env.get(name) or stated.get(name, 'N')}" for name in _LIMITS)
     raise SightlineError(
-        f"{' and '.join(missing)} not set: ms-swift would resize pictures by its own limits, not by the checkpoint's, and "
-        "prompts and ratios would not be those of `sightline`",
+        f"{' and '.join(missing)} not set: ms-swift would resize images by its own limits instead of the checkpoint's, so "
+        "prompts and ratios would differ from those of `sightline`",
         f"export {given}    (the limits of {model_dir})" if stated else f"export {given}, with the limits you want",
     )
 
 
 def checkpoint_limits(model_dir: str) -> dict[str, int]:
-    """Pixels by the name of the environment variable; empty where the checkpoint says nothing."""
+    """The checkpoint's limits in pixels by the name of the environment variable; empty if it has none."""
     for name in ("preprocessor_config.json", "processor_config.json"):
         path = Path(model_dir) / name
         if not path.is_file():

@@ -1,6 +1,6 @@
-"""The two ways to see attention during a forward: weights of an eager one, or queries and keys of any kind.
+"""Two ways to measure attention during a forward: from the weights of an eager one, or from queries and keys of any kind.
 
-Each is a context around one forward over a padded batch; what it measured is there when the context is left.
+Each is a context around one forward over a padded batch. Its result is complete when the context ends.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from .spans import Spans
 
 @dataclass
 class Measured:
-    """Masses of one batch, layer after layer."""
+    """Attention masses of one batch."""
 
+    #: By layer, then by sequence: (T, 2).
     layers: list[list[torch.Tensor | None]]
 
     def of(self, row: int) -> np.ndarray | None:
-        """(layers, T, 2) of a sequence; None if its spans can have none, or a layer gave none."""
+        """The masses (layers, T, 2) of a sequence; None if its spans are undefined or a layer returned none."""
         parts = [layer[row] for layer in self.layers]
         if any(part is None for part in parts):
             return None
@@ -35,7 +36,7 @@ class Measured:
 
 @contextlib.contextmanager
 def fused_probe(model: Any, spans: Sequence[Spans], offsets: Sequence[int]) -> Iterator[Measured]:
-    """Stands in for the attention function that the config names; it calls the true one, so the forward stays what it is."""
+    """Replaces the attention function of the config by one that measures and then calls the original, so the forward is unchanged."""
     functions, default = attention_functions(model)
     implementation = decoder_of(model).config._attn_implementation
     true_function = functions.get_interface(implementation, default)
@@ -68,9 +69,9 @@ def fused_probe(model: Any, spans: Sequence[Spans], offsets: Sequence[int]) -> I
 
 @contextlib.contextmanager
 def eager_probe(model: Any, spans: Sequence[Spans], offsets: Sequence[int]) -> Iterator[Measured]:
-    """Switches to eager attention and reduces each layer's weights as they come; one layer's S x S is alive at a time.
+    """Switches to eager attention and reduces each layer's weights at once, so that only one layer's S x S exists at a time.
 
-    Hooks on the layers, because ms-swift's own hook drops ``output_attentions`` before the model sees it.
+    Uses hooks on the layers, because ms-swift's own hook removes ``output_attentions`` before the model gets it.
     """
     modules = attention_modules(model)
     measured = Measured([[None] * len(spans) for _ in modules])

@@ -1,4 +1,4 @@
-"""The attention reward computed here, for machines without Node: the numbers and the words of the TypeScript one."""
+"""The attention reward in Python, for machines without Node. Numbers and messages equal those of the TypeScript reward."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .settings import Settings
 
 @dataclass
 class Verdict:
-    """What a reward makes of the completions of all ranks."""
+    """The result of a reward for the completions of all ranks."""
 
     values: list[float | None]
     metrics: dict[str, float] = field(default_factory=dict)
     columns: dict[str, list[Any]] = field(default_factory=dict)
-    #: (level, line)
+    #: Messages, each as (level, line).
     lines: list[tuple[str, str]] = field(default_factory=list)
 
 

@@ -1,7 +1,7 @@
-"""What the processes of a run tell each other. Every reward call makes the same collective calls on every rank.
+"""Collective calls between the processes of a run. Every reward call makes the same ones on every rank.
 
-They are few and made here only, each whatever the rank's own rows are and whether or not it met an error: a rank that left
-one out would leave the others waiting. tests/test_runs.py counts them.
+All of them are made in this file. A rank makes them for any rows of its own and also after an error, because a rank that skipped
+one would leave the others waiting. tests/test_runs.py counts them.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from .errors import SightlineError
 
 T = TypeVar("T")
 
-#: Made so far by this process; for the test.
+#: Names of the calls made so far by this process; for the test.
 calls: list[str] = []
 
 
 def gather(value: T, what: str) -> list[T]:
-    """The value of every rank, in their order."""
+    """The values of all ranks, in order."""
     calls.append(what)
     return gather_object([value])
 
 
 def from_main(make: Callable[[], T], is_main: bool, what: str) -> T:
-    """What the first rank makes, on every rank. Its error is every rank's error."""
+    """Calls ``make`` on the first rank and returns its result on every rank. An error is raised on every rank."""
     calls.append(what)
     told: list[Any] = [None]
     if is_main:
@@ -39,7 +39,7 @@ def from_main(make: Callable[[], T], is_main: bool, what: str) -> T:
 
 
 def together(make: Callable[[], T], what: str) -> list[T]:
-    """Each rank makes its part; the parts of all. If one fails, all raise its error rather than wait for it."""
+    """Calls ``make`` on every rank and returns all results. If one fails, all ranks raise its error instead of waiting."""
     attempts = gather(_attempt(make), what)
     for rank, (_, error) in enumerate(attempts):
         if error is not None:
@@ -52,12 +52,12 @@ def together(make: Callable[[], T], what: str) -> list[T]:
 def _attempt(make: Callable[[], T]) -> tuple[T | None, Exception | None]:
     try:
         return make(), None
-    except Exception as error:  # noqa: BLE001: handed on to every rank, which raises it
+    except Exception as error:  # noqa: BLE001: passed to every rank, which raises it
         return None, _portable(error)
 
 
 def _portable(error: Exception) -> Exception:
-    """One that survives the way to another process; some exceptions of libraries do not."""
+    """An error that can be sent to another process; some exceptions of libraries cannot."""
     if isinstance(error, SightlineError):
         return error
     return RuntimeError(f"{type(error).__name__}: {error}").with_traceback(error.__traceback__)

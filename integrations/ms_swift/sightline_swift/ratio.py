@@ -1,7 +1,7 @@
 """The text-dominance ratio of a completion from its attention masses, and the three forms of the reward.
 
-The same formulas as src/attention/tdr.ts and src/rewards/ddapo_attention/forms.ts, for machines without Node;
-tests/test_ratio.py holds the two equal.
+Uses the formulas of src/attention/tdr.ts and src/rewards/ddapo_attention/forms.ts, for machines without Node.
+tests/test_ratio.py compares the two.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ EPS = 1e-6
 
 
 def ratio_of_masses(masses: np.ndarray | None, spans: Spans) -> tuple[float | None, str | None]:
-    """TDR, or None and why.
+    """TDR and None, or None and the reason why there is no TDR.
 
-    :param masses: (layers, T, 2): mean over heads of the attention each completion row gives to all visual columns and
-        to all text columns; None where the forward gave none
+    :param masses: (layers, T, 2): attention of each completion row to all visual columns and to all text columns, as the mean
+        over heads; None if the forward returned none
     """
     if spans.undefined is not None:
         return None, spans.undefined
@@ -38,7 +38,7 @@ def ratio_of_masses(masses: np.ndarray | None, spans: Spans) -> tuple[float | No
 def rewards_of_ratios(
     ratios: Sequence[float | None], group_size: int, *, center: bool = False, group_norm: bool = False
 ) -> list[float | None]:
-    """One reward a ratio, group after group; None where there is no ratio."""
+    """One reward per ratio, group after group; None if there is no ratio."""
     if not group_norm:
         return [None if tdr is None else -(tdr - 1) if center else -tdr for tdr in ratios]
     if len(ratios) % group_size != 0:

@@ -1,4 +1,4 @@
-"""Which names stand for what in ms-swift's tables, and whether a reward server is needed on this rank."""
+"""Registers rewards and the callback in ms-swift's tables, and starts the reward server if this rank needs one."""
 
 from __future__ import annotations
 
@@ -21,24 +21,29 @@ from .settings import Settings, read_settings
 
 DDAPO = "ddapo_attention"
 
-#: Other built-in rewards of sightline: the name there, the name here, the class. ms-swift has an ``accuracy`` and a
-#: ``format`` of its own, which stay what they are.
+#: Other built-in rewards of sightline: name in sightline, name in ms-swift, class. ms-swift keeps its own rewards of these names.
+#: ``iou`` is not among them, because it needs the stored sizes of images.
 BUILT_IN = (
-    ("external_r1v_acc", "external_r1v_acc", "MultiModalAccuracyORM"),
     ("accuracy", "sightline_accuracy", "MathAccuracy"),
+    ("cosine", "sightline_cosine", "CosineReward"),
+    ("external_r1v_acc", "external_r1v_acc", "MultiModalAccuracyORM"),
     ("format", "sightline_format", "Format"),
+    ("http_judge", "http_judge", "HttpJudge"),
+    ("multiple_choice", "multiple_choice", "MultipleChoice"),
+    ("repetition", "sightline_repetition", "RepetitionPenalty"),
+    ("soft_overlong", "sightline_soft_overlong", "SoftOverlong"),
 )
 
 
-#: This rank's, from the last time that names were registered.
+#: The server of this rank, from the last call of ``register``.
 _server: RewardServer | None = None
 
 
 def register() -> None:
-    """Once more in the same process: by what the environment says then, with another server."""
+    """Can be called again in the same process; it then reads the environment again and starts another server."""
     global _server
     if multiprocessing.parent_process() is not None:
-        return  # A worker of the data loader, which imports plugins again and judges nothing.
+        return  # This is a worker of the data loader, which imports plugins but judges nothing.
     settings = read_settings()
     if _server is not None:
         _server.end()
@@ -56,7 +61,8 @@ def register() -> None:
 
 
 def server_of_rank(settings: Settings) -> RewardServer | None:
-    """The first process of a node starts it. The first node judges; others need it for the names of plugins' rewards only."""
+    """The server of this rank, or None. The first process of a node starts it. Only the first node's server judges; the other
+    nodes need theirs only for the names of plugins' rewards."""
     is_first_node = int(os.environ.get("GROUP_RANK") or os.environ.get("NODE_RANK") or 0) == 0
     needs = bool(settings.plugins) or (settings.formula != "python" and is_first_node)
     local_rank = int(os.environ.get("LOCAL_RANK") or 0)
@@ -69,8 +75,8 @@ def server_of_rank(settings: Settings) -> RewardServer | None:
         return start_server(settings, socket_path())
     if settings.plugins or settings.formula == "node":
         raise SightlineError(
-            f"rewards in TypeScript cannot be judged on this node: {why}",
-            "install Node 20.19 or newer, or name it in SIGHTLINE_NODE; without SIGHTLINE_PLUGINS, SIGHTLINE_FORMULA=python does without",
+            f"rewards in TypeScript cannot be computed on this node: {why}",
+            "install Node 20.19 or newer, or name it in SIGHTLINE_NODE; without SIGHTLINE_PLUGINS, SIGHTLINE_FORMULA=python needs no Node",
         )
     get_logger().info(f"ddapo_attention is computed in Python: {why}")
     return None

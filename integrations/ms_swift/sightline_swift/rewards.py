@@ -1,4 +1,4 @@
-"""The classes that ms-swift makes its rewards of. Each finds the run's judge when it is called."""
+"""The reward classes that ms-swift instantiates. They use the run's judge when they are called."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from .python_formula import Verdict, judge_ratios
 from .ratio import ratio_of_masses
 from .scene import Scene
 from .server import RewardServer
+from .settings import read_settings
 
 #: Name of the callback, for ``--callbacks``.
 CALLBACK = "ddapo_attention"
@@ -29,7 +30,7 @@ def set_judge(judge: Judge) -> None:
 
 
 class SightlineReward(ORM):
-    """A reward that sightline judges; subclasses say which."""
+    """A reward of sightline. Subclasses set which one."""
 
     reward: Reward
     server: RewardServer | None
@@ -42,10 +43,10 @@ class SightlineReward(ORM):
         if not is_first_rank():
             return
         if self.server is not None:
-            self.server.ask("/make", {"reward": self.reward.name, "args": arguments_of(args)})
+            self.server.ask("/make", {"reward": self.reward.name, "args": arguments_of(args, read_settings().reward_options)})
         elif self.reward.needs_node:
             raise SightlineError(
-                f'reward "{self.reward.name}" is judged in Node, which is not used here', "leave SIGHTLINE_FORMULA at auto or node"
+                f'reward "{self.reward.name}" needs Node, which is not used in this run', "set SIGHTLINE_FORMULA to auto or node"
             )
 
     def __call__(self, completions: Sequence[Any], **kwargs: Any) -> list[float | None]:
@@ -55,12 +56,12 @@ class SightlineReward(ORM):
 
 
 def reward_class(reward: Reward, server: RewardServer | None) -> type[SightlineReward]:
-    """ms-swift names a metric after the class."""
+    """A class for the reward. Its name is the reward's label, because ms-swift names metrics after the class."""
     return type(reward.label, (SightlineReward,), {"reward": reward, "server": server, "__doc__": f'Reward "{reward.name}" of sightline.'})
 
 
 def in_python(scene: Scene, judge: Judge) -> Verdict:
-    """The attention reward by this package's own formula. One collective call."""
+    """Computes the attention reward in Python. Makes one collective call."""
 
     def ratios() -> list[tuple[float | None, str | None]]:
         return [ratio_of_masses(masses, sequence.spans) for masses, sequence in zip(scene.masses or [], scene.sequences)]
@@ -70,11 +71,11 @@ def in_python(scene: Scene, judge: Judge) -> Verdict:
 
 
 def is_first_rank() -> bool:
-    """Of all, by what torchrun says: rewards are made before the trainer's own word is to be had."""
+    """Whether this is the first of all ranks. Uses torchrun's variable, because rewards are created before the trainer."""
     return int(os.environ.get("RANK") or 0) == 0
 
 
 def _no_callback(name: str) -> SightlineError:
     return SightlineError(
-        f'reward "{name}" needs the policy, which ms-swift hands to callbacks only', f"add --callbacks {CALLBACK}"
+        f'reward "{name}" needs the policy, which ms-swift gives only to callbacks', f"add --callbacks {CALLBACK}"
     )

@@ -1,4 +1,4 @@
-"""ms-swift's rows of a reward call -> token ids, spans and padded batches. Knows ms-swift's samples and its template."""
+"""Turns ms-swift's rows of a reward call into token ids, spans and padded batches. Knows ms-swift's samples and template."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from swift.rlhf_trainers.utils import encode_sample
 from .errors import SightlineError
 from .spans import Spans, spans_of, system_prefix
 
-#: What ms-swift adds to a dataset's columns for its rewards, and what goes elsewhere.
+#: Entries of a row that are not columns of the dataset, or that are passed to rewards in another way.
 NOT_COLUMNS = frozenset({"trainer_state", "messages", "images", "response_token_ids", "trajectory_inputs"})
 
 
 @dataclass
 class Encoded:
-    """One completion and its prompt, as the policy reads them."""
+    """One completion and its prompt, as the policy gets them."""
 
     sample: GRPOSample
     #: ms-swift's own encoding, for its collator.
@@ -36,18 +36,21 @@ class Batch:
 
     inputs: dict[str, Any]
     spans: list[Spans]
-    #: Padding before each sequence.
+    #: Number of padding tokens before each sequence.
     offsets: list[int]
 
 
 def rows_of(kwargs: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
-    """One dictionary a completion, of what has one value for each."""
+    """One dictionary per completion, with all entries that have one value per completion."""
     columns = {name: values for name, values in kwargs.items() if isinstance(values, list) and len(values) == count}
     return [{name: values[i] for name, values in columns.items()} for i in range(count)]
 
 
 def encode(trainer: Any, rows: Sequence[Mapping[str, Any]]) -> list[Encoded]:
-    """The very ids that were sampled, never text encoded again."""
+    """Uses the ids that were sampled, and never encodes the text again.
+
+    :raises SightlineError: the template did not keep the sampled ids
+    """
     template, tokenizer = trainer.template, _tokenizer(trainer)
     config = trainer.model.config
     visual_ids = [getattr(config, name, None) for name in ("image_token_id", "video_token_id")]
@@ -62,9 +65,8 @@ def encode(trainer: Any, rows: Sequence[Mapping[str, Any]]) -> list[Encoded]:
             end = len(ids) - len(completion)
             if ids[end:] != completion:
                 raise SightlineError(
-                    "ms-swift's template did not end the sequence with the ids that were sampled, so there is no telling "
-                    "which rows are the completion's",
-                    "use single-turn rollouts, and a version of ms-swift that integrations/ms_swift/requirements.txt names",
+                    "ms-swift's template did not end the sequence with the sampled ids, so the completion's rows are unknown",
+                    "use single-turn rollouts, and the version of ms-swift in integrations/ms_swift/requirements.txt",
                 )
             prefix = system_prefix(ids[:end], tokenizer)
             spans = spans_of(ids[:end], prefix, len(completion), visual_ids)
@@ -86,7 +88,7 @@ def collate(trainer: Any, sequences: Sequence[Encoded]) -> Batch:
 
 
 def _is_empty(value: Any) -> bool:
-    """A column that this row lacks, as ms-swift leaves it out of its own samples."""
+    """Whether the row has no value in a column. ms-swift leaves such columns out of its samples."""
     return value is None or (isinstance(value, (list, dict)) and len(value) == 0)
 
 
@@ -96,7 +98,7 @@ def _tokenizer(trainer: Any) -> Any:
 
 
 def _flat(ids: Sequence[Any]) -> list[int]:
-    """Ids of one turn; ms-swift nests them by turn where there may be several."""
+    """Ids as one list. ms-swift nests them by turn if there can be several turns."""
     if ids and isinstance(ids[0], (list, tuple)):
         return [token for turn in ids for token in turn]
     return list(ids)

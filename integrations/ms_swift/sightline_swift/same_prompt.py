@@ -1,4 +1,4 @@
-"""Compares ms-swift's prompts with sightline's own, once, where Node is there. Other prompts are other ratios."""
+"""Compares ms-swift's prompts with sightline's once, if Node is available. Different prompts have different ratios."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from .errors import SightlineError
 from .server import RewardServer
 from .telling import Tell
 
-#: Prompts that are compared.
+#: Maximum number of prompts that are compared.
 MOST = 8
 
 
 def compare_prompts(samples: Sequence[dict[str, Any]], model_dir: str, server: RewardServer, tell: Tell) -> None:
-    """Tells of the first difference, or that there is none. A prompt that sightline does not read is told of as well."""
+    """Reports the first difference, or that there is none. Also reports a prompt that sightline cannot read."""
     distinct = list({tuple(sample["prompt_ids"]): sample for sample in samples}.values())[:MOST]
     rows = [
         {name: sample["rows"][name] for name in ("messages", "images", "objects", "tools") if sample["rows"].get(name)}
@@ -42,7 +42,7 @@ def compare_prompts(samples: Sequence[dict[str, Any]], model_dir: str, server: R
 def difference(ours: Sequence[int], theirs: Sequence[int], prompt: int) -> str:
     at = next((i for i, (a, b) in enumerate(zip(ours, theirs)) if a != b), min(len(ours), len(theirs)))
     return (
-        f"prompt {prompt} of the first step has {len(ours)} tokens here and {len(theirs)} in sightline, the first different one "
-        f"at place {at} (here {list(ours[at : at + 8])}, there {list(theirs[at : at + 8])}): ratios of the two are not comparable. "
+        f"prompt {prompt} of the first step has {len(ours)} tokens here and {len(theirs)} in sightline; the first difference is "
+        f"at position {at} (here {list(ours[at : at + 8])}, in sightline {list(theirs[at : at + 8])}), so ratios are not comparable. "
         "Compare MIN_PIXELS and MAX_PIXELS, --system and --template."
     )

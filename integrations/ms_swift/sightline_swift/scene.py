@@ -1,4 +1,4 @@
-"""The completions of one reward call, over all ranks: encoded once and measured once, whichever rewards look at them."""
+"""The completions of one reward call over all ranks, encoded once and measured once for all rewards."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from .rows import Encoded, encode, rows_of
 
 @dataclass
 class Scene:
-    #: Of this rank.
+    #: Completions, rows and sequences are those of this rank.
     completions: list[str]
     rows: list[dict[str, Any]]
     sequences: list[Encoded]
-    #: Of this rank; None until a reward asked for them.
+    #: Those of this rank; None until a reward needs them.
     masses: Masses | None
-    #: Completions of each rank.
+    #: Number of completions of each rank.
     counts: list[int]
     group_size: int
-    #: What was made of it for one reward and serves the next as well, by name.
+    #: Results that several rewards share, by name.
     shared: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -31,20 +31,20 @@ class Scene:
         return sum(self.counts)
 
     def own(self, values: Sequence[Any], rank: int) -> list[Any]:
-        """This rank's part of what was made for all."""
+        """The part of the given rank in a list of values for all completions."""
         first = sum(self.counts[:rank])
         return list(values[first : first + self.counts[rank]])
 
 
 def open_scene(trainer: Any, completions: Sequence[Any], kwargs: Mapping[str, Any]) -> Scene:
-    """One collective call."""
+    """Encodes the completions. Makes one collective call."""
     rows = rows_of(kwargs, len(completions))
     sequences: list[Encoded] = []
 
     def encode_all() -> int:
         check_rollout(trainer)
         if not rows:
-            raise SightlineError("a rank has no completion to judge", "choose a batch that every rank has a part of")
+            raise SightlineError("a rank has no completion to judge", "choose a batch size that gives every rank a completion")
         sequences.extend(encode(trainer, rows))
         return len(sequences)
 
@@ -55,7 +55,7 @@ def open_scene(trainer: Any, completions: Sequence[Any], kwargs: Mapping[str, An
 
 
 def measure_scene(scene: Scene, measurement: Measurement) -> None:
-    """One collective call, and as many forwards on every rank."""
+    """Measures attention masses. Makes one collective call, and the same number of forwards on every rank."""
     if scene.masses is not None:
         return
     forwards = measurement.forwards(max(scene.counts))
@@ -69,16 +69,16 @@ def measure_scene(scene: Scene, measurement: Measurement) -> None:
 
 
 def check_rollout(trainer: Any) -> None:
-    """:raises SightlineError: completions do not come in groups of num_generations"""
+    """:raises SightlineError: the completions do not form groups of num_generations"""
     if getattr(trainer, "dynamic_num_samples", False):
         raise SightlineError(
-            "rollouts with a changing number of samples a prompt (multi-turn schedulers) have no groups that an attention "
-            "reward could be compared in",
+            "rollouts with a varying number of samples per prompt (multi-turn schedulers) have no groups in which attention "
+            "rewards can be compared",
             "use single-turn rollouts",
         )
 
 
 def decoded(trainer: Any, content: Any) -> str:
-    """A completion that ms-swift holds as ids."""
+    """The text of a completion that ms-swift stores as ids."""
     ids = content["token_ids"] if isinstance(content, dict) else content
     return trainer.processing_class.decode(ids)

@@ -1,6 +1,6 @@
-"""The reward server of this node: started by its first process, asked over a Unix socket, ended with that process.
+"""The reward server of this node. The node's first process starts it, requests go over a Unix socket, and it ends with that process.
 
-Knows processes and JSON; knows no reward.
+Knows processes and JSON, not rewards.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from typing import IO, Any
 from .errors import SightlineError
 from .settings import Settings
 
-#: Seconds that Node and the plugins have to start.
+#: Seconds within which Node and the plugins must start.
 START = 60.0
-#: Node and sightline need this much; what is older would fail with a message of its own.
+#: The oldest version of Node that sightline supports. Older ones would fail with an unclear message.
 OLDEST_NODE = (20, 19)
 
 
 class RewardServer:
-    """Answers of ``sightline reward-server``. Only the process that started it ends it."""
+    """A client of ``sightline reward-server``. Only the process that started the server ends it."""
 
     def __init__(self, path: str, deadline: float, process: subprocess.Popen[str] | None = None) -> None:
         self._path = path
@@ -38,11 +38,11 @@ class RewardServer:
         self._process = process
 
     def ask(self, what: str, body: Any) -> Any:
-        """The answer to a request.
+        """Sends a request and returns the answer.
 
-        :raises SightlineError: what the server said, or that it is gone, or that it has not answered in time
+        :raises SightlineError: the server's error, or the server has ended, or it has not answered in time
         """
-        # The server knows its deadline and says which reward is late; this is for one that cannot say anything.
+        # The server itself reports a late reward. This timeout is for a server that is blocked.
         connection = _UnixConnection(self._path, self._deadline + 10)
         try:
             connection.request("POST", what, json.dumps(body), {"content-type": "application/json"})
@@ -51,10 +51,10 @@ class RewardServer:
         except TimeoutError:
             raise SightlineError(
                 f"the reward server has not answered {what} within {self._deadline + 10:g} s",
-                "a reward that computes without a pause blocks it; make it faster, or raise SIGHTLINE_REWARD_DEADLINE",
+                "a reward that computes for long without awaiting blocks the server; make it faster, or raise SIGHTLINE_REWARD_DEADLINE",
             ) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise SightlineError(self._gone(what, error), "look above for what Node wrote; then start the run again") from error
+            raise SightlineError(self._gone(what, error), "see Node's output above; then start the run again") from error
         finally:
             connection.close()
         if status != 200:
@@ -78,15 +78,15 @@ class RewardServer:
         code = None
         if self._process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                code = self._process.wait(1)  # its socket is gone a moment before it is
+                code = self._process.wait(1)  # its socket closes a moment before it exits
         if code is None:
-            return f"the reward server cannot be asked {what}: {type(error).__name__}: {error}"
+            return f"the request {what} to the reward server failed: {type(error).__name__}: {error}"
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-        return f"the reward server has ended {how}, so there is nobody to ask {what}"
+        return f"the reward server has ended {how}, so the request {what} failed"
 
 
 def node_missing(settings: Settings) -> str | None:
-    """Why there is no Node here that could serve; None if there is."""
+    """The reason why Node cannot be used on this machine; None if it can."""
     node = shutil.which(settings.node)
     if node is None:
         return f"there is no program {settings.node}"
@@ -106,9 +106,9 @@ def cli_of(settings: Settings) -> Path:
 
 
 def start_server(settings: Settings, path: str) -> RewardServer:
-    """Starts Node and waits until it answers.
+    """Starts Node and waits until the server is ready.
 
-    :raises SightlineError: it ended, or did not answer in time; what it wrote is in the log already
+    :raises SightlineError: the server ended, or was not ready in time; its output is in the log already
     """
     words = ["reward-server", "--socket", path, "--exit_with_stdin", "true", "--deadline", f"{settings.deadline:g}"]
     if settings.plugins:
@@ -118,7 +118,7 @@ def start_server(settings: Settings, path: str) -> RewardServer:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        # Ctrl-C is for the trainer; the server ends with it, when its standard input does.
+        # Ctrl-C must only reach the trainer. The server ends with the trainer, when its standard input closes.
         start_new_session=True,
     )
     server = RewardServer(path, settings.deadline, process)
@@ -131,15 +131,18 @@ def start_server(settings: Settings, path: str) -> RewardServer:
         time.sleep(0.02)
     if not first or not first[0].startswith("ready"):
         server.end()
-        why = "it ended, and wrote why above" if process.returncode else f"it was not ready within {START:g} s"
+        why = "it ended with the message above" if process.returncode else f"it was not ready within {START:g} s"
         raise SightlineError(
-            f"sightline reward-server did not start: {why}", "run it by hand: " + " ".join(map(str, process.args))
+            f"sightline reward-server did not start: {why}", "run it manually: " + " ".join(map(str, process.args))
         )
     return server
 
 
 def join_server(settings: Settings, path: str) -> RewardServer:
-    """The server that this node's first process starts."""
+    """Waits for the server that this node's first process starts.
+
+    :raises SightlineError: no server answers in time
+    """
     until = time.monotonic() + START
     server = RewardServer(path, settings.deadline)
     while True:
@@ -151,18 +154,19 @@ def join_server(settings: Settings, path: str) -> RewardServer:
             if time.monotonic() > until:
                 raise SightlineError(
                     f"no reward server answers on {path} after {START:g} s",
-                    "look at what the process with LOCAL_RANK 0 of this node wrote",
+                    "see the output of the process with LOCAL_RANK 0 on this node",
                 ) from None
             time.sleep(0.1)
 
 
 def socket_path() -> str:
-    """The same in all processes that one torchrun started on this node, and in no other; in a folder that is this user's own."""
+    """The path of the socket in a private folder of the user. It is the same in all processes of one torchrun on this node, and in
+    no other process."""
     folder = Path(tempfile.gettempdir()) / f"sightline-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise SightlineError(f"{folder} is not a folder of this user alone", f"remove it, or set TMPDIR to another folder")
+        raise SightlineError(f"{folder} is not a private folder of this user", "remove it, or set TMPDIR to another folder")
     launcher = os.getppid() if "LOCAL_RANK" in os.environ else os.getpid()
     return str(folder / f"rewards-{launcher}.sock")
 
@@ -179,7 +183,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 def _read(stream: IO[str] | None, lines: list[str]) -> None:
-    """Reads to the end, so that a plugin which prints never waits for a reader; only the first line is kept."""
+    """Keeps the first line, and reads the rest so that a plugin that prints is never blocked by a full pipe."""
     for line in stream or ():
         if not lines:
             lines.append(line)

@@ -1,10 +1,12 @@
-"""What the environment says. ms-swift refuses flags it does not know, so a plugin has nothing else to be told by."""
+"""Settings from environment variables. ms-swift refuses unknown flags, so a plugin cannot have flags of its own."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from .errors import SightlineError
 
@@ -14,33 +16,36 @@ FORMULAS = ("auto", "node", "python")
 
 @dataclass(frozen=True)
 class Settings:
-    #: How attention is measured: as sums in a forward of the model's own kind, by an eager forward, or both at first.
+    #: How attention is measured: fused sums in the model's own forward, an eager forward, or auto, which starts with both.
     attn_probe: str
-    #: Where masses become rewards: in Node (the code that ``sightline rlhf`` runs), in Python, or in Node if it is here.
+    #: Where the attention reward is computed: in Node (the code of ``sightline rlhf``), in Python, or auto (Node if available).
     formula: str
-    #: Completions in one forward; 0: per_device_train_batch_size.
+    #: Completions per forward; 0 means per_device_train_batch_size.
     batch_size: int
     #: Plugin files in TypeScript or JavaScript.
     plugins: tuple[str, ...]
+    #: Values of the flags that rewards bring, by name.
+    reward_options: dict[str, Any]
     #: The Node program.
     node: str
-    #: The script that it runs; None: the one of this repository.
+    #: The script that it runs; None means the one of this repository.
     cli: str | None
-    #: Seconds until a reward must have answered.
+    #: Time limit of a reward in seconds.
     deadline: float
-    #: -(TDR - 1) instead of -TDR.
+    #: Whether the reward is -(TDR - 1) instead of -TDR.
     reward_center: bool
-    #: -(TDR - mean) / (std + eps) in each group.
+    #: Whether the reward is -(TDR - mean) / (std + eps) within each group.
     group_norm: bool
 
 
 def read_settings(env: Mapping[str, str] | None = None) -> Settings:
-    env = os.environ if env is None else env  # not as the default: libraries put another object in its place
+    env = os.environ if env is None else env  # not a default argument, because libraries replace os.environ
     return Settings(
         attn_probe=_choice(env, "SIGHTLINE_ATTN_PROBE", PROBES),
         formula=_choice(env, "SIGHTLINE_FORMULA", FORMULAS),
         batch_size=int(_number(env, "SIGHTLINE_ATTN_BATCH_SIZE", 0, whole=True)),
         plugins=tuple(path for path in env.get("SIGHTLINE_PLUGINS", "").split(os.pathsep) if path),
+        reward_options=_object(env, "SIGHTLINE_REWARD_OPTIONS"),
         node=env.get("SIGHTLINE_NODE") or "node",
         cli=env.get("SIGHTLINE_CLI") or None,
         deadline=_number(env, "SIGHTLINE_REWARD_DEADLINE", 300, above=0),
@@ -53,6 +58,17 @@ def _choice(env: Mapping[str, str], name: str, known: tuple[str, ...]) -> str:
     value = env.get(name) or known[0]
     if value not in known:
         raise SightlineError(f'{name} is "{value}"', f"write one of {', '.join(known)}")
+    return value
+
+
+def _object(env: Mapping[str, str], name: str) -> dict[str, Any]:
+    text = env.get(name) or "{}"
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise SightlineError(f"{name} is {text!r}", 'write a JSON object, such as {"place_bonus": 2}')
     return value
 
 

@@ -1,4 +1,4 @@
-"""Which rows and columns of a sequence the text-dominance ratio looks at. Knows token ids; knows no attention."""
+"""The rows and columns of a sequence that the text-dominance ratio uses. Knows token ids, not attention."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Spans:
-    """Positions in one sequence, prompt and then completion, without padding."""
+    """Positions in one sequence of a prompt and its completion, without padding."""
 
-    #: First column: the length of the system block.
+    #: The first column, which is the length of the system block.
     start: int
-    #: First row of the completion: the length of the prompt.
+    #: The first row of the completion, which is the length of the prompt.
     prompt_end: int
-    #: Rows of the completion, T.
+    #: The number of rows of the completion, T.
     rows: int
-    #: Prompt columns of image and video pads.
+    #: Columns of image and video pads.
     visual: tuple[int, ...]
-    #: The prompt's other columns, without the system block.
+    #: The other columns of the prompt, without the system block.
     text: tuple[int, ...]
 
     @property
     def undefined(self) -> str | None:
-        """Why there is no ratio, whatever the attention is; None if there can be one."""
+        """The reason why there is no ratio for any attention; None if there can be one."""
         if self.rows == 0:
             return "empty completion"
         if not self.visual:
@@ -41,7 +41,7 @@ def spans_of(prompt_ids: Sequence[int], system_prefix: int, rows: int, visual_id
 
 
 def system_prefix(prompt_ids: Sequence[int], tokenizer) -> int:
-    """Tokens of the system block at the start of a prompt, through its ``<|im_end|>`` and line break; 0 without one."""
+    """Number of tokens of the system block at the start of a prompt, including its ``<|im_end|>`` and line break; 0 if there is none."""
     start, end = (tokenizer.convert_tokens_to_ids(token) for token in ("<|im_start|>", "<|im_end|>"))
     line_break = tokenizer("\n", add_special_tokens=False)["input_ids"]
     opening = [start, *tokenizer("system\n", add_special_tokens=False)["input_ids"]]

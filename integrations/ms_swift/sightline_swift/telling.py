@@ -1,4 +1,7 @@
-"""Lines for the reader of the run: on the first rank only, in ms-swift's own log."""
+"""Messages to the user, on the first rank only, in ms-swift's own log.
+
+Each begins with ``sightline:`` or ``[DDAPO_DEBUG]``, so that `sightline rlhf --engine ms-swift` finds it.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,13 @@ def tell_of(is_main: bool) -> Tell:
 
     def tell(level: str, line: str) -> None:
         if is_main:
-            ways[level](line)
+            ways[level](line if line.startswith("[DDAPO_DEBUG]") else f"sightline: {line}")
 
     return tell
 
 
 def once(topic: str, say: Callable[[], None]) -> None:
-    """Runs ``say`` the first time that this topic comes up in the run."""
+    """Calls ``say`` only the first time that this topic occurs in the run."""
     if topic not in _said:
         _said.add(topic)
         say()

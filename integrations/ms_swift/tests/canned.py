@@ -1,10 +1,10 @@
-"""A stand-in for a rollout engine, and a callback that writes down what the run came to. Loaded by ms-swift after plugin.py.
+"""A fake rollout engine, and a callback that records the results of a run. ms-swift loads this file after plugin.py.
 
-Completions of two tokens get attention that is not finite: ms-swift 4.6 itself breaks at an empty completion, so this is how
-an undefined ratio comes to stand beside defined ones.
+Completions of two tokens get attention that is not finite, so that undefined ratios occur next to defined ones. An empty
+completion would do the same, but ms-swift 4.6 itself fails on it.
 
-The stand-in returns what vLLM's engine returns, a RolloutOutput a request, with ids that a test chose: a reward must not
-need more of the engine than that.
+The fake engine returns what vLLM's engine returns, a RolloutOutput per request, with ids that a test chose. A reward must not need
+more from the engine than that.
 """
 
 import json
@@ -23,7 +23,7 @@ from swift.infer_engine.protocol import (
 )
 
 
-#: Tokens of a completion whose attention is spoilt.
+#: Number of tokens of a completion whose attention is made not finite.
 SPOILT = 2
 
 measured = Measurement.masses
@@ -41,7 +41,7 @@ Measurement.masses = spoil
 
 
 class Canned(TrainerCallback):
-    """Each row's ``canned`` column has a list of ids for each completion of its group."""
+    """Returns the ids in each row's column ``canned``, which has a list of ids for each completion of its group."""
 
     def on_train_begin(self, args, state, control, **kwargs):
         trainer = self.trainer
@@ -63,7 +63,7 @@ class Canned(TrainerCallback):
 
 
 class Observer(TrainerCallback):
-    """Writes one JSON file a rank at the end of training."""
+    """Writes one JSON file per rank at the end of training."""
 
     def __init__(self, args, trainer):
         super().__init__(args, trainer)

@@ -1,4 +1,4 @@
-"""Several runs of ms-swift in one process, or in the processes of one torchrun, as starting each alone would take long.
+"""Does several runs of ms-swift in one process, or in the processes of one torchrun, because each start takes long.
 
 usage: run_swift.py RUNS.json    a list of {"env": {...}, "words": [...]}
 """
@@ -20,7 +20,7 @@ def main() -> None:
     first = True
     for run in json.loads(Path(sys.argv[1]).read_text()):
         os.environ.update(run["env"])
-        # ms-swift imports a plugin once a process, so later runs register by themselves, in their own environment.
+        # ms-swift imports a plugin once per process, so later runs register again with their own environment.
         if not first:
             register()
         rlhf_main(run["words"])

@@ -51,7 +51,7 @@ class Rewards(unittest.TestCase):
 
     def test_one_that_needs_node_says_so(self) -> None:
         made = reward_class(Reward("format", "Format", False, True, in_python), None)
-        with self.assertRaisesRegex(SightlineError, "judged in Node"):
+        with self.assertRaisesRegex(SightlineError, "needs Node"):
             made(SimpleNamespace(callbacks=["ddapo_attention"]))
 
 

@@ -1,4 +1,4 @@
-"""Undefined rewards in their group, in ms-swift's own advantages; and correlations within groups."""
+"""Undefined rewards in ms-swift's own advantages, and correlations within groups."""
 
 import sys
 import unittest

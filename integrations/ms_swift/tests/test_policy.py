@@ -1,6 +1,6 @@
-"""The policy inside its wrappers, the switch to eager attention, and what is put back after success and error.
+"""Tests finding the policy inside its wrappers, the switch to eager attention, and restoring after success and error.
 
-Golden ratios with transformers alone: all cases of a checkpoint in one batch, padded on either side.
+Also compares golden ratios with transformers alone: all cases of a checkpoint in one batch, padded on either side.
 """
 
 import sys
@@ -30,7 +30,7 @@ def load(checkpoint: str, attention: str = "sdpa", dtype: torch.dtype = torch.fl
 
 
 class Wrapper(torch.nn.Module):
-    """As DistributedDataParallel and DeepSpeed's engine hold a model."""
+    """Wraps a model like DistributedDataParallel and DeepSpeed's engine."""
 
     def __init__(self, module: torch.nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The formula in Python against the one in TypeScript, by way of the reward server: random masses, all forms, all reasons."""
+"""Compares the formula in Python with the one in TypeScript through the reward server: random masses, all forms, all reasons."""
 
 import base64
 import os
@@ -68,7 +68,7 @@ class Formulas(unittest.TestCase):
                 pairs += [(ours.metrics[name], theirs["metrics"][name]) for name in ours.metrics | theirs["metrics"]]
                 largest = max(abs(a - b) / max(1, abs(b)) for a, b in pairs if a is not None)
                 print(f"{env}: largest difference of Python and TypeScript {largest:.1e}")
-                # Sums of at most 160 float64 terms in another order; dividing by a group's std multiplies what they differ by.
+                # Sums of at most 160 float64 terms in another order; dividing by a group's std enlarges their difference.
                 self.assertLess(largest, 1e-9)
 
     def test_reasons_are_told_in_the_same_words(self) -> None:
@@ -84,7 +84,7 @@ class Definition(unittest.TestCase):
         masses = np.tile(np.array([3.0, 3.0], np.float32) / 7, (6, 2, 1))
         self.assertEqual((len(spans.visual), len(spans.text)), (3, 3))
         tdr, why = ratio_of_masses(masses, spans)
-        self.assertAlmostEqual(tdr, 1, delta=1e-5)  # but for the epsilons of the definition
+        self.assertAlmostEqual(tdr, 1, delta=1e-5)  # the epsilons of the definition account for the difference
         self.assertIsNone(why)
 
 

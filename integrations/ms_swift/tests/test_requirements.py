@@ -1,4 +1,4 @@
-"""The tests run with the versions that requirements.txt names, which are those of bench/peers."""
+"""Checks that the tests run with the versions in requirements.txt, which equal those of bench/peers."""
 
 import unittest
 from importlib.metadata import version

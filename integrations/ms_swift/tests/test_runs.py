@@ -19,12 +19,12 @@ from golden import ROOT, cases_of, model_of, relative, row_of, score, write_rows
 
 HERE = Path(__file__).resolve().parent
 GROUP = 4
-#: As in canned.py, which needs ms-swift to be imported.
+#: The same as in canned.py, which cannot be imported without ms-swift.
 SPOILT = 2
-#: Of TDR of float32 policies in different implementations, relative; the largest ones seen are printed.
+#: Largest relative difference of TDR between implementations of float32 policies. The tests print the differences.
 BOUND = 1e-4
-#: Where a picture is resized: ms-swift (qwen_vl_utils) resizes 8-bit values with Pillow, transformers and sightline with
-#: another antialiasing filter, so pixels differ by some 255ths, and the ratio of a short completion by some 1e-4.
+#: The same for resized images. ms-swift (qwen_vl_utils) resizes 8-bit values with Pillow, transformers and sightline with another
+#: antialiasing filter, so pixels differ by some 255ths, and the ratio of a short completion by some 1e-4.
 BOUND_RESIZED = 1e-3
 RESIZED = ("upscaled", "downscaled", "odd_size_system")
 
@@ -70,7 +70,7 @@ def words(name: str, folder: Path, model: Path, data: Path, **changes: str) -> l
 
 
 def canned_rows(checkpoint: str) -> list[dict]:
-    """A group is the golden completion, its first 5 and 3 tokens, and one whose attention is spoilt (canned.py)."""
+    """A group is the golden completion, its first 5 and 3 tokens, and one whose attention is not finite (canned.py)."""
     rows = []
     for case in cases_of(checkpoint):
         ids = case["completion_ids"]
@@ -86,7 +86,7 @@ def limits(checkpoint: str) -> dict[str, str]:
 
 
 class Runs:
-    """Some runs, in one process each or two; done once for all tests that look at them."""
+    """Several runs with one or two processes each, done once for all tests that use them."""
 
     def __init__(self, runs: dict[str, dict], processes: int) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="sightline-swift-"))
@@ -125,7 +125,7 @@ class Runs:
             raise AssertionError(f"ms-swift ended with {done.returncode}:\n{self.log[-20000:]}")
 
     def records(self, name: str) -> list[dict]:
-        """One a rank."""
+        """One record per rank."""
         return [json.loads(path.read_text()) for path in sorted((self.folder / name).glob("rank-*.json"))]
 
     def logged(self, name: str) -> dict:
@@ -138,7 +138,7 @@ class Runs:
 
 class OfRuns(unittest.TestCase):
     def check_ratios(self, runs: Runs, name: str, checkpoint: str, bound: float | None = None) -> None:
-        """TDR of every completion against golden values and `sightline score`, and the ids of prompts."""
+        """Compares TDR of every completion with golden values and `sightline score`, and the ids of prompts."""
         records = runs.records(name)
         steps = [record["steps"][0] for record in records]
         rows = [row for step in steps for row in step["rows"]]
@@ -169,7 +169,7 @@ class OfRuns(unittest.TestCase):
         self.assertLess(largest["resized"], bound or BOUND_RESIZED)
 
     def check_advantages(self, runs: Runs, name: str) -> None:
-        """By the definition, over the defined values of each group: an undefined one is 0 and moves no other."""
+        """Advantages by their definition over the defined values of each group. An undefined value has advantage 0 and does not affect others."""
         step = runs.records(name)[0]["steps"][0]
         for first in range(0, len(step["tdr"]), GROUP):
             tdr, advantages = (step[key][first : first + GROUP] for key in ("tdr", "advantages"))
@@ -277,7 +277,7 @@ TWO = {
 
 
 class TwoProcesses(OfRuns):
-    """14 completions a rank, in groups of 4: the fourth group is split."""
+    """14 completions per rank in groups of 4, so that the fourth group is split."""
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -308,7 +308,7 @@ class TwoProcesses(OfRuns):
 
 
 class ServerThatDies(unittest.TestCase):
-    """Every rank ends with the first one's error; none waits for an answer that will not come."""
+    """Every rank ends with the first one's error, and none waits forever."""
 
     def test_both_ranks_say_why(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -317,8 +317,8 @@ class ServerThatDies(unittest.TestCase):
             run = {"checkpoint": "published", "env": {"SIGHTLINE_PLUGINS": str(plugin)}, "rewards": ["dies"]}
             with self.assertRaises(AssertionError) as caught:
                 Runs({"dies": run}, 2)
-        # The first rank knows the process and how it ended; the other one is told.
-        self.assertIn("the reward server has ended with exit code 3, so there is nobody to ask /judge", str(caught.exception))
+        # The first rank knows how the server's process ended, and the other rank gets its error.
+        self.assertIn("the reward server has ended with exit code 3, so the request /judge failed", str(caught.exception))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The reward server as the plugin uses it, and what is said when it cannot be: each message names the thing and the next step."""
+"""Tests the reward server as the plugin uses it, and the errors if it cannot: each names the fault and the next step."""
 
 import os
 import signal
@@ -88,8 +88,8 @@ class Server(unittest.TestCase):
     def test_what_a_reward_cannot_have_is_told(self) -> None:
         server = self.start(PLUGIN)
         self.assertRegex(self.judge_error(server, "throws"), r"reward \"throws\" threw: [\s\S]*at: .*plugin.ts:\d+[\s\S]*fix: return null")
-        self.assertRegex(self.judge_error(server, "forward"), "asks for a forward of the policy[\\s\\S]*attention_masses")
-        self.assertRegex(self.judge_error(server, "pixels"), "pixelValues, which is not in this process")
+        self.assertRegex(self.judge_error(server, "forward"), "calls the policy[\\s\\S]*attention_masses")
+        self.assertRegex(self.judge_error(server, "pixels"), "pixelValues, which is not available in this process")
         self.assertRegex(self.told(server.ask, "/judge", request("format")), 'reward "format" was not made')
 
     def judge_error(self, server, reward: str) -> str:
@@ -97,20 +97,20 @@ class Server(unittest.TestCase):
 
     def test_one_that_does_not_answer_is_told_by_the_server(self) -> None:
         server = self.start(PLUGIN, SIGHTLINE_REWARD_DEADLINE="0.5")
-        self.assertRegex(self.judge_error(server, "slow"), "the rewards have not answered within 0.5 s")
+        self.assertRegex(self.judge_error(server, "slow"), "the request was not answered within 0.5 s")
 
     def test_one_that_blocks_the_server_is_told_by_the_plugin(self) -> None:
         server = self.start(PLUGIN)
         server.ask("/make", {"reward": "stuck", "args": {}})
         server._deadline = -9  # of 10 seconds' grace, 1
-        self.assertRegex(self.told(server.ask, "/judge", request("stuck")), "has not answered /judge within 1 s[\\s\\S]*blocks it")
+        self.assertRegex(self.told(server.ask, "/judge", request("stuck")), "has not answered /judge within 1 s[\\s\\S]*blocks the server")
         server._process.kill()
 
     def test_killed_in_mid_run(self) -> None:
         server = self.start()
         server._process.send_signal(signal.SIGKILL)
         server._process.wait()
-        self.assertRegex(self.told(server.ask, "/rewards", {}), "has ended by signal 9, so there is nobody to ask /rewards")
+        self.assertRegex(self.told(server.ask, "/rewards", {}), "has ended by signal 9, so the request /rewards failed")
         self.assertEqual(self.start().ask("/make", {"reward": "format", "args": {}})["label"], "Format")  # on the socket it left
 
     def test_it_ends_with_its_standard_input(self) -> None:
@@ -120,10 +120,11 @@ class Server(unittest.TestCase):
         self.assertFalse((self.folder / "rewards.sock").exists())
 
     def test_a_plugin_that_does_not_load(self) -> None:
-        self.assertRegex(self.told(self.start, "throw new Error('no');"), "did not start: it ended, and wrote why above")
+        self.assertRegex(self.told(self.start, "throw new Error('no');"), "did not start: it ended with the message above")
 
     def test_built_in_names_are_those_of_the_server(self) -> None:
         labels = {reward["name"]: reward["label"] for reward in self.start().ask("/rewards", {})["rewards"]}
+        self.assertEqual(labels.pop("iou"), "IoU")  # needs the stored sizes of images, so it is not registered
         stated = {there: label for there, _, label in names.BUILT_IN} | {names.DDAPO: "DDAPOAttentionORM"}
         self.assertEqual(labels, stated)
 
@@ -163,7 +164,7 @@ class Pixels(unittest.TestCase):
     def test_other_limits_make_other_prompts_and_are_told(self) -> None:
         case = next(case for case in cases_of("published") if case["name"] == "downscaled")
         samples = [{"prompt_ids": case["prompt_ids"], "rows": row_of("published", case)}]
-        for limit, expected in (("50176", "prompt ids: 1 of 1 as sightline makes them"), ("12544", "the first different one at place")):
+        for limit, expected in (("50176", "prompt ids: 1 of 1 as sightline makes them"), ("12544", "the first difference is at position")):
             said: list[str] = []
             with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, {"MAX_PIXELS": limit, "MIN_PIXELS": "3136"}):
                 server = start_server(read_settings({}), f"{folder}/rewards.sock")
@@ -179,7 +180,7 @@ class Socket(unittest.TestCase):
                 self.assertTrue(socket_path().endswith(f"/rewards-{os.getppid()}.sock"))
             self.assertTrue(socket_path().endswith(f"/rewards-{os.getpid()}.sock"))
             os.chmod(f"{folder}/sightline-{os.getuid()}", 0o777)
-            with self.assertRaisesRegex(SightlineError, "not a folder of this user alone"):
+            with self.assertRaisesRegex(SightlineError, "not a private folder of this user"):
                 socket_path()
 
 

@@ -34,7 +34,20 @@ export function peerFlagFamilies(): string[] {
   return PREFIXES.map(([prefix]) => prefix);
 }
 
+/** Names of the listed flags that `swift rlhf` of ms-swift 4.6 has. */
+export function msSwiftNames(): ReadonlySet<string> {
+  return new Set(peerFlagNames().filter((name) => !NOT_IN_MS_SWIFT.has(name)));
+}
+
 // --- internal ---
+
+/** Listed flags of earlier versions, of ms-swift's other commands, of torchrun, and of later versions of transformers. */
+const NOT_IN_MS_SWIFT: ReadonlySet<string> = new Set([
+  ...['activation_checkpointing', 'activation_checkpointing_kwargs', 'infer_backend', 'load_in_4bit', 'load_in_8bit'],
+  ...['merge_lora', 'overwrite_output_dir', 'pipeline_model_parallel_size', 'save_safetensors'],
+  ...['tensor_model_parallel_size', 'use_lmdeploy', 'wandb_project'],
+  ...['nproc_per_node', 'nnodes', 'node_rank', 'master_addr', 'master_port', 'engine_python'],
+]);
 
 const TABLES: readonly PeerTable[] = [samplingPeers, machinePeers, modelPeers, dataPeers, objectivePeers, runPeers];
 

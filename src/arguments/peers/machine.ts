@@ -28,6 +28,7 @@ export const machinePeers: PeerTable = {
       'enable_npu_model_patch',
       'torch_empty_cache_steps',
     ],
+    'it belongs to --engine ms-swift': ['engine_python', 'master_addr', 'master_port'],
     'it belongs to DeepSpeed or FSDP, which are not used': [
       'zero_hpz_partition_size',
       'deepspeed_autotp_size',
@@ -52,6 +53,10 @@ export const machinePeers: PeerTable = {
     'memory(GiB) is always logged': ['skip_memory_metrics'],
   },
   refused: {
+    'training runs in one process on one machine; leave it out, or train with --engine ms-swift': [
+      'nnodes',
+      'node_rank',
+    ],
     'training runs in one process on one machine; leave it out. --gradient_checkpointing true and a smaller --per_device_train_batch_size save memory':
       [
         'deepspeed',
@@ -73,5 +78,11 @@ export const machinePeers: PeerTable = {
     'measure the memory of a batch with sightline rlhf --dry_run true, and set --per_device_train_batch_size accordingly':
       ['auto_find_batch_size'],
   },
-  neutral: { sequence_parallel_size: ['1'], tensor_model_parallel_size: ['1'], pipeline_model_parallel_size: ['1'] },
+  neutral: {
+    nnodes: ['1'],
+    node_rank: ['0'],
+    sequence_parallel_size: ['1'],
+    tensor_model_parallel_size: ['1'],
+    pipeline_model_parallel_size: ['1'],
+  },
 };

@@ -45,17 +45,6 @@ export const objectivePeers: PeerTable = {
       'fipo_clip_high_only',
       'fipo_safety_threshold',
     ],
-    'it belongs to a reward that is not built in': [
-      'cosine_min_len_value_wrong',
-      'cosine_max_len_value_wrong',
-      'cosine_min_len_value_correct',
-      'cosine_max_len_value_correct',
-      'cosine_max_len',
-      'repetition_n_grams',
-      'repetition_max_penalty',
-      'soft_max_length',
-      'soft_cache_length',
-    ],
     'it belongs to --reward_model, which is not supported': [
       'reward_adapters',
       'reward_model_type',

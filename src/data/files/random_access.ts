@@ -2,9 +2,10 @@
  * A dataset file that is read piece by piece, at any position.
  * Knows bytes, and whether the file is still the one that was opened; no format.
  */
-import { closeSync, constants, fstatSync, openSync, read as readCallback, type Stats } from 'node:fs';
+import { closeSync, fstatSync, read as readCallback, type Stats } from 'node:fs';
 import { promisify } from 'node:util';
 import { messageOf, SightlineError } from '../../errors.ts';
+import { openRegularFileSync } from '../../util/regular_file.ts';
 
 export interface RandomAccess {
   readonly path: string;
@@ -17,7 +18,7 @@ export interface RandomAccess {
 }
 
 /**
- * Opens a dataset file. It must be a regular file, and it is opened without blocking, so that a FIFO cannot hang the process.
+ * Opens a dataset file, which must be a regular file.
  * Errors: E_DATASET_MISSING, E_DATASET_UNREADABLE.
  */
 export function openRandomAccess(path: string): RandomAccess {
@@ -49,28 +50,23 @@ export function openRandomAccess(path: string): RandomAccess {
 const readPart = promisify(readCallback);
 
 function open(path: string): { fd: number; stat: Stats } {
-  let fd: number;
-  try {
-    fd = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
-  } catch (cause) {
-    const missing = cause instanceof Error && 'code' in cause && (cause.code === 'ENOENT' || cause.code === 'ENOTDIR');
-    if (missing) {
-      throw new SightlineError('E_DATASET_MISSING', `dataset not found: ${path}`, {
+  const { fd } = openRegularFileSync(path, {
+    missing: (cause) =>
+      new SightlineError('E_DATASET_MISSING', `dataset not found: ${path}`, {
         hint: 'give the path of a file or folder; datasets are not downloaded by name',
         cause,
-      });
-    }
-    throw new SightlineError('E_DATASET_UNREADABLE', `dataset cannot be read: ${messageOf(cause)}`, {
-      where: path,
-      cause,
-    });
-  }
-  const stat = fstatSync(fd);
-  if (stat.isFile()) return { fd, stat };
-  closeSync(fd);
-  throw new SightlineError('E_DATASET_UNREADABLE', `dataset is not a regular file: ${path}`, {
-    hint: 'give the path of a JSONL, JSON, CSV, Parquet or Arrow file, or of a folder of them',
+      }),
+    unreadable: (cause) =>
+      new SightlineError('E_DATASET_UNREADABLE', `dataset cannot be read: ${messageOf(cause)}`, {
+        where: path,
+        cause,
+      }),
+    notRegular: (kind) =>
+      new SightlineError('E_DATASET_UNREADABLE', `dataset is ${kind}, not a regular file: ${path}`, {
+        hint: 'give the path of a JSONL, JSON, CSV, Parquet or Arrow file, or of a folder of them',
+      }),
   });
+  return { fd, stat: fstatSync(fd) };
 }
 
 function reopen(path: string, before: Stats): number {

@@ -6,6 +6,7 @@ import type { Module } from '../../graph/module.ts';
 import { add, mul } from '../../graph/ops/elementwise.ts';
 import { takeRows } from '../../graph/ops/gather.ts';
 import { reshape } from '../../graph/ops/movement.ts';
+import { layerOf } from '../../nn/adapter.ts';
 import { linear } from '../../nn/linear.ts';
 import type { Grid, VisionLayout } from '../architecture.ts';
 import { patchEmbedding } from '../qwen_vl/patches.ts';
@@ -39,7 +40,7 @@ export function embedding(config: Qwen3VLVisionConfig): Module {
       const taken = CORNERS.map((c) =>
         mul(takeRows(w['pos_embed.weight']!, w[entry(c)]!), reshape(w[weight(c)]!, ['N', 1])),
       );
-      const pixels = linear(w.pixels!, w['patch_embed.proj.weight']!, w['patch_embed.proj.bias']!);
+      const pixels = linear(w.pixels!, layerOf(w, 'patch_embed.proj'));
       return {
         x: add(
           pixels,

@@ -11,10 +11,6 @@ import { VISION_ROPE_THETA } from './vision_layout.ts';
 /** Upper bounds: far above any real model, and low enough that no single tensor's shape overflows or exhausts memory. */
 export const LIMITS = { layers: 1024, width: 1 << 18, heads: 4096, vocab: 1 << 24, positions: 2 ** 31, small: 4096 };
 
-/** Beyond these bounds float32 yields zeros, infinities or NaN, and with them all logits are useless. */
-export const EPSILONS = { min: 1e-12, max: 0.1 };
-export const BASES = { min: 1, max: 1e12 };
-
 /** Defaults of a text config in transformers, which omits fields equal to them from a nested text_config. */
 export interface TextDefaults {
   readonly vocabSize: number;
@@ -133,6 +129,10 @@ export function requireTextWidth(fields: Fields, name: string, width: number, te
 }
 
 // --- internal ---
+
+/** Beyond these bounds float32 yields zeros, infinities or NaN, and with them all logits are useless. */
+const EPSILONS = { min: 1e-12, max: 0.1 };
+const BASES = { min: 1, max: 1e12 };
 
 function parseText(
   fields: Fields,

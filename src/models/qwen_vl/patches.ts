@@ -3,6 +3,7 @@
  */
 import type { Module } from '../../graph/module.ts';
 import { permuteRows } from '../../graph/ops/gather.ts';
+import { layerOf } from '../../nn/adapter.ts';
 import { linear } from '../../nn/linear.ts';
 import type { VisionConfig } from '../architecture.ts';
 
@@ -22,7 +23,7 @@ export function patchEmbedding(config: VisionConfig): Module {
       order: { shape: ['N'], dtype: 'int32' },
       inverse: { shape: ['N'], dtype: 'int32' },
     },
-    build: (w) => ({ x: permuteRows(linear(w.pixels!, w['patch_embed.proj.weight']!), w.order!, w.inverse!) }),
+    build: (w) => ({ x: permuteRows(linear(w.pixels!, layerOf(w, 'patch_embed.proj')), w.order!, w.inverse!) }),
   };
 }
 

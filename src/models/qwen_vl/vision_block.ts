@@ -10,6 +10,7 @@ import { layerNorm, rmsNorm } from '../../graph/ops/norm.ts';
 import { rotary } from '../../graph/ops/rotary.ts';
 import type { Shape } from '../../graph/shape.ts';
 import type { Value } from '../../graph/value.ts';
+import { layerOf } from '../../nn/adapter.ts';
 import { linear } from '../../nn/linear.ts';
 import { gatedMlp } from '../../nn/mlp.ts';
 import type { VisionConfig } from '../architecture.ts';
@@ -54,12 +55,9 @@ export const gated: FeedForward = {
   }),
   apply: (w, x) =>
     gatedMlp(x, {
-      gate: w['mlp.gate_proj.weight']!,
-      up: w['mlp.up_proj.weight']!,
-      down: w['mlp.down_proj.weight']!,
-      gateBias: w['mlp.gate_proj.bias']!,
-      upBias: w['mlp.up_proj.bias']!,
-      downBias: w['mlp.down_proj.bias']!,
+      gate: layerOf(w, 'mlp.gate_proj'),
+      up: layerOf(w, 'mlp.up_proj'),
+      down: layerOf(w, 'mlp.down_proj'),
     }).out,
 };
 
@@ -145,4 +143,4 @@ function linearParams(name: string, out: number, inner: number): Record<string, 
   return { [`${name}.weight`]: [out, inner], [`${name}.bias`]: [out] };
 }
 
-const linearOf = (w: Weights, name: string, x: Value): Value => linear(x, w[`${name}.weight`]!, w[`${name}.bias`]!);
+const linearOf = (w: Weights, name: string, x: Value): Value => linear(x, layerOf(w, name));

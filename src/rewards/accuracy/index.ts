@@ -18,10 +18,12 @@ import { answerTag, extractMath } from '../math/extract.ts';
  */
 export class MathAccuracy implements ORM {
   static readonly columns = ['solution'];
+  /** Name in messages. */
+  protected readonly reward: string = 'accuracy';
   private warned = false;
 
   async call(completions: readonly string[], kwargs: RewardKwargs): Promise<(number | null)[]> {
-    const solutions = textColumn(kwargs, 'solution', completions.length, 'accuracy');
+    const solutions = textColumn(kwargs, 'solution', completions.length, this.reward);
     return Promise.all(
       completions.map(async (completion, i) => {
         const solution = solutions[i];
@@ -44,7 +46,7 @@ export class MathAccuracy implements ORM {
     if (!this.warned) {
       this.warned = true;
       kwargs.logger.warn(
-        `accuracy: the solution ${JSON.stringify(solution.slice(0, 60))} is not mathematics that can be compared; such samples get no value. For answers in words, use external_r1v_acc.`,
+        `${this.reward}: the solution ${JSON.stringify(solution.slice(0, 60))} is not mathematics that can be compared; such samples get no value. For answers in words, use external_r1v_acc.`,
       );
     }
     return null;

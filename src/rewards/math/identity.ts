@@ -53,27 +53,6 @@ export function sameExpression(a: Node, b: Node): boolean {
   return agreed >= 3;
 }
 
-/** Whether two expressions agree at a point; undefined if one of them has no value there. */
-export function sameAt(a: Node, b: Node, point: Point): boolean | undefined {
-  const constant = point.size === 0;
-  const last = constant ? fine : medium;
-  for (const ar of [coarse, last]) {
-    const [x, y] = [valueAt(a, ar, point), valueAt(b, ar, point)];
-    if (x === undefined || y === undefined) {
-      if (ar === coarse) continue; // possibly too close to a pole or a step for few digits
-      return undefined;
-    }
-    if (isExact(x) && isExact(y)) return x.equals(y);
-    const gap = ar.toBall(ar.subtract(x, y));
-    if (lower(gap) > gap.error) return false;
-    if (ar === last) {
-      const doubt = Math.max(gap.error, upper(gap));
-      return doubt <= (constant ? agreement : Math.max(0, upper(ar.toBall(x))) + agreementAtPoint);
-    }
-  }
-  return undefined;
-}
-
 /** 1 or -1 for an infinite expression, else 0. */
 export function infinite(node: Node): -1 | 0 | 1 {
   if (node.op === 'constant' && node.name === 'infinity') return 1;
@@ -111,6 +90,27 @@ export function substitute(node: Node, name: string, by: Node): Node {
 }
 
 // --- internal ---
+
+/** Whether two expressions agree at a point; undefined if one of them has no value there. */
+function sameAt(a: Node, b: Node, point: Point): boolean | undefined {
+  const constant = point.size === 0;
+  const last = constant ? fine : medium;
+  for (const ar of [coarse, last]) {
+    const [x, y] = [valueAt(a, ar, point), valueAt(b, ar, point)];
+    if (x === undefined || y === undefined) {
+      if (ar === coarse) continue; // possibly too close to a pole or a step for few digits
+      return undefined;
+    }
+    if (isExact(x) && isExact(y)) return x.equals(y);
+    const gap = ar.toBall(ar.subtract(x, y));
+    if (lower(gap) > gap.error) return false;
+    if (ar === last) {
+      const doubt = Math.max(gap.error, upper(gap));
+      return doubt <= (constant ? agreement : Math.max(0, upper(ar.toBall(x))) + agreementAtPoint);
+    }
+  }
+  return undefined;
+}
 
 const wholeOnly = new Set<string>(['factorial', 'double-factorial', 'binomial', 'sum', 'product', 'gcd', 'lcm', 'mod']);
 const cornered = new Set<string>(['abs', 'floor', 'ceil', 'max', 'min']);

@@ -1,0 +1,106 @@
+/**
+ * A module that several layers run, compiled for each kind of layer there is: by the adapters it carries and by what is
+ * trained in it. Layers of a kind share one.
+ * Knows names of parameters; not what a module computes.
+ */
+import type { BackwardOptions, Module } from '../graph/module.ts';
+import type { Dim } from '../graph/shape.ts';
+import { type Adapters, adapted, adaptedLayer, adapterA } from '../nn/adapter.ts';
+import { type CompiledModule, createModuleCache, type Tensors } from '../runtime/compiled_module.ts';
+import type { RuntimeOptions } from '../runtime/session.ts';
+import type { Workspace } from '../runtime/workspace.ts';
+import { accumulatorsOf, type NameOf, readWeightsOf } from './bindings.ts';
+import { type Dropout, dropoutMasks } from './dropout.ts';
+import type { Parameters } from './parameters.ts';
+import { backwardInPieces, forwardInPieces, type RowTensors } from './row_chunks.ts';
+
+export interface LayerModules {
+  /** The module as the layer of these names has it. */
+  of(nameOf: NameOf, dropout?: Dropout | null): CompiledModule;
+  /** Whether it has parameters that are trained. */
+  trains(nameOf: NameOf): boolean;
+  /** The layer's forward, in pieces of its rows; `run` says whether results for backward are kept. */
+  forward(
+    nameOf: NameOf,
+    feeds: RowTensors,
+    into: RowTensors,
+    options?: LayerRun & { readonly run?: 'forward' | 'forwardKeeping' },
+  ): Promise<void>;
+  /** Its backward, in pieces; weight gradients add up in their accumulators. */
+  backward(
+    nameOf: NameOf,
+    feeds: RowTensors,
+    into: RowTensors,
+    options?: LayerRun & { readonly kept?: RowTensors | undefined },
+  ): Promise<void>;
+  release(): Promise<void>;
+}
+
+export interface LayerRun {
+  /** Of the inputs of adapters; the same in forward and backward. */
+  readonly dropout?: Dropout | null | undefined;
+}
+
+/** @param rows how many rows the module's linear layers have */
+export function createLayerModules(
+  module: Module,
+  rows: Dim,
+  parameters: Parameters,
+  workspace: Workspace,
+  backwardOptions: Omit<BackwardOptions, 'trainable'> = {},
+  runtime: RuntimeOptions = {},
+): LayerModules {
+  const modules = createModuleCache(runtime);
+  const known = new Map<string, CompiledModule>();
+
+  function of(nameOf: NameOf, dropout: Dropout | null = null): CompiledModule {
+    const layer = `${dropout !== null} ${nameOf('')}`;
+    const before = known.get(layer);
+    if (before !== undefined) return before;
+    const adapters = adaptersIn(module, parameters, nameOf);
+    const own = adapted(module, adapters, dropout === null ? null : rows);
+    const trainable = (param: string): boolean => parameters.isTrained(nameOf(param));
+    const kind = JSON.stringify([adapters, dropout !== null, Object.keys(own.params).filter(trainable)]);
+    const compiled = modules.get(kind, () => own, { ...backwardOptions, trainable });
+    known.set(layer, compiled);
+    return compiled;
+  }
+
+  /** What the layer is fed besides its rows, and, row by row, masks of dropout. */
+  async function bound(nameOf: NameOf, feeds: RowTensors, { dropout = null }: LayerRun) {
+    const compiled = of(nameOf, dropout);
+    const weights: Tensors = await readWeightsOf(compiled, parameters, nameOf);
+    const masks = dropout === null ? {} : dropoutMasks(compiled.module, dropout, nameOf, rowsOf(feeds), workspace);
+    return { compiled, weights, feeds: { ...feeds, ...masks } };
+  }
+
+  return {
+    of,
+    trains: (nameOf) => Object.keys(of(nameOf).module.params).some((param) => parameters.isTrained(nameOf(param))),
+    async forward(nameOf, given, into, { run = 'forward', ...options } = {}) {
+      const { compiled, weights, feeds } = await bound(nameOf, given, options);
+      await forwardInPieces(compiled, run, weights, feeds, into);
+    },
+    async backward(nameOf, given, into, { kept, ...options } = {}) {
+      const { compiled, weights, feeds } = await bound(nameOf, given, options);
+      const gradients = accumulatorsOf(compiled, parameters, nameOf);
+      await backwardInPieces(compiled, weights, gradients, feeds, into, kept);
+    },
+    release: () => modules.release(),
+  };
+}
+
+/** The adapters of a module's layers, by the layers' names in it. */
+export function adaptersIn({ params }: Pick<Module, 'params'>, { adapters }: Parameters, nameOf: NameOf): Adapters {
+  return Object.fromEntries(
+    Object.keys(params).flatMap((param) => {
+      const layer = param.replace(/\.weight$/, '');
+      const adapter = layer === param ? undefined : adapters[adaptedLayer(nameOf(adapterA(layer)))];
+      return adapter === undefined ? [] : [[layer, adapter]];
+    }),
+  );
+}
+
+// --- internal ---
+
+const rowsOf = (feeds: RowTensors): number => feeds.x!.dims[0]!;

@@ -1,0 +1,116 @@
+/**
+ * The adapter of a policy: a new one by a run's settings, or one from a folder, put on weights that stay as they are.
+ * Knows adapters' plans and parameters; not what trains them.
+ */
+import type { AdapterConfig } from '../adapters/config.ts';
+import { openAdapter, type StoredAdapter } from '../adapters/files.ts';
+import { type NewWeights, newAdapterTensors } from '../adapters/init.ts';
+import { type AdapterPlan, planAdapter } from '../adapters/plan.ts';
+import { treeName } from '../checkpoint/names.ts';
+import { copiesOf, withHead, withOverlay } from '../engine/overlay.ts';
+import type { Parameters } from '../engine/parameters.ts';
+import { SightlineError } from '../errors.ts';
+import type { ModelConfig } from '../models/architecture.ts';
+import { EMBEDDING, HEAD, partOf } from '../models/names.ts';
+import { expectedTensors } from '../models/tensors.ts';
+import { adapterShapes } from '../nn/adapter.ts';
+import type { FloatTensor } from '../runtime/tensor.ts';
+import { createRandom } from '../util/random.ts';
+
+/** Where an adapter comes from: a folder as PEFT has it, or settings, with the seed of its first values. */
+export type AdapterOptions = (
+  | { readonly dir: string }
+  | { readonly settings: (config: ModelConfig) => AdapterConfig; readonly init: NewWeights; readonly seed: number }
+) & {
+  /** A folder with the adapter of the reference model; null: the reference has none. */
+  readonly reference?: string | null;
+};
+
+export interface PreparedAdapter {
+  readonly plan: AdapterPlan;
+  /** Its tensors with their shapes, by canonical name. */
+  readonly tensors: ReadonlyMap<string, { readonly shape: readonly number[] }>;
+  /** Whether the vision tower, or what follows it, is another with it. */
+  readonly changesTower: boolean;
+  readonly reference: PreparedAdapter | null;
+  /** The parameters with it, and the model's config, which an adapter of the head or embedding unties. */
+  putOn(
+    store: Parameters,
+    isTrained: (name: string) => boolean,
+  ): { readonly config: ModelConfig; readonly parameters: Parameters };
+}
+
+/** Checks an adapter against a model. Errors: those of openAdapter and planAdapter. */
+export function prepareAdapter(options: AdapterOptions, config: ModelConfig): PreparedAdapter {
+  const reference = options.reference == null ? null : prepareAdapter({ dir: options.reference }, config);
+  if ('dir' in options) {
+    const stored: StoredAdapter = openAdapter(options.dir, config);
+    return prepared(stored, config, reference, (store) => {
+      for (const name of stored.copies) requireEqual(stored.readCopy(name), store.value(name).data, name, stored.dir);
+      return stored.read();
+    });
+  }
+  const plan = planAdapter(options.settings(config), config);
+  return prepared(plan, config, reference, () =>
+    newAdapterTensors(plan.adapters, options.init, createRandom(options.seed).fork('adapter')),
+  );
+}
+
+/** Refuses weights of a base model that are not those of this one, up to the rounding of bfloat16. */
+export function requireEqual(copy: Float32Array, own: Float32Array, name: string, dir: string): void {
+  const at = own.findIndex((value, i) => Math.abs(value - copy[i]!) > 2 ** -8 * Math.abs(value));
+  if (at < 0) return;
+  throw new SightlineError(
+    'E_ADAPTER_TENSOR',
+    `the adapter holds its own weights of ${treeName(name)}, and they are not those of the model (element ${at}: ${copy[at]}, ${own[at]} in the model)`,
+    { where: dir, hint: 'the adapter was made for another model; give that one to --model' },
+  );
+}
+
+// --- internal ---
+
+function prepared(
+  plan: AdapterPlan,
+  config: ModelConfig,
+  reference: PreparedAdapter | null,
+  valuesOn: (store: Parameters) => ReadonlyMap<string, FloatTensor>,
+): PreparedAdapter {
+  const shapes = expectedTensors(config);
+  shapes.set(HEAD, shapes.get(EMBEDDING)!);
+  const tensors = new Map(
+    [
+      ...Object.entries(plan.adapters).flatMap(([layer, adapter]) => Object.entries(adapterShapes(layer, adapter))),
+      ...plan.saved.map((name) => [name, shapes.get(name)!] as const),
+    ].map(([name, shape]) => [name, { shape }]),
+  );
+  // A copy of the embedding, or of the head, is a tensor of its own: as with PEFT, the two are no longer one.
+  const unties = config.text.tieWordEmbeddings && plan.saved.some((name) => name === EMBEDDING || name === HEAD);
+  return {
+    plan,
+    tensors,
+    changesTower: [...tensors.keys()].some((name) => partOf(name) !== 'llm'),
+    reference,
+    putOn(store, isTrained) {
+      const under = unties ? withHead(store) : store;
+      const overlay = { adapters: plan.adapters, tensors: tensorsOver(under, plan.saved, valuesOn(withHead(store))) };
+      return {
+        config: unties ? { ...config, text: { ...config.text, tieWordEmbeddings: false } } : config,
+        parameters: withOverlay(under, overlay, (name) => tensors.has(name) && isTrained(name)),
+      };
+    },
+  };
+}
+
+/** The tensors of an overlay: those given, and of whole tensors that are not, copies of the store's. */
+function tensorsOver(
+  store: Parameters,
+  saved: readonly string[],
+  values: ReadonlyMap<string, FloatTensor>,
+): Map<string, FloatTensor> {
+  const copies = copiesOf(store, saved);
+  for (const [name, copy] of copies) {
+    const value = values.get(name);
+    if (value !== undefined) copy.data.set(value.data);
+  }
+  return new Map([...values, ...copies]);
+}
