@@ -118,7 +118,7 @@ export const rlhfFlags = {
     group: 'LoRA',
     default: [],
     metavar: 'DIR',
-    help: 'Adapter of the reference model, e.g. the one that --adapters begins with; without it the reference is --model itself. There is one copy of the weights either way.',
+    help: 'Adapter of the reference model, e.g. the one given as --adapters. Without it, the reference is --model itself. It shares the weights of the policy in both cases.',
   }),
   advantage_estimator: choice(['grpo'], {
     msSwift: { more: ['rloo', 'reinforce_plus_plus'] },

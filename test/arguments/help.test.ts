@@ -48,7 +48,8 @@ test('score --help', () => {
       --model DIR|NAME                Checkpoint of Qwen2-VL, Qwen2.5-VL or dense Qwen3-VL: a folder in
                                       Hugging Face format (config.json, *.safetensors, tokenizer), or
                                       the name (ORGANISATION/NAME) of a checkpoint in the cache of
-                                      Hugging Face or ModelScope. (required)
+                                      Hugging Face or ModelScope. (default: the model that the adapter
+                                      of --adapters was made for)
       --model_revision REVISION       Branch, tag or commit of a --model given by name. (default: main)
       --attn_impl eager|sdpa|flash_attention_2
                                       Attention implementation. eager returns attention weights; sdpa
@@ -65,6 +66,10 @@ test('score --help', () => {
       --check_memory [true|false]     Before weights are read, refuse a run that needs more memory than
                                       the machine has by the lowest estimate. false tries it anyway.
                                       (default: true)
+
+    LoRA:
+      --adapters DIR                  Folder of a LoRA adapter for --model, in the format of PEFT (which
+                                      ms-swift and sightline write). (default: none)
 
     Data:
       --dataset FILE...               JSONL files. Each row ends with an assistant message or has a
