@@ -1,5 +1,5 @@
 /**
- * Names of rewards in sightline and in ms-swift, which has its own `accuracy` and `format`.
+ * Names of rewards in sightline and in ms-swift, which has its own rewards under some of the names.
  */
 import type { MsSwiftArguments } from '../arguments/arguments.ts';
 import { isPython } from '../arguments/arguments.ts';
@@ -9,7 +9,7 @@ import { nearestName } from '../util/nearest_name.ts';
 
 /** The name under which the plugin registers a reward, as in integrations/ms_swift/sightline_swift/register.py. */
 export function nameThere(name: string): string {
-  return name in orms && name in OWN_THERE && !ormFiles.has(name) ? OWN_THERE[name as keyof typeof OWN_THERE] : name;
+  return BOTH.includes(name) && !ormFiles.has(name) ? `sightline_${name}` : name;
 }
 
 /** Finds unknown names before the model is loaded. Error: E_REWARD_UNKNOWN. */
@@ -26,8 +26,9 @@ export function checkRewardNames({ args }: Pick<MsSwiftArguments, 'args'>): void
 }
 
 /** Rewards that only ms-swift 4.6 has (rewards/orm.py). */
-export const ONLY_THERE = ['cosine', 'math', 'react_format', 'repetition', 'soft_overlong', 'toolbench'] as const;
+export const ONLY_THERE = ['math', 'react_format', 'toolbench'] as const;
 
 // --- internal ---
 
-const OWN_THERE = { accuracy: 'sightline_accuracy', format: 'sightline_format' } as const;
+/** Names of built-in rewards that ms-swift has as well. */
+const BOTH: readonly string[] = ['accuracy', 'cosine', 'format', 'repetition', 'soft_overlong'];

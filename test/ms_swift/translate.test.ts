@@ -156,8 +156,8 @@ describe('rewards and plugins', () => {
   for (const path of [script, python]) writeFileSync(path, '');
 
   test('those that ms-swift has too are ours', () => {
-    const { flags } = translated(['--reward_funcs', 'accuracy', 'format', 'external_r1v_acc', 'cosine']);
-    expect(flags.reward_funcs).toEqual(['sightline_accuracy', 'sightline_format', 'external_r1v_acc', 'cosine']);
+    const { flags } = translated(['--reward_funcs', 'accuracy', 'format', 'external_r1v_acc', 'math']);
+    expect(flags.reward_funcs).toEqual(['sightline_accuracy', 'sightline_format', 'external_r1v_acc', 'math']);
   });
 
   test('TypeScript goes to the reward server, Python to ms-swift', () => {
@@ -171,7 +171,7 @@ describe('rewards and plugins', () => {
     const { env } = translated(['--ddapo_group_norm', 'true', '--attn_probe', 'eager']);
     expect(env).toMatchObject({ DDAPO_GROUP_NORM: '1', DDAPO_REWARD_CENTER: '0', SIGHTLINE_ATTN_PROBE: 'eager' });
     const options = { ddapo_reward_center: false, ddapo_group_norm: true };
-    expect(JSON.parse(env.SIGHTLINE_REWARD_OPTIONS!)).toEqual(options);
+    expect(JSON.parse(env.SIGHTLINE_REWARD_OPTIONS!)).toMatchObject({ ...options, repetition_n_grams: 3 });
   });
 
   test('what the environment says stays, unless a flag says otherwise', () => {
