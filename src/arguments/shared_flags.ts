@@ -4,6 +4,7 @@
  */
 import { ALPHA_MODES } from '../data/rgb.ts';
 import { lrSchedulerTypes } from '../optim/schedule.ts';
+import { REWARD_ERRORS } from '../rewards/deadline.ts';
 import { BOX_FORMATS, BOX_NORMS } from '../template/grounding.ts';
 import { boolean, choice, choiceList, integer, jsonObject, number, requiredText, text, textList } from './flag.ts';
 
@@ -423,6 +424,26 @@ export const evaluationFlags = {
     help: 'Steps between two evaluations with --eval_strategy steps.',
   }),
   eval_on_start: boolean({ group: 'Evaluation', default: false, help: 'Evaluate once before the first step.' }),
+} as const;
+
+/** Of commands that call rewards. */
+export const rewardFailureFlags = {
+  reward_timeout: number({
+    msSwift: { env: 'SIGHTLINE_REWARD_TIMEOUT' },
+    group: 'Rewards',
+    default: null,
+    unset: 'no limit',
+    above: 0,
+    max: 86_400,
+    unit: 'seconds',
+    help: 'Time limit for an asynchronous reward and one batch of completions. A reward that computes without a pause cannot be interrupted.',
+  }),
+  reward_error: choice(REWARD_ERRORS, {
+    msSwift: { env: 'SIGHTLINE_REWARD_ERROR' },
+    group: 'Rewards',
+    default: 'stop',
+    help: 'What happens when a reward throws, exceeds --reward_timeout or gets no usable answer from its judge: stop ends the run; skip makes its values null for these completions, with a warning.',
+  }),
 } as const;
 
 export const outputFlags = {
