@@ -14,18 +14,18 @@ export const exportFlags = {
   merge_lora: boolean({
     group: 'LoRA',
     default: false,
-    help: 'Add the updates of the adapter to the weights. There is nothing else to export, so it has to be true.',
+    help: 'Merge the adapter into the weights. Must be true, because nothing else can be exported.',
   }),
   torch_dtype: choice(['float32', 'float16', 'bfloat16'], {
     group: 'Output',
     default: null,
     unset: "each tensor's own",
-    help: 'How the merged weights are stored. Updates are small: in 16 bits a part of them is rounded away.',
+    help: 'Data type of the saved weights. 16 bits round away a part of the small updates.',
   }),
   output_dir: requiredText({
     group: 'Output',
     metavar: 'DIR',
-    help: 'Folder to write the merged checkpoint to. It must not exist.',
+    help: 'Folder of the merged checkpoint; it must not exist.',
   }),
   exist_ok: boolean({ group: 'Output', default: false, help: 'Replace the folder if it exists.' }),
   ...commonFlags,
@@ -39,5 +39,5 @@ export const exportCommand: CommandSpec<typeof exportFlags> = {
   examples: [
     'sightline export --adapters output/v0-20260101-120000/checkpoint-500 --merge_lora true --output_dir merged',
   ],
-  notes: ['transformers loads the result like the original model.'],
+  notes: ['transformers loads the result as it loads the original model.'],
 };

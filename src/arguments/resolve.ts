@@ -119,7 +119,7 @@ export function resolveRlhf(
     },
     faults,
   );
-  checkReference(values, faults);
+  if (values.engine === 'sightline') checkReference(values, faults);
   const rollout = resolveGeneration(values, processes, faults);
   return {
     ...values,
@@ -191,7 +191,7 @@ export function resolveRewardServer(values: Values<typeof rewardServerFlags>, fa
 // --- internal ---
 
 /** ms-swift's. */
-const defaultRate = ({ tunerType }: Pick<TrainingValues, 'tunerType'>): number => (tunerType === 'lora' ? 1e-4 : 1e-5);
+const defaultRate = ({ tunerType }: Pick<TrainingValues, 'tunerType'>): number => (tunerType === 'full' ? 1e-5 : 1e-4);
 
 type TrainingValues = Values<typeof rlhfFlags> | Values<typeof sftFlags>;
 
@@ -243,7 +243,8 @@ function checkTraining(values: TrainingValues, faults: Faults): void {
     `${values.evalStrategy} needs evaluation rows, but there are none`,
     'give --val_dataset or --split_dataset_ratio',
   );
-  checkTuner(values, faults);
+  // ms-swift has tuners and adapters that are none here, and checks them itself.
+  if (!('engine' in values) || values.engine === 'sightline') checkTuner(values, faults);
 }
 
 /** The model, and what an adapter's folder says where flags do not. */

@@ -3,7 +3,7 @@
  */
 import type { CommandSpec } from './command.ts';
 import { boolean, integer, number, requiredText, textList } from './flag.ts';
-import { commonFlags } from './shared_flags.ts';
+import { commonFlags, rewardFailureFlags } from './shared_flags.ts';
 
 export const rewardServerFlags = {
   socket: requiredText({
@@ -17,6 +17,7 @@ export const rewardServerFlags = {
     metavar: 'FILE...',
     help: 'TypeScript or JavaScript files that register rewards, as in `sightline rlhf`.',
   }),
+  ...rewardFailureFlags,
   deadline: number({
     group: 'Rewards',
     default: 300,

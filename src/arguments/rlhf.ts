@@ -2,7 +2,6 @@
  * The flags of `sightline rlhf`, with the names and defaults of `swift rlhf --rlhf_type grpo`.
  */
 import { ATTN_PROBES } from '../attention/cross_check.ts';
-import { REWARD_ERRORS } from '../rewards/deadline.ts';
 import type { CommandSpec } from './command.ts';
 import { engineFlag } from './engine_flags.ts';
 import { boolean, choice, integer, number, numberList, textList } from './flag.ts';
@@ -13,6 +12,7 @@ import {
   modelFlags,
   optimiserFlags,
   outputFlags,
+  rewardFailureFlags,
   samplingFlags,
   trainDataFlags,
   tuningFlags,
@@ -118,7 +118,7 @@ export const rlhfFlags = {
     group: 'LoRA',
     default: [],
     metavar: 'DIR',
-    help: 'Adapter of the reference model, e.g. the one that --adapters begins with; without it the reference is --model itself. There is one copy of the weights either way.',
+    help: 'Adapter of the reference model, e.g. the one given as --adapters. Without it, the reference is --model itself. It shares the weights of the policy in both cases.',
   }),
   advantage_estimator: choice(['grpo'], {
     msSwift: { more: ['rloo', 'reinforce_plus_plus'] },
@@ -164,22 +164,7 @@ export const rlhfFlags = {
     metavar: 'FILE...',
     help: 'TypeScript or JavaScript files that register rewards. They are run as code; args.json records their SHA-256. Their rewards can add flags, which --help shows when it is given together with this flag.',
   }),
-  reward_timeout: number({
-    msSwift: { env: 'SIGHTLINE_REWARD_DEADLINE' },
-    group: 'Rewards',
-    default: null,
-    unset: 'no limit',
-    above: 0,
-    max: 86_400,
-    unit: 'seconds',
-    help: 'Time limit for an asynchronous reward and one batch of completions. A reward that computes without a pause cannot be interrupted.',
-  }),
-  reward_error: choice(REWARD_ERRORS, {
-    msSwift: { refused: 'a reward that fails always ends a run of ms-swift; leave it out' },
-    group: 'Rewards',
-    default: 'stop',
-    help: 'What happens when a reward throws, exceeds --reward_timeout or gets no usable answer from its judge: stop ends the run; skip makes its values null for these completions, with a warning.',
-  }),
+  ...rewardFailureFlags,
   attn_probe: choice(ATTN_PROBES, {
     msSwift: { env: 'SIGHTLINE_ATTN_PROBE' },
     group: 'Attention',

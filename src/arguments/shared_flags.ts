@@ -4,6 +4,7 @@
  */
 import { ALPHA_MODES } from '../data/rgb.ts';
 import { lrSchedulerTypes } from '../optim/schedule.ts';
+import { REWARD_ERRORS } from '../rewards/deadline.ts';
 import { BOX_FORMATS, BOX_NORMS } from '../template/grounding.ts';
 import { boolean, choice, choiceList, integer, jsonObject, number, requiredText, text, textList } from './flag.ts';
 
@@ -70,7 +71,7 @@ export const adapterFlags = {
     group: 'LoRA',
     default: [],
     metavar: 'DIR',
-    help: 'Folder of a LoRA adapter, as PEFT, ms-swift and this program save it, to put on --model.',
+    help: 'Folder of a LoRA adapter for --model, in the format of PEFT (which ms-swift and sightline write).',
   }),
 } as const;
 
@@ -202,31 +203,35 @@ export const tuningFlags = {
     group: 'Model',
     default: 'full',
     aliases: ['train_type'],
-    help: 'What is trained: all parameters that are not frozen, or an adapter on weights that stay as they are. The default of ms-swift is lora.',
+    help: 'full trains all parameters that are not frozen; lora trains an adapter and leaves the weights unchanged. The default of ms-swift is lora.',
   }),
   freeze_llm: boolean({
     group: 'Model',
     default: false,
-    help: 'Keep the text decoder as it is; with --tuner_type lora, all-linear puts no adapters on it.',
+    help: 'Do not train the text decoder. With --tuner_type lora, all-linear adds no adapters to it.',
   }),
-  freeze_vit: boolean({ group: 'Model', default: true, help: 'Keep the vision tower as it is, in the same way.' }),
+  freeze_vit: boolean({
+    group: 'Model',
+    default: true,
+    help: 'Do not train the vision tower. With --tuner_type lora, all-linear adds no adapters to it.',
+  }),
   freeze_aligner: boolean({
     group: 'Model',
     default: true,
-    help: 'Keep the merger between vision tower and decoder as it is, in the same way.',
+    help: 'Do not train the merger between vision tower and decoder. With --tuner_type lora, all-linear adds no adapters to it.',
   }),
   freeze_parameters: textList({
     group: 'Model',
     default: [],
     metavar: 'PREFIX...',
-    help: 'Keep parameters whose names begin so, e.g. model.language_model.layers.0.',
+    help: 'Do not train parameters whose names start with one of these, e.g. model.language_model.layers.0.',
   }),
   freeze_parameters_regex: text({
     group: 'Model',
     default: null,
     unset: 'none',
     metavar: 'REGEX',
-    help: 'Keep parameters in whose names the pattern is found.',
+    help: 'Do not train parameters whose names contain a match of this pattern.',
   }),
   freeze_parameters_ratio: number({
     group: 'Model',
@@ -234,50 +239,52 @@ export const tuningFlags = {
     min: 0,
     max: 1,
     unit: 'fraction of parameters',
-    help: 'Keep this share of all parameters, from below: vision tower first, then the decoder from its embedding on.',
+    help: 'Do not train the first parameters of the model, up to this share of all of them: first the vision tower, then the decoder from its embedding on.',
   }),
   trainable_parameters: textList({
     group: 'Model',
     default: [],
     metavar: 'PREFIX...',
-    help: 'Train parameters whose names begin so, whatever else freezes them.',
+    help: 'Train parameters whose names start with one of these, even if another flag freezes them.',
   }),
   trainable_parameters_regex: text({
     group: 'Model',
     default: null,
     unset: 'none',
     metavar: 'REGEX',
-    help: 'Train parameters in whose names the pattern is found, whatever else freezes them.',
+    help: 'Train parameters whose names contain a match of this pattern, even if another flag freezes them.',
   }),
   ...adapterFlags,
-  lora_rank: integer({ group: 'LoRA', default: 8, min: 1, help: 'Rank r of the updates.' }),
-  lora_alpha: number({ group: 'LoRA', default: 32, above: 0, help: 'Updates are scaled by lora_alpha / lora_rank.' }),
+  lora_rank: integer({ group: 'LoRA', default: 8, min: 1, help: 'Rank of the adapters.' }),
+  lora_alpha: number({ group: 'LoRA', default: 32, above: 0, help: 'Adapters are scaled by lora_alpha / lora_rank.' }),
   lora_dropout: number({
     group: 'LoRA',
     default: 0.05,
     min: 0,
     below: 1,
-    help: 'Dropout of the inputs of adapters in training forwards. Sampling has none, so with more than 0 every step runs a training forward instead of learning from the rows that sampling has computed.',
+    help: 'Dropout on the inputs of adapters during training. Sampling uses none, so a value above 0 makes every step run a training forward, instead of learning from what sampling has computed.',
   }),
   lora_bias: choice(['none'], {
+    msSwift: { more: ['all'] },
     group: 'LoRA',
     default: 'none',
-    absent: { all: 'biases are not trained beside adapters; use --modules_to_save' },
-    help: 'Biases that are trained beside adapters.',
+    absent: { all: 'training the biases is not built; --modules_to_save trains whole modules' },
+    help: 'Which biases to train with the adapters.',
   }),
   use_rslora: boolean({
     group: 'LoRA',
     default: false,
-    help: 'Scale updates by lora_alpha / sqrt(lora_rank) (rank-stabilised LoRA).',
+    help: 'Scale adapters by lora_alpha / sqrt(lora_rank) (rank-stabilised LoRA).',
   }),
   lorap_lr_ratio: number({
     group: 'LoRA',
     default: null,
     unset: '1',
     above: 0,
-    help: 'LoRA+: the matrices B learn at this many times --learning_rate; embeddings that are trained whole at 1e-6.',
+    help: 'LoRA+: learning rate of the B matrices, as a multiple of --learning_rate. Embeddings in --modules_to_save then use 1e-6.',
   }),
   init_weights: choice(['true', 'false', 'gaussian'], {
+    msSwift: { more: ['pissa', 'olora', 'loftq', 'lora-ga'] },
     group: 'LoRA',
     default: 'true',
     absent: {
@@ -286,26 +293,26 @@ export const tuningFlags = {
       loftq: 'not built',
       'lora-ga': 'not built',
     },
-    help: 'First values: A uniform and B zero (true), A normal and B zero (gaussian), or both random (false).',
+    help: 'Initial values: A uniform and B zero (true), A normal and B zero (gaussian), or both random (false).',
   }),
   target_modules: textList({
     group: 'LoRA',
     default: ['all-linear'],
     metavar: 'NAME...',
-    help: 'Linear layers that get adapters, by the ends of their names, e.g. q_proj v_proj; all-linear takes those of every part that is not frozen.',
+    help: 'Linear layers to adapt, by the last part of their names, e.g. q_proj v_proj. all-linear adapts all of them in the parts of the model that are not frozen, except the head.',
   }),
   target_regex: text({
     group: 'LoRA',
     default: null,
     unset: '--target_modules',
     metavar: 'REGEX',
-    help: "Linear layers whose whole name matches, e.g. 'model\\.language_model\\..*\\.(q_proj|v_proj)'.",
+    help: "Adapt the linear layers whose full name matches this pattern, e.g. 'model\\.language_model\\..*\\.(q_proj|v_proj)'.",
   }),
   modules_to_save: textList({
     group: 'LoRA',
     default: [],
     metavar: 'NAME...',
-    help: 'Modules that are trained whole and saved beside the adapters, by the ends of their names, e.g. embed_tokens lm_head; all-embedding and all-norm take those.',
+    help: 'Modules to train completely and save with the adapters, by the ends of their names, e.g. embed_tokens lm_head. all-embedding and all-norm name all embeddings and all norms.',
   }),
   gradient_checkpointing: boolean({
     group: 'Optimiser',
@@ -329,14 +336,14 @@ export const optimiserFlags = {
     default: null,
     unset: '--learning_rate',
     min: 0,
-    help: 'Peak learning rate of the vision tower, or of adapters on it.',
+    help: 'Peak learning rate of the vision tower and its adapters.',
   }),
   aligner_lr: number({
     group: 'Optimiser',
     default: null,
     unset: '--learning_rate',
     min: 0,
-    help: 'Peak learning rate of the merger, or of adapters on it.',
+    help: 'Peak learning rate of the merger and its adapters.',
   }),
   weight_decay: number({
     group: 'Optimiser',
@@ -428,6 +435,26 @@ export const evaluationFlags = {
     help: 'Steps between two evaluations with --eval_strategy steps.',
   }),
   eval_on_start: boolean({ group: 'Evaluation', default: false, help: 'Evaluate once before the first step.' }),
+} as const;
+
+/** Of commands that call rewards. */
+export const rewardFailureFlags = {
+  reward_timeout: number({
+    msSwift: { env: 'SIGHTLINE_REWARD_TIMEOUT' },
+    group: 'Rewards',
+    default: null,
+    unset: 'no limit',
+    above: 0,
+    max: 86_400,
+    unit: 'seconds',
+    help: 'Time limit for an asynchronous reward and one batch of completions. A reward that computes without a pause cannot be interrupted.',
+  }),
+  reward_error: choice(REWARD_ERRORS, {
+    msSwift: { env: 'SIGHTLINE_REWARD_ERROR' },
+    group: 'Rewards',
+    default: 'stop',
+    help: 'What happens when a reward throws, exceeds --reward_timeout or gets no usable answer from its judge: stop ends the run; skip makes its values null for these completions, with a warning.',
+  }),
 } as const;
 
 export const outputFlags = {

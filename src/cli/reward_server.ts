@@ -21,6 +21,7 @@ export async function rewardServer(words: readonly string[], io: Io): Promise<vo
   const options = {
     socket: args.socket,
     deadline: args.deadline,
+    rule: { timeout: args.rewardTimeout, onError: args.rewardError },
     maxRequestBytes: args.maxRequestMib * 2 ** 20,
     signal,
   };

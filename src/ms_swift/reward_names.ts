@@ -1,6 +1,5 @@
 /**
- * Names of rewards in sightline and in ms-swift. Where both have a reward of one name, a run uses that of sightline, because its
- * flags are sightline's.
+ * Names of rewards in sightline and in ms-swift, which has its own rewards under some of the names.
  */
 import type { MsSwiftArguments } from '../arguments/arguments.ts';
 import { isPython } from '../arguments/arguments.ts';
@@ -10,7 +9,7 @@ import { nearestName } from '../util/nearest_name.ts';
 
 /** The name under which the plugin registers a reward, as in integrations/ms_swift/sightline_swift/register.py. */
 export function nameThere(name: string): string {
-  return name in orms && !ormFiles.has(name) && IN_BOTH.has(name) ? `sightline_${name}` : name;
+  return BOTH.includes(name) && !ormFiles.has(name) ? `sightline_${name}` : name;
 }
 
 /**
@@ -42,5 +41,5 @@ export const ONLY_THERE = ['math', 'react_format', 'toolbench'] as const;
 
 // --- internal ---
 
-/** Rewards of ms-swift 4.6 that sightline has under the same names. */
-const IN_BOTH: ReadonlySet<string> = new Set(['accuracy', 'cosine', 'format', 'repetition', 'soft_overlong']);
+/** Names of built-in rewards that ms-swift has as well. */
+const BOTH: readonly string[] = ['accuracy', 'cosine', 'format', 'repetition', 'soft_overlong'];

@@ -7,6 +7,7 @@ import { SightlineError } from '../errors.ts';
 import type { PolicyModel } from '../models/types.ts';
 import { columnArrays } from '../rewards/columns.ts';
 import type { RewardKwargs } from '../rewards/contract.ts';
+import { type FailureRule, NO_LIMIT } from '../rewards/deadline.ts';
 import type { Reward } from '../rewards/reward.ts';
 import { runRewards } from '../rewards/run.ts';
 import { signalMetrics } from '../train/signals.ts';
@@ -29,7 +30,12 @@ export interface Line {
 }
 
 /** Errors: those of a reward that throws or returns an invalid value; on abort, the signal's reason. */
-export async function judgeRequest(request: JudgeRequest, reward: Reward, signal: AbortSignal): Promise<Judged> {
+export async function judgeRequest(
+  request: JudgeRequest,
+  reward: Reward,
+  signal: AbortSignal,
+  rule: FailureRule = NO_LIMIT,
+): Promise<Judged> {
   const { completions, rows, prompt_ids, completion_ids, system_prefix, image_token_id, video_token_id } = request;
   const lines: Line[] = [];
   const metrics: Record<string, number> = {};
@@ -69,7 +75,11 @@ export async function judgeRequest(request: JudgeRequest, reward: Reward, signal
       columns.set(column, values.map(toJson));
     },
   };
-  const [result] = await runRewards([reward], completions, kwargs, { signal, rows: parsed.map(({ where }) => where) });
+  const [result] = await runRewards([reward], completions, kwargs, {
+    signal,
+    rule,
+    rows: parsed.map(({ where }) => where),
+  });
   return {
     values: result!.values,
     metrics: { ...metrics, ...signalMetrics([reward], [{ extras: columns }]) },

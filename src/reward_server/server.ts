@@ -6,6 +6,7 @@ import { chmodSync, lstatSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { messageOf, SightlineError } from '../errors.ts';
+import type { FailureRule } from '../rewards/deadline.ts';
 import { untilAborted } from '../util/until_aborted.ts';
 import { createService, type Handler } from './service.ts';
 
@@ -13,6 +14,8 @@ export interface ServerOptions {
   readonly socket: string;
   /** Seconds within which a request must be answered. */
   readonly deadline: number;
+  /** For rewards that fail. Default: the error is the answer. */
+  readonly rule?: FailureRule;
   /** Larger requests are refused. */
   readonly maxRequestBytes: number;
   readonly signal: AbortSignal;
@@ -26,7 +29,7 @@ export interface ServerOptions {
  * Error: E_SOCKET if the path is too long, exists but is not a socket, or belongs to another running server.
  */
 export async function serveRewards(options: ServerOptions, onReady: () => void): Promise<void> {
-  const { socket, signal, service = createService() } = options;
+  const { socket, signal, service = createService(options.rule) } = options;
   await makeRoom(socket);
   const server = createServer((request, response) => void answer(request, response, service, options));
   server.requestTimeout = options.deadline * 1000;

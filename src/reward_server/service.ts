@@ -3,6 +3,7 @@
  * Knows validated requests, not sockets.
  */
 import { SightlineError } from '../errors.ts';
+import type { FailureRule } from '../rewards/deadline.ts';
 import { createRewards, ormFiles, orms } from '../rewards/registry.ts';
 import type { Reward } from '../rewards/reward.ts';
 import { packageVersion } from '../util/version.ts';
@@ -13,7 +14,8 @@ import { parseEncodeRequest, parseJudgeRequest, parseMakeRequest } from './reque
 /** Handles a request's body. The result is sent as JSON. */
 export type Handler = (body: unknown, signal: AbortSignal) => Promise<unknown>;
 
-export function createService(): Readonly<Record<string, Handler>> {
+/** @param rule for rewards that fail */
+export function createService(rule?: FailureRule): Readonly<Record<string, Handler>> {
   const made = new Map<string, Reward>();
   const encode = createEncoder();
   return {
@@ -35,7 +37,7 @@ export function createService(): Readonly<Record<string, Handler>> {
           hint: 'call /make for it first',
         });
       }
-      return judgeRequest(request, reward, signal);
+      return judgeRequest(request, reward, signal, rule);
     },
     '/encode': async (body) => ({ prompt_ids: await encode(parseEncodeRequest(body)) }),
   };

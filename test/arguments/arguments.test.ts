@@ -237,9 +237,9 @@ describe('config file', () => {
 
 describe('flags of ms-swift without a counterpart', () => {
   test('harmless ones are taken, and told in one line', () => {
-    const { notices } = rlhf(['--bf16', 'true', '--dataloader_num_workers', '4', '--lora_rank', '8']);
+    const { notices } = rlhf(['--bf16', 'true', '--dataloader_num_workers', '4', '--lora_dtype', 'float32']);
     expect(notices).toEqual([
-      '3 flags have no effect here (why: docs/flags.md): --bf16 --dataloader_num_workers --lora_rank',
+      '3 flags have no effect here (why: docs/flags.md): --bf16 --dataloader_num_workers --lora_dtype',
     ]);
     expect(rlhf(['--bf16', 'true']).notices).toEqual(['--bf16 has no effect: weights and arithmetic are float32']);
   });
@@ -296,7 +296,7 @@ describe('bad input', () => {
       'at: --loss_type',
       'expected one of grpo, bnpo, dr_grpo, dapo, got "grop"',
     ],
-    ['a choice of later', ['--train_type', 'lora'], 'at: --tuner_type', 'LoRA comes with a later version'],
+    ['a choice of ms-swift', ['--train_type', 'adalora'], 'at: --tuner_type', 'expected one of full, lora'],
     ['another algorithm', ['--rlhf_type', 'dpo'], 'at: --rlhf_type', 'use --rlhf_type grpo'],
     ['one completion', ['--num_generations', '1'], 'at: --num_generations', 'of at least 2, got 1'],
     [

@@ -128,7 +128,12 @@ describe('the args.json of ms-swift', () => {
       beta: 0,
       strict: false,
       truncationStrategy: 'raise',
+      freezeParameters: [],
     });
+    // What the user added to the prefixes that ms-swift computes from its flags is kept.
+    const prefixes = { freeze_parameters: ['model.visual', 'model.visual.merger', 'model.language_model.layers.0'] };
+    const more = readRlhfArguments(['--config', config(prefixes)], {});
+    expect(more.args.freezeParameters).toEqual(['model.language_model.layers.0']);
     expect(notices.filter((notice) => notice.includes('ms-swift 4.6.0'))).toHaveLength(1);
     expect(notices.filter((notice) => notice.includes('truncation_strategy left'))).toHaveLength(1);
     expect(notices.filter((notice) => notice.includes('have no effect here'))).toHaveLength(1);
@@ -141,7 +146,6 @@ describe('the args.json of ms-swift', () => {
     expect(complaint({ rlhf_type: 'dpo' })).toContain('--rlhf_type');
     expect(complaint({ rlhf_type: 'dpo' }, '--rlhf_type', 'grpo')).toBe('no error');
     expect(complaint({ disable_auto_column_mapping: true })).toContain('--disable_auto_column_mapping');
-    expect(complaint({ freeze_parameters: ['model.visual', 'model.layers.0'] })).toContain('--freeze_parameters');
   });
 });
 

@@ -68,8 +68,8 @@ test('score --help', () => {
                                       (default: true)
 
     LoRA:
-      --adapters DIR                  Folder of a LoRA adapter, as PEFT, ms-swift and this program save
-                                      it, to put on --model. (default: none)
+      --adapters DIR                  Folder of a LoRA adapter for --model, in the format of PEFT (which
+                                      ms-swift and sightline write). (default: none)
 
     Data:
       --dataset PATH...               Datasets in the formats that rlhf reads. Each row ends with an

@@ -38,18 +38,23 @@ describe('flags of ms-swift', () => {
       '--deepspeed',
       'zero2',
       '--use_vllm',
-      '--lora_rank=16',
-      '--target_modules',
+      '--lora_ga_iters=16',
+      '--optim_target_modules',
       'a',
       'b',
     );
     expect([...handedOn]).toEqual([
       ['deepspeed', ['zero2']],
       ['use_vllm', []],
-      ['lora_rank', ['16']],
-      ['target_modules', ['a', 'b']],
+      ['lora_ga_iters', ['16']],
+      ['optim_target_modules', ['a', 'b']],
     ]);
-    expect(json).toMatchObject({ deepspeed: 'zero2', use_vllm: 'true', lora_rank: '16', target_modules: ['a', 'b'] });
+    expect(json).toMatchObject({
+      deepspeed: 'zero2',
+      use_vllm: 'true',
+      lora_ga_iters: '16',
+      optim_target_modules: ['a', 'b'],
+    });
     expect(changed).toMatchObject({ deepspeed: 'zero2' });
   });
 
@@ -75,7 +80,7 @@ describe('flags of ms-swift', () => {
   test('have values that are none with the other engine', () => {
     const words = [
       '--tuner_type',
-      'lora',
+      'adalora',
       '--loss_type',
       'cispo',
       '--report_to',
@@ -83,7 +88,7 @@ describe('flags of ms-swift', () => {
       '--lr_scheduler_type',
       'polynomial',
     ];
-    expect(read(...words).json).toMatchObject({ tuner_type: 'lora', loss_type: 'cispo', report_to: ['wandb'] });
+    expect(read(...words).json).toMatchObject({ tuner_type: 'adalora', loss_type: 'cispo', report_to: ['wandb'] });
     expect(complaint(() => readRlhfArguments([...ownWords, ...words], {}))).toContain('4 arguments');
     expect(complaint(() => read('--tuner_type', 'lor'))).toContain('expected one of full, lora,');
   });

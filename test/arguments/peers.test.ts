@@ -143,8 +143,8 @@ describe('--ignore_unsupported true', () => {
       '2 flags are ignored because of --ignore_unsupported (why: docs/flags.md): --report_to wandb --truncation_strategy left',
     ]);
     expect(
-      complaint(() => readRlhfArguments([...requiredWords, '--tuner_type', 'lora', '--ignore_unsupported'], {})),
-    ).toContain('LoRA comes with a later version');
+      complaint(() => readRlhfArguments([...requiredWords, '--lora_bias', 'all', '--ignore_unsupported'], {})),
+    ).toContain('training the biases is not built');
   });
 
   test('is what errors say that it would help with, and no others', () => {
@@ -181,7 +181,7 @@ test.each([
   ['--optim', 'adafactor', 'AdamW is the only optimiser'],
   ['--train_dataloader_shuffle', 'false', 'use --dataset_shuffle false'],
   ['--push_to_hub', 'true', 'stay on this machine'],
-  ['--adapters', 'lora', 'merge the adapter'],
+  ['--use_dora', 'true', 'only plain LoRA'],
 ])('%s %s is refused', (flag, value, advice) => {
   expect(complaint(() => readRlhfArguments([...requiredWords, flag, value], {}))).toContain(advice);
 });

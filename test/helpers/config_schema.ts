@@ -72,6 +72,13 @@ function shapeSchema(shape: Shape): JsonSchema {
     case 'object':
       return { type: 'object' };
     case 'choice':
-      return { enum: [...shape.choices, ...Object.keys(shape.spellings ?? {})] };
+      return {
+        enum: [
+          ...shape.choices,
+          ...Object.keys(shape.spellings ?? {}),
+          // true and false are taken for the words
+          ...[true, false].filter((value) => shape.choices.includes(String(value))),
+        ],
+      };
   }
 }

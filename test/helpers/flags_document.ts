@@ -3,6 +3,7 @@
  * Knows the schema and Markdown; knows no flag by name.
  */
 import type { CommandSpec } from '../../src/arguments/command.ts';
+import { exportCommand } from '../../src/arguments/export.ts';
 import { engineRemarks, type Flag, groupsOf } from '../../src/arguments/flag.ts';
 import { inferCommand } from '../../src/arguments/infer.ts';
 import { peerFlag, peerFlagFamilies, peerFlagNames } from '../../src/arguments/peers/index.ts';
@@ -16,6 +17,7 @@ export const documentedCommands: readonly CommandSpec[] = [
   sftCommand,
   inferCommand,
   scoreCommand,
+  exportCommand,
   rewardServerCommand,
 ];
 

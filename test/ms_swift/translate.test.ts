@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { readMsSwiftArguments } from '../../src/arguments/arguments.ts';
 import { isOfReward } from '../../src/arguments/flag.ts';
@@ -55,12 +56,30 @@ const everything = [
   ...['--val_dataset', join(folder, 'val.jsonl'), '--eval_strategy', 'steps', '--eval_steps', '2'],
   ...['--system', 'Look.', '--norm_bbox', 'norm1000', '--max_length', '900', '--gradient_checkpointing', 'true'],
   ...['--lr_scheduler_kwargs', '{"num_cycles":0.5}', '--generation_batch_size', '16', '--delta', '2'],
+  ...['--freeze_parameters', 'model.visual.', '--freeze_parameters_regex', 'norm', '--freeze_parameters_ratio', '0.1'],
+  ...[
+    '--trainable_parameters',
+    'lm_head',
+    '--trainable_parameters_regex',
+    'mlp',
+    '--vit_lr',
+    '1e-5',
+    '--aligner_lr',
+    '1e-5',
+  ],
   ...['--save_total_limit', '2', '--eval_temperature', '0', '--num_generations_eval', '8'],
+];
+const adapter = fileURLToPath(new URL('../golden/published/golden/lora', import.meta.url));
+/** Flags that only adapters have, and cannot stand beside some of the others. */
+const ofAdapters = [
+  ...['--tuner_type', 'lora', '--modules_to_save', 'lm_head', '--target_regex', 'q_proj', '--lorap_lr_ratio', '2'],
+  ...['--adapters', adapter, '--ref_adapters', adapter],
 ];
 writeFileSync(join(folder, 'val.jsonl'), '{}\n');
 
 describe('every flag', () => {
-  const { flags, env } = translated(everything, { valDataset: ['VAL'] });
+  const { flags: others, env } = translated(everything, { valDataset: ['VAL'] });
+  const flags = { ...others, ...translated(ofAdapters).flags };
   const read = readMsSwiftArguments([...required, ...everything], {});
 
   test('that is written is one of ms-swift 4.6', () => {
@@ -156,10 +175,8 @@ describe('rewards and plugins', () => {
   for (const path of [script, python]) writeFileSync(path, '');
 
   test('those that ms-swift has too are ours', () => {
-    const { flags } = translated(['--reward_funcs', 'accuracy', 'format', 'external_r1v_acc', 'cosine']);
-    expect(flags.reward_funcs).toEqual([
-      ...['sightline_accuracy', 'sightline_format', 'external_r1v_acc', 'sightline_cosine'],
-    ]);
+    const { flags } = translated(['--reward_funcs', 'accuracy', 'format', 'external_r1v_acc', 'math']);
+    expect(flags.reward_funcs).toEqual(['sightline_accuracy', 'sightline_format', 'external_r1v_acc', 'math']);
   });
 
   test('TypeScript goes to the reward server, Python to ms-swift', () => {
@@ -213,12 +230,9 @@ describe('the machine', () => {
   });
 
   test('flags of ms-swift are handed on as they are, and last', () => {
-    const words = ['--deepspeed', 'zero3', '--use_vllm', '--vllm_mode', 'colocate', '--lora_rank', '16'];
-    const translation = translated([...words, '--target_modules', 'q_proj', 'v_proj', '--check_model', 'true']);
-    expect(translation.words.slice(-words.length - 5)).toEqual([
-      ...words,
-      ...['--target_modules', 'q_proj', 'v_proj', '--check_model', 'true'],
-    ]);
+    const words = ['--deepspeed', 'zero3', '--use_vllm', '--vllm_mode', 'colocate', '--lora_dtype', 'bfloat16'];
+    const translation = translated([...words, '--check_model', 'true']);
+    expect(translation.words.slice(-words.length - 2)).toEqual([...words, '--check_model', 'true']);
     expect(translation.words.filter((word) => word === '--use_vllm' || word === '--check_model')).toHaveLength(2);
   });
 });

@@ -116,6 +116,44 @@ describe('the service', () => {
     }
   });
 
+  test('a signal of a reward is averaged, as in a run', async () => {
+    orms.looking = class {
+      static readonly signals = [{ column: 'looks', metric: 'mine/looks' }];
+      call(completions: readonly string[], kwargs: RewardKwargs) {
+        kwargs.log_extra('looks', [1, 2]);
+        return completions.map(() => 0);
+      }
+    };
+    try {
+      const { ask } = await start();
+      await ask('/make', { reward: 'looking', args: {} });
+      const { body } = await ask('/judge', judgeBody({ reward: 'looking' }));
+      expect(body).toMatchObject({ metrics: { 'mine/looks_mean': 1.5, 'mine/looks_std': Math.SQRT1_2 } });
+    } finally {
+      delete orms.looking;
+    }
+  });
+
+  test('a reward that fails is an error, or null by the rule', async () => {
+    orms.failing = class {
+      call(): number[] {
+        throw new Error('no');
+      }
+    };
+    try {
+      const { ask } = await start();
+      await ask('/make', { reward: 'failing', args: {} });
+      expect((await ask('/judge', judgeBody({ reward: 'failing' }))).body.error.code).toBe('E_REWARD_THREW');
+      const skipping = await start({ rule: { timeout: null, onError: 'skip' } });
+      await skipping.ask('/make', { reward: 'failing', args: {} });
+      const { body } = await skipping.ask('/judge', judgeBody({ reward: 'failing' }));
+      expect(body.values).toEqual([null, null]);
+      expect(body.lines).toEqual([{ level: 'warn', text: expect.stringContaining('reward "failing" threw: no') }]);
+    } finally {
+      delete orms.failing;
+    }
+  });
+
   test('rows that sightline does not read are handed on, and that is told', async () => {
     const { ask } = await start();
     await ask('/make', { reward: 'format', args: {} });

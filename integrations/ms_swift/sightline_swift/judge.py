@@ -108,6 +108,8 @@ class Judge:
                     "that its advantage is 0.",
                 ),
             )
+        if undefined > 0:
+            log_metrics(self.trainer, {f"rewards/{reward.label}/null_frac": undefined / scene.total})
         log_metrics(self.trainer, verdict.metrics)
         tdr = verdict.columns.get("tdr")
         if not reward.needs_attention:

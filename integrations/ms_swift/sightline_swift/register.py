@@ -21,15 +21,15 @@ from .settings import Settings, read_settings
 
 DDAPO = "ddapo_attention"
 
-#: Other built-in rewards of sightline: name in sightline, name in ms-swift, class. ms-swift keeps its own rewards of these names.
-#: ``iou`` is not among them, because it needs the stored sizes of images.
+#: Other built-in rewards of sightline: name in sightline, name in ms-swift, class. ms-swift keeps its own under their names.
 BUILT_IN = (
+    ("external_r1v_acc", "external_r1v_acc", "MultiModalAccuracyORM"),
+    ("iou", "iou", "IoU"),
+    ("multiple_choice", "multiple_choice", "MultipleChoice"),
+    ("http_judge", "http_judge", "HttpJudge"),
     ("accuracy", "sightline_accuracy", "MathAccuracy"),
     ("cosine", "sightline_cosine", "CosineReward"),
-    ("external_r1v_acc", "external_r1v_acc", "MultiModalAccuracyORM"),
     ("format", "sightline_format", "Format"),
-    ("http_judge", "http_judge", "HttpJudge"),
-    ("multiple_choice", "multiple_choice", "MultipleChoice"),
     ("repetition", "sightline_repetition", "RepetitionPenalty"),
     ("soft_overlong", "sightline_soft_overlong", "SoftOverlong"),
 )

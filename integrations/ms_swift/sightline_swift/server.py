@@ -25,6 +25,8 @@ from .settings import Settings
 
 #: Seconds within which Node and the plugins must start.
 START = 60.0
+#: Seconds that the server has to report a reward that exceeds its own time limit.
+GRACE = 10.0
 #: The oldest version of Node that sightline supports. Older ones would fail with an unclear message.
 OLDEST_NODE = (20, 19)
 
@@ -105,12 +107,21 @@ def cli_of(settings: Settings) -> Path:
     return Path(settings.cli) if settings.cli else Path(__file__).resolve().parents[3] / "dist" / "cli" / "main.js"
 
 
+def deadline_of(settings: Settings) -> float:
+    """Later than the time limit of rewards, so that the server can report a reward that exceeds it."""
+    return max(settings.deadline, settings.reward_timeout + GRACE) if settings.reward_timeout > 0 else settings.deadline
+
+
 def start_server(settings: Settings, path: str) -> RewardServer:
     """Starts Node and waits until the server is ready.
 
     :raises SightlineError: the server ended, or was not ready in time; its output is in the log already
     """
-    words = ["reward-server", "--socket", path, "--exit_with_stdin", "true", "--deadline", f"{settings.deadline:g}"]
+    deadline = deadline_of(settings)
+    words = ["reward-server", "--socket", path, "--exit_with_stdin", "true", "--deadline", f"{deadline:g}"]
+    words += ["--reward_error", settings.reward_error]
+    if settings.reward_timeout > 0:
+        words += ["--reward_timeout", f"{settings.reward_timeout:g}"]
     if settings.plugins:
         words += ["--external_plugins", *(os.path.abspath(plugin) for plugin in settings.plugins)]
     process = subprocess.Popen(
@@ -121,7 +132,7 @@ def start_server(settings: Settings, path: str) -> RewardServer:
         # Ctrl-C must only reach the trainer. The server ends with the trainer, when its standard input closes.
         start_new_session=True,
     )
-    server = RewardServer(path, settings.deadline, process)
+    server = RewardServer(path, deadline, process)
     atexit.register(server.end)
     first: list[str] = []
     reader = threading.Thread(target=_read, args=(process.stdout, first), daemon=True)
@@ -144,7 +155,7 @@ def join_server(settings: Settings, path: str) -> RewardServer:
     :raises SightlineError: no server answers in time
     """
     until = time.monotonic() + START
-    server = RewardServer(path, settings.deadline)
+    server = RewardServer(path, deadline_of(settings))
     while True:
         try:
             with socket.socket(socket.AF_UNIX) as probe:

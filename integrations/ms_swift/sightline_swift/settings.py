@@ -12,6 +12,7 @@ from .errors import SightlineError
 
 PROBES = ("auto", "fused", "eager")
 FORMULAS = ("auto", "node", "python")
+REWARD_ERRORS = ("stop", "skip")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,10 @@ class Settings:
     cli: str | None
     #: Time limit of a reward in seconds.
     deadline: float
+    #: Seconds for a reward in TypeScript and one batch; 0: no limit of its own.
+    reward_timeout: float
+    #: Whether a failed reward in TypeScript ends the run (stop), or its values are undefined (skip).
+    reward_error: str
     #: Whether the reward is -(TDR - 1) instead of -TDR.
     reward_center: bool
     #: Whether the reward is -(TDR - mean) / (std + eps) within each group.
@@ -49,6 +54,8 @@ def read_settings(env: Mapping[str, str] | None = None) -> Settings:
         node=env.get("SIGHTLINE_NODE") or "node",
         cli=env.get("SIGHTLINE_CLI") or None,
         deadline=_number(env, "SIGHTLINE_REWARD_DEADLINE", 300, above=0),
+        reward_timeout=_number(env, "SIGHTLINE_REWARD_TIMEOUT", 0),
+        reward_error=_choice(env, "SIGHTLINE_REWARD_ERROR", REWARD_ERRORS),
         reward_center=_switch(env, "DDAPO_REWARD_CENTER"),
         group_norm=_switch(env, "DDAPO_GROUP_NORM"),
     )

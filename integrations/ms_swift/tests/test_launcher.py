@@ -13,6 +13,8 @@ from pathlib import Path
 
 from golden import CLI, ROOT
 
+sys.path.insert(0, str(ROOT / "integrations" / "ms_swift"))
+
 #: A reward with a flag of its own, which has no environment variable.
 PLUGIN = """
 import { orms } from 'sightline';
@@ -139,15 +141,24 @@ class Parser(WithRows):
         self.assertEqual(set(listed), {field.name for field in dataclasses.fields(RLHFArguments) if field.init})
 
     def test_names_of_rewards(self) -> None:
-        from swift.rewards import orms
+        """Rewards of sightline are registered, under another name where ms-swift has one of that name."""
+        from swift.rewards import orm
 
-        text = (ROOT / "src" / "ms_swift" / "reward_names.ts").read_text()
-        lists = ("ONLY_THERE = [", "IN_BOTH: ReadonlySet<string> = new Set([")
-        only_there, in_both = (set(re.findall(r"'(\w+)'", text.split(start)[1].split("]")[0])) for start in lists)
-        ours = {"ddapo_attention", "external_r1v_acc", "http_judge", "iou", "multiple_choice"}
-        theirs = {name for name in orms if name not in ours and not name.startswith("sightline_")}
-        self.assertEqual(only_there | in_both, theirs)
-        self.assertFalse(only_there & in_both)
+        from sightline_swift.register import BUILT_IN, DDAPO
+
+        theirs = set(orm.orms) - {here for _, here, _ in BUILT_IN} - {DDAPO}
+        for there, here, _ in BUILT_IN:
+            self.assertEqual(here, f"sightline_{there}" if there in theirs else there)
+        ours = {there for there, _, _ in BUILT_IN} | {DDAPO}
+        registry = (ROOT / "src" / "rewards" / "registry.ts").read_text().split("Object.create(null), {")[1].split("}")[0]
+        self.assertEqual(ours, {line.split(":")[0].strip() for line in registry.split(",") if ":" in line})
+        names = (ROOT / "src" / "ms_swift" / "reward_names.ts").read_text()
+        self.assertEqual(theirs & ours, listed(names, "BOTH: readonly string[] = ["))
+        self.assertEqual(theirs - ours, listed(names, "ONLY_THERE = ["))
+
+
+def listed(text: str, beginning: str) -> set[str]:
+    return {word.strip(" '") for word in text.split(beginning)[1].split("]")[0].split(",")}
 
 
 if __name__ == "__main__":

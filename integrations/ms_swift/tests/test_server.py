@@ -99,6 +99,13 @@ class Server(unittest.TestCase):
         server = self.start(PLUGIN, SIGHTLINE_REWARD_DEADLINE="0.5")
         self.assertRegex(self.judge_error(server, "slow"), "the request was not answered within 0.5 s")
 
+    def test_one_that_fails_is_skipped_if_that_is_the_rule(self) -> None:
+        server = self.start(PLUGIN, SIGHTLINE_REWARD_TIMEOUT="0.5", SIGHTLINE_REWARD_ERROR="skip")
+        for reward, words in (("slow", "has not answered for 0.5 s"), ("throws", 'reward "throws" threw')):
+            answer = self.judge(server, reward)
+            self.assertEqual(answer["values"], [None, None])
+            self.assertIn(words, answer["lines"][0]["text"])
+
     def test_one_that_blocks_the_server_is_told_by_the_plugin(self) -> None:
         server = self.start(PLUGIN)
         server.ask("/make", {"reward": "stuck", "args": {}})
@@ -147,6 +154,8 @@ class Settings(unittest.TestCase):
             ({"SIGHTLINE_ATTN_PROBE": "fast"}, 'SIGHTLINE_ATTN_PROBE is "fast"[\\s\\S]*auto, fused, eager'),
             ({"SIGHTLINE_ATTN_BATCH_SIZE": "1.5"}, "whole number"),
             ({"SIGHTLINE_REWARD_DEADLINE": "0"}, "above 0"),
+            ({"SIGHTLINE_REWARD_ERROR": "ignore"}, "stop, skip"),
+            ({"SIGHTLINE_REWARD_OPTIONS": "[1]"}, "write a JSON object"),
             ({"DDAPO_GROUP_NORM": "maybe"}, "neither on nor off"),
         ):
             with self.subTest(env), self.assertRaisesRegex(SightlineError, words):

@@ -28,8 +28,8 @@ export const modelPeers: PeerTable = {
       'decision_state_as_text',
       'decision_shuffle_fields',
     ],
-    'adapters are held and saved in float32': ['lora_dtype'],
-    'it belongs to LoRA-GA, a way to begin that is not built': [
+    'adapters are trained and saved in float32': ['lora_dtype'],
+    'it belongs to the initialisation LoRA-GA, which is not built': [
       'lora_ga_batch_size',
       'lora_ga_iters',
       'lora_ga_max_length',
@@ -37,8 +37,8 @@ export const modelPeers: PeerTable = {
       'lora_ga_scale',
       'lora_ga_stable_gamma',
     ],
-    'there is one implementation of LoRA': ['tuner_backend'],
-    'checkpoints of a run are adapters; sightline export merges one': ['merge_lora'],
+    'there is only one implementation of LoRA here': ['tuner_backend'],
+    'checkpoints of a LoRA run are adapters; sightline export merges them': ['merge_lora'],
     'it belongs to a tuner other than full and lora': [
       'fourier_n_frequency',
       'fourier_scaling',
@@ -83,7 +83,7 @@ export const modelPeers: PeerTable = {
       'new_special_tokens',
     ],
     'the reference model is the initial --model; leave it out': ['ref_model'],
-    'plain LoRA of linear layers is built; leave it out': ['use_dora', 'use_swift_lora', 'target_parameters'],
+    'only plain LoRA of linear layers is built; leave it out': ['use_dora', 'use_swift_lora', 'target_parameters'],
     'use --min_pixels and --max_pixels': ['model_kwargs'],
     'use --max_length for prompts and --max_completion_length for completions': ['max_model_len'],
     [NOT_BUILT]: ['lisa_activated_layers'],

@@ -82,8 +82,6 @@ export const runPeers: PeerTable = {
   refused: {
     'AdamW is the only optimiser; its flags are --learning_rate, --weight_decay, --adam_beta1, --adam_beta2 and --adam_epsilon':
       ['optim', 'optim_args', 'optim_target_modules', 'optimizer', 'use_galore'],
-    'all trained parameters share one --learning_rate; leave it out, or freeze parts with --freeze_vit and --freeze_aligner':
-      ['vit_lr', 'aligner_lr'],
     'use --num_train_epochs': ['max_epochs'],
     'use --logging_steps': ['logging_strategy'],
     'the first evaluation comes after --eval_steps; raise it': ['eval_delay'],
