@@ -52,11 +52,15 @@ export function parseArguments<F extends Flags>(
   const taken = new Map<string, unknown>();
 
   const configPath = configOf(line, faults);
-  const config = configPath === null ? new Map<string, unknown>() : readConfigFile(configPath);
+  const { entries: config, notices: configNotices } =
+    configPath === null ? { entries: new Map<string, unknown>(), notices: [] } : readConfigFile(configPath);
   const ignoresUnsupported = isTrue(line.flags.get(IGNORE)?.words ?? wordsOf(config.get(IGNORE) ?? false));
   if (configPath !== null) {
     const fromFile = new Map<string, unknown>();
+    const onLine = new Set([...line.flags.values()].map(({ name }) => names.get(name) ?? name));
     for (const [name, value] of config) {
+      // What the command line replaces is neither checked nor refused.
+      if (onLine.has(names.get(name) ?? name)) continue;
       if (names.has(name)) {
         if (value !== null) fromFile.set(names.get(name)!, value);
       } else refuse(name, wordsOf(value), ` (in ${configPath})`);
@@ -83,6 +87,7 @@ export function parseArguments<F extends Flags>(
     values[camelCase(name)] = taken.has(name) ? taken.get(name) : defaultOf(flag);
   }
   const notices = [
+    ...configNotices,
     noticeOf(skipped.meaningless, 'has no effect', 'flags have no effect here'),
     noticeOf(skipped.unsupported, 'is ignored', `flags are ignored because of --${IGNORE}`),
   ].filter((notice) => notice !== null);

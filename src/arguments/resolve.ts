@@ -8,6 +8,7 @@ import { messageOf, SightlineError } from '../errors.ts';
 import { MAX_BATCH, type RolloutSizes, rolloutSizes } from '../grpo/batching.ts';
 import { createSchedule, lrSchedulerTypes } from '../optim/schedule.ts';
 import { type AdapterDefaults, withAdapterDefaults } from './adapter_defaults.ts';
+import { checkColumns, checkDatasets, pathOf } from './dataset_paths.ts';
 import type { exportFlags } from './export.ts';
 import type { Faults } from './faults.ts';
 import type { Values } from './flag.ts';
@@ -154,11 +155,12 @@ export function resolveInfer(values: Values<typeof inferFlags>, faults: Faults, 
 export function resolveScore(values: Values<typeof scoreFlags>, faults: Faults, env: Environment): ScoreArguments {
   checkPixels(values, faults);
   checkAdapters(values, faults);
-  checkFiles('dataset', values.dataset.map(withoutRowCount), faults);
+  checkDatasets('dataset', values.dataset, faults);
+  checkColumns(values.columns, faults);
   checkSizes({ per_device_eval_batch_size: values.perDeviceEvalBatchSize }, faults);
   faults.check(
     ['output', 'dataset'],
-    !values.dataset.map(withoutRowCount).includes(values.output),
+    !values.dataset.map(pathOf).includes(values.output),
     `the file is also a --dataset: ${values.output}`,
     'write to another file',
   );
@@ -207,8 +209,9 @@ function resolveTraining(values: TrainingValues, faults: Faults, env: Environmen
 
 function checkTraining(values: TrainingValues, faults: Faults): void {
   checkPixels(values, faults);
-  checkFiles('dataset', values.dataset.map(withoutRowCount), faults);
-  checkFiles('val_dataset', values.valDataset.map(withoutRowCount), faults);
+  checkDatasets('dataset', values.dataset, faults);
+  checkColumns(values.columns, faults);
+  checkDatasets('val_dataset', values.valDataset, faults);
   checkOutput(values.outputDir, faults);
   checkSizes(
     {
@@ -352,11 +355,6 @@ function checkFiles(flag: string, paths: readonly string[], faults: Faults): voi
     const kind = isFolder(path) ? 'is a folder' : existsSync(path) ? 'is not a regular file' : 'no such file';
     faults.check([flag], false, `${kind}: ${path}`, kind === 'no such file' ? 'check the path' : 'give a regular file');
   }
-}
-
-/** The file of a spec such as `train.jsonl#500`, which takes the first 500 rows. */
-function withoutRowCount(spec: string): string {
-  return spec.replace(/#\d+$/, '');
 }
 
 function checkOutput(path: string, faults: Faults): void {

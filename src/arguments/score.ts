@@ -4,16 +4,17 @@
 import { ATTN_PROBES } from '../attention/cross_check.ts';
 import type { CommandSpec } from './command.ts';
 import { choice, integer, number, requiredText, textList } from './flag.ts';
-import { adaptedModelFlags, commonFlags, groundingFlags, systemFlags } from './shared_flags.ts';
+import { adaptedModelFlags, columnFlags, commonFlags, groundingFlags, systemFlags } from './shared_flags.ts';
 
 export const scoreFlags = {
   ...adaptedModelFlags,
   dataset: textList({
     group: 'Data',
     default: undefined,
-    metavar: 'FILE...',
-    help: 'JSONL files. Each row ends with an assistant message or has a `completion_ids` column.',
+    metavar: 'PATH...',
+    help: 'Datasets in the formats that rlhf reads. Each row ends with an assistant message or has a `completion_ids` column.',
   }),
+  ...columnFlags,
   ...systemFlags,
   ...groundingFlags,
   per_device_eval_batch_size: integer({

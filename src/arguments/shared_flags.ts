@@ -132,19 +132,30 @@ export const samplingFlags = {
   }),
 } as const;
 
+/** How columns of a dataset are found. */
+export const columnFlags = {
+  columns: jsonObject({
+    group: 'Data',
+    default: null,
+    unset: 'names as they are',
+    help: 'New names for columns of the datasets, by the names that they have: \'{"caption": "query"}\'. Names that are known need none (docs/dataset.md).',
+  }),
+} as const;
+
 export const trainDataFlags = {
   dataset: textList({
     group: 'Data',
     default: undefined,
-    metavar: 'FILE...',
-    help: 'JSONL files with `messages`, `images` and further columns for rewards. FILE#N takes the first N rows.',
+    metavar: 'PATH...',
+    help: 'JSONL, JSON, CSV, Parquet or Arrow files, or folders of Hugging Face datasets, with `messages`, `images` and further columns for rewards. PATH#N takes the first N rows.',
   }),
   val_dataset: textList({
     group: 'Data',
     default: [],
-    metavar: 'FILE...',
-    help: 'JSONL files for evaluation.',
+    metavar: 'PATH...',
+    help: 'Datasets for evaluation.',
   }),
+  ...columnFlags,
   split_dataset_ratio: number({
     group: 'Data',
     default: 0,

@@ -4,6 +4,7 @@
  */
 import { isJsonObject, type JsonObject, shownJson } from '../util/json.ts';
 import { type Columns, firstColumn, invalidRow, inWords, listOf, shownNames } from './columns.ts';
+import { parsePythonLiteral } from './python_literal.ts';
 
 export type RawRole = 'system' | 'user' | 'assistant' | 'tool_call' | 'tool_response';
 
@@ -126,13 +127,13 @@ function completionOf(value: unknown, where: string): readonly RawMessage[] {
   return messagesOf(value, '"completion"', where);
 }
 
-/** Some datasets store lists as JSON text. */
+/** Some datasets store lists as JSON text, or as the text that Python shows. */
 function parsedText(value: unknown): unknown {
   if (typeof value !== 'string') return value;
   try {
     return JSON.parse(value);
   } catch {
-    return value;
+    return /^\s*[[(]/.test(value) ? (parsePythonLiteral(value) ?? value) : value;
   }
 }
 

@@ -1,21 +1,26 @@
 /**
- * JSONL datasets: checked once from end to end, then read row by row from disk.
- * Knows files and faults, not training. Holds the rows' positions in memory, never the rows.
+ * Datasets: files of rows, checked once from end to end, then read row by row from disk.
+ * Knows rows and faults, not formats and not training. Holds the rows' positions in memory, never the rows.
  */
-import { closeSync, openSync, readSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { messageOf, SightlineError } from '../errors.ts';
 import { type ColumnCounts, columnsWithValue } from './column_counts.ts';
+import { filesOf } from './files/folder.ts';
+import { openRowFile } from './files/open.ts';
+import type { Place, RawRow, RowFile } from './files/row_file.ts';
 import { createImageCheck } from './image_check.ts';
 import type { ImageSource } from './image_source.ts';
-import { type Line, openDataFile, readLines } from './lines.ts';
+import { createRenaming, type Renaming } from './rename_columns.ts';
 import { parseRow, type Row, type RowNote } from './row.ts';
+import { parseSpec } from './specs.ts';
 
 export interface DatasetOptions {
   /** Stop at the first faulty row (default), or drop and count faulty rows (`--strict false`). */
   readonly strict?: boolean;
   /** Check the header of every image; default true. Reads no pixels. */
   readonly checkImages?: boolean;
+  /** New names of columns, by the names that the files have (`--columns`). */
+  readonly columns?: Readonly<Record<string, string>>;
 }
 
 export interface DroppedRow {
@@ -39,18 +44,19 @@ export interface Dataset {
   /** For each kind of note: how many rows have it, and the first of these rows. */
   readonly notes: readonly CountedNote[];
   /** Reads and parses one row, not its images. Error: E_DATASET_CHANGED if the file has changed since it was checked. */
-  row(index: number): Row;
+  row(index: number): Promise<Row>;
   close(): void;
 }
 
 /**
- * Opens files (`path`, or `path#n` for the first n rows) as one dataset and checks every row.
- * Errors: E_DATASET_MISSING, E_DATASET_UNREADABLE, E_DATASET_FORMAT, E_DATASET_LINE, E_DATASET_EMPTY, those of `parseRow`
- * and of `checkImageSource`.
+ * Opens files and folders (`path`, or `path#n` for the first n rows) as one dataset and checks every row.
+ * Errors: E_DATASET_MISSING, E_DATASET_UNREADABLE, E_DATASET_FORMAT, E_DATASET_LINE, E_DATASET_EMPTY, E_DATASET_COLUMN,
+ * those of `filesOf`, `parseRow` and `checkImageSource`.
  */
 export async function openDataset(specs: readonly string[], options: DatasetOptions = {}): Promise<Dataset> {
-  const files: { path: string; base: string; fd: number | null }[] = [];
-  const places = { file: [] as number[], begin: [] as number[], size: [] as number[], line: [] as number[] };
+  const files: { file: RowFile; base: string }[] = [];
+  const places = { file: [] as number[], at: [] as number[], size: [] as number[], number: [] as number[] };
+  const renaming = createRenaming(options.columns ?? {});
   const checkImage = createImageCheck();
   const dropped: DroppedRow[] = [];
   const notes = new Map<RowNote, CountedNote>();
@@ -61,22 +67,31 @@ export async function openDataset(specs: readonly string[], options: DatasetOpti
   };
   const columns = new Map<string, number>();
   for (const spec of specs) {
-    const { path } = parseSpec(spec);
-    files.push({ path, base: dirname(resolve(path)), fd: null });
-    for await (const { line, row } of scan(spec, { ...options, checkImage, onDrop })) {
-      for (const name of columnsWithValue(row)) columns.set(name, (columns.get(name) ?? 0) + 1);
-      for (const note of row.notes) {
-        const { count, where } = notes.get(note) ?? { count: 0, where: row.where };
-        notes.set(note, { note, count: count + 1, where });
+    const { path, limit } = parseSpec(spec);
+    let left = limit;
+    for (const each of filesOf(path)) {
+      if (left === 0) break;
+      const file = await openRowFile(each);
+      const base = dirname(resolve(each));
+      files.push({ file, base });
+      for await (const { place, row } of scan(file, base, left, { ...options, renaming, checkImage, onDrop })) {
+        left--;
+        for (const name of columnsWithValue(row)) columns.set(name, (columns.get(name) ?? 0) + 1);
+        for (const note of row.notes) {
+          const { count, where } = notes.get(note) ?? { count: 0, where: row.where };
+          notes.set(note, { note, count: count + 1, where });
+        }
+        places.file.push(files.length - 1);
+        places.at.push(place.at);
+        places.size.push(place.size);
+        places.number.push(place.number);
       }
-      places.file.push(files.length - 1);
-      places.begin.push(line.begin);
-      places.size.push(line.bytes.length);
-      places.line.push(line.number);
     }
   }
   const length = places.file.length;
   if (length === 0) throw empty(specs, dropped, droppedCount);
+  renaming.checkAllFound(specs);
+  const hold = createHolder();
 
   return {
     length,
@@ -84,17 +99,16 @@ export async function openDataset(specs: readonly string[], options: DatasetOpti
     dropped,
     columns,
     notes: [...notes.values()],
-    row: (index) => {
+    row: async (index) => {
       if (!Number.isInteger(index) || index < 0 || index >= length) {
         throw new Error(`internal: row ${index} of a dataset with ${length} rows`);
       }
-      const file = files[places.file[index]!]!;
-      file.fd ??= openSync(file.path, 'r');
-      const bytes = Buffer.alloc(places.size[index]!);
-      const read = readSync(file.fd, bytes, 0, bytes.length, places.begin[index]!);
-      const where = `${file.path}:${places.line[index]}`;
+      const { file, base } = files[places.file[index]!]!;
+      const place = { at: places.at[index]!, size: places.size[index]!, number: places.number[index]! };
+      const where = file.where(place);
+      hold(file);
       try {
-        return parseRow(parseJson(bytes.subarray(0, read), where), { index, where, base: file.base });
+        return parseRow(renaming.rename(await file.read(place), where), { index, where, base });
       } catch (cause) {
         throw new SightlineError('E_DATASET_CHANGED', `the row was valid when the run began: ${messageOf(cause)}`, {
           where,
@@ -104,10 +118,7 @@ export async function openDataset(specs: readonly string[], options: DatasetOpti
       }
     },
     close: () => {
-      for (const file of files) {
-        if (file.fd !== null) closeSync(file.fd);
-        file.fd = null;
-      }
+      for (const { file } of files) file.release();
     },
   };
 }
@@ -116,71 +127,64 @@ export async function openDataset(specs: readonly string[], options: DatasetOpti
 
 /** Dropped rows whose reasons are kept; further ones are only counted. */
 const KEPT_REASONS = 100;
-const OTHER_FORMATS = /\.(parquet|csv|tsv|arrow|xlsx?|zip|gz|zst|tar)$/i;
 
-interface GoodLine {
-  readonly line: Line;
+interface GoodRow {
+  readonly place: Place;
   readonly row: Row;
 }
 
-/** Yields the lines of a file that hold valid rows. Memory is bounded by the longest line. */
+/** Yields the places of the first valid rows of a file. Memory is bounded by what the format reads at once. */
 async function* scan(
-  spec: string,
+  file: RowFile,
+  base: string,
+  limit: number,
   {
     strict = true,
     checkImages = true,
+    renaming,
     checkImage,
     onDrop,
   }: DatasetOptions & {
+    readonly renaming: Renaming;
     readonly checkImage: (image: ImageSource) => Promise<void>;
     readonly onDrop: (row: DroppedRow) => void;
   },
-): AsyncGenerator<GoodLine> {
-  const { path, limit } = parseSpec(spec);
-  if (OTHER_FORMATS.test(path)) {
-    throw new SightlineError('E_DATASET_FORMAT', `dataset is not JSONL: ${path}`, {
-      hint: 'write it as JSONL, one JSON object per line',
-    });
-  }
-  const base = dirname(resolve(path));
-  const handle = await openDataFile(path);
-  const check = async (line: Line): Promise<{ line: Line; row: Row | null; fault: unknown }> => {
+): AsyncGenerator<GoodRow> {
+  const check = async ({ place, value }: RawRow): Promise<{ place: Place; row: Row | null; fault: unknown }> => {
     try {
-      const where = `${path}:${line.number}`;
-      const row = parseRow(parseJson(line.bytes, where), { index: 0, where, base });
+      const where = file.where(place);
+      const row = parseRow(renaming.rename(value(), where), { index: 0, where, base });
       if (checkImages) for (const image of row.images) await checkImage(image);
-      return { line, row, fault: null };
+      return { place, row, fault: null };
     } catch (fault) {
-      return { line, row: null, fault };
+      return { place, row: null, fault };
     }
   };
-  let index = 0;
+  let found = 0;
   try {
-    for await (const { line, row, fault } of ahead(readLines(handle, path), check)) {
-      if (index >= limit) return;
-      if (line.number === 1) refuseArray(line, path);
+    for await (const { place, row, fault } of ahead(file.rows(), check)) {
       if (row !== null) {
-        index++;
-        yield { line, row };
+        yield { place, row };
+        if (++found >= limit) return;
       } else if (strict || !(fault instanceof SightlineError)) throw fault;
-      else onDrop({ where: `${path}:${line.number}`, code: fault.code, message: fault.message });
+      else onDrop({ where: file.where(place), code: fault.code, message: fault.message });
     }
   } finally {
-    await handle.close();
+    file.release();
   }
 }
 
-/** Limits on the lines checked concurrently. Concurrency hides the latency of image files; the limits bound memory. */
+/** Limits on the rows checked concurrently. Concurrency hides the latency of image files; the limits bound memory. */
 const CHECKED_AT_ONCE = 32;
 const BYTES_AT_ONCE = 4 * 2 ** 20;
 
-/** Yields the results of `check` in order, while it already runs on some of the following lines. It must not throw. */
-async function* ahead<T>(lines: AsyncIterable<Line>, check: (line: Line) => Promise<T>): AsyncGenerator<T> {
+/** Yields the results of `check` in order, while it already runs on some of the following rows. It must not throw. */
+async function* ahead<T>(rows: AsyncIterable<RawRow>, check: (row: RawRow) => Promise<T>): AsyncGenerator<T> {
   const begun: { readonly size: number; readonly checked: Promise<T> }[] = [];
   let bytes = 0;
-  for await (const line of lines) {
-    begun.push({ size: line.bytes.length, checked: check(line) });
-    bytes += line.bytes.length;
+  for await (const row of rows) {
+    begun.push({ size: row.bytes, checked: check(row) });
+    bytes += row.bytes;
     while (begun.length >= CHECKED_AT_ONCE || bytes > BYTES_AT_ONCE) {
       const first = begun.shift()!;
       bytes -= first.size;
@@ -190,45 +194,20 @@ async function* ahead<T>(lines: AsyncIterable<Line>, check: (line: Line) => Prom
   for (const { checked } of begun) yield await checked;
 }
 
-/** Splits `path#n`, which asks for the first n rows. */
-function parseSpec(spec: string): { path: string; limit: number } {
-  const match = /^(.+)#(\d+)$/s.exec(spec);
-  if (match === null) return { path: spec, limit: Number.POSITIVE_INFINITY };
-  const limit = Number(match[2]);
-  if (limit === 0) throw new SightlineError('E_DATASET_EMPTY', `${spec} asks for 0 rows`, { hint: 'give #1 or more' });
-  return { path: match[1]!, limit };
-}
+/** Files that are held open at once: a dataset may have more shards than a process may open. */
+const HELD_FILES = 64;
 
-function parseJson(bytes: Uint8Array, where: string): unknown {
-  let text: string;
-  try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch (cause) {
-    throw new SightlineError('E_DATASET_LINE', 'the line is not valid UTF-8', {
-      where,
-      hint: 'save the file as UTF-8',
-      cause,
-    });
-  }
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    const bare = /[:[,]\s*-?(NaN|Infinity)\b/.test(text);
-    throw new SightlineError('E_DATASET_LINE', `the line is not valid JSON: ${messageOf(cause)}`, {
-      where,
-      hint: bare ? 'JSON has no NaN and no Infinity; write null' : 'one JSON object per line; the line may be cut off',
-      cause,
-    });
-  }
-}
-
-function refuseArray(line: Line, path: string): void {
-  const first = Buffer.from(line.bytes.subarray(0, 64)).toString('latin1').trimStart();
-  if (!first.startsWith('[')) return;
-  throw new SightlineError('E_DATASET_FORMAT', 'dataset is a JSON array, expected JSONL: one JSON object per line', {
-    where: `${path}:${line.number}`,
-    hint: "convert it: jq -c '.[]' data.json > data.jsonl",
-  });
+/** Notes that a file is about to be read, and releases the one read longest ago where there are too many. */
+function createHolder(): (file: RowFile) => void {
+  const held = new Set<RowFile>();
+  return (file) => {
+    held.delete(file);
+    held.add(file);
+    if (held.size <= HELD_FILES) return;
+    const [oldest] = held;
+    oldest!.release();
+    held.delete(oldest!);
+  };
 }
 
 function empty(specs: readonly string[], dropped: readonly DroppedRow[], count: number): SightlineError {

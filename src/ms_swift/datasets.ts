@@ -1,13 +1,15 @@
 /**
- * Prepares dataset files for ms-swift. sightline resolves relative image paths from the folder of each file, ms-swift from one
+ * Prepares datasets for ms-swift. sightline resolves relative image paths from the folder of each file, ms-swift from one
  * folder for all files: files in several folders are copied with absolute paths. `FILE#N` is copied as well, because ms-swift
- * takes N random rows. Knows where images can stand in a row; nothing else about rows.
+ * takes N random rows, and so are formats and folders that ms-swift does not read or reads otherwise. Copies are JSONL.
+ * Knows where images can stand in a row; nothing else about rows.
  */
-import { createWriteStream, existsSync, mkdirSync } from 'node:fs';
+import { createWriteStream, existsSync, mkdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { openDataFile, readLines } from '../data/lines.ts';
-import { messageOf, SightlineError } from '../errors.ts';
+import { filesOf } from '../data/files/folder.ts';
+import { openRowFile } from '../data/files/open.ts';
+import { parseSpec as parseDatasetSpec } from '../data/specs.ts';
 import { isJsonObject } from '../util/json.ts';
 
 export interface DatasetPlan {
@@ -38,14 +40,15 @@ export function planDatasets(
   const all = [...specs.dataset, ...specs.valDataset].map(parseSpec);
   const [first, ...others] = new Set(all.map(({ path }) => dirname(path)));
   const root = imageRoot ?? (others.length === 0 ? first! : null);
-  if (root !== null && all.every(({ rows }) => rows === null)) {
+  if (root !== null && all.every(({ path, rows }) => rows === null && isReadThere(path))) {
     const paths = (list: readonly string[]): string[] => list.map((spec) => parseSpec(spec).path);
     return { dataset: paths(specs.dataset), valDataset: paths(specs.valDataset), imageRoot: root, copies: [] };
   }
   const copies: DatasetCopy[] = [];
   const copied = (kind: string) => (spec: string, i: number) => {
     const { path, rows } = parseSpec(spec);
-    const to = join(folder, `${kind}-${i}-${basename(path)}`);
+    const name = `${kind}-${i}-${basename(path)}`;
+    const to = join(folder, name.endsWith('.jsonl') ? name : `${name}.jsonl`);
     copies.push({ from: path, to, rows });
     return to;
   };
@@ -57,21 +60,32 @@ export function planDatasets(
   };
 }
 
-/** Writes a copy with absolute image paths. Errors: E_DATASET_LINE and those of `readLines`. */
-export async function writeCopy({ from, to, rows }: DatasetCopy): Promise<void> {
+/**
+ * Writes a copy with absolute image paths; images that are bytes become data URIs.
+ *
+ * @param columns new names of columns, which ms-swift is given as well
+ * Errors: those of `filesOf`, `openRowFile` and the rows.
+ */
+export async function writeCopy(
+  { from, to, rows }: DatasetCopy,
+  columns: Readonly<Record<string, unknown>> | null = null,
+): Promise<void> {
   mkdirSync(dirname(to), { recursive: true });
-  const base = dirname(from);
+  const renamed = Object.entries(columns ?? {}).flatMap(([name, to]) => (COLUMNS.has(String(to)) ? [name] : []));
+  const imageColumns = new Set([...COLUMNS, ...renamed.map((name) => name.toLowerCase())]);
   async function* lines(): AsyncGenerator<string> {
-    const handle = await openDataFile(from);
-    try {
-      let count = 0;
-      for await (const { bytes, number } of readLines(handle, from)) {
-        if (rows !== null && count >= rows) return;
-        count++;
-        yield `${JSON.stringify(withAbsolutePaths(parsed(bytes, `${from}:${number}`), base))}\n`;
+    let count = 0;
+    for (const path of filesOf(from)) {
+      const file = await openRowFile(path);
+      try {
+        for await (const { value } of file.rows()) {
+          if (rows !== null && count >= rows) return;
+          count++;
+          yield `${JSON.stringify(withAbsolutePaths(value(), dirname(path), imageColumns), bytesAsBase64)}\n`;
+        }
+      } finally {
+        file.release();
       }
-    } finally {
-      await handle.close();
     }
   }
   await pipeline(lines, createWriteStream(to));
@@ -80,31 +94,34 @@ export async function writeCopy({ from, to, rows }: DatasetCopy): Promise<void> 
 // --- internal ---
 
 function parseSpec(spec: string): { readonly path: string; readonly rows: number | null } {
-  const [, path, rows] = /^(.*?)(?:#(\d+))?$/s.exec(spec)!;
-  return { path: resolve(path!), rows: rows === undefined ? null : Number(rows) };
+  const { path, limit } = parseDatasetSpec(spec);
+  return { path: resolve(path), rows: Number.isFinite(limit) ? limit : null };
 }
 
-function parsed(bytes: Uint8Array, where: string): unknown {
-  try {
-    return JSON.parse(Buffer.from(bytes).toString('utf8'));
-  } catch (error) {
-    throw new SightlineError('E_DATASET_LINE', `the line is not JSON: ${messageOf(error)}`, {
-      where,
-      hint: 'correct the line',
-    });
-  }
+/** Whether ms-swift reads the same rows in it: by its ending, and CSV without guessing types. */
+function isReadThere(path: string): boolean {
+  return /\.(jsonl|json|parquet)$/i.test(path) && !statSync(path, { throwIfNoEntry: false })?.isDirectory();
+}
+
+/** Bytes outside of images have no form in JSON. */
+function bytesAsBase64(_key: string, value: unknown): unknown {
+  return value instanceof Uint8Array ? Buffer.from(value).toString('base64') : value;
 }
 
 const COLUMNS = new Set(['images', 'image']);
 const PLACES = new Set(['path', 'url', 'image', 'image_url']);
 
 /** The row with absolute paths in its image columns and in the parts of its messages. */
-function withAbsolutePaths(row: unknown, base: string): unknown {
+function withAbsolutePaths(row: unknown, base: string, imageColumns: ReadonlySet<string>): unknown {
   if (!isJsonObject(row)) return row;
   return Object.fromEntries(
     Object.entries(row).map(([name, value]) => [
       name,
-      COLUMNS.has(name) ? absolutePath(value, base) : name === 'messages' ? inMessages(value, base) : value,
+      imageColumns.has(name.toLowerCase())
+        ? absolutePath(value, base)
+        : name === 'messages'
+          ? inMessages(value, base)
+          : value,
     ]),
   );
 }
@@ -122,7 +139,9 @@ function inMessages(value: unknown, base: string): unknown {
 
 function absolutePath(value: unknown, base: string): unknown {
   if (Array.isArray(value)) return value.map((item: unknown) => absolutePath(item, base));
+  if (value instanceof Uint8Array) return dataUri(value);
   if (isJsonObject(value)) {
+    if (value.bytes instanceof Uint8Array) return dataUri(value.bytes);
     return Object.fromEntries(
       Object.entries(value).map(([name, inner]) => [name, PLACES.has(name) ? absolutePath(inner, base) : inner]),
     );
@@ -132,3 +151,6 @@ function absolutePath(value: unknown, base: string): unknown {
   const path = resolve(base, value.trim());
   return existsSync(path) ? path : value;
 }
+
+/** ms-swift takes the kind of the image from its bytes. */
+const dataUri = (bytes: Uint8Array): string => `data:image/png;base64,${Buffer.from(bytes).toString('base64')}`;

@@ -82,7 +82,7 @@ export async function runMsSwift(
   const { outputDir, signal, emit } = run;
   const node = args.args.nodeRank ?? 0;
   const logFile = join(outputDir, node === 0 ? LOG : `ms_swift-node${node}.log`);
-  for (const copy of plan.data.copies) await writeCopy(copy);
+  for (const copy of plan.data.copies) await writeCopy(copy, args.args.columns);
   if (args.args.system !== null && node === 0) writeFileSync(join(outputDir, SYSTEM_FILE), args.args.system);
   const output = followFile(logFile);
   const records = followFile(join(outputDir, 'logging.jsonl'));

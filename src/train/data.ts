@@ -12,7 +12,7 @@ import type { DataSummary } from './events.ts';
 
 export interface RowSource {
   readonly length: number;
-  row(index: number): Row;
+  row(index: number): Promise<Row>;
   /** Records a row that cannot be read. Absent if such rows end the run (`strict` true). */
   readonly leaveOut?: ((row: Row, error: SightlineError) => void) | undefined;
 }
@@ -41,6 +41,8 @@ export interface DataArguments {
   /** Fraction of the training rows set aside for evaluation if there is no `valDataset`. */
   readonly splitDatasetRatio: number;
   readonly dataSeed: number;
+  /** New names of columns. */
+  readonly columns?: Readonly<Record<string, unknown>> | null;
   readonly strict: boolean;
 }
 
@@ -73,7 +75,7 @@ export async function openTrainingData(
   };
   const opened: OpenedRows[] = [];
   const checked = async (flag: OpenedRows['flag'], specs: readonly string[]): Promise<RowSource> => {
-    const dataset = await openDataset(specs, { strict });
+    const dataset = await openDataset(specs, { strict, columns: renamedColumns(args.columns) });
     open.push(dataset);
     drop('cannot be read', dataset.droppedCount);
     leftOut.atOpening(dataset.dropped, dataset.droppedCount);
@@ -81,7 +83,7 @@ export async function openTrainingData(
     const kept: number[] = [];
     const faults: LeftOutRow[] = [];
     for (let i = 0; i < dataset.length; i++) {
-      const fault = check?.(dataset.row(i)) ?? null;
+      const fault = check?.(await dataset.row(i)) ?? null;
       if (fault === null) kept.push(i);
       else if (strict) throw fault.error;
       else {
@@ -110,7 +112,18 @@ export async function openTrainingData(
   }
 }
 
+/** Rows of a source, one after the other: rows of one group of a file are read together, and no more groups are held. */
+export async function rowsAt(source: RowSource, indices: readonly number[]): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (const index of indices) rows.push(await source.row(index));
+  return rows;
+}
+
 // --- internal ---
+
+/** As the flag has been checked: names to names. */
+const renamedColumns = (columns: DataArguments['columns']): Readonly<Record<string, string>> =>
+  (columns ?? {}) as Readonly<Record<string, string>>;
 
 function pick(source: RowSource, indices: readonly number[]): RowSource {
   return { length: indices.length, row: (i) => source.row(indices[i]!), leaveOut: source.leaveOut };

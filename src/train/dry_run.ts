@@ -156,7 +156,7 @@ async function look(
   const prompts: RolloutPrompt[] = [];
   const patches = new Map<string, number>();
   for (let i = 0; i < tried; i++) {
-    const row = rows.row(Math.floor((i * rows.length) / tried));
+    const row = await rows.row(Math.floor((i * rows.length) / tried));
     const encoded = await encodeOrPass(row, tolerance, encode);
     if (encoded === null) continue;
     for (const { hash, gridThw } of encoded.images) patches.set(hash, gridThw[0] * gridThw[1] * gridThw[2]);
@@ -164,7 +164,7 @@ async function look(
     prompts.sort((a, b) => b.ids.length - a.ids.length);
     prompts.length = Math.min(prompts.length, count);
   }
-  if (prompts.length === 0) throw noneUsable(tried, rows.row(0).where, tolerance, rows.length);
+  if (prompts.length === 0) throw noneUsable(tried, (await rows.row(0)).where, tolerance, rows.length);
   return {
     longest: Array.from({ length: count }, (_, i) => prompts[i % prompts.length]!),
     images: { rows: tried, patches: [...patches.values()].reduce((sum, value) => sum + value, 0) },
@@ -184,7 +184,7 @@ async function rehearseEvaluation(
   const { args, judging, signal, journal } = parts;
   const prompts = Math.max(1, Math.floor(args.perDeviceEvalBatchSize / args.numGenerationsEval));
   const { longest } = await look(rows, Math.min(prompts, rows.length), parts);
-  const batch: RowSource = { length: longest.length, row: (index) => longest[index]!.row };
+  const batch: RowSource = { length: longest.length, row: async (index) => longest[index]!.row };
   const tools = { sampler: neverStopping(evaluationSampler), judging: judging(0), signal };
   const start = performance.now();
   await journal.time('eval', (tell) => evaluate(args, batch, { ...tools, tell }));

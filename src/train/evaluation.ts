@@ -6,7 +6,7 @@ import { groupAdvantages } from '../grpo/advantages.ts';
 import { completionMetrics, rewardMetrics } from '../grpo/metrics.ts';
 import { type CompletionSampler, completionsOf, rollout } from '../grpo/rollout.ts';
 import { createAverages } from './averages.ts';
-import type { RowSource } from './data.ts';
+import { type RowSource, rowsAt } from './data.ts';
 import type { Metrics } from './events.ts';
 import { countTokens, type TellProgress } from './journal.ts';
 import { attentionProbe, type Judged, type JudgeOptions, judge } from './judge.ts';
@@ -47,7 +47,8 @@ export async function evaluate(
   for (let first = 0; first < rows.length; first += promptsAtOnce) {
     done = first;
     const indices = Array.from({ length: Math.min(promptsAtOnce, rows.length - first) }, (_, i) => first + i);
-    const encoded = await Promise.all(indices.map((index) => encodeOrPass(rows.row(index), tolerance, encode)));
+    const batch = await rowsAt(rows, indices);
+    const encoded = await Promise.all(batch.map((row) => encodeOrPass(row, tolerance, encode)));
     const prompts = encoded.filter((prompt) => prompt !== null);
     if (prompts.length === 0) continue;
     const probe = attentionProbe(prompts, judging);
@@ -61,7 +62,7 @@ export async function evaluate(
     // A reward logs means of its call; calls count by the completions they judged.
     for (const _ of sampled.groups) logged.add(judged.metrics);
   }
-  if (lengths.length === 0) throw noneUsable(rows.length, rows.row(0).where, tolerance);
+  if (lengths.length === 0) throw noneUsable(rows.length, (await rows.row(0)).where, tolerance);
   const totals = judgedParts.flatMap((judged) => judged.totals);
   const named = judging.rewards.map(({ label }, k) => ({
     name: label,

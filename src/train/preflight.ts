@@ -20,9 +20,9 @@ export async function tryFirstRows<Encoded>(
   args: { readonly dataSeed: number; readonly datasetShuffle: boolean; readonly truncationStrategy: LongRows },
   encode: (row: Row) => Promise<Encoded>,
 ): Promise<Encoded | null> {
-  const tryRow = (source: RowSource, index: number): Promise<Encoded | null> => {
+  const tryRow = async (source: RowSource, index: number): Promise<Encoded | null> => {
     const leaveOut = source.leaveOut === undefined ? undefined : () => undefined;
-    return encodeOrPass(source.row(index), { longRows: args.truncationStrategy, leaveOut }, encode);
+    return encodeOrPass(await source.row(index), { longRows: args.truncationStrategy, leaveOut }, encode);
   };
   const { next } = createSampler({ length: train.length, seed: args.dataSeed, shuffle: args.datasetShuffle });
   const first = await tryRow(train, next());

@@ -12,20 +12,22 @@ import type { OpenedRows } from './data.ts';
  *
  * Error: E_REWARD_COLUMN if no row of a dataset has a value in a needed column.
  */
-export function checkRewardColumns(
+export async function checkRewardColumns(
   rewards: readonly Pick<Reward, 'name' | 'columns'>[],
   opened: readonly OpenedRows[],
-): string[] {
+): Promise<string[]> {
   const needed = [...new Set(rewards.flatMap(({ columns = [] }) => columns))];
-  return opened.flatMap((part) =>
-    needed.flatMap((column) => {
+  const sentences: string[] = [];
+  for (const part of opened) {
+    for (const column of needed) {
       const readers = rewards.filter(({ columns }) => columns?.includes(column)).map(({ name }) => `"${name}"`);
       const who = readers.length === 1 ? `reward ${readers[0]} needs` : `rewards ${readers.join(', ')} need`;
       const count = part.columns.get(column) ?? 0;
       if (count === 0) throw missing(who, column, part);
-      return count === part.rows.length ? [] : [lacking(who, column, part, count)];
-    }),
-  );
+      if (count < part.rows.length) sentences.push(await lacking(who, column, part, count));
+    }
+  }
+  return sentences;
 }
 
 // --- internal ---
@@ -45,8 +47,8 @@ function missing(who: string, column: string, { flag, specs, rows, columns }: Op
   );
 }
 
-function lacking(who: string, column: string, { rows }: OpenedRows, count: number): string {
+async function lacking(who: string, column: string, { rows }: OpenedRows, count: number): Promise<string> {
   let first = 0;
-  while (first < rows.length - 1 && columnsWithValue(rows.row(first)).includes(column)) first++;
-  return `${who} the column "${column}", but ${rows.length - count} of ${rows.length} rows have no value in it (first: ${rows.row(first).where}). For such a row the reward is null, and only the other rewards count.`;
+  while (first < rows.length - 1 && columnsWithValue(await rows.row(first)).includes(column)) first++;
+  return `${who} the column "${column}", but ${rows.length - count} of ${rows.length} rows have no value in it (first: ${(await rows.row(first)).where}). For such a row the reward is null, and only the other rewards count.`;
 }

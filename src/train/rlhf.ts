@@ -55,7 +55,7 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
   await closing(async (keep) => {
     await emit({ type: 'phase', phase: 'check data', begins: true });
     const data = keep(await openTrainingData(args, createToolsCheck(args.modelDir)));
-    const lacking = checkRewardColumns(rewards, data.opened);
+    const lacking = await checkRewardColumns(rewards, data.opened);
     const length = runLength(paceOf(plan, data.train.length), args);
     const totalSteps = length.maxSteps;
     // Pixels are kept only if rows come again: in evaluations, or after an epoch.

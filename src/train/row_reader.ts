@@ -5,7 +5,7 @@
 import type { Row } from '../data/row.ts';
 import type { Sampler } from '../data/sampler.ts';
 import { SightlineError } from '../errors.ts';
-import type { RowSource } from './data.ts';
+import { type RowSource, rowsAt } from './data.ts';
 import { isImageFault } from './dropped_rows.ts';
 
 export interface Reader<Encoded> {
@@ -49,7 +49,8 @@ export function createReader<Encoded>(
     async next(count) {
       const taken: Encoded[] = [];
       while (taken.length < count) {
-        const rows = Array.from({ length: count - taken.length }, () => source.row(sampler.next()));
+        const indices = Array.from({ length: count - taken.length }, () => sampler.next());
+        const rows = await rowsAt(source, indices);
         const before = leftOut;
         const encoded = await Promise.all(rows.map((row) => encodeOrPass(row, tolerance, encode)));
         const kept = encoded.filter((row) => row !== null);

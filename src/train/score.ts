@@ -4,7 +4,7 @@
 import type { ScoreArguments } from '../arguments/resolve.ts';
 import { isTdr } from '../attention/tdr.ts';
 import type { Json } from '../util/json.ts';
-import { openTrainingData } from './data.ts';
+import { openTrainingData, rowsAt } from './data.ts';
 import { noteTo, type RunContext } from './events.ts';
 import { writeOutputFile } from './output_file.ts';
 import { type Policy, policyOptions, preparePolicy } from './policy.ts';
@@ -22,7 +22,14 @@ import { createToolsCheck } from './tools_check.ts';
  * throws the signal's reason. After any error no partial file is left.
  */
 export async function runScore(args: ScoreArguments, context: Pick<RunContext, 'signal' | 'emit'>): Promise<void> {
-  const only = { dataset: args.dataset, valDataset: [], splitDatasetRatio: 0, dataSeed: 0, strict: true };
+  const only = {
+    dataset: args.dataset,
+    columns: args.columns,
+    valDataset: [],
+    splitDatasetRatio: 0,
+    dataSeed: 0,
+    strict: true,
+  };
   await context.emit({ type: 'phase', phase: 'open model', begins: true });
   const prepared = await preparePolicy(policyOptions(args, false, noteTo(context)));
   const lacksTemplate = createToolsCheck(args.modelDir);
@@ -35,7 +42,7 @@ export async function runScore(args: ScoreArguments, context: Pick<RunContext, '
     );
     try {
       const { length } = data.train;
-      const first = await sampleOf(data.train.row(0), prepared.template, prepared.modelConfig);
+      const first = await sampleOf(await data.train.row(0), prepared.template, prepared.modelConfig);
       const tokens = args.perDeviceEvalBatchSize * (first.prompt.ids.length + first.completion.length);
       await checkScoreMemory(args, { policy: prepared, tokens }, context);
       const output = { flag: '--output', signal: context.signal };
@@ -50,7 +57,8 @@ export async function runScore(args: ScoreArguments, context: Pick<RunContext, '
         for (let from = 0; from < length; from += args.perDeviceEvalBatchSize) {
           context.signal.throwIfAborted();
           const count = Math.min(args.perDeviceEvalBatchSize, length - from);
-          const rows = Array.from({ length: count }, (_, i) => data.train.row(from + i));
+          const indices = Array.from({ length: count }, (_, i) => from + i);
+          const rows = await rowsAt(data.train, indices);
           const samples = await Promise.all(rows.map((row) => sampleOf(row, policy.template, policy.modelConfig)));
           const { scores, verdict } = await scorer(samples);
           await write(scores.map((score, i) => `${JSON.stringify(record(samples[i]!, score))}\n`).join(''));

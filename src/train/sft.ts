@@ -13,7 +13,7 @@ import type { VisionLanguageModel } from '../engine/model.ts';
 import type { Pace } from '../grpo/epochs.ts';
 import { createRandom } from '../util/random.ts';
 import { closing } from '../util/resources.ts';
-import { openTrainingData, type RowSource } from './data.ts';
+import { openTrainingData, type RowSource, rowsAt } from './data.ts';
 import { type Metrics, noteTo, type RunContext } from './events.ts';
 import { createJournal, type Journal, type TellProgress } from './journal.ts';
 import { type Run, type StepResult, tellStart, trainingLoop } from './loop.ts';
@@ -139,7 +139,8 @@ async function* evaluationBatches(
 ): AsyncGenerator<Example[]> {
   const tolerance = { longRows: truncationStrategy, leaveOut: rows.leaveOut };
   for (let from = 0; from < rows.length; from += size) {
-    const batch = Array.from({ length: Math.min(size, rows.length - from) }, (_, i) => rows.row(from + i));
+    const indices = Array.from({ length: Math.min(size, rows.length - from) }, (_, i) => from + i);
+    const batch = await rowsAt(rows, indices);
     const encoded = await Promise.all(batch.map((row) => encodeOrPass(row, tolerance, encode)));
     const kept = encoded.filter((example) => example !== null);
     if (kept.length > 0) yield kept;

@@ -229,7 +229,7 @@ describe('config file', () => {
   });
 
   test('YAML and missing files', () => {
-    expect(complaint(['run.yaml'])).toContain('the config file is YAML, expected JSON');
+    expect(complaint([join(folder, 'nothing.yaml')])).toContain('nothing.yaml');
     expect(complaint([join(folder, 'nothing.json')])).toContain('nothing.json');
     expect(complaint([join(folder, 'nothing.json')])).toContain('exit 2');
   });
@@ -378,7 +378,7 @@ describe('bad input', () => {
         '  ✖ sightline rlhf has no such flag; did you mean --learning_rate? → at --learning_rat',
         '  ✖ expected a number above 0 and of at most 1, got 2 → at --top_p',
         '  ✖ expected a whole number of at least 2, got 0 → at --num_generations',
-        '  ✖ the flag is required; write --dataset FILE... → at --dataset',
+        '  ✖ the flag is required; write --dataset PATH... → at --dataset',
         '  ✖ the flag is required; write --reward_funcs NAME... → at --reward_funcs',
         '  fix: sightline rlhf --help lists every flag',
         'exit 2',

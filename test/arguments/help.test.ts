@@ -72,8 +72,11 @@ test('score --help', () => {
                                       ms-swift and sightline write). (default: none)
 
     Data:
-      --dataset FILE...               JSONL files. Each row ends with an assistant message or has a
-                                      \`completion_ids\` column. (required)
+      --dataset PATH...               Datasets in the formats that rlhf reads. Each row ends with an
+                                      assistant message or has a \`completion_ids\` column. (required)
+      --columns JSON                  New names for columns of the datasets, by the names that they
+                                      have: '{"caption": "query"}'. Names that are known need none
+                                      (docs/dataset.md). (default: names as they are)
       --system TEXT|FILE              System prompt for rows without one, as text or as a .txt file.
                                       (default: the chat template's own)
       --norm_bbox none|norm1000       Coordinates of boxes from the \`objects\` column: none writes pixels

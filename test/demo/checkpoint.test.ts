@@ -88,7 +88,7 @@ describe('the untrained checkpoint', () => {
     const dataset = await openDataset([data]);
     try {
       for (let i = 0; i < dataset.length; i++) {
-        const row = dataset.row(i);
+        const row = await dataset.row(i);
         const { ids, images, systemPrefix } = await template.encode(row.messages, row.images);
         expect(images.map(({ gridThw }) => gridThw)).toEqual([[1, 8, 8]]);
         expect(ids.filter((id) => id === config.imageTokenId)).toHaveLength(16);

@@ -9,6 +9,7 @@ import { peerFlag } from '../../src/arguments/peers/index.ts';
 import { openDataset } from '../../src/data/dataset.ts';
 import { documentedCommands, flagsDocument } from '../helpers/flags_document.ts';
 import { layers } from '../helpers/layers.ts';
+import { withParityTables } from '../helpers/parity_tables.ts';
 import { readRepositoryFile, repositoryFiles, repositoryRoot } from '../helpers/repository.ts';
 
 const documents = ['README.md', ...repositoryFiles('docs')].filter((path) => path.endsWith('.md'));
@@ -117,4 +118,8 @@ test('docs/map.md has the layers of the import rule', () => {
 
 test('docs/flags.md is what the schema says', async () => {
   await expect(flagsDocument()).toMatchFileSnapshot('../../docs/flags.md');
+});
+
+test('docs/parity.md has the tables that the schema and the list of ms-swift give', async () => {
+  await expect(withParityTables(textOf('docs/parity.md'))).toMatchFileSnapshot('../../docs/parity.md');
 });

@@ -62,7 +62,7 @@ test.each([
   ];
   const only = { dataset: [project.pictures], valDataset: [], splitDatasetRatio: 0, dataSeed: 0, strict: true };
   const data = await openTrainingData(only);
-  const first = await encodePrompt(policy.template)(data.train.row(0));
+  const first = await encodePrompt(policy.template)(await data.train.row(0));
   const { least, likely } = totalOf(rlhfMemory(sizes, plan, { policy, reference: beta === 0 ? null : frozen, first }));
   for (const open of [policy, frozen, data]) await open.close();
 

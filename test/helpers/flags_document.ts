@@ -6,7 +6,7 @@ import type { CommandSpec } from '../../src/arguments/command.ts';
 import { exportCommand } from '../../src/arguments/export.ts';
 import { engineRemarks, type Flag, groupsOf } from '../../src/arguments/flag.ts';
 import { inferCommand } from '../../src/arguments/infer.ts';
-import { peerFlag, peerFlagNames } from '../../src/arguments/peers/index.ts';
+import { peerFlag, peerFlagFamilies, peerFlagNames } from '../../src/arguments/peers/index.ts';
 import { rlhfWithEngines } from '../../src/arguments/reward_flags.ts';
 import { rewardServerCommand } from '../../src/arguments/reward_server.ts';
 import { scoreCommand } from '../../src/arguments/score.ts';
@@ -20,9 +20,6 @@ export const documentedCommands: readonly CommandSpec[] = [
   exportCommand,
   rewardServerCommand,
 ];
-
-/** Beginnings of names that are known as a family. */
-const families = ['vllm_', 'sglang_', 'lmdeploy_'];
 
 export function flagsDocument(): string {
   return `${[
@@ -64,7 +61,10 @@ function flagTable(group: string, flags: readonly (readonly [string, Flag<unknow
 function peerTable(verdict: 'ignored' | 'refused'): string {
   const byText = new Map<string, string[]>();
   const exact = peerFlagNames().map((name) => [name, name] as const);
-  for (const [shown, probe] of [...exact, ...families.map((family) => [`${family}*`, `${family}any`] as const)]) {
+  for (const [shown, probe] of [
+    ...exact,
+    ...peerFlagFamilies().map((family) => [`${family}*`, `${family}any`] as const),
+  ]) {
     const flag = peerFlag(probe);
     if (flag === null) throw new Error(`no flag of ms-swift is known as ${probe}`);
     if (flag.verdict === verdict) byText.set(flag.text, [...(byText.get(flag.text) ?? []), `\`${shown}\``]);

@@ -1,5 +1,6 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { planDatasets, writeCopy } from '../../src/ms_swift/datasets.ts';
 import { followFile } from '../../src/ms_swift/follow_file.ts';
@@ -89,6 +90,38 @@ test('a row that is not JSON is named', async () => {
   await expect(writeCopy({ from, to: join(copies, 'broken.jsonl'), rows: null })).rejects.toMatchObject({
     code: 'E_DATASET_LINE',
     where: `${from}:2`,
+  });
+});
+
+test('folders, and formats that ms-swift reads otherwise, are copied as JSONL with their images in it', async () => {
+  const fixtures = fileURLToPath(new URL('../data/files/fixtures', import.meta.url));
+  const [saved, csv, parquet] = ['saved_dict', 'excel.csv', 'image.parquet'].map((name) => join(fixtures, name));
+  for (const path of [saved!, csv!]) {
+    const { dataset } = planDatasets({ dataset: [path], valDataset: [] }, copies, null);
+    expect(dataset).toEqual([join(copies, `train-0-${basename(path)}.jsonl`)]);
+  }
+  expect(planDatasets({ dataset: [parquet!], valDataset: [] }, copies, null).copies).toEqual([]);
+  const to = join(copies, 'saved.jsonl');
+  await writeCopy({ from: saved!, to, rows: null }, { problem: 'query' });
+  const written = readFileSync(to, 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  expect(written.map(({ problem, answer }) => [problem, answer])).toEqual([
+    ['<image>What colour is square 0?', 'red'],
+    ['<image>What colour is square 1?', 'green'],
+  ]);
+  expect(written[0].image).toMatch(/^data:image\/png;base64,iVBORw0KGgo/);
+});
+
+test('columns that become images have whole paths too', async () => {
+  const from = join(folder, 'train', 'renamed.jsonl');
+  writeFileSync(from, '{"query": "a", "Picture": "images/1.png"}\n');
+  const to = join(copies, 'renamed.jsonl');
+  await writeCopy({ from, to, rows: null }, { picture: 'images' });
+  expect(JSON.parse(readFileSync(to, 'utf8'))).toEqual({
+    query: 'a',
+    Picture: join(folder, 'train', 'images', '1.png'),
   });
 });
 

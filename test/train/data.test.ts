@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { SightlineError } from '../../src/errors.ts';
-import { openTrainingData, type RowFault } from '../../src/train/data.ts';
+import { openTrainingData, type RowFault, type RowSource, rowsAt } from '../../src/train/data.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { writeRows } from '../helpers/tiny.ts';
 
@@ -16,8 +16,13 @@ writeRows(
   Array.from({ length: 10 }, (_, n) => ({ messages: [{ role: 'user', content: `${n}` }], n })),
 );
 const args = { dataset: [file], valDataset: [], splitDatasetRatio: 0, dataSeed: 1, strict: true };
-const numbers = (source: { length: number; row(i: number): { columns: Readonly<Record<string, unknown>> } }) =>
-  Array.from({ length: source.length }, (_, i) => source.row(i).columns.n);
+const numbers = async (source: RowSource) => {
+  const rows = await rowsAt(
+    source,
+    Array.from({ length: source.length }, (_, i) => i),
+  );
+  return rows.map(({ columns }) => columns.n);
+};
 
 const odd = (row: { readonly columns: Readonly<Record<string, unknown>>; readonly where: string }): RowFault | null =>
   Number(row.columns.n) % 2 === 0
@@ -27,7 +32,7 @@ const odd = (row: { readonly columns: Readonly<Record<string, unknown>>; readonl
 describe('openTrainingData', () => {
   test('has all rows for training where nothing else is said', async () => {
     const { train, evaluation, summary, close } = await openTrainingData(args);
-    expect(numbers(train)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    expect(await numbers(train)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     expect(evaluation).toBeNull();
     expect(summary).toEqual({ rows: 10, evalRows: 0, dropped: {}, leftOut: [] });
     close();
@@ -40,7 +45,7 @@ describe('openTrainingData', () => {
         splitDatasetRatio: 0.3,
         dataSeed,
       });
-      const sides = [numbers(train), numbers(evaluation!)];
+      const sides = [await numbers(train), await numbers(evaluation!)];
       expect(summary).toMatchObject({ rows: 7, evalRows: 3 });
       close();
       return sides;
@@ -69,7 +74,7 @@ describe('openTrainingData', () => {
   test('ends a strict run at the first faulty row, and else leaves out and counts', async () => {
     await expect(openTrainingData(args, odd)).rejects.toMatchObject({ code: 'E_ODD', where: `${file}:2` });
     const { train, summary, close } = await openTrainingData({ ...args, strict: false }, odd);
-    expect(numbers(train)).toEqual([0, 2, 4, 6, 8]);
+    expect(await numbers(train)).toEqual([0, 2, 4, 6, 8]);
     const leftOut = [2, 4, 6, 8, 10].map((line) => `left out ${file}:${line}: the number is odd`);
     expect(summary).toEqual({ rows: 5, evalRows: 0, dropped: { odd: 5 }, leftOut });
     close();
@@ -118,13 +123,16 @@ describe('what is told of rows that are left out', () => {
     });
     const damaged = (where: string) => new SightlineError('E_IMAGE_CORRUPT', 'image is damaged', { where });
     for (let epoch = 0; epoch < 2; epoch++) {
-      for (const source of [train, evaluation!]) source.leaveOut!(source.row(0), damaged(source.row(0).where));
+      for (const source of [train, evaluation!]) {
+        const row = await source.row(0);
+        source.leaveOut!(row, damaged(row.where));
+      }
     }
     expect(summary.leftOut).toEqual([
-      `left out ${train.row(0).where}: image is damaged (1 so far that could not be read)`,
-      `left out ${evaluation!.row(0).where}: image is damaged (2 so far that could not be read)`,
+      `left out ${(await train.row(0)).where}: image is damaged (1 so far that could not be read)`,
+      `left out ${(await evaluation!.row(0)).where}: image is damaged (2 so far that could not be read)`,
     ]);
-    for (let i = 0; i < 100; i++) train.leaveOut!({ ...train.row(0), where: `${i}` }, damaged(`${i}`));
+    for (let i = 0; i < 100; i++) train.leaveOut!({ ...(await train.row(0)), where: `${i}` }, damaged(`${i}`));
     expect(summary.leftOut!.length).toBe(16 + 2);
     expect(summary.leftOut!.at(-1)).toMatch('(64 so far');
     close();

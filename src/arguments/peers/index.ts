@@ -29,6 +29,11 @@ export function peerFlagNames(): string[] {
   return [...FLAGS.keys()];
 }
 
+/** Beginnings of names that are known as a family. */
+export function peerFlagFamilies(): string[] {
+  return PREFIXES.map(([prefix]) => prefix);
+}
+
 /** Names of the listed flags that `swift rlhf` of ms-swift 4.6 has. */
 export function msSwiftNames(): ReadonlySet<string> {
   return new Set(peerFlagNames().filter((name) => !NOT_IN_MS_SWIFT.has(name)));
