@@ -10,7 +10,7 @@ import { type Plan, planRun, runMsSwift, watchRun } from '../ms_swift/run.ts';
 import { broadcast } from '../report/broadcast.ts';
 import { consoleReport } from '../report/console.ts';
 import { createOutputFolder, type OutputFolder, writeArgsJson } from '../report/output_folder.ts';
-import { commandsFor } from '../report/screens.ts';
+import { commandsFor, commandsForAdapter } from '../report/screens.ts';
 import { createStopwatch } from '../report/stopwatch.ts';
 import { SYSTEM_FILE } from '../train/checkpoints.ts';
 import { makeFolders } from '../util/make_folders.ts';
@@ -120,8 +120,10 @@ function notesOn({ args, handedOn }: MsSwiftArguments, { gpus, notes }: EngineFa
   ];
 }
 
+/** Checkpoints of ms-swift do not have the file of the system prompt that those of sightline have. */
 function nextCommands({ args }: MsSwiftArguments, outputDir: string, checkpoint: string): readonly string[] {
   const tuner: string = args.tunerType;
+  if (tuner === 'lora') return commandsForAdapter(checkpoint, '');
   if (tuner !== 'full') return [`swift export --adapters ${shellWord(checkpoint)} --merge_lora true`];
   return commandsFor(checkpoint, args.system === null ? '' : ` --system ${shellWord(join(outputDir, SYSTEM_FILE))}`);
 }

@@ -172,7 +172,7 @@ const commandsAfter = (changed: StartEvent['changed'], checkpoint: string): read
     : commandsFor(checkpoint, promptWords(changed, checkpoint));
 
 /** Commands of sightline for the folder of an adapter, whose args.json names its model and its system prompt. */
-function commandsForAdapter(checkpoint: string, prompt: string): string[] {
+export function commandsForAdapter(checkpoint: string, prompt: string): string[] {
   const adapters = shellWord(checkpoint) + prompt;
   return [
     `sightline infer --adapters ${adapters} --image FILE`,

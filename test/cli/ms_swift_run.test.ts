@@ -60,10 +60,11 @@ describe('a run', () => {
     expect(readFileSync(join(path, 'ms_swift.log'), 'utf8')).toContain('Saving model checkpoint');
   });
 
-  test('of an adapter says how to merge it', async () => {
+  test('of an adapter says how to use it', async () => {
     const { stdout } = await run({}, ['--tuner_type', 'lora']);
-    expect(stdout).toMatch(/swift export --adapters \S+checkpoint-2 --merge_lora true/);
-    expect(stdout).not.toContain('sightline infer');
+    expect(stdout).toMatch(/sightline infer --adapters \S+checkpoint-2 --image FILE/);
+    const other = await run({}, ['--tuner_type', 'boft']);
+    expect(other.stdout).toMatch(/\n {2}swift export --adapters \S+checkpoint-2 --merge_lora true/);
   });
 
   test('on a machine after the first one leaves the files to that', async () => {

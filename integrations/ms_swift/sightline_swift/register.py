@@ -22,9 +22,9 @@ from .settings import Settings, read_settings
 DDAPO = "ddapo_attention"
 
 #: Other built-in rewards of sightline: name in sightline, name in ms-swift, class. ms-swift keeps its own under their names.
+#: ``iou`` is not among them, because it needs the stored sizes of images.
 BUILT_IN = (
     ("external_r1v_acc", "external_r1v_acc", "MultiModalAccuracyORM"),
-    ("iou", "iou", "IoU"),
     ("multiple_choice", "multiple_choice", "MultipleChoice"),
     ("http_judge", "http_judge", "HttpJudge"),
     ("accuracy", "sightline_accuracy", "MathAccuracy"),

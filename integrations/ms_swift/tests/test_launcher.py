@@ -92,16 +92,18 @@ class Launcher(WithRows):
         own = json.loads((self.folder / "one" / "sightline_args.json").read_text())
         self.assertEqual((own["engine"], own["pay"]), ("ms-swift", 2.5))
         self.assertTrue((self.folder / "one" / "checkpoint-2" / "model.safetensors").is_file())
-        # What it saved is a checkpoint of ours.
-        scores = self.folder / "scores.jsonl"
-        rows = self.folder / "data" / "data.jsonl"
-        answered = self.folder / "data" / "answered.jsonl"
-        row = json.loads(rows.read_text().splitlines()[0])
+        self.check_score("--model", self.folder / "one" / "checkpoint-2")
+
+    def check_score(self, flag: str, checkpoint: Path) -> None:
+        """sightline reads what ms-swift has saved."""
+        row = json.loads((self.folder / "data" / "data.jsonl").read_text().splitlines()[0])
         row["messages"].append({"role": "assistant", "content": "red"})
+        answered = self.folder / "data" / "answered.jsonl"
         answered.write_text(json.dumps(row) + "\n")
-        checkpoint = str(self.folder / "one" / "checkpoint-2")
-        scored = sightline("score", "--model", checkpoint, "--dataset", str(answered), "--output", str(scores))
+        scores = self.folder / f"{checkpoint.parent.name}.jsonl"
+        scored = sightline("score", flag, str(checkpoint), "--dataset", str(answered), "--output", str(scores))
         self.assertEqual(scored.returncode, 0, scored.stderr)
+        self.assertGreater(json.loads(scores.read_text())["tdr"], 0.5)
 
     def test_two_processes(self) -> None:
         more = ["--nproc_per_node", "2", "--per_device_train_batch_size", "4", "--tuner_type", "lora", "--master_port", "29533"]
@@ -110,7 +112,8 @@ class Launcher(WithRows):
         for row in self.logged("two"):
             self.assertLess(row["rewards/DDAPOAttentionORM/mean"], -0.5)
         self.assertIn("torch.distributed.run --nproc_per_node 2 --master_port 29533", (self.folder / "two" / "ms_swift.log").read_text())
-        self.assertRegex(run.stdout, r"swift export --adapters \S+checkpoint-2 --merge_lora true")
+        self.assertRegex(run.stdout, r"sightline infer --adapters \S+checkpoint-2 --image FILE")
+        self.check_score("--adapters", self.folder / "two" / "checkpoint-2")
 
 
 class Parser(WithRows):
@@ -149,7 +152,7 @@ class Parser(WithRows):
         theirs = set(orm.orms) - {here for _, here, _ in BUILT_IN} - {DDAPO}
         for there, here, _ in BUILT_IN:
             self.assertEqual(here, f"sightline_{there}" if there in theirs else there)
-        ours = {there for there, _, _ in BUILT_IN} | {DDAPO}
+        ours = {there for there, _, _ in BUILT_IN} | {DDAPO, "iou"}
         registry = (ROOT / "src" / "rewards" / "registry.ts").read_text().split("Object.create(null), {")[1].split("}")[0]
         self.assertEqual(ours, {line.split(":")[0].strip() for line in registry.split(",") if ":" in line})
         names = (ROOT / "src" / "ms_swift" / "reward_names.ts").read_text()
