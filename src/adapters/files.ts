@@ -309,7 +309,15 @@ function requireFiles(dir: string): void {
 
 const stepOf = (name: string): number => Number(name.slice('checkpoint-'.length));
 
+/** Error: E_WEIGHT_NOT_FINITE. */
 function float32(name: string, shape: readonly number[], data: Float32Array): TensorToWrite {
+  const wrong = data.find((value) => !Number.isFinite(value));
+  if (wrong !== undefined) {
+    throw new SightlineError('E_WEIGHT_NOT_FINITE', `tensor "${name}" holds ${wrong}`, {
+      hint: 'training has diverged; go back to an earlier checkpoint',
+      exitCode: 1,
+    });
+  }
   return {
     name,
     dtype: 'F32',

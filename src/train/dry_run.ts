@@ -17,6 +17,7 @@ import { collect, type Experience, type StepParts } from './experience.ts';
 import { growthOfImages, type RowImages } from './image_cache_growth.ts';
 import type { Judged } from './judge.ts';
 import { learn } from './learn.ts';
+import { dropoutOf } from './policy.ts';
 import { encodePrompt } from './prompts.ts';
 import { createReader, encodeOrPass, noneUsable } from './row_reader.ts';
 import { plannedOf, type RunLength } from './run_length.ts';
@@ -62,7 +63,7 @@ export async function rehearse(
       if (!experiences.has(rollout)) experiences.set(rollout, await collect(prompts, rollout, 0, how));
     }
     const collected = performance.now();
-    await learn(microBatches, experiences, how);
+    await learn(microBatches, experiences, how, (i) => dropoutOf(policy, ordinarySampler.random, `rehearsal/${i}`));
     await updater.update();
     const end = performance.now();
     return {

@@ -12,7 +12,7 @@ test('a folder as PEFT and ms-swift save it', async () => {
     /^E_CHECKPOINT_ADAPTER \| the folder holds an adapter \("LORA"\) of the model "Qwen\/Qwen2\.5-VL-3B-Instruct", expected a whole model \|/,
   );
   expect(error).toMatch(
-    /adapter_config\.json \| merge it.*swift export --adapters DIR --merge_lora true.*merge_and_unload/,
+    /adapter_config\.json \| give the folder to --adapters.*sightline export --adapters DIR --merge_lora true/,
   );
 });
 

@@ -67,6 +67,7 @@ const everything = [
     '--aligner_lr',
     '1e-5',
   ],
+  ...['--columns', '{"caption": "query"}'],
   ...['--save_total_limit', '2', '--eval_temperature', '0', '--num_generations_eval', '8'],
 ];
 const adapter = fileURLToPath(new URL('../golden/published/golden/lora', import.meta.url));

@@ -27,7 +27,7 @@ async function said(files: { dataset: string[]; valDataset?: string[]; split?: n
   const { dataset, valDataset = [], split: splitDatasetRatio = 0 } = files;
   const data = await openTrainingData({ dataset, valDataset, splitDatasetRatio, dataSeed: 1, strict: true });
   try {
-    return checkRewardColumns(createRewards(names.length === 0 ? ['accuracy', 'format'] : names), data.opened);
+    return await checkRewardColumns(createRewards(names.length === 0 ? ['accuracy', 'format'] : names), data.opened);
   } finally {
     data.close();
   }
