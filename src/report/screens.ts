@@ -164,13 +164,6 @@ export function commandsFor(checkpoint: string, prompt: string): string[] {
   ];
 }
 
-// --- internal ---
-
-const commandsAfter = (changed: StartEvent['changed'], checkpoint: string): readonly string[] =>
-  changed.tuner_type === 'lora'
-    ? commandsForAdapter(checkpoint, promptWords({ ...changed, system: null }, checkpoint))
-    : commandsFor(checkpoint, promptWords(changed, checkpoint));
-
 /** Commands of sightline for the folder of an adapter, whose args.json names its model and its system prompt. */
 export function commandsForAdapter(checkpoint: string, prompt: string): string[] {
   const adapters = shellWord(checkpoint) + prompt;
@@ -180,6 +173,13 @@ export function commandsForAdapter(checkpoint: string, prompt: string): string[]
     `sightline export --adapters ${shellWord(checkpoint)} --merge_lora true --output_dir merged`,
   ];
 }
+
+// --- internal ---
+
+const commandsAfter = (changed: StartEvent['changed'], checkpoint: string): readonly string[] =>
+  changed.tuner_type === 'lora'
+    ? commandsForAdapter(checkpoint, promptWords({ ...changed, system: null }, checkpoint))
+    : commandsFor(checkpoint, promptWords(changed, checkpoint));
 
 const LONGEST_TEXT = 400;
 
