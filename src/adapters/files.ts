@@ -47,8 +47,7 @@ export function openAdapter(dir: string, model: ModelConfig): StoredAdapter {
   requireFiles(dir);
   const config = parseAdapterConfig(readJsonFile(configPath), configPath);
   const modules = modulesOf(model);
-  const file = openSafetensors(path);
-  try {
+  return withFile(path, (file) => {
     const places = new Map<string, string>();
     for (const { name: stored, dtype } of file.entries.values()) {
       const place = placeOf(stored, path);
@@ -78,32 +77,16 @@ export function openAdapter(dir: string, model: ModelConfig): StoredAdapter {
       config: currentConfig(plan, modules),
       dir,
       copies: [...copyOf.keys()],
-      readCopy(name) {
-        const again = openSafetensors(path);
-        try {
-          return again.read(copyOf.get(name)!);
-        } finally {
-          again.close();
-        }
-      },
-      read() {
-        const again = openSafetensors(path);
-        try {
-          const wanted = [
-            ...Object.keys(plan.adapters).flatMap((layer) => [adapterA(layer), adapterB(layer)]),
-            ...plan.saved,
-          ];
-          return new Map(
-            wanted.map((name) => [name, floats(again.read(places.get(name)!), shapeInMemory(name, plan, modules))]),
-          );
-        } finally {
-          again.close();
-        }
-      },
+      readCopy: (name) => withFile(path, (again) => again.read(copyOf.get(name)!)),
+      read: () =>
+        withFile(path, (again) => {
+          const layerTensors = Object.keys(plan.adapters).flatMap((layer) => [adapterA(layer), adapterB(layer)]);
+          const tensorOf = (name: string): FloatTensor =>
+            floats(again.read(places.get(name)!), shapeInMemory(name, plan, modules));
+          return new Map([...layerTensors, ...plan.saved].map((name) => [name, tensorOf(name)]));
+        }),
     };
-  } finally {
-    file.close();
-  }
+  });
 }
 
 /**
@@ -137,6 +120,16 @@ export async function writeAdapter(
 }
 
 // --- internal ---
+
+/** Opens a file of tensors for as long as `use` runs. */
+function withFile<T>(path: string, use: (file: ReturnType<typeof openSafetensors>) => T): T {
+  const file = openSafetensors(path);
+  try {
+    return use(file);
+  } finally {
+    file.close();
+  }
+}
 
 const storedName = (canonical: string): string => `base_model.model.${treeName(canonical)}`;
 

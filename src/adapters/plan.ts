@@ -10,7 +10,7 @@ import type { Adapters } from '../nn/adapter.ts';
 import { nearestName } from '../util/nearest_name.ts';
 import type { AdapterConfig } from './config.ts';
 import { type ModelModules, modulesOf, SPELLINGS, type Spelling } from './model_modules.ts';
-import { adaptersOn, endsAs, savedTensors, targetedModules } from './targets.ts';
+import { adaptersOn, endsAs, savedTensors, scaleDivisor, targetedModules } from './targets.ts';
 
 export interface AdapterPlan {
   readonly config: AdapterConfig;
@@ -72,7 +72,7 @@ export function currentConfig(
     );
   const alphaOf = (name: string): number => {
     const { rank, scale } = adapters[name]!;
-    return scale * (config.rslora ? Math.sqrt(rank) : rank);
+    return scale * scaleDivisor(config, rank);
   };
   return {
     ...config,

@@ -45,10 +45,14 @@ export function adaptersOn(
     names.map((name): [string, Adapter] => {
       const { out, inner } = layers.get(name)!;
       const [rank, alpha] = [rankOf(spelling(name)), alphaOf(spelling(name))];
-      return [name, { rank, scale: alpha / (config.rslora ? Math.sqrt(rank) : rank), out, inner }];
+      return [name, { rank, scale: alpha / scaleDivisor(config, rank), out, inner }];
     }),
   );
 }
+
+/** What alpha is divided by: the rank, or its root (rank-stabilised LoRA). */
+export const scaleDivisor = ({ rslora }: Pick<AdapterConfig, 'rslora'>, rank: number): number =>
+  rslora ? Math.sqrt(rank) : rank;
 
 /** Tensors of the modules that are trained and saved whole: PEFT takes every module whose path ends as one of the names. */
 export function savedTensors(

@@ -14,7 +14,14 @@ import { countStep, grpoLoss } from '../../src/grpo/loss.ts';
 import { readConfig } from '../../src/models/registry.ts';
 import { largestDifference } from '../helpers/check_op.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
-import { completionsIn, type GoldenGrpo, goldenGroups, readJson, readTensors } from '../helpers/golden_values.ts';
+import {
+  completionsIn,
+  type GoldenGrpo,
+  goldenGroups,
+  goldenLossSettings,
+  readJson,
+  readTensors,
+} from '../helpers/golden_values.ts';
 
 describe.each(goldenCheckpoints())('$name', (checkpoint) => {
   const grpo = readJson<GoldenGrpo>(join(checkpoint.golden, 'grpo.json'));
@@ -46,11 +53,8 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
       {
         lossType: 'grpo',
         importanceSamplingLevel: 'token',
-        epsilon: 0.2,
-        epsilonHigh: 0.28,
-        delta: null,
         beta: 0,
-        maxCompletionLength: grpo.max_completion_length,
+        ...goldenLossSettings(grpo),
       },
       countStep([logps.map((row) => row.length)]),
     );

@@ -9,7 +9,14 @@ import type { AttentionImplementation } from '../../src/engine/text_attention.ts
 import { countStep, grpoLoss } from '../../src/grpo/loss.ts';
 import { largestDifference } from '../helpers/check_op.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
-import { type GoldenGrpo, goldenGroups, loadModel, readJson, readTensors } from '../helpers/golden_values.ts';
+import {
+  type GoldenGrpo,
+  goldenGroups,
+  goldenLossSettings,
+  loadModel,
+  readJson,
+  readTensors,
+} from '../helpers/golden_values.ts';
 
 type Variant = Pick<GoldenGrpo['results'][number], 'loss_type' | 'importance_sampling_level' | 'beta'>;
 
@@ -82,11 +89,8 @@ async function lossAndGradients(
     {
       lossType: variant.loss_type,
       importanceSamplingLevel: variant.importance_sampling_level,
-      epsilon: 0.2,
-      epsilonHigh: 0.28,
-      delta: null,
       beta: variant.beta,
-      maxCompletionLength: grpo.max_completion_length,
+      ...goldenLossSettings(grpo),
     },
     counts,
   );

@@ -41,6 +41,10 @@ export interface GoldenCase {
   };
 }
 
+/** The settings of the loss that are the same in all values of grpo.json. */
+export const goldenLossSettings = ({ max_completion_length }: Pick<GoldenGrpo, 'max_completion_length'>) =>
+  ({ epsilon: 0.2, epsilonHigh: 0.28, delta: null, maxCompletionLength: max_completion_length }) as const;
+
 export interface GoldenGrpo {
   readonly num_generations: number;
   readonly prompts: readonly string[];

@@ -9,7 +9,14 @@ import { tokenKl } from '../../src/grpo/kl.ts';
 import { countStep, grpoLoss } from '../../src/grpo/loss.ts';
 import { createUpdater, type Updater } from '../../src/train/update.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
-import { type GoldenGrpo, goldenGroups, loadModel, readJson, readTensors } from '../helpers/golden_values.ts';
+import {
+  type GoldenGrpo,
+  goldenGroups,
+  goldenLossSettings,
+  loadModel,
+  readJson,
+  readTensors,
+} from '../helpers/golden_values.ts';
 
 interface GoldenAdamW {
   readonly optimizer: {
@@ -108,11 +115,8 @@ async function lossAndGradients(
     {
       lossType: 'grpo',
       importanceSamplingLevel: 'token',
-      epsilon: 0.2,
-      epsilonHigh: 0.28,
-      delta: null,
       beta,
-      maxCompletionLength: grpo.max_completion_length,
+      ...goldenLossSettings(grpo),
     },
     countStep([logps.map((row) => row.length)]),
   );
