@@ -18,6 +18,7 @@ import { judge } from '../src/train/judge.ts';
 import { openPolicy, type Policy } from '../src/train/policy.ts';
 import { stopsAndBans } from '../src/train/sampling.ts';
 import { createUpdater } from '../src/train/update.ts';
+import { matricesDecay } from '../src/train/update_options.ts';
 import { createRandom, type Random } from '../src/util/random.ts';
 import {
   backwardFlop,
@@ -78,6 +79,7 @@ export async function openStepBench(model: string, variant: Variant, say: (line:
     beta2: 0.95,
     epsilon: 1e-8,
     weightDecay: 0,
+    decays: matricesDecay,
     maxGradNorm: 1,
     schedule: () => 1e-6,
   });

@@ -1,25 +1,24 @@
 /**
- * Fills in values that were left out, as ms-swift resolves its `None`s, and checks flags against each other.
- * The trainer and args.json get the results.
+ * Fills in values that were left out, as ms-swift resolves its `None`s. The trainer and args.json get the results.
  */
-import { existsSync, readFileSync } from 'node:fs';
 import { findModel } from '../checkpoint/model_folder.ts';
-import { messageOf, SightlineError } from '../errors.ts';
-import { MAX_BATCH, type RolloutSizes, rolloutSizes } from '../grpo/batching.ts';
-import { createSchedule, lrSchedulerTypes } from '../optim/schedule.ts';
+import { type RolloutSizes, rolloutSizes } from '../grpo/batching.ts';
 import { type AdapterDefaults, withAdapterDefaults } from './adapter_defaults.ts';
+import { checkFiles, checkOutput, checkPixels, checkSizes } from './checks.ts';
 import { checkColumns, checkDatasets, pathOf } from './dataset_paths.ts';
 import type { exportFlags } from './export.ts';
 import type { Faults } from './faults.ts';
 import type { Values } from './flag.ts';
 import type { inferFlags } from './infer.ts';
 import type { Environment } from './parse.ts';
-import { isFile, isFolder } from './paths.ts';
+import { isFolder } from './paths.ts';
 import type { rewardServerFlags } from './reward_server.ts';
 import type { rlhfFlags } from './rlhf.ts';
 import type { scoreFlags } from './score.ts';
 import type { sftFlags } from './sft.ts';
-import { checkAdapters, checkReference, checkTuner } from './tuner_checks.ts';
+import { resolveSystem } from './system_prompt.ts';
+import { checkTraining, defaultRate, type TrainingValues } from './training_checks.ts';
+import { checkAdapters, checkReference } from './tuner_checks.ts';
 
 type Resolved<V, R> = Omit<V, keyof R> & Readonly<R>;
 export type RewardOptions = Readonly<Record<string, unknown>>;
@@ -190,11 +189,6 @@ export function resolveRewardServer(values: Values<typeof rewardServerFlags>, fa
 
 // --- internal ---
 
-/** ms-swift's. */
-const defaultRate = ({ tunerType }: Pick<TrainingValues, 'tunerType'>): number => (tunerType === 'full' ? 1e-5 : 1e-4);
-
-type TrainingValues = Values<typeof rlhfFlags> | Values<typeof sftFlags>;
-
 function resolveTraining(values: TrainingValues, faults: Faults, env: Environment) {
   const evaluates = values.valDataset.length > 0 || values.splitDatasetRatio > 0;
   return {
@@ -205,46 +199,6 @@ function resolveTraining(values: TrainingValues, faults: Faults, env: Environmen
     evalStrategy: evaluates ? (values.evalStrategy ?? values.saveStrategy) : ('no' as const),
     evalSteps: values.evalSteps ?? values.saveSteps,
   };
-}
-
-function checkTraining(values: TrainingValues, faults: Faults): void {
-  checkPixels(values, faults);
-  checkDatasets('dataset', values.dataset, faults);
-  checkColumns(values.columns, faults);
-  checkDatasets('val_dataset', values.valDataset, faults);
-  checkOutput(values.outputDir, faults);
-  checkSizes(
-    {
-      per_device_train_batch_size: values.perDeviceTrainBatchSize,
-      per_device_eval_batch_size: values.perDeviceEvalBatchSize,
-      gradient_accumulation_steps: values.gradientAccumulationSteps,
-    },
-    faults,
-  );
-  faults.check(
-    ['warmup_steps', 'warmup_ratio'],
-    values.warmupSteps === 0 || values.warmupRatio === 0,
-    `given together with --warmup_ratio ${values.warmupRatio}`,
-    'keep one of the two',
-  );
-  checkSchedule(values, faults);
-  faults.check(
-    ['max_steps'],
-    values.maxSteps !== 0,
-    'expected a number of steps above 0, got 0',
-    'leave it out to train for --num_train_epochs',
-  );
-  faults.check(
-    ['eval_strategy', 'val_dataset', 'split_dataset_ratio'],
-    values.evalStrategy === null ||
-      values.evalStrategy === 'no' ||
-      values.valDataset.length > 0 ||
-      values.splitDatasetRatio > 0,
-    `${values.evalStrategy} needs evaluation rows, but there are none`,
-    'give --val_dataset or --split_dataset_ratio',
-  );
-  // ms-swift has tuners and adapters that are none here, and checks them itself.
-  if (!('engine' in values) || values.engine === 'sightline') checkTuner(values, faults);
 }
 
 /** The model, and what an adapter's folder says where flags do not. */
@@ -283,19 +237,6 @@ function resolveModel(
   return { modelDir: 'dir' in found ? found.dir : values.model, attnImpl: values.attnImpl ?? 'sdpa' };
 }
 
-/** Checks the schedule's settings with one step, because the number of steps is not known yet. */
-function checkSchedule(values: TrainingValues, faults: Faults): void {
-  const { lrSchedulerType: type, lrSchedulerKwargs, learningRate } = values;
-  if (!lrSchedulerTypes.includes(type)) return; // only ms-swift has it, and checks it
-  try {
-    const options = { type, learningRate: learningRate ?? defaultRate(values), kwargs: lrSchedulerKwargs ?? {} };
-    createSchedule({ ...options, totalSteps: 1, warmupSteps: 0 });
-  } catch (error) {
-    if (!(error instanceof SightlineError)) throw error;
-    faults.check(['lr_scheduler_kwargs', 'lr_scheduler_type', 'learning_rate'], false, error.message, error.hint);
-  }
-}
-
 /** The sizes of a rollout. A fault of theirs is reported only if the flags that it depends on are valid. */
 function resolveGeneration(values: Values<typeof rlhfFlags>, processes: number, faults: Faults): RolloutSizes {
   const perDeviceTrainBatchSize = values.perDeviceTrainBatchSize * processes;
@@ -309,62 +250,4 @@ function resolveGeneration(values: Values<typeof rlhfFlags>, processes: number, 
   ] as const;
   if (fault !== null) faults.check([fault.flag, ...flags], false, fault.message, fault.fix);
   return sizes;
-}
-
-const BYTE_ORDER_MARK = /^\ufeff/;
-
-/**
- * A name ending in .txt must be an existing file; any other text may name one. In a text, `\n` typed as two characters
- * becomes a line break. In a file, a byte order mark is removed and line breaks become `\n`.
- */
-function resolveSystem(system: string | null, faults: Faults): string | null {
-  if (system === null) return null;
-  const isFileName = system.endsWith('.txt') && !system.includes('\n');
-  if (!isFileName && !(system.length < 1024 && isFile(system))) return system.replaceAll('\\n', '\n');
-  try {
-    return readFileSync(system, 'utf8').replace(BYTE_ORDER_MARK, '').replace(/\r\n?/g, '\n');
-  } catch (error) {
-    faults.add('--system', `the file cannot be read: ${system} (${messageOf(error)})`, 'check the path');
-    return null;
-  }
-}
-
-function checkPixels(values: { minPixels: number | null; maxPixels: number | null }, faults: Faults): void {
-  const { minPixels, maxPixels } = values;
-  faults.check(
-    ['min_pixels', 'max_pixels'],
-    minPixels === null || maxPixels === null || minPixels <= maxPixels,
-    `${minPixels} is more than --max_pixels ${maxPixels}`,
-  );
-}
-
-/** Refuses sizes so large that bookkeeping alone would fill the memory before the first completion. */
-function checkSizes(sizes: Readonly<Record<string, number | null>>, faults: Faults): void {
-  for (const [flag, size] of Object.entries(sizes)) {
-    faults.check([flag], size === null || size <= MAX_BATCH, `expected at most ${MAX_BATCH}, got ${size}`);
-  }
-}
-
-function checkFiles(flag: string, paths: readonly string[], faults: Faults): void {
-  for (const path of paths) {
-    if (isFile(path)) continue;
-    if (/^\w+:\/\//.test(path)) {
-      faults.check([flag], false, `is a URL, expected a file: ${path}`, 'download the file and give its path');
-      continue;
-    }
-    const kind = isFolder(path) ? 'is a folder' : existsSync(path) ? 'is not a regular file' : 'no such file';
-    faults.check([flag], false, `${kind}: ${path}`, kind === 'no such file' ? 'check the path' : 'give a regular file');
-  }
-}
-
-function checkOutput(path: string, faults: Faults): void {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: it looks for control characters
-  const control = /[\u0000-\u001f\u007f]/.test(path);
-  faults.check(['output_dir'], !control, `has a line break or control character: ${JSON.stringify(path)}`);
-  faults.check(
-    ['output_dir'],
-    !isFile(path),
-    `is a file, not a folder: ${path}`,
-    'give a folder, which need not exist yet',
-  );
 }

@@ -8,7 +8,7 @@ import { optimizerStepAt } from '../grpo/batching.ts';
 import { promptsOfRun } from '../grpo/epochs.ts';
 import type { CompletionSampler, RolloutPrompt } from '../grpo/rollout.ts';
 import { mean, present } from '../grpo/statistics.ts';
-import { IMAGE_CACHE_BYTES } from '../template/template.ts';
+import { IMAGE_CACHE_BYTES } from '../template/image_loader.ts';
 import { formatShortDuration } from '../util/duration.ts';
 import { plural } from '../util/plural.ts';
 import type { RowSource, TrainingData } from './data.ts';

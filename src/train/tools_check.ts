@@ -5,7 +5,7 @@
 import type { Row } from '../data/row.ts';
 import { SightlineError } from '../errors.ts';
 import { type ChatTemplate, readChatTemplate } from '../template/chat_template.ts';
-import { rendersTools, toolsUnsupported } from '../template/template.ts';
+import { rendersTools, toolsUnsupported } from '../template/tools.ts';
 import type { RowFault } from './data.ts';
 
 /** A check of rows against the template of a checkpoint folder. Reads the template at the first row with tools. */

@@ -2,8 +2,8 @@
  * The optimizer step: norm of the accumulated gradients, clipping, and AdamW at the schedule's rate.
  * Knows parameters by name and shape, not the loss that their gradients come from.
  *
- * Differs from transformers' Trainer in two points. A gradient that is not finite skips the step; in Trainer it enters the
- * weights. No norm weight decays; Trainer's name patterns miss the vision tower's norm1, norm2 and ln_q.
+ * Differs from transformers' Trainer in one point: a gradient that is not finite skips the step; in Trainer it enters the
+ * weights.
  */
 
 import type { Parameters } from '../engine/parameters.ts';
@@ -17,15 +17,12 @@ import type { RateFactor } from './learning_rates.ts';
 /** Whether weight decay applies to a parameter. */
 export type DecayRule = (name: string, shape: readonly number[]) => boolean;
 
-/** Matrices decay; biases and norm weights, which are vectors, do not. */
-const matricesDecay: DecayRule = (_name, shape) => shape.length > 1;
-
 export interface UpdateOptions extends AdamWOptions {
   readonly schedule: Schedule;
   readonly weightDecay: number;
   /** 0 turns clipping off. */
   readonly maxGradNorm: number;
-  readonly decays?: DecayRule;
+  readonly decays: DecayRule;
   /** By how much a parameter's rate differs from the schedule's; default not at all. */
   readonly rateFactor?: RateFactor;
 }
@@ -76,7 +73,7 @@ export interface Updater {
 
 /** The optimizer of all trained parameters. */
 export async function createUpdater(parameters: Parameters, options: UpdateOptions): Promise<Updater> {
-  const { schedule, weightDecay, maxGradNorm, decays = matricesDecay, rateFactor = () => 1 } = options;
+  const { schedule, weightDecay, maxGradNorm, decays, rateFactor = () => 1 } = options;
   const adamw: AdamW = await createAdamW(options);
   const squares = await createSumOfSquares(options);
   const trained = parameters.trained.map((name) => {

@@ -4,7 +4,13 @@
 import type { RlhfArguments, SftArguments } from '../arguments/resolve.ts';
 import { createSchedule, warmupStepsOf } from '../optim/schedule.ts';
 import { rateFactors } from './learning_rates.ts';
-import type { UpdateOptions } from './update.ts';
+import type { DecayRule, UpdateOptions } from './update.ts';
+
+/**
+ * Matrices decay; biases and norm weights, which are vectors, do not. transformers' Trainer excludes norms by patterns of
+ * their names, which miss norm1, norm2 and ln_q of the vision tower.
+ */
+export const matricesDecay: DecayRule = (_name, shape) => shape.length > 1;
 
 export function updateOptions(args: RlhfArguments | SftArguments, totalSteps: number): UpdateOptions {
   return {
@@ -12,6 +18,7 @@ export function updateOptions(args: RlhfArguments | SftArguments, totalSteps: nu
     beta2: args.adamBeta2,
     epsilon: args.adamEpsilon,
     weightDecay: args.weightDecay,
+    decays: matricesDecay,
     maxGradNorm: args.maxGradNorm,
     rateFactor: rateFactors(args),
     schedule: createSchedule({

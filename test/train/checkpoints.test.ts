@@ -11,6 +11,7 @@ import { openSafetensors } from '../../src/checkpoint/safetensors.ts';
 import { loadParameters, type Parameters } from '../../src/engine/parameters.ts';
 import { type CheckpointsOptions, createCheckpoints, type ProgressToSave } from '../../src/train/checkpoints.ts';
 import { createUpdater, type Updater } from '../../src/train/update.ts';
+import { matricesDecay } from '../../src/train/update_options.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { readWeights, tinyProject } from '../helpers/tiny.ts';
 
@@ -26,6 +27,7 @@ beforeAll(async () => {
     beta2: 0.95,
     epsilon: 1e-8,
     weightDecay: 0,
+    decays: matricesDecay,
     maxGradNorm: 1,
     schedule: () => 0.1,
   });

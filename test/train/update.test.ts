@@ -5,12 +5,14 @@ import { describe, expect, test } from 'vitest';
 import { type Parameters, parametersOf } from '../../src/engine/parameters.ts';
 import { floats } from '../../src/runtime/tensor.ts';
 import { createUpdater, type UpdateOptions } from '../../src/train/update.ts';
+import { matricesDecay } from '../../src/train/update_options.ts';
 
 const OPTIONS: UpdateOptions = {
   beta1: 0.9,
   beta2: 0.95,
   epsilon: 1e-8,
   weightDecay: 0,
+  decays: matricesDecay,
   maxGradNorm: 0,
   schedule: () => 0.1,
 };
@@ -47,10 +49,10 @@ describe('update', () => {
     await updater.release();
   });
 
-  test('decays matrices and nothing else, unless told otherwise', async () => {
+  test('decays what the rule says; that of training names matrices and nothing else', async () => {
     const [usual, all] = [parameters(), parameters()];
     for (const [target, decays] of [
-      [usual, undefined],
+      [usual, matricesDecay],
       [all, () => true],
     ] as const) {
       const updater = await createUpdater(target, { ...OPTIONS, weightDecay: 0.5, decays });

@@ -1,7 +1,11 @@
 /**
  * Peers' flags for the model: its source, and how its parameters are trained.
  */
+import { ARCHITECTURES } from '../../models/registry.ts';
 import { NOT_BUILT, type PeerTable } from './table.ts';
+
+/** ms-swift's name of a model's template is its model_type, for all of these. */
+const modelTypes = ARCHITECTURES.map(({ modelType }) => modelType);
 
 export const modelPeers: PeerTable = {
   ignored: {
@@ -89,8 +93,8 @@ export const modelPeers: PeerTable = {
     [NOT_BUILT]: ['lisa_activated_layers'],
   },
   neutral: {
-    model_type: ['qwen2_vl', 'qwen2_5_vl', 'qwen3_vl'],
-    template: ['qwen2_vl', 'qwen2_5_vl', 'qwen3_vl'],
+    model_type: modelTypes,
+    template: modelTypes,
     template_backend: ['swift', 'jinja'],
     use_chat_template: ['true', 'none', 'null'],
     task_type: ['causal_lm'],
