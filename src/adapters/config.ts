@@ -1,19 +1,18 @@
 /**
- * adapter_config.json of PEFT: what an adapter is, read and written. What it can ask for and is not done here is refused by
- * the option's name.
- * Written against peft 0.20; keys that older versions lack may be absent. Knows no model.
+ * Reads and writes PEFT's adapter_config.json. Options that are not supported are refused by name.
+ * Follows peft 0.20; keys that older versions lack may be absent. Knows no model.
  */
 import { SightlineError } from '../errors.ts';
 import { describe, isJsonObject, type JsonObject, shownJson } from '../util/json.ts';
 
-/** Which modules are adapted, as PEFT states it. */
+/** Which modules are adapted, in PEFT's terms. */
 export interface TargetRule {
-  /** A pattern that the whole path of a module matches, or names at the ends of paths. */
+  /** A pattern for the whole path of a module, or a list of names, each the end of a path. */
   readonly targetModules: string | readonly string[];
   readonly excludeModules: string | readonly string[] | null;
-  /** Modules that are trained and saved whole. */
+  /** Modules whose weights are trained and saved in full. */
   readonly modulesToSave: readonly string[];
-  /** With a list of names only: layers by their number. */
+  /** The numbers of the adapted layers. Only allowed with a list of names. */
   readonly layersToTransform: readonly number[] | null;
   readonly layersPattern: readonly string[];
 }
@@ -21,26 +20,26 @@ export interface TargetRule {
 export interface AdapterConfig extends TargetRule {
   readonly rank: number;
   readonly alpha: number;
-  /** Of the adapters' inputs, in training. */
+  /** Dropout of the adapters' inputs during training. */
   readonly dropout: number;
   /** Scale by alpha / sqrt(rank) (Kalajdzievski 2023) instead of alpha / rank. */
   readonly rslora: boolean;
-  /** Ranks and alphas of modules whose path ends as the key, a pattern, says. */
+  /** Ranks and alphas of the modules whose path ends in a match of the key, which is a pattern. */
   readonly rankPattern: Readonly<Record<string, number>>;
   readonly alphaPattern: Readonly<Record<string, number>>;
   readonly initWeights: InitWeights;
-  /** The model it was made for, as its maker named it. */
+  /** The base model, as the author of the adapter named it. */
   readonly baseModel: string | null;
 }
 
-/** How PEFT begins: A uniform and B zero; A normal and B zero; both random. Others of its ways are not made here. */
+/** First values: A uniform and B zero; A normal and B zero; both random. PEFT's other ways are not supported. */
 export type InitWeights = true | false | 'gaussian' | 'orthogonal' | 'eva';
 
 /**
  * Reads a parsed adapter_config.json.
  *
  * @param where the file, for errors
- * Errors: E_ADAPTER_CONFIG (a field has no possible value), E_ADAPTER_UNSUPPORTED (an option that is not done here).
+ * Errors: E_ADAPTER_CONFIG (a field has an impossible value), E_ADAPTER_UNSUPPORTED (an option is not supported).
  */
 export function parseAdapterConfig(json: JsonObject, where: string): AdapterConfig {
   const fail = (field: string, expected: string): never => {
@@ -93,7 +92,7 @@ export function parseAdapterConfig(json: JsonObject, where: string): AdapterConf
   };
 }
 
-/** The file's content, as peft 0.20 writes it: all its keys, sorted. */
+/** The content of the file as peft 0.20 writes it: all keys, sorted. */
 export function adapterConfigJson(config: AdapterConfig): JsonObject {
   const own: JsonObject = {
     r: config.rank,
@@ -116,7 +115,7 @@ export function adapterConfigJson(config: AdapterConfig): JsonObject {
 
 // --- internal ---
 
-/** The keys that nothing here depends on, with the values that PEFT gives them. */
+/** Keys that sightline does not use, with the values that PEFT writes. */
 const PEFT_KEYS: JsonObject = {
   alora_invocation_tokens: null,
   arrow_config: null,
@@ -147,7 +146,7 @@ const PEFT_KEYS: JsonObject = {
   velora_config: null,
 };
 
-/** Keys that are read, and keys whose value changes nothing in what an adapter computes. */
+/** Keys that are read, and keys whose value does not change what an adapter computes. */
 const HANDLED: ReadonlySet<string> = new Set([
   'auto_mapping',
   'base_model_name_or_path',
@@ -173,7 +172,7 @@ const HANDLED: ReadonlySet<string> = new Set([
   'init_lora_weights',
 ]);
 
-/** Values of other keys that leave plain LoRA. */
+/** Values of other keys with which an adapter is still plain LoRA. */
 const PLAIN: Readonly<Record<string, readonly unknown[]>> = {
   bias: ['none'],
   task_type: ['CAUSAL_LM', 'FEATURE_EXTRACTION', 'SEQ_2_SEQ_LM'],
@@ -203,7 +202,7 @@ const isOff = (value: unknown): boolean =>
 const isTextList = (value: unknown): value is string[] =>
   Array.isArray(value) && value.every((each) => typeof each === 'string');
 
-/** Ways to begin that change the base model's weights cannot be read: the adapter alone does not say to what. */
+/** Initialisations that change the weights of the base model. Such an adapter cannot be read, because its files do not hold the changed weights. */
 function initWeightsOf(value: unknown, where: string): InitWeights {
   const known: readonly unknown[] = [true, false, 'gaussian', 'orthogonal', 'eva'];
   if (known.includes(value)) return value as InitWeights;

@@ -1,8 +1,8 @@
 /**
- * First values of an adapter, as PEFT makes them (`reset_lora_parameters`): A is uniform within 1 / sqrt(in), which is
- * PyTorch's kaiming_uniform_ with a = sqrt(5), or normal with deviation 1 / rank; B is zero, so that the model begins as it
- * was. With `false` both are random, as PyTorch makes the weights of linear layers.
- * Each tensor's values come from the seed and its name: they do not depend on which other layers are adapted.
+ * First values of an adapter, as in PEFT (`reset_lora_parameters`). A is uniform within 1 / sqrt(in), which is PyTorch's
+ * kaiming_uniform_ with a = sqrt(5), or normal with standard deviation 1 / rank. B is zero, so the first step starts from the
+ * base model. With `false` both are random, as in a new linear layer of PyTorch.
+ * The values of a tensor depend on the seed and its name only, not on which other layers are adapted.
  */
 import { type Adapters, adapterA, adapterB } from '../nn/adapter.ts';
 import { type FloatTensor, zeros } from '../runtime/tensor.ts';
@@ -10,7 +10,7 @@ import type { Random } from '../util/random.ts';
 
 export type NewWeights = true | false | 'gaussian';
 
-/** The tensors of fresh adapters, by canonical name. */
+/** The tensors of new adapters, by canonical name. */
 export function newAdapterTensors(adapters: Adapters, init: NewWeights, random: Random): Map<string, FloatTensor> {
   const tensors = new Map<string, FloatTensor>();
   for (const [layer, { rank, out, inner }] of Object.entries(adapters)) {
@@ -26,7 +26,7 @@ export function newAdapterTensors(adapters: Adapters, init: NewWeights, random: 
 
 // --- internal ---
 
-/** Uniform within 1 / sqrt(inputs) of zero. */
+/** Uniform in ±1 / sqrt(inputs). */
 const uniform = (random: Random, inputs: number): number => (2 * random.next() - 1) / Math.sqrt(inputs);
 
 function fill(data: Float32Array, next: () => number): void {

@@ -1,5 +1,5 @@
 /**
- * Weights with an adapter merged into them: W + scale · B · A. The sum is rounded to float32 once.
+ * Merges adapters into weights: W + scale · B · A. The sum is rounded to float32 once.
  */
 
 /**

@@ -1,5 +1,5 @@
 /**
- * A model as adapters see it: its linear layers, all its modules and tensors, and the two ways in which files spell them.
+ * The linear layers, modules and tensors of a model, and the two spellings of their names in adapter files.
  */
 import { treeName } from '../checkpoint/names.ts';
 import type { ModelConfig } from '../models/architecture.ts';
@@ -11,7 +11,7 @@ export interface ModelModules {
   /** By canonical name. */
   readonly layers: ReadonlyMap<string, LinearLayerSize>;
   readonly modules: ReadonlySet<string>;
-  /** Tensors with their shapes; the head among them, tied or not. */
+  /** Tensors with their shapes. The head is among them, whether it is tied or not. */
   readonly tensors: ReadonlyMap<string, readonly number[]>;
 }
 
@@ -27,5 +27,5 @@ export function modulesOf(config: ModelConfig): ModelModules {
 /** How a file spells the canonical name of a module or tensor. */
 export type Spelling = (canonical: string) => string;
 
-/** As transformers has them in memory since 4.52, and as it had them before, which is how checkpoints have them. */
+/** `current`: the names in transformers since 4.52. `former`: those before, which checkpoints still use. */
 export const SPELLINGS: readonly [current: Spelling, former: Spelling] = [treeName, (canonical) => canonical];

@@ -1,17 +1,16 @@
 /**
- * Patterns as Python's `re` has them, in JavaScript. Most are the same in both; one that is not is refused, so that none
- * means something else here.
+ * Python's regular expressions (`re`) in JavaScript. Most mean the same in both languages; the others are refused.
  */
 import { messageOf, SightlineError } from '../errors.ts';
 
 /**
- * The pattern; `whole` asks for a match of all of a text, as `re.fullmatch` does.
+ * @param whole the pattern must match the whole text, as with `re.fullmatch`
  *
- * Errors: E_PATTERN, which names the pattern and where it stands.
+ * Errors: E_PATTERN, which names the pattern and its flag or file.
  */
 export function pythonPattern(pattern: string, where: string, { whole = false } = {}): RegExp {
   try {
-    // With the flag u, an escape that JavaScript does not know is an error instead of a letter.
+    // With the flag u, an escape that JavaScript does not know is an error. Without it, it would be a letter.
     return new RegExp(whole ? `^(?:${pattern})$` : pattern, 'u');
   } catch (error) {
     throw new SightlineError('E_PATTERN', `the pattern cannot be read: ${pattern} (${messageOf(error)})`, {

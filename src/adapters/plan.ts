@@ -1,6 +1,6 @@
 /**
- * What an adapter consists of on a given model: its configuration, the low-rank update of each layer, and the tensors that
- * are trained whole. Two ways lead to one: a run's settings, and a folder that PEFT has written.
+ * The plan of an adapter on a given model: its configuration, the low-rank update of each layer, and the tensors that are
+ * trained in full. A plan is made from the settings of a run or from a folder that PEFT has written.
  */
 import { treeName } from '../checkpoint/names.ts';
 import { SightlineError } from '../errors.ts';
@@ -16,14 +16,14 @@ export interface AdapterPlan {
   readonly config: AdapterConfig;
   /** By canonical layer name, in the model's order. */
   readonly adapters: Adapters;
-  /** Canonical names of tensors that are trained whole. */
+  /** Canonical names of the tensors that are trained in full. */
   readonly saved: readonly string[];
 }
 
 /**
  * The plan of a new adapter.
  *
- * Errors: E_TARGET_MODULES (a target that no linear layer of the model answers to, or that cannot carry an adapter),
+ * Errors: E_TARGET_MODULES (a target matches no linear layer of the model, or a module that cannot carry an adapter),
  * E_MODULES_TO_SAVE, E_PATTERN.
  */
 export function planAdapter(config: AdapterConfig, model: ModelConfig): AdapterPlan {
@@ -53,7 +53,7 @@ export function planAdapter(config: AdapterConfig, model: ModelConfig): AdapterP
 }
 
 /**
- * The configuration of a plan with modules named as transformers names them today, whichever way it was stated: by it PEFT
+ * The configuration of a plan with the module names of current transformers, in whichever spelling it was given. With it, PEFT
  * finds the same layers, ranks and scales.
  */
 export function currentConfig(
@@ -85,12 +85,12 @@ export function currentConfig(
   };
 }
 
-/** Last parts of the paths of linear layers: what a list of targets may name. */
+/** The last names in the paths of linear layers, which a list of targets may contain. */
 export const targetNames = ({ layers }: ModelModules): string[] => namesOf(layers.keys());
 
 // --- internal ---
 
-/** Today's spelling, unless only the former one hits a linear layer. */
+/** The current spelling, unless only the former one matches a linear layer. */
 function chooseSpelling(config: AdapterConfig, modules: ModelModules, where: string): Spelling {
   const hits = (spelling: Spelling): boolean => targetedModules(config, modules, spelling, where).layers.length > 0;
   return SPELLINGS.find(hits) ?? SPELLINGS[0];

@@ -1,7 +1,7 @@
 /**
- * ms-swift's words for targets of LoRA in a model of several parts (`get_multimodal_target_regex`, `find_embedding` and
- * `find_norm` of ms-swift 4.6): `all-linear` means the linear layers of the parts that are not frozen, as one pattern over
- * the paths of modules; the pattern stands in adapter_config.json.
+ * ms-swift's special targets for LoRA in a multimodal model (`get_multimodal_target_regex`, `find_embedding` and `find_norm`
+ * of ms-swift 4.6). `all-linear` means the linear layers of all parts that are not frozen. It becomes one pattern over module
+ * paths, which adapter_config.json contains.
  */
 import { treeName } from '../checkpoint/names.ts';
 import type { ModelConfig } from '../models/architecture.ts';
@@ -9,14 +9,14 @@ import { isTable, linearLayers, modulePaths } from '../models/linear_layers.ts';
 import { HEAD_LAYER, type ModelPart, partOf } from '../models/names.ts';
 import { expectedTensors } from '../models/tensors.ts';
 
-/** Where the parts' modules lie. */
+/** Path prefixes of the modules of each part. */
 const ROOTS: Readonly<Record<ModelPart, readonly string[]>> = {
   llm: ['model.language_model'],
   vit: ['model.visual'],
   aligner: ['model.visual.merger', 'model.visual.deepstack_merger_list'],
 };
 
-/** The pattern of all linear layers in the parts that are not frozen. A patch embedding is a convolution, and none of them. */
+/** The pattern of all linear layers in the parts that are not frozen. The patch embedding is a convolution, so it is not included. */
 export function allLinearPattern(config: ModelConfig, freeze: Readonly<Record<ModelPart, boolean>>): string {
   const modules = [...modulePaths(config)].map(treeName);
   const linear = linearLayers(config).filter(({ name, patch }) => patch === null && name !== HEAD_LAYER);
@@ -37,7 +37,7 @@ export function allLinearPattern(config: ModelConfig, freeze: Readonly<Record<Mo
   return `^(${patterns.join('|')})$`;
 }
 
-/** `all-embedding` and `all-norm` as names of modules; other names as they are. */
+/** Replaces `all-embedding` and `all-norm` by names of modules; keeps other names. */
 export function moduleShorthands(names: readonly string[], config: ModelConfig): string[] {
   const vectors = [...expectedTensors(config)].filter(
     ([name, shape]) => shape.length === 1 && name.endsWith('.weight'),
@@ -55,7 +55,7 @@ const escaped = (path: string): string => path.replaceAll('.', '\\.');
 
 const lastOf = (path: string): string => path.split('.').at(-1)!;
 
-/** The shortest end of a path, in whole names, that is the end of none of the others. */
+/** The shortest end of a path, in whole names, that no other path ends in. */
 function ending(path: string, others: readonly string[]): string {
   const parts = path.split('.');
   for (let count = 1; count < parts.length; count++) {

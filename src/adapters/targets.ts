@@ -1,7 +1,7 @@
 /**
- * Which layers of a model an adapter is on, and which modules it trains whole, by PEFT's rules
+ * Finds the layers that an adapter changes and the modules that it trains in full, by PEFT's rules
  * (`check_target_module_exists`, `get_pattern_key` and `set_additional_trainable_modules` of peft 0.20).
- * Knows names; what an adapter computes, and where a rule comes from, it does not.
+ * Knows names of modules, not what an adapter computes.
  */
 import { HEAD_LAYER } from '../models/names.ts';
 import type { Adapter, Adapters } from '../nn/adapter.ts';
@@ -9,10 +9,10 @@ import type { AdapterConfig, TargetRule } from './config.ts';
 import type { ModelModules, Spelling } from './model_modules.ts';
 import { pythonPattern } from './patterns.ts';
 
-/** PEFT's word for all linear layers but the head. */
+/** PEFT's name for all linear layers except the head. */
 export const ALL_LINEAR = 'all-linear';
 
-/** The modules that a rule targets, in the model's order: linear layers, and those that cannot carry an adapter. */
+/** The modules that match a rule, in the model's order: linear layers, and modules that cannot carry an adapter. */
 export function targetedModules(
   rule: TargetRule,
   { layers, modules }: ModelModules,
@@ -31,7 +31,7 @@ export function targetedModules(
   };
 }
 
-/** The adapters of these layers: rank and scale of each by the config. */
+/** The adapters of these layers, with the rank and scale that the config gives each. */
 export function adaptersOn(
   names: readonly string[],
   config: AdapterConfig,
@@ -50,11 +50,11 @@ export function adaptersOn(
   );
 }
 
-/** What alpha is divided by: the rank, or its root (rank-stabilised LoRA). */
+/** The divisor of alpha: the rank, or its square root (rank-stabilised LoRA). */
 export const scaleDivisor = ({ rslora }: Pick<AdapterConfig, 'rslora'>, rank: number): number =>
   rslora ? Math.sqrt(rank) : rank;
 
-/** Tensors of the modules that are trained and saved whole: PEFT takes every module whose path ends as one of the names. */
+/** Tensors of the modules that are trained and saved in full: as in PEFT, every module whose path ends in one of the names. */
 export function savedTensors(
   names: readonly string[],
   { modules, tensors }: ModelModules,
@@ -64,7 +64,7 @@ export function savedTensors(
   return [...tensors.keys()].filter((tensor) => saved.some((module) => tensor.startsWith(`${module}.`)));
 }
 
-/** Modules that a name at the end of their paths means, as in a list of targets. */
+/** Modules whose path ends in a name of the list. */
 export const endsAs = (path: string, name: string): boolean => path === name || path.endsWith(`.${name}`);
 
 export const isAllLinear = (targets: TargetRule['targetModules']): boolean =>
@@ -72,7 +72,7 @@ export const isAllLinear = (targets: TargetRule['targetModules']): boolean =>
 
 // --- internal ---
 
-/** Whether a module of this path is targeted. */
+/** Whether a rule matches the module with this path. */
 function targetTest(rule: TargetRule, where: string): (path: string) => boolean {
   const { targetModules, excludeModules, modulesToSave, layersToTransform, layersPattern } = rule;
   const isExcluded = excludeModules === null ? () => false : matchTest(excludeModules, where);
@@ -96,7 +96,7 @@ function matchTest(names: string | readonly string[], where: string): (path: str
   return (path) => pattern.test(path);
 }
 
-/** The value of the first key, a pattern, that the end of a path matches. */
+/** The value of the first key that matches the end of a path; keys are patterns. */
 function patternValue(
   values: Readonly<Record<string, number>>,
   otherwise: number,

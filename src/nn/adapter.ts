@@ -1,7 +1,6 @@
 /**
- * Adapters: which linear layers of a module have a low-rank update, under which names its tensors go, and the layer as a
- * module finds it among its tensors.
- * Knows names and sizes; linear.ts adds the update, and says nowhere whose it is.
+ * Adapters of a module: which of its linear layers have a low-rank update, and the names of the update's tensors.
+ * Knows names and sizes; linear.ts computes the update.
  */
 import type { Constant, Module } from '../graph/module.ts';
 import { mul } from '../graph/ops/elementwise.ts';
@@ -20,12 +19,12 @@ export interface Adapter {
 /** Adapters by the name of their layer. */
 export type Adapters = Readonly<Record<string, Adapter>>;
 
-/** Names of an adapter's tensors, as PEFT has them. */
+/** Names of an adapter's tensors, as in PEFT. */
 export const adapterA = (layer: string): string => `${layer}.lora_A.weight`;
 export const adapterB = (layer: string): string => `${layer}.lora_B.weight`;
-/** The layer that a tensor of this name adapts; the name itself, if it is no adapter's. */
+/** The layer that the tensor with this name adapts, or the name itself if the tensor does not belong to an adapter. */
 export const adaptedLayer = (tensor: string): string => tensor.replace(/\.lora_[AB]\.weight$/, '');
-/** A module's constant: dropout of the update's input. */
+/** A constant of the module: the dropout mask of the update's input. */
 export const adapterMask = (layer: string): string => `${layer}.lora_dropout`;
 
 /** The adapter's tensors with their shapes. */
@@ -34,14 +33,14 @@ export const adapterShapes = (layer: string, { rank, out, inner }: Adapter): Rec
   [adapterB(layer)]: [out, rank],
 });
 
-/** The linear layer `name` among a module's tensors: `<name>.weight`, `<name>.bias`, and its update if it has one. */
+/** The linear layer `name` from a module's tensors: `<name>.weight`, `<name>.bias`, and its update if it has one. */
 export function layerOf(w: Readonly<Record<string, Value>>, name: string): LinearLayer {
   const weight = w[`${name}.weight`];
   if (weight === undefined) throw new Error(`internal: no linear layer '${name}' among a module's tensors`);
   return { weight, bias: w[`${name}.bias`], update: updateOf(w, name) };
 }
 
-/** What is added to the product of linear layer `name`, if anything is. */
+/** The update that is added to the output of linear layer `name`, if there is one. */
 export function updateOf(w: Readonly<Record<string, Value>>, name: string): LowRankUpdate | undefined {
   const [a, b] = [w[adapterA(name)], w[adapterB(name)]];
   return a === undefined || b === undefined ? undefined : { a, b, mask: w[adapterMask(name)] };
@@ -51,7 +50,7 @@ export function updateOf(w: Readonly<Record<string, Value>>, name: string): LowR
  * The module with adapters on some of its linear layers; the same module if there are none.
  *
  * @param adapters by the layers' names in the module
- * @param dropoutRows how many rows its layers have, where dropout masks are fed; null: no dropout
+ * @param dropoutRows number of rows for which dropout masks are fed; null for no dropout
  */
 export function adapted(module: Module, adapters: Adapters, dropoutRows: Dim | null = null): Module {
   const entries = Object.entries(adapters);

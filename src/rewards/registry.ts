@@ -35,6 +35,9 @@ export const orms: Record<string, OrmConstructor> = Object.assign(Object.create(
   http_judge: HttpJudge,
 });
 
+/** Names of the rewards that need no plugin. */
+export const builtInRewards: readonly string[] = Object.keys(orms).toSorted();
+
 /** The plugin file that registered a reward, by reward name; built-in rewards are absent. */
 export const ormFiles = new Map<string, string>();
 

@@ -1,6 +1,6 @@
 /**
- * The adapter of a policy: a new one by a run's settings, or one from a folder, put on weights that stay as they are.
- * Knows adapters' plans and parameters; not what trains them.
+ * The adapter of a policy, new or read from a folder, on top of frozen weights.
+ * Knows plans and parameters of adapters, not how they are trained.
  */
 import type { AdapterConfig } from '../adapters/config.ts';
 import { openAdapter, type StoredAdapter } from '../adapters/files.ts';
@@ -17,23 +17,23 @@ import { adapterShapes } from '../nn/adapter.ts';
 import type { FloatTensor } from '../runtime/tensor.ts';
 import { createRandom } from '../util/random.ts';
 
-/** Where an adapter comes from: a folder as PEFT has it, or settings, with the seed of its first values. */
+/** The source of an adapter: a folder in PEFT's format, or settings with the seed of the first values. */
 export type AdapterOptions = (
   | { readonly dir: string }
   | { readonly settings: (config: ModelConfig) => AdapterConfig; readonly init: NewWeights; readonly seed: number }
 ) & {
-  /** A folder with the adapter of the reference model; null: the reference has none. */
+  /** A folder with the adapter of the reference model; null if the reference is the base model. */
   readonly reference?: string | null;
 };
 
 export interface PreparedAdapter {
   readonly plan: AdapterPlan;
-  /** Its tensors with their shapes, by canonical name. */
+  /** The adapter's tensors with their shapes, by canonical name. */
   readonly tensors: ReadonlyMap<string, { readonly shape: readonly number[] }>;
-  /** Whether the vision tower, or what follows it, is another with it. */
+  /** Whether the adapter changes the vision tower or the merger. */
   readonly changesTower: boolean;
   readonly reference: PreparedAdapter | null;
-  /** The parameters with it, and the model's config, which an adapter of the head or embedding unties. */
+  /** The parameters with the adapter, and the model's config, in which an adapter of the head or embedding unties the two. */
   putOn(
     store: Parameters,
     isTrained: (name: string) => boolean,
@@ -56,7 +56,7 @@ export function prepareAdapter(options: AdapterOptions, config: ModelConfig): Pr
   );
 }
 
-/** Refuses weights of a base model that are not those of this one, up to the rounding of bfloat16. */
+/** Refuses saved base weights that differ from this model's by more than the rounding to bfloat16. */
 export function requireEqual(copy: Float32Array, own: Float32Array, name: string, dir: string): void {
   const at = own.findIndex((value, i) => Math.abs(value - copy[i]!) > 2 ** -8 * Math.abs(value));
   if (at < 0) return;
@@ -83,7 +83,7 @@ function prepared(
       ...plan.saved.map((name) => [name, shapes.get(name)!] as const),
     ].map(([name, shape]) => [name, { shape }]),
   );
-  // A copy of the embedding, or of the head, is a tensor of its own: as with PEFT, the two are no longer one.
+  // A copy of the embedding or of the head is a tensor of its own. As in PEFT, the two are no longer tied.
   const unties = config.text.tieWordEmbeddings && plan.saved.some((name) => name === EMBEDDING || name === HEAD);
   return {
     plan,
@@ -101,7 +101,7 @@ function prepared(
   };
 }
 
-/** The tensors of an overlay: those given, and of whole tensors that are not, copies of the store's. */
+/** The tensors of an overlay: those given, and copies of the store's for other tensors that are trained in full. */
 function tensorsOver(
   store: Parameters,
   saved: readonly string[],

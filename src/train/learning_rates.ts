@@ -1,7 +1,7 @@
 /**
- * Learning rates of single parameters, as factors of the run's: parts of the model with rates of their own, and LoRA+ (Hayou
- * et al. 2024), whose matrices B learn faster. Groups are those of ms-swift 4.6 (`MultimodalOptimizerCallback`,
- * `create_optimizer_param_groups`). The schedule multiplies all of them alike.
+ * Learning rates of individual parameters, as factors of the run's learning rate: parts of the model with their own rate, and
+ * LoRA+ (Hayou et al. 2024), in which the matrices B learn faster. The groups are those of ms-swift 4.6
+ * (`MultimodalOptimizerCallback`, `create_optimizer_param_groups`). The schedule applies to all of them.
  */
 import { isTable } from '../models/linear_layers.ts';
 import { partOf } from '../models/names.ts';
@@ -14,7 +14,7 @@ export interface LearningRates {
   readonly tunerType: 'full' | 'lora';
 }
 
-/** The factor by which a parameter's rate differs from the run's. */
+/** The ratio of a parameter's learning rate to the run's. */
 export type RateFactor = (name: string, shape: readonly number[]) => number;
 
 export function rateFactors(rates: LearningRates): RateFactor {

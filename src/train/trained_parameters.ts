@@ -1,8 +1,7 @@
 /**
- * Which parameters full training changes: parts of the model, and parameters by name, by ms-swift's rules
- * (`freeze_parameters` and `activate_parameters` of ms-swift 4.6). All begin as trained; then some are frozen; then some of
- * these are trained after all.
- * Knows names and sizes; not what training does with them.
+ * Which parameters full training changes, by ms-swift's rules (`freeze_parameters` and `activate_parameters` of ms-swift 4.6):
+ * first all are trained, then some are frozen, then some of the frozen ones are trained after all.
+ * Knows names and sizes of parameters, not how they are trained.
  */
 import { SPELLINGS } from '../adapters/model_modules.ts';
 import { pythonPattern } from '../adapters/patterns.ts';
@@ -13,19 +12,19 @@ import { parameterOrder } from '../models/parameter_order.ts';
 import { expectedTensors } from '../models/tensors.ts';
 import { sizeOf } from '../runtime/tensor.ts';
 
-/** Parts that stay as they are. */
+/** Parts that are frozen. */
 export type Freeze = Readonly<Record<ModelPart, boolean>>;
 
-/** As ms-swift has it: the decoder is trained, the vision tower and its merger are not. */
+/** ms-swift's default: the decoder is trained, the vision tower and the merger are not. */
 export const DEFAULT_FREEZE: Freeze = { llm: false, vit: true, aligner: true };
 
 export interface TrainedRule {
   readonly freeze: Freeze;
-  /** Beginnings of names that are frozen; a pattern that is found in a name; a share of all elements, from below. */
+  /** What is frozen: names with these prefixes, names in which a pattern is found, and a share of all elements, counted from the first layer. */
   readonly freezeParameters?: readonly string[];
   readonly freezeParametersRegex?: string | null;
   readonly freezeParametersRatio?: number;
-  /** Of those, beginnings and a pattern of names that are trained all the same. */
+  /** What is trained nevertheless: prefixes, and a pattern found in a name. */
   readonly trainableParameters?: readonly string[];
   readonly trainableParametersRegex?: string | null;
 }
@@ -33,7 +32,7 @@ export interface TrainedRule {
 /**
  * Canonical names of the parameters that are trained.
  *
- * Errors: E_PARAMETERS, where a beginning or pattern hits nothing, or nothing is left to train; E_PATTERN.
+ * Errors: E_PARAMETERS if a prefix or pattern matches nothing or if nothing is left to train; E_PATTERN.
  */
 export function trainedParameters(rule: TrainedRule, config: ModelConfig): ReadonlySet<string> {
   const names = parameterOrder(config);
@@ -45,7 +44,7 @@ export function trainedParameters(rule: TrainedRule, config: ModelConfig): Reado
   freeze(beginningWith(rule.freezeParameters ?? [], names, '--freeze_parameters'));
   freeze(names.filter((name) => rule.freeze[partOf(name)]));
   freeze(found(rule.freezeParametersRegex ?? null, names, '--freeze_parameters_regex'));
-  // ms-swift counts a merger that is not frozen among what is trained all the same.
+  // In ms-swift, a merger that is not frozen is among the parameters that are trained nevertheless.
   if (!rule.freeze.aligner) train(names.filter((name) => partOf(name) === 'aligner'));
   train(beginningWith(rule.trainableParameters ?? [], names, '--trainable_parameters'));
   train(found(rule.trainableParametersRegex ?? null, names, '--trainable_parameters_regex'));
@@ -60,7 +59,7 @@ export function trainedParameters(rule: TrainedRule, config: ModelConfig): Reado
 
 // --- internal ---
 
-/** As many of the first parameters as fit whole into a share of all elements. */
+/** The first parameters, as many as fit into a share of all elements. */
 function fromBelow(names: readonly string[], config: ModelConfig, ratio: number): string[] {
   if (ratio === 0) return [];
   const shapes = expectedTensors(config);
@@ -85,7 +84,7 @@ function found(pattern: string | null, names: readonly string[], flag: string): 
   return hits(names, (spelled) => regex.test(spelled), `the pattern is found in no parameter's name: ${pattern}`, flag);
 }
 
-/** The names hit under today's spelling, or, if none is, under the former one. */
+/** The names that match in the current spelling or, if there are none, in the former one. */
 function hits(names: readonly string[], isHit: (spelled: string) => boolean, fault: string, flag: string): string[] {
   for (const spelling of SPELLINGS) {
     const hit = names.filter((name) => isHit(spelling(name)));

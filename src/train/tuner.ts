@@ -1,6 +1,6 @@
 /**
- * What of a model is trained, from a command's flags: parameters themselves (`full`), or an adapter on them (`lora`).
- * Defaults and meanings are ms-swift's; docs/parity.md says where not.
+ * Decides by a command's flags what is trained: the model's parameters (`full`) or an adapter (`lora`).
+ * Defaults and meanings are ms-swift's; docs/parity.md lists the exceptions.
  */
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -11,7 +11,7 @@ import type { ModelConfig } from '../models/architecture.ts';
 import type { AdapterOptions } from './adapter.ts';
 import { DEFAULT_FREEZE, type Freeze, type TrainedRule } from './trained_parameters.ts';
 
-/** The flags that say it. */
+/** The flags that this depends on. */
 export interface TunerArguments {
   readonly model: string;
   readonly tunerType: 'full' | 'lora';
@@ -47,7 +47,7 @@ export function trainedRule(args: Partial<TunerArguments>): TrainedRule {
   };
 }
 
-/** The adapter of a policy; null: it has none. A folder's own settings count, whatever the flags of new ones say. */
+/** The adapter of a policy; null if it has none. The settings in an adapter's folder take precedence over flags for new adapters. */
 export function adapterOptions(args: Partial<TunerArguments>): AdapterOptions | null {
   const reference = args.refAdapters?.[0] ?? null;
   const [dir] = args.adapters ?? [];
@@ -93,7 +93,7 @@ function newConfig(args: TunerArguments, config: ModelConfig): AdapterConfig {
     rankPattern: {},
     alphaPattern: {},
     initWeights: INIT[args.initWeights],
-    // A name says more than the folder it was found in.
+    // The name of a model is more informative than the folder in which it was found.
     baseModel: existsSync(args.model) ? resolve(args.model) : args.model,
   };
 }

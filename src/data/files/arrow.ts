@@ -1,7 +1,6 @@
 /**
- * Arrow IPC, as a file (Feather 2) or as a stream (what `save_to_disk` of Hugging Face datasets writes): read one record batch
- * at a time.
- * Knows which messages a batch needs; flechette decodes them.
+ * Reads Arrow IPC, one record batch at a time: files (Feather 2) and streams, which `save_to_disk` of Hugging Face datasets
+ * writes. Knows which messages a batch needs; flechette decodes them.
  */
 import { CompressionType, type Field, setCompressionCodec, tableFromIPC } from '@uwdata/flechette';
 import { compressors } from 'hyparquet-compressors';
@@ -20,7 +19,7 @@ export async function openArrow(file: RandomAccess): Promise<RowFile> {
     const batches = messages.filter(({ kind }) => kind === 'batch');
     const bytesOf = ({ at, size }: ArrowMessage): Promise<Uint8Array> => file.read(at, size);
     const [schema] = messages;
-    // Every row takes a bit of a batch, at the least.
+    // Each row takes at least one bit of a batch.
     if (batches.some(({ rows, size }) => rows > 8 * size)) throw new Error('a batch has more rows than it can hold');
     if (schema === undefined) throw new Error('it has no schema');
     const { fields } = tableFromIPC([await bytesOf(schema)]).schema;
@@ -47,7 +46,7 @@ export async function openArrow(file: RandomAccess): Promise<RowFile> {
 // --- internal ---
 
 setCompressionCodec(CompressionType.ZSTD, {
-  // A copy, because a view of numbers has to begin at a multiple of their size.
+  // A typed array must begin at a multiple of its element size, so the bytes are copied.
   decode: (bytes, size) => compressors.ZSTD!(bytes, size).slice(),
   encode: () => {
     throw new Error('internal: datasets are not written as Arrow');
@@ -67,7 +66,7 @@ type Read = (value: unknown) => unknown;
 /** The feature `Json` of datasets 4 is text with this mark, in the column or anywhere below it. */
 const isJson = ({ metadata }: Field): boolean => metadata?.get('ARROW:extension:name') === 'arrow.json';
 
-/** How values of a field are read: plain, but JSON text of a `Json` feature as what it says. */
+/** How the values of a field are read. The text of a `Json` feature is parsed. */
 function readerOf(field: Field): Read {
   if (!hasJson(field)) return plainValue;
   if (isJson(field)) return (value) => (typeof value === 'string' ? (JSON.parse(value) as unknown) : plainValue(value));

@@ -1,10 +1,10 @@
 /**
- * Whether the buffers of a decoded record batch hold what its header says: flechette follows lengths and offsets without a look.
+ * Checks that the buffers of a decoded record batch hold what its header says. flechette itself does not check lengths and offsets.
  * Source of the rules: https://arrow.apache.org/docs/format/Columnar.html#physical-memory-layout.
  */
 import { type Batch, Type } from '@uwdata/flechette';
 
-/** Throws a plain error for a column, or anything below it, whose lengths and offsets reach beyond its buffers. */
+/** Throws a plain error if lengths or offsets of a column, or of anything below it, go beyond its buffers. */
 export function checkBatch(batch: Batch<unknown>, rows: number): void {
   const { length, nullCount, validity, offsets, sizes, values, children = [], type } = batch;
   const fail = (what: string): never => {
@@ -24,7 +24,7 @@ export function checkBatch(batch: Batch<unknown>, rows: number): void {
 
 type Numbers = ArrayLike<number | bigint>;
 
-/** Entries of the buffer of values for one of them, as far as it is known here. */
+/** Entries in the value buffer for one value, if the type determines it. */
 function perValue(type: Batch<unknown>['type']): number {
   if (type.typeId === Type.Bool) return 1 / 8;
   if (type.typeId === Type.FixedSizeBinary) return type.stride;

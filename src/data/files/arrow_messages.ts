@@ -1,6 +1,6 @@
 /**
- * Where the messages of an Arrow IPC file or stream stand, found without reading their bodies.
- * Knows the framing and three fields of a message's header; flechette knows the rest.
+ * Finds the messages of an Arrow IPC file or stream without reading their bodies.
+ * Knows the framing and three fields of a message header; flechette knows the rest.
  * Source: https://arrow.apache.org/docs/format/Columnar.html#encapsulated-message-format and format/Message.fbs.
  */
 import { ARROW_MAGIC } from './magic.ts';
@@ -8,14 +8,14 @@ import type { RandomAccess } from './random_access.ts';
 
 export interface ArrowMessage {
   readonly kind: 'schema' | 'dictionary' | 'batch';
-  /** The whole message in the file, prefix and body included. */
+  /** Byte range of the message in the file, including prefix and body. */
   readonly at: number;
   readonly size: number;
-  /** Rows of a record batch; 0 of others. */
+  /** Number of rows of a record batch; 0 for other messages. */
   readonly rows: number;
 }
 
-/** Every message up to the mark of the end. Errors are plain: the caller knows the file. */
+/** All messages up to the end mark. Errors are plain; the caller adds the name of the file. */
 export async function messagesOf(file: RandomAccess): Promise<readonly ArrowMessage[]> {
   const start = Buffer.from(await file.read(0, ARROW_MAGIC.length)).toString('latin1');
   const messages: ArrowMessage[] = [];
@@ -37,7 +37,7 @@ export async function messagesOf(file: RandomAccess): Promise<readonly ArrowMess
   }
 }
 
-/** Whether a stream (the format without magic bytes) begins here: with a message that is a schema. */
+/** Whether the bytes begin a stream, which has no magic bytes but starts with a schema message. */
 export function beginsStream(start: Uint8Array): boolean {
   return start.length >= 8 && view(start).getUint32(0, true) === CONTINUATION;
 }
@@ -65,7 +65,7 @@ function readHeader(data: DataView): { kind: ArrowMessage['kind']; rows: number;
   };
 }
 
-/** Position of a field of a flatbuffer's table; null where it is left out. */
+/** Position of a field in a flatbuffer table; null if the field is absent. */
 function fieldAt(data: DataView, table: number, field: number): number | null {
   const vtable = table - data.getInt32(table, true);
   const slot = 4 + 2 * field;

@@ -1,6 +1,6 @@
 /**
- * CSV (RFC 4180, with a header) and TSV: a file is cut into records, each of which csv-parse reads.
- * Cells are texts: CSV has no types. An empty cell has no value, unless it is quoted.
+ * Reads CSV (RFC 4180, with a header) and TSV. The file is cut into records, and csv-parse parses each.
+ * CSV has no types, so cells are texts. An empty cell has no value unless it is quoted.
  */
 import { type CsvError, parse } from 'csv-parse/sync';
 import { messageOf, SightlineError } from '../../errors.ts';
@@ -10,7 +10,7 @@ import { bomBytes, CHUNK_BYTES, isBlank, MAX_ROW_BYTES, NEWLINE } from './lines.
 import type { RandomAccess } from './random_access.ts';
 import { lineOf, type Place, type RowFile } from './row_file.ts';
 
-/** Errors: E_DATASET_FORMAT for a header that names no columns, or two alike. */
+/** Errors: E_DATASET_FORMAT if the header has no columns or names one twice. */
 export async function openCsv(file: RandomAccess, delimiter: ',' | '\t'): Promise<RowFile> {
   const where = (place: Place): string => lineOf(file.path, place);
   const columns = await headerOf(file, delimiter);
@@ -39,8 +39,8 @@ export async function openCsv(file: RandomAccess, delimiter: ',' | '\t'): Promis
 const QUOTE = 0x22;
 
 /**
- * Records with their positions; the line is the one on which a record begins. Blank lines are skipped. A line break between
- * quotes belongs to its cell; a quote in a cell is doubled, so that it does not change which these are.
+ * Records with their positions; `line` is the first line of the record. Blank lines are skipped. A line break inside quotes
+ * belongs to its cell. A quote inside a cell is doubled, so counting quotes tells which line breaks are inside.
  */
 async function* recordsOf(file: RandomAccess): AsyncGenerator<{ place: Place; bytes: Uint8Array }> {
   let begin = 0;
@@ -85,7 +85,7 @@ async function* recordsOf(file: RandomAccess): AsyncGenerator<{ place: Place; by
 async function headerOf(file: RandomAccess, delimiter: ',' | '\t'): Promise<readonly string[]> {
   for await (const { place, bytes } of recordsOf(file)) {
     const at = lineOf(file.path, place);
-    // pandas writes its index under an empty name, and reads it under this one.
+    // pandas writes its index as a column with an empty name and reads it under this one.
     const names = cellsOf(bytes, delimiter, at).map((name, i) => name ?? `Unnamed: ${i}`);
     const fault = (message: string, hint: string): SightlineError =>
       new SightlineError('E_DATASET_FORMAT', message, { where: at, hint });
@@ -122,7 +122,7 @@ function cellsOf(bytes: Uint8Array, delimiter: string, where: string): readonly 
   }
 }
 
-/** csv-parse counts lines within the record, which is not what the reader sees. */
+/** csv-parse counts lines within the record; messages count them within the file. */
 function faultIn(cause: unknown): string {
   const { code } = cause as Partial<CsvError>;
   if (code === 'CSV_QUOTE_NOT_CLOSED') return 'a quote is not closed';
@@ -140,10 +140,10 @@ function ragged(count: number, columns: readonly string[], where: string): Sight
   );
 }
 
-/** Columns whose values are lists or objects; those of messages and tools are parsed for every format. */
+/** Columns whose values are lists or objects. Messages and tools are not listed, because they are parsed for every format. */
 const JSON_COLUMNS = new Set(['images', 'image', 'objects']);
 
-/** JSON in a cell. Text that only looks like it stays text, and is judged as such. */
+/** Parses JSON in a cell. Text that only looks like JSON stays text and is checked as such. */
 function parsedCell(name: string, cell: string | null): unknown {
   if (cell === null || !JSON_COLUMNS.has(name.toLowerCase()) || !/^\s*[[{]/.test(cell)) return cell;
   try {

@@ -1,7 +1,7 @@
 /**
- * A folder of a dataset -> its files: what `save_to_disk` of Hugging Face datasets wrote, or a snapshot of a dataset as it is
- * published, of which the training split is meant.
- * Knows names, not what the files hold.
+ * Finds the files of a dataset folder: one that `save_to_disk` of Hugging Face datasets wrote, or a snapshot of a published
+ * dataset, of which the training split is read.
+ * Knows names of files, not their content.
  */
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
@@ -11,9 +11,9 @@ import { isJsonObject } from '../../util/json.ts';
 import { shownNames } from '../columns.ts';
 
 /**
- * The files of a path, in order: itself, if it is no folder.
- * Errors: E_DATASET_FOLDER for a folder in which no files, or those of several datasets, are found; E_DATASET_MISSING for a
- * shard that is not there; those of `readJsonFile`.
+ * The files of a path, in order. A path that is not a folder is its own only file.
+ * Errors: E_DATASET_FOLDER for a folder without data files or with those of several datasets; E_DATASET_MISSING for a missing
+ * shard; those of `readJsonFile`.
  */
 export function filesOf(path: string): readonly string[] {
   if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) return [path];
@@ -26,7 +26,7 @@ export function filesOf(path: string): readonly string[] {
 
 const TRAIN = 'train';
 
-/** A saved `DatasetDict`: a folder for each split. */
+/** A saved `DatasetDict`: one folder per split. */
 function savedSplit(path: string): string {
   const { splits } = readJsonFile(join(path, 'dataset_dict.json'));
   const names = textsOf(splits);
@@ -39,7 +39,7 @@ function savedSplit(path: string): string {
   );
 }
 
-/** A saved `Dataset`: its state names the files. */
+/** A saved `Dataset`: state.json names its files. */
 function savedFiles(path: string): readonly string[] {
   const state = readJsonFile(join(path, 'state.json'));
   if (Array.isArray(state._indices_data_files) && state._indices_data_files.length > 0) {
@@ -52,11 +52,11 @@ function savedFiles(path: string): readonly string[] {
 }
 
 const ENDINGS = /\.(jsonl|json|csv|tsv|parquet|arrow)$/i;
-/** Files that describe a dataset, beside it. */
+/** Files that describe a dataset. They are not data. */
 const DESCRIPTIONS = /^(dataset_infos?|state|dataset_dict)\.json$/;
 const DEEPEST = 4;
 
-/** The training split, found by names as the library `datasets` does. */
+/** The training split, found by name as in the library `datasets`. */
 function publishedFiles(path: string): readonly string[] {
   const all = dataFiles(path, DEEPEST).map((file) => ({ file, name: relative(path, file).split(sep).join('/') }));
   if (all.length === 0) {
@@ -92,19 +92,19 @@ function publishedFiles(path: string): readonly string[] {
   return chosen.map(({ file }) => file);
 }
 
-/** Files of known endings, sorted; what begins with a dot or an underscore is no data. */
+/** Files with known extensions, sorted. Names that begin with a dot or an underscore are not data. */
 function dataFiles(folder: string, levels: number): string[] {
   const names = readdirSync(folder).filter((name) => !/^[._]/.test(name));
   return names.sort().flatMap((name) => {
     const path = join(folder, name);
-    // A snapshot in the cache of Hugging Face consists of links.
+    // A snapshot in the Hugging Face cache consists of symbolic links.
     const stat = statSync(path, { throwIfNoEntry: false });
     if (stat?.isDirectory()) return levels === 0 ? [] : dataFiles(path, levels - 1);
     return ENDINGS.test(name) && !DESCRIPTIONS.test(name) ? [path] : [];
   });
 }
 
-/** Names of splits as `datasets` (data_files.py) finds them: between characters that are no letters. */
+/** Names of splits, found as in `datasets` (data_files.py): between characters that are not letters. */
 const SPLITS: readonly (readonly [string, RegExp])[] = [
   [TRAIN, /(^|[-._ 0-9/])(train|training)([-._ 0-9/]|$)/],
   ['validation', /(^|[-._ 0-9/])(validation|valid|dev|val)([-._ 0-9/]|$)/],
@@ -113,14 +113,14 @@ const SPLITS: readonly (readonly [string, RegExp])[] = [
 
 const SHARD = /(?:^|\/)([^/]+)-(\d{5})-of-(\d{5})[^/]*$/;
 
-/** The split that a file's name, or that of a folder above it, says; null if none does. */
+/** The split in the name of a file or of a folder above it; null if there is none. */
 function splitOf(name: string): string | null {
   const [, shard] = SHARD.exec(name) ?? [];
   if (shard !== undefined && /^\w+$/.test(shard)) return shard;
   return SPLITS.find(([, pattern]) => pattern.test(name))?.[0] ?? null;
 }
 
-/** `train-00001-of-00003`: a download that was cut off leaves some out. */
+/** Checks names such as `train-00001-of-00003`: an interrupted download leaves some out. */
 function checkShards(names: readonly string[], path: string): void {
   const shards = names.map((name) => SHARD.exec(name)).filter((match) => match !== null);
   for (const [, split, , count] of shards) {

@@ -1,22 +1,22 @@
 /**
- * Keeps the last groups of rows (row groups of Parquet, record batches of Arrow) that were decoded, within a bound of bytes:
- * rows that are read in order, or from few groups, are decoded once.
+ * Keeps the groups of rows (row groups of Parquet, record batches of Arrow) that were decoded last, up to a number of bytes.
+ * Rows that are read in order, or from few groups, are decoded once.
  */
 
 export interface GroupCache<T> {
-  /** The group, decoded now or kept from before. */
+  /** The group, decoded now or earlier. */
   get(group: number): Promise<T>;
   clear(): void;
 }
 
 /**
- * @param bytesOf size of a group when it is decoded, in bytes
+ * @param bytesOf size of a decoded group, in bytes
  */
 export function createGroupCache<T>(
   decode: (group: number) => Promise<T>,
   bytesOf: (group: number) => number,
 ): GroupCache<T> {
-  // in the order of their last use
+  // least recently used first
   const kept = new Map<number, Promise<T>>();
   const bytes = (): number => [...kept.keys()].reduce((sum, group) => sum + bytesOf(group), 0);
   return {
@@ -25,7 +25,7 @@ export function createGroupCache<T>(
       const decoded = known ?? decode(group);
       kept.delete(group);
       kept.set(group, decoded);
-      // A failed group is not kept: its error belongs to those who asked.
+      // A failed group is not kept: its error goes to the callers that asked for it.
       if (known === undefined) decoded.catch(() => kept.delete(group));
       while (kept.size > 1 && bytes() > KEPT_BYTES) kept.delete(kept.keys().next().value!);
       return decoded;

@@ -1,6 +1,6 @@
 /**
- * JSON: one array of rows. The array is cut into its entries as it is read, so memory is bounded by the longest of them.
- * Knows brackets, strings and commas; whether an entry is valid JSON shows when it is parsed.
+ * Reads JSON: one array of rows. The array is cut into its entries while it is read, so the longest entry bounds the memory.
+ * Knows brackets, strings and commas; an entry is validated when it is parsed.
  */
 import { SightlineError } from '../../errors.ts';
 import { parseJsonRow } from './json_text.ts';
@@ -26,7 +26,7 @@ export function openJsonArray(file: RandomAccess): RowFile {
 // --- internal ---
 
 interface Entry {
-  /** Where it begins; the line is the one on which it begins. */
+  /** Position of its first byte and first line. */
   readonly place: Place;
   readonly bytes: Uint8Array;
 }
@@ -43,7 +43,7 @@ const [OPEN, CLOSE, OPEN_OBJECT, CLOSE_OBJECT, COMMA, QUOTE, BACKSLASH] = [...Bu
 
 type State = 'before' | 'first' | 'entry' | 'next' | 'after';
 
-/** What stands between the array's brackets and commas. Errors: E_DATASET_FORMAT where these are not as they have to be. */
+/** The entries between the array's brackets and commas. Errors: E_DATASET_FORMAT if a bracket or comma is missing or misplaced. */
 async function* entriesOf(file: RandomAccess): AsyncGenerator<Entry> {
   let state = 'before' as State;
   let line = 1;

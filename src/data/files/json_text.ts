@@ -1,9 +1,9 @@
 /**
- * Bytes of a text to a JSON value, with one clear message where they are none.
+ * Parses bytes as JSON, with one clear message if they are invalid.
  */
 import { messageOf, SightlineError } from '../../errors.ts';
 
-/** UTF-8 -> text. `what` names the bytes. Error: E_DATASET_LINE. */
+/** Decodes UTF-8. `what` names the bytes in messages. Error: E_DATASET_LINE. */
 export function decodeUtf8(bytes: Uint8Array, what: string, where: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);

@@ -1,5 +1,5 @@
 /**
- * JSONL: one JSON object a line.
+ * Reads JSONL: one JSON object per line.
  */
 import { parseJsonRow } from './json_text.ts';
 import { readLines } from './lines.ts';

@@ -14,10 +14,10 @@ export interface Line {
   readonly bytes: Uint8Array;
 }
 
-/** Longer rows of a text are refused. */
+/** Longer rows of text files are refused. */
 export const MAX_ROW_BYTES = 128 * 1024 * 1024;
 
-/** Bytes of a text that are read at once. */
+/** Bytes of a text file that are read at once. */
 export const CHUNK_BYTES = 1 << 20;
 
 /** Yields the lines of a file and skips blank ones. Error: E_DATASET_LINE if a line is too long. */
@@ -59,7 +59,7 @@ export async function* readLines(file: RandomAccess): AsyncGenerator<Line> {
   }
 }
 
-/** Length of the byte order mark that a text begins with. */
+/** Length of the byte order mark at the start of a text; 0 if there is none. */
 export function bomBytes(start: Uint8Array): number {
   return start[0] === 0xef && start[1] === 0xbb && start[2] === 0xbf ? 3 : 0;
 }
@@ -67,7 +67,7 @@ export function bomBytes(start: Uint8Array): number {
 export const NEWLINE = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
 
-/** Whether JSON takes the byte for white space. */
+/** Whether the byte is white space in JSON. */
 export function isBlank(byte: number): boolean {
   return byte === 0x20 || byte === 0x09 || byte === CARRIAGE_RETURN || byte === NEWLINE;
 }

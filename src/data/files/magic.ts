@@ -1,9 +1,9 @@
 /**
- * What binary formats begin with.
+ * The magic bytes of binary formats.
  */
 
-/** The first bytes of a Parquet file, and the last. */
+/** The first and the last bytes of a Parquet file. */
 export const PARQUET_MAGIC = 'PAR1';
 
-/** The first bytes of the file format of Arrow; two zeros follow, and then the stream that its other format consists of. */
+/** The first bytes of Arrow's file format. Two zeros follow, then the same bytes as in its stream format. */
 export const ARROW_MAGIC = 'ARROW1';

@@ -1,6 +1,6 @@
 /**
- * A path -> the reader of its format, told by what the file begins with; only CSV has to be told by its name.
- * Libraries are loaded for the files that need them: most runs read JSONL.
+ * Opens a dataset file in the format that its first bytes show; only CSV is recognised by its name.
+ * Libraries are loaded only for the files that need them, because most runs read JSONL.
  */
 import { isLfsPointer, LFS_POINTER_BYTES, refuseLfsPointer } from '../../checkpoint/lfs_pointer.ts';
 import { SightlineError } from '../../errors.ts';
@@ -14,7 +14,7 @@ import type { RowFile } from './row_file.ts';
 
 /**
  * Opens a file of rows.
- * Errors: E_DATASET_MISSING, E_DATASET_UNREADABLE, E_LFS_POINTER, E_DATASET_FORMAT, those of the format.
+ * Errors: E_DATASET_MISSING, E_DATASET_UNREADABLE, E_LFS_POINTER, E_DATASET_FORMAT, and those of the format.
  */
 export async function openRowFile(path: string): Promise<RowFile> {
   const file = openRandomAccess(path);
@@ -27,7 +27,7 @@ export async function openRowFile(path: string): Promise<RowFile> {
 
 // --- internal ---
 
-/** Endings of formats that are recognised by their first bytes: a file that lacks these is damaged, not JSONL. */
+/** Extensions of the formats that are recognised by their first bytes. A file with such a name but other bytes is damaged, not JSONL. */
 const BINARY = /\.(parquet|arrow|feather)$/i;
 const UNREAD = /\.(xlsx?|zip|gz|zst|bz2|xz|tar|tgz|db|sqlite|pkl|pickle|h5|npz?)$/i;
 

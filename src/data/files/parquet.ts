@@ -1,6 +1,6 @@
 /**
- * Parquet: the footer is read at once, the rows one row group at a time.
- * Knows how the groups are laid out; hyparquet decodes them.
+ * Reads Parquet: the footer when the file is opened, rows one row group at a time.
+ * Knows the layout of row groups; hyparquet decodes them.
  */
 import { type FileMetaData, parquetMetadataAsync, parquetReadObjects, parquetSchema } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
@@ -11,13 +11,13 @@ import type { RandomAccess } from './random_access.ts';
 import type { RowFile } from './row_file.ts';
 import { damaged, type Group, tableFile } from './table.ts';
 
-/** Errors: E_DATASET_FORMAT for a file that is cut off, damaged or encrypted, or has a group too large to be read. */
+/** Errors: E_DATASET_FORMAT if the file is truncated, damaged or encrypted, or if a row group is too large. */
 export async function openParquet(file: RandomAccess): Promise<RowFile> {
   const buffer = {
     byteLength: file.size,
     slice: (start: number, end = file.size) => {
       const read = file.read(start, end - start).then((bytes) => bytes.buffer);
-      // hyparquet reads ahead, and does not wait for what it does not come to.
+      // hyparquet reads ahead and does not await reads that it turns out not to need.
       read.catch(() => {});
       return read;
     },
@@ -33,7 +33,7 @@ export async function openParquet(file: RandomAccess): Promise<RowFile> {
       decode: async (group) => {
         const rowStart = starts[group]!;
         const rowEnd = rowStart + groups[group]!.rows;
-        // Without utf8: false bytes that carry no logical type would be read as text.
+        // By default, bytes without a logical type would be read as text.
         const how = { compressors: decompressors, utf8: false, geoparquet: false };
         const rows = await parquetReadObjects({ file: buffer, metadata, rowStart, rowEnd, ...how });
         return (row) => plainValue(rows[row]);
@@ -46,7 +46,7 @@ export async function openParquet(file: RandomAccess): Promise<RowFile> {
 
 // --- internal ---
 
-/** hyparquet-compressors 1.1.2 does not read the one byte that LZ4 makes of an empty page. */
+/** hyparquet-compressors 1.1.2 cannot read the single byte that LZ4 makes of an empty page. */
 const decompressors = Object.fromEntries(
   Object.entries(compressors).map(([codec, decompress]) => [
     codec,
@@ -56,7 +56,7 @@ const decompressors = Object.fromEntries(
 
 type Buffer = Parameters<typeof parquetMetadataAsync>[0];
 
-/** Column chunks are decoded from one buffer; larger ones do not fit into a buffer of every supported version of Node. */
+/** A column chunk is decoded from one buffer. This size fits into a buffer in every supported version of Node. */
 const MAX_GROUP_BYTES = 2 ** 32 - 1;
 
 async function readFooter(file: RandomAccess, buffer: Buffer): Promise<FileMetaData> {
@@ -70,7 +70,7 @@ async function readFooter(file: RandomAccess, buffer: Buffer): Promise<FileMetaD
   }
 }
 
-/** What the footer says of a group has to add up: the decoder counts to these numbers and follows these positions. */
+/** Checks the footer's numbers and positions of a group, which the decoder uses without checking. */
 function groupOf(metadata: FileMetaData, index: number, file: RandomAccess): Group {
   const group = metadata.row_groups[index]!;
   const rows = Number(group.num_rows);
@@ -98,7 +98,7 @@ function groupOf(metadata: FileMetaData, index: number, file: RandomAccess): Gro
 
 type SchemaTree = ReturnType<typeof parquetSchema>;
 
-/** Paths of the columns that hold values, in the order in which a group has them. */
+/** Paths of the columns that hold values, in the order of a row group. */
 function leafPaths({ path, children }: SchemaTree): string[] {
   return children.length === 0 ? [path.join('\0')] : children.flatMap(leafPaths);
 }

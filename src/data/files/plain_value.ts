@@ -1,5 +1,5 @@
 /**
- * Cells of typed tables -> the values that JSON rows have, and bytes: what rewards, logs and the reader of rows take.
+ * Turns cells of typed tables into the values that JSON rows have, and bytes. Rewards, logs and the row reader accept only these.
  */
 
 /**
@@ -8,7 +8,7 @@
  * - lists of numbers become arrays; bytes stay bytes
  * - missing values become null
  *
- * Error: RangeError for a date that has no text.
+ * Error: RangeError for a date outside the range of ISO 8601 text.
  */
 export function plainValue(value: unknown): unknown {
   if (value === undefined || value === null) return null;

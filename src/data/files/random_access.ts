@@ -1,6 +1,6 @@
 /**
- * A dataset file that is read piece by piece, at any position.
- * Knows bytes, and whether the file is still the one that was opened; no format.
+ * Reads pieces of a dataset file at any position, and notices if the file has changed since it was opened.
+ * Knows bytes, not formats.
  */
 import { closeSync, fstatSync, read as readCallback, type Stats } from 'node:fs';
 import { promisify } from 'node:util';
@@ -13,7 +13,7 @@ export interface RandomAccess {
   readonly size: number;
   /** Up to `length` bytes from `position`; fewer only at the end of the file. Error: E_DATASET_CHANGED. */
   read(position: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
-  /** Closes the file, in which no read may be under way; the next read opens it again. */
+  /** Closes the file; no read may be in progress. The next read opens the file again. */
   release(): void;
 }
 

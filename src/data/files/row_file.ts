@@ -1,22 +1,22 @@
 /**
- * What every format of dataset files looks like to the dataset: rows in order, and any of them again.
+ * The common interface of dataset formats: rows in order, and any single row again.
  */
 
-/** Where a row stands in its file, in numbers, so that millions of places fit in memory. */
+/** Position of a row in its file. Consists of numbers, so that millions of positions fit in memory. */
 export interface Place {
-  /** Byte position in a text; position of the row in a table, from 0. */
+  /** In a text file, the byte position; in a table, the row's index from 0. */
   readonly at: number;
-  /** Bytes of the row in a text; 0 in a table. */
+  /** Length of the row in bytes in a text file; 0 in a table. */
   readonly size: number;
-  /** Number that messages show, from 1: of the line in a text, of the row in a table. */
+  /** The number that messages show, from 1: the line of a text file, the row of a table. */
   readonly number: number;
 }
 
 export interface RawRow {
   readonly place: Place;
-  /** Bytes of memory that the row holds on to, roughly. */
+  /** Approximate bytes of memory that the row keeps alive. */
   readonly bytes: number;
-  /** The row as a JSON value. May also hold bytes (Uint8Array). Throws a fault of this row alone. */
+  /** The row as a JSON value, which may also contain bytes (Uint8Array). Throws errors that concern this row only. */
   value(): unknown;
 }
 
@@ -25,14 +25,14 @@ export interface RowFile {
   readonly path: string;
   /** How messages name a row. */
   where(place: Place): string;
-  /** Every row, in order. Throws faults of the file, which end the reading. */
+  /** All rows, in order. Throws errors of the file, after which no more rows can be read. */
   rows(): AsyncIterable<RawRow>;
-  /** One row, read again. Errors: those of `rows` and of the row; E_DATASET_CHANGED. */
+  /** Reads one row again. Errors: those of `rows` and of the row; E_DATASET_CHANGED. */
   read(place: Place): Promise<unknown>;
-  /** Closes the file and frees what is kept of it; the next read opens it again. */
+  /** Closes the file and frees its cached data. The next read opens it again. */
   release(): void;
 }
 
-/** How messages name a line of a text and a row of a table. */
+/** How messages name a line of a text file and a row of a table. */
 export const lineOf = (path: string, { number }: Place): string => `${path}:${number}`;
 export const rowOf = (path: string, { number }: Place): string => `${path} row ${number}`;

@@ -1,6 +1,6 @@
 /**
- * Tables that are stored in groups of rows (Parquet, Arrow) as files of rows: a group is decoded as a whole and kept for a while.
- * Knows positions of rows; neither format.
+ * Reads tables that are stored in groups of rows (Parquet, Arrow). A group is decoded as a whole and cached.
+ * Knows positions of rows, not the formats.
  */
 import { messageOf, SightlineError } from '../../errors.ts';
 import { createGroupCache } from './group_cache.ts';
@@ -9,20 +9,20 @@ import { type Place, type RawRow, type RowFile, rowOf } from './row_file.ts';
 
 export interface Group {
   readonly rows: number;
-  /** Size when decoded, in bytes. */
+  /** Size of the decoded group, in bytes. */
   readonly bytes: number;
 }
 
-/** A table whose structure is known and whose values are not read yet. */
+/** A table whose structure has been read and whose values have not. */
 export interface Table {
   readonly format: 'Parquet' | 'Arrow';
   readonly columns: readonly string[];
   readonly groups: readonly Group[];
-  /** Values of a group, by the row's position in it. Whatever it throws means that the file is damaged. */
+  /** The rows of a group. Any error that this throws means that the file is damaged. */
   decode(group: number): Promise<(row: number) => unknown>;
 }
 
-/** Errors: E_DATASET_FORMAT for a table that cannot be rows. */
+/** Errors: E_DATASET_FORMAT if the table cannot be read as rows. */
 export function tableFile(file: RandomAccess, { format, columns, groups, decode }: Table): RowFile {
   const { path } = file;
   refuseColumns(columns, path);
@@ -70,7 +70,7 @@ export function tableFile(file: RandomAccess, { format, columns, groups, decode 
   };
 }
 
-/** What a file is called that its format's library cannot read. */
+/** The error for a file that the library of its format cannot read. */
 export function damaged(format: string, path: string, why: string, where = path, cause?: unknown): SightlineError {
   if (cause instanceof SightlineError) return cause;
   return new SightlineError('E_DATASET_FORMAT', `the ${format} file cannot be read: ${why}`, {
@@ -82,7 +82,7 @@ export function damaged(format: string, path: string, why: string, where = path,
 
 // --- internal ---
 
-/** The last group that starts at or before a row; empty groups start where the next one does. */
+/** The last group that starts at or before a row. An empty group starts at the same row as the next one. */
 function lastAtMost(starts: readonly number[], at: number): number {
   let [low, high] = [0, starts.length - 1];
   while (low < high) {
@@ -93,7 +93,7 @@ function lastAtMost(starts: readonly number[], at: number): number {
   return low;
 }
 
-/** Objects of the libraries take their keys as names of properties: this one would be their prototype. */
+/** The libraries assign keys as properties, and this key would set the prototype. */
 function refuseColumns(columns: readonly string[], path: string): void {
   const twice = columns.find((name, i) => columns.indexOf(name) !== i);
   const name = twice ?? columns.find((each) => each === '__proto__');
