@@ -5,6 +5,7 @@
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
 import { parseRow } from '../../src/data/row.ts';
 import { readConfig } from '../../src/models/registry.ts';
@@ -13,7 +14,6 @@ import { openTemplate, type Template, type TemplateOptions } from '../../src/tem
 import { encodePrompt } from '../../src/train/prompts.ts';
 import { encodeExample } from '../../src/train/sft_examples.ts';
 import { createToolsCheck } from '../../src/train/tools_check.ts';
-import { goldenCheckpoints } from '../helpers/golden.ts';
 
 interface Case {
   readonly name: string;
@@ -31,13 +31,14 @@ const { cases, tools, toolsTemplate } = JSON.parse(
   toolsTemplate: string;
 };
 
-const golden = goldenCheckpoints().find(({ name }) => name === 'published');
+/** The checkpoint whose prompts expected.json has, whatever SIGHTLINE_GOLDEN names. */
+const PUBLISHED = fileURLToPath(new URL('../golden/published', import.meta.url));
 const GROUNDING = ['<|object_ref_start|>', '<|object_ref_end|>', '<|box_start|>', '<|box_end|>'];
 
 /** The golden checkpoint with the control tokens of objects, which its small vocabulary leaves out; as make.py has it. */
 function checkpointFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'ms-swift-'));
-  cpSync(golden!.model, folder, { recursive: true, filter: (path) => !path.endsWith('.safetensors') });
+  cpSync(join(PUBLISHED, 'model'), folder, { recursive: true, filter: (path) => !path.endsWith('.safetensors') });
   const path = join(folder, 'tokenizer.json');
   const tokenizer = JSON.parse(readFileSync(path, 'utf8'));
   const first = Math.max(...tokenizer.added_tokens.map(({ id }: { id: number }) => id)) + 1;
@@ -54,15 +55,15 @@ const OTHER_PROMPTS: Readonly<Record<string, string>> = {
   'the answer is a call': 'ms-swift continues after a call; here it is an answer like any other',
 };
 
-describe.skipIf(golden === undefined)('rows as ms-swift reads them', async () => {
+describe('rows as ms-swift reads them', async () => {
   const folder = checkpointFolder();
-  afterAll(() => rmSync(folder, { recursive: true }));
   const config = await readConfig(folder);
-  const images = join(golden!.golden, 'images');
+  const images = join(PUBLISHED, 'golden', 'images');
   const rowAt = (row: unknown) => parseRow(row, { index: 0, where: 'rows.jsonl:1', base: images });
   const open = new Map<string, Promise<Template>>();
   afterAll(async () => {
     for (const template of open.values()) await (await template).close();
+    rmSync(folder, { recursive: true });
   });
   /** One for all rows of the same settings. */
   const templateOf = (options: TemplateOptions): Promise<Template> => {
