@@ -24,7 +24,11 @@ export interface AppParts {
 
 export function createApp({ library, fence, guard, files, signal, onFault }: AppParts): Hono<Env> {
   const app = new Hono<Env>();
-  let streams = 0;
+  /** One function for each open stream, which makes it look for changes, or end. */
+  const streams = new Set<() => void>();
+  signal.addEventListener('abort', () => {
+    for (const wake of streams) wake();
+  });
 
   app.use(guard.everyRequest);
   app.get('/login', guard.exchange);
@@ -46,27 +50,26 @@ export function createApp({ library, fence, guard, files, signal, onFault }: App
   app.route('/api', curveRoutes(library));
   app.route('/api/runs/:id', completionRoutes(library, fence));
   app.get('/api/events', (context) => {
-    if (streams >= MAX_STREAMS) return context.text('too many pages are open\n', 429);
-    streams++;
+    if (streams.size >= MAX_STREAMS) return context.text('too many pages are open\n', 429);
+    let waiting: Change | null = null;
+    let wake: () => void = () => undefined;
+    const look = (): void => wake();
+    streams.add(look);
+    const unsubscribe = library.onChange((change) => {
+      // Changes that a slow page has not read yet are merged, so that they never pile up.
+      waiting = {
+        runs: [...new Set([...(waiting?.runs ?? []), ...change.runs])],
+        list: change.list || (waiting?.list ?? false),
+      };
+      look();
+    });
     return streamSSE(context, async (stream) => {
-      let waiting: Change | null = null;
-      let wake: () => void = () => undefined;
-      const end = library.onChange((change) => {
-        // Changes that a slow page has not read yet are merged, so that they never pile up.
-        waiting = {
-          runs: [...new Set([...(waiting?.runs ?? []), ...change.runs])],
-          list: change.list || (waiting?.list ?? false),
-        };
-        wake();
-      });
-      const stop = (): void => wake();
-      stream.onAbort(stop);
-      signal.addEventListener('abort', stop);
+      stream.onAbort(look);
       try {
         await stream.writeSSE({ event: 'ready', data: '{}' });
         while (!stream.aborted && !stream.closed && !signal.aborted) {
           if (waiting === null) {
-            const timer = setTimeout(stop, HEARTBEAT_MS);
+            const timer = setTimeout(look, HEARTBEAT_MS);
             await new Promise<void>((resolve) => {
               wake = resolve;
             });
@@ -78,9 +81,8 @@ export function createApp({ library, fence, guard, files, signal, onFault }: App
           else await stream.writeSSE({ event: 'change', data: JSON.stringify(change) });
         }
       } finally {
-        end();
-        signal.removeEventListener('abort', stop);
-        streams--;
+        unsubscribe();
+        streams.delete(look);
       }
     });
   });

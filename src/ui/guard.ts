@@ -63,7 +63,7 @@ export function createGuard(options: GuardOptions): Guard {
       setCookie(context, cookie(), secret, { httpOnly: true, sameSite: 'Strict', path: '/' });
       // A redirect would still count as coming from the site that held the link, and the cookie would not be sent.
       return context.html(
-        '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=/"><title>sightline</title>',
+        '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=/"><title>sightline</title><link rel="icon" href="data:,">',
       );
     },
     async signedIn(context, next) {
