@@ -6,6 +6,8 @@ import { useEffect, useState } from 'preact/hooks';
 import 'uplot/dist/uPlot.min.css';
 import './style.css';
 import type { RunSummary } from '../src/ui/api.ts';
+import { CompletionView } from './completion_view.tsx';
+import { CompletionsView } from './completions_view.tsx';
 import { connect, useConnection, useJson, useVersion } from './data.ts';
 import { KeysHelp } from './keys_help.tsx';
 import { addressOf, go, usePlace } from './place.ts';
@@ -98,6 +100,13 @@ function Page() {
       </header>
       {error !== null && <p class="error banner">{error}</p>}
       {data !== null && place.view === 'runs' && <RunsView runs={runs} isDark={isDark} />}
+      {current !== undefined && place.view === 'completions' && (
+        <CompletionsView key={current.id} run={current} group={place.id} />
+      )}
+      {current !== undefined && place.view === 'completion' && place.id !== null && (
+        <CompletionView run={current} row={place.id} />
+      )}
+      {data !== null && place.view !== 'runs' && current === undefined && <p class="empty">There is no such run.</p>}
       {isHelpOpen && <KeysHelp onClose={() => setHelpOpen(false)} />}
     </>
   );
