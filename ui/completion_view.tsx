@@ -60,7 +60,7 @@ export function CompletionView({ run, row }: { run: RunSummary; row: number }) {
 
   const shades = values?.channels.get(channel) ?? values?.channels.get(IMAGE_ATTENTION) ?? null;
   const advantage = completion.values[run.columns.findIndex(({ kind }) => kind === 'advantage')] ?? null;
-  const highest = map === null ? 0 : map.reduce((most, value) => Math.max(most, value), 0);
+  const range = map === null || map.length === 0 ? ([0, 0] as const) : ([Math.min(...map), Math.max(...map)] as const);
   return (
     <main class="one">
       <div class="panel-head">
@@ -86,7 +86,7 @@ export function CompletionView({ run, row }: { run: RunSummary; row: number }) {
                     rows={rows}
                     columns={columns}
                     values={map.subarray(from, from + rows * columns)}
-                    highest={highest}
+                    range={range}
                     opacity={opacity}
                   />
                 );
@@ -94,9 +94,9 @@ export function CompletionView({ run, row }: { run: RunSummary; row: number }) {
           {values !== null && (
             <div class="controls">
               <div class="scale">
-                <span>0</span>
+                <span>{number(range[0])}</span>
                 <i style={{ background: VIRIDIS_GRADIENT }} />
-                <span>{number(highest)}</span>
+                <span>{number(range[1])}</span>
               </div>
               <label class="slider">
                 Opacity

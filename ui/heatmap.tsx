@@ -14,24 +14,25 @@ export interface HeatmapProps {
   readonly columns: number;
   /** Row by row. [rows * columns] */
   readonly values: Float32Array;
-  /** The value that gets the last colour; the first one is 0. */
-  readonly highest: number;
+  /** The values that get the first and the last colour. */
+  readonly range: readonly [lowest: number, highest: number];
   /** From 0 to 1. */
   readonly opacity: number;
 }
 
-export function Heatmap({ image, rows, columns, values, highest, opacity }: HeatmapProps) {
+export function Heatmap({ image, rows, columns, values, range, opacity }: HeatmapProps) {
+  const [lowest, highest] = range;
   const canvas = useRef<HTMLCanvasElement>(null);
   const [cell, setCell] = useState<number | null>(null);
   useEffect(() => {
     const context = canvas.current!.getContext('2d')!;
     const pixels = context.createImageData(columns, rows);
     for (let i = 0; i < rows * columns; i++) {
-      const [red, green, blue] = viridis(values[i]! / (highest || 1));
+      const [red, green, blue] = viridis((values[i]! - lowest) / (highest - lowest || 1));
       pixels.data.set([red, green, blue, 255], 4 * i);
     }
     context.putImageData(pixels, 0, 0);
-  }, [values, highest, rows, columns]);
+  }, [values, lowest, highest, rows, columns]);
 
   function onMove(event: MouseEvent & { currentTarget: HTMLElement }): void {
     const box = event.currentTarget.getBoundingClientRect();

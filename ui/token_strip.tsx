@@ -15,7 +15,7 @@ export interface TokenStripProps {
 export function TokenStrip({ tokens, shades, chosen, onChoose }: TokenStripProps) {
   const [low, high] = useMemo(() => {
     const known = [...shades].filter((value) => !Number.isNaN(value));
-    return [Math.min(0, ...known), Math.max(...known, 0)];
+    return known.length === 0 ? [0, 0] : [Math.min(...known), Math.max(...known)];
   }, [shades]);
   return (
     <div class="text tokens" role="listbox" tabIndex={0} aria-label="Tokens" onMouseLeave={() => onChoose(null)}>
@@ -40,7 +40,7 @@ export function TokenStrip({ tokens, shades, chosen, onChoose }: TokenStripProps
   );
 }
 
-/** Numbers of both signs, such as advantages, are shaded by their size. */
+/** From the lowest to the highest; numbers of both signs, such as advantages, are shaded by their size. */
 function shareOf(value: number, low: number, high: number): number {
-  return low < 0 ? Math.abs(value) / Math.max(-low, high) : value / high;
+  return low < 0 ? Math.abs(value) / Math.max(-low, high) : 0.08 + (0.92 * (value - low)) / (high - low);
 }
