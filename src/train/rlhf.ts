@@ -158,7 +158,7 @@ function stepsOf(
       const learned = await learn(microBatches, experiences, parts, (microBatch) =>
         dropoutOf(parts.policy, parts.sampler.random, `${done}/${microBatch}`),
       );
-      const { loss, sums } = learned;
+      const { loss, sums, entropyThreshold } = learned;
       for (const experience of fresh) {
         const entropies = entropiesOf(experience, learned);
         const { metrics, warnings } = experienceMetrics(experience, entropies, hacking);
@@ -176,6 +176,7 @@ function stepsOf(
         ...(skipped ? { skipped_steps: 1 } : { loss, grad_norm: gradNorm }),
         learning_rate: learningRate,
         ...lossMetrics(sums),
+        ...(entropyThreshold === null ? {} : { 'entropy/threshold': entropyThreshold }),
         step_time: (performance.now() - start) / 1000,
       });
       const overflow = skipped ? [`step ${step}: the gradient is not finite; the step is skipped`] : [];
