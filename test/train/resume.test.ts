@@ -3,6 +3,7 @@
  * logs, completions.
  */
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { rlhf } from '../../src/cli/rlhf.ts';
@@ -148,5 +149,139 @@ describe('resumed runs end with the same bits', () => {
       expectSame(whole, copy, last);
       rmSync(copy, { recursive: true });
     }
+  });
+});
+
+describe('a checkpoint that does not fit is refused by name', () => {
+  let whole: string;
+  let adapter: string;
+  beforeAll(async () => {
+    await run('rlhf', flagsOf('rlhf', join(root, 'refused'), { max_steps: '2' }));
+    whole = runFolder(join(root, 'refused'));
+    await run('rlhf', flagsOf('rlhf', join(root, 'refused adapter'), { max_steps: '1', ...LORA }));
+    adapter = runFolder(join(root, 'refused adapter'));
+  });
+
+  const resume = (from: string, changes: FlagValues = {}, command: Command = 'rlhf'): Promise<unknown> =>
+    run(command, [
+      ...flagsOf(command, join(root, 'unused'), { max_steps: '2', ...changes }),
+      ...['--resume_from_checkpoint', from],
+    ]);
+  /** A copy of checkpoint-2, changed. */
+  const changed = (name: string, change: (dir: string) => void): string => {
+    const dir = join(root, `changed ${name}`, 'checkpoint-2');
+    cpSync(join(whole, 'checkpoint-2'), dir, { recursive: true });
+    change(dir);
+    return dir;
+  };
+
+  test.each<[string, () => Promise<unknown>, RegExp]>([
+    ['no folder', () => resume(join(root, 'nowhere')), /E_RESUME_MISSING no such folder.*RUN\/checkpoint-N/s],
+    ['the folder of a run', () => resume(whole), /E_RESUME_MISSING is the folder of a run.*checkpoint-2/s],
+    [
+      'one without optimizer',
+      () => resume(changed('optimizer', (dir) => rmSync(join(dir, 'optimizer.safetensors')))),
+      /E_RESUME_MISSING the optimizer state is missing.*--resume_only_model/s,
+    ],
+    [
+      'one saved with --save_only_model',
+      () => resume(changed('only model', (dir) => rmSync(join(dir, 'loop_state.json')))),
+      /E_RESUME_MISSING .*no loop_state\.json.*--resume_only_model true and --ignore_data_skip true/s,
+    ],
+    [
+      'a damaged state',
+      () => resume(changed('state', (dir) => writeFileSync(join(dir, 'loop_state.json'), '{"format": 1, "comm'))),
+      /E_RESUME_STATE the file is damaged/,
+    ],
+    [
+      'another format',
+      () => resume(changed('format', (dir) => writeFileSync(join(dir, 'loop_state.json'), '{"format": 99}'))),
+      /E_RESUME_STATE the format is 99, expected 1/,
+    ],
+    [
+      'another command',
+      () => resume(join(whole, 'checkpoint-2'), {}, 'sft'),
+      /E_RESUME_STATE the checkpoint was saved by sightline "rlhf"/,
+    ],
+    [
+      'other data',
+      () => resume(join(whole, 'checkpoint-2'), { dataset: project.texts, reward_funcs: ['letters'] }),
+      /E_RESUME_ARGUMENTS .*--dataset was .*pictures.* and is .*texts/s,
+    ],
+    [
+      'other groups',
+      () => resume(join(whole, 'checkpoint-2'), { num_generations: '8' }),
+      /E_RESUME_ARGUMENTS .*--num_generations was 4 and is 8/s,
+    ],
+    [
+      'an adapter in a full run',
+      () => resume(join(adapter, 'checkpoint-1')),
+      /E_RESUME_ARGUMENTS .*--tuner_type was "lora" and is "full"/s,
+    ],
+    [
+      'another rank',
+      () => resume(join(adapter, 'checkpoint-1'), { ...LORA, lora_rank: '2' }),
+      /E_RESUME_MODEL .*rank on \S+ is 4, that of the run 2/s,
+    ],
+    [
+      'other targets',
+      () => resume(join(adapter, 'checkpoint-1'), { ...LORA, target_modules: ['q_proj'] }),
+      /E_RESUME_MODEL .*an adapter on \S+, which this run does not train/s,
+    ],
+    [
+      'other trained parts',
+      () => resume(join(whole, 'checkpoint-2'), { freeze_aligner: 'false' }),
+      /E_RESUME_MODEL .*its optimizer has no "m\.\S*merger\S*", which this run trains/s,
+    ],
+  ])('%s', async (_, attempt, expected) => {
+    const error = await attempt().then(
+      () => new Error('it went through'),
+      (refusal: Error & { code?: string; hint?: string }) => refusal,
+    );
+    const { code, message, hint } = error as Error & { code?: string; hint?: string };
+    expect(`${code} ${message} fix: ${hint}`).toMatch(expected);
+    expect(existsSync(join(root, 'unused'))).toBe(false);
+  });
+
+  test('other flags are named, and the run goes on', async () => {
+    const copy = join(root, 'other rate');
+    cpSync(whole, copy, { recursive: true });
+    const words = flagsOf('rlhf', join(root, 'unused'), { max_steps: '3', learning_rate: '1e-3' });
+    const { stdout } = await run('rlhf', [...words, '--resume_from_checkpoint', join(copy, 'checkpoint-2')]);
+    expect(stdout).toMatch(/flags differ from those of the run.*--learning_rate was 0\.01 and is 0\.001/);
+    expect(recordsOf(copy)).toHaveLength(4);
+  });
+
+  test('only weights: a new optimizer, or with --ignore_data_skip a new run', async () => {
+    const copy = join(root, 'only model');
+    cpSync(whole, copy, { recursive: true });
+    const from = ['--resume_from_checkpoint', join(copy, 'checkpoint-1'), '--resume_only_model', 'true'];
+    await run('rlhf', [...flagsOf('rlhf', join(root, 'unused'), { max_steps: '2' }), ...from]);
+    const [continued, original] = [copy, whole].map((folder) => recordsOf(folder)[1] as Record<string, number>);
+    expect(continued!.reward).toBe(original!.reward); // the same weights and rows
+    expect(
+      bytesIn(copy, 'checkpoint-2', 'model.safetensors').equals(bytesIn(whole, 'checkpoint-2', 'model.safetensors')),
+    ).toBe(false);
+    const fresh = join(root, 'new run');
+    await run('rlhf', [...flagsOf('rlhf', fresh, { max_steps: '1' }), ...from, '--ignore_data_skip', 'true']);
+    expect(recordsOf(runFolder(fresh))).toHaveLength(2);
+  });
+
+  test('last: the newest run, or a new one', async () => {
+    const parent = join(root, 'last');
+    const words = (steps: string): string[] => [
+      ...flagsOf('rlhf', parent, { max_steps: steps }),
+      ...['--resume_from_checkpoint', 'last'],
+    ];
+    expect((await run('rlhf', words('1'))).stdout).toMatch(/has no checkpoint yet: a new run begins/);
+    expect((await run('rlhf', words('2'))).stdout).toMatch(/resumed {2}from .*checkpoint-1/);
+    expect(recordsOf(runFolder(parent))).toHaveLength(3);
+  });
+
+  test('a run that another process has open is left alone', async () => {
+    const copy = join(root, 'open');
+    cpSync(whole, copy, { recursive: true });
+    writeFileSync(join(copy, '.running'), JSON.stringify({ pid: process.ppid, host: hostname() }));
+    await expect(resume(join(copy, 'checkpoint-1'))).rejects.toMatchObject({ code: 'E_OUTPUT_IN_USE' });
   });
 });

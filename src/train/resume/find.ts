@@ -39,13 +39,20 @@ export interface ResumeArguments {
  * Errors: E_RESUME_MISSING for a folder that is not there or not a complete checkpoint.
  */
 export function findResumePoint(args: ResumeArguments, json: ResumePoint['args']): ResumePoint | null {
-  const { resumeFromCheckpoint: named, resumeOnlyModel: onlyModel, ignoreDataSkip } = args;
-  if (named === null) return null;
-  const dir = named === LAST ? lastCheckpoint(args) : resolve(named);
+  const { resumeOnlyModel: onlyModel, ignoreDataSkip } = args;
+  const dir = namedCheckpoint(args);
   if (dir === null) return null;
   const isNewRun = onlyModel && ignoreDataSkip;
   checkComplete(dir, isNewRun);
   return { dir, runDir: isNewRun ? null : dirname(dir), onlyModel, ignoreDataSkip, args: json };
+}
+
+/** The path that --resume_from_checkpoint means; null without the flag, and for `last` if the newest run has no checkpoint yet. */
+export function namedCheckpoint(
+  args: Pick<ResumeArguments, 'resumeFromCheckpoint' | 'outputDir' | 'addVersion'>,
+): string | null {
+  const { resumeFromCheckpoint: named } = args;
+  return named === null || named === LAST ? named && lastCheckpoint(args) : resolve(named);
 }
 
 /** Checkpoints in the folder of a run, as [step, path], in the order of their steps. */
@@ -63,7 +70,7 @@ export function checkpointsIn(runDir: string): [step: number, dir: string][] {
 
 const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 
-function lastCheckpoint({ outputDir, addVersion }: ResumeArguments): string | null {
+function lastCheckpoint({ outputDir, addVersion }: Pick<ResumeArguments, 'outputDir' | 'addVersion'>): string | null {
   const root = resolve(outputDir);
   const run = addVersion ? newestRun(root) : root;
   return run === null ? null : (checkpointsIn(run).at(-1)?.[1] ?? null);

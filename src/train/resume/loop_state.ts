@@ -9,7 +9,7 @@ import { readJsonFile } from '../../checkpoint/json_file.ts';
 import type { SamplerState } from '../../data/sampler.ts';
 import { messageOf, SightlineError } from '../../errors.ts';
 import { fromExactJson, toExactJson } from '../../util/exact_json.ts';
-import { describe, isJsonObject, type Json } from '../../util/json.ts';
+import { describe, isJsonObject, type Json, shownJson } from '../../util/json.ts';
 import type { AveragesState } from '../averages.ts';
 import { LOOP_STATE_FILE, TRAINER_STATE_FILE } from '../checkpoint_files.ts';
 import type { JournalState } from '../journal.ts';
@@ -55,15 +55,15 @@ export function readLoopState(dir: string, command: LoopState['command']): LoopS
   }
   if (!isJsonObject(json)) throw damaged(path, `it holds ${describe(json)}, expected an object`);
   if (json.format !== FORMAT) {
-    throw new SightlineError('E_RESUME_STATE', `the format is ${describe(json.format)}, expected ${FORMAT}`, {
+    throw new SightlineError('E_RESUME_STATE', `the format is ${shownJson(json.format, 20)}, expected ${FORMAT}`, {
       where: path,
       hint: 'resume with the version of sightline that saved it, or begin a new run with its weights: --resume_only_model true --ignore_data_skip true',
     });
   }
   if (json.command !== command) {
-    throw new SightlineError('E_RESUME_STATE', `the checkpoint was saved by ${describe(json.command)}`, {
+    throw new SightlineError('E_RESUME_STATE', `the checkpoint was saved by sightline ${shownJson(json.command, 20)}`, {
       where: path,
-      hint: `resume with sightline ${String(json.command)}, or start from the weights with --model ${dir}`,
+      hint: `resume with that command, or start from the weights with --model ${dir}`,
     });
   }
   let state: Record<string, unknown>;
