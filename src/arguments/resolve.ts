@@ -20,6 +20,7 @@ import type { sftFlags } from './sft.ts';
 import { resolveSystem } from './system_prompt.ts';
 import { checkTraining, defaultRate, type TrainingValues } from './training_checks.ts';
 import { checkAdapters, checkReference } from './tuner_checks.ts';
+import type { uiFlags } from './ui.ts';
 
 type Resolved<V, R> = Omit<V, keyof R> & Readonly<R>;
 export type RewardOptions = Readonly<Record<string, unknown>>;
@@ -78,6 +79,7 @@ interface AdaptedModel {
 }
 
 export type RewardServerArguments = Values<typeof rewardServerFlags>;
+export type UiArguments = Values<typeof uiFlags>;
 
 /** @param processes number of processes, on all machines, that share a rollout */
 export function resolveRlhf(
@@ -180,6 +182,23 @@ export function resolveExport(values: Values<typeof exportFlags>, faults: Faults
   const unset = { system: null, minPixels: null, maxPixels: null, attnImpl: null };
   const { model, modelDir } = resolveAdapted({ ...values, ...unset }, faults, env);
   return { ...values, model, modelDir };
+}
+
+export function resolveUi(values: Values<typeof uiFlags>, faults: Faults): UiArguments {
+  const isOpen = !['127.0.0.1', 'localhost', '::1'].includes(values.host);
+  faults.check(
+    ['host', 'token'],
+    !isOpen || values.token !== null,
+    `an address that the network can reach, ${values.host}, needs a --token`,
+    'leave out --host, or give a --token of at least 16 characters (or SIGHTLINE_UI_TOKEN)',
+  );
+  faults.check(
+    ['token'],
+    values.token === null || /^[\w-]{16,200}$/.test(values.token),
+    'the token must have 16 to 200 letters, digits, - or _',
+    'take one from: node -p "crypto.randomBytes(24).toString(\'base64url\')"',
+  );
+  return values;
 }
 
 export function resolveRewardServer(values: Values<typeof rewardServerFlags>, faults: Faults): RewardServerArguments {

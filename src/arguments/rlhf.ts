@@ -2,7 +2,7 @@
  * The flags of `sightline rlhf`, with the names and defaults of `swift rlhf --rlhf_type grpo`.
  */
 import { ATTN_PROBES } from '../attention/cross_check.ts';
-import { builtInRewards } from '../rewards/registry.ts';
+import { BUILT_IN_REWARDS } from '../rewards/built_in.ts';
 import type { CommandSpec } from './command.ts';
 import { engineFlag } from './engine_flags.ts';
 import { boolean, choice, integer, number, numberList, textList } from './flag.ts';
@@ -97,7 +97,7 @@ export const rlhfFlags = {
     group: 'Rewards',
     default: undefined,
     metavar: 'NAME...',
-    help: `Names of rewards, built-in (${builtInRewards.join(', ')}) or from --external_plugins.`,
+    help: `Names of rewards, built-in (${BUILT_IN_REWARDS.join(', ')}) or from --external_plugins.`,
   }),
   reward_weights: numberList({
     group: 'Rewards',

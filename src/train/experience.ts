@@ -27,10 +27,8 @@ import type { HackingWatch } from './reward_hacking.ts';
 /** A rollout of N completions as it is learned from. Arrays per completion are in the order of its groups. */
 export interface Experience {
   readonly rollout: Rollout;
-  /** With `--kl_in_reward`, the totals are those after the KL. */
+  /** With `--kl_in_reward`, the totals are those after the KL, and its mean is one of the metrics. */
   readonly judged: Judged;
-  /** KL of each completion that was subtracted from its reward [N]; null without `--kl_in_reward`. */
-  readonly kls: readonly number[] | null;
   readonly advantages: GroupAdvantages;
   /** Log-probabilities under the weights that sampled [N][T_i]; null where every update is on-policy. */
   readonly oldLogps: readonly Float32Array[] | null;
@@ -97,8 +95,7 @@ export async function collect(
   };
   return {
     rollout: sampled,
-    judged: { ...judged, totals },
-    kls,
+    judged: { ...judged, totals, metrics: { ...judged.metrics, ...(kls === null ? {} : { kl: mean(kls)! }) } },
     advantages: groupAdvantages(totals, plan.numGenerations, args, table),
     oldLogps: scores.old ? logpsOf(sampled) : null,
     refLogps,
@@ -112,7 +109,7 @@ export async function collect(
  * @param hacking sees every rollout of the run once, in order
  */
 export function experienceMetrics(
-  { rollout, judged, advantages, kls }: Experience,
+  { rollout, judged, advantages }: Experience,
   entropies: readonly (Float32Array | null)[],
   hacking: HackingWatch,
 ): { metrics: Metrics; warnings: readonly string[] } {
@@ -122,7 +119,6 @@ export function experienceMetrics(
   return {
     metrics: {
       ...rewardMetrics(judged.totals, advantages, named),
-      ...(kls === null ? {} : { kl: mean(kls)! }),
       ...completionMetrics(
         completions.map(({ ids }) => ids.length),
         completions.map(({ truncated }) => truncated),

@@ -265,7 +265,6 @@ describe('flags of ms-swift without a counterpart', () => {
     ['--use_liger_kernel', 'true', 'chunks'],
     ['--sequence_parallel_size', '2', 'one process'],
     ['--fsdp', 'fsdp2', 'one process'],
-    ['--resume_from_checkpoint', 'x', 'cannot be resumed yet'],
     ['--dynamic_sample', 'true', 'frac_reward_zero_std'],
   ])('%s %s stops with what to use instead', (flag, value, text) => {
     const told = complaint([...grpo, flag, value]);

@@ -69,6 +69,7 @@ const everything = [
     '1e-5',
   ],
   ...['--columns', '{"caption": "query"}'],
+  ...['--resume_from_checkpoint', join(folder, 'checkpoint-1')],
   ...['--save_total_limit', '2', '--eval_temperature', '0', '--num_generations_eval', '8'],
 ];
 const adapter = fileURLToPath(new URL('../golden/published/golden/lora', import.meta.url));
