@@ -28,8 +28,11 @@ export function CompletionsView({ run, group }: { run: RunSummary; group: number
   const [search, setSearch] = useState('');
   const [steps, setSteps] = useState({ from: '', to: '' });
   const [at, setAt] = useState(0);
+  const [picked, setPicked] = useState<number | null>(null);
   const [row, setRow] = useState<number | null>(null);
   const frame = useRef<HTMLDivElement>(null);
+  /** Whether the list is still the one that the page began with, whose group the address may name. */
+  const isFirst = useRef(true);
   const version = useVersion([run.id]);
 
   useEffect(() => {
@@ -51,6 +54,8 @@ export function CompletionsView({ run, group }: { run: RunSummary; group: number
   useEffect(() => {
     frame.current!.scrollTop = 0;
     setAt(0);
+    if (isFirst.current) isFirst.current = false;
+    else setPicked(0);
   }, [url]);
 
   // The first row is open until one is chosen.
@@ -60,14 +65,20 @@ export function CompletionsView({ run, group }: { run: RunSummary; group: number
       go({ view: 'completions', run: run.id, id: firstRow.group }, 'replace');
   }, [group, firstRow, run.id]);
 
+  // A row that was picked is opened as soon as its page is there.
+  const pickedRow = picked === null ? undefined : pages.row(picked);
+  useEffect(() => {
+    if (pickedRow === undefined) return;
+    setPicked(null);
+    setRow(unit === 'completion' ? pickedRow.id : null);
+    go({ view: 'completions', run: run.id, id: pickedRow.group }, 'replace');
+  }, [pickedRow, unit, run.id]);
+
   function choose(index: number): void {
     const clamped = Math.max(0, Math.min(total - 1, index));
-    const chosen = pages.row(clamped);
     setAt(clamped);
+    setPicked(clamped);
     scrollTo(clamped);
-    if (chosen === undefined) return;
-    setRow(unit === 'completion' ? chosen.id : null);
-    go({ view: 'completions', run: run.id, id: chosen.group }, 'replace');
   }
 
   function onKeyDown(event: KeyboardEvent): void {
