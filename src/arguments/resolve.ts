@@ -10,6 +10,7 @@ import type { exportFlags } from './export.ts';
 import type { Faults } from './faults.ts';
 import type { Values } from './flag.ts';
 import type { inferFlags } from './infer.ts';
+import { checkObjective, type ResolvedObjective, resolveObjective } from './objective_checks.ts';
 import type { Environment } from './parse.ts';
 import { isFolder } from './paths.ts';
 import type { rewardServerFlags } from './reward_server.ts';
@@ -29,23 +30,21 @@ type Strategy = 'no' | 'steps' | 'epoch';
 /** Complete arguments of `sightline rlhf`. A value is null only if that means "none". */
 export type RlhfArguments = Resolved<
   Values<typeof rlhfFlags>,
-  RolloutSizes & {
-    attnImpl: AttnImpl;
-    modelDir: string;
-    learningRate: number;
-    beta: number;
-    epsilonHigh: number;
-    scaleRewards: 'group' | 'batch' | 'none';
-    rewardWeights: readonly number[];
-    perDeviceEvalBatchSize: number;
-    numGenerationsEval: number;
-    evalTemperature: number;
-    numCompletionsToPrint: number;
-    /** Values of the flags of registered rewards, by flag name. */
-    rewardOptions: RewardOptions;
-    evalStrategy: Strategy;
-    evalSteps: number;
-  }
+  RolloutSizes &
+    ResolvedObjective & {
+      attnImpl: AttnImpl;
+      modelDir: string;
+      learningRate: number;
+      rewardWeights: readonly number[];
+      perDeviceEvalBatchSize: number;
+      numGenerationsEval: number;
+      evalTemperature: number;
+      numCompletionsToPrint: number;
+      /** Values of the flags of registered rewards, by flag name. */
+      rewardOptions: RewardOptions;
+      evalStrategy: Strategy;
+      evalSteps: number;
+    }
 >;
 
 /** Complete arguments of `sightline sft`. */
@@ -120,15 +119,16 @@ export function resolveRlhf(
     },
     faults,
   );
-  if (values.engine === 'sightline') checkReference(values, faults);
+  if (values.engine === 'sightline') {
+    checkReference(values, faults);
+    checkObjective(values, faults);
+  }
   const rollout = resolveGeneration(values, processes, faults);
   return {
     ...values,
     ...resolveTraining(values, faults, env),
     ...rollout,
-    beta: values.beta ?? 0.04,
-    epsilonHigh: values.epsilonHigh ?? values.epsilon,
-    scaleRewards: values.scaleRewards ?? 'group',
+    ...resolveObjective(values),
     rewardWeights: values.rewardWeights ?? values.rewardFuncs.map(() => 1),
     numGenerationsEval: values.numGenerationsEval ?? values.numGenerations,
     evalTemperature: values.evalTemperature ?? values.temperature,

@@ -69,7 +69,8 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     const length = runLength(paceOf(plan, data.train.length), args);
     const totalSteps = length.maxSteps;
     // Pixels are kept only if rows come again: in evaluations, or after an epoch.
-    const keepsPixels = data.evaluation !== null || promptsOfRun(plan, totalSteps) > data.train.length;
+    const drawn = promptsOfRun(plan, totalSteps) * (args.dynamicSample ? 1 + args.maxResampleTimes : 1);
+    const keepsPixels = data.evaluation !== null || drawn > data.train.length;
     await emit({ type: 'phase', phase: 'open model', begins: true });
     // Before any weight is read, arguments, headers of files and the first rows are checked.
     const keepImages = keepsPixels && !args.dryRun;
@@ -165,14 +166,15 @@ function stepsOf(
       const fresh: Experience[] = [];
       for (const { rollout: number } of microBatches) {
         if (experiences.has(number)) continue;
-        const experience = await collect(await next(plan.promptsPerRollout), number, done, parts);
+        const prompts = (): Promise<RolloutPrompt[]> => next(plan.promptsPerRollout);
+        const experience = await collect(await prompts(), number, done, parts, prompts);
         experiences.set(number, experience);
         fresh.push(experience);
       }
       const learned = await learn(microBatches, experiences, parts, (microBatch) =>
         dropoutOf(parts.policy, parts.sampler.random, `${done}/${microBatch}`),
       );
-      const { loss, sums } = learned;
+      const { loss, sums, entropyThreshold } = learned;
       for (const experience of fresh) {
         const entropies = entropiesOf(experience, learned);
         const { metrics, warnings } = experienceMetrics(experience, entropies, hacking);
@@ -190,6 +192,7 @@ function stepsOf(
         ...(skipped ? { skipped_steps: 1 } : { loss, grad_norm: gradNorm }),
         learning_rate: learningRate,
         ...lossMetrics(sums),
+        ...(entropyThreshold === null ? {} : { 'entropy/threshold': entropyThreshold }),
         step_time: (performance.now() - start) / 1000,
       });
       const overflow = skipped ? [`step ${step}: the gradient is not finite; the step is skipped`] : [];

@@ -37,8 +37,6 @@ export const objectivePeers: PeerTable = {
       'gkd_logits_topk',
     ],
     'it belongs to a --loss_type that is not supported': [
-      'tau_pos',
-      'tau_neg',
       'real_tau',
       'fipo_decay_rate',
       'fipo_clip_range',
@@ -75,7 +73,6 @@ export const objectivePeers: PeerTable = {
       'chord_mu_valley',
     ],
     'it belongs to --sync_ref_model, which is not supported': ['ref_model_sync_steps', 'ref_model_mixup_alpha'],
-    'it belongs to --dynamic_sample, which is not supported': ['max_resample_times'],
     'token accuracy is not logged': ['acc_strategy'],
   },
   refused: {
@@ -90,23 +87,10 @@ export const objectivePeers: PeerTable = {
       'sdar_loss_coef',
     ],
     'train on those rows with sightline sft, before or after': ['chord_sft_dataset'],
-    'groups with equal rewards stay in the batch, and frac_reward_zero_std counts them; leave it out': [
-      'dynamic_sample',
-    ],
-    'truncated completions count like the others, and completions/clipped_ratio is their share; raise --max_completion_length':
-      ['overlong_filter'],
-    'the KL divergence is a term of the loss, weighted by --beta; leave it out': ['kl_in_reward'],
     'the reference model does not change; leave it out, or train in stages, each from the last checkpoint': [
       'sync_ref_model',
     ],
-    [NOT_BUILT]: [
-      'top_entropy_quantile',
-      'off_policy_sequence_mask_delta',
-      'label_smoothing_factor',
-      'neftune_noise_alpha',
-      'enable_dft_loss',
-      'enable_channel_loss',
-    ],
+    [NOT_BUILT]: ['label_smoothing_factor', 'neftune_noise_alpha', 'enable_dft_loss', 'enable_channel_loss'],
   },
-  neutral: { top_entropy_quantile: ['1'], sdar_loss_coef: ['0'], label_smoothing_factor: ['0'] },
+  neutral: { sdar_loss_coef: ['0'], label_smoothing_factor: ['0'] },
 };

@@ -15,7 +15,7 @@ export interface ExperienceState {
   readonly groups: readonly {
     /** Position of the row in the dataset. */
     readonly row: number;
-    readonly completions: readonly Pick<Completion, 'ids' | 'text' | 'truncated'>[];
+    readonly completions: readonly Pick<Completion, 'ids' | 'text' | 'truncated' | 'entropies'>[];
   }[];
   readonly judged: {
     readonly columns: readonly RewardColumn[];
@@ -28,12 +28,18 @@ export interface ExperienceState {
   readonly refLogps: readonly Float32Array[] | null;
 }
 
-/** An experience without its tape, which is spent, and without scores other than those that the loss compares with. */
+/**
+ * An experience without its tape, which is spent. Of its scores it has those that the loss compares with, and the entropies by
+ * which `--top_entropy_quantile` picks tokens.
+ */
 export function experienceState({ rollout, judged, advantages, oldLogps, refLogps }: Experience): ExperienceState {
   return {
     groups: rollout.groups.map(({ prompt, completions }) => ({
       row: prompt.row.index,
-      completions: completions.map(({ ids, text, truncated }) => ({ ids, text, truncated })),
+      completions: completions.map(({ ids, text, truncated, entropies }) => ({
+        ...{ ids, text, truncated },
+        ...(entropies === undefined ? {} : { entropies }),
+      })),
     })),
     judged: { ...judged, extras: [...judged.extras] },
     advantages,
