@@ -15,6 +15,8 @@ const OWNED: ReadonlySet<string> = new Set([
   'advantages',
   'length',
   'entropy',
+  'visual_kl',
+  'visual_drop',
   'solution',
   'source',
   'index',

@@ -18,9 +18,13 @@ import {
 } from '../grpo/rollout.ts';
 import { planScores, type ScorePlan } from '../grpo/score_plan.ts';
 import { mean } from '../grpo/statistics.ts';
+import { type ImageTransform, nameOfTransform } from '../models/image_transform.ts';
+import { transformsOf } from '../rewards/needs.ts';
 import type { Metrics } from './events.ts';
+import { comparedImage, type ImageChanges, scoreImageChanges } from './image_changes.ts';
 import { countTokens, type Journal } from './journal.ts';
 import { attentionProbe, type Judged, type JudgeOptions, judge } from './judge.ts';
+import { perceive } from './perceive.ts';
 import { dropoutRate, type Policy } from './policy.ts';
 import type { HackingWatch } from './reward_hacking.ts';
 
@@ -34,6 +38,10 @@ export interface Experience {
   readonly oldLogps: readonly Float32Array[] | null;
   /** Log-probabilities under the reference [N][T_i]; null without one. */
   readonly refLogps: readonly Float32Array[] | null;
+  /** The same under changed images, for the perception term; null where the prompt has no image, or without it. */
+  readonly changedLogps: readonly (Float32Array | null)[] | null;
+  /** Factors of the tokens' policy losses [N][T_i]; null if there are none. */
+  readonly tokenWeights: readonly Float32Array[] | null;
 }
 
 /** What the steps of a run work with. All of it stays the same during the run, except the policy's weights. */
@@ -71,9 +79,15 @@ export async function collect(
   const penalises = args.klInReward && reference !== null;
   const judging = parts.judging(done);
   const probe = attentionProbe(prompts, judging);
+  const compared = comparedImage(args);
+  const asked = transformsOf(judging.rewards);
+  const transforms =
+    compared === null
+      ? asked
+      : [compared, ...asked.filter((other) => nameOfTransform(other) !== nameOfTransform(compared))];
   const scores = planScores(plan, number, {
     reuseRollout: args.reuseRollout,
-    needsScores: probe !== undefined || penalises || args.topEntropyQuantile < 1,
+    needsScores: probe !== undefined || penalises || args.topEntropyQuantile < 1 || transforms.length > 0,
     hasDropout: dropoutRate(parts.policy) > 0,
   });
   const sampled = await sampleAndScore(prompts, `rollout ${number}`, { scores, probe }, parts);
@@ -83,7 +97,15 @@ export async function collect(
     (await journal.time('reference', async () =>
       logpsOf(await reference.model.score(sampled.groups, { temperature, keep: false })),
     ));
-  const judged = await journal.time('reward', () => judge(sampled.groups, judging));
+  const changes = await changesOf(sampled, transforms, number, parts);
+  const { hooks, ...judged } = await journal.time('reward', () => judge(sampled.groups, judging, changes));
+  const pairs = transforms.length === 0 ? null : changes.get(nameOfTransform(transforms[0]!))!;
+  const perceived = perceive(
+    completionsOf(sampled).map(({ ids }) => ids.length),
+    pairs,
+    compared === null ? null : args,
+    hooks,
+  );
   const kls = penalises ? sequenceKls(logpsOf(sampled), refLogps!) : null;
   const totals =
     kls === null
@@ -95,10 +117,17 @@ export async function collect(
   };
   return {
     rollout: sampled,
-    judged: { ...judged, totals, metrics: { ...judged.metrics, ...(kls === null ? {} : { kl: mean(kls)! }) } },
-    advantages: groupAdvantages(totals, plan.numGenerations, args, table),
+    judged: {
+      ...judged,
+      totals,
+      metrics: { ...judged.metrics, ...(kls === null ? {} : { kl: mean(kls)! }), ...perceived.metrics },
+      extras: new Map([...judged.extras, ...perceived.columns]),
+    },
+    advantages: scaledBy(groupAdvantages(totals, plan.numGenerations, args, table), perceived.advantageScales),
     oldLogps: scores.old ? logpsOf(sampled) : null,
     refLogps,
+    changedLogps: compared === null ? null : pairs!.map((pair) => pair && pair.changed),
+    tokenWeights: perceived.tokenWeights,
   };
 }
 
@@ -132,6 +161,28 @@ export function experienceMetrics(
 }
 
 // --- internal ---
+
+async function changesOf(
+  { groups }: Rollout,
+  transforms: readonly ImageTransform[],
+  number: number,
+  { args, policy, sampler, journal }: StepParts,
+): Promise<ImageChanges> {
+  if (transforms.length === 0) return new Map();
+  return journal.time('changed image', () =>
+    scoreImageChanges(groups, transforms, {
+      model: policy.model,
+      temperature: args.temperature,
+      visionTokenIds: sampler.template.visionTokenIds,
+      random: sampler.random.fork(`changed images of rollout ${number}`),
+    }),
+  );
+}
+
+function scaledBy(advantages: GroupAdvantages, scales: Float64Array | null): GroupAdvantages {
+  if (scales === null) return advantages;
+  return { ...advantages, advantages: advantages.advantages.map((advantage, i) => advantage * scales[i]!) };
+}
 
 /** Completions with scores, unless these will come from learning. */
 async function sampleAndScore(
