@@ -126,7 +126,7 @@ export async function collect(
     advantages: scaledBy(groupAdvantages(totals, plan.numGenerations, args, table), perceived.advantageScales),
     oldLogps: scores.old ? logpsOf(sampled) : null,
     refLogps,
-    changedLogps: compared === null ? null : pairs!.map((pair) => pair && pair.changed),
+    changedLogps: compared === null ? null : pairs!.map((pair) => pair?.changed ?? null),
     tokenWeights: perceived.tokenWeights,
   };
 }
