@@ -9,6 +9,14 @@
 import { tokenKl } from './kl.ts';
 import { mean } from './statistics.ts';
 
+/** Log-probabilities of the tokens of a completion. */
+export interface ComparedLogps {
+  /** Under the image itself, by the policy that sampled. [T] */
+  readonly logps: Float32Array;
+  /** Under the changed image. [T] */
+  readonly changed: Float32Array;
+}
+
 export interface VisualDependence {
   /** k3 of the policy under the changed image against the policy, per token [T]; at least 0, clamped (kl.ts). */
   readonly kls: Float64Array;

@@ -3,6 +3,7 @@
  * Collects it and describes it; does not learn.
  */
 import type { RlhfArguments } from '../arguments/resolve.ts';
+import { mapCompletions } from '../engine/groups.ts';
 import type { LayerProbe } from '../engine/scored_groups.ts';
 import { type GroupAdvantages, groupAdvantages } from '../grpo/advantages.ts';
 import type { BatchPlan } from '../grpo/batching.ts';
@@ -13,20 +14,25 @@ import {
   completionsOf,
   logpsOf,
   type Rollout,
+  type RolloutGroup,
   type RolloutPrompt,
   rollout,
 } from '../grpo/rollout.ts';
 import { planScores, type ScorePlan } from '../grpo/score_plan.ts';
 import { mean } from '../grpo/statistics.ts';
+import type { ComparedLogps } from '../grpo/visual_dependence.ts';
 import { type ImageTransform, nameOfTransform } from '../models/image_transform.ts';
 import { transformsOf } from '../rewards/needs.ts';
+import { plural } from '../util/plural.ts';
+import { type JudgedRollout, replaceEqualGroups } from './dynamic_sampling.ts';
 import type { Metrics } from './events.ts';
 import { comparedImage, type ImageChanges, scoreImageChanges } from './image_changes.ts';
 import { countTokens, type Journal } from './journal.ts';
-import { attentionProbe, type Judged, type JudgeOptions, judge } from './judge.ts';
+import { attentionProbe, type Judged, type JudgeOptions, judge, type LearningHooks } from './judge.ts';
 import { perceive } from './perceive.ts';
 import { dropoutRate, type Policy } from './policy.ts';
 import type { HackingWatch } from './reward_hacking.ts';
+import { signalMetrics } from './signals.ts';
 
 /** A rollout of N completions as it is learned from. Arrays per completion are in the order of its groups. */
 export interface Experience {
@@ -67,6 +73,7 @@ export interface StepParts {
  *
  * @param number of the rollout in the run, from 0
  * @param done optimizer steps done before it
+ * @param more takes prompts for another batch, for `--dynamic_sample`; null: groups with equal rewards stay
  * Errors: those of the generator, the model and the rewards; the signal's reason
  */
 export async function collect(
@@ -74,38 +81,43 @@ export async function collect(
   number: number,
   done: number,
   parts: StepParts,
+  more: (() => Promise<readonly RolloutPrompt[]>) | null,
 ): Promise<Experience> {
   const { args, plan, reference, journal } = parts;
   const penalises = args.klInReward && reference !== null;
   const judging = parts.judging(done);
-  const probe = attentionProbe(prompts, judging);
   const compared = comparedImage(args);
   const asked = transformsOf(judging.rewards);
   const transforms =
     compared === null
       ? asked
       : [compared, ...asked.filter((other) => nameOfTransform(other) !== nameOfTransform(compared))];
-  const scores = planScores(plan, number, {
-    reuseRollout: args.reuseRollout,
-    needsScores: probe !== undefined || penalises || args.topEntropyQuantile < 1 || transforms.length > 0,
-    hasDropout: dropoutRate(parts.policy) > 0,
-  });
-  const sampled = await sampleAndScore(prompts, `rollout ${number}`, { scores, probe }, parts);
+  const plannedFor = (probe: LayerProbe | undefined): ScorePlan =>
+    planScores(plan, number, {
+      reuseRollout: args.reuseRollout,
+      needsScores: probe !== undefined || penalises || args.topEntropyQuantile < 1 || transforms.length > 0,
+      hasDropout: dropoutRate(parts.policy) > 0,
+    });
+  const sampleAndJudge = async (batch: readonly RolloutPrompt[], name: string): Promise<JudgedRollout> => {
+    const probe = attentionProbe(batch, judging);
+    const rollout = await sampleAndScore(batch, name, { scores: plannedFor(probe), probe }, parts);
+    const changes = await changesOf(rollout, transforms, name, parts);
+    const { hooks, ...judged } = await journal.time('reward', () => judge(rollout.groups, judging, changes));
+    const comparisons = transforms.length === 0 ? null : changes.get(nameOfTransform(transforms[0]!))!;
+    return { rollout: { ...rollout, groups: withMeasured(rollout.groups, comparisons, hooks) }, judged };
+  };
+  const first = await sampleAndJudge(prompts, `rollout ${number}`);
+  const { rollout: sampled, judged } =
+    args.dynamicSample && more !== null
+      ? await withDifferences(first, number, parts, async (name) => sampleAndJudge(await more(), name))
+      : first;
   const { temperature } = args;
   const refLogps =
     reference &&
     (await journal.time('reference', async () =>
       logpsOf(await reference.model.score(sampled.groups, { temperature, keep: false })),
     ));
-  const changes = await changesOf(sampled, transforms, number, parts);
-  const { hooks, ...judged } = await journal.time('reward', () => judge(sampled.groups, judging, changes));
-  const pairs = transforms.length === 0 ? null : changes.get(nameOfTransform(transforms[0]!))!;
-  const perceived = perceive(
-    completionsOf(sampled).map(({ ids }) => ids.length),
-    pairs,
-    compared === null ? null : args,
-    hooks,
-  );
+  const perceived = perceive(completionsOf(sampled), compared === null ? null : args);
   const kls = penalises ? sequenceKls(logpsOf(sampled), refLogps!) : null;
   const totals =
     kls === null
@@ -124,9 +136,10 @@ export async function collect(
       extras: new Map([...judged.extras, ...perceived.columns]),
     },
     advantages: scaledBy(groupAdvantages(totals, plan.numGenerations, args, table), perceived.advantageScales),
-    oldLogps: scores.old ? logpsOf(sampled) : null,
+    oldLogps: plannedFor(undefined).old ? logpsOf(sampled) : null,
     refLogps,
-    changedLogps: compared === null ? null : pairs!.map((pair) => pair?.changed ?? null),
+    changedLogps:
+      compared === null ? null : completionsOf(sampled).map((completion) => completion.compared?.changed ?? null),
     tokenWeights: perceived.tokenWeights,
   };
 }
@@ -165,7 +178,7 @@ export function experienceMetrics(
 async function changesOf(
   { groups }: Rollout,
   transforms: readonly ImageTransform[],
-  number: number,
+  name: string,
   { args, policy, sampler, journal }: StepParts,
 ): Promise<ImageChanges> {
   if (transforms.length === 0) return new Map();
@@ -174,7 +187,7 @@ async function changesOf(
       model: policy.model,
       temperature: args.temperature,
       visionTokenIds: sampler.template.visionTokenIds,
-      random: sampler.random.fork(`changed images of rollout ${number}`),
+      random: sampler.random.fork(`changed images of ${name}`),
     }),
   );
 }
@@ -182,6 +195,44 @@ async function changesOf(
 function scaledBy(advantages: GroupAdvantages, scales: Float64Array | null): GroupAdvantages {
   if (scales === null) return advantages;
   return { ...advantages, advantages: advantages.advantages.map((advantage, i) => advantage * scales[i]!) };
+}
+
+/** Completions with what was measured of them and what rewards ask of learning, so that both follow a group that is kept. */
+function withMeasured(
+  groups: readonly RolloutGroup[],
+  comparisons: readonly (ComparedLogps | null)[] | null,
+  { advantageScales, tokenWeights }: LearningHooks,
+): RolloutGroup[] {
+  let next = 0;
+  return mapCompletions(groups, (completion) => {
+    const i = next++;
+    return {
+      ...completion,
+      ...(comparisons === null ? {} : { compared: comparisons[i]! }),
+      ...(advantageScales === null ? {} : { advantageScale: advantageScales[i]! }),
+      ...(tokenWeights === null ? {} : { tokenWeights: tokenWeights[i]! }),
+    };
+  });
+}
+
+/** Dynamic sampling, and what it says about itself. */
+async function withDifferences(
+  first: JudgedRollout,
+  number: number,
+  { args, judging, journal }: StepParts,
+  draw: (name: string) => Promise<JudgedRollout>,
+): Promise<JudgedRollout> {
+  const { rollout, judged, batches, isComplete } = await replaceEqualGroups(first, args.maxResampleTimes, (batch) =>
+    draw(`rollout ${number}, batch ${batch}`),
+  );
+  if (!isComplete) {
+    await journal.notice(
+      'warn',
+      `dynamic sampling: after ${plural(batches, 'batch', 'batches')} of prompts too few groups have rewards that differ; the first batch is used as it is`,
+    );
+  }
+  const signals = signalMetrics(judging(0).rewards, [judged]);
+  return { rollout, judged: { ...judged, metrics: { ...judged.metrics, ...signals, num_gen_batches: batches } } };
 }
 
 /** Completions with scores, unless these will come from learning. */

@@ -56,6 +56,10 @@ class Halves {
     return completions.map(() => 0);
   }
 }
+/** The same within the first group of a batch, so that dynamic sampling replaces it. */
+class Pairs {
+  call(completions) { return completions.map((text, i) => i < 4 ? 0 : text.length); }
+}
 class Wrong {
   call(completions, { weigh_tokens }) {
     weigh_tokens(completions.map(() => [-1]));
@@ -64,6 +68,7 @@ class Wrong {
 }
 orms['sees'] = Sees;
 orms['halves'] = Halves;
+orms['pairs'] = Pairs;
 orms['wrong'] = Wrong;
 `;
 
@@ -128,10 +133,12 @@ describe('learning', () => {
     ['PAPO, blur', { ...PAPO, perception_image: 'blur', perception_kl_tokens: '0.5', perception_kl_max: '0.2' }],
     ['VPPO', { ...VPPO, loss_type: 'dapo' }],
     ['VPPO without the image, several updates', { ...VPPO, perception_image: 'removed', num_iterations: '2' }],
+    ['VPPO and a plugin, dynamic sampling', { ...VPPO, reward_funcs: ['pairs', 'halves'], dynamic_sample: 'true' }],
     ['a plugin that scales advantages and weighs tokens', { reward_funcs: ['letters', 'halves'] }],
   ])('%s changes it, and micro-batches do not', async (_, changes) => {
     const plain = await run({ num_iterations: changes.num_iterations, loss_type: changes.loss_type });
     const whole = await run(changes);
+    if (changes.dynamic_sample) expect(whole.logs[0]!.num_gen_batches).toBeGreaterThan(1);
     expect(weightDifference(weightsOf(whole), weightsOf(plain))).toBeGreaterThan(1e-3);
     const parts = await run({ ...changes, per_device_train_batch_size: '2', gradient_accumulation_steps: '4' });
     expect(parts.completions.completion).toEqual(whole.completions.completion);
