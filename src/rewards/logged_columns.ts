@@ -14,6 +14,7 @@ const OWNED: ReadonlySet<string> = new Set([
   'completion',
   'advantages',
   'length',
+  'truncated',
   'entropy',
   'visual_kl',
   'visual_drop',
