@@ -2,7 +2,9 @@
  * The model's tensors by canonical name: values, and gradient accumulators of those that are trained.
  * Knows names and memory, not what a tensor is for.
  */
+import type { HalfWeight } from '../checkpoint/half_words.ts';
 import type { Checkpoint } from '../checkpoint/open.ts';
+import type { QuantisedWeight } from '../checkpoint/quantised.ts';
 import { QKV } from '../models/names.ts';
 import type { Adapters } from '../nn/adapter.ts';
 import { type FloatTensor, floats, sizeOf, zeros } from '../runtime/tensor.ts';
@@ -23,7 +25,12 @@ export interface Parameters {
   shape(name: string): readonly number[];
   /** Adapters by the canonical name of the layer they are on. */
   readonly adapters: Adapters;
+  /** A matrix as it lies in memory, if that is not in float32: by its name or by a joint name. Absent: none does. */
+  stored?(name: string): StoredWeight | null;
 }
+
+/** A frozen weight that is not in float32. */
+export type StoredWeight = HalfWeight | QuantisedWeight;
 
 /** Bytes of tensors by their names. */
 export const bytesOf = (parameters: Parameters, names: readonly string[]): number =>
@@ -163,7 +170,7 @@ function partsOf(checkpoint: Checkpoint, names: readonly string[], { data }: Flo
 }
 
 /** One tensor over parts that lie one after another. */
-function joined(parts: readonly FloatTensor[]): FloatTensor {
+export function joined(parts: readonly FloatTensor[]): FloatTensor {
   const [first] = parts as [FloatTensor];
   let end = first.data.byteOffset;
   for (const { data } of parts) {
@@ -181,13 +188,13 @@ function joinedShape(shapes: readonly (readonly number[])[]): readonly number[] 
 }
 
 /** The name of a tensor without its layer: `model.layers.3.x` -> `model.layers.*.x`. */
-const roleOf = (name: string): string => name.replace(/\.(layers|blocks)\.\d+\./, '.$1.*.');
+export const roleOf = (name: string): string => name.replace(/\.(layers|blocks)\.\d+\./, '.$1.*.');
 
 /** Elements read at a time: some 10 ms. */
 const READ_ELEMENTS = 2 ** 22;
 
 /** Reads tensors piece by piece, so that the event loop gets its turns. */
-async function readAll(
+export async function readAll(
   checkpoint: Checkpoint,
   names: readonly string[],
   onRead: OnRead = () => undefined,
