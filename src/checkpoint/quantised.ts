@@ -54,7 +54,7 @@ export function quantise(values: Float32Array, into: QuantisedWeight): void {
       const end = Math.min(start + QUANT_BLOCK, row + inner);
       let extreme = 0;
       for (let i = start; i < end; i++) if (Math.abs(values[i]!) > Math.abs(extreme)) extreme = values[i]!;
-      scales[block] = -extreme / zero;
+      scales[block] = extreme === 0 ? 0 : -extreme / zero;
       // By the scale as it is kept; one that is rounded to 0 stands for zeros.
       const inverse = scales[block] === 0 ? 0 : 1 / scales[block]!;
       const at = block * blockBytes(bits);

@@ -101,7 +101,8 @@ export async function holdParameters(checkpoint: Checkpoint, { bits, onRead }: H
     stored: (name) => held.get(name) ?? null,
     value(name) {
       const weight = held.get(name);
-      if (weight === undefined) return plain.get(name) ?? joined((jointParts(name) ?? []).map((part) => plain.get(part)!));
+      if (weight === undefined)
+        return plain.get(name) ?? joined((jointParts(name) ?? []).map((part) => plain.get(part)!));
       const role = roleOf(name);
       const slot = shared.get(role);
       if (slot?.holds === name) return slot.tensor;
@@ -141,8 +142,7 @@ function hold(
   const inner = shapes[0]![1];
   const dims = [shapes.reduce((sum, [out]) => sum + out, 0), inner] as const;
   const values = new Float32Array(dims[0] * inner);
-  let row = 0;
-  const starts = shapes.map(([out]) => (row += out) - out);
+  const starts = shapes.map((_, i) => shapes.slice(0, i).reduce((sum, [out]) => sum + out, 0));
   for (const [i, part] of parts.entries())
     checkpoint.readInto(part, values.subarray(starts[i]! * inner, (starts[i]! + shapes[i]![0]) * inner));
   const whole = bits === null ? halfOf(values, dims) : quantisedOf(values, dims, bits);

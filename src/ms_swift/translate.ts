@@ -94,6 +94,11 @@ const SPECIAL: Readonly<Record<string, Special>> = {
     '--system',
     systemFile !== null && /\\n|\.txt$/.test(args.system!) ? systemFile : args.system!,
   ],
+  // Without a method, ms-swift passes over the bits.
+  quant_bits: ({ args, handedOn }) => [
+    ...['--quant_bits', String(args.quantBits)],
+    ...(handedOn.has('quant_method') ? [] : ['--quant_method', 'bnb']),
+  ],
   // ms-swift has another default for tuners other than full.
   learning_rate: ({ args, given }) =>
     args.tunerType === 'full' || given.has('learning_rate') ? ['--learning_rate', String(args.learningRate)] : [],

@@ -68,7 +68,7 @@ export async function collect(
   const judging = parts.judging(done);
   const probe = attentionProbe(prompts, judging);
   const scores = planScores(plan, number, {
-    reuseRollout: args.reuseRollout,
+    reuseRollout: args.reuseRollout && !parts.policy.samplesRounded,
     isProbed: probe !== undefined,
     hasDropout: dropoutRate(parts.policy) > 0,
   });

@@ -4,11 +4,11 @@
  */
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { openAdapter } from '../../src/adapters/files.ts';
+import { openAdapter } from '../../src/adapters/read.ts';
 import { openCheckpoint } from '../../src/checkpoint/open.ts';
 import { QUANT_BLOCK, type QuantisedWeight } from '../../src/checkpoint/quantised.ts';
 import { createGenerator } from '../../src/engine/generation.ts';
-import { heldBytes, holdParameters } from '../../src/engine/held_parameters.ts';
+import { holdParameters } from '../../src/engine/held_parameters.ts';
 import { createModel } from '../../src/engine/model.ts';
 import { withOverlay } from '../../src/engine/overlay.ts';
 import { loadParameters, type Parameters, parametersOf } from '../../src/engine/parameters.ts';
@@ -26,11 +26,7 @@ const checkpoints = goldenCheckpoints().filter(({ name }) => ['qwen2_vl', 'qwen3
 async function resultsOn(checkpoint: (typeof checkpoints)[number], storeOf: () => Promise<Parameters>) {
   const config = await readConfig(checkpoint.model);
   const adapter = openAdapter(join(checkpoint.golden, 'lora'), config);
-  const parameters = withOverlay(
-    await storeOf(),
-    { adapters: adapter.adapters, tensors: adapter.read() },
-    () => true,
-  );
+  const parameters = withOverlay(await storeOf(), { adapters: adapter.adapters, tensors: adapter.read() }, () => true);
   const model = createModel(config, parameters, { attnImpl: 'sdpa', gradientCheckpointing: true });
   const golden = readCases(checkpoint).find(({ name }) => name === 'two_images')!;
   const pixels = readTensors(join(checkpoint.golden, 'tensors.safetensors')).get('two_images.pixel_values')!;
@@ -88,42 +84,45 @@ function standsFor({ bits, codes, scales, dims: [out, inner] }: QuantisedWeight)
   });
 }
 
-test.for(
-  checkpoints.flatMap((checkpoint) => ([4, 8] as const).map((bits) => ({ ...checkpoint, bits }))),
-)('$name: with $bits bits the model is that of its codes', async ({ bits, ...checkpoint }, { annotate }) => {
-  const source = openCheckpoint(checkpoint.model);
-  const plain = await resultsOn(checkpoint, () => loadParameters(source, () => false));
-  const own = await holdParameters(source, { bits });
-  const decoded = await resultsOn(checkpoint, async () => {
-    const float32 = await loadParameters(source, () => false);
-    return parametersOf(
-      new Map(
-        float32.names.map((name) => {
-          const { data, dims } = float32.value(name);
-          const stored = own.stored!(name);
-          if (stored === null) return [name, floats(data, dims)];
-          if (stored.kind !== 'quantised') throw new Error('expected codes');
-          const [, inner] = dims as [number, number];
-          const values = standsFor(stored);
-          // Every value is within its block's step, and half of it but at the end of the range.
-          for (const [i, value] of values.entries()) {
-            const scale = stored.scales[Math.floor(i / inner) * Math.ceil(inner / QUANT_BLOCK) + Math.floor((i % inner) / QUANT_BLOCK)]!;
-            expect(Math.abs(value - data[i]!)).toBeLessThanOrEqual(Math.abs(scale) * (1 + 2 ** -20));
-          }
-          data.set(values);
-          return [name, floats(data, dims)];
-        }),
-      ),
-      () => false,
+test.for(checkpoints.flatMap((checkpoint) => ([4, 8] as const).map((bits) => ({ ...checkpoint, bits }))))(
+  '$name: with $bits bits the model is that of its codes',
+  async ({ bits, ...checkpoint }, { annotate }) => {
+    const source = openCheckpoint(checkpoint.model);
+    const plain = await resultsOn(checkpoint, () => loadParameters(source, () => false));
+    const own = await holdParameters(source, { bits });
+    const decoded = await resultsOn(checkpoint, async () => {
+      const float32 = await loadParameters(source, () => false);
+      return parametersOf(
+        new Map(
+          float32.names.map((name) => {
+            const { data, dims } = float32.value(name);
+            const stored = own.stored!(name);
+            if (stored === null) return [name, floats(data, dims)];
+            if (stored.kind !== 'quantised') throw new Error('expected codes');
+            const [, inner] = dims as [number, number];
+            const values = standsFor(stored);
+            // Every value is within its block's step, and half of it but at the end of the range.
+            for (const [i, value] of values.entries()) {
+              const scale =
+                stored.scales[
+                  Math.floor(i / inner) * Math.ceil(inner / QUANT_BLOCK) + Math.floor((i % inner) / QUANT_BLOCK)
+                ]!;
+              expect(Math.abs(value - data[i]!)).toBeLessThanOrEqual(Math.abs(scale) * (1 + 2 ** -20));
+            }
+            data.set(values);
+            return [name, floats(data, dims)];
+          }),
+        ),
+        () => false,
+      );
+    });
+    const held = await resultsOn(checkpoint, async () => own);
+    source.close();
+    expect(largestDifference(held.logps, decoded.logps)).toBe(0);
+    for (const [name, gradient] of decoded.gradients)
+      expect(largestDifference(held.gradients.get(name)!, gradient), name).toBe(0);
+    await annotate(
+      `largest difference of log-probabilities: weights ${largestDifference(held.logps, plain.logps)}, sampling with activations of 8 bits ${largestDifference(held.sampledLogps, held.scoredLogps)}`,
     );
-  });
-  const held = await resultsOn(checkpoint, async () => own);
-  source.close();
-  expect(largestDifference(held.logps, decoded.logps)).toBe(0);
-  for (const [name, gradient] of decoded.gradients)
-    expect(largestDifference(held.gradients.get(name)!, gradient), name).toBe(0);
-  await annotate(
-    `largest difference of log-probabilities: weights ${largestDifference(held.logps, plain.logps)}, sampling with activations of 8 bits ${largestDifference(held.sampledLogps, held.scoredLogps)}`,
-  );
-  console.log(checkpoint.name, bits, largestDifference(held.logps, plain.logps), largestDifference(held.sampledLogps, held.scoredLogps), heldBytes(source.tensors, bits));
-});
+  },
+);
