@@ -243,6 +243,9 @@ export const LOSS = {
   epsilon: 0.2,
   epsilonHigh: 0.28,
   delta: null,
+  tauPos: 1,
+  tauNeg: 1.05,
+  offPolicySequenceMaskDelta: null,
   beta: 0,
   maxCompletionLength: TOKENS,
 } as const;

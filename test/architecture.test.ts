@@ -33,7 +33,9 @@ const gateways: Readonly<Record<string, readonly string[]>> = {
   'fraction.js': ['rewards'],
   commander: ['cli'],
   jiti: ['rewards'],
-  zod: ['arguments', 'reward_server'],
+  zod: ['arguments', 'reward_server', 'ui'],
+  hono: ['ui'],
+  '@hono/node-server': ['ui'],
 };
 
 interface Import {

@@ -11,6 +11,7 @@ import { SightlineError } from '../errors.ts';
 import type { ModelConfig } from '../models/architecture.ts';
 import { type Adapter, adapterA, adapterB } from '../nn/adapter.ts';
 import { type FloatTensor, floats, sizeOf } from '../runtime/tensor.ts';
+import { sameSizes } from '../util/same_sizes.ts';
 import { type AdapterConfig, parseAdapterConfig } from './config.ts';
 import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, requireFiles } from './folder.ts';
 import { type ModelModules, modulesOf, SPELLINGS } from './model_modules.ts';
@@ -181,9 +182,6 @@ function requireShape(
   const agrees = isWhole ? sameSizes(shape, expected) : sizeOf(shape) === sizeOf(expected) && shape[0] === expected[0];
   if (!agrees) throw wrongShape(stored, shape, expected, where, plan.config);
 }
-
-const sameSizes = (a: readonly number[], b: readonly number[]): boolean =>
-  a.length === b.length && a.every((size, i) => size === b[i]);
 
 function wrongShape(
   stored: string,

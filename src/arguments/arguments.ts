@@ -26,14 +26,17 @@ import {
   resolveRlhf,
   resolveScore,
   resolveSft,
+  resolveUi,
   type ScoreArguments,
   type SftArguments,
+  type UiArguments,
 } from './resolve.ts';
 import { ownersOf, rlhfForMsSwift, rlhfWithRewards } from './reward_flags.ts';
 import { rewardServerCommand } from './reward_server.ts';
 import { rlhfCommand, type rlhfFlags } from './rlhf.ts';
 import { scoreCommand } from './score.ts';
 import { sftCommand } from './sft.ts';
+import { uiCommand } from './ui.ts';
 import { checkValue } from './value.ts';
 
 export interface ReadArguments<A> {
@@ -155,9 +158,13 @@ export function readRewardServerArguments(
   return read(rewardServerCommand, resolveRewardServer, argv, env);
 }
 
+export function readUiArguments(argv: readonly string[], env: Environment): ReadArguments<UiArguments> {
+  return read(uiCommand, resolveUi, argv, env);
+}
+
 // --- internal ---
 
-const COMMANDS: readonly CommandSpec[] = [rlhfWithRewards(), sftCommand, inferCommand, scoreCommand];
+const COMMANDS: readonly CommandSpec[] = [rlhfWithRewards(), sftCommand, inferCommand, scoreCommand, uiCommand];
 
 type Resolve<F extends Flags, A> = (values: Values<F>, faults: Faults, env: Environment) => A;
 

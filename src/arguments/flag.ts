@@ -17,6 +17,7 @@ export const GROUPS = [
   'Evaluation',
   'Output',
   'Engine',
+  'Page',
   'Other',
 ] as const;
 export type Group = (typeof GROUPS)[number] | RewardGroup;

@@ -10,6 +10,7 @@ import type { exportFlags } from './export.ts';
 import type { Faults } from './faults.ts';
 import type { Values } from './flag.ts';
 import type { inferFlags } from './infer.ts';
+import { checkObjective, type ResolvedObjective, resolveObjective } from './objective_checks.ts';
 import type { Environment } from './parse.ts';
 import { isFolder } from './paths.ts';
 import type { rewardServerFlags } from './reward_server.ts';
@@ -19,6 +20,7 @@ import type { sftFlags } from './sft.ts';
 import { resolveSystem } from './system_prompt.ts';
 import { checkTraining, defaultRate, type TrainingValues } from './training_checks.ts';
 import { checkAdapters, checkReference } from './tuner_checks.ts';
+import type { uiFlags } from './ui.ts';
 
 type Resolved<V, R> = Omit<V, keyof R> & Readonly<R>;
 export type RewardOptions = Readonly<Record<string, unknown>>;
@@ -28,23 +30,21 @@ type Strategy = 'no' | 'steps' | 'epoch';
 /** Complete arguments of `sightline rlhf`. A value is null only if that means "none". */
 export type RlhfArguments = Resolved<
   Values<typeof rlhfFlags>,
-  RolloutSizes & {
-    attnImpl: AttnImpl;
-    modelDir: string;
-    learningRate: number;
-    beta: number;
-    epsilonHigh: number;
-    scaleRewards: 'group' | 'batch' | 'none';
-    rewardWeights: readonly number[];
-    perDeviceEvalBatchSize: number;
-    numGenerationsEval: number;
-    evalTemperature: number;
-    numCompletionsToPrint: number;
-    /** Values of the flags of registered rewards, by flag name. */
-    rewardOptions: RewardOptions;
-    evalStrategy: Strategy;
-    evalSteps: number;
-  }
+  RolloutSizes &
+    ResolvedObjective & {
+      attnImpl: AttnImpl;
+      modelDir: string;
+      learningRate: number;
+      rewardWeights: readonly number[];
+      perDeviceEvalBatchSize: number;
+      numGenerationsEval: number;
+      evalTemperature: number;
+      numCompletionsToPrint: number;
+      /** Values of the flags of registered rewards, by flag name. */
+      rewardOptions: RewardOptions;
+      evalStrategy: Strategy;
+      evalSteps: number;
+    }
 >;
 
 /** Complete arguments of `sightline sft`. */
@@ -79,6 +79,7 @@ interface AdaptedModel {
 }
 
 export type RewardServerArguments = Values<typeof rewardServerFlags>;
+export type UiArguments = Values<typeof uiFlags>;
 
 /** @param processes number of processes, on all machines, that share a rollout */
 export function resolveRlhf(
@@ -118,15 +119,16 @@ export function resolveRlhf(
     },
     faults,
   );
-  if (values.engine === 'sightline') checkReference(values, faults);
+  if (values.engine === 'sightline') {
+    checkReference(values, faults);
+    checkObjective(values, faults);
+  }
   const rollout = resolveGeneration(values, processes, faults);
   return {
     ...values,
     ...resolveTraining(values, faults, env),
     ...rollout,
-    beta: values.beta ?? 0.04,
-    epsilonHigh: values.epsilonHigh ?? values.epsilon,
-    scaleRewards: values.scaleRewards ?? 'group',
+    ...resolveObjective(values),
     rewardWeights: values.rewardWeights ?? values.rewardFuncs.map(() => 1),
     numGenerationsEval: values.numGenerationsEval ?? values.numGenerations,
     evalTemperature: values.evalTemperature ?? values.temperature,
@@ -180,6 +182,23 @@ export function resolveExport(values: Values<typeof exportFlags>, faults: Faults
   const unset = { system: null, minPixels: null, maxPixels: null, attnImpl: null };
   const { model, modelDir } = resolveAdapted({ ...values, ...unset }, faults, env);
   return { ...values, model, modelDir };
+}
+
+export function resolveUi(values: Values<typeof uiFlags>, faults: Faults): UiArguments {
+  const isOpen = !['127.0.0.1', 'localhost', '::1'].includes(values.host);
+  faults.check(
+    ['host', 'token'],
+    !isOpen || values.token !== null,
+    `an address that the network can reach, ${values.host}, needs a --token`,
+    'leave out --host, or give a --token of at least 16 characters (or SIGHTLINE_UI_TOKEN)',
+  );
+  faults.check(
+    ['token'],
+    values.token === null || /^[\w-]{16,200}$/.test(values.token),
+    'the token must have 16 to 200 letters, digits, - or _',
+    'take one from: node -p "crypto.randomBytes(24).toString(\'base64url\')"',
+  );
+  return values;
 }
 
 export function resolveRewardServer(values: Values<typeof rewardServerFlags>, faults: Faults): RewardServerArguments {

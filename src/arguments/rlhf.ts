@@ -2,10 +2,11 @@
  * The flags of `sightline rlhf`, with the names and defaults of `swift rlhf --rlhf_type grpo`.
  */
 import { ATTN_PROBES } from '../attention/cross_check.ts';
-import { builtInRewards } from '../rewards/registry.ts';
+import { BUILT_IN_REWARDS } from '../rewards/built_in.ts';
 import type { CommandSpec } from './command.ts';
 import { engineFlag } from './engine_flags.ts';
 import { boolean, choice, integer, number, numberList, textList } from './flag.ts';
+import { objectiveFlags } from './objective_flags.ts';
 import {
   commonFlags,
   evaluationFlags,
@@ -75,66 +76,12 @@ export const rlhfFlags = {
     unit: 'passes',
     help: 'Times that each sampled batch is used (mu in the GRPO paper).',
   }),
-  loss_type: choice(['grpo', 'bnpo', 'dr_grpo', 'dapo'], {
-    msSwift: { more: ['cispo', 'sapo', 'real', 'fipo'] },
-    group: 'GRPO',
-    default: 'grpo',
-    help: 'How token losses are averaged: grpo per sequence, bnpo over the tokens of the batch, dr_grpo by --max_completion_length, dapo over all tokens of the sampling phase.',
-  }),
-  importance_sampling_level: choice(['token', 'sequence'], {
-    msSwift: { more: ['sequence_token'] },
-    group: 'GRPO',
-    default: 'token',
-    absent: { sequence_token: 'not supported; sequence has the same ratio value' },
-    help: 'Importance ratio per token, or one per sequence (GSPO).',
-  }),
-  epsilon: number({
-    group: 'GRPO',
-    default: 0.2,
-    min: 0,
-    help: 'Lower clipping bound of the importance ratio: 1 - epsilon.',
-  }),
-  epsilon_high: number({
-    group: 'GRPO',
-    default: null,
-    unset: '--epsilon',
-    min: 0,
-    help: 'Upper clipping bound of the importance ratio: 1 + epsilon_high.',
-  }),
-  delta: number({
-    group: 'GRPO',
-    default: null,
-    unset: 'none',
-    above: 0,
-    help: 'Two-sided clipping: an upper bound on the importance ratio for either sign of the advantage.',
-  }),
-  beta: number({
-    group: 'GRPO',
-    default: null,
-    unset: '0.04',
-    min: 0,
-    help: 'Weight of the KL divergence (k3 estimator) from the initial model. With 0 no reference model is loaded.',
-  }),
+  ...objectiveFlags,
   ref_adapters: textList({
     group: 'LoRA',
     default: [],
     metavar: 'DIR',
     help: 'Adapter of the reference model, e.g. the one given as --adapters. Without it, the reference is --model itself. It shares the weights of the policy in both cases.',
-  }),
-  advantage_estimator: choice(['grpo'], {
-    msSwift: { more: ['rloo', 'reinforce_plus_plus'] },
-    group: 'GRPO',
-    default: 'grpo',
-    absent: { rloo: 'not supported yet', reinforce_plus_plus: 'not supported yet' },
-    help: 'Baseline of the advantage: the group mean.',
-  }),
-  scale_rewards: choice(['group', 'batch', 'none'], {
-    msSwift: { more: ['gdpo'] },
-    group: 'GRPO',
-    default: null,
-    unset: 'group',
-    absent: { gdpo: 'not supported yet' },
-    help: 'Standard deviation that advantages are divided by: that of the group, that of the batch, or none.',
   }),
   max_completion_length: integer({
     group: 'Sampling',
@@ -150,7 +97,7 @@ export const rlhfFlags = {
     group: 'Rewards',
     default: undefined,
     metavar: 'NAME...',
-    help: `Names of rewards, built-in (${builtInRewards.join(', ')}) or from --external_plugins.`,
+    help: `Names of rewards, built-in (${BUILT_IN_REWARDS.join(', ')}) or from --external_plugins.`,
   }),
   reward_weights: numberList({
     group: 'Rewards',

@@ -531,7 +531,24 @@ export const outputFlags = {
   save_only_model: boolean({
     group: 'Output',
     default: false,
-    help: 'Save checkpoints without the optimiser state.',
+    help: 'Save checkpoints without the optimiser state. Such a checkpoint cannot be resumed.',
+  }),
+  resume_from_checkpoint: text({
+    group: 'Output',
+    default: null,
+    unset: 'a new run',
+    metavar: 'RUN/checkpoint-N|last',
+    help: 'Checkpoint to continue from, in the folder of its run; last for the last checkpoint of the newest run in --output_dir, or a new run if there is none. The run goes on as if it had not stopped, bit by bit. Give the flags of the run, for instance with --config RUN/args.json.',
+  }),
+  resume_only_model: boolean({
+    group: 'Output',
+    default: false,
+    help: 'With --resume_from_checkpoint: take the weights and the position in the data, and begin with a new optimizer and schedule.',
+  }),
+  ignore_data_skip: boolean({
+    group: 'Output',
+    default: false,
+    help: 'With --resume_from_checkpoint: begin the epoch under way anew. Together with --resume_only_model, a new run that begins with the weights of the checkpoint.',
   }),
 } as const;
 

@@ -38,6 +38,15 @@ export function checkTraining(values: TrainingValues, faults: Faults): void {
     'keep one of the two',
   );
   checkSchedule(values, faults);
+  for (const flag of ['resume_only_model', 'ignore_data_skip'] as const) {
+    faults.check(
+      [flag, 'resume_from_checkpoint'],
+      !(flag === 'resume_only_model' ? values.resumeOnlyModel : values.ignoreDataSkip) ||
+        values.resumeFromCheckpoint !== null,
+      'nothing is resumed',
+      'give --resume_from_checkpoint as well',
+    );
+  }
   faults.check(
     ['max_steps'],
     values.maxSteps !== 0,

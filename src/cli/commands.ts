@@ -10,6 +10,7 @@ import { rewardServerCommand } from '../arguments/reward_server.ts';
 import { rlhfCommand } from '../arguments/rlhf.ts';
 import { scoreCommand } from '../arguments/score.ts';
 import { sftCommand } from '../arguments/sft.ts';
+import { uiCommand } from '../arguments/ui.ts';
 import { demo, demoHelp } from './demo.ts';
 import { ENGINE_SUMMARY, engine, engineHelp } from './engine.ts';
 import type { Io } from './io.ts';
@@ -41,6 +42,7 @@ export const commands: readonly CliCommand[] = [
     (await import('./export.ts')).exportModel(words, io),
   ),
   command(rewardServerCommand, [], async (words, io) => (await import('./reward_server.ts')).rewardServer(words, io)),
+  command(uiCommand, ['dashboard', 'view', 'web-ui'], async (words, io) => (await import('./ui.ts')).ui(words, io)),
   { name: 'engine', summary: ENGINE_SUMMARY, help: engineHelp, run: engine },
   {
     name: 'demo',

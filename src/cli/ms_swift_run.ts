@@ -12,7 +12,7 @@ import { consoleReport } from '../report/console.ts';
 import { createOutputFolder, type OutputFolder, writeArgsJson } from '../report/output_folder.ts';
 import { commandsFor, commandsForAdapter } from '../report/screens.ts';
 import { createStopwatch } from '../report/stopwatch.ts';
-import { SYSTEM_FILE } from '../train/checkpoints.ts';
+import { SYSTEM_FILE } from '../train/checkpoint_files.ts';
 import { makeFolders } from '../util/make_folders.ts';
 import { shellWord } from '../util/shell_word.ts';
 import { packageVersion } from '../util/version.ts';
@@ -55,6 +55,8 @@ export async function msSwiftRun(words: readonly string[], io: Io): Promise<void
     if (isLaunched) folder.discard();
     else folder.remove();
     throw error;
+  } finally {
+    folder.release();
   }
   await close();
   folder.discard();
@@ -72,7 +74,7 @@ function folderOf(read: MsSwiftArguments): OutputFolder {
   const { outputDir, addVersion } = read.args;
   if (isFirstNode(read)) return createOutputFolder(outputDir, addVersion);
   makeFolders(resolve(outputDir));
-  return { path: resolve(outputDir), discard: () => undefined, remove: () => undefined };
+  return { path: resolve(outputDir), discard: () => undefined, remove: () => undefined, release: () => undefined };
 }
 
 /** Prints the command and its environment for a shell. Missing packages are only warnings here. */

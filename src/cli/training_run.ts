@@ -5,10 +5,11 @@
 import type { ReadArguments } from '../arguments/arguments.ts';
 import { broadcast } from '../report/broadcast.ts';
 import { consoleReport } from '../report/console.ts';
-import { createOutputFolder, writeArgsJson } from '../report/output_folder.ts';
+import { createOutputFolder, reopenOutputFolder, writeArgsJson } from '../report/output_folder.ts';
 import { completionsJsonl, loggingJsonl } from '../report/records.ts';
 import { tensorboard } from '../report/tensorboard.ts';
 import type { Listener, RunContext, TrainEvent } from '../train/events.ts';
+import { findResumePoint, LAST } from '../train/resume/find.ts';
 import { packageVersion } from '../util/version.ts';
 import type { Io } from './io.ts';
 
@@ -16,6 +17,9 @@ import type { Io } from './io.ts';
 export interface TrainingSettings {
   readonly outputDir: string;
   readonly addVersion: boolean;
+  readonly resumeFromCheckpoint: string | null;
+  readonly resumeOnlyModel: boolean;
+  readonly ignoreDataSkip: boolean;
   readonly reportTo: readonly ('tensorboard' | 'none')[];
   readonly logCompletions: boolean;
   readonly completionsToPrint: number;
@@ -26,7 +30,7 @@ export interface TrainingSettings {
 }
 
 /**
- * Creates the folder, runs `train` with the listeners, and closes them. A run that fails before the end of its first step leaves
+ * Creates the folder, or opens that of a resumed run, runs `train` with the listeners, and closes them. A run that fails before the end of its first step leaves
  * no folder behind; one that fails later leaves its logs and checkpoints.
  */
 export async function trainingRun(
@@ -36,7 +40,11 @@ export async function trainingRun(
   io: Io,
   train: (run: RunContext) => Promise<void>,
 ): Promise<void> {
-  const folder = createOutputFolder(settings.outputDir, settings.addVersion);
+  const resume = findResumePoint(settings, read.json);
+  const folder =
+    resume?.runDir == null
+      ? createOutputFolder(settings.outputDir, settings.addVersion)
+      : reopenOutputFolder(resume.runDir);
   const eventFiles = settings.reportTo.includes('tensorboard');
   const terminal = consoleReport(io.stdout, {
     title: `sightline ${packageVersion()} ${command}`,
@@ -60,14 +68,20 @@ export async function trainingRun(
   const { emit, close } = broadcast(listeners, (text) => io.stderr.write(`warning: ${text}\n`));
   try {
     for (const text of read.notices) await emit({ type: 'notice', level: 'info', text: `note: ${text}` });
-    await train({ signal: io.signal, emit, outputDir: folder.path, changed: read.changed });
+    if (settings.resumeFromCheckpoint === LAST && resume === null) {
+      const text = `the newest run in ${settings.outputDir} has no checkpoint yet: a new run begins`;
+      await emit({ type: 'notice', level: 'info', text });
+    }
+    await train({ signal: io.signal, emit, outputDir: folder.path, changed: read.changed, resume });
+    await close();
+    folder.discard();
   } catch (error) {
     await close();
     if (!hasResults) folder.remove();
     throw error;
+  } finally {
+    folder.release();
   }
-  await close();
-  folder.discard();
 }
 
 // --- internal ---

@@ -32,7 +32,10 @@ export interface ImageFeatures {
   readonly budget: number;
 }
 
-/** Most patches of a batch, unless a single image has more. Bounds the tower's buffers. */
+/**
+ * Most patches of a batch, unless a single image has more. Bounds the tower's buffers. Tokens that are kept are encoded image by
+ * image: rounding depends on the batch, and a resumed run must get the tokens of the run that was not stopped.
+ */
 const BATCH_PATCHES = 8192;
 
 export function createImageFeatures(tower: VisionTower, isTrained: boolean, budget: number): ImageFeatures {
@@ -47,7 +50,8 @@ export function createImageFeatures(tower: VisionTower, isTrained: boolean, budg
         else tokens.set(image.hash, known);
       }
       const tapes: { tape: VisionTape; hashes: string[] }[] = [];
-      for (const [number, batch] of batches([...missing.values()]).entries()) {
+      const limit = isTrained ? BATCH_PATCHES : 0;
+      for (const [number, batch] of batches([...missing.values()], limit).entries()) {
         const encoded = await tower.forward(
           batch,
           keep && isTrained ? number : null,
@@ -103,12 +107,12 @@ export function cotangentsOf({ tokens, tapes }: EncodedImages): ImageCotangents[
 
 // --- internal ---
 
-function batches(images: readonly HashedImage[]): HashedImage[][] {
+function batches(images: readonly HashedImage[], limit: number): HashedImage[][] {
   const result: HashedImage[][] = [];
   let patches = 0;
   for (const image of images) {
     const count = patchesOf(image.gridThw);
-    if (result.length === 0 || patches + count > BATCH_PATCHES) {
+    if (result.length === 0 || patches + count > limit) {
       result.push([]);
       patches = 0;
     }

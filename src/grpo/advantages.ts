@@ -10,7 +10,27 @@ import { mean, present, sampleStd, ZERO_STD } from './statistics.ts';
 /** Added to the deviation before dividing, as in TRL and ms-swift. */
 const STD_EPSILON = 1e-4;
 
-export type ScaleRewards = 'group' | 'batch' | 'none';
+/** The same for gdpo, whose deviations are those of single rewards; ms-swift's value. */
+const GDPO_EPSILON = 1e-8;
+
+/** What a completion is compared with: `--advantage_estimator`. */
+export type AdvantageEstimator = 'grpo' | 'rloo' | 'reinforce_plus_plus';
+
+export type ScaleRewards = 'group' | 'batch' | 'none' | 'gdpo';
+
+export interface AdvantageOptions {
+  /** Absent: grpo. */
+  readonly advantageEstimator?: AdvantageEstimator;
+  readonly scaleRewards: ScaleRewards;
+}
+
+/** Values of the reward functions and their weights, as `combineRewards` takes them. */
+export interface RewardTable {
+  /** [functions][N] */
+  readonly values: readonly (readonly RewardValue[])[];
+  /** [functions] */
+  readonly weights: readonly number[];
+}
 
 /** A reward, or null where it cannot be computed for this completion. */
 export type RewardValue = number | null;
@@ -71,18 +91,26 @@ export function combineRewards(
 }
 
 /**
- * Group-relative advantages: `A_i = (R_i - mean(group)) / (std + 1e-4)`, with the deviation of the group, of the whole
- * batch, or no division. Groups are consecutive runs of `numGenerations` completions.
+ * Advantages of N completions. Groups are consecutive runs of `numGenerations` completions; K is the number of a group's
+ * rewards that exist.
+ *
+ * - grpo, reinforce_plus_plus: `R_i - mean(group)`; rloo: `R_i` minus the mean of the others, `K / (K - 1) (R_i - mean(group))`;
+ * - divided by the sample deviation of the rewards in the group or in the batch, plus 1e-4, or not divided;
+ *   reinforce_plus_plus divides by the deviation of these differences instead;
+ * - gdpo: each reward function is centred and scaled within its group, their weighted sum within the batch (GDPO, Liu et
+ *   al. 2026). A function without a value for a completion adds nothing to its sum.
  *
  * A null reward takes no part in its group's mean and deviation, and its own advantage is 0.
  *
  * @param rewards combined rewards, group after group. [N]
- * @throws internal errors: N not a multiple of numGenerations; a reward that is NaN or infinite
+ * @param table what they were combined from; only gdpo needs it
+ * @throws internal errors: N not a multiple of numGenerations; a reward that is NaN or infinite; gdpo without a table
  */
 export function groupAdvantages(
   rewards: readonly RewardValue[],
   numGenerations: number,
-  options: { readonly scaleRewards: ScaleRewards },
+  { advantageEstimator = 'grpo', scaleRewards }: AdvantageOptions,
+  table?: RewardTable,
 ): GroupAdvantages {
   const groups = groupsOf(rewards, numGenerations);
   const bad = rewards.findIndex((reward) => reward !== null && !Number.isFinite(reward));
@@ -92,20 +120,25 @@ export function groupAdvantages(
   const groupStd = groups.map((group) => sampleStd(present(group)));
   const batchStd = sampleStd(present(rewards));
 
-  const advantages = new Float64Array(rewards.length);
-  for (const [i, reward] of rewards.entries()) {
+  const differences = rewards.map((reward, i) => {
+    if (reward === null) return null;
     const g = Math.floor(i / numGenerations);
-    if (reward === null) continue;
+    const count = present(groups[g]!).length;
     const centred = reward - groupMean[g]!;
-    advantages[i] = centred / divisor(options.scaleRewards, groupStd[g]!, batchStd);
-  }
+    return advantageEstimator === 'rloo' && count > 1 ? (centred * count) / (count - 1) : centred;
+  });
+  const scaled = advantageEstimator === 'reinforce_plus_plus' ? differences : rewards;
+  const advantages =
+    scaleRewards === 'gdpo'
+      ? decoupled(rewards, numGenerations, table)
+      : divided(differences, deviations(scaled, numGenerations, scaleRewards));
   const scored = groups.flatMap((_, g) => (groupMean[g] === null ? [] : [groupStd[g]!]));
   return {
     advantages,
     groupMean,
     groupStd,
     fracZeroStd: groupStd.filter((std) => std <= ZERO_STD).length / groups.length,
-    rewardStd: options.scaleRewards === 'batch' ? batchStd : (mean(scored) ?? 0),
+    rewardStd: scaleRewards === 'batch' ? batchStd : (mean(scored) ?? 0),
   };
 }
 
@@ -119,7 +152,45 @@ export function groupsOf<T>(values: readonly T[], size: number): T[][] {
 
 // --- internal ---
 
-function divisor(scale: ScaleRewards, groupStd: number, batchStd: number): number {
-  if (scale === 'none') return 1;
-  return (scale === 'group' ? groupStd : batchStd) + STD_EPSILON;
+/** The deviation that each value's difference is divided by [N]; null: not divided. */
+function deviations(
+  values: readonly RewardValue[],
+  numGenerations: number,
+  scale: Exclude<ScaleRewards, 'gdpo'>,
+): number[] | null {
+  if (scale === 'none') return null;
+  if (scale === 'batch') return values.map(() => sampleStd(present(values)));
+  return groupsOf(values, numGenerations).flatMap((group) => group.map(() => sampleStd(present(group))));
+}
+
+/** 0 for a null. [N] */
+function divided(differences: readonly RewardValue[], deviation: readonly number[] | null): Float64Array {
+  return Float64Array.from(differences, (difference, i) => {
+    if (difference === null) return 0;
+    return deviation === null ? difference : difference / (deviation[i]! + STD_EPSILON);
+  });
+}
+
+/** gdpo's advantages. Completions whose combined reward is null take no part. [N] */
+function decoupled(
+  rewards: readonly RewardValue[],
+  numGenerations: number,
+  table: RewardTable | undefined,
+): Float64Array {
+  if (table === undefined) throw new Error('internal: gdpo needs the values of each reward function');
+  const sums = rewards.map((reward): RewardValue => (reward === null ? null : 0));
+  for (const [k, column] of table.values.entries()) {
+    const counted = column.map((value, i) => (rewards[i] === null ? null : value));
+    for (const [g, group] of groupsOf(counted, numGenerations).entries()) {
+      const centre = mean(present(group));
+      const scale = sampleStd(present(group)) + GDPO_EPSILON;
+      for (const [j, value] of group.entries()) {
+        const i = g * numGenerations + j;
+        if (value !== null) sums[i] = sums[i]! + (table.weights[k]! * (value - centre!)) / scale;
+      }
+    }
+  }
+  const centre = mean(present(sums)) ?? 0;
+  const scale = sampleStd(present(sums)) + GDPO_EPSILON;
+  return Float64Array.from(sums, (sum) => (sum === null ? 0 : (sum - centre) / scale));
 }

@@ -3,31 +3,36 @@
  * Knows log-probabilities, advantages and counts, not the model, its graph or the optimizer.
  *
  * Sources: Shao et al. 2024 (GRPO), Liu et al. 2025 (Dr. GRPO), Yu et al. 2025 (DAPO), Zheng et al. 2025 (GSPO, the
- * sequence ratio), and TRL trainer/grpo_trainer.py `_compute_loss`, whose values the tests compare with.
- * Differs from them in the step's exact denominators (see StepCounts) and in the clamped KL (kl.ts).
+ * sequence ratio), DeepSeek-AI 2025 (DeepSeek-V3.2, the off-policy mask); ms-swift rlhf_trainers/grpo_trainer.py
+ * `_compute_loss_and_metrics` and TRL trainer/grpo_trainer.py `_compute_loss`, whose values the tests compare with.
+ * Differs from them in the step's exact denominators (see StepCounts) and from TRL in the clamped KL (kl.ts).
  */
 import { tokenKl } from './kl.ts';
+import {
+  type Clipping,
+  clippingOf,
+  isClippedHigh,
+  isClippedLow,
+  type PolicyTermOptions,
+  policyTerm,
+} from './policy_term.ts';
 
 export type FloatArray = Float32Array | Float64Array;
 
-/** How token losses become one number. docs/formulas.md compares the four denominators. */
-export type LossType = 'grpo' | 'bnpo' | 'dr_grpo' | 'dapo';
+/**
+ * One ratio per token, or one per sequence (the geometric mean of its tokens' ratios, GSPO). sequence_token has the value of
+ * the sequence's ratio for every token, and the gradient of each token's own log-probability (GSPO-token).
+ */
+export type ImportanceSamplingLevel = 'token' | 'sequence' | 'sequence_token';
 
-/** One ratio per token, or one per sequence (the geometric mean of its tokens' ratios, GSPO). */
-export type ImportanceSamplingLevel = 'token' | 'sequence';
-
-export interface LossOptions {
-  readonly lossType: LossType;
+export interface LossOptions extends PolicyTermOptions {
   readonly importanceSamplingLevel: ImportanceSamplingLevel;
-  /** The ratio is clipped to [1 - epsilon, 1 + epsilonHigh]. */
-  readonly epsilon: number;
-  readonly epsilonHigh: number;
-  /** Upper bound of the unclipped ratio (two-sided clipping, INTELLECT-2); null for none. */
-  readonly delta: number | null;
   /** Weight of the KL to the reference; 0 needs no reference. */
   readonly beta: number;
   /** dr_grpo's constant denominator, in tokens. */
   readonly maxCompletionLength: number;
+  /** Sequences with a negative advantage are left out where the mean of old - logp exceeds it, in nats; null for none. */
+  readonly offPolicySequenceMaskDelta: number | null;
 }
 
 /** One micro-batch: B sequences, the i-th with T_i completion tokens. */
@@ -36,10 +41,14 @@ export interface LossBatch {
   readonly logps: readonly FloatArray[];
   /** The same under the policy that sampled; null when that is the current policy (ratio exactly 1). [B][T_i] */
   readonly oldLogps: readonly FloatArray[] | null;
-  /** The same under the frozen reference; null only when beta is 0. [B][T_i] */
+  /** The same under the reference; null only when beta is 0. [B][T_i] */
   readonly refLogps: readonly FloatArray[] | null;
   /** [B] */
   readonly advantages: ArrayLike<number>;
+  /** Sequences that the loss counts; absent: all. The others have no gradient and are in no metric. [B] */
+  readonly counted?: readonly boolean[] | undefined;
+  /** Factor of each token's policy term, not of its KL; absent: 1. [B][T_i] */
+  readonly policyWeights?: readonly FloatArray[] | undefined;
 }
 
 /**
@@ -47,9 +56,9 @@ export interface LossBatch {
  * to those of the step in one batch, however it was split. (Not with bnpo, whose mean is over the micro-batch by definition.)
  */
 export interface StepCounts {
-  /** Sequences in the step. */
+  /** Sequences in the step, also those that the loss does not count. */
   readonly sequences: number;
-  /** Completion tokens of the step (dapo). */
+  /** Completion tokens of the sequences that the loss counts (dapo, cispo). */
   readonly tokens: number;
   /** Micro-batches in the step, i.e. gradient accumulation steps (bnpo). */
   readonly microBatches: number;
@@ -60,12 +69,16 @@ export interface LossSums {
   readonly tokens: number;
   /** Sum of the token KL; null without a reference. */
   readonly kl: number | null;
+  readonly clipping: Clipping;
   /** Ratios that could be clipped: tokens, or sequences at the sequence level. */
   readonly ratios: number;
   /** Ratios below 1 - epsilon with a negative advantage. */
   readonly lowClipped: number;
-  /** Ratios above 1 + epsilonHigh with a positive advantage. */
+  /** Ratios above 1 + epsilonHigh (cispo: epsilonHigh) with a positive advantage. */
   readonly highClipped: number;
+  /** Sequences that the off-policy mask left out; null without the mask. */
+  readonly offPolicy: number | null;
+  readonly sequences: number;
 }
 
 export interface LossResult {
@@ -79,59 +92,72 @@ export interface LossResult {
 /**
  * Loss, gradient and metric sums of one micro-batch.
  *
- * Per token: `L_t = -min(min(rho, delta) A, clip(rho, 1 - eps, 1 + epsHigh) A) + beta KL_t`, with
+ * Per token: `w_t P(rho, logp, A) + beta KL_t`, with the policy term P of policy_term.ts, the token's weight w_t, and
  * `rho = exp(logp - old)` per token or `exp(mean_t(logp - old))` per sequence; then the loss type's weighted sum.
  *
  * @throws internal errors: lengths that do not agree; beta without reference log-probabilities
  */
 export function grpoLoss(batch: LossBatch, options: LossOptions, step: StepCounts): LossResult {
   checkShapes(batch, options);
-  const microBatchTokens = batch.logps.reduce((sum, { length }) => sum + length, 0);
+  const { importanceSamplingLevel: level, beta } = options;
+  const meanRatios = batch.logps.map((logps, i) => meanLogRatio(logps, batch.oldLogps?.[i] ?? null));
+  const isOff = meanRatios.map((mean, i) => isOffPolicy(mean, batch.advantages[i]!, options));
+  const counts = batch.logps.map((_, i) => (batch.counted?.[i] ?? true) && !isOff[i]);
+  const microBatchTokens = batch.logps.reduce((sum, { length }, i) => sum + (counts[i] ? length : 0), 0);
   const sums = { tokens: microBatchTokens, kl: 0, ratios: 0, lowClipped: 0, highClipped: 0 };
   let loss = 0;
 
   const dLogps = batch.logps.map((logps, i) => {
     const gradient = new Float64Array(logps.length);
+    if (!counts[i]) return gradient;
     const old = batch.oldLogps?.[i] ?? null;
-    const ref = options.beta === 0 ? null : batch.refLogps![i]!;
+    const ref = beta === 0 ? null : batch.refLogps![i]!;
     const advantage = batch.advantages[i]!;
     const weight = tokenWeight(options, step, logps.length, microBatchTokens);
+    const policyWeights = batch.policyWeights?.[i] ?? null;
+    const meanWeight = policyWeights === null ? 1 : mean(policyWeights);
+    const sequenceRatio = Math.exp(meanRatios[i]!);
+    if (level === 'sequence') count(sums, sequenceRatio, advantage, options);
 
-    let sequenceRatio = 1;
-    if (options.importanceSamplingLevel === 'sequence') {
-      sequenceRatio = Math.exp(meanLogRatio(logps, old));
-      countClipped(sums, cap(sequenceRatio, options.delta), advantage, options);
-    }
     for (let t = 0; t < logps.length; t++) {
       const logp = logps[t]!;
-      let ratio = sequenceRatio;
-      if (options.importanceSamplingLevel === 'token') {
-        ratio = old === null ? 1 : Math.exp(logp - old[t]!);
-        countClipped(sums, cap(ratio, options.delta), advantage, options);
-      }
-      const term = clippedTerm(ratio, advantage, options);
-      let value = term.value;
-      // d rho / d logp is rho at the token level. At the sequence level it is rho / T for each of the sequence's T
-      // tokens, and all of them carry the same term: the sum is rho again.
-      let slope = term.slope * ratio;
+      const ofToken = level === 'token' ? (old === null ? 1 : Math.exp(logp - old[t]!)) : sequenceRatio;
+      if (level !== 'sequence') count(sums, ofToken, advantage, options);
+      const policyWeight = policyWeights === null ? 1 : policyWeights[t]!;
+      const term = policyTerm(ofToken, logp, advantage, options);
+      let value = policyWeight * term.value;
+      // d rho / d logp is rho for a token's ratio. A sequence's ratio depends on each of its T log-probabilities by rho / T,
+      // and all T terms carry it: their sum has the mean of the policy weights.
+      const ratioWeight = level === 'sequence' ? meanWeight : policyWeight;
+      let slope = ratioWeight * term.byRatio * ofToken + policyWeight * term.byLogp;
       if (ref !== null) {
         const kl = tokenKl(logp, ref[t]!);
         sums.kl += kl.value;
-        value += options.beta * kl.value;
-        slope += options.beta * kl.gradient;
+        value += beta * kl.value;
+        slope += beta * kl.gradient;
       }
       loss += weight * value;
       gradient[t] = weight * slope;
     }
     return gradient;
   });
-  return { loss, dLogps, sums: { ...sums, kl: options.beta === 0 ? null : sums.kl } };
+  return {
+    loss,
+    dLogps,
+    sums: {
+      ...sums,
+      kl: beta === 0 ? null : sums.kl,
+      clipping: clippingOf(options.lossType),
+      sequences: batch.logps.length,
+      offPolicy: options.offPolicySequenceMaskDelta === null ? null : isOff.filter(Boolean).length,
+    },
+  };
 }
 
 /**
  * The counts of one optimizer step from all its micro-batches.
  *
- * @param microBatches per micro-batch the lengths of its completions in tokens
+ * @param microBatches per micro-batch the lengths of its completions in tokens; 0 for one that the loss does not count
  */
 export function countStep(microBatches: readonly (readonly number[])[]): StepCounts {
   const lengths = microBatches.flat();
@@ -141,60 +167,61 @@ export function countStep(microBatches: readonly (readonly number[])[]): StepCou
 
 // --- internal ---
 
-/** `-min(capped A, clipped A)` and its derivative by the ratio. At a tie each branch gives half, as in torch.min. */
-function clippedTerm(ratio: number, advantage: number, options: LossOptions): { value: number; slope: number } {
-  const low = 1 - options.epsilon;
-  const high = 1 + options.epsilonHigh;
-  const capped = cap(ratio, options.delta) * advantage;
-  const clipped = Math.min(Math.max(ratio, low), high) * advantage;
-  const cappedSlope = options.delta === null || ratio <= options.delta ? advantage : 0;
-  const clippedSlope = ratio >= low && ratio <= high ? advantage : 0;
-  const slope = capped < clipped ? cappedSlope : clipped < capped ? clippedSlope : (cappedSlope + clippedSlope) / 2;
-  return { value: -Math.min(capped, clipped), slope: -slope };
-}
-
-function cap(ratio: number, delta: number | null): number {
-  return delta === null ? ratio : Math.min(ratio, delta);
-}
-
 /** The weight of one token's loss in the step. */
 function tokenWeight(options: LossOptions, step: StepCounts, sequenceTokens: number, microBatchTokens: number): number {
   switch (options.lossType) {
     case 'grpo':
+    case 'sapo':
       return 1 / (sequenceTokens * step.sequences);
     case 'bnpo':
       return 1 / (microBatchTokens * step.microBatches);
     case 'dr_grpo':
       return 1 / (step.sequences * options.maxCompletionLength);
     case 'dapo':
+    case 'cispo':
       return 1 / step.tokens;
   }
 }
 
+/** The mean of logp - old over a sequence; 0 without old log-probabilities, and for an empty sequence. */
 function meanLogRatio(logps: FloatArray, old: FloatArray | null): number {
-  if (old === null) return 0;
+  if (old === null || logps.length === 0) return 0;
   let sum = 0;
   for (let t = 0; t < logps.length; t++) sum += logps[t]! - old[t]!;
   return sum / logps.length;
 }
 
-/** TRL and ms-swift both count clipping on the ratio after the cap delta. */
-function countClipped(
+/** A sequence that was worse than its group and that the policy has moved away from. Its gradient says little by now. */
+function isOffPolicy(meanRatio: number, advantage: number, options: LossOptions): boolean {
+  const { offPolicySequenceMaskDelta: limit } = options;
+  return limit !== null && advantage < 0 && -meanRatio > limit;
+}
+
+function count(
   sums: { ratios: number; lowClipped: number; highClipped: number },
   ratio: number,
   advantage: number,
   options: LossOptions,
 ): void {
   sums.ratios += 1;
-  if (ratio < 1 - options.epsilon && advantage < 0) sums.lowClipped += 1;
-  if (ratio > 1 + options.epsilonHigh && advantage > 0) sums.highClipped += 1;
+  if (isClippedLow(ratio, advantage, options)) sums.lowClipped += 1;
+  if (isClippedHigh(ratio, advantage, options)) sums.highClipped += 1;
+}
+
+function mean(values: FloatArray): number {
+  let sum = 0;
+  for (const value of values) sum += value;
+  return sum / values.length;
 }
 
 function checkShapes(batch: LossBatch, options: LossOptions): void {
-  const { logps, advantages } = batch;
+  const { logps, advantages, counted } = batch;
   if (logps.length === 0) throw new Error('internal: a micro-batch without sequences');
   if (advantages.length !== logps.length) {
     throw new Error(`internal: ${logps.length} sequences with ${advantages.length} advantages`);
+  }
+  if (counted !== undefined && counted.length !== logps.length) {
+    throw new Error(`internal: ${logps.length} sequences, of which ${counted.length} are counted or not`);
   }
   if (options.beta !== 0 && batch.refLogps === null) {
     throw new Error(`internal: beta is ${options.beta}, but there are no reference log-probabilities`);
@@ -202,6 +229,7 @@ function checkShapes(batch: LossBatch, options: LossOptions): void {
   for (const [name, other] of [
     ['old log-probabilities', batch.oldLogps],
     ['reference log-probabilities', batch.refLogps],
+    ['policy weights', batch.policyWeights ?? null],
   ] as const) {
     if (other === null) continue;
     if (other.length !== logps.length) throw new Error(`internal: ${logps.length} sequences, ${name}: ${other.length}`);

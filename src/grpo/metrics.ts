@@ -82,7 +82,8 @@ export function completionMetrics(lengths: readonly number[], truncated: readonl
 }
 
 /**
- * `kl` (only with a reference) and `clip_ratio/*` of one optimizer step.
+ * `kl` (only with a reference), and `clip_ratio/*` or, with cispo, `cispo_clip_ratio`, of one optimizer step; with an
+ * off-policy mask also `off_policy_masked_frac`, the share of sequences that it left out.
  *
  * The means are over all tokens of the step (sequences, at the sequence level). `low_min` and `high_max` are the
  * extremes over its micro-batches; ms-swift takes them over processes, so on one process they repeat the means there.
@@ -91,12 +92,19 @@ export function completionMetrics(lengths: readonly number[], truncated: readonl
  */
 export function lossMetrics(parts: readonly LossSums[]): Metrics {
   const metrics: Metrics = {};
+  const sequences = parts.reduce((sum, part) => sum + part.sequences, 0);
+  if (parts.length > 0 && parts.every((part) => part.offPolicy !== null)) {
+    metrics.off_policy_masked_frac = parts.reduce((sum, part) => sum + part.offPolicy!, 0) / sequences;
+  }
   const counted = parts.filter((part) => part.ratios > 0);
   if (counted.length === 0) return metrics;
   const total = (pick: (part: LossSums) => number): number => counted.reduce((sum, part) => sum + pick(part), 0);
   if (counted.every((part) => part.kl !== null)) metrics.kl = total((part) => part.kl!) / total((part) => part.tokens);
 
   const ratios = total((part) => part.ratios);
+  const { clipping } = counted[0]!;
+  if (clipping === 'cap') metrics.cispo_clip_ratio = total((part) => part.highClipped) / ratios;
+  if (clipping !== 'bounds') return metrics;
   const low = total((part) => part.lowClipped);
   const high = total((part) => part.highClipped);
   metrics['clip_ratio/low_mean'] = low / ratios;

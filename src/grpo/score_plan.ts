@@ -21,20 +21,20 @@ export interface ScorePlan {
  * @param rollout number of the rollout in the run
  * @param options.reuseRollout learn from the rows that sampling computed, where the plan allows it (`--reuse_rollout`)
  * @param options.hasDropout what is learned from has dropout; what is scored has none
- * @param options.isProbed a reward asks for attention masses before anything is learned
+ * @param options.needsScores something has to be known before anything is learned: attention masses, a KL, entropies
  */
 export function planScores(
   plan: BatchPlan,
   rollout: number,
   {
     reuseRollout,
-    isProbed,
+    needsScores,
     hasDropout = false,
-  }: { readonly reuseRollout: boolean; readonly isProbed: boolean; readonly hasDropout?: boolean },
+  }: { readonly reuseRollout: boolean; readonly needsScores: boolean; readonly hasDropout?: boolean },
 ): ScorePlan {
   const isOne = plan.microBatchesPerStep === 1 && plan.microBatchesPerRollout === 1 && plan.numIterations === 1;
   const tape = isOne && !hasDropout;
   const old = oldLogpsNeeded(plan, rollout).some(Boolean);
   if (tape && reuseRollout) return { from: 'sampling', tape, old };
-  return { from: tape || old || isProbed ? 'forward' : 'learning', tape, old };
+  return { from: tape || old || needsScores ? 'forward' : 'learning', tape, old };
 }

@@ -10,7 +10,7 @@ import { readImageProcessorConfig } from '../models/image_processing.ts';
 import { ARCHITECTURES } from '../models/registry.ts';
 import { ormFiles, orms } from '../rewards/registry.ts';
 import { statedSignals } from '../rewards/signals.ts';
-import { SYSTEM_FILE } from '../train/checkpoints.ts';
+import { SYSTEM_FILE } from '../train/checkpoint_files.ts';
 import type { RunContext, ShownSignal, TrainEvent } from '../train/events.ts';
 import { shownSignals } from '../train/signals.ts';
 import { type DatasetPlan, planDatasets, writeCopy } from './datasets.ts';

@@ -7,6 +7,7 @@ import { resolve } from 'node:path';
 import { isPython, type MsSwiftArguments } from '../arguments/arguments.ts';
 import { type Flag, isOfReward } from '../arguments/flag.ts';
 import type { Environment } from '../arguments/parse.ts';
+import { namedCheckpoint } from '../train/resume/find.ts';
 import type { Json } from '../util/json.ts';
 import { nameThere } from './reward_names.ts';
 
@@ -99,6 +100,11 @@ const SPECIAL: Readonly<Record<string, Special>> = {
     ...['--quant_bits', String(args.quantBits)],
     ...(handedOn.has('quant_method') ? [] : ['--quant_method', 'bnb']),
   ],
+  // ms-swift does not know the word last.
+  resume_from_checkpoint: ({ args }) => {
+    const dir = namedCheckpoint(args);
+    return dir === null ? [] : ['--resume_from_checkpoint', dir];
+  },
   // ms-swift has another default for tuners other than full.
   learning_rate: ({ args, given }) =>
     args.tunerType === 'full' || given.has('learning_rate') ? ['--learning_rate', String(args.learningRate)] : [],

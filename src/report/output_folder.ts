@@ -10,6 +10,7 @@ import { sweepLeftovers } from '../checkpoint/atomic_folder.ts';
 import { messageOf, SightlineError } from '../errors.ts';
 import { writeFileAtomically } from '../util/atomic_write.ts';
 import { diskHint } from '../util/disk_hint.ts';
+import { LOCK_FILE, lockFolder, unlockFolder } from '../util/folder_lock.ts';
 import { isAlive } from '../util/is_alive.ts';
 import type { Json } from '../util/json.ts';
 import { makeFolders } from '../util/make_folders.ts';
@@ -22,6 +23,8 @@ export interface OutputFolder {
   discard(): void;
   /** Removes the created folders with everything in them. A folder that existed before stays and becomes free again. */
   remove(): void;
+  /** Ends the lock on the folder. */
+  release(): void;
 }
 
 /**
@@ -46,13 +49,23 @@ export function createOutputFolder(parent: string, addVersion: boolean, now = ne
     }
   } catch (error) {
     removeEmpty(made);
-    if (error instanceof SightlineError) throw error;
-    throw new SightlineError('E_OUTPUT', `the output folder cannot be written: ${messageOf(error)}`, {
-      where: `--output_dir ${parent}`,
-      hint: diskHint(error) ?? 'name a writable folder',
-      cause: error,
-    });
+    throw unwritable(error, `--output_dir ${parent}`);
   }
+}
+
+/**
+ * Opens the folder of an earlier run, which continues in it.
+ *
+ * Errors: E_OUTPUT if it cannot be written; E_OUTPUT_IN_USE if a process still runs in it.
+ */
+export function reopenOutputFolder(path: string): OutputFolder {
+  try {
+    sweepLeftovers(path);
+    lock(path);
+  } catch (error) {
+    throw unwritable(error, path);
+  }
+  return { path, discard: () => undefined, remove: () => undefined, release: () => unlockFolder(path) };
 }
 
 /**
@@ -103,8 +116,11 @@ function claim(path: string, made: readonly string[]): OutputFolder {
     rmSync(args, { force: true });
     throw error;
   }
+  lock(path);
+  const release = (): void => unlockFolder(path);
   const discard = (): void => {
     if (textOf(args) === CLAIM) rmSync(args);
+    release();
     removeEmpty(made);
   };
   return {
@@ -115,6 +131,7 @@ function claim(path: string, made: readonly string[]): OutputFolder {
       else rmSync(args, { force: true });
       discard();
     },
+    release,
   };
 }
 
@@ -123,6 +140,25 @@ function isDeadClaim(args: string): boolean {
   const [, pid, host] =
     /^\{"_sightline":\{"starting":\{"pid":(\d+),"host":(".*")\}\}\}$/.exec(textOf(args) ?? '') ?? [];
   return host === JSON.stringify(hostname()) && !isAlive(Number(pid));
+}
+
+/** Locks the folder of a run for this process. Errors: E_OUTPUT_IN_USE; system errors. */
+function lock(path: string): void {
+  const holder = lockFolder(path);
+  if (holder === null) return;
+  throw new SightlineError('E_OUTPUT_IN_USE', `process ${holder.pid} on ${holder.host} still runs in the folder`, {
+    where: path,
+    hint: `wait for it or stop it; if it has ended on another machine, remove ${join(path, LOCK_FILE)}`,
+  });
+}
+
+function unwritable(error: unknown, where: string): unknown {
+  if (error instanceof SightlineError) return error;
+  return new SightlineError('E_OUTPUT', `the output folder cannot be written: ${messageOf(error)}`, {
+    where,
+    hint: diskHint(error) ?? 'name a writable folder',
+    cause: error,
+  });
 }
 
 function textOf(path: string): string | null {

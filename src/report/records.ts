@@ -1,25 +1,32 @@
 /**
  * Writes logging.jsonl and completions.jsonl with the keys and shapes of ms-swift, so that scripts written for it can read them.
- * Append-only, with one write per record.
+ * Append-only, with one write per record. A run that is resumed continues its files from the step that it continues from.
  */
 import { join } from 'node:path';
 import type { CompletionsEvent, EndEvent, EvalEvent, Listener, LogEvent, TrainEvent } from '../train/events.ts';
 import { AppendFile } from '../util/append_file.ts';
-import type { Json } from '../util/json.ts';
+import type { Json, JsonObject } from '../util/json.ts';
+import { cutBack, stepOfLog, stepOfTable } from './cut_back.ts';
 import { createStopwatch, type Stopwatch } from './stopwatch.ts';
 
 type Line = Record<string, Json>;
+
+const LOGGING_FILE = 'logging.jsonl';
+const COMPLETIONS_FILE = 'completions.jsonl';
 
 /**
  * Writes logging.jsonl: one record per log and evaluation, and a last one with the checkpoints and the whole history. The file
  * is created with the first record.
  */
 export function loggingJsonl(folder: string, stopwatch: Stopwatch = createStopwatch()): Listener {
-  const file = lazyFile(folder, 'logging.jsonl');
+  const file = lazyFile(folder, LOGGING_FILE);
   const history: Line[] = [];
   return {
     onEvent(event: TrainEvent) {
       stopwatch.onEvent(event);
+      if (event.type === 'start' && event.step > 0) {
+        cutBack(join(folder, LOGGING_FILE), event.step, stepOfLog, (record) => void history.push(historyOf(record)));
+      }
       if (event.type === 'log' || event.type === 'eval') {
         const values = metricsOf(event);
         history.push({ ...values, step: event.step });
@@ -33,9 +40,10 @@ export function loggingJsonl(folder: string, stopwatch: Stopwatch = createStopwa
 
 /** Writes completions.jsonl: one table of columns per log, as ms-swift does. The file is created with the first table. */
 export function completionsJsonl(folder: string): Listener {
-  const file = lazyFile(folder, 'completions.jsonl');
+  const file = lazyFile(folder, COMPLETIONS_FILE);
   return {
     onEvent(event: TrainEvent) {
+      if (event.type === 'start' && event.step > 0) cutBack(join(folder, COMPLETIONS_FILE), event.step, stepOfTable);
       if (event.type === 'completions' && event.rows.length > 0) file.append(columnTable(event));
     },
     close: () => file.close(),
@@ -64,6 +72,19 @@ function columnTable({ step, rows }: CompletionsEvent): Record<string, Json[]> {
     // A path, or null for an image whose bytes are in the row itself.
     images: rows.map(({ row }) => row.images.map((image) => (image.kind === 'path' ? image.path : null))),
   };
+}
+
+/** A record of the file as the history has it: with the step in place of the stopwatch's columns. */
+function historyOf(record: JsonObject): Line {
+  const columns = new Set([
+    'global_step/max_steps',
+    'elapsed_time',
+    'remaining_time',
+    'memory(GiB)',
+    'train_speed(s/it)',
+  ]);
+  const values = Object.entries(record).filter(([name]) => !columns.has(name));
+  return { ...(Object.fromEntries(values) as Line), step: stepOfLog(record) };
 }
 
 /** Metrics of a log or an evaluation (with the prefix `eval_`), rounded to 8 decimals, and the epoch. */

@@ -2,7 +2,7 @@
  * Formats events as lines of text: start screen, log line, completions, summary.
  */
 import { join } from 'node:path';
-import { SYSTEM_FILE } from '../train/checkpoints.ts';
+import { SYSTEM_FILE } from '../train/checkpoint_files.ts';
 import type { CompletionRow, EndEvent, LogEvent, Metrics, ShownSignal, StartEvent } from '../train/events.ts';
 import { cleanText } from '../util/clean_text.ts';
 import { formatDuration, formatShortDuration } from '../util/duration.ts';
@@ -27,6 +27,7 @@ export function startScreen(event: StartEvent): string[] {
     }`,
     ...(changed.length === 0 ? [] : [`given    ${changed.join(', ')}`]),
     `output   ${event.dryRun === true ? 'none: a dry run writes nothing' : event.outputDir}`,
+    ...(event.resumedFrom === undefined ? [] : [`resumed  from ${event.resumedFrom}`]),
     `steps    ${event.step === 0 ? '' : `${event.step} done, up to `}${event.maxSteps}`,
   ];
 }

@@ -23,6 +23,8 @@ export interface TensorBoardEvent {
   /** Only in the first record of a file. */
   readonly fileVersion?: string;
   readonly summary?: { readonly value: readonly SummaryValue[] };
+  /** Status 1 is START: readers drop what earlier files have from this step on. */
+  readonly sessionLog?: { readonly status: 1 };
 }
 
 /** A scalar, an image or a text under a tag. A text is a tensor of the text plugin. */
@@ -78,6 +80,10 @@ export function tensorboard(folder: string, now: () => number = Date.now): Liste
         alpha = event.changed.image_alpha === 'drop' ? 'drop' : 'white';
         file = openEventFile(join(folder, 'runs'), now());
         file.append(encodeRecord(encodeEvent({ wallTime: now() / 1000, fileVersion: 'brain.Event:2' })));
+        if (event.step > 0) {
+          const start = { wallTime: now() / 1000, step: event.step + 1, sessionLog: { status: 1 } } as const;
+          file.append(encodeRecord(encodeEvent(start)));
+        }
       }
       if (event.type === 'log') write(event.step, 'train', { ...event.metrics, epoch: event.epoch });
       if (event.type === 'eval') write(event.step, 'eval', event.metrics);
@@ -116,14 +122,16 @@ export function encodeRecord(data: Uint8Array): Uint8Array {
 const EventProto = protobuf.Root.fromJSON({
   nested: {
     Event: {
-      oneofs: { what: { oneof: ['fileVersion', 'summary'] } },
+      oneofs: { what: { oneof: ['fileVersion', 'summary', 'sessionLog'] } },
       fields: {
         wallTime: { type: 'double', id: 1 },
         step: { type: 'int64', id: 2 },
         fileVersion: { type: 'string', id: 3 },
         summary: { type: 'Summary', id: 5 },
+        sessionLog: { type: 'SessionLog', id: 7 },
       },
     },
+    SessionLog: { fields: { status: { type: 'int32', id: 1 } } },
     Summary: {
       fields: { value: { rule: 'repeated', type: 'Value', id: 1 } },
       nested: {

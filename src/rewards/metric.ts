@@ -17,6 +17,8 @@ const OWNED: ReadonlySet<string> = new Set([
   'grad_norm',
   'learning_rate',
   'kl',
+  'cispo_clip_ratio',
+  'off_policy_masked_frac',
   'entropy',
   'skipped_steps',
   'step_time',

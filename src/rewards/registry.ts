@@ -5,6 +5,7 @@
 import { messageOf, SightlineError } from '../errors.ts';
 import { nearestName } from '../util/nearest_name.ts';
 import { MathAccuracy } from './accuracy/index.ts';
+import type { BUILT_IN_REWARDS } from './built_in.ts';
 import { type ORM, type OrmConstructor, REWARD_NEEDS, type RewardArgs, type RewardNeed } from './contract.ts';
 import { ownCopy } from './copy_kwargs.ts';
 import { CosineReward } from './cosine/index.ts';
@@ -21,8 +22,7 @@ import { checkSignalsAgree, statedSignals } from './signals.ts';
 import { SoftOverlong } from './soft_overlong/index.ts';
 import { locationIn } from './source_location.ts';
 
-/** Rewards by name. A plugin registers by assignment: `orms['my_reward'] = MyReward`. */
-export const orms: Record<string, OrmConstructor> = Object.assign(Object.create(null), {
+const builtIn: Record<(typeof BUILT_IN_REWARDS)[number], OrmConstructor> = {
   accuracy: MathAccuracy,
   format: Format,
   external_r1v_acc: MultiModalAccuracyORM,
@@ -33,10 +33,10 @@ export const orms: Record<string, OrmConstructor> = Object.assign(Object.create(
   iou: IoU,
   multiple_choice: MultipleChoice,
   http_judge: HttpJudge,
-});
+};
 
-/** Names of the rewards that need no plugin. */
-export const builtInRewards: readonly string[] = Object.keys(orms).toSorted();
+/** Rewards by name. A plugin registers by assignment: `orms['my_reward'] = MyReward`. */
+export const orms: Record<string, OrmConstructor> = Object.assign(Object.create(null), builtIn);
 
 /** The plugin file that registered a reward, by reward name; built-in rewards are absent. */
 export const ormFiles = new Map<string, string>();

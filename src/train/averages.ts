@@ -3,15 +3,19 @@
  */
 import type { Metrics } from './events.ts';
 
+/** Sum and number of values of each metric since the last log. Plain data, for checkpoints. */
+export type AveragesState = Readonly<Record<string, { readonly sum: number; readonly count: number }>>;
+
 /** Running means of metrics. A record without a name does not count for that name. */
 export interface Averages {
   add(metrics: Metrics): void;
   /** Returns the means since the last call and starts over. */
   take(): Record<string, number>;
+  state(): AveragesState;
 }
 
-export function createAverages(): Averages {
-  const sums = new Map<string, { sum: number; count: number }>();
+export function createAverages(initial: AveragesState = {}): Averages {
+  const sums = new Map(Object.entries(initial));
   return {
     add(metrics) {
       for (const [name, value] of Object.entries(metrics)) {
@@ -24,5 +28,6 @@ export function createAverages(): Averages {
       sums.clear();
       return means;
     },
+    state: () => Object.fromEntries(sums),
   };
 }

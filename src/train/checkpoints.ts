@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import type { AdapterPlan } from '../adapters/plan.ts';
 import { writeAdapter } from '../adapters/write.ts';
 import { besideFolder, writeFolderAtomically } from '../checkpoint/atomic_folder.ts';
-import { bytesOf, type DtypeName } from '../checkpoint/dtypes.ts';
+import { bytesOf } from '../checkpoint/dtypes.ts';
 import type { Checkpoint } from '../checkpoint/open.ts';
 import { type TensorToWrite, writeSafetensors } from '../checkpoint/safetensors.ts';
 import { saveCheckpoint } from '../checkpoint/save.ts';
@@ -16,15 +16,10 @@ import type { Parameters } from '../engine/parameters.ts';
 import { messageOf } from '../errors.ts';
 import type { ModelConfig } from '../models/architecture.ts';
 import type { Json } from '../util/json.ts';
+import { OPTIMIZER_FILE, SYSTEM_FILE, TRAINER_STATE_FILE } from './checkpoint_files.ts';
 import type { CheckpointEvent, NoticeEvent } from './events.ts';
+import { type Best, type LoopState, writeLoopState } from './resume/loop_state.ts';
 import type { Updater } from './update.ts';
-
-/** Named as in transformers' Trainer where it has such a file. All files are JSON or safetensors. */
-const TRAINER_STATE_FILE = 'trainer_state.json';
-const OPTIMIZER_FILE = 'optimizer.safetensors';
-const LOOP_STATE_FILE = 'loop_state.json';
-/** The run's system prompt, for which the checkpoint format has no place. */
-export const SYSTEM_FILE = 'system.txt';
 
 /** Arguments that shaped the prompts. */
 export interface PromptSettings {
@@ -41,8 +36,6 @@ export interface CheckpointsOptions {
   readonly adapter?: TrainedAdapter | null;
   readonly parameters: Parameters;
   readonly updater: Pick<Updater, 'state'>;
-  /** Dtype of the saved weights; default the source's, tensor by tensor. */
-  readonly dtype?: DtypeName;
   /** What shaped the prompts of the run, so that `infer` can use the same. */
   readonly prompts: PromptSettings;
   /** Number of checkpoints kept; null keeps all. The best and the last one are never removed. */
@@ -51,6 +44,8 @@ export interface CheckpointsOptions {
   readonly onlyModel: boolean;
   /** Whether a higher metric is better (reward), or a lower one (loss). */
   readonly greaterIsBetter: boolean;
+  /** What the run has saved before it was resumed. */
+  readonly earlier?: EarlierCheckpoints | null;
   readonly emit: (event: CheckpointEvent | NoticeEvent) => Promise<void>;
 }
 
@@ -61,6 +56,13 @@ export interface TrainedAdapter {
   readonly lorapLrRatio: number | null;
 }
 
+/** The checkpoints of a run up to the one that it continues from. */
+export interface EarlierCheckpoints {
+  /** Paths, the oldest first. */
+  readonly saved: readonly string[];
+  readonly best: Best | null;
+}
+
 export interface ProgressToSave {
   readonly step: number;
   readonly maxSteps: number;
@@ -68,8 +70,8 @@ export interface ProgressToSave {
   /** The metric that decides the best checkpoint; null if there was no evaluation at this step. */
   readonly metric: number | null;
   readonly logHistory: readonly Json[];
-  /** State of samplers and random streams, for resuming. */
-  readonly loop: Json;
+  /** What the loop continues from. */
+  readonly loop: LoopState;
 }
 
 export interface Checkpoints {
@@ -81,8 +83,8 @@ export interface Checkpoints {
 
 export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
   const { outputDir, prompts, totalLimit, onlyModel, greaterIsBetter } = options;
-  const saved: string[] = []; // oldest first; only folders of this run are ever removed
-  let best: Best | null = null;
+  const saved = [...(options.earlier?.saved ?? [])]; // oldest first; only folders of this run are ever removed
+  let best = options.earlier?.best ?? null;
 
   return {
     async save(progress) {
@@ -98,7 +100,7 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
         const args = join(outputDir, 'args.json');
         if (existsSync(args)) await copyFile(args, join(folder, 'args.json'));
         if (onlyModel) return;
-        await writeJson(join(folder, LOOP_STATE_FILE), progress.loop);
+        await writeLoopState(folder, progress.loop);
         await writeOptimizer(join(folder, OPTIMIZER_FILE), options);
       });
       best = nowBest;
@@ -129,7 +131,7 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
 /** A folder that loads as its source does; of an adapter, the folder that PEFT makes of it. */
 async function saveWeights(
   dir: string,
-  { source, adapter, parameters, dtype, prompts }: CheckpointsOptions,
+  { source, adapter, parameters, prompts }: CheckpointsOptions,
   extra: (folder: string) => Promise<void>,
 ): Promise<void> {
   if (adapter != null) {
@@ -144,19 +146,12 @@ async function saveWeights(
   const trained = new Set(parameters.trained);
   await saveCheckpoint(dir, {
     source,
-    dtype,
     pixelLimits: { minPixels: prompts.minPixels ?? undefined, maxPixels: prompts.maxPixels ?? undefined },
     overwrite: true,
     // Frozen weights are copied from the source.
     weights: (name) => (trained.has(name) ? parameters.value(name).data : undefined),
     extra,
   });
-}
-
-interface Best {
-  readonly dir: string;
-  readonly metric: number;
-  readonly step: number;
 }
 
 /** The fields of Trainer's file that scripts commonly read. */
@@ -174,20 +169,19 @@ function trainerState({ step, maxSteps, epoch, logHistory }: ProgressToSave, bes
 }
 
 /**
- * Writes `m.<name>` and `v.<name>` of every trained parameter. If the checkpoint's dtype is narrower than float32, it also
- * writes `value.<name>` in float32, because a run resumed from rounded weights would differ.
+ * Writes `m.<name>` and `v.<name>` of every trained parameter. Where a weight is stored with fewer bits than float32, it also
+ * writes `value.<name>` in float32, because a run resumed from rounded weights would differ. resume/restore.ts reads the file.
  */
 async function writeOptimizer(
   path: string,
-  { parameters, updater, source, adapter, dtype }: CheckpointsOptions,
+  { parameters, updater, source, adapter }: CheckpointsOptions,
 ): Promise<void> {
   const { counts, moments } = updater.state();
   const tensors: TensorToWrite[] = [];
   for (const [name, { m, v }] of moments) {
     const { data, dims } = parameters.value(name);
     tensors.push(float32(`m.${name}`, m, dims), float32(`v.${name}`, v, dims));
-    const stored = dtype === undefined ? source.tensors.get(name)?.dtype === 'F32' : dtype === 'float32';
-    const isFloat32 = adapter != null || stored;
+    const isFloat32 = adapter != null || source.tensors.get(name)?.dtype === 'F32';
     if (!isFloat32) tensors.push(float32(`value.${name}`, data, dims));
   }
   await writeSafetensors(path, tensors, {

@@ -1,7 +1,7 @@
 /**
  * Completions for readers: the dataset row, prompt and text, rewards and advantage, and the columns that rewards logged.
  */
-import type { RolloutPrompt } from '../grpo/rollout.ts';
+import type { Row } from '../data/row.ts';
 import { type Json, toJson } from '../util/json.ts';
 import type { CompletionRow, RowOrigin } from './events.ts';
 import type { Experience } from './experience.ts';
@@ -12,7 +12,7 @@ export function completionRows(
   entropies: readonly (Float32Array | null)[],
 ): CompletionRow[] {
   const samples = groups.flatMap((group) => group.completions.map((completion) => ({ group, completion })));
-  const origins = new Map(groups.map((group) => [group, originOf(group.prompt)]));
+  const origins = new Map(groups.map((group) => [group, originOf(group.prompt.row)]));
   return samples.map(({ group, completion }, i) => {
     const extras: Record<string, Json> = { length: completion.ids.length };
     for (const [name, values] of judged.extras) extras[name] = values[i] ?? null;
@@ -29,9 +29,8 @@ export function completionRows(
   });
 }
 
-// --- internal ---
-
-function originOf({ row: { where, index, images, columns } }: RolloutPrompt): RowOrigin {
+/** What readers are told of the row that a completion answers. */
+export function originOf({ where, index, images, columns }: Row): RowOrigin {
   const { solution } = columns;
   return { source: where, index, images, ...(solution === undefined ? {} : { solution: toJson(solution) }) };
 }

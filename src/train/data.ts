@@ -27,6 +27,8 @@ export interface OpenedRows {
 
 export interface TrainingData {
   readonly train: RowSource;
+  /** A row of --dataset by its position there (`Row.index`). */
+  readonly rowAt: (index: number) => Promise<Row>;
   /** Null if there are no evaluation rows. */
   readonly evaluation: RowSource | null;
   readonly summary: DataSummary;
@@ -105,7 +107,7 @@ export async function openTrainingData(
       [train, evaluation] = split(train, args.splitDatasetRatio, args.dataSeed);
     }
     const summary = { rows: train.length, evalRows: evaluation?.length ?? 0, dropped, leftOut: leftOut.told };
-    return { train, evaluation, summary, opened, close };
+    return { train, rowAt: open[0]!.row, evaluation, summary, opened, close };
   } catch (error) {
     close();
     throw error;

@@ -4,6 +4,7 @@
  */
 import type { ImageSource } from '../data/image_source.ts';
 import type { Json } from '../util/json.ts';
+import type { ResumePoint } from './resume/find.ts';
 
 /** Metrics by their usual snake_case names (`reward`, `rewards/DDAPOAttentionORM/mean`, `grad_norm`, …). */
 export type Metrics = Readonly<Record<string, number>>;
@@ -94,6 +95,8 @@ export interface StartEvent {
   readonly outputDir: string;
   /** Steps already done; 0 unless the run is resumed. */
   readonly step: number;
+  /** The checkpoint that the run continues from; absent for a new run. */
+  readonly resumedFrom?: string | undefined;
   /** The step at which the run ends. */
   readonly maxSteps: number;
   /** Signals that rewards report beside their values; absent if there are none. */
@@ -227,8 +230,10 @@ export interface RunContext {
   /** Aborted by SIGINT, SIGTERM or an unhandled rejection. The run then drops the current step, saves, emits `end` and returns. */
   readonly signal: AbortSignal;
   readonly emit: (event: TrainEvent) => void | Promise<void>;
-  /** Existing, empty folder of this run (`output/vN-<timestamp>`). */
+  /** Existing folder of this run (`output/vN-<timestamp>`); empty unless the run is resumed. */
   readonly outputDir: string;
   /** Arguments that differ from their default, for the `start` event. */
   readonly changed: Readonly<Record<string, Json>>;
+  /** The checkpoint that the run continues from; absent or null for a new run. */
+  readonly resume?: ResumePoint | null;
 }

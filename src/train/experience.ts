@@ -6,6 +6,7 @@ import type { RlhfArguments } from '../arguments/resolve.ts';
 import type { LayerProbe } from '../engine/scored_groups.ts';
 import { type GroupAdvantages, groupAdvantages } from '../grpo/advantages.ts';
 import type { BatchPlan } from '../grpo/batching.ts';
+import { sequenceKls } from '../grpo/kl.ts';
 import { completionMetrics, entropyMetrics, rewardMetrics } from '../grpo/metrics.ts';
 import {
   type CompletionSampler,
@@ -16,6 +17,7 @@ import {
   rollout,
 } from '../grpo/rollout.ts';
 import { planScores, type ScorePlan } from '../grpo/score_plan.ts';
+import { mean } from '../grpo/statistics.ts';
 import type { Metrics } from './events.ts';
 import { countTokens, type Journal } from './journal.ts';
 import { attentionProbe, type Judged, type JudgeOptions, judge } from './judge.ts';
@@ -25,6 +27,7 @@ import type { HackingWatch } from './reward_hacking.ts';
 /** A rollout of N completions as it is learned from. Arrays per completion are in the order of its groups. */
 export interface Experience {
   readonly rollout: Rollout;
+  /** With `--kl_in_reward`, the totals are those after the KL, and its mean is one of the metrics. */
   readonly judged: Judged;
   readonly advantages: GroupAdvantages;
   /** Log-probabilities under the weights that sampled [N][T_i]; null where every update is on-policy. */
@@ -65,11 +68,12 @@ export async function collect(
   parts: StepParts,
 ): Promise<Experience> {
   const { args, plan, reference, journal } = parts;
+  const penalises = args.klInReward && reference !== null;
   const judging = parts.judging(done);
   const probe = attentionProbe(prompts, judging);
   const scores = planScores(plan, number, {
     reuseRollout: args.reuseRollout && !parts.policy.samplesRounded,
-    isProbed: probe !== undefined,
+    needsScores: probe !== undefined || penalises || args.topEntropyQuantile < 1,
     hasDropout: dropoutRate(parts.policy) > 0,
   });
   const sampled = await sampleAndScore(prompts, `rollout ${number}`, { scores, probe }, parts);
@@ -80,10 +84,19 @@ export async function collect(
       logpsOf(await reference.model.score(sampled.groups, { temperature, keep: false })),
     ));
   const judged = await journal.time('reward', () => judge(sampled.groups, judging));
+  const kls = penalises ? sequenceKls(logpsOf(sampled), refLogps!) : null;
+  const totals =
+    kls === null
+      ? judged.totals
+      : judged.totals.map((total, i) => (total === null ? null : total - args.beta * kls[i]!));
+  const table = {
+    values: judged.columns.map(({ values }) => values),
+    weights: judged.columns.map(({ weight }) => weight),
+  };
   return {
     rollout: sampled,
-    judged,
-    advantages: groupAdvantages(judged.totals, plan.numGenerations, args),
+    judged: { ...judged, totals, metrics: { ...judged.metrics, ...(kls === null ? {} : { kl: mean(kls)! }) } },
+    advantages: groupAdvantages(totals, plan.numGenerations, args, table),
     oldLogps: scores.old ? logpsOf(sampled) : null,
     refLogps,
   };

@@ -23,17 +23,29 @@ export interface Journal {
   history(): readonly Json[];
   /** Metrics of the evaluation at exactly this step; null if there was none. */
   evaluationAt(step: number): Metrics | null;
+  state(): JournalState;
+  /** Continues from a state, as if its events had been emitted here. */
+  restore(state: JournalState, history: readonly Json[]): void;
   /** The remembered part of the `end` event. */
   summary(): Pick<EndEvent, 'firstLog' | 'lastLog' | 'evalBefore' | 'evalAfter' | 'seconds'>;
 }
 
+/** What is remembered besides the history. Plain data, for checkpoints. */
+export interface JournalState {
+  readonly firstLog: Metrics | null;
+  readonly lastLog: Metrics | null;
+  readonly evalBefore: Metrics | null;
+  readonly lastEvaluation: { readonly step: number; readonly metrics: Metrics } | null;
+  readonly seconds: Readonly<Record<string, number>>;
+}
+
 export function createJournal({ emit: tell }: Pick<RunContext, 'emit'>): Journal {
-  const history: Json[] = [];
-  const seconds: Record<string, number> = {};
+  let history: Json[] = [];
+  let seconds: Record<string, number> = {};
   let firstLog: Metrics | null = null;
   let lastLog: Metrics | null = null;
   let evalBefore: Metrics | null = null;
-  let lastEvaluation: { step: number; metrics: Metrics } | null = null;
+  let lastEvaluation: JournalState['lastEvaluation'] = null;
 
   let leftOut: readonly string[] = [];
   let leftOutTold = 0;
@@ -85,6 +97,12 @@ export function createJournal({ emit: tell }: Pick<RunContext, 'emit'>): Journal
     },
     history: () => history,
     evaluationAt: (step) => (lastEvaluation?.step === step ? lastEvaluation.metrics : null),
+    state: () => ({ firstLog, lastLog, evalBefore, lastEvaluation, seconds: { ...seconds } }),
+    restore(state, earlier) {
+      ({ firstLog, lastLog, evalBefore, lastEvaluation } = state);
+      seconds = { ...state.seconds };
+      history = [...earlier];
+    },
     summary: () => ({
       firstLog,
       lastLog,

@@ -5,6 +5,7 @@
 import type { Dropout } from '../engine/dropout.ts';
 import type { ScoreOptions } from '../engine/scored_groups.ts';
 import type { MicroBatch } from '../grpo/batching.ts';
+import { highEntropyTokens } from '../grpo/high_entropy.ts';
 import { countStep, grpoLoss, type LossSums } from '../grpo/loss.ts';
 import { type Completion, completionsOf, logpsOf, type RolloutGroup } from '../grpo/rollout.ts';
 import type { Experience, StepParts } from './experience.ts';
@@ -20,6 +21,8 @@ export interface Learned {
    * those of the first time.
    */
   readonly entropies: ReadonlyMap<Completion, Float32Array>;
+  /** With `--top_entropy_quantile`: the least entropy of a token that was learned from. Null if all tokens were. */
+  readonly entropyThreshold: number | null;
 }
 
 /**
@@ -38,7 +41,15 @@ export async function learn(
 ): Promise<Learned> {
   const { model } = policy;
   const lessons = microBatches.map((microBatch) => lessonOf(microBatch, experiences.get(microBatch.rollout)!));
-  const counts = countStep(lessons.map(({ groups }) => completionsOf({ groups }).map(({ ids }) => ids.length)));
+  const counted = lessons.map(({ groups }) =>
+    completionsOf({ groups }).map(({ truncated }) => !(args.overlongFilter && truncated)),
+  );
+  const counts = countStep(
+    lessons.map(({ groups }, i) => completionsOf({ groups }).map(({ ids }, k) => (counted[i]![k] ? ids.length : 0))),
+  );
+  const { threshold, policyWeights } = tokensToLearnFrom(lessons, args.topEntropyQuantile);
+  // The KL is in the reward, or in the loss.
+  const lossOptions = args.klInReward ? { ...args, beta: 0 } : args;
   let loss = 0;
   const sums: LossSums[] = [];
   const entropies = new Map<Completion, Float32Array>();
@@ -53,12 +64,20 @@ export async function learn(
     for (const [k, completion] of completionsOf({ groups }).entries()) {
       if (!entropies.has(completion)) entropies.set(completion, completionsOf(scored)[k]!.entropies!);
     }
-    const result = grpoLoss({ logps: logpsOf(scored), oldLogps, refLogps, advantages }, args, counts);
+    const batch = {
+      logps: logpsOf(scored),
+      oldLogps,
+      refLogps,
+      advantages,
+      counted: counted[i]!,
+      policyWeights: policyWeights[i]!,
+    };
+    const result = grpoLoss(batch, lossOptions, counts);
     loss += result.loss;
     sums.push(result.sums);
     await journal.time('backward', () => model.backward(scored.tape!, flatten(result.dLogps)), at);
   }
-  return { loss, sums, entropies };
+  return { loss, sums, entropies, entropyThreshold: threshold };
 }
 
 /**
@@ -99,6 +118,26 @@ function lessonOf({ runs, onPolicy }: MicroBatch, experience: Experience): Lesso
     oldLogps: onPolicy || oldLogps === null ? null : pick(oldLogps),
     refLogps: refLogps && pick(refLogps),
   };
+}
+
+/**
+ * The tokens with the highest entropies among those of a step. Entropies are those of the policy that sampled, so that a
+ * completion that is learned from again is learned from at the same tokens.
+ */
+function tokensToLearnFrom(
+  lessons: readonly Lesson[],
+  quantile: number,
+): { threshold: number | null; policyWeights: readonly (readonly Float32Array[] | undefined)[] } {
+  if (quantile === 1) return { threshold: null, policyWeights: lessons.map(() => undefined) };
+  const entropies = lessons.map(({ groups }) =>
+    completionsOf({ groups }).map(({ entropies }) => {
+      if (entropies === undefined) throw new Error('internal: a completion has not been scored');
+      return entropies;
+    }),
+  );
+  const { threshold, weights } = highEntropyTokens(entropies.flat(), quantile);
+  const remaining = [...weights];
+  return { threshold, policyWeights: entropies.map(({ length }) => remaining.splice(0, length)) };
 }
 
 function flatten(rows: readonly Float64Array[]): Float32Array {

@@ -4,13 +4,14 @@
  */
 import type { RlhfArguments, SftArguments } from '../arguments/resolve.ts';
 import type { Row } from '../data/row.ts';
-import { createSampler } from '../data/sampler.ts';
+import { createSampler, restoreSampler } from '../data/sampler.ts';
 import { createAverages } from './averages.ts';
 import { createCheckpoints } from './checkpoints.ts';
 import type { RowSource, TrainingData } from './data.ts';
 import type { Metrics, RunContext, StartEvent } from './events.ts';
 import type { Journal, TellProgress } from './journal.ts';
 import type { Policy } from './policy.ts';
+import { earlierCheckpoints, type Resumed } from './resume/resumed.ts';
 import { createReader } from './row_reader.ts';
 import { isDue, isLogDue, plannedOf, type RunLength } from './run_length.ts';
 import { saveDue, saveUnfinished } from './save_policy.ts';
@@ -27,6 +28,8 @@ export interface Run {
   readonly length: RunLength;
   /** Quantities that rewards measure besides their values, for displays. */
   readonly signals?: StartEvent['signals'];
+  /** What the run continues from; null for a new run. */
+  readonly from: Resumed | null;
 }
 
 /** A run that trains. `Encoded` is the form in which a step takes rows. */
@@ -48,6 +51,10 @@ export interface Training<Encoded> extends Run {
   evaluate(rows: RowSource, done: number, tell: TellProgress): Promise<Metrics>;
   /** Called after each log record. */
   logged?(step: number): Promise<void>;
+  /** What the steps so far leave for later ones, as a function that gives it as plain data; called after each step. */
+  snapshot?(): () => unknown;
+  /** Continues from such data. */
+  restore?(state: unknown): Promise<void>;
 }
 
 /** The result of a step, besides new weights. */
@@ -61,6 +68,7 @@ export interface StepResult {
 
 /** Emits the `start` event. */
 export async function tellStart({
+  from,
   command,
   args,
   context,
@@ -77,8 +85,9 @@ export async function tellStart({
     model: policy.summary,
     data: data.summary,
     outputDir: context.outputDir,
-    step: 0,
+    step: from?.trainer.step ?? 0,
     maxSteps: length.maxSteps,
+    resumedFrom: context.resume?.dir,
     signals,
     planned: plannedOf(args, length, data.evaluation !== null),
     dryRun: 'dryRun' in args && args.dryRun,
@@ -91,12 +100,22 @@ export async function tellStart({
  * Errors: those of a step, an evaluation or a save; thrown after the steps done so far have been saved (save_policy.ts).
  */
 export async function trainingLoop<Encoded>(training: Training<Encoded>): Promise<void> {
-  const { args, context, journal, data, policy, updater, length, best } = training;
+  const { args, context, journal, data, policy, updater, length, best, command, from } = training;
   const { signal, outputDir } = context;
   const { maxSteps, epochOf } = length;
-  const sampler = createSampler({ length: data.train.length, seed: args.dataSeed, shuffle: args.datasetShuffle });
+  const order = { length: data.train.length, seed: args.dataSeed, shuffle: args.datasetShuffle };
+  const sampler = from !== null ? restoreSampler(from.loop.sampler, data.train.length) : createSampler(order);
   const reader = createReader(data.train, sampler, args.truncationStrategy, training.encode);
   const next = (count: number): Promise<Encoded[]> => journal.time('data', () => reader.next(count));
+  const averages = createAverages(from?.loop.averages);
+  let step = from?.trainer.step ?? 0;
+  if (from !== null) {
+    journal.restore(from.loop.journal, from.trainer.history);
+    if (from.loop.steps !== null) await training.restore?.(from.loop.steps);
+  }
+  // A run that was stopped in an evaluation has saved its last step before it.
+  const isEvaluationDue = step > 0 && isDue(args.evalStrategy, args.evalSteps, step, length);
+  const isUnfinished = isEvaluationDue && journal.evaluationAt(step) === null;
   const checkpoints = createCheckpoints({
     outputDir,
     source: policy.source,
@@ -107,12 +126,12 @@ export async function trainingLoop<Encoded>(training: Training<Encoded>): Promis
     totalLimit: args.saveTotalLimit,
     onlyModel: args.saveOnlyModel,
     greaterIsBetter: best.greaterIsBetter,
+    earlier: from && earlierCheckpoints(outputDir, from.trainer, isUnfinished),
     emit: journal.emit,
   });
-  const averages = createAverages();
-  let step = 0;
-  // The sampler's state before the next step: a step that is dropped has used no rows up.
-  let resume = { sampler: { ...sampler.state() } };
+  // The state before the next step: a step that is dropped has used no rows up.
+  const between = () => ({ sampler: { ...sampler.state() }, steps: training.snapshot?.() ?? (() => null) });
+  let settled = between();
 
   const evaluate = async (): Promise<void> => {
     const rows = data.evaluation;
@@ -128,17 +147,27 @@ export async function trainingLoop<Encoded>(training: Training<Encoded>): Promis
         epoch: epochOf(step),
         metric: journal.evaluationAt(step)?.[best.metric] ?? null,
         logHistory: journal.history(),
-        loop: resume,
+        loop: {
+          command,
+          sampler: settled.sampler,
+          averages: averages.state(),
+          journal: journal.state(),
+          steps: settled.steps(),
+        },
       }),
     );
 
   try {
-    if (args.evalOnStart) await evaluate();
+    if (args.evalOnStart && step === 0) await evaluate();
+    if (isUnfinished) {
+      await evaluate();
+      if (isDue(args.saveStrategy, args.saveSteps, step, length)) await saveDue({ step, maxSteps, journal, save });
+    }
     while (step < maxSteps) {
       signal.throwIfAborted();
       const { records, latest, warnings } = await training.step(step, next);
       step++;
-      resume = { sampler: { ...sampler.state() } };
+      settled = between();
       for (const text of warnings) await journal.notice('warn', text);
       for (const record of records) averages.add(record);
       const at = { step, maxSteps, epoch: epochOf(step) };
@@ -146,6 +175,7 @@ export async function trainingLoop<Encoded>(training: Training<Encoded>): Promis
       if (isLogDue(args, step, length)) {
         await journal.emit({ type: 'log', ...at, metrics: { ...averages.take(), ...latest } });
         await training.logged?.(step);
+        settled = between();
       }
       if (isDue(args.evalStrategy, args.evalSteps, step, length)) await evaluate();
       if (isDue(args.saveStrategy, args.saveSteps, step, length)) await saveDue({ step, maxSteps, journal, save });

@@ -8,6 +8,7 @@
 import { argumentsToJson } from '../arguments/args_json.ts';
 import type { RlhfArguments } from '../arguments/resolve.ts';
 import { rlhfWithRewards } from '../arguments/reward_flags.ts';
+import type { Row } from '../data/row.ts';
 import { createGenerator } from '../engine/generation.ts';
 import { optimizerStepAt, planBatches } from '../grpo/batching.ts';
 import { paceOf, promptsOfRun } from '../grpo/epochs.ts';
@@ -30,6 +31,15 @@ import { type Run, type StepResult, type Training, tellStart, trainingLoop } fro
 import { dropoutOf, dropoutRate, policyOptions, preparePolicy } from './policy.ts';
 import { loaderOf, tryFirstRows } from './preflight.ts';
 import { encodePrompt } from './prompts.ts';
+import {
+  type CompletionRowState,
+  completionRowFrom,
+  completionRowState,
+  type ExperienceState,
+  experienceFrom,
+  experienceState,
+} from './resume/experience_state.ts';
+import { readResumed, restoreResumed } from './resume/resumed.ts';
 import { checkRewardColumns } from './reward_columns.ts';
 import { createHackingWatch } from './reward_hacking.ts';
 import { runLength } from './run_length.ts';
@@ -74,12 +84,14 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     const updating = updateOptions(args, totalSteps);
     const encode = encodePrompt(prepared.template);
     const first = await tryFirstRows(data, args, encode);
+    const from = readResumed(context, 'rlhf');
     await checkRlhfMemory(args, plan, { policy: prepared, reference: preparedReference, first }, context);
     const loader = loaderOf(context);
     const policy = keep(await loader(prepared, 'model'));
     const ofItsOwn = preparedReference && keep(await loader(preparedReference, 'reference'));
     const reference = ofItsOwn ?? (hasReference ? { model: policy.reference() } : null);
     const updater = keep(await createUpdater(policy.parameters, updating));
+    restoreResumed(context, policy, prepared.modelConfig, updater);
     const generator = keep(createGenerator(policy.model));
     signal.throwIfAborted();
 
@@ -105,8 +117,9 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     const parts: StepParts = { args, plan, policy, reference, sampler, judging, journal, signal };
     const evaluationSampler = { ...sampler, sampling: evaluationSettings, random: random.fork('eval') };
     const signals = shownSignals(rewards);
-    const run: Run = { command: 'rlhf', args, context, journal, data, policy, length, signals };
+    const run: Run = { command: 'rlhf', args, context, journal, data, policy, length, signals, from };
     await tellStart(run);
+    for (const text of from?.notices ?? []) await journal.notice('warn', text);
     if (plan.notice !== null) await journal.notice('info', plan.notice);
     if (args.dryRun) {
       await rehearse({ data, lacking, updater, length, keepsPixels, evaluationSampler }, parts);
@@ -115,7 +128,7 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     for (const text of lacking) await journal.notice('warn', text);
     if (args.reuseRollout && dropoutRate(policy) > 0) await journal.notice('info', DROPOUT_NOTICE(dropoutRate(policy)));
     await trainingLoop({
-      ...{ ...run, updater, encode, ...stepsOf(parts, updater, rewards) },
+      ...{ ...run, updater, encode, ...stepsOf(parts, updater, rewards, { rowAt: data.rowAt, encode }) },
       best: { metric: 'reward', greaterIsBetter: true },
       tooLong: 'its prompt is too long',
       evaluate: (rows: RowSource, done: number, tell: TellProgress): Promise<Metrics> =>
@@ -134,7 +147,8 @@ function stepsOf(
   parts: StepParts,
   updater: Updater,
   rewards: readonly Reward[],
-): Pick<Training<RolloutPrompt>, 'step' | 'logged'> {
+  rows: { rowAt(index: number): Promise<Row>; encode(row: Row): Promise<RolloutPrompt> },
+): Pick<Training<RolloutPrompt>, 'step' | 'logged' | 'snapshot' | 'restore'> {
   const { args, plan, journal } = parts;
   const hacking = createHackingWatch(rewards);
   const values = createValueWatch();
@@ -158,7 +172,7 @@ function stepsOf(
       const learned = await learn(microBatches, experiences, parts, (microBatch) =>
         dropoutOf(parts.policy, parts.sampler.random, `${done}/${microBatch}`),
       );
-      const { loss, sums } = learned;
+      const { loss, sums, entropyThreshold } = learned;
       for (const experience of fresh) {
         const entropies = entropiesOf(experience, learned);
         const { metrics, warnings } = experienceMetrics(experience, entropies, hacking);
@@ -176,6 +190,7 @@ function stepsOf(
         ...(skipped ? { skipped_steps: 1 } : { loss, grad_norm: gradNorm }),
         learning_rate: learningRate,
         ...lossMetrics(sums),
+        ...(entropyThreshold === null ? {} : { 'entropy/threshold': entropyThreshold }),
         step_time: (performance.now() - start) / 1000,
       });
       const overflow = skipped ? [`step ${step}: the gradient is not finite; the step is skipped`] : [];
@@ -186,5 +201,29 @@ function stepsOf(
       if (completionLog.length > 0) await journal.emit({ type: 'completions', step, rows: completionLog });
       completionLog = [];
     },
+
+    snapshot() {
+      const [kept, waiting] = [[...experiences], [...completionLog]];
+      return (): StepsState => ({
+        experiences: kept.map(([number, experience]) => [number, experienceState(experience)]),
+        completions: waiting.map(completionRowState),
+      });
+    },
+
+    async restore(state) {
+      const { experiences: kept, completions } = state as StepsState;
+      for (const [number, saved] of kept) {
+        experiences.set(number, await experienceFrom(saved, rows.rowAt, rows.encode));
+      }
+      for (const row of completions) completionLog.push(await completionRowFrom(row, rows.rowAt));
+    },
   };
+}
+
+/** What a step leaves for later ones. */
+interface StepsState {
+  /** Rollouts that are learned from again, by their number. */
+  readonly experiences: readonly (readonly [number, ExperienceState])[];
+  /** Completions since the last log. */
+  readonly completions: readonly CompletionRowState[];
 }

@@ -19,6 +19,7 @@ import { createJournal, type Journal, type TellProgress } from './journal.ts';
 import { type Run, type StepResult, tellStart, trainingLoop } from './loop.ts';
 import { dropoutOf, policyOptions, preparePolicy } from './policy.ts';
 import { loaderOf, tryFirstRows } from './preflight.ts';
+import { readResumed, restoreResumed } from './resume/resumed.ts';
 import { encodeOrPass } from './row_reader.ts';
 import { runLength } from './run_length.ts';
 import { checkSftMemory } from './run_memory.ts';
@@ -46,9 +47,11 @@ export async function runSft(args: SftArguments, context: RunContext): Promise<v
     const encode = (row: Row): Promise<Example> => encodeExample(prepared.template, row, maxLength);
     const updating = updateOptions(args, length.maxSteps);
     const first = await tryFirstRows(data, args, encode);
+    const from = readResumed(context, 'sft');
     await checkSftMemory(args, { policy: prepared, first }, context);
     const policy = keep(await loaderOf(context)(prepared, 'model'));
     const updater = keep(await createUpdater(policy.parameters, updating));
+    restoreResumed(context, policy, prepared.modelConfig, updater);
     const { model } = policy;
     const journal = createJournal(context);
     const random = createRandom(args.seed);
@@ -73,8 +76,9 @@ export async function runSft(args: SftArguments, context: RunContext): Promise<v
         tell({ done, total: rows.length }),
       );
 
-    const run: Run = { command: 'sft', args, context, journal, data, policy, length };
+    const run: Run = { command: 'sft', args, context, journal, data, policy, length, from };
     await tellStart(run);
+    for (const text of from?.notices ?? []) await journal.notice('warn', text);
     await trainingLoop({
       ...{ ...run, updater, encode, step, evaluate },
       best: { metric: 'loss', greaterIsBetter: false },

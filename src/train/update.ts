@@ -66,8 +66,8 @@ export interface Updater {
    */
   update(): Promise<UpdateResult>;
   state(): UpdaterState;
-  /** Continues from a state of the same parameters. */
-  restore(state: UpdaterState): void;
+  /** Continues from these counts, with the moments that have been written into the arrays of `state()`. */
+  restoreCounts(counts: UpdateCounts): void;
   release(): Promise<void>;
 }
 
@@ -110,14 +110,8 @@ export async function createUpdater(parameters: Parameters, options: UpdateOptio
 
     state: () => ({ counts, moments: new Map(trained.map(({ name, m, v }) => [name, { m, v }])) }),
 
-    restore(state) {
-      for (const { name, m, v } of trained) {
-        const saved = state.moments.get(name);
-        if (saved === undefined) throw new Error(`internal: no optimizer state of ${name}`);
-        m.set(saved.m);
-        v.set(saved.v);
-      }
-      counts = state.counts;
+    restoreCounts(saved) {
+      counts = saved;
     },
 
     async release() {

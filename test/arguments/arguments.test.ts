@@ -249,12 +249,22 @@ describe('flags of ms-swift without a counterpart', () => {
     );
   });
   test.each([
+    ['grpo', { scaleRewards: 'group', klInReward: false }],
+    ['rloo', { scaleRewards: 'none', klInReward: true }],
+    ['reinforce_plus_plus', { scaleRewards: 'batch', klInReward: true }],
+  ])('%s has the scale and the KL of ms-swift, unless they are given', (estimator, expected) => {
+    const words = [...grpo, '--advantage_estimator', estimator];
+    expect(readRlhfArguments(words, {}).args).toMatchObject(expected);
+    const given = [...words, '--scale_rewards', 'group', '--kl_in_reward', 'false'];
+    expect(readRlhfArguments(given, {}).args).toMatchObject({ scaleRewards: 'group', klInReward: false });
+  });
+
+  test.each([
     ['--deepspeed', 'zero3', 'one process'],
     ['--use_vllm', 'true', 'built-in batched engine'],
     ['--use_liger_kernel', 'true', 'chunks'],
     ['--sequence_parallel_size', '2', 'one process'],
     ['--fsdp', 'fsdp2', 'one process'],
-    ['--resume_from_checkpoint', 'x', 'cannot be resumed yet'],
     ['--dynamic_sample', 'true', 'frac_reward_zero_std'],
   ])('%s %s stops with what to use instead', (flag, value, text) => {
     const told = complaint([...grpo, flag, value]);
@@ -294,7 +304,7 @@ describe('bad input', () => {
       'not a choice',
       ['--loss_type', 'grop'],
       'at: --loss_type',
-      'expected one of grpo, bnpo, dr_grpo, dapo, got "grop"',
+      'expected one of grpo, bnpo, dr_grpo, dapo, cispo, sapo, got "grop"',
     ],
     ['a choice of ms-swift', ['--train_type', 'adalora'], 'at: --tuner_type', 'expected one of full, lora'],
     ['another algorithm', ['--rlhf_type', 'dpo'], 'at: --rlhf_type', 'use --rlhf_type grpo'],
@@ -357,6 +367,18 @@ describe('bad input', () => {
       'steps needs evaluation rows, but there are none',
     ],
     ['all frozen', ['--freeze_llm', 'true'], 'at: --freeze_llm', 'nothing is left to train'],
+    [
+      'gdpo and another estimator',
+      ['--scale_rewards', 'gdpo', '--advantage_estimator', 'rloo'],
+      'at: --scale_rewards',
+      'gdpo has a baseline of its own',
+    ],
+    [
+      'gdpo and a KL in the reward',
+      ['--scale_rewards', 'gdpo', '--kl_in_reward', 'true'],
+      'at: --scale_rewards',
+      'gdpo scales every reward by itself',
+    ],
     ['wandb', ['--report_to', 'wandb'], 'at: --report_to', 'nothing is sent over the network'],
   ];
   test.each(rows)('%s', (_, extra, where, what) => {

@@ -82,13 +82,13 @@ describe('flags of ms-swift', () => {
       '--tuner_type',
       'adalora',
       '--loss_type',
-      'cispo',
+      'fipo',
       '--report_to',
       'wandb',
       '--lr_scheduler_type',
       'polynomial',
     ];
-    expect(read(...words).json).toMatchObject({ tuner_type: 'adalora', loss_type: 'cispo', report_to: ['wandb'] });
+    expect(read(...words).json).toMatchObject({ tuner_type: 'adalora', loss_type: 'fipo', report_to: ['wandb'] });
     expect(complaint(() => readRlhfArguments([...ownWords, ...words], {}))).toContain('4 arguments');
     expect(complaint(() => read('--tuner_type', 'lor'))).toContain('expected one of full, lora,');
   });

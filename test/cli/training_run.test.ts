@@ -19,6 +19,9 @@ function settings(outputDir: string) {
     completionsToPrint: 2,
     dryRun: false,
     plugins: [],
+    resumeFromCheckpoint: null,
+    resumeOnlyModel: false,
+    ignoreDataSkip: false,
   };
 }
 

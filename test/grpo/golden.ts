@@ -4,7 +4,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ImportanceSamplingLevel, LossType } from '../../src/grpo/loss.ts';
+import type { ImportanceSamplingLevel } from '../../src/grpo/loss.ts';
+import type { LossType } from '../../src/grpo/policy_term.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
 
 export interface GoldenGrpo {

@@ -25,6 +25,9 @@ describe('against TRL', () => {
             epsilon: 0.2,
             epsilonHigh: 0.28,
             delta: null,
+            tauPos: 1,
+            tauNeg: 1.05,
+            offPolicySequenceMaskDelta: null,
             maxCompletionLength: golden.max_completion_length,
           },
           step,
@@ -94,10 +97,25 @@ describe('lossMetrics', () => {
   const part = (over: Partial<LossSums>): LossSums => ({
     tokens: 10,
     kl: 1,
+    clipping: 'bounds',
+    sequences: 2,
+    offPolicy: null,
     ratios: 10,
     lowClipped: 0,
     highClipped: 0,
     ...over,
+  });
+
+  test('cispo logs the share above its cap, sapo no clipping at all', () => {
+    const capped = lossMetrics([part({ clipping: 'cap', highClipped: 3 }), part({ clipping: 'cap', highClipped: 1 })]);
+    expect(capped).toEqual({ kl: 0.1, cispo_clip_ratio: 0.2 });
+    expect(lossMetrics([part({ clipping: 'none' })])).toEqual({ kl: 0.1 });
+  });
+
+  test('the share of sequences that the off-policy mask leaves out, also if it leaves out all', () => {
+    const kept = lossMetrics([part({ offPolicy: 1 }), part({ offPolicy: 0 })]);
+    expect(kept.off_policy_masked_frac).toBe(0.25);
+    expect(lossMetrics([part({ offPolicy: 2, ratios: 0, tokens: 0 })])).toEqual({ off_policy_masked_frac: 1 });
   });
 
   test('weighs micro-batches by their tokens, and takes the extremes over them', () => {

@@ -22,7 +22,7 @@ test.each<[string, Partial<typeof sizes>, boolean, boolean, ScorePlan]>([
   ['several micro-batches, probed', accumulated, true, true, { from: 'forward', tape: false, old: false }],
   ['several steps', outlivesUpdate, true, false, { from: 'forward', tape: false, old: true }],
   ['several iterations', { numIterations: 2 }, true, false, { from: 'forward', tape: false, old: true }],
-])('%s', (_, changes, reuseRollout, isProbed, expected) => {
+])('%s', (_, changes, reuseRollout, needsScores, expected) => {
   const plan = planBatches({ ...sizes, ...changes });
-  expect(planScores(plan, 0, { reuseRollout, isProbed })).toEqual(expected);
+  expect(planScores(plan, 0, { reuseRollout, needsScores })).toEqual(expected);
 });

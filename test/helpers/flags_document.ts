@@ -11,6 +11,7 @@ import { rlhfWithEngines } from '../../src/arguments/reward_flags.ts';
 import { rewardServerCommand } from '../../src/arguments/reward_server.ts';
 import { scoreCommand } from '../../src/arguments/score.ts';
 import { sftCommand } from '../../src/arguments/sft.ts';
+import { uiCommand } from '../../src/arguments/ui.ts';
 
 export const documentedCommands: readonly CommandSpec[] = [
   rlhfWithEngines(),
@@ -19,6 +20,7 @@ export const documentedCommands: readonly CommandSpec[] = [
   scoreCommand,
   exportCommand,
   rewardServerCommand,
+  uiCommand,
 ];
 
 export function flagsDocument(): string {

@@ -43,7 +43,15 @@ export interface GoldenCase {
 
 /** The settings of the loss that are the same in all values of grpo.json. */
 export const goldenLossSettings = ({ max_completion_length }: Pick<GoldenGrpo, 'max_completion_length'>) =>
-  ({ epsilon: 0.2, epsilonHigh: 0.28, delta: null, maxCompletionLength: max_completion_length }) as const;
+  ({
+    epsilon: 0.2,
+    epsilonHigh: 0.28,
+    delta: null,
+    tauPos: 1,
+    tauNeg: 1.05,
+    offPolicySequenceMaskDelta: null,
+    maxCompletionLength: max_completion_length,
+  }) as const;
 
 export interface GoldenGrpo {
   readonly num_generations: number;

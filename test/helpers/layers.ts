@@ -16,6 +16,6 @@ export const layers: readonly (readonly string[])[] = [
   ['grpo', 'rewards'],
   ['arguments'],
   ['train'],
-  ['report', 'demo', 'reward_server', 'ms_swift'],
+  ['report', 'demo', 'reward_server', 'ms_swift', 'ui'],
   ['index.ts', 'cli'],
 ];

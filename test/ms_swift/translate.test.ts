@@ -56,6 +56,7 @@ const everything = [
   ...['--val_dataset', join(folder, 'val.jsonl'), '--eval_strategy', 'steps', '--eval_steps', '2'],
   ...['--system', 'Look.', '--norm_bbox', 'norm1000', '--max_length', '900', '--gradient_checkpointing', 'true'],
   ...['--lr_scheduler_kwargs', '{"num_cycles":0.5}', '--generation_batch_size', '16', '--delta', '2'],
+  ...['--off_policy_sequence_mask_delta', '0.5'],
   ...['--freeze_parameters', 'model.visual.', '--freeze_parameters_regex', 'norm', '--freeze_parameters_ratio', '0.1'],
   ...[
     '--trainable_parameters',
@@ -68,6 +69,7 @@ const everything = [
     '1e-5',
   ],
   ...['--columns', '{"caption": "query"}'],
+  ...['--resume_from_checkpoint', join(folder, 'checkpoint-1')],
   ...['--save_total_limit', '2', '--eval_temperature', '0', '--num_generations_eval', '8'],
 ];
 const adapter = fileURLToPath(new URL('../golden/published/golden/lora', import.meta.url));

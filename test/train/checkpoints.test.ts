@@ -8,8 +8,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { besideFolder } from '../../src/checkpoint/atomic_folder.ts';
 import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/open.ts';
 import { openSafetensors } from '../../src/checkpoint/safetensors.ts';
+import { saveCheckpoint } from '../../src/checkpoint/save.ts';
 import { loadParameters, type Parameters } from '../../src/engine/parameters.ts';
 import { type CheckpointsOptions, createCheckpoints, type ProgressToSave } from '../../src/train/checkpoints.ts';
+import { type LoopState, readLoopState } from '../../src/train/resume/loop_state.ts';
 import { createUpdater, type Updater } from '../../src/train/update.ts';
 import { matricesDecay } from '../../src/train/update_options.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
@@ -56,13 +58,21 @@ async function checkpointsIn(name: string, changes: Partial<CheckpointsOptions> 
   return { outputDir, told, ...checkpoints };
 }
 
+const LOOP: LoopState = {
+  command: 'rlhf',
+  sampler: { length: 3, seed: 42, shuffle: true, epoch: 1, position: 2 },
+  averages: { loss: { sum: Number.NaN, count: 2 } },
+  journal: { firstLog: null, lastLog: { loss: -0 }, evalBefore: null, lastEvaluation: null, seconds: { rollout: 1.5 } },
+  steps: [Float32Array.of(0.1, Number.NEGATIVE_INFINITY)],
+};
+
 const progress = (step: number, changes: Partial<ProgressToSave> = {}): ProgressToSave => ({
   step,
   maxSteps: 9,
   epoch: step / 3,
   metric: null,
   logHistory: [{ loss: 1, step }],
-  loop: { sampler: null },
+  loop: LOOP,
   ...changes,
 });
 
@@ -79,7 +89,9 @@ describe('checkpoints', () => {
   });
 
   test('hold optimizer and loop state, and full precision where the weights are rounded', async () => {
-    const { outputDir, save } = await checkpointsIn('state', { onlyModel: false, dtype: 'bfloat16' });
+    await saveCheckpoint(join(root, 'rounded'), { source, dtype: 'bfloat16' });
+    const rounded = openCheckpoint(join(root, 'rounded'));
+    const { outputDir, save } = await checkpointsIn('state', { onlyModel: false, source: rounded });
     writeFileSync(join(outputDir, 'args.json'), '{"seed": 1}\n');
     parameters.value('model.norm.weight').data[0] = 1.0001;
     await save(progress(2));
@@ -89,8 +101,9 @@ describe('checkpoints', () => {
     expect([...file.entries.keys()].sort()).toEqual(['m', 'v', 'value'].map((kind) => `${kind}.model.norm.weight`));
     expect(file.read('value.model.norm.weight')[0]).toBe(Math.fround(1.0001));
     file.close();
+    rounded.close();
     expect(readFileSync(join(dir, 'args.json'), 'utf8')).toBe('{"seed": 1}\n');
-    expect(JSON.parse(readFileSync(join(dir, 'loop_state.json'), 'utf8'))).toEqual({ sampler: null });
+    expect(readLoopState(dir, 'rlhf')).toEqual(LOOP);
   });
 
   test('leave the optimizer out where only the model is wanted', async () => {

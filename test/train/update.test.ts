@@ -129,7 +129,12 @@ describe('update', () => {
       await first.update();
     }
     const second = await createUpdater(halved, options);
-    second.restore(first.state());
+    const { counts, moments } = first.state();
+    for (const [name, { m, v }] of second.state().moments) {
+      m.set(moments.get(name)!.m);
+      v.set(moments.get(name)!.v);
+    }
+    second.restoreCounts(counts);
     for (const { matrix, bias } of gradients.slice(2)) {
       setGradients(halved, matrix, bias);
       await second.update();

@@ -37,8 +37,6 @@ export const objectivePeers: PeerTable = {
       'gkd_logits_topk',
     ],
     'it belongs to a --loss_type that is not supported': [
-      'tau_pos',
-      'tau_neg',
       'real_tau',
       'fipo_decay_rate',
       'fipo_clip_range',
@@ -93,20 +91,10 @@ export const objectivePeers: PeerTable = {
     'groups with equal rewards stay in the batch, and frac_reward_zero_std counts them; leave it out': [
       'dynamic_sample',
     ],
-    'truncated completions count like the others, and completions/clipped_ratio is their share; raise --max_completion_length':
-      ['overlong_filter'],
-    'the KL divergence is a term of the loss, weighted by --beta; leave it out': ['kl_in_reward'],
     'the reference model does not change; leave it out, or train in stages, each from the last checkpoint': [
       'sync_ref_model',
     ],
-    [NOT_BUILT]: [
-      'top_entropy_quantile',
-      'off_policy_sequence_mask_delta',
-      'label_smoothing_factor',
-      'neftune_noise_alpha',
-      'enable_dft_loss',
-      'enable_channel_loss',
-    ],
+    [NOT_BUILT]: ['label_smoothing_factor', 'neftune_noise_alpha', 'enable_dft_loss', 'enable_channel_loss'],
   },
-  neutral: { top_entropy_quantile: ['1'], sdar_loss_coef: ['0'], label_smoothing_factor: ['0'] },
+  neutral: { sdar_loss_coef: ['0'], label_smoothing_factor: ['0'] },
 };

@@ -73,11 +73,7 @@ export const runPeers: PeerTable = {
       'swanlab_mode',
     ],
     'checkpoints are written whole, in shards of 5 GB': ['max_shard_size', 'use_flash_ckpt', 'enable_jit_checkpoint'],
-    'a run cannot be resumed, so there is nothing to restore or skip': [
-      'resume_only_model',
-      'ignore_data_skip',
-      'restore_callback_states_from_checkpoint',
-    ],
+    'there are no callbacks': ['restore_callback_states_from_checkpoint'],
   },
   refused: {
     'AdamW is the only optimiser; its flags are --learning_rate, --weight_decay, --adam_beta1, --adam_beta2 and --adam_epsilon':
@@ -96,9 +92,6 @@ export const runPeers: PeerTable = {
     'checkpoints are always safetensors, which transformers reads; leave it out': [
       'safe_serialization',
       'save_safetensors',
-    ],
-    'a run cannot be resumed yet; start from the saved weights with --model RUN/checkpoint-N': [
-      'resume_from_checkpoint',
     ],
     [NOT_BUILT]: ['callbacks', 'include_num_input_tokens_seen'],
   },

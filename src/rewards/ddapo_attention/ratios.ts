@@ -74,11 +74,11 @@ export function createRatios({ once, debugOnce }: MessageOnce): Ratios {
     const check = compare(eager, fused);
     if (check === null) return eager; // the next call tries again
     kwargs.logger.debug(`[DDAPO_DEBUG] attn_probe auto: ${check.text}`);
-    if (!check.agrees) {
-      kwargs.logger.warn(
-        `DDAPOAttentionORM: ${check.text}, more than ${PROBE_TOLERANCE}; staying on one eager forward per completion.`,
-      );
-    }
+    // The values of the way that later calls use: a resumed run compares again, and must get the same ones.
+    if (check.agrees) return eager.map((result, i) => fused[i] ?? result);
+    kwargs.logger.warn(
+      `DDAPOAttentionORM: ${check.text}, more than ${PROBE_TOLERANCE}; staying on one eager forward per completion.`,
+    );
     return eager;
   };
 

@@ -1,0 +1,95 @@
+/**
+ * The flags of the objective: the loss, its masks, the KL to the reference, and advantages. Names and defaults are ms-swift's.
+ */
+import { boolean, choice, number } from './flag.ts';
+
+export const objectiveFlags = {
+  loss_type: choice(['grpo', 'bnpo', 'dr_grpo', 'dapo', 'cispo', 'sapo'], {
+    msSwift: { more: ['real', 'fipo'] },
+    group: 'GRPO',
+    default: 'grpo',
+    help: 'Loss of a token, and how losses are averaged. Clipped ratio: grpo per sequence, bnpo over the tokens of the batch, dr_grpo by --max_completion_length, dapo over all tokens of the optimiser step. cispo: capped ratio as a constant weight, averaged as dapo. sapo: smooth gate instead of clipping, averaged as grpo.',
+  }),
+  importance_sampling_level: choice(['token', 'sequence', 'sequence_token'], {
+    group: 'GRPO',
+    default: 'token',
+    help: "Importance ratio per token, or one per sequence (GSPO). sequence_token has the sequence's ratio and each token's own gradient.",
+  }),
+  epsilon: number({
+    group: 'GRPO',
+    default: 0.2,
+    min: 0,
+    help: 'Lower clipping bound of the importance ratio: 1 - epsilon.',
+  }),
+  epsilon_high: number({
+    group: 'GRPO',
+    default: null,
+    unset: '--epsilon',
+    min: 0,
+    help: 'Upper clipping bound of the importance ratio: 1 + epsilon_high. With --loss_type cispo it is the cap of the ratio itself, usually 5.',
+  }),
+  delta: number({
+    group: 'GRPO',
+    default: null,
+    unset: 'none',
+    above: 0,
+    help: 'Two-sided clipping: an upper bound on the importance ratio for either sign of the advantage.',
+  }),
+  tau_pos: number({
+    group: 'GRPO',
+    default: 1,
+    above: 0,
+    help: 'Temperature of the gate of --loss_type sapo for positive advantages.',
+  }),
+  tau_neg: number({
+    group: 'GRPO',
+    default: 1.05,
+    above: 0,
+    help: 'Temperature of the gate of --loss_type sapo for other advantages.',
+  }),
+  top_entropy_quantile: number({
+    group: 'GRPO',
+    default: 1,
+    above: 0,
+    max: 1,
+    unit: 'fraction of tokens',
+    help: 'Learn only from this share of the tokens of an optimiser step, those with the highest entropy. The KL divergence still counts all of them.',
+  }),
+  overlong_filter: boolean({
+    group: 'GRPO',
+    default: false,
+    help: 'Leave completions that were cut off at --max_completion_length out of the loss. They still count for the advantages of their group.',
+  }),
+  off_policy_sequence_mask_delta: number({
+    group: 'GRPO',
+    default: null,
+    unset: 'none',
+    min: 0,
+    unit: 'nats per token',
+    help: 'Leave completions with a negative advantage out of the loss if the policy has moved away from them: if their mean log-probability has fallen by more than this since they were sampled.',
+  }),
+  beta: number({
+    group: 'GRPO',
+    default: null,
+    unset: '0.04',
+    min: 0,
+    help: 'Weight of the KL divergence from the reference model. With 0 no reference model is loaded.',
+  }),
+  kl_in_reward: boolean({
+    group: 'GRPO',
+    default: null,
+    unset: 'false with --advantage_estimator grpo, else true',
+    help: 'Subtract the KL divergence (k1 estimator, summed over the completion) from the reward, instead of adding it (k3 estimator, per token) to the loss.',
+  }),
+  advantage_estimator: choice(['grpo', 'rloo', 'reinforce_plus_plus'], {
+    group: 'GRPO',
+    default: 'grpo',
+    help: 'What a completion is compared with: the mean of its group (grpo, reinforce_plus_plus), or the mean of the others in it (rloo). They also differ in the defaults of --scale_rewards and --kl_in_reward.',
+  }),
+  scale_rewards: choice(['group', 'batch', 'none', 'gdpo'], {
+    group: 'GRPO',
+    default: null,
+    unset: 'group; none with --advantage_estimator rloo, batch with reinforce_plus_plus',
+    help: 'Standard deviation that advantages are divided by: that of the group, that of the batch, or none. gdpo scales every reward function by itself within the group, and then their weighted sum within the batch.',
+  }),
+} as const;

@@ -1,0 +1,143 @@
+/**
+ * Puts the weights and the optimizer's state of a checkpoint into a run. Frozen weights stay those of --model.
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { AdapterPlan } from '../../adapters/plan.ts';
+import { openAdapter } from '../../adapters/read.ts';
+import { type Checkpoint, openCheckpoint } from '../../checkpoint/open.ts';
+import { openSafetensors, type SafetensorsFile } from '../../checkpoint/safetensors.ts';
+import type { Parameters } from '../../engine/parameters.ts';
+import { SightlineError } from '../../errors.ts';
+import type { ModelConfig } from '../../models/architecture.ts';
+import { sameSizes } from '../../util/same_sizes.ts';
+import { OPTIMIZER_FILE } from '../checkpoint_files.ts';
+import type { Policy } from '../policy.ts';
+import type { UpdateCounts, Updater } from '../update.ts';
+
+/**
+ * Replaces the trained weights by those of the checkpoint, and, unless only weights are wanted, the optimizer's state.
+ *
+ * @param baseConfig of the model without its adapter
+ * Errors: E_RESUME_MODEL if the checkpoint is not one of this model and these trained parameters; those of `openAdapter`,
+ * `openCheckpoint` and `openSafetensors`.
+ */
+export function restorePolicy(
+  dir: string,
+  { adapter, parameters }: Pick<Policy, 'adapter' | 'parameters'>,
+  baseConfig: ModelConfig,
+  updater: Updater | null,
+): void {
+  if (adapter === null) restoreWeights(dir, parameters);
+  else restoreAdapter(dir, adapter, parameters, baseConfig);
+  if (updater !== null) restoreOptimizer(join(dir, OPTIMIZER_FILE), parameters, updater);
+}
+
+// --- internal ---
+
+function restoreWeights(dir: string, parameters: Parameters): void {
+  if (existsSync(join(dir, 'adapter_config.json'))) {
+    throw otherModel('it is an adapter, but --tuner_type is full', dir, 'set --tuner_type lora, as the run did');
+  }
+  const saved: Checkpoint = openCheckpoint(dir);
+  try {
+    for (const name of parameters.trained) {
+      const { data, dims } = parameters.value(name);
+      const stored = saved.tensors.get(name);
+      if (stored === undefined) throw otherModel(`it has no tensor "${name}", which this run trains`, dir);
+      if (!sameSizes(stored.shape, dims)) throw otherShape(name, stored.shape, dims, dir);
+      saved.readInto(name, data);
+    }
+  } finally {
+    saved.close();
+  }
+}
+
+function restoreAdapter(dir: string, plan: AdapterPlan, parameters: Parameters, baseConfig: ModelConfig): void {
+  if (!existsSync(join(dir, 'adapter_config.json'))) {
+    throw otherModel('it is not an adapter, but --tuner_type is lora', dir, 'set --tuner_type full, as the run did');
+  }
+  const stored = openAdapter(dir, baseConfig);
+  const layers = new Set([...Object.keys(stored.adapters), ...Object.keys(plan.adapters)]);
+  for (const layer of layers) {
+    const [there, here] = [stored.adapters[layer], plan.adapters[layer]];
+    if (there === undefined) throw otherModel(`it has no adapter on ${layer}, which this run trains`, dir);
+    if (here === undefined) throw otherModel(`it has an adapter on ${layer}, which this run does not train`, dir);
+    if (there.rank !== here.rank)
+      throw otherModel(`its rank on ${layer} is ${there.rank}, that of the run ${here.rank}`, dir);
+    if (there.scale !== here.scale)
+      throw otherModel(
+        `its scale on ${layer} is ${there.scale}, that of the run ${here.scale}`,
+        dir,
+        'give the --lora_alpha of the run',
+      );
+  }
+  const tensors = stored.read();
+  for (const name of parameters.trained) {
+    const tensor = tensors.get(name);
+    if (tensor === undefined) throw otherModel(`it has no tensor "${name}", which this run trains`, dir);
+    parameters.value(name).data.set(tensor.data);
+  }
+}
+
+function restoreOptimizer(path: string, parameters: Parameters, updater: Updater): void {
+  if (!existsSync(path)) {
+    throw new SightlineError('E_RESUME_MISSING', 'the optimizer state is missing', {
+      where: path,
+      hint: 'resume from another checkpoint, or set --resume_only_model true to begin with a new optimizer',
+    });
+  }
+  const file = openSafetensors(path);
+  try {
+    const saved = new Set(
+      [...file.entries.keys()].filter((name) => name.startsWith('m.')).map((name) => name.slice(2)),
+    );
+    const extra = [...saved].find((name) => !parameters.isTrained(name));
+    if (extra !== undefined) throw otherModel(`its optimizer has "${extra}", which this run does not train`, path);
+    const { moments } = updater.state();
+    for (const [name, { m, v }] of moments) {
+      const { data, dims } = parameters.value(name);
+      readFloats(file, `m.${name}`, dims, m);
+      readFloats(file, `v.${name}`, dims, v);
+      if (file.entries.has(`value.${name}`)) readFloats(file, `value.${name}`, dims, data);
+    }
+    updater.restoreCounts(countsOf(file));
+  } finally {
+    file.close();
+  }
+}
+
+function readFloats(file: SafetensorsFile, name: string, dims: readonly number[], target: Float32Array): void {
+  const entry = file.entries.get(name);
+  if (entry === undefined) throw otherModel(`its optimizer has no "${name}", which this run trains`, file.path);
+  if (!sameSizes(entry.shape, dims)) throw otherShape(name, entry.shape, dims, file.path);
+  file.readWeights(name, target);
+}
+
+function countsOf({ path, metadata }: SafetensorsFile): UpdateCounts {
+  const count = (name: string): number => {
+    const value = Number(metadata.get(name));
+    if (Number.isSafeInteger(value) && value >= 0) return value;
+    throw new SightlineError(
+      'E_RESUME_STATE',
+      `"${name}" in the header is ${metadata.get(name)}, expected a whole number`,
+      {
+        where: path,
+        hint: 'resume from another checkpoint, or set --resume_only_model true',
+      },
+    );
+  };
+  return { steps: count('steps'), updates: count('updates'), skippedInARow: count('skipped_in_a_row') };
+}
+
+function otherShape(name: string, there: readonly number[], here: readonly number[], where: string): SightlineError {
+  return otherModel(`"${name}" has shape [${there.join(', ')}], that of the run [${here.join(', ')}]`, where);
+}
+
+function otherModel(
+  what: string,
+  where: string,
+  hint = 'resume with the --model and the flags of what is trained that the run had (see args.json beside the checkpoint)',
+): SightlineError {
+  return new SightlineError('E_RESUME_MODEL', `the checkpoint does not fit this run: ${what}`, { where, hint });
+}

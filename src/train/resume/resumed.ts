@@ -1,0 +1,62 @@
+/**
+ * What a run continues from: reads the state of a checkpoint, checks that it fits, and restores weights and optimizer.
+ */
+import type { ModelConfig } from '../../models/architecture.ts';
+import type { EarlierCheckpoints } from '../checkpoints.ts';
+import type { RunContext } from '../events.ts';
+import type { Policy } from '../policy.ts';
+import type { Updater } from '../update.ts';
+import { checkArguments } from './arguments_check.ts';
+import { checkpointsIn } from './find.ts';
+import { type LoopState, readLoopState, readTrainerState, type TrainerState } from './loop_state.ts';
+import { restorePolicy } from './restore.ts';
+
+/** The state that a run continues from, besides weights. */
+export interface Resumed {
+  readonly trainer: TrainerState;
+  readonly loop: LoopState;
+  /** Sentences for the user. */
+  readonly notices: readonly string[];
+}
+
+/**
+ * Reads the state of the checkpoint that the run continues from, before any weight is read; null if it begins with step 0.
+ *
+ * Errors: those of `readTrainerState`, `readLoopState` and `checkArguments`.
+ */
+export function readResumed(
+  { resume = null, outputDir }: Pick<RunContext, 'resume' | 'outputDir'>,
+  command: LoopState['command'],
+): Resumed | null {
+  // As in ms-swift, the two flags together take the weights and nothing else.
+  if (resume === null || (resume.onlyModel && resume.ignoreDataSkip)) return null;
+  const { dir, ignoreDataSkip, args } = resume;
+  const trainer = readTrainerState(dir, outputDir);
+  const loop = readLoopState(dir, command);
+  const sampler = ignoreDataSkip ? { ...loop.sampler, position: 0 } : loop.sampler;
+  return { trainer, loop: { ...loop, sampler }, notices: checkArguments(dir, args) };
+}
+
+/** Puts the checkpoint's weights, and unless only these are wanted its optimizer state, into the run. Errors: those of `restorePolicy`. */
+export function restoreResumed(
+  { resume = null }: Pick<RunContext, 'resume'>,
+  policy: Pick<Policy, 'adapter' | 'parameters'>,
+  baseConfig: ModelConfig,
+  updater: Updater,
+): void {
+  if (resume !== null) restorePolicy(resume.dir, policy, baseConfig, resume.onlyModel ? null : updater);
+}
+
+/**
+ * The checkpoints of the run up to the one that it continues from.
+ *
+ * @param rewritesLast the last one is saved again
+ */
+export function earlierCheckpoints(
+  outputDir: string,
+  { step, best }: TrainerState,
+  rewritesLast: boolean,
+): EarlierCheckpoints {
+  const saved = checkpointsIn(outputDir).filter(([at]) => (rewritesLast ? at < step : at <= step));
+  return { saved: saved.map(([, dir]) => dir), best };
+}

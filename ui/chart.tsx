@@ -1,0 +1,201 @@
+/**
+ * A chart of one metric, with a line for each run. Drawn by uPlot; the cursor follows the mouse or the arrow keys.
+ */
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import uPlot, { type AlignedData, type Options, type Series } from 'uplot';
+import { number } from './format.ts';
+import { fileName, saveFile, savePng } from './save.ts';
+
+export interface Line {
+  readonly label: string;
+  readonly colour: string;
+  readonly steps: readonly number[];
+  readonly values: readonly (number | null)[];
+  /** Drawn on top, with `values` faint behind it; absent without smoothing. */
+  readonly smooth?: readonly (number | null)[];
+}
+
+export interface ChartProps {
+  readonly title: string;
+  readonly lines: readonly Line[];
+  readonly isDark: boolean;
+  /** Address of all values as CSV; absent to save what is drawn. */
+  readonly csv?: string;
+  /** Charts with the same key share their cursor and their zoom. */
+  readonly sync?: string;
+  readonly range?: readonly [number, number];
+}
+
+export function Chart({ title, lines, isDark, csv, sync, range }: ChartProps) {
+  const frame = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | null>(null);
+  const [shown, setShown] = useState<number | null>(null);
+  const isSmooth = lines.some((line) => line.smooth !== undefined);
+  const data = useMemo(() => dataOf(lines), [lines]);
+  const shape = lines.map(({ label, colour, smooth }) => `${label}|${colour}|${smooth !== undefined}`).join('\n');
+
+  // New data goes into the same plot, below.
+  useEffect(() => {
+    const element = frame.current!;
+    const style = getComputedStyle(document.documentElement);
+    const ink = style.getPropertyValue('--faint').trim();
+    const grid = style.getPropertyValue('--line').trim();
+    const series: Series[] = lines.flatMap(({ label, colour, smooth }) => {
+      const one = { label, stroke: colour, spanGaps: false, points: { show: false } };
+      if (smooth === undefined) return [{ ...one, width: 1.75 }];
+      return [
+        { ...one, stroke: `${colour}40`, width: 1 },
+        { ...one, width: 2 },
+      ];
+    });
+    const axis = { stroke: ink, font: '11px system-ui, sans-serif', ticks: { show: false } };
+    const options: Options = {
+      width: element.clientWidth,
+      height: HEIGHT,
+      padding: [8, 8, 0, 0],
+      legend: { show: false },
+      cursor: {
+        points: { size: 7 },
+        y: false,
+        focus: { prox: -1 },
+        ...(sync !== undefined && { sync: { key: sync, setSeries: false } }),
+      },
+      scales: { x: { time: false }, y: { range: range === undefined ? yRange : ([...range] as [number, number]) } },
+      axes: [
+        {
+          ...axis,
+          grid: { show: false },
+          size: 26,
+          values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? tick : '')) as string[],
+        },
+        { ...axis, grid: { stroke: grid, width: 1 }, size: 48, values: (_, ticks) => ticks.map(tickText) },
+      ],
+      series: [{}, ...series],
+      hooks: { setCursor: [(u) => setShown(u.cursor.idx ?? null)] },
+    };
+    const made = new uPlot(options, data, element);
+    plot.current = made;
+    const observer = new ResizeObserver(() => made.setSize({ width: element.clientWidth, height: HEIGHT }));
+    observer.observe(element);
+    return () => {
+      observer.disconnect();
+      made.destroy();
+      plot.current = null;
+    };
+  }, [shape, isDark, sync]);
+
+  useEffect(() => plot.current?.setData(data), [data]);
+
+  function moveTo(index: number): void {
+    const u = plot.current!;
+    const clamped = Math.max(0, Math.min(data[0].length - 1, index));
+    const left = u.valToPos(data[0][clamped]!, 'x');
+    u.setCursor({ left, top: u.height / 2 });
+  }
+
+  function onKeyDown(event: KeyboardEvent): void {
+    const at = shown ?? data[0].length - 1;
+    const moves: Record<string, number> = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: data[0].length - 1 };
+    if (event.key in moves) moveTo(moves[event.key]!);
+    else if (event.key === 'p') png();
+    else if (event.key === 'c') saveCsv();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  const png = (): void => savePng(fileName(title, 'png'), plot.current!.ctx.canvas, title);
+  function saveCsv(): void {
+    if (csv !== undefined) {
+      const link = document.createElement('a');
+      link.href = csv;
+      link.download = fileName(title, 'csv');
+      link.click();
+      return;
+    }
+    const rows = lines.flatMap(({ label, steps, values }) =>
+      steps.map((step, i) => `"${label.replaceAll('"', '""')}",${step},${values[i] ?? ''}`),
+    );
+    saveFile(fileName(title, 'csv'), new Blob([['line,step,value', ...rows, ''].join('\r\n')], { type: 'text/csv' }));
+  }
+
+  const at = shown ?? lastIndex(data);
+  return (
+    <figure class="chart">
+      <figcaption>
+        <span class="chart-title" title={title}>
+          {title}
+        </span>
+        <span class="chart-step">{data[0].length === 0 ? 'no values' : `step ${number(data[0][at] ?? null)}`}</span>
+        <span class="chart-tools">
+          <button type="button" class="quiet" onClick={saveCsv} title="All values as CSV (c)">
+            CSV
+          </button>
+          <button type="button" class="quiet" onClick={png} title="Picture (p)">
+            PNG
+          </button>
+        </span>
+      </figcaption>
+      <div
+        class="plot"
+        ref={frame}
+        tabIndex={0}
+        role="slider"
+        aria-label={title}
+        aria-valuemin={data[0][0] ?? 0}
+        aria-valuemax={data[0].at(-1) ?? 0}
+        aria-valuenow={data[0][at] ?? 0}
+        aria-valuetext={`step ${data[0][at] ?? 'none'}`}
+        onKeyDown={onKeyDown}
+      />
+      <ul class="legend">
+        {lines.map(({ label, colour }, i) => (
+          <li key={label}>
+            <i style={{ background: colour }} />
+            <span class="name" title={label}>
+              {label}
+            </span>
+            <b>{number(valueNear(data[isSmooth ? 2 * i + 1 : i + 1]!, at))}</b>
+          </li>
+        ))}
+      </ul>
+    </figure>
+  );
+}
+
+// --- internal ---
+
+const HEIGHT = 168;
+
+/** All lines over the union of their steps. */
+function dataOf(lines: readonly Line[]): AlignedData {
+  const tables = lines.map(
+    ({ steps, values, smooth }) => [steps, values, ...(smooth === undefined ? [] : [smooth])] as unknown as AlignedData,
+  );
+  if (tables.length === 0) return [[]];
+  return tables.length === 1 ? tables[0]! : uPlot.join(tables);
+}
+
+/** A little room above and below; also around a line without height. */
+function yRange(_: uPlot, low: number | null, high: number | null): [number, number] {
+  if (low === null || high === null) return [0, 1];
+  const room = high > low ? 0.08 * (high - low) : Math.max(Math.abs(high) * 0.1, 1e-6);
+  return [low - room, high + room];
+}
+
+const lastIndex = (data: AlignedData): number => Math.max(0, data[0].length - 1);
+
+/** The value at the index, or the nearest one before it: runs log at different steps. */
+function valueNear(values: AlignedData[number], index: number): number | null {
+  for (let i = index; i >= 0; i--) {
+    const value = values[i];
+    if (value !== null && value !== undefined) return value;
+  }
+  return null;
+}
+
+function tickText(tick: number): string {
+  const size = Math.abs(tick);
+  if (size !== 0 && (size < 1e-3 || size >= 1e5)) return tick.toExponential(0).replace('e+', 'e');
+  return String(Number(tick.toPrecision(6)));
+}

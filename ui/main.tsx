@@ -1,0 +1,79 @@
+/**
+ * The page: its head, the view that the address names, and the keys that work everywhere.
+ */
+import { render } from 'preact';
+import { useEffect, useState } from 'preact/hooks';
+import 'uplot/dist/uPlot.min.css';
+import './style.css';
+import type { RunSummary } from '../src/ui/api.ts';
+import { connect, useConnection, useJson, useVersion } from './data.ts';
+import { KeysHelp } from './keys_help.tsx';
+import { go, usePlace } from './place.ts';
+import { RunsView } from './runs_view.tsx';
+import { type Theme, useDark, useSetting } from './settings.ts';
+
+const THEMES: readonly Theme[] = ['system', 'light', 'dark'];
+
+function Page() {
+  const place = usePlace();
+  const version = useVersion(null);
+  const { data, error } = useJson<{ runs: RunSummary[] }>('/api/runs', version);
+  const [theme, setTheme] = useSetting<Theme>('theme', 'system');
+  const [isHelpOpen, setHelpOpen] = useState(false);
+  const isDark = useDark(theme);
+  const isOpen = useConnection();
+  const runs = data?.runs ?? [];
+  const nextTheme = (): void => setTheme(THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length]!);
+
+  useEffect(() => {
+    const onKeyDown = (event: KeyboardEvent): void => {
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      const target = event.target as HTMLElement;
+      if (event.key === 'Escape' && target.matches('input, select')) target.blur();
+      if (target.matches('input:not([type=checkbox]):not([type=range]), select, textarea')) return;
+      if (event.key === '1') go({ view: 'runs', run: null, id: null });
+      else if (event.key === 't') nextTheme();
+      else if (event.key === '?') setHelpOpen((old) => !old);
+      else if (event.key === '/') document.querySelector<HTMLInputElement>('[data-search]')?.focus();
+      else return;
+      event.preventDefault();
+    };
+    addEventListener('keydown', onKeyDown);
+    return () => removeEventListener('keydown', onKeyDown);
+  });
+
+  return (
+    <>
+      <header class="head">
+        <a class="mark" href="#/">
+          <svg viewBox="0 0 32 32" width="18" height="18" aria-hidden="true">
+            <circle cx="16" cy="16" r="12" fill="none" stroke="currentColor" stroke-width="3" />
+            <circle cx="16" cy="16" r="4" fill="currentColor" />
+          </svg>
+          sightline
+        </a>
+        <nav class="views" aria-label="Views">
+          <a href="#/" aria-current={place.view === 'runs' ? 'page' : undefined}>
+            Runs
+          </a>
+        </nav>
+        <span class="spacer" />
+        <span class={`live ${isOpen ? 'on' : 'off'}`} role="status">
+          {isOpen ? 'live' : 'not connected'}
+        </span>
+        <button type="button" class="quiet" onClick={nextTheme} title="Colours (t)">
+          {theme}
+        </button>
+        <button type="button" class="quiet" onClick={() => setHelpOpen(true)} title="Keys (?)">
+          ?
+        </button>
+      </header>
+      {error !== null && <p class="error banner">{error}</p>}
+      {data !== null && place.view === 'runs' && <RunsView runs={runs} isDark={isDark} />}
+      {isHelpOpen && <KeysHelp onClose={() => setHelpOpen(false)} />}
+    </>
+  );
+}
+
+connect();
+render(<Page />, document.getElementById('page')!);
