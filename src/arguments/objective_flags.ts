@@ -1,7 +1,7 @@
 /**
  * The flags of the objective: the loss, its masks, the KL to the reference, and advantages. Names and defaults are ms-swift's.
  */
-import { boolean, choice, number } from './flag.ts';
+import { boolean, choice, integer, number } from './flag.ts';
 
 export const objectiveFlags = {
   loss_type: choice(['grpo', 'bnpo', 'dr_grpo', 'dapo', 'cispo', 'sapo'], {
@@ -91,5 +91,17 @@ export const objectiveFlags = {
     default: null,
     unset: 'group; none with --advantage_estimator rloo, batch with reinforce_plus_plus',
     help: 'Standard deviation that advantages are divided by: that of the group, that of the batch, or none. gdpo scales every reward function by itself within the group, and then their weighted sum within the batch.',
+  }),
+  dynamic_sample: boolean({
+    group: 'GRPO',
+    default: false,
+    help: 'Replace groups whose rewards are all equal, which teach nothing, by groups of further prompts.',
+  }),
+  max_resample_times: integer({
+    group: 'GRPO',
+    default: 3,
+    min: 1,
+    unit: 'batches',
+    help: 'Further batches of prompts that --dynamic_sample samples at most for a rollout. If they do not suffice, the first batch is used as it is, with a warning.',
   }),
 } as const;

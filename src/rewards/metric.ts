@@ -19,6 +19,7 @@ const OWNED: ReadonlySet<string> = new Set([
   'kl',
   'cispo_clip_ratio',
   'off_policy_masked_frac',
+  'num_gen_batches',
   'entropy',
   'skipped_steps',
   'step_time',

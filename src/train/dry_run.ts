@@ -55,12 +55,16 @@ export async function rehearse(
   const planned = plannedOf(args, length, data.evaluation !== null);
   const endless: StepParts = { ...parts, sampler: neverStopping(ordinarySampler) };
   const { longest, images } = await look(data.train, plan.promptsPerRollout, parts);
-  const step = async (prompts: readonly RolloutPrompt[], how: StepParts): Promise<Done> => {
+  const step = async (
+    prompts: readonly RolloutPrompt[],
+    how: StepParts,
+    more: (() => Promise<readonly RolloutPrompt[]>) | null,
+  ): Promise<Done> => {
     const start = performance.now();
     const experiences = new Map<number, Experience>();
     const microBatches = optimizerStepAt(plan, 0);
     for (const { rollout } of microBatches) {
-      if (!experiences.has(rollout)) experiences.set(rollout, await collect(prompts, rollout, 0, how));
+      if (!experiences.has(rollout)) experiences.set(rollout, await collect(prompts, rollout, 0, how, more));
     }
     const collected = performance.now();
     await learn(microBatches, experiences, how, (i) => dropoutOf(policy, ordinarySampler.random, `rehearsal/${i}`));
@@ -74,14 +78,15 @@ export async function rehearse(
     };
   };
   // The first step also compiles every kernel, and makes the one comparison of `--attn_probe auto`.
-  const first = await step(longest, endless);
-  const second = await step(longest, endless);
+  const first = await step(longest, endless, null);
+  const second = await step(longest, endless, null);
   const sampler = createSampler({ length: data.train.length, seed: args.dataSeed, shuffle: args.datasetShuffle });
   const reader = createReader(data.train, sampler, args.truncationStrategy, encodePrompt(policy.template));
   const end = performance.now() + ORDINARY_MS;
   const ordinary: Pick<Done, 'rolloutSeconds' | 'learnSeconds'>[] = [];
   while (ordinary.length < ORDINARY_STEPS && performance.now() < end) {
-    const { rolloutSeconds, learnSeconds } = await step(await reader.next(plan.promptsPerRollout), parts);
+    const prompts = (): Promise<RolloutPrompt[]> => reader.next(plan.promptsPerRollout);
+    const { rolloutSeconds, learnSeconds } = await step(await prompts(), parts, prompts);
     ordinary.push({ rolloutSeconds, learnSeconds });
   }
   // Several steps may learn from one rollout.

@@ -18,11 +18,14 @@ import {
 } from '../grpo/rollout.ts';
 import { planScores, type ScorePlan } from '../grpo/score_plan.ts';
 import { mean } from '../grpo/statistics.ts';
+import { plural } from '../util/plural.ts';
+import { type JudgedRollout, replaceEqualGroups } from './dynamic_sampling.ts';
 import type { Metrics } from './events.ts';
 import { countTokens, type Journal } from './journal.ts';
 import { attentionProbe, type Judged, type JudgeOptions, judge } from './judge.ts';
 import { dropoutRate, type Policy } from './policy.ts';
 import type { HackingWatch } from './reward_hacking.ts';
+import { signalMetrics } from './signals.ts';
 
 /** A rollout of N completions as it is learned from. Arrays per completion are in the order of its groups. */
 export interface Experience {
@@ -59,6 +62,7 @@ export interface StepParts {
  *
  * @param number of the rollout in the run, from 0
  * @param done optimizer steps done before it
+ * @param more takes prompts for another batch, for `--dynamic_sample`; null: groups with equal rewards stay
  * Errors: those of the generator, the model and the rewards; the signal's reason
  */
 export async function collect(
@@ -66,24 +70,33 @@ export async function collect(
   number: number,
   done: number,
   parts: StepParts,
+  more: (() => Promise<readonly RolloutPrompt[]>) | null,
 ): Promise<Experience> {
   const { args, plan, reference, journal } = parts;
   const penalises = args.klInReward && reference !== null;
   const judging = parts.judging(done);
-  const probe = attentionProbe(prompts, judging);
-  const scores = planScores(plan, number, {
-    reuseRollout: args.reuseRollout && !parts.policy.samplesRounded,
-    needsScores: probe !== undefined || penalises || args.topEntropyQuantile < 1,
-    hasDropout: dropoutRate(parts.policy) > 0,
-  });
-  const sampled = await sampleAndScore(prompts, `rollout ${number}`, { scores, probe }, parts);
+  const plannedFor = (probe: LayerProbe | undefined): ScorePlan =>
+    planScores(plan, number, {
+      reuseRollout: args.reuseRollout && !parts.policy.samplesRounded,
+      needsScores: probe !== undefined || penalises || args.topEntropyQuantile < 1,
+      hasDropout: dropoutRate(parts.policy) > 0,
+    });
+  const sampleAndJudge = async (batch: readonly RolloutPrompt[], name: string): Promise<JudgedRollout> => {
+    const probe = attentionProbe(batch, judging);
+    const rollout = await sampleAndScore(batch, name, { scores: plannedFor(probe), probe }, parts);
+    return { rollout, judged: await journal.time('reward', () => judge(rollout.groups, judging)) };
+  };
+  const first = await sampleAndJudge(prompts, `rollout ${number}`);
+  const { rollout: sampled, judged } =
+    args.dynamicSample && more !== null
+      ? await withDifferences(first, number, parts, async (name) => sampleAndJudge(await more(), name))
+      : first;
   const { temperature } = args;
   const refLogps =
     reference &&
     (await journal.time('reference', async () =>
       logpsOf(await reference.model.score(sampled.groups, { temperature, keep: false })),
     ));
-  const judged = await journal.time('reward', () => judge(sampled.groups, judging));
   const kls = penalises ? sequenceKls(logpsOf(sampled), refLogps!) : null;
   const totals =
     kls === null
@@ -97,7 +110,7 @@ export async function collect(
     rollout: sampled,
     judged: { ...judged, totals, metrics: { ...judged.metrics, ...(kls === null ? {} : { kl: mean(kls)! }) } },
     advantages: groupAdvantages(totals, plan.numGenerations, args, table),
-    oldLogps: scores.old ? logpsOf(sampled) : null,
+    oldLogps: plannedFor(undefined).old ? logpsOf(sampled) : null,
     refLogps,
   };
 }
@@ -132,6 +145,26 @@ export function experienceMetrics(
 }
 
 // --- internal ---
+
+/** Dynamic sampling, and what it says about itself. */
+async function withDifferences(
+  first: JudgedRollout,
+  number: number,
+  { args, judging, journal }: StepParts,
+  draw: (name: string) => Promise<JudgedRollout>,
+): Promise<JudgedRollout> {
+  const { rollout, judged, batches, isComplete } = await replaceEqualGroups(first, args.maxResampleTimes, (batch) =>
+    draw(`rollout ${number}, batch ${batch}`),
+  );
+  if (!isComplete) {
+    await journal.notice(
+      'warn',
+      `dynamic sampling: after ${plural(batches, 'batch', 'batches')} of prompts too few groups have rewards that differ; the first batch is used as it is`,
+    );
+  }
+  const signals = signalMetrics(judging(0).rewards, [judged]);
+  return { rollout, judged: { ...judged, metrics: { ...judged.metrics, ...signals, num_gen_batches: batches } } };
+}
 
 /** Completions with scores, unless these will come from learning. */
 async function sampleAndScore(

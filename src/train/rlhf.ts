@@ -69,7 +69,8 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     const length = runLength(paceOf(plan, data.train.length), args);
     const totalSteps = length.maxSteps;
     // Pixels are kept only if rows come again: in evaluations, or after an epoch.
-    const keepsPixels = data.evaluation !== null || promptsOfRun(plan, totalSteps) > data.train.length;
+    const drawn = promptsOfRun(plan, totalSteps) * (args.dynamicSample ? 1 + args.maxResampleTimes : 1);
+    const keepsPixels = data.evaluation !== null || drawn > data.train.length;
     await emit({ type: 'phase', phase: 'open model', begins: true });
     // Before any weight is read, arguments, headers of files and the first rows are checked.
     const keepImages = keepsPixels && !args.dryRun;
@@ -165,7 +166,8 @@ function stepsOf(
       const fresh: Experience[] = [];
       for (const { rollout: number } of microBatches) {
         if (experiences.has(number)) continue;
-        const experience = await collect(await next(plan.promptsPerRollout), number, done, parts);
+        const prompts = (): Promise<RolloutPrompt[]> => next(plan.promptsPerRollout);
+        const experience = await collect(await prompts(), number, done, parts, prompts);
         experiences.set(number, experience);
         fresh.push(experience);
       }

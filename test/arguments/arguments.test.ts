@@ -265,7 +265,7 @@ describe('flags of ms-swift without a counterpart', () => {
     ['--use_liger_kernel', 'true', 'chunks'],
     ['--sequence_parallel_size', '2', 'one process'],
     ['--fsdp', 'fsdp2', 'one process'],
-    ['--dynamic_sample', 'true', 'frac_reward_zero_std'],
+    ['--async_generate', 'true', 'take turns'],
   ])('%s %s stops with what to use instead', (flag, value, text) => {
     const told = complaint([...grpo, flag, value]);
     expect(told).toContain(`  at: ${flag}\n`);

@@ -111,7 +111,7 @@ describe('--dry_run true', () => {
       'true',
       '--system',
       "It's red",
-      '--dynamic_sample',
+      '--log_entropy',
     ]);
     expect(code).toBe(0);
     expect(names).toEqual([]);
@@ -121,7 +121,7 @@ describe('--dry_run true', () => {
     expect(stdout).toContain(`\n  --dataset ${data} \\\n`);
     expect(stdout).toContain("\n  --system 'It'\\''s red' \\\n");
     expect(stdout).toMatch(/--add_version true \\\n/);
-    expect(stdout).toMatch(/--dynamic_sample\n$/);
+    expect(stdout).toMatch(/--log_entropy\n$/);
   });
 
   test('needs no ms-swift', async () => {

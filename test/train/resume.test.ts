@@ -29,6 +29,17 @@ beforeAll(async () => {
     return { messages: [...messages, { role: 'assistant', content: ['red', 'dark blue', 'green'][i % 3] }], images };
   });
   writeRows(join(root, 'answered.jsonl'), answered);
+  // Equal within a group for every other row.
+  writeFileSync(
+    join(root, 'flat.ts'),
+    `import { orms } from 'sightline';
+orms.sometimes = class Sometimes {
+  call(completions, { images }) {
+    return completions.map((text, i) => (/[024].png/.test(JSON.stringify(images[i])) ? 1 : text.length));
+  }
+};
+`,
+  );
 });
 
 const COMMANDS = { rlhf, sft };
@@ -128,6 +139,20 @@ describe('resumed runs end with the same bits', () => {
       [1],
     ],
     ['eager probe, cosine schedule', 'rlhf', { attn_probe: 'eager', lr_scheduler_type: 'cosine' }, 3, [2]],
+    [
+      'tokens of high entropy, a KL in the reward, two iterations',
+      'rlhf',
+      { top_entropy_quantile: '0.4', kl_in_reward: 'true', beta: '0.1', num_iterations: '2' },
+      4,
+      [1, 3],
+    ],
+    [
+      'dynamic sampling',
+      'rlhf',
+      { dynamic_sample: 'true', external_plugins: join(root, 'flat.ts'), reward_funcs: 'sometimes' },
+      3,
+      [1, 2],
+    ],
     ['sft', 'sft', { logging_steps: '2' }, 4, [1, 3]],
     ['sft with LoRA', 'sft', { ...LORA, lora_dropout: '0.1' }, 3, [2]],
   ])('%s', async (name, command, changes, last, points) => {

@@ -73,7 +73,6 @@ export const objectivePeers: PeerTable = {
       'chord_mu_valley',
     ],
     'it belongs to --sync_ref_model, which is not supported': ['ref_model_sync_steps', 'ref_model_mixup_alpha'],
-    'it belongs to --dynamic_sample, which is not supported': ['max_resample_times'],
     'token accuracy is not logged': ['acc_strategy'],
   },
   refused: {
@@ -88,9 +87,6 @@ export const objectivePeers: PeerTable = {
       'sdar_loss_coef',
     ],
     'train on those rows with sightline sft, before or after': ['chord_sft_dataset'],
-    'groups with equal rewards stay in the batch, and frac_reward_zero_std counts them; leave it out': [
-      'dynamic_sample',
-    ],
     'the reference model does not change; leave it out, or train in stages, each from the last checkpoint': [
       'sync_ref_model',
     ],
