@@ -23,16 +23,22 @@ import { completionsIn, goldenImages, groupOf, promptOf, readCases, readTensors 
 const checkpoints = goldenCheckpoints().filter(({ name }) => ['qwen2_vl', 'qwen3_vl'].includes(name));
 
 /** Log-probabilities, gradients of an adapter, and sampled tokens with the log-probabilities that sampling gives them. */
-async function resultsOn(checkpoint: (typeof checkpoints)[number], storeOf: () => Promise<Parameters>) {
+async function resultsOn(
+  checkpoint: (typeof checkpoints)[number],
+  storeOf: () => Promise<Parameters>,
+  isTrained: (name: string) => boolean = () => true,
+  onBackward: () => void = () => undefined,
+) {
   const config = await readConfig(checkpoint.model);
   const adapter = openAdapter(join(checkpoint.golden, 'lora'), config);
-  const parameters = withOverlay(await storeOf(), { adapters: adapter.adapters, tensors: adapter.read() }, () => true);
+  const parameters = withOverlay(await storeOf(), { adapters: adapter.adapters, tensors: adapter.read() }, isTrained);
   const model = createModel(config, parameters, { attnImpl: 'sdpa', gradientCheckpointing: true });
   const golden = readCases(checkpoint).find(({ name }) => name === 'two_images')!;
   const pixels = readTensors(join(checkpoint.golden, 'tensors.safetensors')).get('two_images.pixel_values')!;
   const images = goldenImages(golden, pixels);
   const scored = await model.score([groupOf(golden, images)], { temperature: 1, keep: true });
   const logps = completionsIn(scored)[0]![0]!.logps.slice();
+  onBackward();
   await model.backward(
     scored.tape!,
     Float32Array.from(logps, (_, t) => t - 3),
@@ -126,3 +132,38 @@ test.for(checkpoints.flatMap((checkpoint) => ([4, 8] as const).map((bits) => ({ 
     );
   },
 );
+
+test('backward ends at the lowest layer that is trained', async () => {
+  const [checkpoint] = checkpoints as [(typeof checkpoints)[number]];
+  const source = openCheckpoint(checkpoint.model);
+  const all = await resultsOn(checkpoint, () => loadParameters(source, () => false));
+  const last = Math.max(
+    ...[...all.gradients.keys()].map((name) => Number(/model\.layers\.(\d+)\./.exec(name)?.[1] ?? -1)),
+  );
+  expect(last).toBeGreaterThan(0);
+  let asked: string[] = [];
+  const some = await resultsOn(
+    checkpoint,
+    async () => {
+      const store = await holdParameters(source, { bits: null });
+      const value = (name: string) => {
+        asked.push(name);
+        return store.value(name);
+      };
+      return { ...store, value };
+    },
+    (name) => name.startsWith(`model.layers.${last}.`),
+    () => {
+      asked = [];
+    },
+  );
+  source.close();
+  for (const [name, gradient] of some.gradients)
+    expect(largestDifference(gradient, all.gradients.get(name)!), name).toBe(0);
+  expect(some.gradients.size).toBeGreaterThan(0);
+  // Backward is the first to ask; sampling, which runs all layers, begins with layer 0 after it.
+  const firstBelow = asked.findIndex((name) => name.startsWith(`model.layers.${last - 1}.`));
+  const firstOfAll = asked.findIndex((name) => name.startsWith('model.layers.0.'));
+  expect(asked.findIndex((name) => name.startsWith(`model.layers.${last}.`))).toBeLessThan(firstOfAll);
+  expect(firstBelow).toBeGreaterThanOrEqual(firstOfAll);
+});
