@@ -85,7 +85,7 @@ export async function openStepBench(model: string, variant: Variant, say: (line:
   });
   const random = createRandom(0);
   const trainedCount = parameters.trained.reduce((sum, name) => sum + parameters.value(name).data.length, 0);
-  const { bannedIds } = stopsAndBans(policy);
+  const { bannedIds } = stopsAndBans(policy, []);
   const probeOf = (prompt: RolloutPrompt): MassProbe =>
     massProbe([prompt], [modelConfig.imageTokenId, modelConfig.videoTokenId], modelConfig.text.numHiddenLayers);
 
@@ -280,7 +280,7 @@ export function gridOf(visualTokens: number, { modelConfig }: Policy): [number, 
 /** Ordinary tokens around an image of noise. A new `name` makes a new image, so that no cache has it. */
 export function syntheticPrompt(visualTokens: number, policy: Policy, random: Random, name: string): RolloutPrompt {
   const { modelConfig, template } = policy;
-  const banned = new Set(stopsAndBans(policy).bannedIds);
+  const banned = new Set(stopsAndBans(policy, []).bannedIds);
   const ordinary = Array.from({ length: modelConfig.text.vocabSize }, (_, id) => id).filter((id) => !banned.has(id));
   const words = Array.from({ length: TEXT_TOKENS }, () => ordinary[random.int(ordinary.length)]!);
   const gridThw = gridOf(visualTokens, policy);

@@ -130,6 +130,32 @@ export const samplingFlags = {
     unit: 'tokens',
     help: 'Sample from the k most likely tokens; -1 and 0 mean all.',
   }),
+  min_p: number({
+    group: 'Sampling',
+    default: 0,
+    min: 0,
+    max: 1,
+    help: 'Sample from tokens with at least this share of the probability of the most likely one.',
+  }),
+  repetition_penalty: number({
+    group: 'Sampling',
+    default: 1,
+    above: 0,
+    help: 'Make tokens that the prompt or the completion has less likely: positive logits are divided by it, negative ones multiplied.',
+  }),
+  stop_words: textList({
+    group: 'Sampling',
+    default: [],
+    metavar: 'TEXT...',
+    help: 'Texts that end a completion, which keeps them.',
+  }),
+  bad_words: textList({
+    msSwift: { refused: 'ms-swift cannot ban words; leave it out' },
+    group: 'Sampling',
+    default: [],
+    metavar: 'TEXT...',
+    help: 'Words that are never sampled, alone or after a space. Each has to be one token.',
+  }),
 } as const;
 
 /** How columns of a dataset are found. */

@@ -56,6 +56,8 @@ export interface RunSource {
 export interface BoundRuns extends RunTarget {
   /** int32 [places] */
   readonly ids: IntTensor;
+  /** Penalties of tokens [places, vocab]; null without a penalty. */
+  readonly penalty: FloatTensor | null;
   /** Of each token that a step computes. */
   readonly tokens: readonly BoundToken[];
   readonly runs: readonly Run[];
@@ -98,6 +100,7 @@ export function bindRuns(source: RunSource, { cache, settings, probe, recording 
   const taped = recording !== null && recording.keeps !== 'masses';
   const products = recording?.keeps === 'products';
   const ids = pin(ints(new Int32Array(places), [places]));
+  const penalty = settings.head.penalises === true ? pin(zeros(places, vocabSize)) : null;
   const tokens = cache.next.map((next, t) => ({
     cos: pin(zeros(places, headDim / 2)),
     sin: pin(zeros(places, headDim / 2)),
@@ -134,7 +137,7 @@ export function bindRuns(source: RunSource, { cache, settings, probe, recording 
     if (first === 0) feeds.ids = ids;
     if (isLast) {
       const { banned, inverseTemperature } = settings;
-      Object.assign(feeds, { banned, inverseTemperature });
+      Object.assign(feeds, { banned, inverseTemperature, ...(penalty === null ? {} : { penalty }) });
       for (const [t, { uniform, drawn }] of tokens.entries()) {
         feeds[`${t}.uniform`] = uniform;
         for (const [name, tensor] of Object.entries(drawn)) into[`${t}.${name}`] = tensor;
@@ -157,7 +160,7 @@ export function bindRuns(source: RunSource, { cache, settings, probe, recording 
     const taken = recording === null ? [] : takenRows(layers, probed, { tokens: tokens.length, form, taped, products });
     return { first, module, feeds, into, taken };
   });
-  return { cache, settings, probe, recording, ids, tokens, runs };
+  return { cache, settings, probe, recording, ids, penalty, tokens, runs };
 }
 
 /** Names in the run that begins at layer `first`: `<layer of the run>.<name>`, the embeddings, and those of the head. */

@@ -32,7 +32,7 @@ def masses_of_queries_and_keys(
 
     The softmax is over all earlier columns, including the system block, which is only left out of the sums.
 
-    :param queries: (H, S, D)
+    :param queries: (H, S, D), or those of the last positions only
     :param keys: (KV, S, D)
     :param window: number of columns that a row sees, including its own; None means all earlier ones
     :returns: (T, 2)
@@ -40,12 +40,13 @@ def masses_of_queries_and_keys(
     heads, kv_heads = queries.shape[0], keys.shape[0]
     length = spans.prompt_end + spans.rows
     seen = keys[:, offset : offset + length].float()
+    before = keys.shape[1] - queries.shape[1]  # positions without queries
     indicator = _indicator(spans, length, queries.device)
     columns = torch.arange(length, device=queries.device)
     parts = []
     for first in range(spans.prompt_end, length, CHUNK):
         end = min(first + CHUNK, length)
-        some = queries[:, offset + first : offset + end].float().reshape(kv_heads, heads // kv_heads * (end - first), -1)
+        some = queries[:, offset + first - before : offset + end - before].float().reshape(kv_heads, heads // kv_heads * (end - first), -1)
         scores = (some @ seen.transpose(1, 2)).mul_(scaling).view(heads, end - first, length)
         rows = torch.arange(first, end, device=queries.device)[:, None]
         hidden = columns > rows

@@ -15,7 +15,8 @@ from .attention_switch import implementations
 from .policy import quiet, unwrap_policy
 from .probes import Measured, eager_probe, fused_probe
 from .ratio import ratio_of_masses
-from .rows import Encoded, collate
+from .rows import Batch, Encoded, collate
+from .shared_prompt import can_share, cut, distinct_prompts, new_cache, repeat, using
 
 #: Masses (layers, T, 2) of each completion; None if it has none.
 Masses = list[np.ndarray | None]
@@ -24,6 +25,9 @@ Masses = list[np.ndarray | None]
 #: weight has 8 significant bits, so its rounding alone is 2^-8, and the layers before it are rounded as well.
 TOLERANCE = {torch.float32: 1e-3}
 TOLERANCE_16_BIT = 2.0**-5
+
+#: The head computes one position, because its logits are not used, and the model makes no cache of its own.
+_WITHOUT_RESULTS = {"use_cache": False, "logits_to_keep": 1}
 
 #: Debug lines are printed only for the first eager forward of the run.
 _debug_done = False
@@ -40,7 +44,7 @@ class Measurement:
         self.probe = probe
 
     def forwards(self, largest: int) -> int:
-        """Number of forwards of a call, the same on every rank.
+        """Number of batches of a call, the same on every rank.
 
         :param largest: the largest number of completions of any rank
         """
@@ -49,15 +53,15 @@ class Measurement:
     def masses(self, sequences: Sequence[Encoded], forwards: int) -> tuple[Masses, list[float]]:
         """Masses of each sequence, and the differences of TDR between the probes if both ran.
 
-        :param forwards: number of forwards, even if this rank needs fewer: under ZeRO-3 a forward is a collective call
+        :param forwards: number of batches, even if this rank needs fewer: each has the same number of forwards on every rank, and
+            under ZeRO-3 a forward is a collective call
         """
         kinds = ("fused", "eager") if self.probe == "auto" else (self.probe,)
         found: dict[str, Masses] = {kind: [] for kind in kinds}
         for i in range(forwards):
             some = sequences[i * self._batch_size : (i + 1) * self._batch_size]
-            batch = collate(self._trainer, some or sequences[-1:])
             for kind in kinds:
-                measured = self._forward(kind, batch)
+                measured = self._measured(kind, some or sequences[-1:])
                 found[kind] += [measured.of(row) for row in range(len(some))]
         masses = found[kinds[-1]]
         if self.probe != "auto":
@@ -86,24 +90,49 @@ class Measurement:
     def _policy(self) -> Any:
         return unwrap_policy(self._trainer.model, self._trainer.accelerator)
 
-    def _forward(self, kind: str, batch: Any) -> Measured:
-        """Runs one forward of the policy as ms-swift does, but with the head on the last position only."""
+    def _measured(self, kind: str, sequences: Sequence[Encoded]) -> Measured:
+        if kind == "eager":
+            return self._eager(collate(self._trainer, sequences))
+        if can_share(self._policy(), self._batch_size, self._trainer.num_generations):
+            return self._shared(sequences)
+        batch = collate(self._trainer, sequences)
+        policy = self._policy()
+        with quiet(policy), fused_probe(policy, batch.spans, batch.offsets) as measured:
+            self._run(batch.inputs)
+        return measured
+
+    def _shared(self, sequences: Sequence[Encoded]) -> Measured:
+        """Two forwards: one of the distinct prompts, one of all completions on the prompts' keys and values."""
+        policy = self._policy()
+        firsts, prompt_of = distinct_prompts(sequences)
+        halves = cut(collate(self._trainer, [sequences[i] for i in firsts]), sequences, prompt_of)
+        cache = new_cache(policy)
+        with quiet(policy), using(policy, cache):
+            self._run(halves.prompts)
+            repeat(cache, prompt_of)
+            with fused_probe(policy, [sequence.spans for sequence in sequences], halves.offsets) as measured:
+                self._run(halves.completions)
+        return measured
+
+    def _eager(self, batch: Batch) -> Measured:
         global _debug_done
-        trainer, policy = self._trainer, self._policy()
-        inputs = {**batch.inputs, "use_cache": False, "logits_to_keep": 1, "output_attentions": kind == "eager"}
-        probe = eager_probe if kind == "eager" else fused_probe
-        with (
-            quiet(policy),
-            trainer.template.forward_context(trainer.model, batch.inputs),
-            probe(policy, batch.spans, batch.offsets) as measured,
-        ):
-            if kind == "eager" and not _debug_done:
+        policy = self._policy()
+        with quiet(policy), eager_probe(policy, batch.spans, batch.offsets) as measured:
+            inputs = {**batch.inputs, **_WITHOUT_RESULTS, "output_attentions": True}
+            if not _debug_done:
                 self._debug_inputs(policy, inputs)
-            outputs = trainer.model(**inputs)
-        if kind == "eager" and not _debug_done:
+            outputs = self._run(batch.inputs, output_attentions=True)
+        if not _debug_done:
             _debug_done = True
             self._debug_outputs(outputs, measured, batch)
         return measured
+
+    def _run(self, inputs: dict[str, Any], *, output_attentions: bool = False) -> Any:
+        """Runs one forward of the policy as ms-swift does, but with the head on the last position only."""
+        trainer = self._trainer
+        more = {**_WITHOUT_RESULTS, "output_attentions": output_attentions}
+        with trainer.template.forward_context(trainer.model, inputs):
+            return trainer.model(**inputs, **more)
 
     def _debug_inputs(self, policy: Any, inputs: dict[str, Any]) -> None:
         self._tell("debug", f"[DDAPO_DEBUG] model kwargs: {', '.join(inputs)}")
