@@ -106,7 +106,7 @@ async function step(tokens: number, label: string) {
     maxNewTokens: tokens,
     temperature: 1,
     stopIds: [],
-    bannedIds: stopsAndBans(policy).bannedIds,
+    bannedIds: stopsAndBans(policy, []).bannedIds,
     random: random.fork(label),
     onTokens: () => times.push(performance.now()),
   });
