@@ -16,6 +16,8 @@ const OWNED: ReadonlySet<string> = new Set([
   'length',
   'truncated',
   'entropy',
+  'visual_kl',
+  'visual_drop',
   'solution',
   'source',
   'index',
