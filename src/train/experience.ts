@@ -23,6 +23,7 @@ import { type JudgedRollout, replaceEqualGroups } from './dynamic_sampling.ts';
 import type { Metrics } from './events.ts';
 import { countTokens, type Journal } from './journal.ts';
 import { attentionProbe, type Judged, type JudgeOptions, judge } from './judge.ts';
+import type { MovingReference } from './moving_reference.ts';
 import { dropoutRate, type Policy } from './policy.ts';
 import type { HackingWatch } from './reward_hacking.ts';
 import { signalMetrics } from './signals.ts';
@@ -46,8 +47,10 @@ export interface StepParts {
   readonly plan: BatchPlan;
   /** The model that is trained: it samples, scores and learns. */
   readonly policy: Policy;
-  /** The weights that training started from, for the KL term; null where beta is 0. */
+  /** The weights that the KL compares with, at first those that training started from; null where beta is 0. */
   readonly reference: Pick<Policy, 'model'> | null;
+  /** The reference, if it follows the policy. */
+  readonly moving: MovingReference | null;
   readonly sampler: CompletionSampler;
   /** The rewards, and what they are told after so many steps. */
   readonly judging: (stepsDone: number) => JudgeOptions;

@@ -36,6 +36,8 @@ export interface PolicyOptions {
   readonly trained?: TrainedRule;
   readonly adapter?: AdapterOptions | null;
   readonly template?: TemplateOptions;
+  /** The weights are changed in place, so they are read into memory, however large they are; default: `trainable`. */
+  readonly movable?: boolean;
   /** Keep the pixels of images for the next time they are needed; default true. */
   readonly keepImages?: boolean;
   readonly runtime?: RuntimeOptions;
@@ -117,7 +119,7 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
     });
     const used = { ...source, tensors: without(source.tensors, extra) };
     const widened = [...used.tensors.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
-    const streams = !trainable && widened >= STREAM_BYTES;
+    const streams = !(trainable || options.movable === true) && widened >= STREAM_BYTES;
     const adapter = adapterOptions === null ? null : prepareAdapter(adapterOptions, modelConfig);
     const trains = adapter === null && trainable ? trainedParameters(trained, modelConfig) : null;
     const isTrained = (name: string): boolean =>
