@@ -10,6 +10,7 @@ import type { LayerProbe, ModelTape } from '../engine/scored_groups.ts';
 import { stopTest } from '../template/stop_words.ts';
 import type { EncodedPrompt, Template } from '../template/template.ts';
 import type { Random } from '../util/random.ts';
+import type { ComparedLogps } from './visual_dependence.ts';
 
 /** The prompt of a dataset row, as the model reads it. */
 export interface RolloutPrompt extends EncodedPrompt {
@@ -26,6 +27,12 @@ export interface Completion extends Partial<TokenScores> {
   readonly truncated: boolean;
   /** log-probabilities as sampling computed them [T]; absent after a resume. A forward's differ from them by rounding. */
   readonly sampledLogps?: Float32Array;
+  /** Log-probabilities under a changed image, if one was compared with; null where the prompt has no image. */
+  readonly compared?: ComparedLogps | null;
+  /** Factor of the advantage, if a reward asked for one. */
+  readonly advantageScale?: number;
+  /** Factors of the tokens' policy losses, if a reward asked for some. [T] */
+  readonly tokenWeights?: Float32Array;
 }
 
 export type RolloutGroup = Group<RolloutPrompt, Completion>;
