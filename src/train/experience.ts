@@ -97,7 +97,7 @@ export async function collect(
       : [compared, ...asked.filter((other) => nameOfTransform(other) !== nameOfTransform(compared))];
   const plannedFor = (probe: LayerProbe | undefined): ScorePlan =>
     planScores(plan, number, {
-      reuseRollout: args.reuseRollout,
+      reuseRollout: args.reuseRollout && !parts.policy.samplesRounded,
       needsScores: probe !== undefined || penalises || args.topEntropyQuantile < 1 || transforms.length > 0,
       hasDropout: dropoutRate(parts.policy) > 0,
     });

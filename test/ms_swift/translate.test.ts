@@ -76,6 +76,7 @@ const adapter = fileURLToPath(new URL('../golden/published/golden/lora', import.
 /** Flags that only adapters have, and cannot stand beside some of the others. */
 const ofAdapters = [
   ...['--tuner_type', 'lora', '--modules_to_save', 'lm_head', '--target_regex', 'q_proj', '--lorap_lr_ratio', '2'],
+  ...['--quant_bits', '4'],
   ...['--adapters', adapter, '--ref_adapters', adapter],
 ];
 writeFileSync(join(folder, 'val.jsonl'), '{}\n');
@@ -92,7 +93,7 @@ describe('every flag', () => {
   test('has words of its choices', () => {
     for (const [name, words] of Object.entries(flags)) {
       const { choices } = fields[name]!;
-      if (choices !== undefined) for (const word of words) expect(choices, `--${name}`).toContain(word);
+      if (choices !== undefined) for (const word of words) expect(choices.map(String), `--${name}`).toContain(word);
     }
   });
 
@@ -104,6 +105,13 @@ describe('every flag', () => {
       const isEither = ['generation_batch_size', 'steps_per_generation'].includes(name);
       expect(name in flags || isVariable || isSaid || isEither || isOfReward(flag), `--${name}`).toBe(true);
     }
+  });
+
+  test('bits of quantised weights come with a method, without which ms-swift passes over them', () => {
+    expect(flags.quant_bits).toEqual(['4']);
+    expect(flags.quant_method).toEqual(['bnb']);
+    const own = translated(['--tuner_type', 'lora', '--quant_bits', '8', '--quant_method', 'hqq']).flags;
+    expect([own.quant_bits, own.quant_method]).toEqual([['8'], ['hqq']]);
   });
 
   test('of those that ms-swift lacks says so in the schema', () => {
