@@ -47,10 +47,10 @@ import { timed } from './statistics.ts';
 export const COMPLETIONS = 8;
 export const TOKENS = 64;
 /** Number of text tokens around the image, and how many of them form the system block at the start. */
-const TEXT_TOKENS = 60;
+export const TEXT_TOKENS = 60;
 const SYSTEM_TOKENS = 10;
 /** The repository's plugin, from the folder of the build. */
-const PLUGIN = fileURLToPath(new URL('../../../examples/train/grpo/plugin/plugin.ts', import.meta.url));
+export const PLUGIN = fileURLToPath(new URL('../../../examples/train/grpo/plugin/plugin.ts', import.meta.url));
 
 export interface StepBench {
   work(visualTokens: number): StepWork;
@@ -85,7 +85,7 @@ export async function openStepBench(model: string, variant: Variant, say: (line:
   });
   const random = createRandom(0);
   const trainedCount = parameters.trained.reduce((sum, name) => sum + parameters.value(name).data.length, 0);
-  const { bannedIds } = stopsAndBans(policy);
+  const { bannedIds } = stopsAndBans(policy, []);
   const probeOf = (prompt: RolloutPrompt): MassProbe =>
     massProbe([prompt], [modelConfig.imageTokenId, modelConfig.videoTokenId], modelConfig.text.numHiddenLayers);
 
@@ -237,7 +237,7 @@ export async function openStepBench(model: string, variant: Variant, say: (line:
 
 // --- internal ---
 
-const LOSS = {
+export const LOSS = {
   lossType: 'grpo',
   importanceSamplingLevel: 'token',
   epsilon: 0.2,
@@ -251,7 +251,7 @@ const LOSS = {
 } as const;
 
 /** A reward that costs nothing and differs within a group. */
-const trivialReward: Reward = {
+export const trivialReward: Reward = {
   name: 'trivial',
   label: 'Trivial',
   orm: { call: (_, { completion_ids }) => completion_ids.map((ids) => ids[0]! % 2) },
@@ -272,15 +272,15 @@ interface Sampled {
 const promptOf = ({ rollout }: Sampled): RolloutPrompt => rollout.groups[0]!.prompt;
 
 /** The grid of a square image. */
-function gridOf(visualTokens: number, { modelConfig }: Policy): [number, number, number] {
+export function gridOf(visualTokens: number, { modelConfig }: Policy): [number, number, number] {
   const side = Math.sqrt(visualTokens) * modelConfig.vision.spatialMergeSize;
   return [1, side, side];
 }
 
 /** Ordinary tokens around an image of noise. A new `name` makes a new image, so that no cache has it. */
-function syntheticPrompt(visualTokens: number, policy: Policy, random: Random, name: string): RolloutPrompt {
+export function syntheticPrompt(visualTokens: number, policy: Policy, random: Random, name: string): RolloutPrompt {
   const { modelConfig, template } = policy;
-  const banned = new Set(stopsAndBans(policy).bannedIds);
+  const banned = new Set(stopsAndBans(policy, []).bannedIds);
   const ordinary = Array.from({ length: modelConfig.text.vocabSize }, (_, id) => id).filter((id) => !banned.has(id));
   const words = Array.from({ length: TEXT_TOKENS }, () => ordinary[random.int(ordinary.length)]!);
   const gridThw = gridOf(visualTokens, policy);

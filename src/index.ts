@@ -26,9 +26,11 @@ export {
   undefinedReason,
 } from './attention/tdr.ts';
 export { SightlineError } from './errors.ts';
+export type { ImageTransform } from './models/image_transform.ts';
 export type { ForwardOutput, ModelConfigAttributes, ModelKwargs, PolicyModel } from './models/types.ts';
 export type {
   AttnProbe,
+  ChangedImageLogps,
   ForwardContext,
   ORM,
   OrmConstructor,
@@ -42,6 +44,8 @@ export type {
   RewardTemplate,
   RewardValues,
   TrainerState,
+  TransformedImageNeed,
 } from './rewards/contract.ts';
 export { DDAPOAttentionORM } from './rewards/ddapo_attention/index.ts';
+export { transformedImage } from './rewards/needs.ts';
 export { orms } from './rewards/registry.ts';

@@ -179,7 +179,9 @@ function dataOf(lines: readonly Line[]): AlignedData {
 /** A little room above and below; also around a line without height. */
 function yRange(_: uPlot, low: number | null, high: number | null): [number, number] {
   if (low === null || high === null) return [0, 1];
-  const room = high > low ? 0.08 * (high - low) : Math.max(Math.abs(high) * 0.1, 1e-6);
+  // Rounding of the smoothing gives a constant curve a height.
+  const isFlat = high - low <= 1e-9 * Math.max(Math.abs(low), Math.abs(high));
+  const room = !isFlat ? 0.08 * (high - low) : Math.max(Math.abs(high) * 0.1, 1e-6);
   return [low - room, high + room];
 }
 

@@ -6,9 +6,11 @@ import { useEffect, useState } from 'preact/hooks';
 import 'uplot/dist/uPlot.min.css';
 import './style.css';
 import type { RunSummary } from '../src/ui/api.ts';
+import { CompletionView } from './completion_view.tsx';
+import { CompletionsView } from './completions_view.tsx';
 import { connect, useConnection, useJson, useVersion } from './data.ts';
 import { KeysHelp } from './keys_help.tsx';
-import { go, usePlace } from './place.ts';
+import { addressOf, go, usePlace } from './place.ts';
 import { RunsView } from './runs_view.tsx';
 import { type Theme, useDark, useSetting } from './settings.ts';
 
@@ -23,7 +25,13 @@ function Page() {
   const isDark = useDark(theme);
   const isOpen = useConnection();
   const runs = data?.runs ?? [];
+  const withTexts = runs.filter(({ completions }) => completions > 0);
+  const current = runs.find(({ id }) => id === place.run);
   const nextTheme = (): void => setTheme(THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length]!);
+  const openCompletions = (): void => {
+    const run = current ?? withTexts.at(-1);
+    if (run !== undefined) go({ view: 'completions', run: run.id, id: null });
+  };
 
   useEffect(() => {
     const onKeyDown = (event: KeyboardEvent): void => {
@@ -32,6 +40,7 @@ function Page() {
       if (event.key === 'Escape' && target.matches('input, select')) target.blur();
       if (target.matches('input:not([type=checkbox]):not([type=range]), select, textarea')) return;
       if (event.key === '1') go({ view: 'runs', run: null, id: null });
+      else if (event.key === '2') openCompletions();
       else if (event.key === 't') nextTheme();
       else if (event.key === '?') setHelpOpen((old) => !old);
       else if (event.key === '/') document.querySelector<HTMLInputElement>('[data-search]')?.focus();
@@ -56,7 +65,28 @@ function Page() {
           <a href="#/" aria-current={place.view === 'runs' ? 'page' : undefined}>
             Runs
           </a>
+          {withTexts.length > 0 && (
+            <a
+              href={addressOf({ view: 'completions', run: (current ?? withTexts.at(-1))!.id, id: null })}
+              aria-current={place.view !== 'runs' ? 'page' : undefined}
+            >
+              Completions
+            </a>
+          )}
         </nav>
+        {current !== undefined && (
+          <select
+            aria-label="Run"
+            value={current.id}
+            onChange={(event) => go({ view: 'completions', run: event.currentTarget.value, id: null })}
+          >
+            {withTexts.map((run) => (
+              <option key={run.id} value={run.id}>
+                {run.name}
+              </option>
+            ))}
+          </select>
+        )}
         <span class="spacer" />
         <span class={`live ${isOpen ? 'on' : 'off'}`} role="status">
           {isOpen ? 'live' : 'not connected'}
@@ -70,6 +100,13 @@ function Page() {
       </header>
       {error !== null && <p class="error banner">{error}</p>}
       {data !== null && place.view === 'runs' && <RunsView runs={runs} isDark={isDark} />}
+      {current !== undefined && place.view === 'completions' && (
+        <CompletionsView key={current.id} run={current} group={place.id} />
+      )}
+      {current !== undefined && place.view === 'completion' && place.id !== null && (
+        <CompletionView run={current} row={place.id} />
+      )}
+      {data !== null && place.view !== 'runs' && current === undefined && <p class="empty">There is no such run.</p>}
       {isHelpOpen && <KeysHelp onClose={() => setHelpOpen(false)} />}
     </>
   );

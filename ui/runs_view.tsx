@@ -7,6 +7,7 @@ import { ArgumentsTable } from './arguments_table.tsx';
 import { CurvesPanel } from './curves_panel.tsx';
 import { EndsPanel } from './ends_panel.tsx';
 import { ago, count, number } from './format.ts';
+import { addressOf } from './place.ts';
 import { runColour, useSetting } from './settings.ts';
 import { SignalsPanel } from './signals_panel.tsx';
 
@@ -59,6 +60,11 @@ export function RunsView({ runs, isDark }: { runs: readonly RunSummary[]; isDark
               </div>
               {run.read.done < run.read.total && (
                 <progress value={run.read.done} max={run.read.total} aria-label="Reading" />
+              )}
+              {run.completions > 0 && (
+                <a class="run-link" href={addressOf({ view: 'completions', run: run.id, id: null })}>
+                  {count(run.completions)} completions
+                </a>
               )}
               {run.faults.length > 0 && (
                 <details class="faults">

@@ -9,6 +9,7 @@ export const GROUPS = [
   'LoRA',
   'Data',
   'GRPO',
+  'Perception',
   'Sampling',
   'Rewards',
   'Attention',

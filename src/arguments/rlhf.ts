@@ -7,6 +7,7 @@ import type { CommandSpec } from './command.ts';
 import { engineFlag } from './engine_flags.ts';
 import { boolean, choice, integer, number, numberList, textList } from './flag.ts';
 import { objectiveFlags } from './objective_flags.ts';
+import { perceptionFlags } from './perception_flags.ts';
 import {
   commonFlags,
   evaluationFlags,
@@ -77,6 +78,7 @@ export const rlhfFlags = {
     help: 'Times that each sampled batch is used (mu in the GRPO paper).',
   }),
   ...objectiveFlags,
+  ...perceptionFlags,
   ref_adapters: textList({
     group: 'LoRA',
     default: [],

@@ -130,6 +130,32 @@ export const samplingFlags = {
     unit: 'tokens',
     help: 'Sample from the k most likely tokens; -1 and 0 mean all.',
   }),
+  min_p: number({
+    group: 'Sampling',
+    default: 0,
+    min: 0,
+    max: 1,
+    help: 'Sample from tokens with at least this share of the probability of the most likely one.',
+  }),
+  repetition_penalty: number({
+    group: 'Sampling',
+    default: 1,
+    above: 0,
+    help: 'Make tokens that the prompt or the completion has less likely: positive logits are divided by it, negative ones multiplied.',
+  }),
+  stop_words: textList({
+    group: 'Sampling',
+    default: [],
+    metavar: 'TEXT...',
+    help: 'Texts that end a completion, which keeps them.',
+  }),
+  bad_words: textList({
+    msSwift: { refused: 'ms-swift cannot ban words; leave it out' },
+    group: 'Sampling',
+    default: [],
+    metavar: 'TEXT...',
+    help: 'Words that are never sampled, alone or after a space. Each has to be one token.',
+  }),
 } as const;
 
 /** How columns of a dataset are found. */
@@ -255,6 +281,24 @@ export const tuningFlags = {
     help: 'Train parameters whose names contain a match of this pattern, even if another flag freezes them.',
   }),
   ...adapterFlags,
+  quant_bits: integer({
+    group: 'LoRA',
+    default: null,
+    unset: 'weights as the checkpoint stores them',
+    min: 1,
+    unit: 'bits',
+    metavar: '4|8',
+    help: 'Quantise the frozen weights of all layers to 4 or 8 bits, in blocks of 64 with a scale each. Adapters stay float32.',
+  }),
+  weights_memory: number({
+    group: 'LoRA',
+    default: null,
+    unset: "half of the machine's memory",
+    min: 0,
+    unit: 'GiB',
+    msSwift: { ignored: 'ms-swift keeps weights in the memory of its devices' },
+    help: 'Memory for frozen weights. Weights that do not fit in float32 (without this flag: that take 4 GiB or more) stay in 16 bits, as the checkpoint stores them; those that do not fit in 16 bits stay on disk, and are read when they are used.',
+  }),
   lora_rank: integer({ group: 'LoRA', default: 8, min: 1, help: 'Rank of the adapters.' }),
   lora_alpha: number({ group: 'LoRA', default: 32, above: 0, help: 'Adapters are scaled by lora_alpha / lora_rank.' }),
   lora_dropout: number({

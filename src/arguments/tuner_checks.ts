@@ -21,6 +21,7 @@ export function checkTuner(values: TrainingValues, faults: Faults): void {
     'set one of --freeze_llm, --freeze_vit, --freeze_aligner to false',
   );
   checkAdapters(values, faults);
+  checkFrozen(values, faults);
   faults.check(
     ['adapters', 'tuner_type'],
     isLora || values.adapters.length === 0,
@@ -92,6 +93,20 @@ export function checkReference(values: Values<typeof rlhfFlags>, faults: Faults)
 }
 
 // --- internal ---
+
+/** The faults of the flags that say how frozen weights are kept. */
+function checkFrozen({ quantBits, weightsMemory, tunerType }: TrainingValues, faults: Faults): void {
+  const isBits = quantBits === null || quantBits === 4 || quantBits === 8;
+  faults.check(['quant_bits'], isBits, `expected 4 or 8, got ${quantBits}`);
+  for (const [flag, value] of Object.entries({ quant_bits: quantBits, weights_memory: weightsMemory })) {
+    faults.check(
+      [flag, 'tuner_type'],
+      value === null || tunerType === 'lora',
+      'given with --tuner_type full, which trains the weights themselves, in float32',
+      'set --tuner_type lora to train an adapter over frozen weights, or leave it out',
+    );
+  }
+}
 
 function checkFolder(flag: string, dirs: readonly string[], faults: Faults): void {
   for (const dir of dirs) faults.check([flag], isFolder(dir), `no such folder: ${dir}`, 'check the path');

@@ -3,18 +3,22 @@
  * layers for several tokens or, for a large model, some layers for one token. It puts keys and values into the cache, and
  * the run with the last layer draws the token.
  */
+import { QUANT_BLOCK } from '../checkpoint/quantised.ts';
 import type { Constant, Module } from '../graph/module.ts';
 import { blocksToRows, rowsToBlocks } from '../graph/ops/blocked.ts';
 import { toInt } from '../graph/ops/elementwise.ts';
+import { widened } from '../graph/ops/frozen.ts';
 import { putSlices, takeRows } from '../graph/ops/gather.ts';
 import { reshape } from '../graph/ops/movement.ts';
 import type { Shape } from '../graph/shape.ts';
 import type { Value } from '../graph/value.ts';
 import type { DecoderBlock, TextConfig } from '../models/architecture.ts';
+import type { OtherWeight } from '../nn/adapter.ts';
 import { blockOps, blockParams } from '../nn/block_ops.ts';
 import { decodeAttention } from '../nn/decode_attention.ts';
 import { rowsShape, type WeightForm } from '../nn/linear.ts';
 import { type FloatTensor, view } from '../runtime/tensor.ts';
+import type { StoredWeight } from './parameters.ts';
 import { type SamplingHead, samplingHead } from './sampling.ts';
 
 export interface DecodeLayersOptions {
@@ -50,8 +54,16 @@ export interface DecodeLayersOptions {
  *   also every name of `LayerProducts`, as `t.q.i`
  *
  * With weights in blocks, rows have axes of one in front on both sides: `rowsShape`, `asOutput`.
+ *
+ * @param frozen weights that are not float32, of each layer by name; words of float16 are fed as constants of the same names,
+ *   with their factors (`factorName`)
  */
-export function decodeLayers(decoder: DecoderBlock, config: TextConfig, options: DecodeLayersOptions): Module {
+export function decodeLayers(
+  decoder: DecoderBlock,
+  config: TextConfig,
+  options: DecodeLayersOptions,
+  frozen: readonly Readonly<Record<string, StoredWeight>>[] = [],
+): Module {
   const { count, tokens, form, embeds, sampling, taped, products, probed, spans } = options;
   if (tokens > 1 && !(embeds && sampling !== null))
     throw new Error('internal: several tokens in a run that does not go from ids to ids');
@@ -80,7 +92,15 @@ export function decodeLayers(decoder: DecoderBlock, config: TextConfig, options:
     for (const [name, constant] of Object.entries(ofToken)) constants[`${token}.${name}`] = constant;
   }
   for (let layer = 0; layer < count; layer++) {
-    for (const [name, shape] of Object.entries(ofLayer)) params[`${layer}.${name}`] = shape;
+    for (const [name, shape] of Object.entries(ofLayer)) {
+      const stored = frozen[layer]?.[name];
+      const full = `${layer}.${name}`;
+      if (stored === undefined) params[full] = shape;
+      else if (stored.kind === 'half') {
+        constants[full] = { shape, dtype: 'float16' };
+        constants[factorName(full)] = { shape: [] };
+      }
+    }
     for (const name of ['kPrompt', 'vPrompt']) constants[`${name}.${layer}`] = { shape: ['G', kvHeads, 'P', headDim] };
     for (const name of ['kOwn', 'vOwn']) constants[`${name}.${layer}`] = { shape: ['G', kvHeads, 'R', 'T', headDim] };
   }
@@ -97,7 +117,7 @@ export function decodeLayers(decoder: DecoderBlock, config: TextConfig, options:
       /** Layer `layer` of a token on the stream x, which is rows or blocks. Records the layer's outputs by name. */
       const block = (x: Value, layer: number, token: number): Value => {
         const of = (name: string): Value => w[`${token}.${name}`]!;
-        const ops = blockOps(form, below(w, `${layer}.`), 'G*R');
+        const ops = blockOps(form, below(w, `${layer}.`), 'G*R', frozenLayers(layer, w));
         const tell = (name: string, value: Value): void => {
           outputs[`${token}.${name}.${layer}`] = value;
         };
@@ -130,6 +150,13 @@ export function decodeLayers(decoder: DecoderBlock, config: TextConfig, options:
         return y;
       };
 
+      const frozenLayers = (layer: number, values: Readonly<Record<string, Value>>): Record<string, OtherWeight> =>
+        Object.fromEntries(
+          Object.entries(frozen[layer] ?? {}).map(([name, stored]) => [
+            name.replace(/\.weight$/, ''),
+            frozenWeight(stored, values[`${layer}.${name}`], values[factorName(`${layer}.${name}`)]),
+          ]),
+        );
       let ids = w.ids;
       for (let token = 0; token < tokens; token++) {
         const rows =
@@ -146,6 +173,15 @@ export function decodeLayers(decoder: DecoderBlock, config: TextConfig, options:
       return outputs;
     },
   };
+}
+
+/** The name of the number [] by which a product with float16 words is multiplied. */
+export const factorName = (weight: string): string => `${weight}.factor`;
+
+function frozenWeight(stored: StoredWeight, words: Value | undefined, factor: Value | undefined): OtherWeight {
+  return stored.kind === 'half'
+    ? { weight: widened(words!), scale: factor }
+    : { weight: { ...stored, block: QUANT_BLOCK } };
 }
 
 /** The values whose names begin with a prefix, by what follows it. */

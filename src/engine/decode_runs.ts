@@ -7,15 +7,15 @@ import { EMBEDDING, layerTensor } from '../models/names.ts';
 import type { WeightForm } from '../nn/linear.ts';
 import type { CompiledModule } from '../runtime/compiled_module.ts';
 import { pin } from '../runtime/session.ts';
-import { type FloatTensor, type IntTensor, ints, type Tensor, zeros } from '../runtime/tensor.ts';
+import { type FloatTensor, floats, halves, type IntTensor, ints, type Tensor, zeros } from '../runtime/tensor.ts';
 import type { Workspace } from '../runtime/workspace.ts';
 import { type NameOf, type TensorOf, weightsOf } from './bindings.ts';
-import { asOutput, type DecodeLayersOptions } from './decode_layers.ts';
+import { asOutput, type DecodeLayersOptions, factorName } from './decode_layers.ts';
 import { type Drawn, type DrawSettings, drawnRows } from './drawn_tokens.ts';
 import { headName } from './heads.ts';
 import type { KvCache } from './kv_cache.ts';
 import { type LayerProducts, PRODUCTS } from './layer_tape.ts';
-import type { Parameters } from './parameters.ts';
+import type { Parameters, StoredWeight } from './parameters.ts';
 import type { Recording, TokenRows } from './recording.ts';
 import type { Piece } from './row_chunks.ts';
 
@@ -48,12 +48,16 @@ export interface RunSource {
   readonly tensorOf: TensorOf;
   /** @param first the run's first layer */
   moduleOf(options: DecodeLayersOptions, first: number): CompiledModule;
+  /** Weights of a layer that are not float32, by their names in it. */
+  frozenOf(layer: number): Readonly<Record<string, StoredWeight>>;
 }
 
 /** The runs of a step, in order, and the tensors that every step fills anew. */
 export interface BoundRuns extends RunTarget {
   /** int32 [places] */
   readonly ids: IntTensor;
+  /** Penalties of tokens [places, vocab]; null without a penalty. */
+  readonly penalty: FloatTensor | null;
   /** Of each token that a step computes. */
   readonly tokens: readonly BoundToken[];
   readonly runs: readonly Run[];
@@ -90,12 +94,13 @@ export const isBoundFor = (bound: BoundRuns, { cache, settings, probe, recording
   bound.cache === cache && bound.settings === settings && bound.probe === probe && bound.recording === recording;
 
 export function bindRuns(source: RunSource, { cache, settings, probe, recording }: RunTarget): BoundRuns {
-  const { config, parameters, workspace, pieces, form, tensorOf, moduleOf } = source;
+  const { config, parameters, workspace, pieces, form, tensorOf, moduleOf, frozenOf } = source;
   const { hiddenSize, headDim, numHiddenLayers, vocabSize } = config;
   const places = cache.groups.length * cache.rows;
   const taped = recording !== null && recording.keeps !== 'masses';
   const products = recording?.keeps === 'products';
   const ids = pin(ints(new Int32Array(places), [places]));
+  const penalty = settings.head.penalises === true ? pin(zeros(places, vocabSize)) : null;
   const tokens = cache.next.map((next, t) => ({
     cos: pin(zeros(places, headDim / 2)),
     sin: pin(zeros(places, headDim / 2)),
@@ -126,12 +131,13 @@ export function bindRuns(source: RunSource, { cache, settings, probe, recording 
     };
     const module = moduleOf(options, first);
     const weights = parameters.inMemory ? weightsOf(module, parameters, nameInRun(config, first), tensorOf) : {};
-    const feeds: Record<string, Tensor> = { ...weights, ...ofAllRuns };
+    const words = Object.fromEntries(layers.flatMap((layer, i) => halfFeeds(frozenOf(layer), `${i}.`)));
+    const feeds: Record<string, Tensor> = { ...weights, ...words, ...ofAllRuns };
     const into: Record<string, FloatTensor> = {};
     if (first === 0) feeds.ids = ids;
     if (isLast) {
       const { banned, inverseTemperature } = settings;
-      Object.assign(feeds, { banned, inverseTemperature });
+      Object.assign(feeds, { banned, inverseTemperature, ...(penalty === null ? {} : { penalty }) });
       for (const [t, { uniform, drawn }] of tokens.entries()) {
         feeds[`${t}.uniform`] = uniform;
         for (const [name, tensor] of Object.entries(drawn)) into[`${t}.${name}`] = tensor;
@@ -154,7 +160,7 @@ export function bindRuns(source: RunSource, { cache, settings, probe, recording 
     const taken = recording === null ? [] : takenRows(layers, probed, { tokens: tokens.length, form, taped, products });
     return { first, module, feeds, into, taken };
   });
-  return { cache, settings, probe, recording, ids, tokens, runs };
+  return { cache, settings, probe, recording, ids, penalty, tokens, runs };
 }
 
 /** Names in the run that begins at layer `first`: `<layer of the run>.<name>`, the embeddings, and those of the head. */
@@ -169,6 +175,17 @@ export const nameInRun = (config: TextConfig, first: number): NameOf => {
 };
 
 // --- internal ---
+
+/** What `decodeLayers` is fed of weights that are float16 words. */
+const halfFeeds = (frozen: Readonly<Record<string, StoredWeight>>, prefix: string): [string, Tensor][] =>
+  Object.entries(frozen).flatMap(([name, stored]): [string, Tensor][] =>
+    stored.kind !== 'half'
+      ? []
+      : [
+          [`${prefix}${name}`, pin(halves(stored.words, stored.dims))],
+          [factorName(`${prefix}${name}`), pin(floats(Float32Array.of(2 ** -stored.shift), []))],
+        ],
+  );
 
 /**
  * The rows that a run of these layers leaves for a recording.

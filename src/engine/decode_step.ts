@@ -30,7 +30,7 @@ import { type BoundRuns, bindRuns, isBoundFor, nameInRun, type RunTarget } from 
 import type { Drawn } from './drawn_tokens.ts';
 import { headName } from './heads.ts';
 import { openTokens } from './kv_cache.ts';
-import type { Parameters } from './parameters.ts';
+import type { Parameters, StoredWeight } from './parameters.ts';
 import type { TokenRows } from './recording.ts';
 import { RUN_FLOP } from './run_limits.ts';
 
@@ -41,6 +41,8 @@ export interface DecodeStepInputs extends RunTarget {
   readonly positions: Int32Array;
   /** For each of the next tokens a number in [0, 1) to draw it with: [tokens, places]. */
   readonly uniform: Float32Array;
+  /** Writes the penalties of tokens [places, vocab]; called if the settings have a penalty. */
+  writePenalties(penalties: Float32Array): void;
   /** Tokens the cache holds of each completion. */
   readonly length: number;
 }
@@ -79,9 +81,20 @@ export function createDecodeStep(
   const moduleOf = (options: DecodeLayersOptions, first: number): CompiledModule => {
     // Copies in blocks include the updates of adapters.
     const adapters = options.form === 'blocks' ? {} : adaptersOfRun(parameters, block, first, options);
-    const key = JSON.stringify([options, adapters]);
-    return modules.get(key, () => adapted(decodeLayers(block, config, options), adapters));
+    const frozen = Array.from({ length: options.count }, (_, i) => frozenOf(first + i));
+    const key = JSON.stringify([options, adapters, frozen.map((weights) => frozenKey(weights, first))]);
+    return modules.get(key, () => adapted(decodeLayers(block, config, options, frozen), adapters));
   };
+  const frozenNames = productWeights({ ...block.before, ...block.after }, block.joint);
+  const frozenOf = (layer: number): Record<string, StoredWeight> =>
+    Object.fromEntries(
+      frozenNames.flatMap((name) => {
+        const stored = parameters.stored?.(layerTensor(layer, name)) ?? null;
+        return stored === null ? [] : [[name, stored]];
+      }),
+    );
+  /** Weights that are not float32 are widened or multiplied where they are, which takes them on the left. */
+  const holdsFrozen = Object.keys(frozenOf(0)).length > 0;
 
   let copies: BlockedWeights | null | undefined;
   let fresh = false;
@@ -106,8 +119,8 @@ export function createDecodeStep(
     const blocks = await inBlocks(places);
     return bindRuns(
       {
-        ...{ config, parameters, workspace, pieces, moduleOf },
-        form: blocks === null ? formWithoutCopy(places) : 'blocks',
+        ...{ config, parameters, workspace, pieces, moduleOf, frozenOf },
+        form: holdsFrozen ? 'left' : blocks === null ? formWithoutCopy(places) : 'blocks',
         // Only weights in blocks have more than two axes.
         tensorOf: (name, shape) => (shape.length > 2 ? blocks!.value(name) : parameters.value(name)),
       },
@@ -126,7 +139,8 @@ export function createDecodeStep(
     async run(inputs) {
       const { positions, cache, length, recording } = inputs;
       if (bound === null || !isBoundFor(bound, inputs)) bound = await bind(inputs);
-      const { ids, tokens, runs } = bound;
+      const { ids, penalty, tokens, runs } = bound;
+      if (penalty !== null) inputs.writePenalties(penalty.data);
       const places = positions.length;
       ids.data.set(inputs.ids);
       for (const [t, { cos, sin, uniform }] of tokens.entries()) {
@@ -162,6 +176,10 @@ export function createDecodeStep(
 }
 
 // --- internal ---
+
+/** Tells modules apart: codes are part of a module's graph, while words are fed. */
+const frozenKey = (weights: Readonly<Record<string, StoredWeight>>, first: number): unknown[] =>
+  Object.entries(weights).map(([name, { kind }]) => (kind === 'half' ? name : [name, first]));
 
 /** Adapters in the run that begins at layer `first`, by the names that `nameInRun` translates. */
 function adaptersOfRun(

@@ -9,6 +9,8 @@ import type { SamplingHead } from './sampling.ts';
 /** How tokens are drawn, the same in all steps of a rollout. */
 export interface DrawSettings {
   readonly head: SamplingHead;
+  /** For tokens that a prompt or its completion has; 1: none. */
+  readonly repetitionPenalty: number;
   /** [vocab]: 0, or -inf for ids that must not be drawn. */
   readonly banned: FloatTensor;
   /** [] */
@@ -36,11 +38,15 @@ export function drawSettings(
     temperature,
     topK = 0,
     topP = 1,
+    minP = 0,
+    repetitionPenalty = 1,
     bannedIds,
   }: {
     readonly temperature: number;
     readonly topK?: number;
     readonly topP?: number;
+    readonly minP?: number;
+    readonly repetitionPenalty?: number;
     readonly bannedIds: readonly number[];
   },
   vocabSize: number,
@@ -49,7 +55,8 @@ export function drawSettings(
   const banned = floats(new Float32Array(vocabSize), [vocabSize]);
   for (const id of bannedIds) banned.data[id] = Number.NEGATIVE_INFINITY;
   return {
-    head: { greedy: temperature === 0, topK, topP, logps },
+    head: { greedy: temperature === 0, topK, topP, minP, penalises: repetitionPenalty !== 1, logps },
+    repetitionPenalty,
     banned: pin(banned),
     inverseTemperature: pin(floats(Float32Array.of(temperature === 0 ? 1 : 1 / temperature), [])),
   };

@@ -29,6 +29,7 @@ import {
   type SampledCompletion,
   sampledOf,
   uniformOf,
+  writePenalties,
 } from './live_rows.ts';
 import type { VisionLanguageModel } from './model.ts';
 import type { Prefilled } from './prefill.ts';
@@ -44,8 +45,13 @@ export interface GenerateOptions {
   readonly temperature: number;
   readonly topK?: number;
   readonly topP?: number;
+  readonly minP?: number;
+  /** Divides the logits of tokens that the prompt or the completion has, where they are positive, and multiplies them else. */
+  readonly repetitionPenalty?: number;
   /** Ids that end a completion; the id stays in it. */
   readonly stopIds: readonly number[];
+  /** Asked after each token whether the completion ends with it, by the ids so far. */
+  readonly endsAfter?: ((ids: readonly number[]) => boolean) | undefined;
   /** Ids that must never be sampled: image, video and vision tokens, rows of the table that no token uses. */
   readonly bannedIds: readonly number[];
   /** Each completion draws from its own fork of it, so it does not depend on its neighbours. */
@@ -89,6 +95,7 @@ export function createGenerator(
     { lastHidden }: Prefilled,
     { rows, cache }: LiveRows,
     settings: DrawSettings,
+    penalise: (penalties: Float32Array) => void,
   ): Promise<Drawn> {
     const { head, banned, inverseTemperature } = settings;
     const places = cache.groups.length * cache.rows;
@@ -102,7 +109,13 @@ export function createGenerator(
     const uniform = floats(byPlace(new Float32Array(places), rows, uniformOf), [places]);
     const drawn = drawnRows(workspace, 'drawn first', places, head, text.vocabSize);
     const weights = weightsOf(sampler, parameters, headName(text));
-    await sampler.forward({ ...weights, hidden, banned, uniform, inverseTemperature }, { ...drawn });
+    const feeds = { ...weights, hidden, banned, uniform, inverseTemperature };
+    if (head.penalises !== true) await sampler.forward(feeds, { ...drawn });
+    else {
+      const penalty = workspace.get('first penalty', places, text.vocabSize);
+      penalise(penalty.data);
+      await sampler.forward({ ...feeds, penalty }, { ...drawn });
+    }
     return drawn;
   }
 
@@ -111,8 +124,7 @@ export function createGenerator(
     live: LiveRows,
     { nextPositions }: Prefilled,
     settings: DrawSettings,
-    recording: Recording | null,
-    probe: DecodeProbe | undefined,
+    { recording, probe, penalise }: StepOptions,
   ): Promise<DecodedToken[]> {
     const { rows, cache, length } = live;
     const places = cache.groups.length * cache.rows;
@@ -123,6 +135,7 @@ export function createGenerator(
       ids: byPlace(new Int32Array(places), rows, ({ last }) => last),
       positions: byPlace(new Int32Array(places), rows, ({ group }) => nextPositions[group]! + length),
       uniform,
+      writePenalties: penalise,
       cache,
       length,
       settings,
@@ -136,10 +149,12 @@ export function createGenerator(
     prompts: readonly P[],
     options: GenerateOptions,
   ): Promise<{ groups: Group<P, SampledCompletion>[]; prefilled: Prefilled; recording: Recording | null }> {
-    const { count, maxNewTokens, stopIds, random, keep = false, probe, signal, onTokens } = options;
+    const { count, maxNewTokens, stopIds, endsAfter, random, keep = false, probe, signal, onTokens } = options;
     // The last token is fed only if a probe measures its row.
     const mostSteps = Math.max(0, probe === undefined ? maxNewTokens - 1 : maxNewTokens);
-    const atOnce = decode.tokensAtOnce(prompts.length * count, mostSteps);
+    const isPenalised = (options.repetitionPenalty ?? 1) !== 1;
+    // A penalty depends on the token before, which has to be drawn first.
+    const atOnce = isPenalised ? 1 : decode.tokensAtOnce(prompts.length * count, mostSteps);
     const steps = Math.ceil(mostSteps / atOnce) * atOnce;
     const recording =
       keep || probe !== undefined
@@ -172,6 +187,9 @@ export function createGenerator(
     });
     const live: LiveRows = { rows: all, cache, length: 0 };
     if (all.length === 0 || maxNewTokens === 0) return result();
+    const promptIds = prompts.map(({ ids }) => ids);
+    const penalty = { vocabSize: text.vocabSize, penalty: settings.repetitionPenalty };
+    const penalise = (penalties: Float32Array): void => writePenalties(penalties, live.rows, promptIds, penalty);
 
     const accept = (rows: readonly LiveRow[], { id, logp, entropy, logps }: Drawn): void => {
       for (const row of rows) {
@@ -180,13 +198,14 @@ export function createGenerator(
         row.ids.push(row.last);
         row.logps.push(logp.data[row.place]!);
         row.entropies.push(entropy.data[row.place]!);
-        row.finished = stopIds.includes(row.last);
+        row.finished = stopIds.includes(row.last) || endsAfter?.(row.ids) === true;
         if (logps !== undefined) recording?.drawn(newestOf(row), logps, row.place);
       }
       onTokens?.(rows.map(({ group, completion, last }) => ({ group, completion, id: last })));
     };
     const goesOn = ({ finished, ids }: LiveRow): boolean => !finished && ids.length < maxNewTokens;
-    accept(all, await drawFirst(prefilled, live, settings));
+    accept(all, await drawFirst(prefilled, live, settings, penalise));
+    const stepOptions: StepOptions = { recording, probe: decodeProbe, penalise };
     while (true) {
       signal?.throwIfAborted();
       // With a probe, a row stays until its last token has been measured.
@@ -195,7 +214,7 @@ export function createGenerator(
       if (live.rows.length === 0) break;
       live.cache = withRoom(live.cache, live.length);
       const first = live.length;
-      for (const [t, { rows, drawn }] of (await step(live, prefilled, settings, recording, decodeProbe)).entries()) {
+      for (const [t, { rows, drawn }] of (await step(live, prefilled, settings, stepOptions)).entries()) {
         signal?.throwIfAborted();
         // A row that had ended before this token was computed in vain.
         const standing = live.rows.filter(({ ids }) => ids.length === first + t + 1);
@@ -223,6 +242,12 @@ export function createGenerator(
 }
 
 // --- internal ---
+
+interface StepOptions {
+  readonly recording: Recording | null;
+  readonly probe: DecodeProbe | undefined;
+  penalise(penalties: Float32Array): void;
+}
 
 /** Without probabilities, a draw would still give an id; text and rewards made of it would only look meaningful. */
 const notFinite = (tokens: number): SightlineError =>

@@ -11,6 +11,8 @@ import type { VisionTape, VisionTower } from './vision_tower.ts';
 /** Patches of an image and a name for its content; equal hashes mean equal pixels. */
 export interface HashedImage extends ImagePatches {
   readonly hash: string;
+  /** Its pixels never come again: its tokens are not kept between steps. */
+  readonly isTransient?: boolean;
 }
 
 export interface EncodedImages {
@@ -58,7 +60,7 @@ export function createImageFeatures(tower: VisionTower, isTrained: boolean, budg
           dropout && { ...dropout, random: dropout.random.fork(`images ${number}`) },
         );
         let row = 0;
-        for (const { hash, gridThw } of batch) {
+        for (const { hash, gridThw, isTransient } of batch) {
           const count =
             (encoded.tokens.dims[0]! * patchesOf(gridThw)) /
             batch.reduce((sum, image) => sum + patchesOf(image.gridThw), 0);
@@ -66,7 +68,7 @@ export function createImageFeatures(tower: VisionTower, isTrained: boolean, budg
           row += count;
           tokens.set(hash, own);
           // A copy: an image that is kept must not hold its whole batch in memory.
-          if (!isTrained) kept.set(hash, floats(own.data.slice(), own.dims), own.data.byteLength);
+          if (!isTrained && !isTransient) kept.set(hash, floats(own.data.slice(), own.dims), own.data.byteLength);
         }
         if (encoded.tape !== null) tapes.push({ tape: encoded.tape, hashes: batch.map(({ hash }) => hash) });
       }

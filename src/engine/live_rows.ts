@@ -70,6 +70,26 @@ export function byPlace<T extends Int32Array | Float32Array>(
   return numbers;
 }
 
+/**
+ * Writes the penalty of each row's tokens, those of its prompt included, at the row's place; 1 for other tokens.
+ *
+ * @param penalties [places, vocab]
+ * @param prompts ids of each group's prompt
+ */
+export function writePenalties(
+  penalties: Float32Array,
+  rows: readonly LiveRow[],
+  prompts: readonly Int32Array[],
+  { vocabSize, penalty }: { readonly vocabSize: number; readonly penalty: number },
+): void {
+  penalties.fill(1);
+  for (const { place, group, ids } of rows) {
+    const own = penalties.subarray(place * vocabSize, (place + 1) * vocabSize);
+    for (const id of prompts[group]!) own[id] = penalty;
+    for (const id of ids) own[id] = penalty;
+  }
+}
+
 /** The next number of a row's stream, in [0, 1) as a float32 too. */
 export const uniformOf = ({ random }: LiveRow): number => Math.min(random.next(), LARGEST_UNIFORM);
 

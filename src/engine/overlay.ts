@@ -33,6 +33,7 @@ export function withOverlay(
     isTrained: (name) => tensors.has(name) && isTrained(name),
     value: (name) => of(name).value(name),
     shape: (name) => of(name).shape(name),
+    stored: (name) => of(name).stored?.(name) ?? null,
     gradient: own.gradient,
     zeroGradients: own.zeroGradients,
   };

@@ -2,7 +2,9 @@
  * The model's tensors by canonical name: values, and gradient accumulators of those that are trained.
  * Knows names and memory, not what a tensor is for.
  */
+import type { HalfWeight } from '../checkpoint/half_words.ts';
 import type { Checkpoint } from '../checkpoint/open.ts';
+import type { QuantisedWeight } from '../checkpoint/quantised.ts';
 import { QKV } from '../models/names.ts';
 import type { Adapters } from '../nn/adapter.ts';
 import { type FloatTensor, floats, sizeOf, zeros } from '../runtime/tensor.ts';
@@ -23,11 +25,21 @@ export interface Parameters {
   shape(name: string): readonly number[];
   /** Adapters by the canonical name of the layer they are on. */
   readonly adapters: Adapters;
+  /** A matrix as it lies in memory, if that is not in float32: by its name or by a joint name. Absent: none does. */
+  stored?(name: string): StoredWeight | null;
 }
 
-/** Bytes of tensors by their names. */
+/** A frozen weight that is not in float32. */
+export type StoredWeight = HalfWeight | QuantisedWeight;
+
+/** Bytes of tensors by their names, as they are kept. */
 export const bytesOf = (parameters: Parameters, names: readonly string[]): number =>
-  names.reduce((sum, name) => sum + Float32Array.BYTES_PER_ELEMENT * sizeOf(parameters.shape(name)), 0);
+  names.reduce((sum, name) => {
+    const stored = parameters.stored?.(name) ?? null;
+    return (
+      sum + (stored === null ? Float32Array.BYTES_PER_ELEMENT * sizeOf(parameters.shape(name)) : storedBytes(stored))
+    );
+  }, 0);
 
 /**
  * Reads every tensor of a checkpoint and widens it to float32; the event loop gets its turns meanwhile.
@@ -133,37 +145,11 @@ export function jointParts(name: string): string[] | null {
   return QKV.parts.map((each) => `${layer}${each}.${suffix}`);
 }
 
-// --- internal ---
-
-/** In the joint name of the weights, or biases, that make queries, keys and values of the same rows. */
-const JOINT = `.${QKV.name}.`;
-
-function storedTensor(checkpoint: Checkpoint, name: string): { readonly shape: readonly number[] } {
-  const stored = checkpoint.tensors.get(name);
-  if (stored === undefined) throw new Error(`internal: no parameter '${name}'`);
-  return stored;
-}
-
-/** Memory for tensors one after another; they agree in all sizes but the first. */
-function jointBuffer(checkpoint: Checkpoint, names: readonly string[], buffer?: Float32Array): FloatTensor {
-  const dims = joinedShape(names.map((name) => storedTensor(checkpoint, name).shape));
-  const size = sizeOf(dims);
-  return floats(buffer?.length === size ? buffer : new Float32Array(size), dims);
-}
-
-/** Each name with its part of the joint tensor. */
-function partsOf(checkpoint: Checkpoint, names: readonly string[], { data }: FloatTensor): [string, FloatTensor][] {
-  let next = 0;
-  return names.map((name) => {
-    const { shape } = storedTensor(checkpoint, name);
-    const start = next;
-    next += sizeOf(shape);
-    return [name, floats(data.subarray(start, next), shape)];
-  });
-}
+/** The name of a tensor without its layer: `model.layers.3.x` -> `model.layers.*.x`. */
+export const roleOf = (name: string): string => name.replace(/\.(layers|blocks)\.\d+\./, '.$1.*.');
 
 /** One tensor over parts that lie one after another. */
-function joined(parts: readonly FloatTensor[]): FloatTensor {
+export function joined(parts: readonly FloatTensor[]): FloatTensor {
   const [first] = parts as [FloatTensor];
   let end = first.data.byteOffset;
   for (const { data } of parts) {
@@ -175,19 +161,8 @@ function joined(parts: readonly FloatTensor[]): FloatTensor {
   return floats(data, joinedShape(parts.map(({ dims }) => dims)));
 }
 
-function joinedShape(shapes: readonly (readonly number[])[]): readonly number[] {
-  const [[, ...rest]] = shapes as [[number, ...number[]]];
-  return shapes.length === 1 ? shapes[0]! : [shapes.reduce((sum, [size]) => sum + size!, 0), ...rest];
-}
-
-/** The name of a tensor without its layer: `model.layers.3.x` -> `model.layers.*.x`. */
-const roleOf = (name: string): string => name.replace(/\.(layers|blocks)\.\d+\./, '.$1.*.');
-
-/** Elements read at a time: some 10 ms. */
-const READ_ELEMENTS = 2 ** 22;
-
 /** Reads tensors piece by piece, so that the event loop gets its turns. */
-async function readAll(
+export async function readAll(
   checkpoint: Checkpoint,
   names: readonly string[],
   onRead: OnRead = () => undefined,
@@ -218,3 +193,43 @@ async function readAll(
   }
   return new Map(names.map((name) => [name, values.get(name)!]));
 }
+
+// --- internal ---
+
+/** In the joint name of the weights, or biases, that make queries, keys and values of the same rows. */
+const JOINT = `.${QKV.name}.`;
+
+function storedTensor(checkpoint: Checkpoint, name: string): { readonly shape: readonly number[] } {
+  const stored = checkpoint.tensors.get(name);
+  if (stored === undefined) throw new Error(`internal: no parameter '${name}'`);
+  return stored;
+}
+
+/** Memory for tensors one after another; they agree in all sizes but the first. */
+function jointBuffer(checkpoint: Checkpoint, names: readonly string[], buffer?: Float32Array): FloatTensor {
+  const dims = joinedShape(names.map((name) => storedTensor(checkpoint, name).shape));
+  const size = sizeOf(dims);
+  return floats(buffer?.length === size ? buffer : new Float32Array(size), dims);
+}
+
+/** Each name with its part of the joint tensor. */
+function partsOf(checkpoint: Checkpoint, names: readonly string[], { data }: FloatTensor): [string, FloatTensor][] {
+  let next = 0;
+  return names.map((name) => {
+    const { shape } = storedTensor(checkpoint, name);
+    const start = next;
+    next += sizeOf(shape);
+    return [name, floats(data.subarray(start, next), shape)];
+  });
+}
+
+function joinedShape(shapes: readonly (readonly number[])[]): readonly number[] {
+  const [[, ...rest]] = shapes as [[number, ...number[]]];
+  return shapes.length === 1 ? shapes[0]! : [shapes.reduce((sum, [size]) => sum + size!, 0), ...rest];
+}
+
+/** Elements read at a time: some 10 ms. */
+const READ_ELEMENTS = 2 ** 22;
+
+const storedBytes = (stored: StoredWeight): number =>
+  stored.kind === 'half' ? stored.words.byteLength : stored.codes.byteLength + stored.scales.byteLength;

@@ -22,6 +22,10 @@ export interface SamplingRule {
   readonly topK: number;
   /** Draw among the fewest tokens whose probabilities reach this sum; 1: among all. */
   readonly topP: number;
+  /** Draw among tokens at least this likely, as a share of the likeliest one's probability; absent or 0: among all. */
+  readonly minP?: number;
+  /** Each row has a penalty for each token: a positive logit is divided by it, a negative one multiplied. */
+  readonly penalises?: boolean;
 }
 
 export interface SamplingHead extends SamplingRule {
@@ -30,11 +34,13 @@ export interface SamplingHead extends SamplingRule {
 }
 
 /**
- * hidden [N, h] (or as rows of `form`), banned [vocab] (0, or -inf for ids that must not be drawn), uniform [N] in [0, 1) ->
+ * hidden [N, h] (or as rows of `form`), banned [vocab] (0, or -inf for ids that must not be drawn), uniform [N] in [0, 1), with
+ * `penalises` also penalty [N, vocab] ->
  * id [N, 1], and logp, entropy [N, 1] of softmax(logits / temperature) over the whole vocabulary; with `logps` also the
  * logarithm of that softmax, logps [N, vocab].
  *
- * Filters are applied in the order of transformers' generate: temperature, top_k, top_p.
+ * Filters are applied in the order of transformers' generate: penalty, temperature, top_k, top_p, min_p. (Dividing by the
+ * temperature first changes nothing: a penalty only scales.) They change what is drawn, not the log-probabilities.
  *
  * @param form of the head's weight
  * @param n name of the size N
@@ -50,12 +56,17 @@ export function samplingHead(
     name: 'sampling head',
     params: { 'norm.weight': [h], 'head.weight': weightShape(form, vocabSize, h) },
     inputs: { hidden: rowsShape(form, n, h) },
-    constants: { banned: { shape: [vocabSize] }, uniform: { shape: [n] }, inverseTemperature: { shape: [] } },
+    constants: {
+      banned: { shape: [vocabSize] },
+      uniform: { shape: [n] },
+      inverseTemperature: { shape: [] },
+      ...(rule.penalises === true ? { penalty: { shape: [n, vocabSize] } } : {}),
+    },
     build: (w) => {
       const normed = rmsNorm(w.hidden!, w['norm.weight']!, rmsNormEps);
       const logits = reshape(LINEAR[form](mul(normed, w.inverseTemperature!), layerOf(w, 'head')), [n, vocabSize]);
       const logps = logSoftmax(logits);
-      const allowed = add(logits, w.banned!);
+      const allowed = add(rule.penalises === true ? penalised(logits, w.penalty!) : logits, w.banned!);
       const id = choose(allowed, reshape(w.uniform!, [n, 1]), rule, vocabSize);
       const logp = takeFromRows(logps, toInt(reshape(id, [n])));
       return { id, logp, entropy: entropyOf(logps), ...(wanted ? { logps } : {}) };
@@ -69,17 +80,37 @@ export function samplingHead(
 const ONE_LEVEL = 1024;
 const LARGEST_BELOW_ONE = 1 - 2 ** -24;
 
+/**
+ * Keskar et al. 2019 (CTRL, section 4.1), with transformers' treatment of negative logits (`RepetitionPenaltyLogitsProcessor`).
+ * logits, penalty [N, v]
+ */
+function penalised(logits: Value, penalty: Value): Value {
+  return where(lessOrEqual(logits, scalar(0)), mul(logits, penalty), div(logits, penalty));
+}
+
+/** Nguyen et al. 2024 (min-p): probabilities [N, v] of at least `minP` times the largest one; the others are 0. */
+function likelyEnough(probabilities: Value, minP: number): Value {
+  if (minP <= 0) return probabilities;
+  return where(lessOrEqual(mul(reduceMax(probabilities, [-1], true), minP), probabilities), probabilities, 0);
+}
+
 /** logits [N, v], uniform [N, 1] -> id [N, 1] */
-function choose(logits: Value, uniform: Value, { greedy, topK, topP }: SamplingRule, vocabSize: number): Value {
+function choose(
+  logits: Value,
+  uniform: Value,
+  { greedy, topK, topP, minP = 0 }: SamplingRule,
+  vocabSize: number,
+): Value {
   if (greedy) return argMax(logits);
   if (topK <= 0 || topK >= vocabSize) {
     const probabilities = softmax(logits);
-    return draw(topP >= 1 ? probabilities : nucleus(probabilities, logits, topP), uniform, vocabSize);
+    const kept = topP >= 1 ? probabilities : nucleus(probabilities, logits, topP);
+    return draw(likelyEnough(kept, minP), uniform, vocabSize);
   }
   const count = topK;
   const probabilities = softmax(topValues(logits, count)); // most likely first
   const kept = topP >= 1 ? probabilities : whileNotReached(probabilities, topP);
-  const place = draw(kept, uniform, count);
+  const place = draw(likelyEnough(kept, minP), uniform, count);
   return takeFromRows(topIndices(logits, count), toInt(reshape(place, [place.shape[0]!])));
 }
 

@@ -155,9 +155,13 @@ export async function backwardFrom(parts: ModelParts, tape: ModelTape, dLogps: F
   const dHidden = await scoring.backward(hidden, predictions, { temperature, dropout }, dLogps, logps);
   const cotangents = cotangentsOf(images);
   const dTokens = new Map(cotangents.flatMap(({ parts }) => parts));
-  const dEmbeddings = await decoder.backward(tape.decoder, dHidden, (layer, dy) => {
-    if (layer < deepstackLayers) addDeepstackBackward(batch, dy, visual, imageTokenId, layer, dTokens);
+  const dEmbeddings = await decoder.backward(tape.decoder, dHidden, {
+    toEmbeddings: dTokens.size > 0 || parameters.isTrained(EMBEDDING),
+    onCotangent: (layer, dy) => {
+      if (layer < deepstackLayers) addDeepstackBackward(batch, dy, visual, imageTokenId, layer, dTokens);
+    },
   });
+  if (dEmbeddings === null) return;
   const dTable = parameters.isTrained(EMBEDDING) ? parameters.gradient(EMBEDDING) : null;
   embedBackward(batch, dEmbeddings, visual, imageTokenId, dTable, dTokens);
   for (const { tape: visionTape, whole } of cotangents) await vision.backward(visionTape, whole);

@@ -75,16 +75,19 @@ export interface TextDecoder {
   /** @param embeddings [N, hidden]; must stay as they are until backward */
   forward(batch: PackedBatch, embeddings: FloatTensor, options: DecoderOptions): Promise<DecoderResult>;
   /**
-   * Adds weight gradients to their accumulators, and returns the cotangent of the embeddings [N, hidden].
+   * Adds weight gradients to their accumulators, and returns the cotangent of the embeddings [N, hidden]; null, and no layer
+   * below the lowest one that is trained is run, if that is not asked for.
    *
    * @param dHidden cotangent of `hidden`: [N or output rows, hidden]
-   * @param onCotangent called with the cotangent of each layer's result: [rows, hidden], in the last layer [output rows, hidden]
+   * @param options.toEmbeddings whether the embeddings or what is added to the stream depend on something that is trained
+   * @param options.onCotangent called with the cotangent of each layer's result: [rows, hidden], in the last layer
+   *   [output rows, hidden]
    */
   backward(
     tape: DecoderTape,
     dHidden: FloatTensor,
-    onCotangent?: (layer: number, dy: FloatTensor) => void,
-  ): Promise<FloatTensor>;
+    options: { readonly toEmbeddings: boolean; readonly onCotangent?: (layer: number, dy: FloatTensor) => void },
+  ): Promise<FloatTensor | null>;
   release(): Promise<void>;
 }
 
@@ -108,6 +111,12 @@ export function createTextDecoder(
     k: workspace.get(`${tag}.k`, rowCount, numKeyValueHeads * headDim),
     v: workspace.get(`${tag}.v`, rowCount, numKeyValueHeads * headDim),
   });
+
+  /** Nothing is trained in the layers below this one. */
+  const lowestTrained = ((): number => {
+    const layers = Array.from({ length: numHiddenLayers }, (_, layer) => layer);
+    return layers.find((layer) => [before, after].some((half) => half.trains(layerName(layer)))) ?? numHiddenLayers;
+  })();
 
   /** Memory for the picked rows of a tensor; the tensor itself if all its rows are picked. */
   const picking = (name: string, whole: FloatTensor, picked: Int32Array | undefined): FloatTensor =>
@@ -191,12 +200,17 @@ export function createTextDecoder(
       return { hidden: x, masses, tape: keep ? { batch, implementation, angles, layers, outputRows, dropout } : null };
     },
 
-    async backward({ batch, implementation, angles, layers, order, outputRows, dropout }, dHidden, onCotangent) {
+    async backward(
+      { batch, implementation, angles, layers, order, outputRows, dropout },
+      dHidden,
+      { toEmbeddings, onCotangent },
+    ) {
       const { rows } = batch;
+      const lowest = toEmbeddings ? 0 : lowestTrained;
       let dy = dHidden;
       const d = projectionsOf(rows, 'text.d');
       const dO = workspace.get('text.d.o', rows, numAttentionHeads * headDim);
-      for (let layer = numHiddenLayers - 1; layer >= 0; layer--) {
+      for (let layer = numHiddenLayers - 1; layer >= lowest; layer--) {
         onCotangent?.(layer, dy);
         const { x, o, products } = await inOrder(layers[layer]!, order);
         const picked = layer === numHiddenLayers - 1 ? outputRows : undefined;
@@ -216,6 +230,7 @@ export function createTextDecoder(
           scatterRows(dxOut, picked, dx);
           scatterRows(dOOut, picked, dO);
         }
+        if (layer === lowest && !toEmbeddings && !before.trains(name)) break;
         const inputFeeds = { ...angles, x };
         const projections = products ?? projectionsOf(rows, 'text');
         const { q, k, v } = projections;
@@ -229,7 +244,7 @@ export function createTextDecoder(
         );
         dy = dx;
       }
-      return dy;
+      return toEmbeddings ? dy : null;
     },
 
     async release() {

@@ -23,7 +23,7 @@ export interface OnnxConstant {
   readonly name: string;
   readonly dtype: DType;
   readonly dims: readonly number[];
-  readonly values: readonly number[];
+  readonly values: readonly number[] | Uint8Array | Float32Array;
 }
 
 export interface Emitter {
@@ -39,6 +39,8 @@ export interface Emitter {
     outputs?: number,
   ): string;
   constant(dtype: DType, dims: readonly number[], values: readonly number[]): string;
+  /** A constant with many values, which is not compared with others. */
+  tensor(dtype: DType, dims: readonly number[], values: Uint8Array | Float32Array): string;
   /** The run-time sizes of a shape, as an int64 vector. */
   shapeVector(shape: Shape): string;
   readonly nodes: readonly OnnxNode[];
@@ -71,6 +73,12 @@ export function createEmitter(carriers: readonly { name: string; shape: Shape }[
     return name;
   };
 
+  const tensor: Emitter['tensor'] = (dtype, dims, values) => {
+    const name = `c:${constants.size}`;
+    constants.set(name, { name, dtype, dims, values });
+    return name;
+  };
+
   /** int64 [1]: the run-time size of a named dimension. */
   const sizeOf = (name: string): string => {
     for (const carrier of carriers) {
@@ -98,6 +106,7 @@ export function createEmitter(carriers: readonly { name: string; shape: Shape }[
   return {
     node,
     constant,
+    tensor,
     shapeVector,
     nodes,
     get constants() {

@@ -8,6 +8,7 @@
  * Differs from them in the step's exact denominators (see StepCounts) and from TRL in the clamped KL (kl.ts).
  */
 import { tokenKl } from './kl.ts';
+import { type PerceptionOptions, perceptionTerm } from './perception_term.ts';
 import {
   type Clipping,
   clippingOf,
@@ -33,6 +34,8 @@ export interface LossOptions extends PolicyTermOptions {
   readonly maxCompletionLength: number;
   /** Sequences with a negative advantage are left out where the mean of old - logp exceeds it, in nats; null for none. */
   readonly offPolicySequenceMaskDelta: number | null;
+  /** PAPO's perception term; null or absent: none. */
+  readonly perception?: PerceptionOptions | null;
 }
 
 /** One micro-batch: B sequences, the i-th with T_i completion tokens. */
@@ -49,6 +52,8 @@ export interface LossBatch {
   readonly counted?: readonly boolean[] | undefined;
   /** Factor of each token's policy term, not of its KL; absent: 1. [B][T_i] */
   readonly policyWeights?: readonly FloatArray[] | undefined;
+  /** Log-probabilities under the changed image, for the perception term; null for a sequence without an image. [B][T_i] */
+  readonly changedLogps?: readonly (FloatArray | null)[] | null | undefined;
 }
 
 /**
@@ -69,6 +74,8 @@ export interface LossSums {
   readonly tokens: number;
   /** Sum of the token KL; null without a reference. */
   readonly kl: number | null;
+  /** The perception term's KL, summed over the tokens of sequences with an image; null without the term. */
+  readonly perception: { readonly kl: number; readonly tokens: number } | null;
   readonly clipping: Clipping;
   /** Ratios that could be clipped: tokens, or sequences at the sequence level. */
   readonly ratios: number;
@@ -92,7 +99,8 @@ export interface LossResult {
 /**
  * Loss, gradient and metric sums of one micro-batch.
  *
- * Per token: `w_t P(rho, logp, A) + beta KL_t`, with the policy term P of policy_term.ts, the token's weight w_t, and
+ * Per token: `w_t P(rho, logp, A) + beta KL_t`, with the policy term P of policy_term.ts, the token's weight w_t, the
+ * perception term of perception_term.ts if there is one, and
  * `rho = exp(logp - old)` per token or `exp(mean_t(logp - old))` per sequence; then the loss type's weighted sum.
  *
  * @throws internal errors: lengths that do not agree; beta without reference log-probabilities
@@ -105,6 +113,7 @@ export function grpoLoss(batch: LossBatch, options: LossOptions, step: StepCount
   const counts = batch.logps.map((_, i) => (batch.counted?.[i] ?? true) && !isOff[i]);
   const microBatchTokens = batch.logps.reduce((sum, { length }, i) => sum + (counts[i] ? length : 0), 0);
   const sums = { tokens: microBatchTokens, kl: 0, ratios: 0, lowClipped: 0, highClipped: 0 };
+  const perceived = { kl: 0, tokens: 0 };
   let loss = 0;
 
   const dLogps = batch.logps.map((logps, i) => {
@@ -118,6 +127,12 @@ export function grpoLoss(batch: LossBatch, options: LossOptions, step: StepCount
     const meanWeight = policyWeights === null ? 1 : mean(policyWeights);
     const sequenceRatio = Math.exp(meanRatios[i]!);
     if (level === 'sequence') count(sums, sequenceRatio, advantage, options);
+    const changed = batch.changedLogps?.[i] ?? null;
+    const perception = options.perception && changed && perceptionTerm(logps, changed, options.perception);
+    if (perception) {
+      perceived.kl += perception.kl;
+      perceived.tokens += logps.length;
+    }
 
     for (let t = 0; t < logps.length; t++) {
       const logp = logps[t]!;
@@ -136,6 +151,10 @@ export function grpoLoss(batch: LossBatch, options: LossOptions, step: StepCount
         value += beta * kl.value;
         slope += beta * kl.gradient;
       }
+      if (perception) {
+        value += perception.values[t]!;
+        slope += perception.gradients[t]!;
+      }
       loss += weight * value;
       gradient[t] = weight * slope;
     }
@@ -147,6 +166,7 @@ export function grpoLoss(batch: LossBatch, options: LossOptions, step: StepCount
     sums: {
       ...sums,
       kl: beta === 0 ? null : sums.kl,
+      perception: options.perception ? perceived : null,
       clipping: clippingOf(options.lossType),
       sequences: batch.logps.length,
       offPolicy: options.offPolicySequenceMaskDelta === null ? null : isOff.filter(Boolean).length,

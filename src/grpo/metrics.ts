@@ -83,7 +83,7 @@ export function completionMetrics(lengths: readonly number[], truncated: readonl
 
 /**
  * `kl` (only with a reference), and `clip_ratio/*` or, with cispo, `cispo_clip_ratio`, of one optimizer step; with an
- * off-policy mask also `off_policy_masked_frac`, the share of sequences that it left out.
+ * off-policy mask also `off_policy_masked_frac`, the share of sequences that it left out; with PAPO's term `perception/kl`.
  *
  * The means are over all tokens of the step (sequences, at the sequence level). `low_min` and `high_max` are the
  * extremes over its micro-batches; ms-swift takes them over processes, so on one process they repeat the means there.
@@ -95,6 +95,10 @@ export function lossMetrics(parts: readonly LossSums[]): Metrics {
   const sequences = parts.reduce((sum, part) => sum + part.sequences, 0);
   if (parts.length > 0 && parts.every((part) => part.offPolicy !== null)) {
     metrics.off_policy_masked_frac = parts.reduce((sum, part) => sum + part.offPolicy!, 0) / sequences;
+  }
+  const perceived = parts.reduce((sum, { perception }) => sum + (perception?.tokens ?? 0), 0);
+  if (perceived > 0) {
+    metrics['perception/kl'] = parts.reduce((sum, { perception }) => sum + (perception?.kl ?? 0), 0) / perceived;
   }
   const counted = parts.filter((part) => part.ratios > 0);
   if (counted.length === 0) return metrics;

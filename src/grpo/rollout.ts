@@ -7,8 +7,10 @@ import type { Generator } from '../engine/generation.ts';
 import { type Group, mapCompletions, type TokenScores } from '../engine/groups.ts';
 import type { SampledCompletion } from '../engine/live_rows.ts';
 import type { LayerProbe, ModelTape } from '../engine/scored_groups.ts';
+import { stopTest } from '../template/stop_words.ts';
 import type { EncodedPrompt, Template } from '../template/template.ts';
 import type { Random } from '../util/random.ts';
+import type { ComparedLogps } from './visual_dependence.ts';
 
 /** The prompt of a dataset row, as the model reads it. */
 export interface RolloutPrompt extends EncodedPrompt {
@@ -23,6 +25,12 @@ export interface Completion extends Partial<TokenScores> {
   readonly text: string;
   /** Cut off at the length limit. */
   readonly truncated: boolean;
+  /** Log-probabilities under a changed image, if one was compared with; null where the prompt has no image. */
+  readonly compared?: ComparedLogps | null;
+  /** Factor of the advantage, if a reward asked for one. */
+  readonly advantageScale?: number;
+  /** Factors of the tokens' policy losses, if a reward asked for some. [T] */
+  readonly tokenWeights?: Float32Array;
 }
 
 export type RolloutGroup = Group<RolloutPrompt, Completion>;
@@ -43,6 +51,10 @@ export interface Sampling {
   readonly temperature: number;
   readonly topP: number;
   readonly topK: number;
+  readonly minP: number;
+  readonly repetitionPenalty: number;
+  /** Texts that end a completion, which keeps them. */
+  readonly stopWords: readonly string[];
   /** Ids that end a completion. */
   readonly stopIds: readonly number[];
   /** Ids that are never sampled. */
@@ -83,6 +95,9 @@ export async function rollout(
     temperature: sampling.temperature,
     topP: sampling.topP,
     topK: sampling.topK,
+    minP: sampling.minP,
+    repetitionPenalty: sampling.repetitionPenalty,
+    endsAfter: stopTest(sampling.stopWords, template),
     stopIds: sampling.stopIds,
     bannedIds: sampling.bannedIds,
     random: random.fork(name),

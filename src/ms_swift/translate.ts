@@ -95,6 +95,11 @@ const SPECIAL: Readonly<Record<string, Special>> = {
     '--system',
     systemFile !== null && /\\n|\.txt$/.test(args.system!) ? systemFile : args.system!,
   ],
+  // Without a method, ms-swift passes over the bits.
+  quant_bits: ({ args, handedOn }) => [
+    ...['--quant_bits', String(args.quantBits)],
+    ...(handedOn.has('quant_method') ? [] : ['--quant_method', 'bnb']),
+  ],
   // ms-swift does not know the word last.
   resume_from_checkpoint: ({ args }) => {
     const dir = namedCheckpoint(args);

@@ -33,11 +33,18 @@ export const adapterShapes = (layer: string, { rank, out, inner }: Adapter): Rec
   [adapterB(layer)]: [out, rank],
 });
 
-/** The linear layer `name` from a module's tensors: `<name>.weight`, `<name>.bias`, and its update if it has one. */
-export function layerOf(w: Readonly<Record<string, Value>>, name: string): LinearLayer {
-  const weight = w[`${name}.weight`];
+/** A weight that is not among a module's tensors. */
+export type OtherWeight = Pick<LinearLayer, 'weight' | 'scale'>;
+
+/**
+ * The linear layer `name` from a module's tensors: `<name>.weight`, `<name>.bias`, and its update if it has one.
+ *
+ * @param other a weight in place of `<name>.weight`
+ */
+export function layerOf(w: Readonly<Record<string, Value>>, name: string, other?: OtherWeight): LinearLayer {
+  const weight = other?.weight ?? w[`${name}.weight`];
   if (weight === undefined) throw new Error(`internal: no linear layer '${name}' among a module's tensors`);
-  return { weight, bias: w[`${name}.bias`], update: updateOf(w, name) };
+  return { weight, scale: other?.scale, bias: w[`${name}.bias`], update: updateOf(w, name) };
 }
 
 /** The update that is added to the output of linear layer `name`, if there is one. */

@@ -8,8 +8,8 @@ import { add } from '../graph/ops/elementwise.ts';
 import { reshape, slice } from '../graph/ops/movement.ts';
 import type { Dim, Shape } from '../graph/shape.ts';
 import type { Value } from '../graph/value.ts';
-import { layerOf, updateOf } from './adapter.ts';
-import { LINEAR, plusUpdate, productInBlocks, type WeightForm, weightShape } from './linear.ts';
+import { layerOf, type OtherWeight, updateOf } from './adapter.ts';
+import { LINEAR, type LinearLayer, plusUpdate, productInBlocks, type WeightForm, weightShape } from './linear.ts';
 import { type GatedMlp, type GatedMlpValues, gatedMlp, gatedMlpFewRows, gatedMlpInBlocks } from './mlp.ts';
 
 /** Shapes of a block's tensors by name: `<layer>.weight` [out, in] and `<layer>.bias` [out] of linear layers, [width] of norms. */
@@ -44,15 +44,22 @@ export interface GatedMlpLayers {
 /**
  * @param w the block's tensors, as shaped by `blockParams` for this form
  * @param n the number of rows
+ * @param others weights of linear layers that are not among the tensors, by the layers' names
  */
-export function blockOps(form: WeightForm, w: Readonly<Record<string, Value>>, n: Dim): BlockOps {
+export function blockOps(
+  form: WeightForm,
+  w: Readonly<Record<string, Value>>,
+  n: Dim,
+  others: Readonly<Record<string, OtherWeight>> = {},
+): BlockOps {
   const inBlocks = form === 'blocks';
   const param = (name: string): Value => {
     const value = w[name];
     if (value === undefined) throw new Error(`internal: a block asks for '${name}', which is not among its tensors`);
     return value;
   };
-  const linear = (x: Value, layer: string): Value => LINEAR[form](x, layerOf(w, layer));
+  const layerNamed = (layer: string): LinearLayer => layerOf(w, layer, others[layer]);
+  const linear = (x: Value, layer: string): Value => LINEAR[form](x, layerNamed(layer));
 
   return {
     param,
@@ -70,9 +77,9 @@ export function blockOps(form: WeightForm, w: Readonly<Record<string, Value>>, n
       });
     },
     addLinear: (stream, x, layer) =>
-      inBlocks ? productInBlocks(rowsToBlocks(x), layerOf(w, layer), stream) : add(stream, linear(x, layer)),
+      inBlocks ? productInBlocks(rowsToBlocks(x), layerNamed(layer), stream) : add(stream, linear(x, layer)),
     addGatedMlp(stream, x, { gate: gateName, up: upName, down: downName }) {
-      const layers: GatedMlp = { gate: layerOf(w, gateName), up: layerOf(w, upName), down: layerOf(w, downName) };
+      const layers: GatedMlp = { gate: layerNamed(gateName), up: layerNamed(upName), down: layerNamed(downName) };
       if (inBlocks) {
         const { gate, up, out } = gatedMlpInBlocks(rowsToBlocks(x), layers, stream);
         return { y: out, gate: blocksToRows(gate), up: blocksToRows(up) };

@@ -8,6 +8,7 @@
  */
 import { blockedLinear, blocksToRows, rowsToBlocks } from '../graph/ops/blocked.ts';
 import { add, mul } from '../graph/ops/elementwise.ts';
+import { type QuantisedMatrix, quantisedProduct } from '../graph/ops/frozen.ts';
 import { gemm, matmul } from '../graph/ops/matmul.ts';
 import { transpose } from '../graph/ops/movement.ts';
 import type { Dim, Shape } from '../graph/shape.ts';
@@ -26,7 +27,10 @@ export const rowsShape = (form: WeightForm, n: Dim, width: Dim): Shape =>
 
 /** weight [out, in], bias [out] */
 export interface LinearLayer {
-  readonly weight: Value;
+  /** Of quantised weights only products of few rows exist; many rows take them in float32. */
+  readonly weight: Value | QuantisedMatrix;
+  /** A number [] to multiply the product by. */
+  readonly scale?: Value | undefined;
   readonly bias?: Value | undefined;
   readonly update?: LowRankUpdate | undefined;
 }
@@ -45,7 +49,7 @@ export interface LowRankUpdate {
 export type Linear = (x: Value, layer: LinearLayer) => Value;
 
 export const linear: Linear = (x, { weight, bias, update }) =>
-  plusUpdate(gemm(x, weight, { transB: true, plus: bias }), x, update);
+  plusUpdate(gemm(x, inFloat32(weight), { transB: true, plus: bias }), x, update);
 
 /** y [n, out] with what an update adds to the product of x [n, in]. */
 export function plusUpdate(y: Value, x: Value, update: LowRankUpdate | undefined): Value {
@@ -67,10 +71,14 @@ export const linearFewRows: Linear = (x, layer) => {
 /** weight · x as columns [out, n], without a bias: x as rows [n, in], or as columns [in, n]. */
 export function columnsOf(
   x: Value,
-  { weight, update }: LinearLayer,
+  { weight, scale, update }: LinearLayer,
   { xIsRows }: { readonly xIsRows: boolean },
 ): Value {
-  const y = matmul(weight, x, { transB: xIsRows });
+  const product =
+    'codes' in weight
+      ? transpose(quantisedProduct(xIsRows ? x : transpose(x, [1, 0]), weight), [1, 0])
+      : matmul(weight, x, { transB: xIsRows });
+  const y = scale === undefined ? product : mul(product, scale);
   if (update === undefined) return y;
   if (update.mask !== undefined) throw new Error('internal: few rows are of decoding, which has no dropout');
   return add(y, matmul(update.b, matmul(update.a, x, { transB: xIsRows })));
@@ -82,7 +90,7 @@ const linearInBlocks: Linear = (x, layer) => blocksToRows(productInBlocks(rowsTo
 /** weight · x + bias + plus, all in blocks of channels. */
 export function productInBlocks(x: Value, { weight, bias, update }: LinearLayer, plus?: Value): Value {
   if (update !== undefined) throw new Error('internal: a weight in blocks is a copy that has its update already');
-  return blockedLinear(x, weight, { bias, plus });
+  return blockedLinear(x, inFloat32(weight), { bias, plus });
 }
 
 export const LINEAR: Readonly<Record<WeightForm, Linear>> = {
@@ -90,3 +98,10 @@ export const LINEAR: Readonly<Record<WeightForm, Linear>> = {
   left: linearFewRows,
   blocks: linearInBlocks,
 };
+
+// --- internal ---
+
+function inFloat32(weight: LinearLayer['weight']): Value {
+  if ('codes' in weight) throw new Error('internal: a quantised weight in a product of many rows');
+  return weight;
+}

@@ -63,11 +63,17 @@ function writeAttribute(name: string, value: Attribute) {
 }
 
 function writeConstant({ name, dtype, dims, values }: OnnxConstant) {
-  return { name, dims, dataType: ONNX_DATA_TYPE[dtype], rawData: new Uint8Array(pack[dtype](values).buffer) };
+  const packed = Array.isArray(values) ? pack[dtype](values) : (values as Uint8Array | Float32Array);
+  const rawData = new Uint8Array(packed.buffer, packed.byteOffset, packed.byteLength);
+  return { name, dims, dataType: ONNX_DATA_TYPE[dtype], rawData };
 }
 
 /** Elements in the layout of TensorProto.raw_data. */
 const pack: Record<DType, (values: readonly number[]) => Float32Array | Int32Array | BigInt64Array | Uint8Array> = {
+  uint8: (values) => Uint8Array.from(values),
+  float16: () => {
+    throw new Error('internal: no constant is float16');
+  },
   float32: (values) => Float32Array.from(values),
   int32: (values) => Int32Array.from(values),
   int64: (values) => BigInt64Array.from(values, BigInt),

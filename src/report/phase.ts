@@ -58,6 +58,7 @@ const WORDS: Readonly<Record<Phase, string>> = {
   rollout: 'rollout',
   forward: 'forward',
   reference: 'reference model',
+  'changed image': 'changed image',
   reward: 'rewards',
   backward: 'backward',
   update: 'update',

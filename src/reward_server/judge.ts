@@ -61,6 +61,7 @@ export async function judgeRequest(
     template: { forward_context: () => ({ enter: () => undefined, exit: () => undefined }) },
     attn_probe: 'fused',
     attention_masses: request.attention_masses,
+    changed_images: {},
     logger: { debug: log('debug'), info: log('info'), warn: log('warn') },
     signal,
     log_metric: (name, value) => {
@@ -74,6 +75,8 @@ export async function judgeRequest(
       }
       columns.set(column, values.map(toJson));
     },
+    scale_advantages: () => refuseHook(reward.name, 'scale_advantages'),
+    weigh_tokens: () => refuseHook(reward.name, 'weigh_tokens'),
   };
   const [result] = await runRewards([reward], completions, kwargs, {
     signal,
@@ -106,6 +109,16 @@ function parsedRow(row: Readonly<Record<string, unknown>>, index: number, warn: 
     const { messages, images: _, ...columns } = row;
     return { where, messages: Array.isArray(messages) ? messages : [], columns };
   }
+}
+
+function refuseHook(reward: string, hook: string): never {
+  throw new SightlineError(
+    'E_REWARD_NOT_HERE',
+    `reward "${reward}" calls ${hook}, which ms-swift has no counterpart of`,
+    {
+      hint: 'train with --engine sightline',
+    },
+  );
 }
 
 /** Stands in for the policy, which is in the trainer's process. Any use of it throws E_REWARD_NOT_HERE. */

@@ -4,6 +4,7 @@
  */
 import { SightlineError } from '../errors.ts';
 import type { FailureRule } from '../rewards/deadline.ts';
+import { transformsOf } from '../rewards/needs.ts';
 import { createRewards, ormFiles, orms } from '../rewards/registry.ts';
 import type { Reward } from '../rewards/reward.ts';
 import { packageVersion } from '../util/version.ts';
@@ -24,6 +25,7 @@ export function createService(rule?: FailureRule): Readonly<Record<string, Handl
     '/make': async (body) => {
       const { reward: name, args } = parseMakeRequest(body);
       const [reward] = createRewards([name], args);
+      refuseImageChanges(reward!);
       made.set(name, reward!);
       return described(reward!);
     },
@@ -44,6 +46,14 @@ export function createService(rule?: FailureRule): Readonly<Record<string, Handl
 }
 
 // --- internal ---
+
+function refuseImageChanges({ name, needs }: Reward): void {
+  if (transformsOf([{ needs }]).length === 0) return;
+  throw new SightlineError('E_REWARD_NOT_HERE', `reward "${name}" needs log-probabilities under a changed image`, {
+    where: 'request',
+    hint: 'ms-swift cannot compute them; train with --engine sightline',
+  });
+}
 
 /** The registered rewards, each with what a trainer must know before it makes one. */
 function registered() {

@@ -5,6 +5,7 @@
 import type { AttnProbe } from '../attention/cross_check.ts';
 import type { AttentionMasses } from '../attention/tdr.ts';
 import type { NormBbox } from '../models/architecture.ts';
+import type { ImageTransform } from '../models/image_transform.ts';
 import type { ModelKwargs, PolicyModel } from '../models/types.ts';
 
 export type { AttnProbe } from '../attention/cross_check.ts';
@@ -26,8 +27,23 @@ export interface ORM {
 }
 
 /** Things that the trainer prepares only if a reward declares that it needs them. */
-export const REWARD_NEEDS = ['attention'] as const;
-export type RewardNeed = (typeof REWARD_NEEDS)[number];
+export type RewardNeed = 'attention' | TransformedImageNeed;
+
+/** The log-probabilities of the completion under a changed image: see `transformedImage` and `changed_images`. */
+export interface TransformedImageNeed {
+  readonly need: 'transformed_image';
+  readonly transform: ImageTransform;
+  /** The key of what was measured in `changed_images`. */
+  readonly name: string;
+}
+
+/** Log-probabilities of the sampled tokens of one completion, in nats. */
+export interface ChangedImageLogps {
+  /** As sampled, under the image itself. [T] */
+  readonly logps: Float32Array;
+  /** The same tokens under the changed image. [T] */
+  readonly changed: Float32Array;
+}
 
 /**
  * The class that is assigned to an entry of `orms`. Its class name is the metric name, `rewards/<name>/mean`. If the classes
@@ -172,6 +188,8 @@ export interface RewardKwargs {
   readonly attn_probe: AttnProbe;
   /** The masses that the fused probe measured in the training forward; null if it did not run. */
   readonly attention_masses: readonly (AttentionMasses | null)[] | null;
+  /** For rewards with `needs: [transformedImage(...)]`, by the need's name; null for a completion whose prompt has no image. */
+  readonly changed_images: Readonly<Record<string, readonly (ChangedImageLogps | null)[]>>;
   readonly logger: RewardLogger;
   /** Aborted when nobody waits for the answer any more: the run ends, or `--reward_timeout` has passed. Pass it to fetch. */
   readonly signal: AbortSignal;
@@ -179,4 +197,11 @@ export interface RewardKwargs {
   log_metric(name: string, value: number): void;
   /** Adds a column to completions.jsonl, with one value per sample. */
   log_extra(column: string, values: readonly unknown[]): void;
+  /** Multiplies each sample's advantage by a finite number of at least 0. */
+  scale_advantages(factors: readonly number[]): void;
+  /**
+   * Multiplies the policy loss of each token of each sample by a finite number of at least 0; 0 leaves the token out. The KL to
+   * the reference still counts all tokens, and so do the denominators of `--loss_type`. [B][T_i]
+   */
+  weigh_tokens(weights: readonly ArrayLike<number>[]): void;
 }

@@ -6,7 +6,7 @@ import { messageOf, SightlineError } from '../errors.ts';
 import { nearestName } from '../util/nearest_name.ts';
 import { MathAccuracy } from './accuracy/index.ts';
 import type { BUILT_IN_REWARDS } from './built_in.ts';
-import { type ORM, type OrmConstructor, REWARD_NEEDS, type RewardArgs, type RewardNeed } from './contract.ts';
+import type { ORM, OrmConstructor, RewardArgs, RewardNeed } from './contract.ts';
 import { ownCopy } from './copy_kwargs.ts';
 import { CosineReward } from './cosine/index.ts';
 import { DDAPOAttentionORM } from './ddapo_attention/index.ts';
@@ -15,6 +15,7 @@ import { Format } from './format/index.ts';
 import { HttpJudge } from './http_judge/index.ts';
 import { IoU } from './iou/index.ts';
 import { MultipleChoice } from './multiple_choice/index.ts';
+import { isNeed, KNOWN_NEEDS } from './needs.ts';
 import { MultiModalAccuracyORM } from './r1v_accuracy/index.ts';
 import { RepetitionPenalty } from './repetition/index.ts';
 import type { Reward } from './reward.ts';
@@ -133,12 +134,11 @@ function createReward(name: string, args: RewardArgs, weight: number): Reward {
 /** Refuses unknown needs: the trainer would not prepare them, and the reward would run without. */
 function needsOf(name: string, Orm: OrmConstructor, file: string | undefined): readonly RewardNeed[] {
   const needs = Orm.needs ?? [];
-  const known: readonly unknown[] = REWARD_NEEDS;
-  const unknown = Array.isArray(needs) ? needs.find((need) => !known.includes(need)) : needs;
+  const unknown = Array.isArray(needs) ? needs.find((need) => !isNeed(need)) : needs;
   if (unknown === undefined) return needs;
   throw new SightlineError('E_REWARD_CLASS', `reward "${name}" has \`static needs\` with ${show(unknown)}`, {
     where: file,
-    hint: `write a list of names; known: ${REWARD_NEEDS.join(', ')}`,
+    hint: `write a list; known: ${KNOWN_NEEDS}`,
   });
 }
 

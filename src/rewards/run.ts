@@ -7,6 +7,7 @@ import { newPatience, type Patience, untilAborted } from '../util/until_aborted.
 import type { ORM, RewardKwargs, RewardValues } from './contract.ts';
 import { ownKwargs } from './copy_kwargs.ts';
 import { type FailureRule, maySkip, NO_LIMIT, startDeadline } from './deadline.ts';
+import { checkFactors, checkTokenWeights } from './learning_hooks.ts';
 import { checkColumn } from './logged_columns.ts';
 import { checkMetric } from './metric.ts';
 import { checkedValues } from './returned.ts';
@@ -144,7 +145,7 @@ function kwargsFor(
   deadline: AbortSignal,
   call: Call,
 ): RewardKwargs {
-  const { logger, log_metric, log_extra } = kwargs;
+  const { logger, log_metric, log_extra, scale_advantages, weigh_tokens } = kwargs;
   const signals = signalsOf(rewards);
   const isOver = (): boolean => call.over || deadline.aborted;
   const noticed = (level: 'debug' | 'info' | 'warn') => (line: string) => {
@@ -165,6 +166,16 @@ function kwargsFor(
       if (isOver()) return;
       checkColumn(reward, column, rewards);
       log_extra(column, values);
+    },
+    scale_advantages: (factors) => {
+      if (isOver()) return;
+      checkFactors(reward, 'scale_advantages', factors, kwargs.completion_ids.length);
+      scale_advantages(factors);
+    },
+    weigh_tokens: (weights) => {
+      if (isOver()) return;
+      checkTokenWeights(reward, weights, kwargs.completion_ids);
+      weigh_tokens(weights);
     },
   };
 }

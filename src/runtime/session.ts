@@ -163,9 +163,9 @@ function toOrt(ort: Ort, tensor: Tensor): OrtTensor {
 }
 
 function wrap(ort: Ort, tensor: Tensor): OrtTensor {
-  return tensor.dtype === 'float32'
-    ? new ort.Tensor('float32', tensor.data, tensor.dims)
-    : new ort.Tensor('int32', tensor.data, tensor.dims);
+  if (tensor.dtype === 'float32') return new ort.Tensor('float32', tensor.data, tensor.dims);
+  if (tensor.dtype === 'int32') return new ort.Tensor('int32', tensor.data, tensor.dims);
+  return new ort.Tensor('float16', tensor.data, tensor.dims);
 }
 
 function fromOrt(tensor: OrtTensor): Tensor {

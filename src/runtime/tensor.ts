@@ -14,7 +14,14 @@ export interface IntTensor {
   readonly dims: readonly number[];
 }
 
-export type Tensor = FloatTensor | IntTensor;
+/** Words of float16, which JavaScript has no numbers for. */
+export interface HalfTensor {
+  readonly dtype: 'float16';
+  readonly data: Uint16Array;
+  readonly dims: readonly number[];
+}
+
+export type Tensor = FloatTensor | IntTensor | HalfTensor;
 
 export function floats(data: Float32Array, dims: readonly number[]): FloatTensor {
   checkSize(data.length, dims);
@@ -24,6 +31,11 @@ export function floats(data: Float32Array, dims: readonly number[]): FloatTensor
 export function ints(data: Int32Array, dims: readonly number[]): IntTensor {
   checkSize(data.length, dims);
   return { dtype: 'int32', data, dims };
+}
+
+export function halves(data: Uint16Array, dims: readonly number[]): HalfTensor {
+  checkSize(data.length, dims);
+  return { dtype: 'float16', data, dims };
 }
 
 export function zeros(...dims: number[]): FloatTensor {

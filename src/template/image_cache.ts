@@ -3,7 +3,9 @@
  * Knows hashes and sizes, not pixels.
  */
 
+import type { PixelTransform } from '../models/image_transform.ts';
 import { createByteCache } from '../util/byte_cache.ts';
+import type { Random } from '../util/random.ts';
 import type { ShownSize } from './grounding.ts';
 
 /** One image as input of the vision tower. */
@@ -18,6 +20,10 @@ export interface ProcessedImage {
   readonly size: ShownSize;
   /** Equal if and only if file content and processing settings are equal. */
   readonly hash: string;
+  /** Its pixels are random and never come again: keeping its visual tokens is of no use. */
+  readonly isTransient?: boolean;
+  /** The same image with other pixels, and a hash of its own. Absent where the pixels are not at hand. */
+  transformed?(transform: PixelTransform, random: Random): ProcessedImage;
 }
 
 /** An image and the bytes that it keeps in memory. */

@@ -13,6 +13,7 @@ import {
   writePatches,
 } from '../models/image_processing.ts';
 import type { RgbImage } from '../models/image_resize.ts';
+import { nameOfTransform, transformPixels } from '../models/image_transform.ts';
 import { createExclusive } from '../util/mutex.ts';
 import { createImageCache, type ProcessedImage } from './image_cache.ts';
 
@@ -63,10 +64,11 @@ export function createImageLoader(
 
 /** Patches take eight times the bytes of the pixels and are rarely needed twice, so they are computed at each access. */
 function processedImage(
-  { width, height }: RgbImage,
+  { width, height }: Pick<RgbImage, 'width' | 'height'>,
   resized: RgbImage,
   processor: ImageProcessorConfig,
   hash: string,
+  isTransient = false,
 ): ProcessedImage {
   const writePixels = (target: Float32Array): void => writePatches(resized, processor, target);
   return {
@@ -74,6 +76,14 @@ function processedImage(
     gridThw: gridOf(resized, processor),
     size: { stored: { width, height }, shown: { width: resized.width, height: resized.height } },
     writePixels,
+    isTransient,
+    transformed(transform, random) {
+      const changed = transformPixels(resized, transform, processor.patchSize, random);
+      const isTransient = transform.kind === 'blackout';
+      const name = createHash('sha256').update(hash).update(nameOfTransform(transform));
+      if (isTransient) name.update(changed.data);
+      return processedImage({ width, height }, changed, processor, name.digest('hex'), isTransient);
+    },
     get pixelValues() {
       const patches = new Float32Array(patchElements(resized, processor));
       writePixels(patches);

@@ -3,9 +3,9 @@
  * Knows plans and parameters of adapters, not how they are trained.
  */
 import type { AdapterConfig } from '../adapters/config.ts';
-import { openAdapter, type StoredAdapter } from '../adapters/files.ts';
 import { type NewWeights, newAdapterTensors } from '../adapters/init.ts';
 import { type AdapterPlan, planAdapter } from '../adapters/plan.ts';
+import { openAdapter, type StoredAdapter } from '../adapters/read.ts';
 import { treeName } from '../checkpoint/names.ts';
 import { copiesOf, withHead, withOverlay } from '../engine/overlay.ts';
 import type { Parameters } from '../engine/parameters.ts';

@@ -5,8 +5,8 @@
 import { existsSync } from 'node:fs';
 import { copyFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeAdapter } from '../adapters/files.ts';
 import type { AdapterPlan } from '../adapters/plan.ts';
+import { writeAdapter } from '../adapters/write.ts';
 import { besideFolder, writeFolderAtomically } from '../checkpoint/atomic_folder.ts';
 import { bytesOf } from '../checkpoint/dtypes.ts';
 import type { Checkpoint } from '../checkpoint/open.ts';

@@ -14,7 +14,7 @@ export function completionRows(
   const samples = groups.flatMap((group) => group.completions.map((completion) => ({ group, completion })));
   const origins = new Map(groups.map((group) => [group, originOf(group.prompt.row)]));
   return samples.map(({ group, completion }, i) => {
-    const extras: Record<string, Json> = { length: completion.ids.length };
+    const extras: Record<string, Json> = { length: completion.ids.length, truncated: completion.truncated };
     for (const [name, values] of judged.extras) extras[name] = values[i] ?? null;
     const entropy = entropies[i] ?? null;
     if (entropy !== null) extras.entropy = entropy.reduce((sum, h) => sum + h, 0) / Math.max(1, entropy.length);

@@ -187,11 +187,11 @@ async function rehearseEvaluation(
   evaluationSampler: CompletionSampler,
   parts: StepParts,
 ): Promise<number> {
-  const { args, judging, signal, journal } = parts;
+  const { args, policy, judging, signal, journal } = parts;
   const prompts = Math.max(1, Math.floor(args.perDeviceEvalBatchSize / args.numGenerationsEval));
   const { longest } = await look(rows, Math.min(prompts, rows.length), parts);
   const batch: RowSource = { length: longest.length, row: async (index) => longest[index]!.row };
-  const tools = { sampler: neverStopping(evaluationSampler), judging: judging(0), signal };
+  const tools = { sampler: neverStopping(evaluationSampler), model: policy.model, judging: judging(0), signal };
   const start = performance.now();
   await journal.time('eval', (tell) => evaluate(args, batch, { ...tools, tell }));
   return ((performance.now() - start) / 1000) * Math.ceil(rows.length / longest.length);

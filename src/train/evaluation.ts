@@ -5,9 +5,11 @@ import type { RlhfArguments } from '../arguments/resolve.ts';
 import { groupAdvantages } from '../grpo/advantages.ts';
 import { completionMetrics, rewardMetrics } from '../grpo/metrics.ts';
 import { type CompletionSampler, completionsOf, rollout } from '../grpo/rollout.ts';
+import { transformsOf } from '../rewards/needs.ts';
 import { createAverages } from './averages.ts';
 import { type RowSource, rowsAt } from './data.ts';
 import type { Metrics } from './events.ts';
+import { type ChangeTools, scoreImageChanges } from './image_changes.ts';
 import { countTokens, type TellProgress } from './journal.ts';
 import { attentionProbe, type Judged, type JudgeOptions, judge } from './judge.ts';
 import { encodePrompt } from './prompts.ts';
@@ -18,6 +20,8 @@ export interface EvaluationTools {
   /** Samples as evaluations do: see `evaluationSampling`. */
   readonly sampler: CompletionSampler;
   readonly judging: JudgeOptions;
+  /** Scores completions under changed images, if a reward asks for it. */
+  readonly model: ChangeTools['model'];
   readonly signal: AbortSignal;
   /** Hears how many tokens are sampled and rows evaluated. */
   readonly tell?: TellProgress;
@@ -29,9 +33,9 @@ export interface EvaluationTools {
  * Errors: E_DATASET_EMPTY if every row is passed over; those of the template, the generator and the rewards
  */
 export async function evaluate(
-  args: Pick<RlhfArguments, 'perDeviceEvalBatchSize' | 'truncationStrategy'>,
+  args: Pick<RlhfArguments, 'perDeviceEvalBatchSize' | 'truncationStrategy' | 'temperature'>,
   rows: RowSource,
-  { sampler, judging, signal, tell }: EvaluationTools,
+  { sampler, judging, model, signal, tell }: EvaluationTools,
 ): Promise<Metrics> {
   const { numGenerations } = sampler.sampling;
   const encode = encodePrompt(sampler.template);
@@ -53,7 +57,13 @@ export async function evaluate(
     if (prompts.length === 0) continue;
     const probe = attentionProbe(prompts, judging);
     const sampled = await rollout(prompts, sampler, { name: `${first}`, probe, signal, onTokens });
-    const judged = await judge(sampled.groups, judging);
+    const changes = await scoreImageChanges(sampled.groups, transformsOf(judging.rewards), {
+      model,
+      temperature: args.temperature,
+      visionTokenIds: sampler.template.visionTokenIds,
+      random: sampler.random.fork(`changed images of ${first}`),
+    });
+    const judged = await judge(sampled.groups, judging, changes);
     for (const completion of completionsOf(sampled)) {
       lengths.push(completion.ids.length);
       truncated.push(completion.truncated);

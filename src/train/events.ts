@@ -40,6 +40,7 @@ export type Phase =
   | 'rollout'
   | 'forward'
   | 'reference'
+  | 'changed image'
   | 'reward'
   | 'backward'
   | 'update'

@@ -3,6 +3,7 @@
  * Collects it and describes it; does not learn.
  */
 import type { RlhfArguments } from '../arguments/resolve.ts';
+import { mapCompletions } from '../engine/groups.ts';
 import type { LayerProbe } from '../engine/scored_groups.ts';
 import { type GroupAdvantages, groupAdvantages } from '../grpo/advantages.ts';
 import type { BatchPlan } from '../grpo/batching.ts';
@@ -13,16 +14,22 @@ import {
   completionsOf,
   logpsOf,
   type Rollout,
+  type RolloutGroup,
   type RolloutPrompt,
   rollout,
 } from '../grpo/rollout.ts';
 import { planScores, type ScorePlan } from '../grpo/score_plan.ts';
 import { mean } from '../grpo/statistics.ts';
+import type { ComparedLogps } from '../grpo/visual_dependence.ts';
+import { type ImageTransform, nameOfTransform } from '../models/image_transform.ts';
+import { transformsOf } from '../rewards/needs.ts';
 import { plural } from '../util/plural.ts';
 import { type JudgedRollout, replaceEqualGroups } from './dynamic_sampling.ts';
 import type { Metrics } from './events.ts';
+import { comparedImage, type ImageChanges, scoreImageChanges } from './image_changes.ts';
 import { countTokens, type Journal } from './journal.ts';
-import { attentionProbe, type Judged, type JudgeOptions, judge } from './judge.ts';
+import { attentionProbe, type Judged, type JudgeOptions, judge, type LearningHooks } from './judge.ts';
+import { perceive } from './perceive.ts';
 import { dropoutRate, type Policy } from './policy.ts';
 import type { HackingWatch } from './reward_hacking.ts';
 import { signalMetrics } from './signals.ts';
@@ -37,6 +44,10 @@ export interface Experience {
   readonly oldLogps: readonly Float32Array[] | null;
   /** Log-probabilities under the reference [N][T_i]; null without one. */
   readonly refLogps: readonly Float32Array[] | null;
+  /** The same under changed images, for the perception term; null where the prompt has no image, or without it. */
+  readonly changedLogps: readonly (Float32Array | null)[] | null;
+  /** Factors of the tokens' policy losses [N][T_i]; null if there are none. */
+  readonly tokenWeights: readonly Float32Array[] | null;
 }
 
 /** What the steps of a run work with. All of it stays the same during the run, except the policy's weights. */
@@ -75,16 +86,25 @@ export async function collect(
   const { args, plan, reference, journal } = parts;
   const penalises = args.klInReward && reference !== null;
   const judging = parts.judging(done);
+  const compared = comparedImage(args);
+  const asked = transformsOf(judging.rewards);
+  const transforms =
+    compared === null
+      ? asked
+      : [compared, ...asked.filter((other) => nameOfTransform(other) !== nameOfTransform(compared))];
   const plannedFor = (probe: LayerProbe | undefined): ScorePlan =>
     planScores(plan, number, {
-      reuseRollout: args.reuseRollout,
-      needsScores: probe !== undefined || penalises || args.topEntropyQuantile < 1,
+      reuseRollout: args.reuseRollout && !parts.policy.samplesRounded,
+      needsScores: probe !== undefined || penalises || args.topEntropyQuantile < 1 || transforms.length > 0,
       hasDropout: dropoutRate(parts.policy) > 0,
     });
   const sampleAndJudge = async (batch: readonly RolloutPrompt[], name: string): Promise<JudgedRollout> => {
     const probe = attentionProbe(batch, judging);
     const rollout = await sampleAndScore(batch, name, { scores: plannedFor(probe), probe }, parts);
-    return { rollout, judged: await journal.time('reward', () => judge(rollout.groups, judging)) };
+    const changes = await changesOf(rollout, transforms, name, parts);
+    const { hooks, ...judged } = await journal.time('reward', () => judge(rollout.groups, judging, changes));
+    const comparisons = transforms.length === 0 ? null : changes.get(nameOfTransform(transforms[0]!))!;
+    return { rollout: { ...rollout, groups: withMeasured(rollout.groups, comparisons, hooks) }, judged };
   };
   const first = await sampleAndJudge(prompts, `rollout ${number}`);
   const { rollout: sampled, judged } =
@@ -97,6 +117,7 @@ export async function collect(
     (await journal.time('reference', async () =>
       logpsOf(await reference.model.score(sampled.groups, { temperature, keep: false })),
     ));
+  const perceived = perceive(completionsOf(sampled), compared === null ? null : args);
   const kls = penalises ? sequenceKls(logpsOf(sampled), refLogps!) : null;
   const totals =
     kls === null
@@ -108,10 +129,18 @@ export async function collect(
   };
   return {
     rollout: sampled,
-    judged: { ...judged, totals, metrics: { ...judged.metrics, ...(kls === null ? {} : { kl: mean(kls)! }) } },
-    advantages: groupAdvantages(totals, plan.numGenerations, args, table),
+    judged: {
+      ...judged,
+      totals,
+      metrics: { ...judged.metrics, ...(kls === null ? {} : { kl: mean(kls)! }), ...perceived.metrics },
+      extras: new Map([...judged.extras, ...perceived.columns]),
+    },
+    advantages: scaledBy(groupAdvantages(totals, plan.numGenerations, args, table), perceived.advantageScales),
     oldLogps: plannedFor(undefined).old ? logpsOf(sampled) : null,
     refLogps,
+    changedLogps:
+      compared === null ? null : completionsOf(sampled).map((completion) => completion.compared?.changed ?? null),
+    tokenWeights: perceived.tokenWeights,
   };
 }
 
@@ -145,6 +174,46 @@ export function experienceMetrics(
 }
 
 // --- internal ---
+
+async function changesOf(
+  { groups }: Rollout,
+  transforms: readonly ImageTransform[],
+  name: string,
+  { args, policy, sampler, journal }: StepParts,
+): Promise<ImageChanges> {
+  if (transforms.length === 0) return new Map();
+  return journal.time('changed image', () =>
+    scoreImageChanges(groups, transforms, {
+      model: policy.model,
+      temperature: args.temperature,
+      visionTokenIds: sampler.template.visionTokenIds,
+      random: sampler.random.fork(`changed images of ${name}`),
+    }),
+  );
+}
+
+function scaledBy(advantages: GroupAdvantages, scales: Float64Array | null): GroupAdvantages {
+  if (scales === null) return advantages;
+  return { ...advantages, advantages: advantages.advantages.map((advantage, i) => advantage * scales[i]!) };
+}
+
+/** Completions with what was measured of them and what rewards ask of learning, so that both follow a group that is kept. */
+function withMeasured(
+  groups: readonly RolloutGroup[],
+  comparisons: readonly (ComparedLogps | null)[] | null,
+  { advantageScales, tokenWeights }: LearningHooks,
+): RolloutGroup[] {
+  let next = 0;
+  return mapCompletions(groups, (completion) => {
+    const i = next++;
+    return {
+      ...completion,
+      ...(comparisons === null ? {} : { compared: comparisons[i]! }),
+      ...(advantageScales === null ? {} : { advantageScale: advantageScales[i]! }),
+      ...(tokenWeights === null ? {} : { tokenWeights: tokenWeights[i]! }),
+    };
+  });
+}
 
 /** Dynamic sampling, and what it says about itself. */
 async function withDifferences(

@@ -1,8 +1,9 @@
 /**
  * Exports a model with its adapter merged, as a checkpoint that loads like the model it was made for.
  */
-import { openAdapter } from '../adapters/files.ts';
+
 import { mergeUpdate } from '../adapters/merge.ts';
+import { openAdapter } from '../adapters/read.ts';
 import type { ExportArguments } from '../arguments/resolve.ts';
 import { EMBEDDING, HEAD } from '../checkpoint/head.ts';
 import { openCheckpoint } from '../checkpoint/open.ts';

@@ -10,6 +10,7 @@ import type { ImageSource } from '../data/image_source.ts';
 import { type ContentPart, type Message, splitImageTags } from '../data/messages.ts';
 import { createGenerator } from '../engine/generation.ts';
 import { SightlineError } from '../errors.ts';
+import { stopTest } from '../template/stop_words.ts';
 import { createRandom } from '../util/random.ts';
 import type { RunContext } from './events.ts';
 import { type PreparedPolicy, policyOptions, preparePolicy } from './policy.ts';
@@ -88,7 +89,10 @@ export async function openChat(args: InferArguments, context: ChatContext): Prom
         temperature: args.temperature,
         topP: args.topP,
         topK: args.topK,
-        ...stopsAndBans(policy),
+        minP: args.minP,
+        repetitionPenalty: args.repetitionPenalty,
+        endsAfter: stopTest(args.stopWords, template),
+        ...stopsAndBans(policy, args.badWords),
         random: random.fork(`turn ${turn}`),
         signal,
         onTokens: ([token]) => show(decoder.push(token!.id)),

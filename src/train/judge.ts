@@ -14,6 +14,7 @@ import type { FailureRule } from '../rewards/deadline.ts';
 import type { Reward } from '../rewards/reward.ts';
 import { type RewardColumn, runRewards } from '../rewards/run.ts';
 import { type Json, toJson } from '../util/json.ts';
+import type { ImageChanges } from './image_changes.ts';
 import { signalMetrics } from './signals.ts';
 
 export interface Judged {
@@ -24,6 +25,14 @@ export interface Judged {
   readonly metrics: Readonly<Record<string, number>>;
   /** Columns that the rewards logged, by name: one value per completion. [N] */
   readonly extras: ReadonlyMap<string, readonly Json[]>;
+}
+
+/** What rewards ask of learning, besides their values. */
+export interface LearningHooks {
+  /** Product of the factors of `scale_advantages`; null without a call. [N] */
+  readonly advantageScales: Float64Array | null;
+  /** Product of the weights of `weigh_tokens`; null without a call. [N][T_i] */
+  readonly tokenWeights: readonly Float32Array[] | null;
 }
 
 /** What judging reads of the model's config. */
@@ -50,15 +59,24 @@ export interface JudgeOptions {
 /**
  * Runs the rewards on the completions of a rollout, and sums their values.
  *
+ * @param changes what `scoreImageChanges` measured of the completions
  * @throws SightlineError of a reward that throws or returns what it must not; the signal's reason
  */
-export async function judge(groups: readonly RolloutGroup[], options: JudgeOptions): Promise<Judged> {
+export async function judge(
+  groups: readonly RolloutGroup[],
+  options: JudgeOptions,
+  changes: ImageChanges = new Map(),
+): Promise<Judged & { readonly hooks: LearningHooks }> {
   const { rewards, model, attnProbe, normBbox, rule, logger, step, maxSteps } = options;
   const signal = options.signal ?? new AbortController().signal;
   const numGenerations = groups[0]!.completions.length;
   const samples = groups.flatMap((group) => group.completions.map((completion) => ({ group, completion })));
   const metrics: Record<string, number> = {};
   const extras = new Map<string, readonly Json[]>();
+  const hooks: { -readonly [K in keyof LearningHooks]: LearningHooks[K] } = {
+    advantageScales: null,
+    tokenWeights: null,
+  };
   const kwargs: RewardKwargs = {
     ...columnArrays(
       samples.map(({ group }) => group.prompt.row.columns),
@@ -77,6 +95,7 @@ export async function judge(groups: readonly RolloutGroup[], options: JudgeOptio
     model,
     template: { forward_context: () => ({ enter: () => undefined, exit: () => undefined }) },
     attn_probe: attnProbe,
+    changed_images: Object.fromEntries(changes),
     attention_masses: attentionMasses(samples.map(({ completion }) => completion)),
     logger,
     signal,
@@ -88,6 +107,18 @@ export async function judge(groups: readonly RolloutGroup[], options: JudgeOptio
         throw new RangeError(`log_extra('${column}') got ${values.length} values for ${samples.length} completions`);
       }
       extras.set(column, values.map(toJson));
+    },
+    scale_advantages: (factors) => {
+      const earlier = hooks.advantageScales;
+      hooks.advantageScales = Float64Array.from(factors, (factor, i) =>
+        earlier === null ? factor : factor * earlier[i]!,
+      );
+    },
+    weigh_tokens: (weights) => {
+      const { tokenWeights: earlier } = hooks;
+      hooks.tokenWeights = weights.map((row, i) =>
+        Float32Array.from(row, (weight, t) => (earlier === null ? weight : weight * earlier[i]![t]!)),
+      );
     },
   };
   const columns = await runRewards(
@@ -101,7 +132,7 @@ export async function judge(groups: readonly RolloutGroup[], options: JudgeOptio
     columns.map(({ weight }) => weight),
     numGenerations,
   );
-  return { columns, totals, metrics: { ...signalMetrics(rewards, [{ extras }]), ...metrics }, extras };
+  return { columns, totals, metrics: { ...signalMetrics(rewards, [{ extras }]), ...metrics }, extras, hooks };
 }
 
 /** What to measure of these prompts' completions, if an attention reward takes its masses from a fused forward. */

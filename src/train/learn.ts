@@ -9,6 +9,7 @@ import { highEntropyTokens } from '../grpo/high_entropy.ts';
 import { countStep, grpoLoss, type LossSums } from '../grpo/loss.ts';
 import { type Completion, completionsOf, logpsOf, type RolloutGroup } from '../grpo/rollout.ts';
 import type { Experience, StepParts } from './experience.ts';
+import { perceptionOptions } from './image_changes.ts';
 
 /** What the forwards of one optimizer step gave. */
 export interface Learned {
@@ -49,11 +50,12 @@ export async function learn(
   );
   const { threshold, policyWeights } = tokensToLearnFrom(lessons, args.topEntropyQuantile);
   // The KL is in the reward, or in the loss.
-  const lossOptions = args.klInReward ? { ...args, beta: 0 } : args;
+  const lossOptions = { ...args, beta: args.klInReward ? 0 : args.beta, perception: perceptionOptions(args) };
   let loss = 0;
   const sums: LossSums[] = [];
   const entropies = new Map<Completion, Float32Array>();
-  for (const [i, { experience, groups, advantages, oldLogps, refLogps }] of lessons.entries()) {
+  for (const [i, lesson] of lessons.entries()) {
+    const { experience, groups, advantages, oldLogps, refLogps, changedLogps } = lesson;
     signal.throwIfAborted();
     const at = lessons.length === 1 ? {} : { done: i, total: lessons.length };
     const options: ScoreOptions = { temperature: args.temperature, keep: true, dropout: dropoutOf(i) };
@@ -70,7 +72,8 @@ export async function learn(
       refLogps,
       advantages,
       counted: counted[i]!,
-      policyWeights: policyWeights[i]!,
+      policyWeights: product(policyWeights[i], lesson.tokenWeights),
+      changedLogps,
     };
     const result = grpoLoss(batch, lossOptions, counts);
     loss += result.loss;
@@ -102,10 +105,13 @@ interface Lesson {
   /** [B][T_i]; null where the micro-batch is on-policy: the ratio is 1. */
   readonly oldLogps: readonly Float32Array[] | null;
   readonly refLogps: readonly Float32Array[] | null;
+  /** Null where the prompt has no image. */
+  readonly changedLogps: readonly (Float32Array | null)[] | null;
+  readonly tokenWeights: readonly Float32Array[] | null;
 }
 
 function lessonOf({ runs, onPolicy }: MicroBatch, experience: Experience): Lesson {
-  const { rollout, advantages, oldLogps, refLogps } = experience;
+  const { rollout, advantages, oldLogps, refLogps, changedLogps, tokenWeights } = experience;
   const size = rollout.groups[0]!.completions.length;
   const pick = <T>(values: readonly T[]): T[] => runs.flatMap(({ begin, end }) => values.slice(begin, end));
   return {
@@ -117,6 +123,8 @@ function lessonOf({ runs, onPolicy }: MicroBatch, experience: Experience): Lesso
     advantages: Float64Array.from(pick([...advantages.advantages])),
     oldLogps: onPolicy || oldLogps === null ? null : pick(oldLogps),
     refLogps: refLogps && pick(refLogps),
+    changedLogps: changedLogps && pick(changedLogps),
+    tokenWeights: tokenWeights && pick(tokenWeights),
   };
 }
 
@@ -138,6 +146,15 @@ function tokensToLearnFrom(
   const { threshold, weights } = highEntropyTokens(entropies.flat(), quantile);
   const remaining = [...weights];
   return { threshold, policyWeights: entropies.map(({ length }) => remaining.splice(0, length)) };
+}
+
+/** Weights of tokens from two sources, multiplied; undefined where neither has any. */
+function product(
+  a: readonly Float32Array[] | null | undefined,
+  b: readonly Float32Array[] | null | undefined,
+): readonly Float32Array[] | undefined {
+  if (!a || !b) return a ?? b ?? undefined;
+  return a.map((row, i) => row.map((weight, t) => weight * b[i]![t]!));
 }
 
 function flatten(rows: readonly Float64Array[]): Float32Array {

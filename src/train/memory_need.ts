@@ -21,7 +21,7 @@ export interface MemoryPart {
 }
 
 /** The parts of a policy that the estimate depends on. */
-export type MeasuredPolicy = Pick<PreparedPolicy, 'modelConfig' | 'tensors' | 'streams' | 'isTrained'>;
+export type MeasuredPolicy = Pick<PreparedPolicy, 'modelConfig' | 'tensors' | 'streams' | 'heldBytes' | 'isTrained'>;
 
 /** Sizes of a rollout with completions of maximum length. */
 export interface SamplingSizes {
@@ -39,8 +39,8 @@ export function programMemory(): MemoryPart {
   return { what: 'the program', least: 64 * MIB, likely: 200 * MIB };
 }
 
-export function weightsMemory(what: string, { tensors, streams }: MeasuredPolicy): MemoryPart {
-  return exactly(what, bytesHeld(tensors, streams));
+export function weightsMemory(what: string, policy: MeasuredPolicy): MemoryPart {
+  return exactly(what, weightBytes(policy));
 }
 
 /** Gradients and AdamW's two moments of the trained parameters. */
@@ -57,7 +57,10 @@ export function samplingMemory(policy: MeasuredPolicy, sizes: SamplingSizes): Me
   // Keys and values of completions exist twice while a full cache is copied into a larger one.
   const kv = perToken * (sizes.prompts * sizes.promptTokens + 2 * sequences * sizes.completionTokens);
   const weights = decodedBytes(text);
-  const copies = policy.streams || weights > DECODE_LIMITS.copyBytes || sequences > BLOCK_ROWS ? 0 : weights;
+  const copies =
+    policy.streams || policy.heldBytes !== null || weights > DECODE_LIMITS.copyBytes || sequences > BLOCK_ROWS
+      ? 0
+      : weights;
   return [
     expected('keys and values', kv),
     expected('copies of weights for decoding', copies),
@@ -74,7 +77,7 @@ export function learningMemory(
   const { text } = policy.modelConfig;
   const widths = Object.values(tapeWidths(text, false)).reduce((sum, width) => sum + width, 0);
   const products = productBytes(text, rows);
-  const budget = productBudget(FLOAT * elements(policy, () => true), trainedBytes(policy));
+  const budget = productBudget(policy.heldBytes ?? FLOAT * elements(policy, () => true), trainedBytes(policy));
   const keepsProducts = gradientCheckpointing === null ? products <= budget : !gradientCheckpointing;
   const kept = FLOAT * rows * widths * text.numHiddenLayers + (keepsProducts ? products : 0);
   // Gradients of one layer's rows, and of its weights before they are accumulated.
@@ -99,6 +102,9 @@ const MIB = 2 ** 20;
 
 const exactly = (what: string, bytes: number): MemoryPart => ({ what, least: bytes, likely: bytes });
 const expected = (what: string, bytes: number): MemoryPart => ({ what, least: 0, likely: bytes });
+
+const weightBytes = ({ tensors, streams, heldBytes }: MeasuredPolicy): number =>
+  heldBytes ?? bytesHeld(tensors, streams);
 
 const elements = ({ tensors }: MeasuredPolicy, isCounted: (name: string) => boolean): number =>
   [...tensors].reduce((sum, [name, { shape }]) => sum + (isCounted(name) ? sizeOf(shape) : 0), 0);

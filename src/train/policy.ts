@@ -6,6 +6,7 @@ import type { AdapterPlan } from '../adapters/plan.ts';
 import { HEAD } from '../checkpoint/head.ts';
 import { withoutWrappers } from '../checkpoint/names.ts';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/open.ts';
+import type { QuantBits } from '../checkpoint/quantised.ts';
 import type { AlphaMode } from '../data/rgb.ts';
 import type { Dropout } from '../engine/dropout.ts';
 import { createModel, type VisionLanguageModel } from '../engine/model.ts';
@@ -21,6 +22,7 @@ import { openTemplate, type Template, type TemplateOptions } from '../template/t
 import type { Random } from '../util/random.ts';
 import { type AdapterOptions, prepareAdapter } from './adapter.ts';
 import type { ModelSummary } from './events.ts';
+import { type FrozenOptions, frozenForm, readFrozen } from './frozen_weights.ts';
 import { DEFAULT_FREEZE, type TrainedRule, trainedParameters } from './trained_parameters.ts';
 import { adapterOptions, type TunerArguments, trainedRule } from './tuner.ts';
 
@@ -35,6 +37,8 @@ export interface PolicyOptions {
   /** What full training changes; with an adapter, nothing but that is trained. Default: the language model. */
   readonly trained?: TrainedRule;
   readonly adapter?: AdapterOptions | null;
+  /** How the weights under an adapter that is trained are kept; default: by their size. */
+  readonly frozen?: FrozenOptions;
   readonly template?: TemplateOptions;
   /** Keep the pixels of images for the next time they are needed; default true. */
   readonly keepImages?: boolean;
@@ -48,6 +52,8 @@ export interface Policy {
   readonly parameters: Parameters;
   /** What it carries besides its weights. */
   readonly adapter: AdapterPlan | null;
+  /** Whether sampling rounds activations, as products with quantised weights do, so that its rows are not those of a forward. */
+  readonly samplesRounded: boolean;
   /** The model that an adapter is compared with, over the same weights: without it, or with `reference` of its options. */
   reference(): VisionLanguageModel;
   readonly template: Template;
@@ -65,6 +71,8 @@ export interface PreparedPolicy extends Pick<Policy, 'modelConfig' | 'template' 
   readonly tensors: ReadonlyMap<string, { readonly shape: readonly number[] }>;
   /** Whether weights stay on disk, to be read when they are used. */
   readonly streams: boolean;
+  /** Bytes of frozen weights that are held in another form than float32; null if none are. */
+  readonly heldBytes: number | null;
   isTrained(name: string): boolean;
   /** Reads the weights; calls `onRead` with the progress, at most a few times a second. Error: E_WEIGHT_NOT_FINITE. */
   load(onRead?: (read: WeightsRead) => void | Promise<void>): Promise<Policy>;
@@ -103,6 +111,7 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
     gradientCheckpointing = null,
     trained = { freeze: DEFAULT_FREEZE },
     adapter: adapterOptions = null,
+    frozen = { quantBits: null, weightsMemory: null },
     runtime,
     keepImages = true,
   } = options;
@@ -117,7 +126,8 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
     });
     const used = { ...source, tensors: without(source.tensors, extra) };
     const widened = [...used.tensors.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
-    const streams = !trainable && widened >= STREAM_BYTES;
+    const form = trainable && adapterOptions !== null ? frozenForm(used.tensors, frozen, dir) : null;
+    const streams = form?.kind === 'disk' || (!trainable && widened >= STREAM_BYTES);
     const adapter = adapterOptions === null ? null : prepareAdapter(adapterOptions, modelConfig);
     const trains = adapter === null && trainable ? trainedParameters(trained, modelConfig) : null;
     const isTrained = (name: string): boolean =>
@@ -130,11 +140,13 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
       adapter: adapter?.plan ?? null,
       tensors: new Map([...used.tensors, ...(adapter?.tensors ?? [])]),
       streams,
+      heldBytes: form?.kind === 'held' ? form.bytes : null,
       isTrained,
       async load(onRead) {
         const tell = onRead === undefined ? undefined : seldom(onRead);
         const ofStore = adapter === null ? isTrained : () => false;
-        const store = streams ? await streamParameters(used, tell) : await loadParameters(used, ofStore, tell);
+        const whole = () => (streams ? streamParameters(used, tell) : loadParameters(used, ofStore, tell));
+        const store = await (form === null ? whole() : readFrozen(used, form, tell));
         const adapted = adapter?.putOn(store, isTrained) ?? { config: modelConfig, parameters: store };
         const { parameters } = adapted;
         const modelOptions = { attnImpl, gradientCheckpointing, runtime };
@@ -145,6 +157,7 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
           model,
           parameters,
           adapter: adapter?.plan ?? null,
+          samplesRounded: form?.kind === 'held' && form.bits !== null,
           reference() {
             const other = adapter?.reference?.putOn(store, () => false) ?? { config: modelConfig, parameters: store };
             const sameTower = adapter === null || !(adapter.changesTower || adapter.reference?.changesTower);
@@ -189,6 +202,8 @@ export interface PolicyArguments extends Partial<TunerArguments> {
   readonly normBbox?: NormBbox | null;
   readonly qwenvlBboxFormat?: BoxFormat;
   readonly gradientCheckpointing?: boolean | null;
+  readonly quantBits?: number | null;
+  readonly weightsMemory?: number | null;
   readonly adapters: readonly string[];
 }
 
@@ -205,6 +220,10 @@ export function policyOptions(
     gradientCheckpointing: args.gradientCheckpointing,
     trained: trainedRule(args),
     adapter: adapterOptions(args),
+    frozen: {
+      quantBits: (args.quantBits ?? null) as QuantBits | null,
+      weightsMemory: args.weightsMemory == null ? null : args.weightsMemory * 2 ** 30,
+    },
     template: {
       minPixels: args.minPixels ?? undefined,
       maxPixels: args.maxPixels ?? undefined,

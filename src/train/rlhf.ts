@@ -117,6 +117,7 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     const sampler: CompletionSampler = { generator, template, sampling, random };
     const parts: StepParts = { args, plan, policy, reference, sampler, judging, journal, signal };
     const evaluationSampler = { ...sampler, sampling: evaluationSettings, random: random.fork('eval') };
+    const evaluation = { sampler: evaluationSampler, model: policy.model };
     const signals = shownSignals(rewards);
     const run: Run = { command: 'rlhf', args, context, journal, data, policy, length, signals, from };
     await tellStart(run);
@@ -133,7 +134,7 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
       best: { metric: 'reward', greaterIsBetter: true },
       tooLong: 'its prompt is too long',
       evaluate: (rows: RowSource, done: number, tell: TellProgress): Promise<Metrics> =>
-        evaluate(args, rows, { sampler: evaluationSampler, judging: judging(done), signal, tell }),
+        evaluate(args, rows, { ...evaluation, judging: judging(done), signal, tell }),
     });
   });
 }

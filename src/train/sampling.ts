@@ -11,14 +11,25 @@ type SampledPolicy = Pick<PreparedPolicy, 'modelConfig' | 'template'>;
 
 type SamplingArguments = Pick<
   RlhfArguments,
-  'numGenerations' | 'maxCompletionLength' | 'temperature' | 'topP' | 'topK'
+  | 'numGenerations'
+  | 'maxCompletionLength'
+  | 'temperature'
+  | 'topP'
+  | 'topK'
+  | 'minP'
+  | 'repetitionPenalty'
+  | 'stopWords'
+  | 'badWords'
 >;
 
 /** The settings of a training run. Error: E_COMPLETION_LENGTH. */
 export function samplingOf(args: SamplingArguments, policy: SampledPolicy): Sampling {
-  const { numGenerations, maxCompletionLength, temperature, topP, topK } = args;
+  const { numGenerations, maxCompletionLength, temperature, topP, topK, minP, repetitionPenalty, stopWords } = args;
   checkCompletionLength('max_completion_length', maxCompletionLength, policy);
-  return { numGenerations, maxCompletionLength, temperature, topP, topK, ...stopsAndBans(policy) };
+  return {
+    ...{ numGenerations, maxCompletionLength, temperature, topP, topK, minP, repetitionPenalty, stopWords },
+    ...stopsAndBans(policy, args.badWords),
+  };
 }
 
 /** How evaluations sample. Error: E_COMPLETION_LENGTH. */
@@ -47,10 +58,33 @@ export function checkCompletionLength(
   );
 }
 
-/** Ids that end a completion, and ids that are never sampled: vision tokens, and padding rows of the embedding. */
-export function stopsAndBans({ modelConfig, template }: SampledPolicy): { stopIds: number[]; bannedIds: number[] } {
+/**
+ * Ids that end a completion, and ids that are never sampled: vision tokens, padding rows of the embedding, and bad words.
+ * Error: E_BAD_WORD.
+ */
+export function stopsAndBans(
+  { modelConfig, template }: SampledPolicy,
+  badWords: readonly string[],
+): { stopIds: number[]; bannedIds: number[] } {
   const stopIds = [...new Set([...modelConfig.eosTokenIds, template.endOfTurnId])];
   const vocabulary = Array.from({ length: modelConfig.text.vocabSize }, (_, id) => id);
-  const bannedIds = vocabulary.filter((id) => template.visionTokenIds.includes(id) || !template.tokenizer.has(id));
+  const bad = new Set(badWords.flatMap((word) => idsOfWord(word, template)));
+  const bannedIds = vocabulary.filter(
+    (id) => template.visionTokenIds.includes(id) || !template.tokenizer.has(id) || bad.has(id),
+  );
   return { stopIds, bannedIds };
+}
+
+// --- internal ---
+
+/** The token of a word, and of the word after a space. Only a word that is one token can be kept from being sampled. */
+function idsOfWord(word: string, { tokenizer }: SampledPolicy['template']): number[] {
+  return [word, ` ${word}`].map((text) => {
+    const ids = tokenizer.encodeText(text);
+    if (ids.length === 1) return ids[0]!;
+    throw new SightlineError('E_BAD_WORD', `${JSON.stringify(text)} is ${ids.length} tokens, expected one`, {
+      where: '--bad_words',
+      hint: 'name words that are one token each, also after a space; or write a reward that punishes the word',
+    });
+  });
 }

@@ -4,6 +4,7 @@
 import { Hono } from 'hono';
 import { z } from 'zod';
 import { createExclusive } from '../util/mutex.ts';
+import type { AttentionHead } from './api.ts';
 import { imagePath, readGroup } from './group_view.ts';
 import type { Env } from './guard.ts';
 import { type Fence, isRefusal } from './inside.ts';
@@ -42,7 +43,7 @@ export function completionRoutes(library: Library, fence: Fence): Hono<Env> {
 
   routes.get('/groups/:group{[0-9]{1,9}}', async (context) => {
     const run = runOf(context);
-    const group = run && (await readGroup(run, Number(context.req.param('group')), new Set()));
+    const group = run && (await readGroup(run, Number(context.req.param('group'))));
     return group == null ? context.notFound() : context.json(group);
   });
 
@@ -71,10 +72,39 @@ export function completionRoutes(library: Library, fence: Fence): Hono<Env> {
     }
   });
 
+  routes.get('/completions/:row{[0-9]{1,9}}/attention', async (context) => {
+    const run = runOf(context);
+    const row = Number(context.req.param('row'));
+    const found = run && (await attentionOf(run, row));
+    if (found == null) return context.notFound();
+    const { layers, entry } = found;
+    const { tokens, grids, channels } = entry;
+    const url = `/api/runs/${run!.folder.id}/completions/${row}/attention/values`;
+    return context.json({ tokens, layers, grids, channels, url } satisfies AttentionHead);
+  });
+
+  routes.get('/completions/:row{[0-9]{1,9}}/attention/values', async (context) => {
+    const run = runOf(context);
+    const row = Number(context.req.param('row'));
+    if (run === undefined || row >= run.table.rows) return context.notFound();
+    const values = await run.attention.values(...placeOf(run, row));
+    if (values === null) return context.notFound();
+    return context.body(new Uint8Array(values), 200, { 'Content-Type': 'application/octet-stream' });
+  });
+
   return routes;
 }
 
 // --- internal ---
+
+/** The step of a completion, and its place among those of the step. */
+function placeOf(run: Run, row: number): [step: number, place: number] {
+  return [run.table.groups[run.table.groupOf(row)]!.step, run.table.placeOf(row).index];
+}
+
+async function attentionOf(run: Run, row: number) {
+  return row < run.table.rows ? run.attention.entry(...placeOf(run, row)) : null;
+}
 
 const step = count.nullable().default(null);
 const LIST = z.object({

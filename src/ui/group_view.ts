@@ -11,7 +11,7 @@ import { meanOf } from './row_list.ts';
 import type { Run } from './run.ts';
 
 /** Null if there is no such group, or its text is gone from the disk. */
-export async function readGroup(run: Run, id: number, withAttention: ReadonlySet<number>): Promise<Group | null> {
+export async function readGroup(run: Run, id: number): Promise<Group | null> {
   const facts = run.table.groups[id];
   if (facts === undefined) return null;
   const place = run.table.placeOf(facts.rows[0]!);
@@ -30,7 +30,7 @@ export async function readGroup(run: Run, id: number, withAttention: ReadonlySet
       clipped: run.table.isClipped(row),
       values: columns.map(({ name }) => run.table.value(name, row)),
       more: Object.fromEntries(more.map(([name, values]) => [name, values[index] as Json])),
-      hasAttention: withAttention.has(row),
+      hasAttention: run.attention.has(facts.step, index),
     };
   });
   const prompt = table.prompt![place.index] as string;

@@ -2,6 +2,7 @@
  * All runs below the given folders: finds them, follows their files, and tells listeners what has changed.
  */
 import { messageOf } from '../errors.ts';
+import { createExclusive } from '../util/mutex.ts';
 import type { Change } from './api.ts';
 import type { Fence } from './inside.ts';
 import { createRun, type Run } from './run.ts';
@@ -40,7 +41,11 @@ export function createLibrary(fence: Fence, onFault: (error: unknown) => void): 
     if (list) tell({ runs: [], list });
   }
 
-  async function refresh(): Promise<void> {
+  /** One at a time, because the files of a run are read on from where the last look ended. */
+  const exclusively = createExclusive();
+  const refresh = (): Promise<void> => exclusively(look);
+
+  async function look(): Promise<void> {
     await discover();
     for (const run of runs.values()) {
       try {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { createByteCache } from '../util/byte_cache.ts';
 import { isJsonObject, type Json, type JsonObject } from '../util/json.ts';
 import type { RunSummary } from './api.ts';
+import { type AttentionFiles, createAttentionFiles } from './attention_files.ts';
 import { type CompletionTable, createCompletionTable, parseTable, type Table } from './completion_table.ts';
 import { type Fence, isRefusal } from './inside.ts';
 import { createLineIndex, type LineIndex } from './line_index.ts';
@@ -15,6 +16,7 @@ export interface Run {
   readonly folder: RunFolder;
   readonly metrics: MetricLog;
   readonly table: CompletionTable;
+  readonly attention: AttentionFiles;
   /** Reads what has been added to the files. Resolves to whether anything has changed. */
   poll(): Promise<boolean>;
   /** Grows with each change of the data; results computed from it may be kept under this number. */
@@ -31,6 +33,7 @@ export interface Run {
 export function createRun(folder: RunFolder, fence: Fence): Run {
   const metrics = createMetricLog();
   const table = createCompletionTable();
+  const attention = createAttentionFiles(folder.path, fence);
   const faults: string[] = [];
   const tables = createByteCache<Table>(TABLE_BYTES);
   let version = 0;
@@ -78,12 +81,13 @@ export function createRun(folder: RunFolder, fence: Fence): Run {
     folder,
     metrics,
     table,
+    attention,
     get version() {
       return version;
     },
     async poll() {
       known ??= await args();
-      const changed = [await log.poll(), await texts.poll()];
+      const changed = [await log.poll(), await texts.poll(), await attention.poll()];
       if (changed.includes(true)) version++;
       return changed.includes(true);
     },
@@ -112,7 +116,7 @@ export function createRun(folder: RunFolder, fence: Fence): Run {
         read: { done, total },
         end,
         faults,
-        attentionSteps: [],
+        attentionSteps: attention.steps(),
       };
     },
     async tableAt(line) {

@@ -5,7 +5,8 @@ import { cpSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } 
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { openAdapter, writeAdapter } from '../../src/adapters/files.ts';
+import { openAdapter } from '../../src/adapters/read.ts';
+import { writeAdapter } from '../../src/adapters/write.ts';
 import { bytesOf } from '../../src/checkpoint/dtypes.ts';
 import { writeSafetensors } from '../../src/checkpoint/safetensors.ts';
 import { SightlineError } from '../../src/errors.ts';

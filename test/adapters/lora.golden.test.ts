@@ -3,7 +3,7 @@
  */
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { openAdapter } from '../../src/adapters/files.ts';
+import { openAdapter } from '../../src/adapters/read.ts';
 import { canonicalName } from '../../src/checkpoint/names.ts';
 import { openCheckpoint } from '../../src/checkpoint/open.ts';
 import type { Group } from '../../src/engine/groups.ts';

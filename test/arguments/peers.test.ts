@@ -171,7 +171,6 @@ test.each([
   ['--load_best_model_at_end', 'true', 'the best checkpoint is always kept'],
   ['--optim', 'adamw_torch_fused', null],
   ['--metric_for_best_model', 'reward', null],
-  ['--repetition_penalty', '1.0', null],
 ])('%s %s is taken', (flag, value, why) => {
   const { notices } = readRlhfArguments([...requiredWords, flag, value], {});
   expect(notices).toEqual(why === null ? [] : [expect.stringContaining(why)]);

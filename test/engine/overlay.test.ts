@@ -3,7 +3,7 @@
  */
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { openAdapter } from '../../src/adapters/files.ts';
+import { openAdapter } from '../../src/adapters/read.ts';
 import { openCheckpoint } from '../../src/checkpoint/open.ts';
 import { createGenerator } from '../../src/engine/generation.ts';
 import { createModel, type VisionLanguageModel } from '../../src/engine/model.ts';

@@ -97,6 +97,7 @@ describe('lossMetrics', () => {
   const part = (over: Partial<LossSums>): LossSums => ({
     tokens: 10,
     kl: 1,
+    perception: null,
     clipping: 'bounds',
     sequences: 2,
     offPolicy: null,

@@ -3,12 +3,13 @@
  * differences, and that NaN passes. Sizes are fed both as symbols and as numbers, since they decide the ONNX.
  */
 import { expect } from 'vitest';
+import { narrow } from '../../src/checkpoint/dtypes.ts';
 import { gradients } from '../../src/graph/autodiff.ts';
 import type { DType } from '../../src/graph/dtype.ts';
 import type { Shape } from '../../src/graph/shape.ts';
 import { input, type Value } from '../../src/graph/value.ts';
 import { compile } from '../../src/runtime/session.ts';
-import { floats, ints, sizeOf, type Tensor } from '../../src/runtime/tensor.ts';
+import { floats, halves, ints, sizeOf, type Tensor } from '../../src/runtime/tensor.ts';
 import { createRandom } from '../../src/util/random.ts';
 
 export interface Argument {
@@ -19,7 +20,8 @@ export interface Argument {
   readonly data?: readonly number[];
   readonly low?: number;
   readonly high?: number;
-  readonly dtype?: 'float32' | 'int32';
+  /** float16: the values as numbers, which must be exact in it. */
+  readonly dtype?: 'float32' | 'int32' | 'float16';
   /** No gradient is asked for. */
   readonly constant?: boolean;
 }
@@ -159,8 +161,14 @@ async function checkNaN(
   }
 }
 
-const tensor = (dims: readonly number[], data: readonly number[], dtype: DType = 'float32'): Tensor =>
-  dtype === 'int32' ? ints(Int32Array.from(data), dims) : floats(Float32Array.from(data), dims);
+function tensor(dims: readonly number[], data: readonly number[], dtype: DType = 'float32'): Tensor {
+  if (dtype === 'int32') return ints(Int32Array.from(data), dims);
+  const values = Float32Array.from(data);
+  if (dtype !== 'float16') return floats(values, dims);
+  const words = new Uint16Array(data.length);
+  narrow('F16', values, words);
+  return halves(words, dims);
+}
 
 function dot(a: ArrayLike<number>, b: readonly number[]): number {
   let total = 0;

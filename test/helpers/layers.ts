@@ -9,7 +9,7 @@ export const layers: readonly (readonly string[])[] = [
   ['onnx'],
   ['runtime'],
   ['nn', 'attention', 'optim', 'checkpoint'],
-  ['models'],
+  ['models', 'attention_log'],
   ['adapters'],
   ['engine', 'data'],
   ['template'],

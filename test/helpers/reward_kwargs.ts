@@ -77,6 +77,7 @@ export function rewardKwargs(samples: number, model: unknown, changes: Partial<R
     template: { forward_context: () => ({ enter: () => undefined, exit: () => undefined }) },
     attn_probe: 'eager',
     attention_masses: null,
+    changed_images: {},
     logger: {
       debug: (line) => lines.push(`debug ${line}`),
       info: (line) => lines.push(`info ${line}`),
@@ -85,6 +86,8 @@ export function rewardKwargs(samples: number, model: unknown, changes: Partial<R
     signal: new AbortController().signal,
     log_metric: (name, value) => metrics.set(name, value),
     log_extra: (column, values) => extras.set(column, values),
+    scale_advantages: () => {},
+    weigh_tokens: () => {},
     lines,
     metrics,
     extras,

@@ -56,7 +56,7 @@ const everything = [
   ...['--val_dataset', join(folder, 'val.jsonl'), '--eval_strategy', 'steps', '--eval_steps', '2'],
   ...['--system', 'Look.', '--norm_bbox', 'norm1000', '--max_length', '900', '--gradient_checkpointing', 'true'],
   ...['--lr_scheduler_kwargs', '{"num_cycles":0.5}', '--generation_batch_size', '16', '--delta', '2'],
-  ...['--off_policy_sequence_mask_delta', '0.5'],
+  ...['--off_policy_sequence_mask_delta', '0.5', '--stop_words', 'END'],
   ...['--freeze_parameters', 'model.visual.', '--freeze_parameters_regex', 'norm', '--freeze_parameters_ratio', '0.1'],
   ...[
     '--trainable_parameters',
@@ -76,6 +76,7 @@ const adapter = fileURLToPath(new URL('../golden/published/golden/lora', import.
 /** Flags that only adapters have, and cannot stand beside some of the others. */
 const ofAdapters = [
   ...['--tuner_type', 'lora', '--modules_to_save', 'lm_head', '--target_regex', 'q_proj', '--lorap_lr_ratio', '2'],
+  ...['--quant_bits', '4'],
   ...['--adapters', adapter, '--ref_adapters', adapter],
 ];
 writeFileSync(join(folder, 'val.jsonl'), '{}\n');
@@ -92,7 +93,7 @@ describe('every flag', () => {
   test('has words of its choices', () => {
     for (const [name, words] of Object.entries(flags)) {
       const { choices } = fields[name]!;
-      if (choices !== undefined) for (const word of words) expect(choices, `--${name}`).toContain(word);
+      if (choices !== undefined) for (const word of words) expect(choices.map(String), `--${name}`).toContain(word);
     }
   });
 
@@ -104,6 +105,13 @@ describe('every flag', () => {
       const isEither = ['generation_batch_size', 'steps_per_generation'].includes(name);
       expect(name in flags || isVariable || isSaid || isEither || isOfReward(flag), `--${name}`).toBe(true);
     }
+  });
+
+  test('bits of quantised weights come with a method, without which ms-swift passes over them', () => {
+    expect(flags.quant_bits).toEqual(['4']);
+    expect(flags.quant_method).toEqual(['bnb']);
+    const own = translated(['--tuner_type', 'lora', '--quant_bits', '8', '--quant_method', 'hqq']).flags;
+    expect([own.quant_bits, own.quant_method]).toEqual([['8'], ['hqq']]);
   });
 
   test('of those that ms-swift lacks says so in the schema', () => {

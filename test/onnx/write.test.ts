@@ -92,13 +92,15 @@ describe('attributes', () => {
 });
 
 describe('constants', () => {
-  const bytesOf: Record<DType, (values: number[]) => Uint8Array> = {
+  const bytesOf: Record<Exclude<DType, 'float16'>, (values: number[]) => Uint8Array> = {
     float32: (values) => new Uint8Array(Float32Array.from(values).buffer),
     int32: (values) => new Uint8Array(Int32Array.from(values).buffer),
     int64: (values) => new Uint8Array(BigInt64Array.from(values, BigInt).buffer),
     bool: (values) => Uint8Array.from(values),
+    uint8: (values) => Uint8Array.from(values),
   };
-  test.each<[DType, number]>([
+  test.each<[Exclude<DType, 'float16'>, number]>([
+    ['uint8', 200],
     ['float32', 0.1],
     ['float32', Number.NEGATIVE_INFINITY],
     ['int32', -7],

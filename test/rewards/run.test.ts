@@ -339,7 +339,7 @@ describe('createRewards', () => {
     );
     const error = grab(() => createRewards(['bad']));
     expect(error).toMatchObject({ code: 'E_REWARD_CLASS', message: `reward "bad" has \`static needs\` with ${told}` });
-    expect(error.hint).toContain('known: attention');
+    expect(error.hint).toContain("known: 'attention', transformedImage(");
   });
 
   test.each([

@@ -138,6 +138,16 @@ describe('resumed runs end with the same bits', () => {
       4,
       [1],
     ],
+    [
+      'comparison with a blacked-out image',
+      'rlhf',
+      {
+        ...{ perception_kl_coef: '0.05', perception_token_ratio: '0.4', perception_advantage_min: '0.5' },
+        ...{ per_device_train_batch_size: '4', gradient_accumulation_steps: '2', num_iterations: '2' },
+      },
+      4,
+      [1, 2],
+    ],
     ['eager probe, cosine schedule', 'rlhf', { attn_probe: 'eager', lr_scheduler_type: 'cosine' }, 3, [2]],
     [
       'tokens of high entropy, a KL in the reward, two iterations',

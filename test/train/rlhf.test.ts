@@ -225,7 +225,18 @@ describe('a run', () => {
     const { completions } = first;
     expect(Object.keys(completions).sort()).toEqual(
       [
-        ...['step', 'prompt', 'completion', 'ddapo_attention', 'letters', 'advantages', 'tdr', 'length', 'entropy'],
+        ...[
+          'step',
+          'prompt',
+          'completion',
+          'ddapo_attention',
+          'letters',
+          'advantages',
+          'tdr',
+          'length',
+          'entropy',
+          'truncated',
+        ],
         ...['solution', 'source', 'index', 'images'],
       ].sort(),
     );

@@ -37,7 +37,7 @@ export const machinePeers: PeerTable = {
     ],
     'ONNX Runtime compiles every graph once': ['torch_compile', 'torch_compile_backend', 'torch_compile_mode'],
     'token log-probabilities are always computed in chunks': ['liger_kernel_config', 'use_logits_to_keep'],
-    'it belongs to quantised weights, which are not supported': [
+    'it belongs to other ways of quantising than that of --quant_bits': [
       'hqq_axis',
       'bnb_4bit_compute_dtype',
       'bnb_4bit_quant_type',
@@ -68,9 +68,8 @@ export const machinePeers: PeerTable = {
         'use_ray',
       ],
     'token log-probabilities are always computed in chunks; leave it out': ['use_liger_kernel'],
-    'weights are float32; leave it out, and use the unquantised checkpoint': [
+    'weights are quantised in one way, by blocks of 64 with a scale each; leave it out, and give --quant_bits 4 or 8': [
       'quant_method',
-      'quant_bits',
       'load_in_4bit',
       'load_in_8bit',
     ],

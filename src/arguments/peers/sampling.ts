@@ -62,9 +62,7 @@ export const samplingPeers: PeerTable = {
     'sampling and training take turns; leave it out': ['async_generate'],
     'the format of an answer can be rewarded but not enforced: use --reward_funcs format, or write a reward for --external_plugins':
       ['structured_outputs_regex'],
-    'completions end at the end-of-turn token or at --max_completion_length; leave it out': ['stop_words'],
     'beam search is not supported; leave it out': ['num_beams'],
-    'set --temperature, --top_p and --top_k instead': ['min_p', 'repetition_penalty'],
     'a completion is a single turn without tool use; leave it out': [
       'multi_turn_scheduler',
       'max_turns',
@@ -78,7 +76,5 @@ export const samplingPeers: PeerTable = {
   neutral: {
     infer_backend: ['pt', 'transformers'],
     num_beams: ['1'],
-    min_p: ['0'],
-    repetition_penalty: ['1'],
   },
 };

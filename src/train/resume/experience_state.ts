@@ -26,13 +26,15 @@ export interface ExperienceState {
   readonly advantages: GroupAdvantages;
   readonly oldLogps: readonly Float32Array[] | null;
   readonly refLogps: readonly Float32Array[] | null;
+  readonly changedLogps: readonly (Float32Array | null)[] | null;
+  readonly tokenWeights: readonly Float32Array[] | null;
 }
 
 /**
  * An experience without its tape, which is spent. Of its scores it has those that the loss compares with, and the entropies by
  * which `--top_entropy_quantile` picks tokens.
  */
-export function experienceState({ rollout, judged, advantages, oldLogps, refLogps }: Experience): ExperienceState {
+export function experienceState({ rollout, judged, ...rest }: Experience): ExperienceState {
   return {
     groups: rollout.groups.map(({ prompt, completions }) => ({
       row: prompt.row.index,
@@ -42,9 +44,7 @@ export function experienceState({ rollout, judged, advantages, oldLogps, refLogp
       })),
     })),
     judged: { ...judged, extras: [...judged.extras] },
-    advantages,
-    oldLogps,
-    refLogps,
+    ...rest,
   };
 }
 
@@ -53,7 +53,7 @@ export function experienceState({ rollout, judged, advantages, oldLogps, refLogp
  * Errors: those of `rowAt` and `encode`.
  */
 export async function experienceFrom(
-  { groups, judged, advantages, oldLogps, refLogps }: ExperienceState,
+  { groups, judged, ...rest }: ExperienceState,
   rowAt: (index: number) => Promise<Row>,
   encode: (row: Row) => Promise<RolloutPrompt>,
 ): Promise<Experience> {
@@ -62,9 +62,7 @@ export async function experienceFrom(
   return {
     rollout: { groups: restored, tape: null },
     judged: { ...judged, extras: new Map(judged.extras) },
-    advantages,
-    oldLogps,
-    refLogps,
+    ...rest,
   };
 }
 

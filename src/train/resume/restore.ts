@@ -3,8 +3,8 @@
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { openAdapter } from '../../adapters/files.ts';
 import type { AdapterPlan } from '../../adapters/plan.ts';
+import { openAdapter } from '../../adapters/read.ts';
 import { type Checkpoint, openCheckpoint } from '../../checkpoint/open.ts';
 import { openSafetensors, type SafetensorsFile } from '../../checkpoint/safetensors.ts';
 import type { Parameters } from '../../engine/parameters.ts';

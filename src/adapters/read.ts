@@ -1,27 +1,23 @@
 /**
- * Folders of adapters as PEFT has them, adapter_config.json and adapter_model.safetensors, read and written.
+ * Reads folders of adapters as PEFT has them, adapter_config.json and adapter_model.safetensors.
  * Every spelling of tensor names in the wild is read; a tensor without a place in the model is an error, never passed over:
  * a loader that passes over them serves the base model under the adapter's name.
  */
-import { existsSync, readdirSync, statSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { bytesOf } from '../checkpoint/dtypes.ts';
 import { readJsonFile } from '../checkpoint/json_file.ts';
-import { canonicalName, treeName } from '../checkpoint/names.ts';
-import { isWeightDtype, openSafetensors, type TensorToWrite, writeSafetensors } from '../checkpoint/safetensors.ts';
+import { treeName } from '../checkpoint/names.ts';
+import { isWeightDtype, openSafetensors } from '../checkpoint/safetensors.ts';
 import { SightlineError } from '../errors.ts';
 import type { ModelConfig } from '../models/architecture.ts';
 import { type Adapter, adapterA, adapterB } from '../nn/adapter.ts';
 import { type FloatTensor, floats, sizeOf } from '../runtime/tensor.ts';
 import { sameSizes } from '../util/same_sizes.ts';
-import { type AdapterConfig, adapterConfigJson, parseAdapterConfig } from './config.ts';
+import { type AdapterConfig, parseAdapterConfig } from './config.ts';
+import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, requireFiles } from './folder.ts';
 import { type ModelModules, modulesOf, SPELLINGS } from './model_modules.ts';
 import { type AdapterPlan, currentConfig } from './plan.ts';
+import { COPY, placeOf } from './stored_names.ts';
 import { adaptersOn, isAllLinear, savedTensors, targetedModules } from './targets.ts';
-
-export const ADAPTER_CONFIG = 'adapter_config.json';
-export const ADAPTER_WEIGHTS = 'adapter_model.safetensors';
 
 export interface StoredAdapter extends AdapterPlan {
   readonly dir: string;
@@ -90,36 +86,6 @@ export function openAdapter(dir: string, model: ModelConfig): StoredAdapter {
   });
 }
 
-/**
- * Writes an adapter's files into a folder, as PEFT does and, in additional_config.json, ms-swift.
- *
- * @param valuesOf a tensor's values by canonical name
- */
-export async function writeAdapter(
-  folder: string,
-  { config, adapters, saved }: AdapterPlan,
-  model: ModelConfig,
-  valuesOf: (name: string) => Float32Array,
-  { lorapLrRatio = null }: { readonly lorapLrRatio?: number | null } = {},
-): Promise<void> {
-  const { layers, tensors } = modulesOf(model);
-  const toWrite: TensorToWrite[] = [
-    ...Object.entries(adapters).flatMap(([layer, { rank, out, inner }]) => {
-      const patch = layers.get(layer)!.patch;
-      const ones = patch === null ? [] : patch.slice(1).map(() => 1);
-      return [
-        float32(storedName(adapterA(layer)), [rank, ...(patch ?? [inner])], valuesOf(adapterA(layer))),
-        float32(storedName(adapterB(layer)), [out, rank, ...ones], valuesOf(adapterB(layer))),
-      ];
-    }),
-    ...saved.map((name) => float32(storedName(name), tensors.get(name)!, valuesOf(name))),
-  ];
-  await writeFile(join(folder, ADAPTER_CONFIG), JSON.stringify(adapterConfigJson(config), null, 2));
-  await writeSafetensors(join(folder, ADAPTER_WEIGHTS), toWrite);
-  const additional = { lora_dtype: null, lorap_lr_ratio: lorapLrRatio, lorap_emb_lr: 1e-6 };
-  await writeFile(join(folder, 'additional_config.json'), JSON.stringify(additional));
-}
-
 // --- internal ---
 
 /** Opens a file of tensors for as long as `use` runs. */
@@ -131,30 +97,6 @@ function withFile<T>(path: string, use: (file: ReturnType<typeof openSafetensors
     file.close();
   }
 }
-
-const storedName = (canonical: string): string => `base_model.model.${treeName(canonical)}`;
-
-/** The canonical name of a stored tensor. Error: E_ADAPTER_UNSUPPORTED, of tensors of other kinds of adapter. */
-function placeOf(stored: string, path: string): string {
-  const [, layer, kind] = /^(.+)\.lora_([AB])(?:\.default)?\.weight$/.exec(stored) ?? [];
-  if (layer !== undefined) return kind === 'A' ? adapterA(canonicalName(layer)) : adapterB(canonicalName(layer));
-  const [, base] = /^(.+)\.base_layer\.weight$/.exec(stored) ?? [];
-  if (base !== undefined) return `${COPY}${canonicalName(base)}.weight`;
-  if (OTHER_KINDS.test(stored)) {
-    throw new SightlineError(
-      'E_ADAPTER_UNSUPPORTED',
-      `tensor "${stored}" belongs to an adapter of a kind that is not done here: plain LoRA of linear layers is read`,
-      { where: path, hint: 'merge it with what made it, and give the result to --model' },
-    );
-  }
-  return canonicalName(stored.replace(/\.modules_to_save(\.default)?\./, '.'));
-}
-
-/** Before the name of a weight of the base model. */
-const COPY = 'base of ';
-
-/** DoRA, embeddings, biases of LoRA, trainable tokens, and whatever else begins as LoRA does. */
-const OTHER_KINDS = /\.(lora_[^.]*|token_adapter|base_layer|original_module|ia3_l|hada_w\d_\w|vera_lambda_\w)(\.|$)/;
 
 /** Layers of which the file has tensors; each has both of its own. */
 function layersOf(
@@ -269,52 +211,4 @@ function lacking(name: string, where: string): SightlineError {
     where,
     hint: 'the adapter is not complete; fetch it again',
   });
-}
-
-function requireFiles(dir: string): void {
-  const missing = (message: string, hint: string): SightlineError =>
-    new SightlineError('E_ADAPTER_MISSING', message, { where: dir, hint });
-  if (!existsSync(dir))
-    throw missing('adapter folder not found', 'check the path; give a folder that is on this machine');
-  if (!statSync(dir).isDirectory()) throw missing('a file, not a folder', 'give the folder it lies in');
-  if (!existsSync(join(dir, ADAPTER_CONFIG))) {
-    const runs = readdirSync(dir).filter((name) => /^checkpoint-\d+$/.test(name));
-    const last = runs.sort((a, b) => stepOf(a) - stepOf(b)).at(-1);
-    if (last !== undefined)
-      throw missing(`no ${ADAPTER_CONFIG} in the folder`, `give a checkpoint in it: ${join(dir, last)}`);
-    const isModel = existsSync(join(dir, 'config.json'));
-    throw missing(
-      `no ${ADAPTER_CONFIG} in the folder`,
-      isModel ? 'it holds a whole model: give it to --model' : `give the folder that holds ${ADAPTER_CONFIG}`,
-    );
-  }
-  if (existsSync(join(dir, ADAPTER_WEIGHTS))) return;
-  const pickled = existsSync(join(dir, 'adapter_model.bin'));
-  throw missing(
-    `no ${ADAPTER_WEIGHTS} in the folder`,
-    pickled
-      ? 'adapter_model.bin cannot be read: load the adapter with PEFT and save it again, which writes safetensors'
-      : 'the adapter is not complete; fetch it again',
-  );
-}
-
-const stepOf = (name: string): number => Number(name.slice('checkpoint-'.length));
-
-/** Error: E_WEIGHT_NOT_FINITE. */
-function float32(name: string, shape: readonly number[], data: Float32Array): TensorToWrite {
-  const wrong = data.find((value) => !Number.isFinite(value));
-  if (wrong !== undefined) {
-    throw new SightlineError('E_WEIGHT_NOT_FINITE', `tensor "${name}" holds ${wrong}`, {
-      hint: 'training has diverged; go back to an earlier checkpoint',
-      exitCode: 1,
-    });
-  }
-  return {
-    name,
-    dtype: 'F32',
-    shape,
-    *chunks() {
-      yield bytesOf(data);
-    },
-  };
 }

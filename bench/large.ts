@@ -1,0 +1,73 @@
+/**
+ * A GRPO step of LoRA on a model with the shapes of Qwen2.5-VL-3B, for each way of keeping its frozen weights.
+ * Knows processes and their reports; large_child.ts measures.
+ */
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+export const LARGE_FORMS = ['4', '8', 'bf16'] as const;
+export type LargeForm = (typeof LARGE_FORMS)[number];
+
+/** Times in milliseconds, memory in bytes, rates in bytes or FLOP per millisecond. */
+export interface LargeReport {
+  readonly form: LargeForm;
+  readonly load: readonly number[];
+  readonly read: number;
+  readonly promptTokens: number;
+  readonly parts: Readonly<
+    Record<'vision' | 'prefill' | 'decode' | 'forward' | 'reward' | 'backward' | 'optimiser', number>
+  >;
+  readonly decodeSteps: number;
+  /** That a decode step reads. */
+  readonly decodeBytes: number;
+  readonly flop: Readonly<Record<'vision' | 'prefill' | 'forward' | 'backward', number>>;
+  readonly sgemmRate: number;
+  readonly streamRate: number;
+  /** Resident memory once weights are read, and its peak. */
+  readonly loaded: number;
+  readonly peak: number;
+  /** Largest and root of the mean squared difference of log-probabilities between sampling and the forward after it. */
+  readonly sampling: { readonly largest: number; readonly rms: number };
+}
+
+/** The built file in the same folder. */
+const CHILD = fileURLToPath(new URL('./large_child.js', import.meta.url));
+
+export async function measureLarge(model: string, form: LargeForm): Promise<LargeReport> {
+  const { stdout } = await promisify(execFile)(process.execPath, [CHILD, model, form], { maxBuffer: 2 ** 24 });
+  return JSON.parse(stdout.trim().split('\n').at(-1)!) as LargeReport;
+}
+
+/** What a step would take if its products ran at the rate of bare ones, and decoding at that of streaming its weights. */
+export function largeFloor({ flop, sgemmRate, streamRate, decodeBytes, decodeSteps }: LargeReport): number {
+  const products = flop.vision + flop.prefill + flop.forward + flop.backward;
+  return products / sgemmRate + (decodeBytes * decodeSteps) / streamRate;
+}
+
+export function largeText(report: LargeReport): string {
+  const { form, parts, flop, sgemmRate, streamRate, decodeBytes, decodeSteps, load, loaded, peak, sampling } = report;
+  const seconds = (ms: number): string => (ms / 1e3).toFixed(2).padStart(9);
+  const gib = (bytes: number): string => (bytes / 2 ** 30).toFixed(2);
+  const atRate = (name: 'vision' | 'prefill' | 'forward' | 'backward'): string =>
+    `${name.padEnd(12)}${seconds(parts[name])}${seconds(flop[name] / sgemmRate)}`;
+  const step = Object.values(parts).reduce((sum, ms) => sum + ms, 0);
+  const trained = (flop.forward + flop.backward) / (parts.forward + parts.backward) / sgemmRate;
+  const decoded = (decodeBytes * decodeSteps) / parts.decode / streamRate;
+  return [
+    `frozen weights: ${form === 'bf16' ? 'as stored, bf16' : `${form} bits`}; prompt of ${report.promptTokens} tokens; load average ${load.map((each) => each.toFixed(1)).join(', ')}`,
+    `${'part'.padEnd(12)}${'s'.padStart(9)}${'floor'.padStart(9)}`,
+    atRate('vision'),
+    atRate('prefill'),
+    `${'decode'.padEnd(12)}${seconds(parts.decode)}${seconds((decodeBytes * decodeSteps) / streamRate)}`,
+    atRate('forward'),
+    `${'reward'.padEnd(12)}${seconds(parts.reward)}`,
+    atRate('backward'),
+    `${'optimiser'.padEnd(12)}${seconds(parts.optimiser)}`,
+    `${'step'.padEnd(12)}${seconds(step)}${seconds(largeFloor(report))}`,
+    `SGEMM ${(sgemmRate / 1e6).toFixed(0)} GFLOP/s, stream ${(streamRate / 1e6).toFixed(1)} GB/s; a decode step reads ${(decodeBytes / 1e9).toFixed(2)} GB in ${(parts.decode / decodeSteps).toFixed(0)} ms`,
+    `training products over SGEMM ${trained.toFixed(2)}, decode over stream ${decoded.toFixed(2)}`,
+    `memory: ${gib(loaded)} GiB once read (${seconds(report.read).trim()} s), peak ${gib(peak)} GiB`,
+    `log-probabilities of sampled tokens, sampling against the forward: largest difference ${sampling.largest.toExponential(1)}, rms ${sampling.rms.toExponential(1)}`,
+  ].join('\n');
+}

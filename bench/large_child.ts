@@ -1,0 +1,235 @@
+/**
+ * One GRPO step of LoRA on a large checkpoint, part by part, in a process of its own: its peak of memory is the step's.
+ * Arguments: the checkpoint, and how frozen weights are kept (4, 8 or bf16). Prints one JSON object (LargeReport).
+ */
+import { readFileSync } from 'node:fs';
+import { massProbe } from '../src/attention/probe.ts';
+import { createGenerator } from '../src/engine/generation.ts';
+import { mapCompletions } from '../src/engine/groups.ts';
+import { headName } from '../src/engine/heads.ts';
+import { bytesOf } from '../src/engine/parameters.ts';
+import { patchesOf } from '../src/engine/vision_inputs.ts';
+import { gemm } from '../src/graph/ops/matmul.ts';
+import { input } from '../src/graph/value.ts';
+import { groupAdvantages } from '../src/grpo/advantages.ts';
+import { countStep, grpoLoss } from '../src/grpo/loss.ts';
+import { logpsOf } from '../src/grpo/rollout.ts';
+import type { TextConfig } from '../src/models/architecture.ts';
+import { loadPlugins } from '../src/rewards/plugin.ts';
+import { createRewards } from '../src/rewards/registry.ts';
+import { compile } from '../src/runtime/session.ts';
+import { zeros } from '../src/runtime/tensor.ts';
+import { judge } from '../src/train/judge.ts';
+import { openPolicy } from '../src/train/policy.ts';
+import { stopsAndBans } from '../src/train/sampling.ts';
+import { adapterOptions } from '../src/train/tuner.ts';
+import { createUpdater } from '../src/train/update.ts';
+import { matricesDecay } from '../src/train/update_options.ts';
+import { createRandom } from '../src/util/random.ts';
+import { forwardFlop, linearShapes, prefillFlop, recomputedFlop, rowsOf, visionFlop, visionPairs } from './flops.ts';
+import type { LargeForm, LargeReport } from './large.ts';
+import { currentLoad } from './report.ts';
+import { median, timed } from './statistics.ts';
+import { COMPLETIONS, gridOf, LOSS, PLUGIN, syntheticPrompt, TEXT_TOKENS, TOKENS, trivialReward } from './steps.ts';
+
+const [model, form] = process.argv.slice(2) as [string, LargeForm];
+/** An image of 238 · 4 patches and 62 tokens of text: a prompt of about 300 tokens. */
+const VISUAL_TOKENS = 256;
+
+const note = (line: string): void => {
+  process.stderr.write(`${line}\n`);
+};
+/** VmHWM or VmRSS of this process. */
+const memory = (which: 'VmHWM' | 'VmRSS'): number =>
+  1024 * Number(new RegExp(`${which}:\\s+(\\d+) kB`).exec(readFileSync('/proc/self/status', 'utf8'))?.[1]);
+
+const loads = [currentLoad()];
+const rates = await machineRates();
+note(`SGEMM ${(rates.sgemm / 1e6).toFixed(0)} GFLOP/s, stream ${(rates.stream / 1e6).toFixed(1)} GB/s`);
+const lora = {
+  tunerType: 'lora',
+  loraRank: 8,
+  loraAlpha: 32,
+  loraDropout: 0,
+  useRslora: false,
+  initWeights: 'true',
+  targetModules: ['all-linear'],
+  targetRegex: null,
+  modulesToSave: [],
+  freezeLlm: false,
+  freezeVit: true,
+  freezeAligner: true,
+  model,
+  adapters: [],
+  refAdapters: [],
+  seed: 0,
+} as const;
+const opened = await timed(() =>
+  openPolicy({
+    model,
+    attnImpl: 'sdpa',
+    trainable: true,
+    adapter: adapterOptions(lora),
+    frozen: { quantBits: form === 'bf16' ? null : form === '4' ? 4 : 8, weightsMemory: null },
+  }),
+);
+const policy = opened.result;
+const loaded = memory('VmRSS');
+note(`read in ${(opened.ms / 1e3).toFixed(1)} s, ${(loaded / 2 ** 30).toFixed(2)} GiB`);
+await loadPlugins([PLUGIN]);
+const rewards = [trivialReward, ...createRewards(['ddapo_attention'])];
+const { modelConfig, parameters, template } = policy;
+const { text, vision } = modelConfig;
+const generator = createGenerator(policy.model);
+const updater = await createUpdater(parameters, {
+  beta1: 0.9,
+  beta2: 0.95,
+  epsilon: 1e-8,
+  weightDecay: 0,
+  decays: matricesDecay,
+  maxGradNorm: 1,
+  schedule: () => 1e-6,
+});
+const random = createRandom(0);
+
+/** A step whose completions have so many tokens. */
+async function step(tokens: number, label: string) {
+  const prompt = syntheticPrompt(VISUAL_TOKENS, policy, random.fork(label), label);
+  const probe = massProbe([prompt], [modelConfig.imageTokenId, modelConfig.videoTokenId], text.numHiddenLayers);
+  parameters.zeroGradients();
+  const encoded = await timed(() => policy.model.images.encode(prompt.images, false));
+  note(`  vision ${encoded.ms.toFixed(0)} ms`);
+  const times: number[] = [];
+  const start = performance.now();
+  const sampled = await generator.generate([prompt], {
+    count: COMPLETIONS,
+    maxNewTokens: tokens,
+    temperature: 1,
+    stopIds: [],
+    bannedIds: stopsAndBans(policy, []).bannedIds,
+    random: random.fork(label),
+    onTokens: () => times.push(performance.now()),
+  });
+  const [prefill, decode] = [times[0]! - start, times.at(-1)! - times[0]!];
+  note(`  prefill ${prefill.toFixed(0)} ms, decode ${decode.toFixed(0)} ms`);
+  const groups = mapCompletions(sampled.groups, ({ finished, ...completion }) => ({
+    ...completion,
+    text: template.decode(completion.ids, { skipSpecialTokens: true }),
+    truncated: !finished,
+  }));
+  const forward = await timed(() => policy.model.score(groups, { temperature: 1, keep: true, probe }));
+  note(`  forward ${forward.ms.toFixed(0)} ms`);
+  const scored = forward.result;
+  const reward = await timed(async () => {
+    const logger = { debug: note, info: note, warn: note };
+    const judging = {
+      rewards,
+      model: policy.model,
+      attnProbe: 'fused',
+      normBbox: 'none',
+      logger,
+      step: 0,
+      maxSteps: 1,
+    } as const;
+    const { totals } = await judge(scored.groups, judging);
+    const { advantages } = groupAdvantages(totals, COMPLETIONS, { scaleRewards: 'group' });
+    const logps = logpsOf(scored);
+    const counts = countStep([logps.map(({ length }) => length)]);
+    const { dLogps } = grpoLoss({ logps, oldLogps: null, refLogps: null, advantages }, LOSS, counts);
+    return Float32Array.from(dLogps.flatMap((row) => [...row]));
+  });
+  const backward = await timed(() => policy.model.backward(scored.tape!, reward.result));
+  note(`  backward ${backward.ms.toFixed(0)} ms`);
+  const optimiser = await timed(() => updater.update());
+  const differences = logpsOf(scored).flatMap((row, i) =>
+    [...row].map((logp, t) => logp - groups[0]!.completions[i]!.logps[t]!),
+  );
+  return {
+    promptTokens: prompt.ids.length,
+    parts: {
+      vision: encoded.ms,
+      prefill,
+      decode,
+      forward: forward.ms,
+      reward: reward.ms,
+      backward: backward.ms,
+      optimiser: optimiser.ms,
+    },
+    decodeSteps: times.length - 1,
+    sampling: {
+      largest: differences.reduce((most, each) => Math.max(most, Math.abs(each)), 0),
+      rms: Math.sqrt(differences.reduce((sum, each) => sum + each ** 2, 0) / differences.length),
+    },
+  };
+}
+
+note('warm-up');
+await step(3, 'warm-up');
+loads.push(currentLoad());
+note('step');
+const measured = await step(TOKENS, 'step');
+loads.push(currentLoad());
+const sizes = { prompt: measured.promptTokens, completions: COMPLETIONS, tokens: TOKENS };
+const grid = gridOf(VISUAL_TOKENS, policy);
+const forwardWork = forwardFlop(text, sizes);
+const layers = Array.from({ length: text.numHiddenLayers }, (_, layer) =>
+  linearShapes(text).map(({ name }) => `model.layers.${layer}.${name}.weight`),
+).flat();
+const keepsAll = policy.model.productRoom === 0;
+const report: LargeReport = {
+  ...{ form, loaded, load: loads, read: opened.ms, ...measured },
+  decodeBytes: bytesOf(parameters, [...layers, headName(text)('head.weight'), ...parameters.trained]),
+  flop: {
+    vision: visionFlop(vision, patchesOf(grid), visionPairs(modelConfig, grid)),
+    prefill: prefillFlop(text, measured.promptTokens),
+    forward: forwardWork,
+    // Frozen weights have no gradients: a product by activations for each of the forward, and what is computed again.
+    backward: forwardWork + recomputedFlop(text, sizes, { gradientCheckpointing: !keepsAll, recorded: false }),
+  },
+  sgemmRate: rates.sgemm,
+  streamRate: rates.stream,
+  peak: memory('VmHWM'),
+};
+console.log(JSON.stringify(report));
+await Promise.all([generator.release(), updater.release()]);
+await policy.close();
+
+// --- internal ---
+
+/** Rates of the products of a forward and of its gradient by activations, in the shapes of the 3B model, and of streaming. */
+async function machineRates(): Promise<{ sgemm: number; stream: number }> {
+  const { MODEL_PRESETS } = await import('../src/models/qwen2_5_vl/presets.ts');
+  const sizes = { ...MODEL_PRESETS['qwen2.5-vl-3b'], headDim: 128 } as unknown as TextConfig;
+  const [x, w, dy] = [input('x', ['N', 'I']), input('w', ['O', 'I']), input('dy', ['N', 'O'])];
+  const forward = await compile({ name: 'forward', inputs: { x, w }, outputs: { y: gemm(x, w, { transB: true }) } });
+  const backward = await compile({ name: 'backward', inputs: { dy, w }, outputs: { dx: gemm(dy, w) } });
+  const rows = rowsOf({ prompt: TEXT_TOKENS + 2 + VISUAL_TOKENS, completions: COMPLETIONS, tokens: TOKENS });
+  let [flop, ms] = [0, 0];
+  const filled = (...dims: number[]) => {
+    const tensor = zeros(...dims);
+    tensor.data.fill(0.25);
+    return tensor;
+  };
+  for (const { inputs, outputs } of linearShapes(sizes)) {
+    const [a, weight, b] = [filled(rows, inputs), filled(outputs, inputs), filled(rows, outputs)];
+    for (const run of [
+      () => forward.run({ x: a, w: weight }, { y: b }),
+      () => backward.run({ dy: b, w: weight }, { dx: a }),
+    ]) {
+      await run();
+      const taken: number[] = [];
+      for (let i = 0; i < 3; i++) taken.push((await timed(run)).ms);
+      ms += median(taken);
+      flop += 2 * rows * inputs * outputs;
+    }
+  }
+  const large = filled(2 ** 17, 2048); // 1 GiB
+  const row = filled(1, 2048);
+  const product = await compile({ name: 'stream', inputs: { x, w }, outputs: { y: gemm(w, x, { transB: true }) } });
+  const into = { y: zeros(2 ** 17, 1) };
+  await product.run({ x: row, w: large }, into);
+  const taken: number[] = [];
+  for (let i = 0; i < 5; i++) taken.push((await timed(() => product.run({ x: row, w: large }, into))).ms);
+  await Promise.all([forward.release(), backward.release(), product.release()]);
+  return { sgemm: flop / ms, stream: large.data.byteLength / median(taken) };
+}

@@ -1,0 +1,56 @@
+/**
+ * Weights of 16 bits in memory, as float16 words times a power of two: the form from which ONNX Runtime widens fastest.
+ * A float16 has more digits than a bfloat16, but a smaller range. The power of two moves the largest weight of a tensor to the
+ * upper end of that range. Below it lie 29 binades in which every bfloat16 is exact; what is smaller is rounded by at most
+ * 2^-39 of the largest weight, which float32 sums of such products cannot tell.
+ */
+import { narrow, widen } from './dtypes.ts';
+
+/** A weight [out, in] as words: its values are float16(words) / 2^shift. */
+export interface HalfWeight {
+  readonly kind: 'half';
+  readonly words: Uint16Array<ArrayBuffer>;
+  readonly shift: number;
+  readonly dims: readonly [number, number];
+}
+
+/** Largest exponent of the words: values stay below 2^15, within float16. */
+const TOP = 14;
+
+/** The shift for a tensor whose largest absolute value is `largest`. */
+export function shiftFor(largest: number): number {
+  return largest === 0 ? 0 : TOP - Math.floor(Math.log2(largest));
+}
+
+/** Writes float32 values, times 2^shift, into words. Overwrites `values`. */
+export function toHalf(values: Float32Array, shift: number, words: Uint16Array): void {
+  const factor = 2 ** shift;
+  for (let i = 0; i < values.length; i++) values[i]! *= factor;
+  narrow('F16', values, words);
+}
+
+/** Writes the values of a weight, or of a part of its words, into `target`. */
+export function widenHalf(words: Uint16Array, shift: number, target: Float32Array): void {
+  const table = tableOf(shift);
+  for (let i = 0; i < target.length; i++) target[i] = table[words[i]!]!;
+}
+
+// --- internal ---
+
+/** The values of all words, by shift. Tensors of a model have few different ones. */
+const tables = new Map<number, Float32Array>();
+
+function tableOf(shift: number): Float32Array {
+  const known = tables.get(shift);
+  if (known !== undefined) return known;
+  const table = new Float32Array(1 << 16);
+  widen(
+    'F16',
+    Uint16Array.from(table, (_, word) => word),
+    table,
+  );
+  const factor = 2 ** -shift;
+  for (let word = 0; word < table.length; word++) table[word]! *= factor;
+  tables.set(shift, table);
+  return table;
+}

@@ -1,0 +1,159 @@
+import { expect, test } from 'vitest';
+import { narrow, widen } from '../../../src/checkpoint/dtypes.ts';
+import { shiftFor, toHalf, widenHalf } from '../../../src/checkpoint/half_words.ts';
+import { allocateQuantised, dequantise, QUANT_BLOCK, quantise } from '../../../src/checkpoint/quantised.ts';
+import * as ops from '../../../src/graph/ops/frozen.ts';
+import { input } from '../../../src/graph/value.ts';
+import { compile } from '../../../src/runtime/session.ts';
+import { halves } from '../../../src/runtime/tensor.ts';
+import { createRandom } from '../../../src/util/random.ts';
+import { largestDifference, type OpCase } from '../../helpers/check_op.ts';
+import { describeOps } from '../../helpers/op_suite.ts';
+
+const random = createRandom(5);
+/** Random codes: their products are compared with those of the numbers that they stand for by definition. */
+function codesOf(bits: 4 | 8, out: number, inner: number): ops.QuantisedMatrix {
+  const blocks = Math.ceil(inner / QUANT_BLOCK);
+  return {
+    bits,
+    block: QUANT_BLOCK,
+    codes: Uint8Array.from({ length: (out * blocks * QUANT_BLOCK * bits) / 8 }, () => random.int(256)),
+    scales: Float32Array.from({ length: out * blocks }, () => random.normal() / 2 ** bits),
+    dims: [out, inner],
+  };
+}
+
+/** The number at a place of the matrix: bits are packed from the lowest of each byte, rows are padded to whole blocks. */
+function valueAt({ bits, codes, scales, dims: [, inner] }: ops.QuantisedMatrix, row: number, column: number): number {
+  const blocks = Math.ceil(inner / QUANT_BLOCK);
+  const block = row * blocks + Math.floor(column / QUANT_BLOCK);
+  const place = block * QUANT_BLOCK + (column % QUANT_BLOCK);
+  const code = bits === 8 ? codes[place]! : (codes[Math.floor(place / 2)]! >> (4 * (place % 2))) & 15;
+  return (code - 2 ** (bits - 1)) * scales[block]!;
+}
+
+/**
+ * The kernel rounds each row of x to 8 bits by blocks: to multiples of the block's largest value over 127, off by half of that.
+ * Over 64 values that is at most 64 · (2 / 127 / 2) · the largest weight; x lies within 2.
+ */
+const boundOf = (matrix: ops.QuantisedMatrix): number => {
+  const [out, inner] = matrix.dims;
+  const sums = Array.from({ length: out }, (_, row) =>
+    Array.from({ length: inner }, (_, column) => Math.abs(valueAt(matrix, row, column))).reduce((a, b) => a + b, 0),
+  );
+  return (1 / 127) * Math.max(...sums) * 1.01;
+};
+
+const product = (bits: 4 | 8, n: number, inner: number, out: number): OpCase => {
+  const matrix = codesOf(bits, out, inner);
+  return {
+    name: `${bits} bits: [${n}, ${inner}] to ${out}`,
+    args: [{ dims: [n, inner], shape: ['N', inner] }],
+    build: (x) => ops.quantisedProduct(x, matrix),
+    reference: (x) =>
+      Array.from({ length: n * out }, (_, at) => {
+        const [row, column] = [Math.floor(at / out), at % out];
+        let sum = 0;
+        for (let i = 0; i < inner; i++) sum += x[row * inner + i]! * valueAt(matrix, column, i);
+        return sum;
+      }),
+    tolerance: { value: boundOf(matrix) },
+    notDifferentiable: /quantised product': the weight is frozen/,
+    nan: false,
+  };
+};
+
+describeOps(
+  ops,
+  {
+    quantisedProduct: [
+      ...([4, 8] as const).flatMap((bits) => [
+        product(bits, 1, 64, 3),
+        product(bits, 8, 256, 32),
+        product(bits, 5, 100, 7),
+      ]),
+    ],
+    widened: [
+      {
+        args: [{ dims: [2, 3], shape: ['N', 3], dtype: 'float16', data: [1, -0.5, 65504, 2 ** -24, 0, -1.25] }],
+        build: ops.widened,
+        reference: (words) => words,
+        tolerance: { value: 1e-30 },
+        notDifferentiable: /widened': the weight is frozen/,
+        nan: false,
+      },
+    ],
+  },
+  [
+    ['words that are float32', () => ops.widened(input('x', [2])), /widened: expected float16, got float32/],
+    [
+      'rows of another width',
+      () => ops.quantisedProduct(input('x', ['N', 65]), codesOf(4, 2, 64)),
+      /quantisedProduct: expected rows of 64, got \[N, 65\]/,
+    ],
+  ],
+);
+
+test('every finite float16 is widened exactly, in a graph and here', async () => {
+  const words = Uint16Array.from({ length: 1 << 16 }, (_, word) => word).filter((word) => (word & 0x7c00) !== 0x7c00);
+  const wanted = new Float32Array(words.length);
+  widen('F16', words, wanted);
+  const w = input('w', ['N'], 'float16');
+  const executable = await compile({ name: 'widen', inputs: { w }, outputs: { y: ops.widened(w) } });
+  const { y } = await executable.run({ w: halves(words, [words.length]) });
+  // Subnormals of float16 are ordinary numbers of float32.
+  expect(largestDifference(y!.data, wanted)).toBe(0);
+  const here = new Float32Array(words.length);
+  widenHalf(words, 0, here);
+  expect(largestDifference(here, wanted)).toBe(0);
+  await executable.release();
+});
+
+test('bfloat16 words of 29 binades below the largest are held exactly, and smaller ones to 2^-39 of it', () => {
+  for (const exponent of [-100, -20, 0, 3, 90]) {
+    const values = Float32Array.from(
+      { length: 4096 },
+      () => (1 + random.int(128) / 128) * 2 ** (exponent - random.int(60)),
+    );
+    values[0] = 2 ** exponent * (2 - 2 ** -7);
+    const stored = new Uint16Array(values.length);
+    narrow('BF16', values, stored);
+    widen('BF16', stored, values);
+    const held = new Uint16Array(values.length);
+    const shift = shiftFor(values[0]!);
+    toHalf(Float32Array.from(values), shift, held);
+    const back = new Float32Array(values.length);
+    widenHalf(held, shift, back);
+    for (const [i, value] of values.entries()) {
+      const off = Math.abs(back[i]! - value) / 2 ** exponent;
+      if (value >= 2 ** (exponent - 28)) expect(off).toBe(0);
+      else expect(off).toBeLessThanOrEqual(2 ** -39);
+    }
+  }
+});
+
+test.each([4, 8] as const)('%d bits: values are off by half a step, at the far end by one', (bits) => {
+  const [out, inner] = [5, 150];
+  const values = Float32Array.from({ length: out * inner }, () => random.normal());
+  values.fill(0, 0, QUANT_BLOCK); // a block of zeros
+  values[inner] = 9;
+  values[inner + 1] = -9; // both ends of a range
+  const weight = allocateQuantised([out, inner], bits);
+  quantise(values, weight);
+  const back = new Float32Array(values.length);
+  dequantise(weight, back);
+  let largest = 0;
+  for (const [at, value] of values.entries()) {
+    const [row, column] = [Math.floor(at / inner), at % inner];
+    expect(back[at]).toBe(Math.fround(valueAt({ ...weight, block: QUANT_BLOCK }, row, column)));
+    const scale = weight.scales[row * Math.ceil(inner / QUANT_BLOCK) + Math.floor(column / QUANT_BLOCK)]!;
+    if (scale === 0) expect(back[at]).toBe(0);
+    else {
+      const off = Math.abs(back[at]! - value) / Math.abs(scale);
+      const atFarEnd = value / scale > 2 ** (bits - 1) - 1;
+      expect(off).toBeLessThanOrEqual((atFarEnd ? 1 : 0.5) * (1 + 2 ** -18));
+      largest = Math.max(largest, off);
+    }
+  }
+  expect(largest).toBeGreaterThan(0.9); // the far end is reached
+});
