@@ -5,12 +5,14 @@ import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { Curve } from '../src/ui/api.ts';
 import { Chart, type Line } from './chart.tsx';
 import { useJson, useVersion } from './data.ts';
+import { saveReport } from './report.ts';
 import type { ShownRun } from './runs_view.tsx';
 import { useSetting } from './settings.ts';
 
 export function CurvesPanel({ shown, isDark }: { shown: readonly ShownRun[]; isDark: boolean }) {
   const [weight, setWeight] = useSetting('smoothing', 0.6);
   const [filter, setFilter] = useState('');
+  const [failure, setFailure] = useState<string | null>(null);
   const sections = useMemo(() => sectionsOf(shown, filter), [shown, filter]);
   return (
     <section>
@@ -35,8 +37,16 @@ export function CurvesPanel({ shown, isDark }: { shown: readonly ShownRun[]; isD
           />
           <output>{weight.toFixed(2)}</output>
         </label>
+        <button
+          type="button"
+          onClick={() => saveReport(shown).catch((error: Error) => setFailure(error.message))}
+          title="Facts, arguments and the charts that are drawn, in one file"
+        >
+          Save report
+        </button>
         <span class="hint">Drag across a chart to zoom, double-click to see all.</span>
       </div>
+      {failure !== null && <p class="error">The report could not be saved: {failure}</p>}
       {sections.map(({ name, metrics }) => (
         <details class="section" key={name} open={name === 'Main' || filter !== ''}>
           <summary>

@@ -43,7 +43,7 @@ export function useJson<T>(url: string | null, version = 0): Loaded<T> {
 type Listener = (change: Change) => void;
 const listeners = new Set<Listener>();
 const connection = new Set<(isOpen: boolean) => void>();
-let isConnected = false;
+let isConnected: boolean | null = null;
 
 /** Opens the stream of changes. The browser connects again by itself after a break. */
 export function connect(): void {
@@ -63,8 +63,9 @@ export function connect(): void {
   });
 }
 
-export function useConnection(): boolean {
-  const [isOpen, setOpen] = useState(isConnected);
+/** Null before the first connection. */
+export function useConnection(): boolean | null {
+  const [isOpen, setOpen] = useState<boolean | null>(isConnected);
   useEffect(() => {
     connection.add(setOpen);
     return () => void connection.delete(setOpen);

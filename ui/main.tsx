@@ -88,8 +88,8 @@ function Page() {
           </select>
         )}
         <span class="spacer" />
-        <span class={`live ${isOpen ? 'on' : 'off'}`} role="status">
-          {isOpen ? 'live' : 'not connected'}
+        <span class={`live ${isOpen === null ? 'waiting' : isOpen ? 'on' : 'off'}`} role="status">
+          {isOpen === null ? 'connecting' : isOpen ? 'live' : 'not connected'}
         </span>
         <button type="button" class="quiet" onClick={nextTheme} title="Colours (t)">
           {theme}

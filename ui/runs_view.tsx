@@ -63,7 +63,7 @@ export function RunsView({ runs, isDark }: { runs: readonly RunSummary[]; isDark
               )}
               {run.completions > 0 && (
                 <a class="run-link" href={addressOf({ view: 'completions', run: run.id, id: null })}>
-                  {count(run.completions)} completions
+                  {count(run.completions)} {run.completions === 1 ? 'completion' : 'completions'}
                 </a>
               )}
               {run.faults.length > 0 && (

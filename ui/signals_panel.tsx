@@ -55,6 +55,8 @@ function RunSignals({ run, column, isDark }: { run: RunSummary; column: string; 
         .map(({ column: label, steps, values }, i): Line => ({ label, colour: runColour(i, isDark), steps, values })),
     [data, isDark],
   );
+  if (data !== null && lines.length === 0)
+    return <p class="card quiet-text">{run.name}: in no step do three completions have values that differ.</p>;
   return <Chart title={`${run.name}: correlation with ${column}`} lines={lines} isDark={isDark} range={RANGE} />;
 }
 

@@ -7,7 +7,14 @@ import type { rlhfFlags } from './rlhf.ts';
 
 type Objective = Pick<
   Values<typeof rlhfFlags>,
-  'beta' | 'epsilon' | 'epsilonHigh' | 'scaleRewards' | 'klInReward' | 'advantageEstimator'
+  | 'beta'
+  | 'epsilon'
+  | 'epsilonHigh'
+  | 'scaleRewards'
+  | 'klInReward'
+  | 'advantageEstimator'
+  | 'syncRefModel'
+  | 'tunerType'
 >;
 
 export interface ResolvedObjective {
@@ -43,5 +50,17 @@ export function checkObjective(values: Objective, faults: Faults): void {
     !isGdpo || values.klInReward !== true,
     'gdpo scales every reward by itself, and --kl_in_reward true changes only their sum',
     'leave out --kl_in_reward: the KL divergence is then a term of the loss',
+  );
+  faults.check(
+    ['sync_ref_model', 'tuner_type'],
+    !values.syncRefModel || values.tunerType === 'full',
+    'with an adapter, the reference is the model without it, which cannot follow the policy',
+    'leave it out, or set --tuner_type full',
+  );
+  faults.check(
+    ['sync_ref_model', 'beta'],
+    !values.syncRefModel || values.beta !== 0,
+    'with --beta 0 there is no reference model',
+    'leave one of the two out',
   );
 }

@@ -75,6 +75,25 @@ export const objectiveFlags = {
     min: 0,
     help: 'Weight of the KL divergence from the reference model. With 0 no reference model is loaded.',
   }),
+  sync_ref_model: boolean({
+    group: 'GRPO',
+    default: false,
+    help: 'Let the reference model follow the policy. With an adapter, the reference is --model itself, and cannot move.',
+  }),
+  ref_model_sync_steps: integer({
+    group: 'GRPO',
+    default: 512,
+    min: 1,
+    unit: 'optimiser steps',
+    help: 'Steps between two moves of the reference model of --sync_ref_model.',
+  }),
+  ref_model_mixup_alpha: number({
+    group: 'GRPO',
+    default: 0.6,
+    above: 0,
+    max: 1,
+    help: 'How far the reference model moves: it becomes (1 - alpha) of itself plus alpha of the policy.',
+  }),
   kl_in_reward: boolean({
     group: 'GRPO',
     default: null,

@@ -32,6 +32,8 @@ export interface ImageFeatures {
   /** Bytes of visual tokens that are kept, and may be kept; 0 where the tower is trained, since its tokens change. */
   readonly bytes: number;
   readonly budget: number;
+  /** Drops the visual tokens that are kept, because the tower's weights have changed. */
+  forget(): void;
 }
 
 /**
@@ -41,7 +43,7 @@ export interface ImageFeatures {
 const BATCH_PATCHES = 8192;
 
 export function createImageFeatures(tower: VisionTower, isTrained: boolean, budget: number): ImageFeatures {
-  const kept = createByteCache<FloatTensor>(budget);
+  let kept = createByteCache<FloatTensor>(budget);
   return {
     async encode(images, keep, dropout = null) {
       const tokens = new Map<string, FloatTensor>();
@@ -73,6 +75,9 @@ export function createImageFeatures(tower: VisionTower, isTrained: boolean, budg
         if (encoded.tape !== null) tapes.push({ tape: encoded.tape, hashes: batch.map(({ hash }) => hash) });
       }
       return { tokens, tapes };
+    },
+    forget() {
+      kept = createByteCache<FloatTensor>(budget);
     },
     get bytes() {
       return kept.bytes;

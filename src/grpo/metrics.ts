@@ -146,6 +146,22 @@ export function entropyMetrics(entropies: readonly FloatArray[]): Metrics {
   };
 }
 
+/**
+ * `sampling/sampling_logp_difference/mean|max` (TRL): how far the log-probabilities of sampling are from those of a forward over
+ * the same weights. Empty without a token.
+ *
+ * @param sampled [N][T_i]
+ * @param scored [N][T_i]
+ */
+export function samplingDifference(sampled: readonly FloatArray[], scored: readonly FloatArray[]): Metrics {
+  const differences = sampled.flatMap((row, i) => Array.from(row, (logp, t) => Math.abs(logp - scored[i]![t]!)));
+  if (differences.length === 0) return {};
+  return {
+    'sampling/sampling_logp_difference/mean': mean(differences)!,
+    'sampling/sampling_logp_difference/max': greatest(differences),
+  };
+}
+
 // --- internal ---
 
 /** `Math.min(...list)` would overflow the stack on long lists. */

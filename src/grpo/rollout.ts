@@ -25,6 +25,8 @@ export interface Completion extends Partial<TokenScores> {
   readonly text: string;
   /** Cut off at the length limit. */
   readonly truncated: boolean;
+  /** log-probabilities as sampling computed them [T]; absent after a resume. A forward's differ from them by rounding. */
+  readonly sampledLogps?: Float32Array;
   /** Log-probabilities under a changed image, if one was compared with; null where the prompt has no image. */
   readonly compared?: ComparedLogps | null;
   /** Factor of the advantage, if a reward asked for one. */
@@ -106,8 +108,9 @@ export async function rollout(
     signal,
     onTokens: onTokens && ((tokens) => onTokens(tokens.length)),
   });
-  const completionOf = ({ ids, finished }: SampledCompletion): Completion => ({
+  const completionOf = ({ ids, finished, logps }: SampledCompletion): Completion => ({
     ids,
+    sampledLogps: logps,
     text: template.decode(ids, { skipSpecialTokens: true }),
     truncated: !finished,
   });

@@ -16,8 +16,9 @@ import type { Parameters } from '../engine/parameters.ts';
 import { messageOf } from '../errors.ts';
 import type { ModelConfig } from '../models/architecture.ts';
 import type { Json } from '../util/json.ts';
-import { OPTIMIZER_FILE, SYSTEM_FILE, TRAINER_STATE_FILE } from './checkpoint_files.ts';
+import { OPTIMIZER_FILE, REFERENCE_FILE, SYSTEM_FILE, TRAINER_STATE_FILE } from './checkpoint_files.ts';
 import type { CheckpointEvent, NoticeEvent } from './events.ts';
+import type { MovingReference } from './moving_reference.ts';
 import { type Best, type LoopState, writeLoopState } from './resume/loop_state.ts';
 import type { Updater } from './update.ts';
 
@@ -36,6 +37,8 @@ export interface CheckpointsOptions {
   readonly adapter?: TrainedAdapter | null;
   readonly parameters: Parameters;
   readonly updater: Pick<Updater, 'state'>;
+  /** A reference that follows the policy. */
+  readonly moving?: Pick<MovingReference, 'names' | 'value'> | null;
   /** What shaped the prompts of the run, so that `infer` can use the same. */
   readonly prompts: PromptSettings;
   /** Number of checkpoints kept; null keeps all. The best and the last one are never removed. */
@@ -102,6 +105,7 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
         if (onlyModel) return;
         await writeLoopState(folder, progress.loop);
         await writeOptimizer(join(folder, OPTIMIZER_FILE), options);
+        if (options.moving != null) await writeReference(join(folder, REFERENCE_FILE), options.moving);
       });
       best = nowBest;
       saved.push(dir);
@@ -190,6 +194,11 @@ async function writeOptimizer(
     updates: String(counts.updates),
     skipped_in_a_row: String(counts.skippedInARow),
   });
+}
+
+async function writeReference(path: string, { names, value }: Pick<MovingReference, 'names' | 'value'>): Promise<void> {
+  const tensors = names.map((name) => float32(name, value(name).data, value(name).dims));
+  await writeSafetensors(path, tensors, { format: 'pt' });
 }
 
 function float32(name: string, data: Float32Array, shape: readonly number[]): TensorToWrite {

@@ -29,6 +29,7 @@ import type { Metrics } from './events.ts';
 import { comparedImage, type ImageChanges, scoreImageChanges } from './image_changes.ts';
 import { countTokens, type Journal } from './journal.ts';
 import { attentionProbe, type Judged, type JudgeOptions, judge, type LearningHooks } from './judge.ts';
+import type { MovingReference } from './moving_reference.ts';
 import { perceive } from './perceive.ts';
 import { dropoutRate, type Policy } from './policy.ts';
 import type { HackingWatch } from './reward_hacking.ts';
@@ -57,8 +58,10 @@ export interface StepParts {
   readonly plan: BatchPlan;
   /** The model that is trained: it samples, scores and learns. */
   readonly policy: Policy;
-  /** The weights that training started from, for the KL term; null where beta is 0. */
+  /** The weights that the KL compares with, at first those that training started from; null where beta is 0. */
   readonly reference: Pick<Policy, 'model'> | null;
+  /** The reference, if it follows the policy. */
+  readonly moving: MovingReference | null;
   readonly sampler: CompletionSampler;
   /** The rewards, and what they are told after so many steps. */
   readonly judging: (stepsDone: number) => JudgeOptions;

@@ -59,16 +59,13 @@ export async function scoreImageChanges(
   if (transforms.length === 0) return changes;
   const options = { temperature, keep: false } as const;
   const withImages = groups.filter(({ prompt }) => prompt.images.length > 0);
+  const places = groups.flatMap(({ prompt }, g) => (prompt.images.length > 0 ? [g] : []));
   const areScored = completionsOf({ groups: withImages }).every(({ logps }) => logps !== undefined);
   const scored = areScored || withImages.length === 0 ? withImages : (await model.score(withImages, options)).groups;
   const logps = completionsOf({ groups: scored }).map((completion) => completion.logps!);
   for (const transform of transforms) {
-    const changed = withImages.map(({ prompt, completions }) => ({
-      prompt: changedPrompt(prompt, transform, {
-        visionTokenIds,
-        random,
-        label: `${groups.findIndex((group) => group.prompt === prompt)}`,
-      }),
+    const changed = withImages.map(({ prompt, completions }, g) => ({
+      prompt: changedPrompt(prompt, transform, { visionTokenIds, random: random.fork(`group ${places[g]}`) }),
       completions,
     }));
     const after = changed.length === 0 ? [] : (await model.score(changed, options)).groups;
@@ -92,14 +89,14 @@ export async function scoreImageChanges(
 function changedPrompt(
   prompt: RolloutPrompt,
   transform: ImageTransform,
-  { visionTokenIds, random, label }: Pick<ChangeTools, 'visionTokenIds' | 'random'> & { readonly label: string },
+  { visionTokenIds, random }: Pick<ChangeTools, 'visionTokenIds' | 'random'>,
 ): RolloutPrompt {
   if (transform.kind === 'removed') {
     return { ...prompt, ids: prompt.ids.filter((id) => !visionTokenIds.includes(id)), images: [] };
   }
   const images = prompt.images.map((image, k) => {
     if (image.transformed === undefined) throw new Error('internal: the pixels of an image are not at hand');
-    return image.transformed(transform, random.fork(`${nameOfTransform(transform)} ${label}/${k}`));
+    return image.transformed(transform, random.fork(`${nameOfTransform(transform)}, image ${k}`));
   });
   return { ...prompt, images };
 }

@@ -22,6 +22,8 @@ export interface Learned {
    * those of the first time.
    */
   readonly entropies: ReadonlyMap<Completion, Float32Array>;
+  /** Log-probabilities of completions whose weights are still those that sampled them: by sampling, and by a forward. */
+  readonly sampling: { readonly sampled: readonly Float32Array[]; readonly scored: readonly Float32Array[] };
   /** With `--top_entropy_quantile`: the least entropy of a token that was learned from. Null if all tokens were. */
   readonly entropyThreshold: number | null;
 }
@@ -54,6 +56,7 @@ export async function learn(
   let loss = 0;
   const sums: LossSums[] = [];
   const entropies = new Map<Completion, Float32Array>();
+  const sampling = { sampled: [] as Float32Array[], scored: [] as Float32Array[] };
   for (const [i, lesson] of lessons.entries()) {
     const { experience, groups, advantages, oldLogps, refLogps, changedLogps } = lesson;
     signal.throwIfAborted();
@@ -64,7 +67,14 @@ export async function learn(
         ? experience.rollout
         : await journal.time('forward', () => model.score(groups, options), at);
     for (const [k, completion] of completionsOf({ groups }).entries()) {
-      if (!entropies.has(completion)) entropies.set(completion, completionsOf(scored)[k]!.entropies!);
+      const { logps, entropies: ofForward } = completionsOf(scored)[k]!;
+      if (!entropies.has(completion)) entropies.set(completion, ofForward!);
+      const { sampledLogps } = completion;
+      // Rows that sampling has computed are not compared with themselves, nor with a forward that has dropout.
+      if (oldLogps === null && sampledLogps !== undefined && sampledLogps !== logps && !options.dropout) {
+        sampling.sampled.push(sampledLogps);
+        sampling.scored.push(logps!);
+      }
     }
     const batch = {
       logps: logpsOf(scored),
@@ -80,7 +90,7 @@ export async function learn(
     sums.push(result.sums);
     await journal.time('backward', () => model.backward(scored.tape!, flatten(result.dLogps)), at);
   }
-  return { loss, sums, entropies, entropyThreshold: threshold };
+  return { loss, sums, entropies, sampling, entropyThreshold: threshold };
 }
 
 /**

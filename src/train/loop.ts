@@ -10,6 +10,7 @@ import { createCheckpoints } from './checkpoints.ts';
 import type { RowSource, TrainingData } from './data.ts';
 import type { Metrics, RunContext, StartEvent } from './events.ts';
 import type { Journal, TellProgress } from './journal.ts';
+import type { MovingReference } from './moving_reference.ts';
 import type { Policy } from './policy.ts';
 import { earlierCheckpoints, type Resumed } from './resume/resumed.ts';
 import { createReader } from './row_reader.ts';
@@ -35,6 +36,8 @@ export interface Run {
 /** A run that trains. `Encoded` is the form in which a step takes rows. */
 export interface Training<Encoded> extends Run {
   readonly updater: Updater;
+  /** A reference that checkpoints have to save; null or absent without one. */
+  readonly moving?: MovingReference | null;
   /** The metric of evaluations by which checkpoints are compared. */
   readonly best: { readonly metric: string; readonly greaterIsBetter: boolean };
   /** The reason for which rows are passed over, for the sentence that counts them. */
@@ -122,6 +125,7 @@ export async function trainingLoop<Encoded>(training: Training<Encoded>): Promis
     adapter: policy.adapter && { plan: policy.adapter, config: policy.modelConfig, lorapLrRatio: args.lorapLrRatio },
     parameters: policy.parameters,
     updater,
+    moving: training.moving ?? null,
     prompts: args,
     totalLimit: args.saveTotalLimit,
     onlyModel: args.saveOnlyModel,

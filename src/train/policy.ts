@@ -40,6 +40,8 @@ export interface PolicyOptions {
   /** How the weights under an adapter that is trained are kept; default: by their size. */
   readonly frozen?: FrozenOptions;
   readonly template?: TemplateOptions;
+  /** The weights are changed in place, so they are read into memory, however large they are; default: `trainable`. */
+  readonly movable?: boolean;
   /** Keep the pixels of images for the next time they are needed; default true. */
   readonly keepImages?: boolean;
   readonly runtime?: RuntimeOptions;
@@ -127,7 +129,8 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
     const used = { ...source, tensors: without(source.tensors, extra) };
     const widened = [...used.tensors.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
     const form = trainable && adapterOptions !== null ? frozenForm(used.tensors, frozen, dir) : null;
-    const streams = form?.kind === 'disk' || (!trainable && widened >= STREAM_BYTES);
+    const stays = trainable || options.movable === true;
+    const streams = form?.kind === 'disk' || (!stays && widened >= STREAM_BYTES);
     const adapter = adapterOptions === null ? null : prepareAdapter(adapterOptions, modelConfig);
     const trains = adapter === null && trainable ? trainedParameters(trained, modelConfig) : null;
     const isTrained = (name: string): boolean =>

@@ -12,7 +12,7 @@ import type { Row } from '../data/row.ts';
 import { createGenerator } from '../engine/generation.ts';
 import { optimizerStepAt, planBatches } from '../grpo/batching.ts';
 import { paceOf, promptsOfRun } from '../grpo/epochs.ts';
-import { lossMetrics } from '../grpo/metrics.ts';
+import { lossMetrics, samplingDifference } from '../grpo/metrics.ts';
 import type { CompletionSampler, RolloutPrompt } from '../grpo/rollout.ts';
 import { createRewards } from '../rewards/registry.ts';
 import type { Reward } from '../rewards/reward.ts';
@@ -28,6 +28,7 @@ import { createJournal, type TellProgress } from './journal.ts';
 import type { JudgeOptions } from './judge.ts';
 import { entropiesOf, learn } from './learn.ts';
 import { type Run, type StepResult, type Training, tellStart, trainingLoop } from './loop.ts';
+import { createMovingReference } from './moving_reference.ts';
 import { dropoutOf, dropoutRate, policyOptions, preparePolicy } from './policy.ts';
 import { loaderOf, tryFirstRows } from './preflight.ts';
 import { encodePrompt } from './prompts.ts';
@@ -79,7 +80,9 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     // policy's own weights.
     const hasReference = args.beta !== 0;
     const preparedReference =
-      hasReference && prepared.adapter === null ? keep(await preparePolicy(policyOptions(args, false))) : null;
+      hasReference && prepared.adapter === null
+        ? keep(await preparePolicy({ ...policyOptions(args, false), movable: args.syncRefModel }))
+        : null;
     const sampling = samplingOf(args, prepared);
     const evaluationSettings = evaluationSampling(args, prepared);
     const updating = updateOptions(args, totalSteps);
@@ -92,7 +95,14 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     const ofItsOwn = preparedReference && keep(await loader(preparedReference, 'reference'));
     const reference = ofItsOwn ?? (hasReference ? { model: policy.reference() } : null);
     const updater = keep(await createUpdater(policy.parameters, updating));
-    restoreResumed(context, policy, prepared.modelConfig, updater);
+    const moving =
+      args.syncRefModel && ofItsOwn !== null
+        ? createMovingReference(policy.parameters, ofItsOwn.parameters, {
+            ...args,
+            forgetImages: () => ofItsOwn.model.images.forget(),
+          })
+        : null;
+    restoreResumed(context, policy, prepared.modelConfig, updater, moving);
     const generator = keep(createGenerator(policy.model));
     signal.throwIfAborted();
 
@@ -115,7 +125,7 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     const random = createRandom(args.seed);
     const { template } = policy;
     const sampler: CompletionSampler = { generator, template, sampling, random };
-    const parts: StepParts = { args, plan, policy, reference, sampler, judging, journal, signal };
+    const parts: StepParts = { args, plan, policy, reference, moving, sampler, judging, journal, signal };
     const evaluationSampler = { ...sampler, sampling: evaluationSettings, random: random.fork('eval') };
     const evaluation = { sampler: evaluationSampler, model: policy.model };
     const signals = shownSignals(rewards);
@@ -130,7 +140,7 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     for (const text of lacking) await journal.notice('warn', text);
     if (args.reuseRollout && dropoutRate(policy) > 0) await journal.notice('info', DROPOUT_NOTICE(dropoutRate(policy)));
     await trainingLoop({
-      ...{ ...run, updater, encode, ...stepsOf(parts, updater, rewards, { rowAt: data.rowAt, encode }) },
+      ...{ ...run, updater, moving, encode, ...stepsOf(parts, updater, rewards, { rowAt: data.rowAt, encode }) },
       best: { metric: 'reward', greaterIsBetter: true },
       tooLong: 'its prompt is too long',
       evaluate: (rows: RowSource, done: number, tell: TellProgress): Promise<Metrics> =>
@@ -185,6 +195,7 @@ function stepsOf(
         if (args.logCompletions) completionLog.push(...completionRows(experience, entropies));
       }
       const { skipped, gradNorm, learningRate } = await journal.time('update', () => updater.update());
+      parts.moving?.follow(step);
       const lessons = new Set(microBatches.map(({ rollout }) => experiences.get(rollout)!));
       const still = standstill.observe({ step, loss, gradNorm }, lessons);
       const stillUsed = new Set(optimizerStepAt(plan, step).map(({ rollout }) => rollout));
@@ -193,6 +204,7 @@ function stepsOf(
         ...(skipped ? { skipped_steps: 1 } : { loss, grad_norm: gradNorm }),
         learning_rate: learningRate,
         ...lossMetrics(sums),
+        ...samplingDifference(learned.sampling.sampled, learned.sampling.scored),
         ...(entropyThreshold === null ? {} : { 'entropy/threshold': entropyThreshold }),
         step_time: (performance.now() - start) / 1000,
       });

@@ -379,6 +379,18 @@ describe('bad input', () => {
       'at: --scale_rewards',
       'gdpo scales every reward by itself',
     ],
+    [
+      'an adapter and a moving reference',
+      ['--sync_ref_model', 'true', '--tuner_type', 'lora'],
+      'at: --sync_ref_model',
+      'the reference is the model without it',
+    ],
+    [
+      'a moving reference that no KL needs',
+      ['--sync_ref_model', 'true', '--beta', '0'],
+      'at: --sync_ref_model',
+      'with --beta 0 there is no reference model',
+    ],
     ['wandb', ['--report_to', 'wandb'], 'at: --report_to', 'nothing is sent over the network'],
   ];
   test.each(rows)('%s', (_, extra, where, what) => {

@@ -113,9 +113,9 @@ describe('runs', () => {
     await page.focus('.tabs button:nth-child(2)');
     await page.keyboard.press('Enter');
     await page.waitForSelector('table.plain');
-    expect(await page.$$eval('table.plain tbody th', (found) => found.map((each) => each.textContent))).toContain(
-      'learning_rate',
-    );
+    await expect
+      .poll(() => page.$$eval('table.plain tbody th', (found) => found.map((each) => each.textContent)))
+      .toContain('learning_rate');
     await shoot(page, 'arguments-light');
     const theme = () => page.textContent('.head [title="Colours (t)"]');
     await page.keyboard.press('t');
@@ -144,6 +144,19 @@ describe('runs', () => {
     const [png] = await Promise.all([page.waitForEvent('download'), page.keyboard.press('p')]);
     expect(png.suggestedFilename()).toBe('reward.png');
     expect((await sharp(await png.path()).metadata()).format).toBe('png');
+    await context.close();
+  });
+
+  test('are saved as one file without scripts, in which names are text', async () => {
+    const { page, context, complaints } = await tab();
+    await page.waitForSelector('.chart .legend li:nth-child(2)');
+    const [saved] = await Promise.all([page.waitForEvent('download'), page.click('text=Save report')]);
+    const html = readFileSync(await saved.path(), 'utf8');
+    expect(html).toContain('learning_rate');
+    expect(html).toContain('data:image/png;base64,');
+    expect(html).toContain('&lt;img src=x onerror=alert(1)&gt;');
+    expect(html.match(/<script|<img (?!src="data:)| on\w+="[^"]*"(?=[^<]*>)/g) ?? []).toEqual([]);
+    expect(complaints).toEqual([]);
     await context.close();
   });
 

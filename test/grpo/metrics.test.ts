@@ -1,7 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { groupAdvantages } from '../../src/grpo/advantages.ts';
 import { countStep, grpoLoss, type LossSums } from '../../src/grpo/loss.ts';
-import { completionMetrics, entropyMetrics, lossMetrics, rewardMetrics } from '../../src/grpo/metrics.ts';
+import {
+  completionMetrics,
+  entropyMetrics,
+  lossMetrics,
+  rewardMetrics,
+  samplingDifference,
+} from '../../src/grpo/metrics.ts';
 import { float64, goldenGrpo } from './golden.ts';
 
 describe('against TRL', () => {
@@ -90,6 +96,21 @@ describe('completionMetrics', () => {
     const made = completionMetrics([8, 8], [true, true]);
     expect(made['completions/clipped_ratio']).toBe(1);
     expect(made['completions/max_terminated_length']).toBe(0);
+  });
+});
+
+describe('samplingDifference', () => {
+  test('mean and largest absolute difference over tokens; nothing without tokens', () => {
+    expect(
+      samplingDifference(
+        [[-1, -2], [-3]].map((row) => Float64Array.from(row)),
+        [[-1.5, -2], [-2]].map((row) => Float64Array.from(row)),
+      ),
+    ).toEqual({
+      'sampling/sampling_logp_difference/mean': 0.5,
+      'sampling/sampling_logp_difference/max': 1,
+    });
+    expect(samplingDifference([], [])).toEqual({});
   });
 });
 

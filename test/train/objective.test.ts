@@ -69,6 +69,23 @@ test('the KL is in the reward, not in the loss: it lowers the reward that is log
   expect(logs.slice(1).every(({ kl }) => Math.abs(kl!) > 1e-5)).toBe(true);
 });
 
+test('sampling and training forwards agree, and say by how much; rows of sampling are not compared with themselves', async () => {
+  const name = 'sampling/sampling_logp_difference/max';
+  const reused = await run({ max_steps: '1' });
+  expect(reused.logs[0]).not.toHaveProperty([name]);
+  for (const changes of [
+    { reuse_rollout: 'false' },
+    { per_device_train_batch_size: '2', gradient_accumulation_steps: '4' },
+  ]) {
+    const { logs } = await run(changes);
+    expect(logs).toHaveLength(2);
+    for (const log of logs) expect(log[name]).toBeLessThan(1e-4);
+    expect(Math.max(...logs.map((log) => log[name]!))).toBeGreaterThan(0);
+  }
+  const twice = await run({ num_iterations: '2', reuse_rollout: 'false' });
+  expect(twice.logs.map((log) => name in log)).toEqual([true, false]);
+});
+
 test('each loss type logs its own clipping', async () => {
   const keys = async (changes: FlagValues): Promise<string[]> =>
     Object.keys((await run({ max_steps: '1', ...changes })).logs[0]!).filter((name) => name.includes('clip_ratio'));

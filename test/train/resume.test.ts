@@ -157,6 +157,13 @@ describe('resumed runs end with the same bits', () => {
       [1, 3],
     ],
     [
+      'a reference that follows the policy',
+      'rlhf',
+      { sync_ref_model: 'true', ref_model_sync_steps: '2', beta: '0.1', freeze_vit: 'false' },
+      5,
+      [2, 3],
+    ],
+    [
       'dynamic sampling',
       'rlhf',
       { dynamic_sample: 'true', external_plugins: join(root, 'flat.ts'), reward_funcs: 'sometimes' },

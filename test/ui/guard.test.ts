@@ -272,6 +272,11 @@ describe('limits', () => {
     expect(answer).toMatch(/^HTTP\/1\.1 431 /);
   });
 
+  test('a client that does not finish its headers is cut off', async () => {
+    const answer = await raw('GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ');
+    expect(answer).toMatch(/^HTTP\/1\.1 408 /);
+  });
+
   test('of streams of changes there are 64', async () => {
     const other = await serve([root]);
     const open = Array.from({ length: 70 }, () => stream(other.ui.port, other.cookie));

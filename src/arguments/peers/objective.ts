@@ -72,7 +72,6 @@ export const objectivePeers: PeerTable = {
       'chord_mu_peak',
       'chord_mu_valley',
     ],
-    'it belongs to --sync_ref_model, which is not supported': ['ref_model_sync_steps', 'ref_model_mixup_alpha'],
     'token accuracy is not logged': ['acc_strategy'],
   },
   refused: {
@@ -87,9 +86,6 @@ export const objectivePeers: PeerTable = {
       'sdar_loss_coef',
     ],
     'train on those rows with sightline sft, before or after': ['chord_sft_dataset'],
-    'the reference model does not change; leave it out, or train in stages, each from the last checkpoint': [
-      'sync_ref_model',
-    ],
     [NOT_BUILT]: ['label_smoothing_factor', 'neftune_noise_alpha', 'enable_dft_loss', 'enable_channel_loss'],
   },
   neutral: { sdar_loss_coef: ['0'], label_smoothing_factor: ['0'] },

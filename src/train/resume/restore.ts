@@ -11,12 +11,14 @@ import type { Parameters } from '../../engine/parameters.ts';
 import { SightlineError } from '../../errors.ts';
 import type { ModelConfig } from '../../models/architecture.ts';
 import { sameSizes } from '../../util/same_sizes.ts';
-import { OPTIMIZER_FILE } from '../checkpoint_files.ts';
+import { OPTIMIZER_FILE, REFERENCE_FILE } from '../checkpoint_files.ts';
+import type { MovingReference } from '../moving_reference.ts';
 import type { Policy } from '../policy.ts';
 import type { UpdateCounts, Updater } from '../update.ts';
 
 /**
- * Replaces the trained weights by those of the checkpoint, and, unless only weights are wanted, the optimizer's state.
+ * Replaces the trained weights by those of the checkpoint, and, unless only weights are wanted, the optimizer's state and the
+ * reference that follows the policy.
  *
  * @param baseConfig of the model without its adapter
  * Errors: E_RESUME_MODEL if the checkpoint is not one of this model and these trained parameters; those of `openAdapter`,
@@ -27,10 +29,12 @@ export function restorePolicy(
   { adapter, parameters }: Pick<Policy, 'adapter' | 'parameters'>,
   baseConfig: ModelConfig,
   updater: Updater | null,
+  moving: MovingReference | null = null,
 ): void {
   if (adapter === null) restoreWeights(dir, parameters);
   else restoreAdapter(dir, adapter, parameters, baseConfig);
   if (updater !== null) restoreOptimizer(join(dir, OPTIMIZER_FILE), parameters, updater);
+  if (updater !== null && moving !== null) restoreReference(join(dir, REFERENCE_FILE), moving);
 }
 
 // --- internal ---
@@ -107,9 +111,28 @@ function restoreOptimizer(path: string, parameters: Parameters, updater: Updater
   }
 }
 
+function restoreReference(path: string, moving: MovingReference): void {
+  if (!existsSync(path)) {
+    throw new SightlineError('E_RESUME_MISSING', 'the reference that follows the policy is missing', {
+      where: path,
+      hint: 'the run was without --sync_ref_model true: leave it out, or set --resume_only_model true to begin with the initial reference',
+    });
+  }
+  const file = openSafetensors(path);
+  try {
+    for (const name of moving.names) {
+      const { data, dims } = moving.value(name);
+      readFloats(file, name, dims, data);
+    }
+  } finally {
+    file.close();
+  }
+  moving.changed();
+}
+
 function readFloats(file: SafetensorsFile, name: string, dims: readonly number[], target: Float32Array): void {
   const entry = file.entries.get(name);
-  if (entry === undefined) throw otherModel(`its optimizer has no "${name}", which this run trains`, file.path);
+  if (entry === undefined) throw otherModel(`it has no "${name}", which belongs to what this run trains`, file.path);
   if (!sameSizes(entry.shape, dims)) throw otherShape(name, entry.shape, dims, file.path);
   file.readWeights(name, target);
 }

@@ -4,6 +4,7 @@
 import type { ModelConfig } from '../../models/architecture.ts';
 import type { EarlierCheckpoints } from '../checkpoints.ts';
 import type { RunContext } from '../events.ts';
+import type { MovingReference } from '../moving_reference.ts';
 import type { Policy } from '../policy.ts';
 import type { Updater } from '../update.ts';
 import { checkArguments } from './arguments_check.ts';
@@ -43,8 +44,9 @@ export function restoreResumed(
   policy: Pick<Policy, 'adapter' | 'parameters'>,
   baseConfig: ModelConfig,
   updater: Updater,
+  moving: MovingReference | null = null,
 ): void {
-  if (resume !== null) restorePolicy(resume.dir, policy, baseConfig, resume.onlyModel ? null : updater);
+  if (resume !== null) restorePolicy(resume.dir, policy, baseConfig, resume.onlyModel ? null : updater, moving);
 }
 
 /**

@@ -163,8 +163,20 @@ def advantages():
             'rewards_per_func': rewards.T.tolist(), 'cases': cases}
 
 
+def moved_reference():
+    """A reference that TRL lets follow a policy, twice."""
+    from trl.trainer.callbacks import SyncRefModelCallback
+    policy, reference = torch.nn.Linear(5, 3).float(), torch.nn.Linear(5, 3).float()
+    weight = lambda layer: layer.weight.detach().flatten().tolist()
+    before, alpha = weight(reference), 0.6
+    for _ in range(2):
+        SyncRefModelCallback._sync_target_model(policy, reference, alpha)
+    return {'alpha': alpha, 'policy': weight(policy), 'before': before, 'after': weight(reference)}
+
+
 values = {
     'epsilon': EPSILON, 'max_completion_length': MAX_LENGTH, 'logps': ragged(LOGPS), 'old_logps': ragged(OLD),
     'ref_logps': ragged(REF), 'entropies': ragged(ENTROPIES), 'advantages_of_losses': ADVANTAGES.tolist(),
-    'truncated': TRUNCATED.tolist(), 'losses': list(losses()), 'advantages': advantages()}
+    'truncated': TRUNCATED.tolist(), 'losses': list(losses()), 'advantages': advantages(),
+    'moved_reference': moved_reference()}
 (Path(__file__).parents[2] / 'grpo' / 'objective.json').write_text(json.dumps(values) + '\n')
