@@ -87,6 +87,8 @@ interface Common {
   readonly aliases?: readonly string[];
   /** The only engine that has the flag. */
   readonly engine?: Engine;
+  /** Where ms-swift and TRL, or their engines, mean different things by the flag: what is followed. For docs/parity.md. */
+  readonly follows?: string;
   /** Omitted if ms-swift has the same flag with the same values. */
   readonly msSwift?: InMsSwift;
 }

@@ -8,6 +8,8 @@ export const objectiveFlags = {
     msSwift: { more: ['real', 'fipo'] },
     group: 'GRPO',
     default: 'grpo',
+    follows:
+      'dapo and cispo divide by the tokens of the optimizer step (peers: of the rollout); bnpo by those of the micro-batch, as both',
     help: 'Loss of a token, and how losses are averaged. Clipped ratio: grpo per sequence, bnpo over the tokens of the batch, dr_grpo by --max_completion_length, dapo over all tokens of the optimiser step. cispo: capped ratio as a constant weight, averaged as dapo. sapo: smooth gate instead of clipping, averaged as grpo.',
   }),
   importance_sampling_level: choice(['token', 'sequence', 'sequence_token'], {
@@ -53,11 +55,15 @@ export const objectiveFlags = {
     above: 0,
     max: 1,
     unit: 'fraction of tokens',
+    follows:
+      'the quantile is over the optimizer step, so that micro-batches do not change it (peers: over a micro-batch); cut-off completions are among its tokens, as in ms-swift',
     help: 'Learn only from this share of the tokens of an optimiser step, those with the highest entropy. The KL divergence still counts all of them.',
   }),
   overlong_filter: boolean({
     group: 'GRPO',
     default: false,
+    follows:
+      'cut off means ended by the length limit, as in ms-swift; the tokens are not counted in the denominator of dapo and cispo, as in TRL',
     help: 'Leave completions that were cut off at --max_completion_length out of the loss. They still count for the advantages of their group.',
   }),
   off_policy_sequence_mask_delta: number({
@@ -66,6 +72,7 @@ export const objectiveFlags = {
     unset: 'none',
     min: 0,
     unit: 'nats per token',
+    follows: 'ms-swift: the KL is left out, too, and the denominator of bnpo shrinks (TRL: neither)',
     help: 'Leave completions with a negative advantage out of the loss if the policy has moved away from them: if their mean log-probability has fallen by more than this since they were sampled.',
   }),
   beta: number({
@@ -73,6 +80,7 @@ export const objectiveFlags = {
     default: null,
     unset: '0.04',
     min: 0,
+    follows: 'ms-swift: default 0.04, and a clamped k3 (TRL: 0, not clamped)',
     help: 'Weight of the KL divergence from the reference model. With 0 no reference model is loaded.',
   }),
   sync_ref_model: boolean({
@@ -109,11 +117,15 @@ export const objectiveFlags = {
     group: 'GRPO',
     default: null,
     unset: 'group; none with --advantage_estimator rloo, batch with reinforce_plus_plus',
+    follows:
+      'ms-swift: gdpo adds 1e-8 to deviations (TRL 1e-4), frac_reward_zero_std is by groups; a reward that is null is left out of the baseline, as in TRL',
     help: 'Standard deviation that advantages are divided by: that of the group, that of the batch, or none. gdpo scales every reward function by itself within the group, and then their weighted sum within the batch.',
   }),
   dynamic_sample: boolean({
     group: 'GRPO',
     default: false,
+    follows:
+      'ms-swift, but further prompts are the next of the order of the run (there: of an iterator of their own), and the last batch drawn is used, too',
     help: 'Replace groups whose rewards are all equal, which teach nothing, by groups of further prompts.',
   }),
   max_resample_times: integer({

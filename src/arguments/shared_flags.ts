@@ -135,6 +135,7 @@ export const samplingFlags = {
     default: 0,
     min: 0,
     max: 1,
+    follows: 'transformers: after top_k and top_p (vLLM: before them); TRL and ms-swift have both engines',
     help: 'Sample from tokens with at least this share of the probability of the most likely one.',
   }),
   repetition_penalty: number({
@@ -147,6 +148,7 @@ export const samplingFlags = {
     group: 'Sampling',
     default: [],
     metavar: 'TEXT...',
+    follows: "ms-swift's transformers engine: the completion keeps the word (vLLM cuts it off the text)",
     help: 'Texts that end a completion, which keeps them.',
   }),
   bad_words: textList({

@@ -67,6 +67,12 @@ function parityTables(): string {
     ].join('\n'),
     'Flags that take fewer values here:',
     [row('flag', 'values of ms-swift that are refused', 'why'), '|---|---|---|', ...lacking].join('\n'),
+    'Flags by which peers mean different things, and what is followed here:',
+    [
+      row('flag', 'here'),
+      '|---|---|',
+      ...flags.flatMap(([name, { follows }]) => (follows === undefined ? [] : [row(code(name), follows)])),
+    ].join('\n'),
     `Flags that ms-swift does not declare: ${more.join(' ')}; and those that rewards bring.`,
   ].join('\n\n');
 }
