@@ -29,6 +29,7 @@ export function CompletionsView({ run, group }: { run: RunSummary; group: number
   const [steps, setSteps] = useState({ from: '', to: '' });
   const [at, setAt] = useState(0);
   const [picked, setPicked] = useState<number | null>(null);
+  const [focusAsked, setFocusAsked] = useState(0);
   const [row, setRow] = useState<number | null>(null);
   const frame = useRef<HTMLDivElement>(null);
   /** Whether the list is still the one that the page began with, whose group the address may name. */
@@ -94,7 +95,7 @@ export function CompletionsView({ run, group }: { run: RunSummary; group: number
       End: total - 1,
     };
     if (event.key in moves) choose(moves[event.key]!);
-    else if (event.key === 'Enter') document.querySelector<HTMLElement>('.completion .open')?.focus();
+    else if (event.key === 'Enter') setFocusAsked(focusAsked + 1);
     else return;
     event.preventDefault();
     event.stopPropagation();
@@ -236,7 +237,9 @@ export function CompletionsView({ run, group }: { run: RunSummary; group: number
           {pages.error ?? (pages.total === null ? 'Searching…' : `${count(total)} of ${count(pages.all)} ${unit}s`)}
         </p>
       </section>
-      {group !== null && <GroupPanel run={run} group={group} highlighted={row} search={search} />}
+      {group !== null && (
+        <GroupPanel run={run} group={group} highlighted={row} search={search} focusAsked={focusAsked} />
+      )}
     </div>
   );
 }

@@ -1,7 +1,7 @@
 /**
  * One group: the prompt with its images, and its completions side by side.
  */
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Completion, Group, ImagePlace, RunSummary } from '../src/ui/api.ts';
 import { useJson, useVersion } from './data.ts';
 import { decimal, signed } from './format.ts';
@@ -15,13 +15,22 @@ export interface GroupPanelProps {
   /** A completion that was chosen in the list. */
   readonly highlighted: number | null;
   readonly search: string;
+  /** Grows each time that the keyboard asks for the first completion. */
+  readonly focusAsked: number;
 }
 
-export function GroupPanel({ run, group, highlighted, search }: GroupPanelProps) {
+export function GroupPanel({ run, group, highlighted, search, focusAsked }: GroupPanelProps) {
   const version = useVersion([run.id]);
   const { data, error } = useJson<Group>(`/api/runs/${run.id}/groups/${group}`, version);
   const [order, setOrder] = useSetting<string>('order', 'as logged');
   const [isRaw, setRaw] = useState(false);
+  const focusGiven = useRef(0);
+  // Only once the group itself is there: until then the last one is still shown.
+  useEffect(() => {
+    if (focusAsked === focusGiven.current || data?.id !== group) return;
+    focusGiven.current = focusAsked;
+    document.querySelector<HTMLElement>('.completion .open')?.focus();
+  }, [focusAsked, data, group]);
   const step = (by: number): void => {
     if (data !== null)
       go({ view: 'completions', run: run.id, id: Math.max(0, Math.min(data.total - 1, group + by)) }, 'replace');

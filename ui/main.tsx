@@ -2,7 +2,7 @@
  * The page: its head, the view that the address names, and the keys that work everywhere.
  */
 import { render } from 'preact';
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import 'uplot/dist/uPlot.min.css';
 import './style.css';
 import type { RunSummary } from '../src/ui/api.ts';
@@ -27,7 +27,13 @@ function Page() {
   const runs = data?.runs ?? [];
   const withTexts = runs.filter(({ completions }) => completions > 0);
   const current = runs.find(({ id }) => id === place.run);
-  const nextTheme = (): void => setTheme(THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length]!);
+  // Read when the key is pressed: the handler of the last drawing may still be the one that is called.
+  const themeNow = useRef(theme);
+  themeNow.current = theme;
+  const nextTheme = (): void => {
+    themeNow.current = THEMES[(THEMES.indexOf(themeNow.current) + 1) % THEMES.length]!;
+    setTheme(themeNow.current);
+  };
   const openCompletions = (): void => {
     const run = current ?? withTexts.at(-1);
     if (run !== undefined) go({ view: 'completions', run: run.id, id: null });

@@ -7,6 +7,7 @@ import { ormFiles } from '../rewards/registry.ts';
 import type { Json } from '../util/json.ts';
 import { argumentsToJson, changedArguments } from './args_json.ts';
 import type { CommandSpec } from './command.ts';
+import { doctorCommand } from './doctor.ts';
 import type { msSwiftFlags } from './engine_flags.ts';
 import { exportCommand } from './export.ts';
 import type { Faults } from './faults.ts';
@@ -15,11 +16,13 @@ import { inferCommand } from './infer.ts';
 import { type Environment, parseArguments } from './parse.ts';
 import { msSwiftNames } from './peers/index.ts';
 import {
+  type DoctorArguments,
   type ExportArguments,
   type InferArguments,
   type RewardOptions,
   type RewardServerArguments,
   type RlhfArguments,
+  resolveDoctor,
   resolveExport,
   resolveInfer,
   resolveRewardServer,
@@ -156,6 +159,10 @@ export function readRewardServerArguments(
   env: Environment,
 ): ReadArguments<RewardServerArguments> {
   return read(rewardServerCommand, resolveRewardServer, argv, env);
+}
+
+export function readDoctorArguments(argv: readonly string[], env: Environment): ReadArguments<DoctorArguments> {
+  return read(doctorCommand, resolveDoctor, argv, env);
 }
 
 export function readUiArguments(argv: readonly string[], env: Environment): ReadArguments<UiArguments> {

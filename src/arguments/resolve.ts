@@ -6,6 +6,7 @@ import { type RolloutSizes, rolloutSizes } from '../grpo/batching.ts';
 import { type AdapterDefaults, withAdapterDefaults } from './adapter_defaults.ts';
 import { checkFiles, checkOutput, checkPixels, checkSizes } from './checks.ts';
 import { checkColumns, checkDatasets, pathOf } from './dataset_paths.ts';
+import type { doctorFlags } from './doctor.ts';
 import type { exportFlags } from './export.ts';
 import type { Faults } from './faults.ts';
 import type { Values } from './flag.ts';
@@ -80,6 +81,8 @@ interface AdaptedModel {
 
 export type RewardServerArguments = Values<typeof rewardServerFlags>;
 export type UiArguments = Values<typeof uiFlags>;
+
+export type DoctorArguments = Resolved<Values<typeof doctorFlags>, { modelDir: string | null }>;
 
 /** @param processes number of processes, on all machines, that share a rollout */
 export function resolveRlhf(
@@ -182,6 +185,28 @@ export function resolveExport(values: Values<typeof exportFlags>, faults: Faults
   const unset = { system: null, minPixels: null, maxPixels: null, attnImpl: null };
   const { model, modelDir } = resolveAdapted({ ...values, ...unset }, faults, env);
   return { ...values, model, modelDir };
+}
+
+/** @returns with `modelDir`, the checkpoint's folder; null without a model */
+export function resolveDoctor(values: Values<typeof doctorFlags>, faults: Faults, env: Environment): DoctorArguments {
+  checkFiles('external_plugins', values.externalPlugins, faults);
+  checkDatasets('dataset', values.dataset, faults);
+  checkColumns(values.columns, faults);
+  faults.check(
+    ['folders', 'dataset'],
+    values.folders.length > 0 || values.dataset.length > 0,
+    'there is nothing to look at',
+    'give the folder of a run, or --dataset and --reward_funcs of one that is to come',
+  );
+  faults.check(
+    ['reward_funcs', 'dataset'],
+    values.dataset.length === 0 || values.rewardFuncs.length > 0,
+    'the rewards that are to judge the dataset are missing',
+    'give --reward_funcs NAME...',
+  );
+  const { model } = values;
+  const found = model === null ? null : resolveModel({ model, modelRevision: null, attnImpl: null }, faults, env);
+  return { ...values, modelDir: found?.modelDir ?? null };
 }
 
 export function resolveUi(values: Values<typeof uiFlags>, faults: Faults): UiArguments {

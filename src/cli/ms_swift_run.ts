@@ -17,6 +17,7 @@ import { makeFolders } from '../util/make_folders.ts';
 import { shellWord } from '../util/shell_word.ts';
 import { packageVersion } from '../util/version.ts';
 import type { Io } from './io.ts';
+import { tellVerdicts } from './verdicts.ts';
 
 export async function msSwiftRun(words: readonly string[], io: Io): Promise<void> {
   const read = readMsSwiftArguments(words, io.env);
@@ -60,6 +61,7 @@ export async function msSwiftRun(words: readonly string[], io: Io): Promise<void
   }
   await close();
   folder.discard();
+  if (isFirstNode(read)) await tellVerdicts(folder.path, io);
 }
 
 // --- internal ---

@@ -6,12 +6,13 @@ import type { ReadArguments } from '../arguments/arguments.ts';
 import { broadcast } from '../report/broadcast.ts';
 import { consoleReport } from '../report/console.ts';
 import { createOutputFolder, reopenOutputFolder, writeArgsJson } from '../report/output_folder.ts';
-import { completionsJsonl, loggingJsonl } from '../report/records.ts';
+import { completionsJsonl, loggingJsonl, noticesJsonl } from '../report/records.ts';
 import { tensorboard } from '../report/tensorboard.ts';
 import type { Listener, RunContext, TrainEvent } from '../train/events.ts';
 import { findResumePoint, LAST } from '../train/resume/find.ts';
 import { packageVersion } from '../util/version.ts';
 import type { Io } from './io.ts';
+import { tellVerdicts } from './verdicts.ts';
 
 /** The arguments that the surroundings of a run need. */
 export interface TrainingSettings {
@@ -61,6 +62,7 @@ export async function trainingRun(
       },
     },
     loggingJsonl(folder.path),
+    noticesJsonl(folder.path),
     ...(settings.logCompletions ? [completionsJsonl(folder.path)] : []),
     ...(eventFiles ? [tensorboard(folder.path)] : []),
   ];
@@ -75,6 +77,7 @@ export async function trainingRun(
     await train({ signal: io.signal, emit, outputDir: folder.path, changed: read.changed, resume });
     await close();
     folder.discard();
+    if (!settings.dryRun) await tellVerdicts(folder.path, io);
   } catch (error) {
     await close();
     if (!hasResults) folder.remove();

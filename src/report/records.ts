@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import type { CompletionsEvent, EndEvent, EvalEvent, Listener, LogEvent, TrainEvent } from '../train/events.ts';
+import { NOTICES_FILE } from '../train/run_files.ts';
 import { AppendFile } from '../util/append_file.ts';
 import type { Json, JsonObject } from '../util/json.ts';
 import { cutBack, stepOfLog, stepOfTable } from './cut_back.ts';
@@ -45,6 +46,23 @@ export function completionsJsonl(folder: string): Listener {
     onEvent(event: TrainEvent) {
       if (event.type === 'start' && event.step > 0) cutBack(join(folder, COMPLETIONS_FILE), event.step, stepOfTable);
       if (event.type === 'completions' && event.rows.length > 0) file.append(columnTable(event));
+    },
+    close: () => file.close(),
+  };
+}
+
+/** Writes notices.jsonl: each warning with the number of steps done. The file is created with the first warning. */
+export function noticesJsonl(folder: string): Listener {
+  const file = lazyFile(folder, NOTICES_FILE);
+  let step = 0;
+  return {
+    onEvent(event: TrainEvent) {
+      if (event.type === 'start') {
+        ({ step } = event);
+        if (step > 0) cutBack(join(folder, NOTICES_FILE), step, ({ step: at }) => (typeof at === 'number' ? at : null));
+      }
+      if (event.type === 'progress') ({ step } = event);
+      if (event.type === 'notice' && event.level === 'warn') file.append({ step, text: event.text });
     },
     close: () => file.close(),
   };

@@ -213,8 +213,11 @@ describe('completions', () => {
     await page.waitForSelector('mark');
     await page.focus('.rows');
     await page.keyboard.press('j');
+    await expect.poll(() => page.textContent('.panel h2')).toContain('group 14 of');
     await page.keyboard.press('Enter');
+    await page.waitForSelector('.completion:first-child .open:focus');
     await page.keyboard.press('j');
+    await page.waitForSelector('.completion:nth-child(2) .open:focus');
     await page.keyboard.press('Enter');
     await page.waitForSelector('.one');
     expect(await page.textContent('.one h2')).toMatch(/^Completion \d+$/);

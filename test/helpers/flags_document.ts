@@ -3,6 +3,7 @@
  * Knows the schema and Markdown; knows no flag by name.
  */
 import type { CommandSpec } from '../../src/arguments/command.ts';
+import { doctorCommand } from '../../src/arguments/doctor.ts';
 import { exportCommand } from '../../src/arguments/export.ts';
 import { engineRemarks, type Flag, groupsOf } from '../../src/arguments/flag.ts';
 import { inferCommand } from '../../src/arguments/infer.ts';
@@ -20,6 +21,7 @@ export const documentedCommands: readonly CommandSpec[] = [
   scoreCommand,
   exportCommand,
   rewardServerCommand,
+  doctorCommand,
   uiCommand,
 ];
 

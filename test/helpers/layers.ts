@@ -16,6 +16,6 @@ export const layers: readonly (readonly string[])[] = [
   ['grpo', 'rewards'],
   ['arguments'],
   ['train'],
-  ['report', 'demo', 'reward_server', 'ms_swift', 'ui'],
+  ['report', 'demo', 'reward_server', 'ms_swift', 'doctor', 'ui'],
   ['index.ts', 'cli'],
 ];
