@@ -33,7 +33,7 @@ import { median, timed } from './statistics.ts';
 import { COMPLETIONS, gridOf, LOSS, PLUGIN, syntheticPrompt, TEXT_TOKENS, TOKENS, trivialReward } from './steps.ts';
 
 const [model, form] = process.argv.slice(2) as [string, LargeForm];
-/** An image of 238 · 4 patches and 62 tokens of text: a prompt of about 300 tokens. */
+/** With 62 tokens of text, a prompt of 318 tokens. */
 const VISUAL_TOKENS = 256;
 
 const note = (line: string): void => {
