@@ -1,12 +1,13 @@
 /**
- * Bundles the page of `sightline ui`, from `ui` into dist/ui/page: one script, one style sheet, no other files.
+ * Bundles the page of `sightline ui` and that of `sightline infer --attention`, from `ui` into dist/ui/page: one script and one style
+ * sheet each.
  */
 import { copyFileSync } from 'node:fs';
 import { build } from 'esbuild';
 
 const target = 'dist/ui/page';
 await build({
-  entryPoints: { app: 'ui/main.tsx' },
+  entryPoints: { app: 'ui/main.tsx', attention_page: 'ui/attention_page.ts' },
   outdir: target,
   bundle: true,
   minify: true,

@@ -3,6 +3,7 @@
  */
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import type { AttentionHead, Group, RunSummary } from '../src/ui/api.ts';
+import { VIRIDIS_GRADIENT } from '../src/util/viridis.ts';
 import { type AttentionValues, attentionMap, IMAGE_ATTENTION, loadAttention } from './attention_values.ts';
 import { useJson, useVersion } from './data.ts';
 import { decimal, number } from './format.ts';
@@ -11,7 +12,6 @@ import { Heatmap } from './heatmap.tsx';
 import { addressOf, go } from './place.ts';
 import { useSetting } from './settings.ts';
 import { TokenStrip } from './token_strip.tsx';
-import { VIRIDIS_GRADIENT } from './viridis.ts';
 
 export function CompletionView({ run, row }: { run: RunSummary; row: number }) {
   const version = useVersion([run.id]);

@@ -3,10 +3,10 @@
  */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { ImagePlace } from '../src/ui/api.ts';
+import { viridis } from '../src/util/viridis.ts';
 import { number } from './format.ts';
 import { Picture } from './group_panel.tsx';
 import { fileName, saveFile } from './save.ts';
-import { viridis } from './viridis.ts';
 
 export interface HeatmapProps {
   readonly image: ImagePlace;

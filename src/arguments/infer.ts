@@ -22,6 +22,13 @@ export const inferFlags = {
     help: 'The question. The answer goes to standard output.',
   }),
   ...systemFlags,
+  attention: text({
+    group: 'Attention',
+    default: null,
+    unset: 'none is measured',
+    metavar: 'FILE.html|FILE.png',
+    help: 'Where the answer to --prompt looks: a page (.html) with each token and its attention on the image, or a picture (.png) with that of the whole answer. One eager forward more; mean over heads and the last 8 layers.',
+  }),
   max_new_tokens: integer({
     group: 'Sampling',
     default: 512,
@@ -45,6 +52,9 @@ export const inferCommand: CommandSpec<typeof inferFlags> = {
   summary: 'chat with a checkpoint about an image',
   usage: 'sightline infer --model DIR [--image FILE...] [--prompt TEXT] [flags]',
   flags: inferFlags,
-  examples: ['sightline infer --model ./checkpoint --image photo.png --prompt "What is in the picture?"'],
+  examples: [
+    'sightline infer --model ./checkpoint --image photo.png --prompt "What is in the picture?"',
+    'sightline infer --model ./checkpoint --image photo.png --prompt "Where is the dog?" --attention attention.html',
+  ],
   notes: [],
 };

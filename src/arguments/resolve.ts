@@ -153,6 +153,19 @@ export function resolveInfer(values: Values<typeof inferFlags>, faults: Faults, 
   checkPixels(values, faults);
   checkAdapters(values, faults);
   checkFiles('image', values.image, faults);
+  const { attention } = values;
+  faults.check(
+    ['attention'],
+    attention === null || /\.(html|png)$/i.test(attention),
+    `ends in neither .html nor .png: ${attention}`,
+    'name a file such as attention.html',
+  );
+  faults.check(
+    ['attention', 'prompt', 'image'],
+    attention === null || (values.prompt !== null && values.image.length > 0),
+    'there is no answer about an image whose attention could be shown',
+    'give --prompt and --image as well',
+  );
   return { ...values, ...resolveAdapted(values, faults, env) };
 }
 

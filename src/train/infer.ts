@@ -11,7 +11,9 @@ import { type ContentPart, type Message, splitImageTags } from '../data/messages
 import { createGenerator } from '../engine/generation.ts';
 import { SightlineError } from '../errors.ts';
 import { stopTest } from '../template/stop_words.ts';
+import type { EncodedPrompt } from '../template/template.ts';
 import { createRandom } from '../util/random.ts';
+import { type AnswerAttention, answerAttention } from './answer_attention.ts';
 import type { RunContext } from './events.ts';
 import { type PreparedPolicy, policyOptions, preparePolicy } from './policy.ts';
 import { loaderOf } from './preflight.ts';
@@ -32,6 +34,8 @@ export interface Chat {
    * If the question cannot be encoded, it throws and leaves the conversation unchanged.
    */
   ask(question: string, images: readonly string[], onText: (piece: string) => void): Promise<string>;
+  /** The attention of the last answer on all images of the conversation; null before the first answer. */
+  attention(): Promise<AnswerAttention | null>;
   /** Forgets the conversation. */
   clear(): void;
   close(): Promise<void>;
@@ -61,6 +65,7 @@ export async function openChat(args: InferArguments, context: ChatContext): Prom
   let messages: readonly Message[] = [];
   let images: readonly ImageSource[] = [];
   let turn = 0;
+  let last: { readonly prompt: EncodedPrompt; readonly ids: Int32Array } | null = null;
   const trainedOn = readTrainedOn(readJsonFile(join(args.modelDir, 'config.json')));
 
   return {
@@ -83,7 +88,7 @@ export async function openChat(args: InferArguments, context: ChatContext): Prom
         answer += piece;
         if (piece !== '') onText(piece);
       };
-      await generator.generate([prompt], {
+      const { groups } = await generator.generate([prompt], {
         count: 1,
         maxNewTokens: args.maxNewTokens,
         temperature: args.temperature,
@@ -98,14 +103,19 @@ export async function openChat(args: InferArguments, context: ChatContext): Prom
         onTokens: ([token]) => show(decoder.push(token!.id)),
       });
       show(decoder.end());
+      last = { prompt, ids: groups[0]!.completions[0]!.ids };
       messages = [...asked, { role: 'assistant', content: answer }];
       images = shown;
       turn++;
       return answer;
     },
+    async attention() {
+      return last && answerAttention(policy, last.prompt, last.ids);
+    },
     clear() {
       messages = [];
       images = [];
+      last = null;
     },
     async close() {
       await generator.release();
@@ -114,9 +124,14 @@ export async function openChat(args: InferArguments, context: ChatContext): Prom
   };
 }
 
-// --- internal ---
+/** An image of a conversation. */
+export const sourceOf = (path: string): ImageSource => ({
+  kind: 'path',
+  path: resolve(path),
+  where: '--image, /image',
+});
 
-const sourceOf = (path: string): ImageSource => ({ kind: 'path', path: resolve(path), where: '--image, /image' });
+// --- internal ---
 
 /** A note if the resized image differs in size from all images of the training; null otherwise. */
 function unlike(trainedOn: TrainedOn, image: { path: string; width: number; height: number }): string | null {

@@ -18,6 +18,7 @@ test('questions, images, a question that fails, a fresh start and the end', asyn
       onText('answer');
       return 'an answer';
     },
+    attention: async () => null,
     clear: () => asked.push('clear'),
     close: async () => undefined,
   };
@@ -66,6 +67,7 @@ test('commands, and what only looks like one', async () => {
       asked.push([question, [...images]]);
       return '';
     },
+    attention: async () => null,
     clear: () => asked.push('clear'),
     close: async () => undefined,
   };

@@ -3,6 +3,7 @@
  */
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { imageAttention } from '../../src/attention/image_attention.ts';
 import { isTdr, tdrFromAttentions, tdrSpans } from '../../src/attention/tdr.ts';
 import type { HashedImage } from '../../src/engine/image_features.ts';
 import type { VisionLanguageModel } from '../../src/engine/model.ts';
@@ -76,6 +77,11 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
       const expected = tensors.get(`${golden.name}.attention_mean_heads`)!;
       const got = meanOverHeads(attentions.slice(-8), golden.prompt_ids.length);
       expect(note('attention', largestDifference(got, expected.data))).toBeLessThan(1e-4);
+      const columns = [...golden.prompt_ids.keys()].filter(
+        (column) => golden.prompt_ids[column] === model.modelConfig.imageTokenId,
+      );
+      const onImages = imageAttention(attentions, columns, golden.prompt_ids.length, golden.completion_ids.length);
+      expect(note('attention', largestDifference(onImages, onColumns(expected, columns)))).toBeLessThan(1e-4);
       const full = tensors.get(`${golden.name}.attention_layer0_full`);
       if (full !== undefined)
         expect(note('attention', largestDifference(attentions[0]!.data, full.data))).toBeLessThan(1e-4);
@@ -97,6 +103,17 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
     });
   });
 });
+
+/** The mean over layers of (layers, T, S), on some columns. [T, columns] */
+function onColumns({ data, dims }: { data: Float32Array; dims: readonly number[] }, columns: readonly number[]) {
+  const [layers, rows, length] = dims as [number, number, number];
+  return Float64Array.from({ length: rows * columns.length }, (_, i) => {
+    const [row, column] = [Math.floor(i / columns.length), columns[i % columns.length]!];
+    let sum = 0;
+    for (let layer = 0; layer < layers; layer++) sum += data[(layer * rows + row) * length + column]!;
+    return sum / layers;
+  });
+}
 
 /** Completion rows of the mean over heads: (layers, T, S). */
 function meanOverHeads(
