@@ -1,14 +1,11 @@
 /**
- * The numbers of one completion's attention, and what is computed of them for the screen.
- * Source of the layout: `src/attention_log/format.ts`.
+ * Loads the numbers of one completion's attention for the screen. Source of the layout: `src/attention_log/format.ts`.
  */
+import type { AttentionWeights } from '../src/attention_log/values.ts';
 import type { AttentionHead } from '../src/ui/api.ts';
 
-export interface AttentionValues {
+export interface AttentionValues extends AttentionWeights {
   readonly head: AttentionHead;
-  /** Attention weights. [tokens, layers, image tokens] */
-  readonly weights: Float32Array;
-  readonly imageTokens: number;
   /** Each [tokens]; NaN where unknown. `image attention` is always there. */
   readonly channels: ReadonlyMap<string, Float32Array>;
 }
@@ -36,30 +33,6 @@ export async function loadAttention(head: AttentionHead, signal: AbortSignal): P
     channels.set(name, values.subarray(from, from + tokens));
   }
   return { head, weights, imageTokens, channels };
-}
-
-/**
- * Attention on each image token. [image tokens]
- *
- * @param token null for the mean over the answer
- * @param layer place among the layers; null for their mean
- */
-export function attentionMap(
-  { head, weights, imageTokens }: AttentionValues,
-  token: number | null,
-  layer: number | null,
-): Float32Array {
-  const tokens = token === null ? head.tokens.map((_, t) => t) : [token];
-  const layers = layer === null ? head.layers.map((_, l) => l) : [layer];
-  const map = new Float32Array(imageTokens);
-  for (const t of tokens) {
-    for (const l of layers) {
-      const from = (t * head.layers.length + l) * imageTokens;
-      for (let i = 0; i < imageTokens; i++) map[i]! += weights[from + i]!;
-    }
-  }
-  const times = Math.max(1, tokens.length * layers.length);
-  return map.map((value) => value / times);
 }
 
 /** IEEE 754 half precision to a number. */

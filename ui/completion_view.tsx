@@ -2,9 +2,10 @@
  * One completion: its tokens, what they attended to, and the same prompt at other steps.
  */
 import { useEffect, useMemo, useState } from 'preact/hooks';
+import { attentionMap } from '../src/attention_log/values.ts';
 import type { AttentionHead, Group, RunSummary } from '../src/ui/api.ts';
 import { VIRIDIS_GRADIENT } from '../src/util/viridis.ts';
-import { type AttentionValues, attentionMap, IMAGE_ATTENTION, loadAttention } from './attention_values.ts';
+import { type AttentionValues, IMAGE_ATTENTION, loadAttention } from './attention_values.ts';
 import { useJson, useVersion } from './data.ts';
 import { decimal, number } from './format.ts';
 import { Advantage, Picture, Values } from './group_panel.tsx';

@@ -3,6 +3,7 @@
  */
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { Curve } from '../src/ui/api.ts';
+import { mainMetrics } from '../src/ui/main_metrics.ts';
 import { Chart, type Line } from './chart.tsx';
 import { useJson, useVersion } from './data.ts';
 import { saveReport } from './report.ts';
@@ -122,28 +123,11 @@ function useNear(element: { readonly current: HTMLElement | null }): boolean {
   return isNear;
 }
 
-/** What a run is judged by, before everything else. */
-const MAIN = [
-  /^reward$/,
-  /^rewards\/.*\/mean$/,
-  /^eval_reward$/,
-  /^eval_rewards\/.*\/mean$/,
-  /^eval_loss$/,
-  /^loss$/,
-  /^entropy$/,
-  /^kl$/,
-  /^grad_norm$/,
-  /^completions\/mean_length$/,
-  /^completions\/clipped_ratio$/,
-  /^frac_reward_zero_std$/,
-  /^attention\/tdr_mean$/,
-];
-
 function sectionsOf(shown: readonly ShownRun[], filter: string): { name: string; metrics: string[] }[] {
   const all = [...new Set(shown.flatMap(({ run }) => run.metrics))].filter((name) =>
     name.toLowerCase().includes(filter.toLowerCase()),
   );
-  const main = MAIN.flatMap((pattern) => all.filter((name) => pattern.test(name)));
+  const main = mainMetrics(all);
   const sections = new Map<string, string[]>();
   if (main.length > 0) sections.set('Main', main);
   for (const name of all.filter((each) => !main.includes(each)).sort()) {

@@ -15,10 +15,12 @@ import { camelCase, type Engine, type Flags, isOfReward, snakeCase, type Values 
 import { inferCommand } from './infer.ts';
 import { type Environment, parseArguments } from './parse.ts';
 import { msSwiftNames } from './peers/index.ts';
+import { reportCommand } from './report.ts';
 import {
   type DoctorArguments,
   type ExportArguments,
   type InferArguments,
+  type ReportArguments,
   type RewardOptions,
   type RewardServerArguments,
   type RlhfArguments,
@@ -163,6 +165,10 @@ export function readRewardServerArguments(
 
 export function readDoctorArguments(argv: readonly string[], env: Environment): ReadArguments<DoctorArguments> {
   return read(doctorCommand, resolveDoctor, argv, env);
+}
+
+export function readReportArguments(argv: readonly string[], env: Environment): ReadArguments<ReportArguments> {
+  return read(reportCommand, (values) => values, argv, env);
 }
 
 export function readUiArguments(argv: readonly string[], env: Environment): ReadArguments<UiArguments> {

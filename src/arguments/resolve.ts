@@ -14,6 +14,7 @@ import type { inferFlags } from './infer.ts';
 import { checkObjective, type ResolvedObjective, resolveObjective } from './objective_checks.ts';
 import type { Environment } from './parse.ts';
 import { isFolder } from './paths.ts';
+import type { reportFlags } from './report.ts';
 import type { rewardServerFlags } from './reward_server.ts';
 import type { rlhfFlags } from './rlhf.ts';
 import type { scoreFlags } from './score.ts';
@@ -80,6 +81,7 @@ interface AdaptedModel {
 }
 
 export type RewardServerArguments = Values<typeof rewardServerFlags>;
+export type ReportArguments = Values<typeof reportFlags>;
 export type UiArguments = Values<typeof uiFlags>;
 
 export type DoctorArguments = Resolved<Values<typeof doctorFlags>, { modelDir: string | null }>;

@@ -7,6 +7,7 @@ import { doctorCommand } from '../arguments/doctor.ts';
 import { exportCommand } from '../arguments/export.ts';
 import { helpText } from '../arguments/help.ts';
 import { inferCommand } from '../arguments/infer.ts';
+import { reportCommand } from '../arguments/report.ts';
 import { rewardServerCommand } from '../arguments/reward_server.ts';
 import { rlhfCommand } from '../arguments/rlhf.ts';
 import { scoreCommand } from '../arguments/score.ts';
@@ -45,6 +46,7 @@ export const commands: readonly CliCommand[] = [
   command(rewardServerCommand, [], async (words, io) => (await import('./reward_server.ts')).rewardServer(words, io)),
   command(uiCommand, ['dashboard', 'view', 'web-ui'], async (words, io) => (await import('./ui.ts')).ui(words, io)),
   command(doctorCommand, ['diagnose', 'check'], async (words, io) => (await import('./doctor.ts')).doctor(words, io)),
+  command(reportCommand, ['summary'], async (words, io) => (await import('./report.ts')).report(words, io)),
   { name: 'engine', summary: ENGINE_SUMMARY, help: engineHelp, run: engine },
   {
     name: 'demo',

@@ -17,6 +17,14 @@ export interface ColourGrid {
 const SIDE = { most: 1024, least: 448 } as const;
 const GAP = 16;
 
+/** A PNG with one pixel for each cell. */
+export async function gridPicture({ rows, columns, rgba }: ColourGrid): Promise<Buffer> {
+  const { default: sharp } = await import('sharp');
+  return sharp(rgba, { raw: { width: columns, height: rows, channels: 4 } })
+    .png()
+    .toBuffer();
+}
+
 /** Errors: those of `thumbnailOf`. */
 export async function overlaid(source: ImageSource, grid: ColourGrid, alpha: AlphaMode): Promise<Buffer> {
   const { default: sharp } = await import('sharp');
@@ -24,10 +32,8 @@ export async function overlaid(source: ImageSource, grid: ColourGrid, alpha: Alp
   const scale = Math.max(1, Math.ceil(SIDE.least / Math.max(width, height)));
   const [w, h] = [width * scale, height * scale];
   const plain = await sharp(jpeg).resize(w, h, { kernel: 'nearest' }).png().toBuffer();
-  const colours = await sharp(grid.rgba, { raw: { width: grid.columns, height: grid.rows, channels: 4 } })
-    .resize(w, h, { kernel: 'nearest', fit: 'fill' })
-    .png()
-    .toBuffer();
+  const cells = await gridPicture(grid);
+  const colours = await sharp(cells).resize(w, h, { kernel: 'nearest', fit: 'fill' }).png().toBuffer();
   return sharp({ create: { width: 2 * w + GAP, height: h, channels: 3, background: '#ffffff' } })
     .composite([
       { input: plain, left: 0, top: 0 },

@@ -17,9 +17,21 @@ export async function attentionPicture(
 ): Promise<Buffer> {
   const { rows, columns } = attention;
   const mean = meanAttention(attention);
-  const [least, greatest] = [Math.min(...mean), Math.max(...mean)];
-  const rgba = [...mean].flatMap((value) => [...viridis((value - least) / (greatest - least || 1)), 255 * OPACITY]);
-  return overlaid(source, { rows, columns, rgba: Uint8Array.from(rgba) }, alpha);
+  return overlaid(source, { rows, columns, rgba: heatColours(mean) }, alpha);
+}
+
+/** Colours from the least to the greatest value; a value that is unknown is transparent. [values * 4] */
+export function heatColours(values: Float32Array): Uint8Array {
+  let [least, greatest] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (const value of values) {
+    if (value < least) least = value;
+    if (value > greatest) greatest = value;
+  }
+  const rgba = new Uint8Array(4 * values.length);
+  for (const [i, value] of values.entries()) {
+    if (!Number.isNaN(value)) rgba.set([...viridis((value - least) / (greatest - least || 1)), 255 * OPACITY], 4 * i);
+  }
+  return rgba;
 }
 
 // --- internal ---

@@ -8,6 +8,7 @@ import { exportCommand } from '../../src/arguments/export.ts';
 import { engineRemarks, type Flag, groupsOf } from '../../src/arguments/flag.ts';
 import { inferCommand } from '../../src/arguments/infer.ts';
 import { peerFlag, peerFlagFamilies, peerFlagNames } from '../../src/arguments/peers/index.ts';
+import { reportCommand } from '../../src/arguments/report.ts';
 import { rlhfWithEngines } from '../../src/arguments/reward_flags.ts';
 import { rewardServerCommand } from '../../src/arguments/reward_server.ts';
 import { scoreCommand } from '../../src/arguments/score.ts';
@@ -22,6 +23,7 @@ export const documentedCommands: readonly CommandSpec[] = [
   exportCommand,
   rewardServerCommand,
   doctorCommand,
+  reportCommand,
   uiCommand,
 ];
 

@@ -17,5 +17,6 @@ export const layers: readonly (readonly string[])[] = [
   ['arguments'],
   ['train'],
   ['report', 'demo', 'reward_server', 'ms_swift', 'doctor', 'ui'],
+  ['run_page'],
   ['index.ts', 'cli'],
 ];

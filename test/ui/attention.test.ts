@@ -4,11 +4,12 @@
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { attentionMap } from '../../src/attention_log/values.ts';
 import { createAttentionLog } from '../../src/attention_log/writer.ts';
 import { narrow, widen } from '../../src/checkpoint/dtypes.ts';
 import type { AttentionHead, Group, RunSummary } from '../../src/ui/api.ts';
 import { viridis } from '../../src/util/viridis.ts';
-import { attentionMap, halfToNumber, IMAGE_ATTENTION, loadAttention } from '../../ui/attention_values.ts';
+import { halfToNumber, IMAGE_ATTENTION, loadAttention } from '../../ui/attention_values.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { completionsLine, writeRun } from './made_runs.ts';
 import { serve } from './served.ts';

@@ -1,0 +1,34 @@
+/**
+ * How metrics began and ended, as a table, and their course, as curves.
+ */
+
+import type { MetricLog } from '../ui/metric_log.ts';
+import { curveSvg } from './curve_svg.ts';
+import { type Html, html } from './html.ts';
+import { alignedNumbers } from './numbers.ts';
+
+export function metricTable(log: MetricLog, names: readonly string[]): Html {
+  const ends = names.map((name) => {
+    const known = log.values(name).values.filter((value) => value !== null);
+    return { first: known[0] ?? null, last: known.at(-1) ?? null };
+  });
+  const first = alignedNumbers(ends.map((end) => end.first));
+  const last = alignedNumbers(ends.map((end) => end.last));
+  const rows = names.map(
+    (name, i) => html`<tr><th scope="row">${name}</th><td>${first[i]!}</td><td>${last[i]!}</td></tr>`,
+  );
+  return html`<table class="numbers"><thead><tr><th></th><th>first</th><th>last</th></tr></thead><tbody>${rows}</tbody></table>`;
+}
+
+export function curveFigures(log: MetricLog, names: readonly string[]): Html {
+  const figures = names.map(
+    (name) =>
+      html`<figure><figcaption>${name}</figcaption>${curveSvg(log.curve('', name, SMOOTHING, POINTS))}</figure>`,
+  );
+  return html`<div class="curves">${figures}</div>`;
+}
+
+// --- internal ---
+
+const SMOOTHING = 0.8;
+const POINTS = 600;
