@@ -16,6 +16,7 @@ export const layers: readonly (readonly string[])[] = [
   ['grpo', 'rewards'],
   ['arguments'],
   ['train'],
-  ['report', 'demo', 'reward_server', 'ms_swift', 'doctor', 'ui'],
+  ['doctor'],
+  ['report', 'demo', 'reward_server', 'ms_swift', 'ui'],
   ['index.ts', 'cli'],
 ];
