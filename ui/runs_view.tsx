@@ -10,6 +10,7 @@ import { ago, count, number } from './format.ts';
 import { addressOf } from './place.ts';
 import { runColour, useSetting } from './settings.ts';
 import { SignalsPanel } from './signals_panel.tsx';
+import { VerdictsStrip } from './verdicts_strip.tsx';
 
 export interface ShownRun {
   readonly run: RunSummary;
@@ -79,6 +80,7 @@ export function RunsView({ runs, isDark }: { runs: readonly RunSummary[]; isDark
         </ul>
       </nav>
       <main>
+        <VerdictsStrip shown={shown} />
         <div class="tabs" role="tablist">
           {TABS.map((name) => (
             <button type="button" key={name} role="tab" aria-selected={tab === name} onClick={() => setTab(name)}>

@@ -5,7 +5,7 @@
 import type { ReadArguments } from '../arguments/arguments.ts';
 import { broadcast } from '../report/broadcast.ts';
 import { consoleReport } from '../report/console.ts';
-import { createOutputFolder, reopenOutputFolder, writeArgsJson } from '../report/output_folder.ts';
+import { clearUnsavedRun, createOutputFolder, reopenOutputFolder, writeArgsJson } from '../report/output_folder.ts';
 import { completionsJsonl, loggingJsonl, noticesJsonl } from '../report/records.ts';
 import { tensorboard } from '../report/tensorboard.ts';
 import type { Listener, RunContext, TrainEvent } from '../train/events.ts';
@@ -42,6 +42,8 @@ export async function trainingRun(
   train: (run: RunContext) => Promise<void>,
 ): Promise<void> {
   const resume = findResumePoint(settings, read.json);
+  const beginsAnew = settings.resumeFromCheckpoint === LAST && resume === null;
+  if (beginsAnew && !settings.addVersion) clearUnsavedRun(settings.outputDir);
   const folder =
     resume?.runDir == null
       ? createOutputFolder(settings.outputDir, settings.addVersion)
@@ -70,7 +72,7 @@ export async function trainingRun(
   const { emit, close } = broadcast(listeners, (text) => io.stderr.write(`warning: ${text}\n`));
   try {
     for (const text of read.notices) await emit({ type: 'notice', level: 'info', text: `note: ${text}` });
-    if (settings.resumeFromCheckpoint === LAST && resume === null) {
+    if (beginsAnew) {
       const text = `the newest run in ${settings.outputDir} has no checkpoint yet: a new run begins`;
       await emit({ type: 'notice', level: 'info', text });
     }

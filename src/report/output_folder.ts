@@ -10,7 +10,7 @@ import { sweepLeftovers } from '../checkpoint/atomic_folder.ts';
 import { messageOf, SightlineError } from '../errors.ts';
 import { writeFileAtomically } from '../util/atomic_write.ts';
 import { diskHint } from '../util/disk_hint.ts';
-import { LOCK_FILE, lockFolder, unlockFolder } from '../util/folder_lock.ts';
+import { LOCK_FILE, lockFolder, lockHolder, unlockFolder } from '../util/folder_lock.ts';
 import { isAlive } from '../util/is_alive.ts';
 import type { Json } from '../util/json.ts';
 import { makeFolders } from '../util/make_folders.ts';
@@ -69,6 +69,17 @@ export function reopenOutputFolder(path: string): OutputFolder {
 }
 
 /**
+ * Removes what a run of sightline that was killed before its first checkpoint has left in a folder, so that it can begin anew
+ * there. A folder with a checkpoint, of another program, or of a run that goes on stays as it is.
+ */
+export function clearUnsavedRun(path: string): void {
+  if (!(textOf(join(path, 'args.json')) ?? '').includes('"_sightline"') || lockHolder(path) !== null) return;
+  const names = readdirSync(path);
+  if (names.some((name) => /^checkpoint-\d+$/.test(name))) return;
+  for (const name of names) if (UNSAVED.test(name)) rmSync(join(path, name), { recursive: true, force: true });
+}
+
+/**
  * Writes args.json: all resolved arguments by flag name, and their provenance under `_sightline`: command, versions, and the
  * SHA-256 of every plugin file.
  */
@@ -94,6 +105,9 @@ export function writeArgsJson(
 
 /** Files of a run that a second run in the same folder would overwrite or append to. */
 const RUN_FILES = /^(?:args\.json|logging\.jsonl|completions\.jsonl|checkpoint-\d+)$/;
+
+/** What a run writes besides checkpoints. */
+const UNSAVED = /^(?:args\.json|(?:logging|completions|notices)\.jsonl|runs|attention)$/;
 
 /** First content of args.json: names the process that has claimed the folder, until the run's arguments replace it. */
 const CLAIM = JSON.stringify({ _sightline: { starting: { pid: process.pid, host: hostname() } } });

@@ -54,15 +54,19 @@ export function completionsJsonl(folder: string): Listener {
 /** Writes notices.jsonl: each warning with the number of steps done. The file is created with the first warning. */
 export function noticesJsonl(folder: string): Listener {
   const file = lazyFile(folder, NOTICES_FILE);
-  let step = 0;
+  const early: string[] = []; // before the run has started, when it is not known yet at which step
+  let step: number | null = null;
   return {
     onEvent(event: TrainEvent) {
       if (event.type === 'start') {
         ({ step } = event);
-        if (step > 0) cutBack(join(folder, NOTICES_FILE), step, ({ step: at }) => (typeof at === 'number' ? at : null));
+        cutBack(join(folder, NOTICES_FILE), step, ({ step: at }) => (typeof at === 'number' ? at : null));
+        for (const text of early) file.append({ step, text });
       }
       if (event.type === 'progress') ({ step } = event);
-      if (event.type === 'notice' && event.level === 'warn') file.append({ step, text: event.text });
+      if (event.type !== 'notice' || event.level !== 'warn') return;
+      if (step === null) early.push(event.text);
+      else file.append({ step, text: event.text });
     },
     close: () => file.close(),
   };

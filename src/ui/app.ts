@@ -10,6 +10,7 @@ import type { Env, Guard } from './guard.ts';
 import type { Fence } from './inside.ts';
 import type { Library } from './library.ts';
 import type { PageFile } from './page_files.ts';
+import { createVerdictReader } from './verdicts.ts';
 
 export interface AppParts {
   readonly library: Library;
@@ -46,6 +47,11 @@ export function createApp({ library, fence, guard, files, signal, onFault }: App
   app.get('/api/runs/:id/args', async (context) => {
     const args = await library.run(context.req.param('id'))?.args();
     return args === undefined ? context.notFound() : context.json({ args });
+  });
+  const verdicts = createVerdictReader(fence);
+  app.get('/api/runs/:id/verdicts', async (context) => {
+    const run = library.run(context.req.param('id'));
+    return run === undefined ? context.notFound() : context.json({ verdicts: await verdicts.of(run) });
   });
   app.route('/api', curveRoutes(library));
   app.route('/api/runs/:id', completionRoutes(library, fence));

@@ -16,7 +16,8 @@ export const layers: readonly (readonly string[])[] = [
   ['grpo', 'rewards'],
   ['arguments'],
   ['train'],
-  ['report', 'demo', 'reward_server', 'ms_swift', 'doctor', 'ui'],
+  ['doctor'],
+  ['report', 'demo', 'reward_server', 'ms_swift', 'ui'],
   ['run_page'],
   ['index.ts', 'cli'],
 ];

@@ -60,7 +60,7 @@ async function main() {
     for (let here = 0; here < KILLS_A_RUN && killed < kills; ) {
       const isResumed = checkpointsOf(output).length > 0;
       const moment =
-        random() < 0.5 ? { after: (0.2 + 0.8 * random()) * seconds * 1000 } : { files: 1 + Math.floor(random() * 120) };
+        random() < 0.5 ? { after: (0.2 + 0.8 * random()) * seconds * 1000 } : { files: 1 + Math.floor(random() * 300) };
       const result = await run(output, data, moment);
       last = result.output;
       if (result.code !== null) {

@@ -2,7 +2,7 @@
  * A run that is resumed from any of its checkpoints ends with the bits of the run that was never stopped: weights, optimizer,
  * logs, completions.
  */
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -194,6 +194,21 @@ describe('resumed runs end with the same bits', () => {
   });
 });
 
+test('a run that is stopped by a signal is resumed with the same bits', async () => {
+  const flags = { max_steps: '5', save_steps: '100', logging_steps: '2', num_iterations: '2' };
+  await run('rlhf', flagsOf('rlhf', join(root, 'not stopped'), flags));
+  const stopping = new AbortController();
+  const { io } = pretendIo({ signal: stopping.signal });
+  io.stdout.on('data', (text: Buffer) => {
+    if (/step 2\/5/.test(text.toString())) stopping.abort(new Error('SIGTERM'));
+  });
+  await rlhf(flagsOf('rlhf', join(root, 'stopped'), flags), io).catch(() => undefined);
+  const folder = runFolder(join(root, 'stopped'));
+  expect(existsSync(join(folder, 'checkpoint-5'))).toBe(false);
+  await run('rlhf', [...flagsOf('rlhf', join(root, 'stopped'), flags), '--resume_from_checkpoint', 'last']);
+  expectSame(runFolder(join(root, 'not stopped')), folder, 5);
+});
+
 describe('a checkpoint that does not fit is refused by name', () => {
   let whole: string;
   let adapter: string;
@@ -273,7 +288,7 @@ describe('a checkpoint that does not fit is refused by name', () => {
     [
       'other trained parts',
       () => resume(join(whole, 'checkpoint-2'), { freeze_aligner: 'false' }),
-      /E_RESUME_MODEL .*its optimizer has no "m\.\S*merger\S*", which this run trains/s,
+      /E_RESUME_MODEL .*it has no "m\.\S*merger\S*", which belongs to what this run trains/s,
     ],
   ])('%s', async (_, attempt, expected) => {
     const error = await attempt().then(
@@ -318,6 +333,34 @@ describe('a checkpoint that does not fit is refused by name', () => {
     expect((await run('rlhf', words('1'))).stdout).toMatch(/has no checkpoint yet: a new run begins/);
     expect((await run('rlhf', words('2'))).stdout).toMatch(/resumed {2}from .*checkpoint-1/);
     expect(recordsOf(runFolder(parent))).toHaveLength(3);
+  });
+
+  test('last in a folder of its own: a run without a checkpoint begins anew', async () => {
+    const folder = join(root, 'own folder');
+    const words = [
+      ...flagsOf('rlhf', folder, { max_steps: '1', add_version: 'false' }),
+      ...['--resume_from_checkpoint', 'last'],
+    ];
+    mkdirSync(folder);
+    writeFileSync(join(folder, 'args.json'), JSON.stringify({ _sightline: { command: 'rlhf' } }));
+    writeFileSync(join(folder, 'logging.jsonl'), '{"loss": 1, "global_step/max_steps": "1/9"}\n');
+    await run('rlhf', words);
+    expect(recordsOf(folder)).toHaveLength(2);
+    writeFileSync(join(folder, 'args.json'), '{}'); // of another program
+    rmSync(join(folder, 'checkpoint-1'), { recursive: true });
+    await expect(run('rlhf', words)).rejects.toMatchObject({ code: 'E_OUTPUT_EXISTS' });
+  });
+
+  test('a plugin that has changed is named', async () => {
+    const copy = join(root, 'changed plugin');
+    cpSync(whole, copy, { recursive: true });
+    const plugin = join(root, 'letters.ts');
+    const text = readFileSync(plugin, 'utf8');
+    writeFileSync(plugin, `${text}// changed\n`);
+    const words = flagsOf('rlhf', join(root, 'unused'), { max_steps: '3' });
+    const { stdout } = await run('rlhf', [...words, '--resume_from_checkpoint', join(copy, 'checkpoint-2')]);
+    writeFileSync(plugin, text);
+    expect(stdout).toMatch(/letters\.ts: the file is not the one that the checkpoint was saved with/);
   });
 
   test('a run that another process has open is left alone', async () => {

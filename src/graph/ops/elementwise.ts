@@ -30,7 +30,6 @@ export const min = binary('min', 'Min', {
 
 export const neg = unary('neg', 'Neg', ({ dy }) => neg(dy));
 export const exp = unary('exp', 'Exp', ({ dy, y }) => mul(dy, y));
-export const log = unary('log', 'Log', ({ dy, x }) => div(dy, x));
 export const sqrt = unary('sqrt', 'Sqrt', ({ dy, y }) => div(dy, mul(2, y)));
 export const square = unary(
   'square',
@@ -80,7 +79,6 @@ export const gelu = unary(
 
 /** a <= b, element by element; float32 or int32. */
 export const lessOrEqual = comparison('lessOrEqual', 'LessOrEqual');
-export const equal = comparison('equal', 'Equal');
 
 /** condition ? a : b, broadcasting all three; a and b float32 or both int32. */
 export function where(condition: Value, yes: Value | number, no: Value | number): Value {

@@ -2,7 +2,8 @@
  * Compares the arguments of a resumed run with those in the checkpoint's args.json: those that the saved state depends on have
  * to be equal; others may differ, and are named.
  */
-import { existsSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readJsonFile } from '../../checkpoint/json_file.ts';
 import { SightlineError } from '../../errors.ts';
@@ -16,7 +17,7 @@ import { isJsonObject, type Json, shownJson } from '../../util/json.ts';
 export function checkArguments(dir: string, args: Readonly<Record<string, Json>>): string[] {
   const path = join(dir, 'args.json');
   if (!existsSync(path)) return [`${path} is missing, so it is not known whether the flags are those of the run`];
-  const { _sightline: _, ...saved } = readJsonFile(path);
+  const { _sightline: provenance, ...saved } = readJsonFile(path);
   const names = Object.keys(args).filter(
     (name) => !FREE.test(name) && name in saved && !isEqual(saved[name] as Json, args[name]!),
   );
@@ -32,8 +33,11 @@ export function checkArguments(dir: string, args: Readonly<Record<string, Json>>
       },
     );
   }
-  if (names.length === 0) return [];
+  const plugins = changedPlugins(provenance, args.external_plugins);
+  if (names.length === 0) return plugins;
   return [
+    ...plugins,
+
     `flags differ from those of the run, which therefore does not go on as it would have: ${names.map(told).join('; ')}`,
   ];
 }
@@ -59,6 +63,18 @@ const FIXED: ReadonlySet<string> = new Set([
 /** Flags that do not change what a step computes. */
 const FREE =
   /^(output_dir|add_version|config|resume_.*|ignore_data_skip|logging_.*|report_to|log_completions|num_completions_to_print|save_.*|eval_.*|dry_run|engine.*|ignore_unsupported|model_dir|external_plugins|args_json)$/;
+
+/** A sentence on plugin files that are other than when the checkpoint was saved. */
+function changedPlugins(provenance: unknown, paths: Json | undefined): string[] {
+  const saved = isJsonObject(provenance) && isJsonObject(provenance.plugins) ? Object.values(provenance.plugins) : [];
+  const changed = (Array.isArray(paths) ? paths : []).filter(
+    (path) => typeof path === 'string' && existsSync(path) && !saved.includes(sha256(path)),
+  );
+  if (changed.length === 0) return [];
+  return [`${changed.join(', ')}: the file is not the one that the checkpoint was saved with, so rewards may differ`];
+}
+
+const sha256 = (path: string): string => createHash('sha256').update(readFileSync(path)).digest('hex');
 
 const isEqual = (a: Json, b: Json): boolean => JSON.stringify(sorted(a)) === JSON.stringify(sorted(b));
 
