@@ -34,7 +34,9 @@ export async function sampleSections(run: Run, args: JsonObject, images: boolean
         ];
     const cards = [];
     for (const [kind, i] of kinds) cards.push(await card(run, kind, rows[i]!, totals[i]!, images ? alpha : null));
-    const note = isFlat ? `all ${order.length} completions have the same reward` : `${order.length} completions with a reward`;
+    const note = isFlat
+      ? `all ${order.length} completions have the same reward`
+      : `${order.length} completions with a reward`;
     sections.push(html`<h3>Step ${step} <span class="faint">${note}</span></h3><div class="cards">${cards}</div>`);
   }
   return sections;
