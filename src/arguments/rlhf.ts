@@ -173,7 +173,7 @@ export const rlhfFlags = {
     unset: '--num_generations',
     min: 0,
     unit: 'completions',
-    help: 'Completions printed at every log record.',
+    help: 'Completions printed at every log record. On a terminal, which shows a progress bar, at most two: the best and the worst one.',
   }),
   ...engineFlag,
   ...commonFlags,

@@ -1,10 +1,11 @@
 /**
- * Shows a run on a terminal: a progress bar with the main numbers, or one plain line per log record if the output is not an
- * interactive terminal.
+ * Shows a run on a terminal: a progress bar with the main numbers, which stays in place below what is printed, or one plain line
+ * per log record if the output is not an interactive terminal.
  */
 import type { Listener, Metrics, ShownSignal, StartEvent, TrainEvent } from '../train/events.ts';
 import { cleanText } from '../util/clean_text.ts';
 import { formatDuration } from '../util/duration.ts';
+import { bestWorstTable } from './best_worst.ts';
 import { loadingText } from './loading.ts';
 import { createPhaseClock, type PhaseClock } from './phase.ts';
 import { completionScreen, endScreen, logLine, mainNumbers, quietLine, startScreen } from './screens.ts';
@@ -20,7 +21,7 @@ export interface Terminal {
 
 export interface ConsoleOptions {
   readonly title: string;
-  /** Number of completions printed per `completions` event. */
+  /** Number of completions printed per `completions` event; a terminal shows the best and the worst one at most. */
   readonly completionsToPrint: number;
   /** Whether the run also writes TensorBoard files. */
   readonly eventFiles: boolean;
@@ -112,11 +113,20 @@ export function consoleReport(out: Terminal, options: ConsoleOptions): Listener 
           break;
         case 'log':
           latest = event.metrics;
-          print([logLine(event, stopwatch, start.signals)]);
+          // On a terminal the bar shows the numbers in place.
+          if (!live) print([logLine(event, stopwatch, start.signals)]);
           drawBar();
           break;
         case 'completions':
-          print(completionScreen(event.step, event.rows, options.completionsToPrint));
+          print(
+            live
+              ? bestWorstTable(event.step, event.rows, {
+                  count: Math.min(2, options.completionsToPrint),
+                  rewardWeights: start.changed.reward_weights,
+                  columns: out.columns ?? 80,
+                })
+              : completionScreen(event.step, event.rows, options.completionsToPrint),
+          );
           break;
         case 'notice':
           print([event.level === 'warn' ? yellow(`warning: ${cleanText(event.text)}`) : cleanText(event.text)]);
@@ -145,7 +155,10 @@ export function consoleReport(out: Terminal, options: ConsoleOptions): Listener 
   };
 }
 
-/** `42% ████████░░░░ 17/40 [12s < 18s, 0.75 s/it] rollout 310 tokens/s | reward 3.2 ± 0.4 | …`, cut to one line. */
+/**
+ * `42% ████████░░░░ 17/40 [12s < 18s, 0.75 s/it] reward 3.2 ± 0.4 | loss 0.1 | rollout 310 tokens/s`. On a narrow terminal,
+ * numbers that have no room are left out, because half of one would read as another.
+ */
 export function progressBar({
   step,
   maxSteps,
@@ -169,15 +182,31 @@ export function progressBar({
   const remaining = stopwatch.remaining(maxSteps);
   const ahead =
     remaining === null ? '?' : `${formatDuration(remaining)}, ${formatNumber(stopwatch.secondsPerStep())} s/it`;
-  const now = phase.shortText();
-  const numbers = [...(now === null ? [] : [now]), ...mainNumbers(metrics, signals).slice(0, 6)].join(' | ');
   const percent = `${Math.floor(share * 100)}%`.padStart(4);
   const times = `[${formatDuration(stopwatch.elapsed())} < ${ahead}]`;
-  const line = `${percent} ${'█'.repeat(filled)}${'░'.repeat(width - filled)} ${step}/${maxSteps} ${times} ${numbers}`;
-  return cutText(line.trimEnd(), Math.max(1, columns - 1));
+  const head = `${percent} ${'█'.repeat(filled)}${'░'.repeat(width - filled)} ${step}/${maxSteps} ${times}`;
+  const room = Math.max(1, columns - 1);
+  const now = phase.shortText();
+  const numbers = mainNumbers(metrics, signals);
+  const first = numbers.find((text) => text.startsWith('reward ')) ?? numbers[0];
+  const others = numbers.filter((text) => text !== first);
+  // The phase comes last, so that its changing length does not move the numbers, but before most of them in claiming room.
+  const kept: string[] = [];
+  let length = [...head].length;
+  for (const text of [first, now, ...others]) {
+    if (text === undefined || text === null) continue;
+    const longer = length + text.length + (kept.length === 0 ? 1 : SEPARATOR.length);
+    if (longer > room) continue;
+    kept.push(text);
+    length = longer;
+  }
+  const parts = [...kept.filter((text) => text !== now), ...kept.filter((text) => text === now)];
+  return cutText(`${head} ${parts.join(SEPARATOR)}`.trimEnd(), room);
 }
 
 // --- internal ---
+
+const SEPARATOR = ' | ';
 
 /** Characters of the bar. Narrow terminals get half of it, to leave room for the numbers. */
 const BAR_WIDTH = 20;

@@ -10,7 +10,7 @@ import type { Json } from '../util/json.ts';
 import { plural } from '../util/plural.ts';
 import { shellWord } from '../util/shell_word.ts';
 import type { Stopwatch } from './stopwatch.ts';
-import { alignColumns, cutText, formatCount, formatNumber } from './text.ts';
+import { alignColumns, cutText, formatCount, formatNumber, oneLine } from './text.ts';
 
 /** The screen before the first step: model, data, arguments that differ from their default, output folder, steps. */
 export function startScreen(event: StartEvent): string[] {
@@ -109,13 +109,13 @@ export function completionScreen(step: number, rows: readonly CompletionRow[], c
     if (row.prompt !== prompt || row.row.source !== source) {
       ({ prompt } = row);
       source = row.row.source;
-      lines.push(`  prompt (${oneLine(row.row.source)}): ${oneLine(prompt)}`);
+      lines.push(`  prompt (${oneLine(row.row.source, LONGEST_TEXT)}): ${oneLine(prompt, LONGEST_TEXT)}`);
     }
     const rewards = Object.entries(row.rewards).map(
       ([name, value]) => `${name} ${value === null ? 'null' : formatNumber(value)}`,
     );
     const extras = Object.entries(row.extras).map(([name, value]) => `${name} ${cutText(showJson(value), 40)}`);
-    lines.push(`  > ${oneLine(row.completion)}`);
+    lines.push(`  > ${oneLine(row.completion, LONGEST_TEXT)}`);
     lines.push(`    ${[`advantage ${formatNumber(row.advantage)}`, ...rewards, ...extras].join(' | ')}`);
   }
   return lines;
@@ -183,10 +183,6 @@ const commandsAfter = (changed: StartEvent['changed'], checkpoint: string): read
     : commandsFor(checkpoint, promptWords(changed, checkpoint));
 
 const LONGEST_TEXT = 400;
-
-function oneLine(text: string): string {
-  return cutText(cleanText(text).replaceAll('\n', ' ⏎ '), LONGEST_TEXT);
-}
 
 /** Flags for prompt settings that the checkpoint format has no place for, to add to the next commands. */
 function promptWords({ system, image_alpha }: StartEvent['changed'], checkpoint: string): string {

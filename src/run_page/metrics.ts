@@ -5,15 +5,15 @@
 import type { MetricLog } from '../ui/metric_log.ts';
 import { curveSvg } from './curve_svg.ts';
 import { type Html, html } from './html.ts';
-import { alignedNumbers } from './numbers.ts';
+import { numberCells } from './numbers.ts';
 
 export function metricTable(log: MetricLog, names: readonly string[]): Html {
   const ends = names.map((name) => {
     const known = log.values(name).values.filter((value) => value !== null);
     return { first: known[0] ?? null, last: known.at(-1) ?? null };
   });
-  const first = alignedNumbers(ends.map((end) => end.first));
-  const last = alignedNumbers(ends.map((end) => end.last));
+  const first = numberCells(ends.map((end) => end.first));
+  const last = numberCells(ends.map((end) => end.last));
   const rows = names.map(
     (name, i) => html`<tr><th scope="row">${name}</th><td>${first[i]!}</td><td>${last[i]!}</td></tr>`,
   );

@@ -8,7 +8,7 @@ import { readGroup } from '../ui/group_view.ts';
 import type { Run } from '../ui/run.ts';
 import type { JsonObject } from '../util/json.ts';
 import { type Html, html } from './html.ts';
-import { alignedNumbers } from './numbers.ts';
+import { numberCells } from './numbers.ts';
 import { picturesOf } from './pictures.ts';
 
 /** @param images whether the prompts' images are read and shown */
@@ -75,7 +75,7 @@ async function card(run: Run, kind: string, row: number, total: number, alpha: A
     return html`<article><p class="faint">The completion is no longer in completions.jsonl.</p></article>`;
   const pictures = alpha === null ? [] : await picturesOf(run, group, row, alpha);
   const columns = run.table.columns();
-  const values = alignedNumbers([total, ...completion.values]);
+  const values = numberCells([total, ...completion.values]);
   const names = ['reward, in sum', ...columns.map(({ name }) => name)];
   const numbers = names.map((name, i) => html`<tr><th scope="row">${name}</th><td>${values[i]!}</td></tr>`);
   const solution = group.solution === null ? '' : html`<dt>target</dt><dd>${cutText(group.solution, LONGEST)}</dd>`;

@@ -125,12 +125,40 @@ describe('a terminal', () => {
     expect(text).toContain('\u001b[33mwarning: one reward');
     expect(text.endsWith('runs\n')).toBe(true);
   });
+  test('shows the best and the worst completion as a table, and no line per record', () => {
+    const text = show({ isTTY: true, columns: 90 });
+    const lines = text.split('\n').map((line) => line.slice(line.lastIndexOf('\u001b[2K') + 1).replace('[2K', ''));
+    const from = lines.indexOf('step 1, 3 completions');
+    expect(lines.slice(from, from + 4)).toEqual([
+      'step 1, 3 completions',
+      '       reward  Format  DDAPOAttentionORM  completion',
+      'best      1         1                -    red\ufffd]0;title\ufffd\ufffd',
+      'worst    -1.1       0               -1.1  红色',
+    ]);
+    expect(text).not.toContain('epoch 0.50');
+  });
   test('NO_COLOR keeps the bar and drops the colours', () => {
     const text = show({ isTTY: true }, { NO_COLOR: '1' });
     expect(text).toContain('\u001b[2K');
     expect(text).not.toContain('\u001b[33m');
     expect(text).not.toContain('\u001b[1m');
   });
+});
+
+test.each([
+  [60, ' 17% ██░░░░░░░░ 7/40 [0s < ?] reward 3.212 ± 0.4'],
+  [80, ' 17% ██░░░░░░░░ 7/40 [0s < ?] reward 3.212 ± 0.4 | rollout 310 tokens/s'],
+  [110, ' 17% ████░░░░░░░░░░░░░░░░ 7/40 [0s < ?] reward 3.212 ± 0.4 | loss 1.2e-4 | Format 1 | rollout 310 tokens/s'],
+] as const)('in %d columns the bar shows whole numbers, the reward first', (columns, expected) => {
+  const bar = progressBar({
+    step: 7,
+    maxSteps: 40,
+    metrics,
+    stopwatch: createStopwatch(() => 0),
+    phase: { shortText: () => 'rollout 310 tokens/s' },
+    columns,
+  });
+  expect(bar).toContain(expected);
 });
 
 test.each([20, 40, 80, 200])('the bar stays within %d columns', (columns) => {

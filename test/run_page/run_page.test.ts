@@ -9,7 +9,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { createAttentionLog } from '../../src/attention_log/writer.ts';
 import { report } from '../../src/cli/report.ts';
 import { ticks } from '../../src/run_page/curve_svg.ts';
-import { alignedNumbers } from '../../src/run_page/numbers.ts';
+import { numberCells } from '../../src/run_page/numbers.ts';
 import { runPage } from '../../src/run_page/page.ts';
 import { pretendIo } from '../cli/io.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
@@ -141,7 +141,7 @@ test('a folder that holds no run is refused, and nothing is written', async () =
 });
 
 test('numbers of a column have their points below one another', () => {
-  expect(alignedNumbers([1.5, null, -12, 0.125])).toEqual([
+  expect(numberCells([1.5, null, -12, 0.125])).toEqual([
     '1.5\u2007\u2007',
     '–\u2008\u2007\u2007\u2007',
     '\u221212\u2008\u2007\u2007\u2007',
