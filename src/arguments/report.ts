@@ -13,8 +13,7 @@ export const reportFlags = {
   }),
   output: text({
     group: 'Output',
-    default: null,
-    unset: 'report.html in the folder of the run',
+    default: 'report.html',
     metavar: 'FILE',
     help: 'HTML file to write; one that exists is replaced. -o is the same.',
   }),

@@ -1,7 +1,6 @@
 /**
  * `sightline report`: writes a page about a run.
  */
-import { join } from 'node:path';
 import { readReportArguments } from '../arguments/arguments.ts';
 import { explainDisk } from '../errors.ts';
 import { writeFileAtomically } from '../util/atomic_write.ts';
@@ -13,13 +12,12 @@ export async function report(words: readonly string[], io: Io): Promise<void> {
   for (const text of notices) io.stderr.write(`note: ${cleanText(text)}\n`);
   const { runPage } = await import('../run_page/page.ts');
   const page = await runPage(args.run, args);
-  const file = args.output ?? join(args.run, 'report.html');
   try {
-    writeFileAtomically(file, page);
+    writeFileAtomically(args.output, page);
   } catch (error) {
-    throw explainDisk(error, 'E_REPORT_WRITE', 'the report cannot be written', { where: file });
+    throw explainDisk(error, 'E_REPORT_WRITE', 'the report cannot be written', { where: args.output });
   }
-  io.stdout.write(`wrote ${cleanText(file)}\n`);
+  io.stdout.write(`wrote ${cleanText(args.output)}\n`);
 }
 
 // --- internal ---

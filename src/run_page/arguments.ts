@@ -3,14 +3,14 @@
  */
 import { cutText } from '../report/text.ts';
 import type { JsonObject } from '../util/json.ts';
-import { type Html, html } from './html.ts';
+import { folded, type Html, html } from './html.ts';
 
 export function argumentTables(args: JsonObject): Html {
   const names = Object.keys(args).filter((name) => name !== '_sightline');
   if (names.length === 0) return html`<p class="faint">The run has no args.json that can be read.</p>`;
   const main = MAIN.filter((name) => !isEmpty(args[name]));
   const others = names.filter((name) => !main.includes(name)).sort();
-  return html`${table(args, main)}<details><summary>${others.length} other arguments</summary>${table(args, others)}</details>`;
+  return html`${table(args, main)}${folded(others, 'other argument', table(args, others))}`;
 }
 
 // --- internal ---

@@ -9,7 +9,7 @@ import { createFence } from '../ui/inside.ts';
 import { mainMetrics } from '../ui/main_metrics.ts';
 import { createRun } from '../ui/run.ts';
 import { argumentTables } from './arguments.ts';
-import { Html, html } from './html.ts';
+import { folded, Html, html } from './html.ts';
 import { curveFigures, metricTable } from './metrics.ts';
 import { sampleSections } from './samples.ts';
 import { STYLE } from './style.ts';
@@ -41,7 +41,7 @@ export async function runPage(dir: string, { images }: { readonly images: boolea
 <main>
 <h1>${title}</h1>
 <section><h2>Summary</h2><div class="two">${summaryList(run.summary(), log)}${metricTable(metrics, main)}</div>
-<details><summary>${others.length} other metrics</summary>${metricTable(metrics, others)}</details></section>
+${folded(others, 'other metric', metricTable(metrics, others))}</section>
 <section><h2>What the doctor says</h2>${verdictList(verdictsOn(log))}</section>
 <section><h2>Curves</h2>${curveFigures(metrics, main)}</section>
 <section><h2>Samples</h2>${samples.length === 0 ? html`<p class="faint">${NO_SAMPLES}</p>` : samples}</section>
@@ -54,7 +54,7 @@ export async function runPage(dir: string, { images }: { readonly images: boolea
 
 // --- internal ---
 
-const NO_SAMPLES = 'The run has no completions.jsonl; --log_completions true writes it.';
+const NO_SAMPLES = 'The run has no completions.jsonl, which rlhf writes with --log_completions true.';
 
 function verdictList(verdicts: readonly Verdict[]): Html {
   if (verdicts.length === 0) return html`<p>Nothing found.</p>`;

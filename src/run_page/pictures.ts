@@ -55,7 +55,8 @@ async function heatOf(run: Run, step: number, row: number): Promise<string[] | n
   const { index } = run.table.placeOf(row);
   const found = await run.attention.entry(step, index);
   const bytes = await run.attention.values(step, index);
-  if (found === null || bytes === null) return null;
+  // Without tokens or layers, a grid of any size takes no bytes of the file, so that nothing bounds it.
+  if (found === null || bytes === null || bytes.length === 0 || found.layers.length === 0) return null;
   const words = new Uint16Array(bytes.length / 2);
   new Uint8Array(words.buffer).set(bytes);
   const values = new Float32Array(words.length);

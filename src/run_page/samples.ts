@@ -19,9 +19,7 @@ export async function sampleSections(run: Run, args: JsonObject, images: boolean
     const totals = totalsOf(run, rows, args);
     const order = ranked(totals);
     if (order.length === 0) {
-      sections.push(
-        html`<h3>Step ${step}</h3><p class="faint">None of its ${rows.length} completions has a reward.</p>`,
-      );
+      sections.push(html`<h3>Step ${step}</h3><p class="faint">No completion of ${rows.length} has a reward.</p>`);
       continue;
     }
     const [best, worst] = [order[0]!, order.at(-1)!];
@@ -35,7 +33,9 @@ export async function sampleSections(run: Run, args: JsonObject, images: boolean
     const cards = [];
     for (const [kind, i] of kinds) cards.push(await card(run, kind, rows[i]!, totals[i]!, images ? alpha : null));
     const note = isFlat
-      ? `all ${order.length} completions have the same reward`
+      ? order.length === 1
+        ? 'the only completion with a reward'
+        : `all ${order.length} completions have the same reward`
       : `${order.length} completions with a reward`;
     sections.push(html`<h3>Step ${step} <span class="faint">${note}</span></h3><div class="cards">${cards}</div>`);
   }

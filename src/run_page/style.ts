@@ -22,6 +22,7 @@ table { border-collapse: collapse; font-size: .875rem }
 th, td { padding: .2rem 0 .2rem 1.5rem; vertical-align: top; border-bottom: 1px solid var(--line) }
 th { font-weight: 400; text-align: left; color: var(--faint); padding-left: 0; overflow-wrap: anywhere }
 .numbers td, .numbers thead th { text-align: right; white-space: nowrap; padding-left: 1.5rem }
+.plain th { white-space: nowrap }
 .plain td { white-space: pre-wrap; overflow-wrap: anywhere }
 details { margin-top: .75rem }
 summary { cursor: pointer; font-size: .875rem }

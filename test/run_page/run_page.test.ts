@@ -1,11 +1,12 @@
 /**
  * The page of a run, from runs of the tiny model, from a run of ms-swift, and from a run whose every text is hostile.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { writeIndex } from '../../src/attention_log/format.ts';
 import { createAttentionLog } from '../../src/attention_log/writer.ts';
 import { report } from '../../src/cli/report.ts';
 import { ticks } from '../../src/run_page/curve_svg.ts';
@@ -93,6 +94,20 @@ test('the attention of the shown completion lies over its image', async () => {
   expect([...data.subarray(4 * 5, 4 * 5 + 3)]).toEqual([0x44, 0x01, 0x54]);
 });
 
+test('an index of attention whose grids no byte of the file bounds takes no memory', async () => {
+  const folder = join(root, 'grids');
+  writeRun(folder, {
+    log: [logRecord(1, 1, { reward: 0.5 })],
+    completions: [completionsLine(1, [{ completion: 'a', reward: 1, images: [join(root, '0.png')] }])],
+  });
+  mkdirSync(join(folder, 'attention'));
+  const grids = Array.from({ length: 4000 }, () => [4096, 4096] as const);
+  const completions = [{ row: 0, tokens: ['a'], grids, channels: ['entropy'], offset: 0 }];
+  writeFileSync(join(folder, 'attention', 'step-1.json'), writeIndex({ step: 1, layers: [], completions }));
+  writeFileSync(join(folder, 'attention', 'step-1.bin'), new Uint8Array(2));
+  expect(await runPage(folder, { images: true })).not.toContain('class="heat"');
+});
+
 test('a run of ms-swift has a page too, with the verdict on it', async () => {
   const folder = fileURLToPath(new URL('../doctor/ms_swift_zero', import.meta.url));
   const page = await runPage(folder, { images: true });
@@ -128,7 +143,7 @@ test('a run without finite values or rewards says so', async () => {
   });
   const page = await runPage(folder, { images: true });
   expect(page).toContain('no finite value');
-  expect(page).toContain('None of its 1 completions has a reward.');
+  expect(page).toContain('No completion of 1 has a reward.');
   expect(factOf(page, 'time')).toBe('not logged');
 });
 
