@@ -121,6 +121,12 @@ export const rlhfFlags = {
     default: 'auto',
     help: 'How attention is measured for rewards: eager runs a separate eager forward; fused sums attention in the forward that the loss needs anyway; auto compares both in the first call and then uses the cheaper one.',
   }),
+  log_attention: boolean({
+    msSwift: { ignored: 'ms-swift logs attention only beside the attention reward' },
+    group: 'Attention',
+    default: true,
+    help: 'Log how much attention the completions give to the image, the text, the system block and themselves, and the text-dominance ratio (attention/...), also without an attention reward. Measured where sampling or a forward that is run anyway can measure it; not with --attn_probe eager.',
+  }),
   dry_run: boolean({
     msSwift: { readHere: true },
     group: 'Other',

@@ -26,6 +26,8 @@ export interface AttentionMasses {
   /** One array (T) per layer, first layer first. */
   readonly visual: readonly Float32Array[];
   readonly text: readonly Float32Array[];
+  /** On the system block; absent where it was not measured. TDR does not use it. */
+  readonly system?: readonly Float32Array[];
 }
 
 /** The columns and rows that TDR reads, as positions in prompt + completion. */

@@ -31,7 +31,19 @@ const OWNED: ReadonlySet<string> = new Set([
   'memory(GiB)',
   'train_speed(s/it)',
 ]);
-const OWNED_PREFIXES = ['rewards/', 'completions/', 'clip_ratio/', 'entropy/', 'perception/', 'sampling/', 'eval_'];
+const OWNED_PREFIXES = [
+  'attention/image_mass',
+  'attention/text_mass',
+  'attention/system_mass',
+  'attention/own_mass',
+  'rewards/',
+  'completions/',
+  'clip_ratio/',
+  'entropy/',
+  'perception/',
+  'sampling/',
+  'eval_',
+];
 
 /** Names of the metrics of a signal. */
 export interface SignalMetrics {

@@ -24,11 +24,12 @@ import type { ComparedLogps } from '../grpo/visual_dependence.ts';
 import { type ImageTransform, nameOfTransform } from '../models/image_transform.ts';
 import { transformsOf } from '../rewards/needs.ts';
 import { plural } from '../util/plural.ts';
+import { attentionMetrics } from './attention_metrics.ts';
 import { type JudgedRollout, replaceEqualGroups } from './dynamic_sampling.ts';
 import type { Metrics } from './events.ts';
 import { comparedImage, type ImageChanges, scoreImageChanges } from './image_changes.ts';
 import { countTokens, type Journal } from './journal.ts';
-import { attentionProbe, type Judged, type JudgeOptions, judge, type LearningHooks } from './judge.ts';
+import { attentionProbe, type Judged, type JudgeOptions, judge, type LearningHooks, loggedProbe } from './judge.ts';
 import type { MovingReference } from './moving_reference.ts';
 import { perceive } from './perceive.ts';
 import { dropoutRate, type Policy } from './policy.ts';
@@ -102,8 +103,12 @@ export async function collect(
       hasDropout: dropoutRate(parts.policy) > 0,
     });
   const sampleAndJudge = async (batch: readonly RolloutPrompt[], name: string): Promise<JudgedRollout> => {
-    const probe = attentionProbe(batch, judging);
-    const rollout = await sampleAndScore(batch, name, { scores: plannedFor(probe), probe }, parts);
+    const wanted = attentionProbe(batch, judging);
+    const scores = plannedFor(wanted);
+    // For the log alone no forward is run.
+    const isFree = scores.from !== 'learning' && judging.attnProbe !== 'eager';
+    const probe = wanted ?? (args.logAttention && isFree ? loggedProbe(batch, judging) : undefined);
+    const rollout = await sampleAndScore(batch, name, { scores, probe }, parts);
     const changes = await changesOf(rollout, transforms, name, parts);
     const { hooks, ...judged } = await journal.time('reward', () => judge(rollout.groups, judging, changes));
     const comparisons = transforms.length === 0 ? null : changes.get(nameOfTransform(transforms[0]!))!;
@@ -115,6 +120,8 @@ export async function collect(
       ? await withDifferences(first, number, parts, async (name) => sampleAndJudge(await more(), name))
       : first;
   const { temperature } = args;
+  const { imageTokenId, videoTokenId } = parts.policy.modelConfig;
+  const attention = args.logAttention ? attentionMetrics(sampled.groups, [imageTokenId, videoTokenId]) : {};
   const refLogps =
     reference &&
     (await journal.time('reference', async () =>
@@ -135,7 +142,7 @@ export async function collect(
     judged: {
       ...judged,
       totals,
-      metrics: { ...judged.metrics, ...(kls === null ? {} : { kl: mean(kls)! }), ...perceived.metrics },
+      metrics: { ...attention, ...judged.metrics, ...(kls === null ? {} : { kl: mean(kls)! }), ...perceived.metrics },
       extras: new Map([...judged.extras, ...perceived.columns]),
     },
     advantages: scaledBy(groupAdvantages(totals, plan.numGenerations, args, table), perceived.advantageScales),

@@ -141,11 +141,25 @@ export function attentionProbe(
   { rewards, attnProbe, model }: Pick<JudgeOptions, 'rewards' | 'attnProbe' | 'model'>,
 ): MassProbe | undefined {
   if (attnProbe === 'eager' || !rewards.some(({ needs }) => needs.includes('attention'))) return undefined;
-  const { imageTokenId, videoTokenId, text } = model.modelConfig;
-  return massProbe(prompts, [imageTokenId, videoTokenId], text.numHiddenLayers);
+  return probeOf(prompts, model);
+}
+
+/** What to measure of these prompts' completions for the log; nothing if none of them has an image. */
+export function loggedProbe(
+  prompts: readonly Pick<RolloutPrompt, 'ids' | 'systemPrefix' | 'images'>[],
+  { model }: Pick<JudgeOptions, 'model'>,
+): MassProbe | undefined {
+  return prompts.some(({ images }) => images.length > 0) ? probeOf(prompts, model) : undefined;
 }
 
 // --- internal ---
+
+function probeOf(
+  prompts: readonly Pick<RolloutPrompt, 'ids' | 'systemPrefix'>[],
+  { modelConfig: { imageTokenId, videoTokenId, text } }: JudgeOptions['model'],
+): MassProbe {
+  return massProbe(prompts, [imageTokenId, videoTokenId], text.numHiddenLayers);
+}
 
 /** The masses that a probe measured of each completion; null where none was measured. */
 function attentionMasses(completions: readonly Completion[]): RewardKwargs['attention_masses'] {

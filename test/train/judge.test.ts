@@ -120,10 +120,10 @@ describe('what a reward gets', () => {
       prompt,
       completions: completions.map((completion) => ({
         ...completion,
-        // layer 5: visual 0.25, text 0.5 for each token; layer 6: 1 and 2
+        // layer 5: visual 0.25, text 0.5, system 0.125 for each token; layer 6: 1, 2 and 3
         masses: new Map([
-          [5, Float32Array.from(Array.from(completion.ids).flatMap(() => [0.25, 0.5]))],
-          [6, Float32Array.from(Array.from(completion.ids).flatMap(() => [1, 2]))],
+          [5, Float32Array.from(Array.from(completion.ids).flatMap(() => [0.25, 0.5, 0.125]))],
+          [6, Float32Array.from(Array.from(completion.ids).flatMap(() => [1, 2, 3]))],
         ]),
       })),
     }));
@@ -136,6 +136,7 @@ describe('what a reward gets', () => {
     expect(kwargs.attention_masses![1]).toEqual({
       visual: [Float32Array.of(0.25, 0.25), Float32Array.of(1, 1)],
       text: [Float32Array.of(0.5, 0.5), Float32Array.of(2, 2)],
+      system: [Float32Array.of(0.125, 0.125), Float32Array.of(3, 3)],
     });
   });
 });
@@ -201,7 +202,7 @@ describe('what becomes of the values', () => {
 
   test('nor does it reach them, or what is learned, through columns, ids, messages, images or masses', async () => {
     const whole = group({ solution: { words: ['a'] } }, [[1], [2, 3]]);
-    const masses = new Map([[0, Float32Array.of(0.25, 0.5)]]);
+    const masses = new Map([[0, Float32Array.of(0.25, 0.5, 0.125)]]);
     const edited: RolloutGroup = {
       completions: whole.completions.map((completion) => ({ ...completion, masses })),
       prompt: {

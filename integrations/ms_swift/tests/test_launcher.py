@@ -153,7 +153,7 @@ class Parser(WithRows):
         for there, here, _ in BUILT_IN:
             self.assertEqual(here, f"sightline_{there}" if there in theirs else there)
         ours = {there for there, _, _ in BUILT_IN} | {DDAPO, "iou"}
-        registry = (ROOT / "src" / "rewards" / "registry.ts").read_text().split("Object.create(null), {")[1].split("}")[0]
+        registry = (ROOT / "src" / "rewards" / "registry.ts").read_text().split("OrmConstructor> = {")[1].split("}")[0]
         self.assertEqual(ours, {line.split(":")[0].strip() for line in registry.split(",") if ":" in line})
         names = (ROOT / "src" / "ms_swift" / "reward_names.ts").read_text()
         self.assertEqual(theirs & ours, listed(names, "BOTH: readonly string[] = ["))
