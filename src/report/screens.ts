@@ -152,6 +152,7 @@ export function endScreen(
     ...lines,
     'next',
     ...nextCommands(event.lastCheckpoint).map((command) => `  ${command}`),
+    `  sightline ui ${shellWord(event.outputDir)}`,
     ...(eventFiles ? [`  tensorboard --logdir ${shellWord(join(event.outputDir, 'runs'))}`] : []),
   ];
 }

@@ -103,6 +103,7 @@ describe('not a terminal', () => {
       next
         sightline infer --model output/v0/checkpoint-2 --image FILE
         sightline score --model output/v0/checkpoint-2 --dataset FILE.jsonl --output scores.jsonl
+        sightline ui output/v0
         tensorboard --logdir output/v0/runs
       "
     `);
