@@ -164,6 +164,7 @@ describe('resumed runs end with the same bits', () => {
       5,
       [2, 3],
     ],
+    ['banned words of several tokens', 'rlhf', { bad_words: ['th', 'colour', 'incomprehensible'] }, 3, [1, 2]],
     [
       'dynamic sampling',
       'rlhf',
