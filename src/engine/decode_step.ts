@@ -10,7 +10,8 @@ import { type Adapters, adapted } from '../nn/adapter.ts';
 import { productWeights } from '../nn/block_ops.ts';
 import { angleTable, inverseFrequencies } from '../nn/rope.ts';
 import { type CompiledModule, createModuleCache } from '../runtime/compiled_module.ts';
-import type { RuntimeOptions } from '../runtime/session.ts';
+import { cpu } from '../runtime/cpu.ts';
+import type { Device } from '../runtime/device.ts';
 import type { FloatTensor } from '../runtime/tensor.ts';
 import type { Workspace } from '../runtime/workspace.ts';
 import { readWeightsOf } from './bindings.ts';
@@ -41,8 +42,8 @@ export interface DecodeStepInputs extends RunTarget {
   readonly positions: Int32Array;
   /** For each of the next tokens a number in [0, 1) to draw it with: [tokens, places]. */
   readonly uniform: Float32Array;
-  /** Writes the penalties of tokens [places, vocab]; called if the settings have a penalty. */
-  writePenalties(penalties: Float32Array): void;
+  /** Writes what depends on the tokens so far; see `BoundRuns`. */
+  fill(rows: Pick<BoundRuns, 'penalty' | 'bans'>): void;
   /** Tokens the cache holds of each completion. */
   readonly length: number;
 }
@@ -67,7 +68,7 @@ export function createDecodeStep(
   modelConfig: ModelConfig,
   parameters: Parameters,
   workspace: Workspace,
-  runtime: RuntimeOptions = {},
+  device: Device = cpu,
   { runBytes, copyBytes }: DecodeLimits = DECODE_LIMITS,
 ): DecodeStep {
   const { text: config } = modelConfig;
@@ -77,7 +78,7 @@ export function createDecodeStep(
   const weightBytes = Float32Array.BYTES_PER_ELEMENT * weights;
   const pieces = cutLayers(numHiddenLayers, parameters, runBytes);
   const frequencies = inverseFrequencies(config.ropeTheta, headDim, headDim / 2);
-  const modules = createModuleCache(runtime);
+  const modules = createModuleCache(device);
   const moduleOf = (options: DecodeLayersOptions, first: number): CompiledModule => {
     // Copies in blocks include the updates of adapters.
     const adapters = options.form === 'blocks' ? {} : adaptersOfRun(parameters, block, first, options);
@@ -102,7 +103,7 @@ export function createDecodeStep(
   const copyWeights = (): Promise<BlockedWeights | null> => {
     const head = headName(config)('head.weight');
     const layerOf = (name: string): string => (name === head ? HEAD_LAYER : name.replace(/\.weight$/, ''));
-    return createBlockedWeights(parameters, productNames(block, config), runtime, layerOf);
+    return createBlockedWeights(parameters, productNames(block, config), device, layerOf);
   };
 
   /** Copies of the weights as they are in this rollout; null for large models and for many places. */
@@ -139,8 +140,8 @@ export function createDecodeStep(
     async run(inputs) {
       const { positions, cache, length, recording } = inputs;
       if (bound === null || !isBoundFor(bound, inputs)) bound = await bind(inputs);
-      const { ids, penalty, tokens, runs } = bound;
-      if (penalty !== null) inputs.writePenalties(penalty.data);
+      const { ids, tokens, runs } = bound;
+      inputs.fill(bound);
       const places = positions.length;
       ids.data.set(inputs.ids);
       for (const [t, { cos, sin, uniform }] of tokens.entries()) {

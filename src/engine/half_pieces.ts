@@ -7,7 +7,8 @@ import { mul } from '../graph/ops/elementwise.ts';
 import { widened } from '../graph/ops/frozen.ts';
 import { transpose } from '../graph/ops/movement.ts';
 import { input } from '../graph/value.ts';
-import { compile, type Executable } from '../runtime/session.ts';
+import { cpu } from '../runtime/cpu.ts';
+import type { Executable } from '../runtime/device.ts';
 import { type FloatTensor, floats, type HalfTensor, halves, rows } from '../runtime/tensor.ts';
 import { type Piece, piecesOf } from './row_chunks.ts';
 
@@ -30,7 +31,7 @@ export const pieceWords = ({ words, dims: [, inner] }: HalfWeight, { start, end 
 /** Writes the values of a weight into `target` [out, in]. */
 export async function widenInPieces(weight: HalfWeight, target: FloatTensor): Promise<void> {
   const { block, shift, dims } = weight;
-  widening ??= compile(wideningGraph());
+  widening ??= cpu.compile(wideningGraph());
   const executable = await widening;
   const factor = floats(Float32Array.of(2 ** -shift), []);
   for (const piece of halfPieces(weight)) {

@@ -16,7 +16,8 @@ import {
   quantisedBytes,
 } from '../checkpoint/quantised.ts';
 import { QKV } from '../models/names.ts';
-import { channelBlock } from '../runtime/channel_block.ts';
+import { cpu } from '../runtime/cpu.ts';
+import type { Device } from '../runtime/device.ts';
 import { type FloatTensor, sizeOf, zeros } from '../runtime/tensor.ts';
 import { createPause } from '../util/event_loop.ts';
 import { widenInPieces } from './half_pieces.ts';
@@ -26,6 +27,8 @@ export interface HeldOptions {
   /** Bits of quantised weights; null: as stored. */
   readonly bits: QuantBits | null;
   readonly onRead?: OnRead | undefined;
+  /** That decodes; default the CPU. Words lie in its blocks of channels. */
+  readonly device?: Device | undefined;
 }
 
 /** A matrix of a layer or block. All else (embeddings, mergers, norms, biases) is kept in float32. */
@@ -59,7 +62,10 @@ export function heldBytes(
  * turns meanwhile. A tensor from `value` is valid until the same tensor of another layer is asked for.
  * Error: E_WEIGHT_NOT_FINITE.
  */
-export async function holdParameters(checkpoint: Checkpoint, { bits, onRead }: HeldOptions): Promise<Parameters> {
+export async function holdParameters(
+  checkpoint: Checkpoint,
+  { bits, onRead, device = cpu }: HeldOptions,
+): Promise<Parameters> {
   const all = [...checkpoint.tensors.keys()];
   const bytesIn = (name: string): number => {
     const { begin, end } = checkpoint.tensors.get(name)!;
@@ -85,7 +91,7 @@ export async function holdParameters(checkpoint: Checkpoint, { bits, onRead }: H
   );
   const held = new Map<string, StoredWeight>();
   const pause = createPause();
-  const block = bits === null ? ((await channelBlock()) ?? 1) : 1;
+  const block = bits === null ? ((await device.channelBlock()) ?? 1) : 1;
   for (const [name, parts] of groups) {
     await pause();
     for (const [each, weight] of hold(checkpoint, name, parts, bits, block)) held.set(each, weight);

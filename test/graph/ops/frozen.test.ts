@@ -5,8 +5,7 @@ import { allocateQuantised, dequantise, QUANT_BLOCK, quantise } from '../../../s
 import { widenInPieces } from '../../../src/engine/half_pieces.ts';
 import * as ops from '../../../src/graph/ops/frozen.ts';
 import { input } from '../../../src/graph/value.ts';
-import { channelBlock } from '../../../src/runtime/channel_block.ts';
-import { compile } from '../../../src/runtime/session.ts';
+import { cpu } from '../../../src/runtime/cpu.ts';
 import { halves, zeros } from '../../../src/runtime/tensor.ts';
 import { createRandom } from '../../../src/util/random.ts';
 import { largestDifference, type OpCase } from '../../helpers/check_op.ts';
@@ -115,7 +114,7 @@ function halfCase(n: number, inner: number, outputs: readonly number[], block: n
   };
 }
 
-const block = await channelBlock();
+const block = await cpu.channelBlock();
 
 describeOps(
   ops,
@@ -165,7 +164,7 @@ test('every finite float16 is widened exactly, in a graph and here', async () =>
   const wanted = new Float32Array(words.length);
   widen('F16', words, wanted);
   const w = input('w', ['N'], 'float16');
-  const executable = await compile({ name: 'widen', inputs: { w }, outputs: { y: ops.widened(w) } });
+  const executable = await cpu.compile({ name: 'widen', inputs: { w }, outputs: { y: ops.widened(w) } });
   const { y } = await executable.run({ w: halves(words, [words.length]) });
   // Subnormals of float16 are ordinary numbers of float32.
   expect(largestDifference(y!.data, wanted)).toBe(0);
