@@ -132,7 +132,7 @@ describe('vgr', () => {
   test.each(Object.keys(reference.rewards))('ratios and rewards, sigma %s', (sigma) => {
     const { values, extras } = run('vgr', { vgr_sigma: Number(sigma) });
     near(
-      extras.get('vgr') as number[],
+      extras.get('text_gain') as number[],
       reference.completions.map(({ vgr }) => vgr),
       1e-5,
     );

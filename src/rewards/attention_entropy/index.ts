@@ -21,7 +21,7 @@ const FLAGS = {
   },
 } as const satisfies Readonly<Record<string, RewardFlag>>;
 
-const SIGNAL = { column: 'attention_entropy', metric: 'attention/entropy' } as const satisfies RewardSignal;
+const SIGNAL = { column: 'image_entropy', metric: 'attention/entropy' } as const satisfies RewardSignal;
 
 /** H or -H, with H from `relativeEntropy`; logged as `rewards/AttentionEntropy/mean`. Null without an image or tokens. */
 export class AttentionEntropy implements ORM {

@@ -39,7 +39,7 @@ const FLAGS = {
 } as const satisfies Readonly<Record<string, RewardFlag>>;
 
 const SIGNAL = {
-  column: 'vgr',
+  column: 'text_gain',
   metric: 'attention/vgr',
   watch: { pays: 'low', turned: 'completions that look at the picture less now score better' },
 } as const satisfies RewardSignal;
