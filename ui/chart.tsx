@@ -3,6 +3,7 @@
  */
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import uPlot, { type AlignedData, type Options, type Series } from 'uplot';
+import { csvText } from '../src/util/csv.ts';
 import { number } from './format.ts';
 import { fileName, saveFile, savePng } from './save.ts';
 
@@ -114,7 +115,7 @@ export function Chart({ title, lines, isDark, csv, sync, range }: ChartProps) {
       return;
     }
     const rows = lines.flatMap(({ label, steps, values }) =>
-      steps.map((step, i) => `"${label.replaceAll('"', '""')}",${step},${values[i] ?? ''}`),
+      steps.map((step, i) => [csvText(label), step, values[i] ?? ''].join(',')),
     );
     saveFile(fileName(title, 'csv'), new Blob([['line,step,value', ...rows, ''].join('\r\n')], { type: 'text/csv' }));
   }

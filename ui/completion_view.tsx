@@ -7,7 +7,7 @@ import type { AttentionHead, Group, RunSummary } from '../src/ui/api.ts';
 import { VIRIDIS_GRADIENT } from '../src/util/viridis.ts';
 import { type AttentionValues, IMAGE_ATTENTION, loadAttention } from './attention_values.ts';
 import { useJson, useVersion } from './data.ts';
-import { decimal, number } from './format.ts';
+import { number } from './format.ts';
 import { Advantage, Picture, Values } from './group_panel.tsx';
 import { Heatmap } from './heatmap.tsx';
 import { addressOf, go } from './place.ts';
@@ -59,7 +59,6 @@ export function CompletionView({ run, row }: { run: RunSummary; row: number }) {
   if (error !== null || place.error !== null) return <p class="error panel">{error ?? place.error}</p>;
   if (group === null || completion === undefined) return <main />;
 
-  const shades = values?.channels.get(channel) ?? values?.channels.get(IMAGE_ATTENTION) ?? null;
   const advantage = completion.values[run.columns.findIndex(({ kind }) => kind === 'advantage')] ?? null;
   const range = map === null || map.length === 0 ? ([0, 0] as const) : ([Math.min(...map), Math.max(...map)] as const);
   return (
@@ -145,30 +144,17 @@ export function CompletionView({ run, row }: { run: RunSummary; row: number }) {
         </section>
         <section class="said" aria-label="Completion">
           <p class="question">{group.question}</p>
-          {values === null || shades === null ? (
+          {values === null ? (
             <p class="text">{completion.text}</p>
           ) : (
-            <>
-              <div class="toolbar">
-                <label class="slider">
-                  Shade by
-                  <select
-                    value={values.channels.has(channel) ? channel : IMAGE_ATTENTION}
-                    onChange={(event) => setChannel(event.currentTarget.value)}
-                  >
-                    {[...values.channels.keys()].map((name) => (
-                      <option key={name}>{name}</option>
-                    ))}
-                  </select>
-                </label>
-                <span class="quiet-text">
-                  {token === null
-                    ? 'Point at a token, or press → to go through them.'
-                    : `${JSON.stringify(values.head.tokens[token])}: ${decimal(finite(shades[token]!))}`}
-                </span>
-              </div>
-              <TokenStrip tokens={values.head.tokens} shades={shades} chosen={token} onChoose={setToken} />
-            </>
+            <TokenStrip
+              values={values}
+              channel={channel}
+              onChannel={setChannel}
+              chosen={token}
+              onChoose={setToken}
+              name={`tokens-of-completion-${completion.id + 1}`}
+            />
           )}
           {group.solution !== null && (
             <dl class="facts">
@@ -245,5 +231,3 @@ function HistorySlider({ run, group, place }: { run: RunSummary; group: Group; p
     </label>
   );
 }
-
-const finite = (value: number): number | null => (Number.isNaN(value) ? null : value);

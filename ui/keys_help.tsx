@@ -8,6 +8,7 @@ const KEYS = [
   ['/', 'search'],
   ['t', 'colours: system, light, dark'],
   ['← →', 'chart: move the cursor; completion: the next token'],
+  ['s, a', 'completion: colour by the next number; show the whole answer'],
   ['c, p', 'chart: save as CSV or as a picture'],
   ['j, k', 'list: the next or the previous row; group: the next or the previous completion'],
   ['[ ]', 'the previous or the next group'],

@@ -156,7 +156,7 @@ export const samplingFlags = {
     group: 'Sampling',
     default: [],
     metavar: 'TEXT...',
-    help: 'Words that are never sampled, alone or after a space. Each has to be one token.',
+    help: 'Words that are never sampled, alone or after a space. Of a word of several tokens, the last one is banned after the others; the same letters in other tokens are not.',
   }),
 } as const;
 

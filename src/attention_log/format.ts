@@ -26,7 +26,7 @@ export interface AttentionEntry {
   readonly row: number;
   readonly tokens: readonly string[];
   readonly grids: readonly (readonly [rows: number, columns: number])[];
-  /** Names of further numbers per token, such as visual_share, entropy or advantage. */
+  /** Names of further numbers per token; `channels.ts` has the usual ones. */
   readonly channels: readonly string[];
   /** Bytes before the completion's numbers. */
   readonly offset: number;

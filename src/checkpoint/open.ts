@@ -35,8 +35,8 @@ export interface Checkpoint {
   read(name: string): Float32Array<ArrayBuffer>;
   /** Reads `target.length` elements, starting at element `from`, into `target`. Error: E_WEIGHT_NOT_FINITE. */
   readInto(name: string, target: Float32Array, from?: number): void;
-  /** Reads the bytes of a tensor as stored. */
-  readRaw(name: string): Uint8Array<ArrayBuffer>;
+  /** Reads bytes of a tensor as stored: `length` of them from byte `from`; by default all. */
+  readRaw(name: string, from?: number, length?: number): Uint8Array<ArrayBuffer>;
   close(): void;
 }
 
@@ -159,9 +159,9 @@ function checkpointOver(dir: string, files: readonly SafetensorsFile[]): Checkpo
       const [file, storedName] = find(name);
       file.readWeights(storedName, target, from);
     },
-    readRaw: (name) => {
+    readRaw: (name, from, length) => {
       const [file, storedName] = find(name);
-      return file.readRaw(storedName);
+      return file.readRaw(storedName, from, length);
     },
     close: () => {
       for (const file of files) file.close();

@@ -23,8 +23,8 @@ export interface SafetensorsFile {
   readonly path: string;
   readonly entries: ReadonlyMap<string, SafetensorsEntry>;
   readonly metadata: ReadonlyMap<string, string>;
-  /** Reads the bytes of a tensor as stored. */
-  readRaw(name: string): Uint8Array<ArrayBuffer>;
+  /** Reads bytes of a tensor as stored: `length` of them from byte `from`; by default all. */
+  readRaw(name: string, from?: number, length?: number): Uint8Array<ArrayBuffer>;
   /** Reads weights (F32, F16, BF16 or F64) as float32; F64 is rounded. Errors: E_TENSOR_DTYPE, E_WEIGHT_NOT_FINITE. */
   read(name: string): Float32Array<ArrayBuffer>;
   /** Reads `target.length` weights, starting at element `from`. Errors: E_TENSOR_DTYPE, E_WEIGHT_NOT_FINITE. */
@@ -139,10 +139,11 @@ function fileOver(
       hint: 'the file belongs to another checkpoint, or is damaged; fetch it again',
     });
   };
-  const readRaw = (name: string): Uint8Array<ArrayBuffer> => {
+  const readRaw: SafetensorsFile['readRaw'] = (name, from = 0, length) => {
     const { begin, end } = entryOf(name);
-    const bytes = new Uint8Array(end - begin);
-    pread(fd, bytes, begin, path);
+    const bytes = new Uint8Array(length ?? end - begin - from);
+    if (from < 0 || begin + from + bytes.length > end) throw new Error(`internal: bytes outside of tensor ${name}`);
+    pread(fd, bytes, begin + from, path);
     return bytes;
   };
   const readWeights = (name: string, target: Float32Array, from = 0): void => {

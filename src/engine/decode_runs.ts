@@ -58,6 +58,8 @@ export interface BoundRuns extends RunTarget {
   readonly ids: IntTensor;
   /** Penalties of tokens [places, vocab]; null without a penalty. */
   readonly penalty: FloatTensor | null;
+  /** Ids that must not be drawn [places, vocab]; null if they are the same in all rows. */
+  readonly bans: FloatTensor | null;
   /** Of each token that a step computes. */
   readonly tokens: readonly BoundToken[];
   readonly runs: readonly Run[];
@@ -101,6 +103,7 @@ export function bindRuns(source: RunSource, { cache, settings, probe, recording 
   const products = recording?.keeps === 'products';
   const ids = pin(ints(new Int32Array(places), [places]));
   const penalty = settings.head.penalises === true ? pin(zeros(places, vocabSize)) : null;
+  const bans = settings.head.bansByRow === true ? pin(zeros(places, vocabSize)) : null;
   const tokens = cache.next.map((next, t) => ({
     cos: pin(zeros(places, headDim / 2)),
     sin: pin(zeros(places, headDim / 2)),
@@ -136,7 +139,8 @@ export function bindRuns(source: RunSource, { cache, settings, probe, recording 
     const into: Record<string, FloatTensor> = {};
     if (first === 0) feeds.ids = ids;
     if (isLast) {
-      const { banned, inverseTemperature } = settings;
+      const { inverseTemperature } = settings;
+      const banned = bans ?? settings.banned;
       Object.assign(feeds, { banned, inverseTemperature, ...(penalty === null ? {} : { penalty }) });
       for (const [t, { uniform, drawn }] of tokens.entries()) {
         feeds[`${t}.uniform`] = uniform;
@@ -160,7 +164,7 @@ export function bindRuns(source: RunSource, { cache, settings, probe, recording 
     const taken = recording === null ? [] : takenRows(layers, probed, { tokens: tokens.length, form, taped, products });
     return { first, module, feeds, into, taken };
   });
-  return { cache, settings, probe, recording, ids, penalty, tokens, runs };
+  return { cache, settings, probe, recording, ids, penalty, bans, tokens, runs };
 }
 
 /** Names in the run that begins at layer `first`: `<layer of the run>.<name>`, the embeddings, and those of the head. */

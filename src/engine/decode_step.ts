@@ -41,8 +41,8 @@ export interface DecodeStepInputs extends RunTarget {
   readonly positions: Int32Array;
   /** For each of the next tokens a number in [0, 1) to draw it with: [tokens, places]. */
   readonly uniform: Float32Array;
-  /** Writes the penalties of tokens [places, vocab]; called if the settings have a penalty. */
-  writePenalties(penalties: Float32Array): void;
+  /** Writes what depends on the tokens so far; see `BoundRuns`. */
+  fill(rows: Pick<BoundRuns, 'penalty' | 'bans'>): void;
   /** Tokens the cache holds of each completion. */
   readonly length: number;
 }
@@ -139,8 +139,8 @@ export function createDecodeStep(
     async run(inputs) {
       const { positions, cache, length, recording } = inputs;
       if (bound === null || !isBoundFor(bound, inputs)) bound = await bind(inputs);
-      const { ids, penalty, tokens, runs } = bound;
-      if (penalty !== null) inputs.writePenalties(penalty.data);
+      const { ids, tokens, runs } = bound;
+      inputs.fill(bound);
       const places = positions.length;
       ids.data.set(inputs.ids);
       for (const [t, { cos, sin, uniform }] of tokens.entries()) {

@@ -4,6 +4,7 @@
 import { pin } from '../runtime/session.ts';
 import { type FloatTensor, floats } from '../runtime/tensor.ts';
 import type { Workspace } from '../runtime/workspace.ts';
+import type { IdSequence } from './banned_sequences.ts';
 import type { SamplingHead } from './sampling.ts';
 
 /** How tokens are drawn, the same in all steps of a rollout. */
@@ -11,8 +12,10 @@ export interface DrawSettings {
   readonly head: SamplingHead;
   /** For tokens that a prompt or its completion has; 1: none. */
   readonly repetitionPenalty: number;
-  /** [vocab]: 0, or -inf for ids that must not be drawn. */
+  /** [vocab]: 0, or -inf for ids that must not be drawn in any row. */
   readonly banned: FloatTensor;
+  /** Sequences that must not be completed in a row. */
+  readonly bannedSequences: readonly IdSequence[];
   /** [] */
   readonly inverseTemperature: FloatTensor;
 }
@@ -41,6 +44,7 @@ export function drawSettings(
     minP = 0,
     repetitionPenalty = 1,
     bannedIds,
+    bannedSequences = [],
   }: {
     readonly temperature: number;
     readonly topK?: number;
@@ -48,6 +52,7 @@ export function drawSettings(
     readonly minP?: number;
     readonly repetitionPenalty?: number;
     readonly bannedIds: readonly number[];
+    readonly bannedSequences?: readonly IdSequence[];
   },
   vocabSize: number,
   logps: boolean,
@@ -55,9 +60,13 @@ export function drawSettings(
   const banned = floats(new Float32Array(vocabSize), [vocabSize]);
   for (const id of bannedIds) banned.data[id] = Number.NEGATIVE_INFINITY;
   return {
-    head: { greedy: temperature === 0, topK, topP, minP, penalises: repetitionPenalty !== 1, logps },
+    head: {
+      ...{ greedy: temperature === 0, topK, topP, minP, logps },
+      ...{ penalises: repetitionPenalty !== 1, bansByRow: bannedSequences.length > 0 },
+    },
     repetitionPenalty,
     banned: pin(banned),
+    bannedSequences,
     inverseTemperature: pin(floats(Float32Array.of(temperature === 0 ? 1 : 1 / temperature), [])),
   };
 }

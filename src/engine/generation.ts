@@ -10,10 +10,11 @@ import { floats, gatherRows, zeros } from '../runtime/tensor.ts';
 import { createWorkspace } from '../runtime/workspace.ts';
 import { createExclusive } from '../util/mutex.ts';
 import type { Random } from '../util/random.ts';
+import { type IdSequence, writeBans } from './banned_sequences.ts';
 import { weightsOf } from './bindings.ts';
 import { type DecodeLimits, formWithoutCopy } from './decode_cost.ts';
 import type { DecodeProbe } from './decode_runs.ts';
-import { createDecodeStep, type DecodedToken } from './decode_step.ts';
+import { createDecodeStep, type DecodedToken, type DecodeStepInputs } from './decode_step.ts';
 import { type Drawn, type DrawSettings, drawnRows, drawSettings } from './drawn_tokens.ts';
 import type { Group, Prompt } from './groups.ts';
 import { headName } from './heads.ts';
@@ -54,6 +55,8 @@ export interface GenerateOptions {
   readonly endsAfter?: ((ids: readonly number[]) => boolean) | undefined;
   /** Ids that must never be sampled: image, video and vision tokens, rows of the table that no token uses. */
   readonly bannedIds: readonly number[];
+  /** Sequences of ids that a completion must not have. */
+  readonly bannedSequences?: readonly IdSequence[];
   /** Each completion draws from its own fork of it, so it does not depend on its neighbours. */
   readonly random: Random;
   /** Keep what `backward` needs. Decoding computes every row of the completions, so no forward is run for it. */
@@ -95,9 +98,11 @@ export function createGenerator(
     { lastHidden }: Prefilled,
     { rows, cache }: LiveRows,
     settings: DrawSettings,
-    penalise: (penalties: Float32Array) => void,
+    fill: FillRows,
   ): Promise<Drawn> {
-    const { head, banned, inverseTemperature } = settings;
+    const { banned, inverseTemperature } = settings;
+    // The first token completes no sequence of several.
+    const head = { ...settings.head, bansByRow: false };
     const places = cache.groups.length * cache.rows;
     const form = formWithoutCopy(places);
     const sampler = samplers.get(JSON.stringify({ head, form }), () => {
@@ -113,7 +118,7 @@ export function createGenerator(
     if (head.penalises !== true) await sampler.forward(feeds, { ...drawn });
     else {
       const penalty = workspace.get('first penalty', places, text.vocabSize);
-      penalise(penalty.data);
+      fill({ penalty, bans: null });
       await sampler.forward({ ...feeds, penalty }, { ...drawn });
     }
     return drawn;
@@ -124,7 +129,7 @@ export function createGenerator(
     live: LiveRows,
     { nextPositions }: Prefilled,
     settings: DrawSettings,
-    { recording, probe, penalise }: StepOptions,
+    { recording, probe, fill }: StepOptions,
   ): Promise<DecodedToken[]> {
     const { rows, cache, length } = live;
     const places = cache.groups.length * cache.rows;
@@ -135,7 +140,7 @@ export function createGenerator(
       ids: byPlace(new Int32Array(places), rows, ({ last }) => last),
       positions: byPlace(new Int32Array(places), rows, ({ group }) => nextPositions[group]! + length),
       uniform,
-      writePenalties: penalise,
+      fill,
       cache,
       length,
       settings,
@@ -152,9 +157,12 @@ export function createGenerator(
     const { count, maxNewTokens, stopIds, endsAfter, random, keep = false, probe, signal, onTokens } = options;
     // The last token is fed only if a probe measures its row.
     const mostSteps = Math.max(0, probe === undefined ? maxNewTokens - 1 : maxNewTokens);
-    const isPenalised = (options.repetitionPenalty ?? 1) !== 1;
-    // A penalty depends on the token before, which has to be drawn first.
-    const atOnce = isPenalised ? 1 : decode.tokensAtOnce(prompts.length * count, mostSteps);
+    const { repetitionPenalty = 1, bannedSequences = [] } = options;
+    // Both depend on the token before, which has to be drawn first.
+    const atOnce =
+      repetitionPenalty !== 1 || bannedSequences.length > 0
+        ? 1
+        : decode.tokensAtOnce(prompts.length * count, mostSteps);
     const steps = Math.ceil(mostSteps / atOnce) * atOnce;
     const recording =
       keep || probe !== undefined
@@ -189,7 +197,10 @@ export function createGenerator(
     if (all.length === 0 || maxNewTokens === 0) return result();
     const promptIds = prompts.map(({ ids }) => ids);
     const penalty = { vocabSize: text.vocabSize, penalty: settings.repetitionPenalty };
-    const penalise = (penalties: Float32Array): void => writePenalties(penalties, live.rows, promptIds, penalty);
+    const fill: FillRows = (rows) => {
+      if (rows.penalty !== null) writePenalties(rows.penalty.data, live.rows, promptIds, penalty);
+      if (rows.bans !== null) writeBans(rows.bans.data, live.rows, settings.banned.data, bannedSequences);
+    };
 
     const accept = (rows: readonly LiveRow[], { id, logp, entropy, logps }: Drawn): void => {
       for (const row of rows) {
@@ -204,8 +215,8 @@ export function createGenerator(
       onTokens?.(rows.map(({ group, completion, last }) => ({ group, completion, id: last })));
     };
     const goesOn = ({ finished, ids }: LiveRow): boolean => !finished && ids.length < maxNewTokens;
-    accept(all, await drawFirst(prefilled, live, settings, penalise));
-    const stepOptions: StepOptions = { recording, probe: decodeProbe, penalise };
+    accept(all, await drawFirst(prefilled, live, settings, fill));
+    const stepOptions: StepOptions = { recording, probe: decodeProbe, fill };
     while (true) {
       signal?.throwIfAborted();
       // With a probe, a row stays until its last token has been measured.
@@ -246,8 +257,11 @@ export function createGenerator(
 interface StepOptions {
   readonly recording: Recording | null;
   readonly probe: DecodeProbe | undefined;
-  penalise(penalties: Float32Array): void;
+  readonly fill: FillRows;
 }
+
+/** Writes what depends on the tokens so far. */
+type FillRows = DecodeStepInputs['fill'];
 
 /** Without probabilities, a draw would still give an id; text and rewards made of it would only look meaningful. */
 const notFinite = (tokens: number): SightlineError =>

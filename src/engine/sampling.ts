@@ -26,6 +26,8 @@ export interface SamplingRule {
   readonly minP?: number;
   /** Each row has a penalty for each token: a positive logit is divided by it, a negative one multiplied. */
   readonly penalises?: boolean;
+  /** Each row has ids of its own that must not be drawn. */
+  readonly bansByRow?: boolean;
 }
 
 export interface SamplingHead extends SamplingRule {
@@ -34,8 +36,8 @@ export interface SamplingHead extends SamplingRule {
 }
 
 /**
- * hidden [N, h] (or as rows of `form`), banned [vocab] (0, or -inf for ids that must not be drawn), uniform [N] in [0, 1), with
- * `penalises` also penalty [N, vocab] ->
+ * hidden [N, h] (or as rows of `form`), banned [vocab], with `bansByRow` [N, vocab] (0, or -inf for ids that must not be drawn),
+ * uniform [N] in [0, 1), with `penalises` also penalty [N, vocab] ->
  * id [N, 1], and logp, entropy [N, 1] of softmax(logits / temperature) over the whole vocabulary; with `logps` also the
  * logarithm of that softmax, logps [N, vocab].
  *
@@ -57,7 +59,7 @@ export function samplingHead(
     params: { 'norm.weight': [h], 'head.weight': weightShape(form, vocabSize, h) },
     inputs: { hidden: rowsShape(form, n, h) },
     constants: {
-      banned: { shape: [vocabSize] },
+      banned: { shape: rule.bansByRow === true ? [n, vocabSize] : [vocabSize] },
       uniform: { shape: [n] },
       inverseTemperature: { shape: [] },
       ...(rule.penalises === true ? { penalty: { shape: [n, vocabSize] } } : {}),

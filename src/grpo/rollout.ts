@@ -61,6 +61,8 @@ export interface Sampling {
   readonly stopIds: readonly number[];
   /** Ids that are never sampled. */
   readonly bannedIds: readonly number[];
+  /** Sequences of ids that a completion must not have. */
+  readonly bannedSequences: readonly (readonly number[])[];
 }
 
 /** What samples, and how: the same for all rollouts of a run. */
@@ -102,6 +104,7 @@ export async function rollout(
     endsAfter: stopTest(sampling.stopWords, template),
     stopIds: sampling.stopIds,
     bannedIds: sampling.bannedIds,
+    bannedSequences: sampling.bannedSequences,
     random: random.fork(name),
     keep,
     probe,

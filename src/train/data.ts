@@ -4,6 +4,7 @@
  */
 import type { ColumnCounts } from '../data/column_counts.ts';
 import { type Dataset, openDataset } from '../data/dataset.ts';
+import { createRowsDigest, type RowsDigest } from '../data/digest.ts';
 import type { Row } from '../data/row.ts';
 import { SightlineError } from '../errors.ts';
 import { createRandom } from '../util/random.ts';
@@ -23,6 +24,7 @@ export interface OpenedRows {
   readonly specs: readonly string[];
   readonly rows: RowSource;
   readonly columns: ColumnCounts;
+  readonly digest: RowsDigest;
 }
 
 export interface TrainingData {
@@ -84,10 +86,14 @@ export async function openTrainingData(
     leftOut.noted(dataset.notes);
     const kept: number[] = [];
     const faults: LeftOutRow[] = [];
+    const digest = createRowsDigest();
     for (let i = 0; i < dataset.length; i++) {
-      const fault = check?.(await dataset.row(i)) ?? null;
-      if (fault === null) kept.push(i);
-      else if (strict) throw fault.error;
+      const row = await dataset.row(i);
+      const fault = check?.(row) ?? null;
+      if (fault === null) {
+        kept.push(i);
+        digest.add(row);
+      } else if (strict) throw fault.error;
       else {
         drop(fault.reason, 1);
         faults.push({ where: fault.error.where ?? '', message: fault.error.message });
@@ -96,7 +102,7 @@ export async function openTrainingData(
     leftOut.atOpening(faults, faults.length);
     if (kept.length === 0) throw noRows(specs, dropped);
     const rows = pick({ ...dataset, leaveOut }, kept);
-    opened.push({ flag, specs, rows, columns: dataset.columns });
+    opened.push({ flag, specs, rows, columns: dataset.columns, digest: digest.digest() });
     return rows;
   };
 

@@ -12,6 +12,7 @@ import type { Metrics, RunContext, StartEvent } from './events.ts';
 import type { Journal, TellProgress } from './journal.ts';
 import type { MovingReference } from './moving_reference.ts';
 import type { Policy } from './policy.ts';
+import type { InputDigests } from './resume/inputs.ts';
 import { earlierCheckpoints, type Resumed } from './resume/resumed.ts';
 import { createReader } from './row_reader.ts';
 import { isDue, isLogDue, plannedOf, type RunLength } from './run_length.ts';
@@ -29,6 +30,8 @@ export interface Run {
   readonly length: RunLength;
   /** Quantities that rewards measure besides their values, for displays. */
   readonly signals?: StartEvent['signals'];
+  /** What the run is made of, for its checkpoints. */
+  readonly inputs: InputDigests;
   /** What the run continues from; null for a new run. */
   readonly from: Resumed | null;
 }
@@ -153,6 +156,7 @@ export async function trainingLoop<Encoded>(training: Training<Encoded>): Promis
         logHistory: journal.history(),
         loop: {
           command,
+          inputs: training.inputs,
           sampler: settled.sampler,
           averages: averages.state(),
           journal: journal.state(),

@@ -41,6 +41,7 @@ import {
   experienceFrom,
   experienceState,
 } from './resume/experience_state.ts';
+import { inputDigests } from './resume/inputs.ts';
 import { readResumed, restoreResumed } from './resume/resumed.ts';
 import { checkRewardColumns } from './reward_columns.ts';
 import { createHackingWatch } from './reward_hacking.ts';
@@ -89,7 +90,8 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     const updating = updateOptions(args, totalSteps);
     const encode = encodePrompt(prepared.template);
     const first = await tryFirstRows(data, args, encode);
-    const from = readResumed(context, 'rlhf');
+    const inputs = inputDigests(data.opened, prepared);
+    const from = readResumed(context, 'rlhf', inputs);
     await checkRlhfMemory(args, plan, { policy: prepared, reference: preparedReference, first }, context);
     const loader = loaderOf(context);
     const policy = keep(await loader(prepared, 'model'));
@@ -131,7 +133,7 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     const evaluationSampler = { ...sampler, sampling: evaluationSettings, random: random.fork('eval') };
     const evaluation = { sampler: evaluationSampler, model: policy.model };
     const signals = shownSignals(rewards);
-    const run: Run = { command: 'rlhf', args, context, journal, data, policy, length, signals, from };
+    const run: Run = { command: 'rlhf', args, context, journal, data, policy, length, signals, inputs, from };
     await tellStart(run);
     for (const text of from?.notices ?? []) await journal.notice('warn', text);
     if (plan.notice !== null) await journal.notice('info', plan.notice);

@@ -59,32 +59,38 @@ export function checkCompletionLength(
 }
 
 /**
- * Ids that end a completion, and ids that are never sampled: vision tokens, padding rows of the embedding, and bad words.
+ * Ids that end a completion, and what is never sampled: vision tokens, padding rows of the embedding, and bad words. A bad word
+ * of several tokens is a sequence.
+ *
  * Error: E_BAD_WORD.
  */
 export function stopsAndBans(
   { modelConfig, template }: SampledPolicy,
   badWords: readonly string[],
-): { stopIds: number[]; bannedIds: number[] } {
+): Pick<Sampling, 'stopIds' | 'bannedIds' | 'bannedSequences'> {
   const stopIds = [...new Set([...modelConfig.eosTokenIds, template.endOfTurnId])];
   const vocabulary = Array.from({ length: modelConfig.text.vocabSize }, (_, id) => id);
-  const bad = new Set(badWords.flatMap((word) => idsOfWord(word, template)));
+  const words = badWords.flatMap((word) => spellingsOf(word, template));
+  const bad = new Set(words.flatMap((ids) => (ids.length === 1 ? ids : [])));
   const bannedIds = vocabulary.filter(
     (id) => template.visionTokenIds.includes(id) || !template.tokenizer.has(id) || bad.has(id),
   );
-  return { stopIds, bannedIds };
+  return { stopIds, bannedIds, bannedSequences: words.filter((ids) => ids.length > 1) };
 }
 
 // --- internal ---
 
-/** The token of a word, and of the word after a space. Only a word that is one token can be kept from being sampled. */
-function idsOfWord(word: string, { tokenizer }: SampledPolicy['template']): number[] {
-  return [word, ` ${word}`].map((text) => {
-    const ids = tokenizer.encodeText(text);
-    if (ids.length === 1) return ids[0]!;
-    throw new SightlineError('E_BAD_WORD', `${JSON.stringify(text)} is ${ids.length} tokens, expected one`, {
+/**
+ * The ids of a word alone and of the word after a space, as vLLM spells `bad_words`. Unlike vLLM, it bans the second spelling
+ * also where it has another number of tokens than the first.
+ */
+function spellingsOf(word: string, { tokenizer }: SampledPolicy['template']): number[][] {
+  const bare = word.trimStart();
+  if (bare === '') {
+    throw new SightlineError('E_BAD_WORD', `${JSON.stringify(word)} is no word`, {
       where: '--bad_words',
-      hint: 'name words that are one token each, also after a space; or write a reward that punishes the word',
+      hint: 'name words, or leave the flag out',
     });
-  });
+  }
+  return [bare, ` ${bare}`].map((text) => [...tokenizer.encodeText(text)]);
 }

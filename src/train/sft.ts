@@ -19,6 +19,7 @@ import { createJournal, type Journal, type TellProgress } from './journal.ts';
 import { type Run, type StepResult, tellStart, trainingLoop } from './loop.ts';
 import { dropoutOf, policyOptions, preparePolicy } from './policy.ts';
 import { loaderOf, tryFirstRows } from './preflight.ts';
+import { inputDigests } from './resume/inputs.ts';
 import { readResumed, restoreResumed } from './resume/resumed.ts';
 import { encodeOrPass } from './row_reader.ts';
 import { runLength } from './run_length.ts';
@@ -47,7 +48,8 @@ export async function runSft(args: SftArguments, context: RunContext): Promise<v
     const encode = (row: Row): Promise<Example> => encodeExample(prepared.template, row, maxLength);
     const updating = updateOptions(args, length.maxSteps);
     const first = await tryFirstRows(data, args, encode);
-    const from = readResumed(context, 'sft');
+    const inputs = inputDigests(data.opened, prepared);
+    const from = readResumed(context, 'sft', inputs);
     await checkSftMemory(args, { policy: prepared, first }, context);
     const policy = keep(await loaderOf(context)(prepared, 'model'));
     const updater = keep(await createUpdater(policy.parameters, updating));
@@ -76,7 +78,7 @@ export async function runSft(args: SftArguments, context: RunContext): Promise<v
         tell({ done, total: rows.length }),
       );
 
-    const run: Run = { command: 'sft', args, context, journal, data, policy, length, from };
+    const run: Run = { command: 'sft', args, context, journal, data, policy, length, inputs, from };
     await tellStart(run);
     for (const text of from?.notices ?? []) await journal.notice('warn', text);
     await trainingLoop({

@@ -3,6 +3,7 @@
  */
 import { Hono } from 'hono';
 import { z } from 'zod';
+import { csvText } from '../util/csv.ts';
 import type { CorrelationCurve } from './api.ts';
 import { correlation } from './curves.ts';
 import type { Env } from './guard.ts';
@@ -51,12 +52,6 @@ export function curveRoutes(library: Library): Hono<Env> {
   });
 
   return routes;
-}
-
-/** A field of a CSV file. A leading sign of a formula is made text, because names come from models and files. */
-export function csvText(text: string): string {
-  const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
-  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }
 
 // --- internal ---

@@ -53,7 +53,8 @@ export function createGuard(options: GuardOptions): Guard {
       else if (context.req.method !== 'GET' && context.req.method !== 'HEAD') {
         context.res = refused(context, 405, 'this server only reads');
         context.res.headers.set('Allow', 'GET, HEAD');
-      } else await next();
+      } else if (hasContent(context)) context.res = refused(context, 413, 'this server takes no content');
+      else await next();
       for (const [name, value] of Object.entries(HEADERS)) context.res.headers.set(name, value);
     },
     exchange(context) {
@@ -120,6 +121,11 @@ function isOwnOrigin(context: Context<Env>, host: string): boolean {
   return context.req.header('sec-fetch-mode') === 'navigate' && context.req.header('sec-fetch-dest') === 'document';
 }
 
-function refused(context: Context<Env>, status: 400 | 401 | 403 | 405, reason: string): Response {
+function hasContent(context: Context<Env>): boolean {
+  const length = context.req.header('content-length');
+  return context.req.header('transfer-encoding') !== undefined || (length !== undefined && Number(length) !== 0);
+}
+
+function refused(context: Context<Env>, status: 400 | 401 | 403 | 405 | 413, reason: string): Response {
   return context.text(`${reason}\n`, status, { 'Cache-Control': 'no-store' });
 }

@@ -44,6 +44,7 @@ beforeAll(async () => {
     ['v1-second', 0.8],
   ] as const)
     writeRun(join(root, name), madeRun(rate));
+  for (const step of [20, 40, 60]) mkdirSync(join(root, 'v1-second', `checkpoint-${step}`));
   const log = createAttentionLog(join(root, 'v1-second', 'attention'), 2 ** 22);
   for (const step of [1, STEPS]) log.write(step, [20, 23], madeAttention(step));
   writeRun(join(root, hostile.name), {
@@ -163,7 +164,14 @@ describe('runs', () => {
   test('show their checkpoints, times and correlations', async () => {
     const { page, context, complaints } = await tab();
     await page.click('text=Checkpoints and time');
-    await expect.poll(() => page.textContent('.ends')).toContain('checkpoint-60');
+    const checkpoints = () => page.$$eval('.checkpoints tbody tr', (found) => found.map((each) => each.textContent));
+    await expect
+      .poll(checkpoints)
+      .toEqual([
+        expect.stringMatching(/^checkpoint-60\d\.\d{3}.* last$/),
+        expect.stringMatching(/^checkpoint-40\d\.\d{3}.*best $/),
+        expect.stringMatching(/^checkpoint-20\d\.\d{3}/),
+      ]);
     await shoot(page, 'checkpoints-light');
     await page.click('.tabs >> text=Signals');
     await page.waitForSelector('.charts.wide .legend li');
@@ -232,9 +240,9 @@ describe('completions', () => {
     await show(page, `#/completions/${await runId(page, 'v1-second')}/1`, '.completion');
     await expect.poll(() => page.textContent('.cards')).toContain('∅ null');
     expect(await page.textContent('.cards')).toContain('✂ clipped');
-    expect(
-      await page.$eval('.images img', (image) => (image as unknown as { naturalWidth: number }).naturalWidth),
-    ).toBe(224);
+    await expect
+      .poll(() => page.$eval('.images img', (image) => (image as unknown as { naturalWidth: number }).naturalWidth))
+      .toBe(224);
     await context.close();
   });
 
@@ -264,6 +272,62 @@ describe('completions', () => {
     expect(complaints).toEqual([]);
     await context.close();
   });
+});
+
+describe('the tokens of a completion', () => {
+  for (const colorScheme of ['light', 'dark'] as const) {
+    test(`are coloured by any number that is logged, and readable on every colour: ${colorScheme}`, async () => {
+      const { page, context, complaints } = await tab({ colorScheme });
+      await show(page, `#/completion/${await runId(page, 'v1-second')}/0`, '.token');
+      const names = await page.$$eval('.said .toolbar option', (found) => found.map((each) => each.textContent!));
+      expect(names).toEqual(['image attention', 'entropy', 'logprob_difference', 'advantage', 'of my own']);
+      for (const name of names) {
+        await page.selectOption('.said .toolbar select', name);
+        await shoot(page, `tokens-${name.replaceAll(' ', '-')}-${colorScheme}`);
+        const contrasts = await page.evaluate<number[]>(CONTRASTS);
+        expect(contrasts).toHaveLength(8);
+        expect([name, Math.min(...contrasts) >= 4.5]).toEqual([name, true]);
+      }
+      await page.selectOption('.said .toolbar select', 'entropy');
+      const colours = () =>
+        page.$$eval('.token', (found) =>
+          found.map((each) => (each as unknown as { style: { background: string } }).style.background),
+        );
+      // Viridis from the highest number, 1, to the lowest, 1/8; the legend names both.
+      expect([(await colours())[0], (await colours())[7]]).toEqual(['rgb(253, 231, 37)', 'rgb(68, 1, 84)']);
+      expect(await page.textContent('.legend-of-tokens')).toContain('0.1250');
+      expect(await page.textContent('.legend-of-tokens')).toContain('1 nats');
+
+      await page.keyboard.press('Escape');
+      await show(page, `#/completion/${await runId(page, 'v1-second')}/0`, '.token');
+      await page.keyboard.press('s');
+      await expect.poll(() => page.inputValue('.said .toolbar select')).toBe('logprob_difference');
+      const signedColours = await colours();
+      expect(signedColours[2]).toContain('0%'); // a difference of 0 is in the middle
+      expect(signedColours[6]).toBe(''); // unknown
+      expect(signedColours[7]).toContain('--above');
+      expect(signedColours[4]).toContain('--below');
+      expect(await page.textContent('.legend-of-tokens')).toMatch(/^-22 nats.*underlined: unknown$/);
+      const numbers = () => page.textContent('.token-numbers');
+      await page.hover('.token >> nth=4');
+      await expect.poll(numbers).toContain('" is"');
+      expect(await numbers()).toContain('logprob_difference-1.000 nats');
+      expect(await numbers()).toContain('of my own1.000');
+      await page.hover('.token >> nth=6');
+      await expect.poll(numbers).toContain('logprob_difference– nats');
+      await page.selectOption('.said .toolbar select', 'advantage');
+      // The same in every token, but its sign is seen.
+      expect(await page.textContent('.legend-of-tokens')).toContain('-0.75000.7500');
+      expect(new Set(await colours()).size).toBe(1);
+
+      const [csv] = await Promise.all([page.waitForEvent('download'), page.click('.said .toolbar >> text=CSV')]);
+      const lines = readFileSync(await csv.path(), 'utf8').split('\r\n');
+      expect(lines[0]).toBe('token,text,image attention,entropy,logprob_difference,advantage,of my own');
+      expect(lines[7]).toMatch(/^7, circle,[\d.]+,[\d.]+,,0\.75,3$/);
+      expect(complaints).toEqual([]);
+      await context.close();
+    });
+  }
 });
 
 describe('what a run contains is text', () => {
@@ -337,6 +401,27 @@ describe('pictures', () => {
 
 // --- internal ---
 
+/**
+ * Contrast of each token's text with what is behind it, from 1 to 21 (WCAG 2.2), in the colours that the browser draws.
+ */
+const CONTRASTS = `(() => {
+  const context = Object.assign(document.createElement('canvas'), { width: 1, height: 1 }).getContext('2d', { willReadFrequently: true });
+  const draw = (...colours) => {
+    for (const colour of colours) { context.fillStyle = colour; context.fillRect(0, 0, 1, 1); }
+    return [...context.getImageData(0, 0, 1, 1).data.slice(0, 3)];
+  };
+  const luminance = (rgb) => {
+    const [r, g, b] = rgb.map((v) => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = getComputedStyle(document.documentElement).backgroundColor;
+  return [...document.querySelectorAll('.token')].map((token) => {
+    const { color, backgroundColor } = getComputedStyle(token);
+    const pair = [luminance(draw(ground, backgroundColor)), luminance(draw(ground, backgroundColor, color))];
+    return (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+  });
+})()`;
+
 function madeRun(rate: number) {
   const log = Array.from({ length: STEPS }, (_, i) => {
     const share = 1 - Math.exp((-rate * i) / 15);
@@ -349,6 +434,7 @@ function madeRun(rate: number) {
       entropy: 0.9 - 0.5 * share,
       'completions/mean_length': 90 + 40 * share,
       'completions/clipped_ratio': 0.1,
+      ...(i % 20 === 19 && { eval_reward: 0.4 + share - 0.3 * Number(i === 59) }),
     });
   });
   const end = {
@@ -397,6 +483,11 @@ function madeAttention(step: number) {
       const [y, x] = [Math.floor(place / columns) - 2, (place % columns) - 2 - token / 4];
       return (0.004 + 0.04 * Math.exp(-(y * y + x * x) / 3)) * (1 + step / STEPS);
     }),
-    channels: { entropy: Float32Array.from(tokens, (_, i) => 1 / (i + 1)) },
+    channels: {
+      entropy: Float32Array.from(tokens, (_, i) => 1 / (i + 1)),
+      logprob_difference: Float32Array.from(tokens, (_, i) => [0.5, -0.25, 0, 1, -1, 0.125, Number.NaN, 2][i]!),
+      advantage: new Float32Array(tokens.length).fill(0.75),
+      'of my own': Float32Array.from(tokens, (_, i) => i - 3),
+    },
   }));
 }

@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { writeBans } from '../../src/engine/banned_sequences.ts';
 import { drawSettings } from '../../src/engine/drawn_tokens.ts';
 import { newRows, writePenalties } from '../../src/engine/live_rows.ts';
 import { samplingHead } from '../../src/engine/sampling.ts';
@@ -22,6 +23,10 @@ const values = JSON.parse(readFileSync(new URL('sampling.json', import.meta.url)
     readonly min_p: number;
     readonly probabilities: readonly number[];
   }[];
+  readonly bans: {
+    readonly sequences: readonly (readonly number[])[];
+    readonly cases: readonly { readonly ids: readonly number[]; readonly banned: readonly number[] }[];
+  };
 };
 const vocabSize = values.logits.length;
 /** Draws at equal distances. A token of probability p is drawn by p * DRAWS of them, but for its two ends. */
@@ -76,4 +81,46 @@ describe('the distribution that is drawn from', () => {
       }
     },
   );
+});
+
+test('what is banned after so many ids, in rows at other places', async () => {
+  const { sequences, cases } = values.bans;
+  const bannedIds = sequences.flatMap((ids) => (ids.length === 1 ? ids : []));
+  const bannedSequences = sequences.filter((ids) => ids.length > 1);
+  const settings = drawSettings({ temperature: 1, bannedIds, bannedSequences }, vocabSize, true);
+  const places = cases.length;
+  const banned = zeros(places, vocabSize);
+  const rows = newRows(1, places, createRandom(1));
+  for (const [i, row] of rows.entries()) {
+    row.place = places - 1 - i;
+    row.ids.push(...cases[i]!.ids);
+  }
+  // What earlier rows at these places have left is overwritten.
+  banned.data.fill(Number.NEGATIVE_INFINITY);
+  writeBans(banned.data, rows, settings.banned.data, bannedSequences);
+  for (const [i, { place }] of rows.entries()) {
+    const own = [...banned.data.subarray(place * vocabSize, (place + 1) * vocabSize)];
+    const { ids, banned: expected } = cases[i]!;
+    expect(
+      own.flatMap((value, id) => (value === 0 ? [] : [id])),
+      `after ${ids}`,
+    ).toEqual(expected);
+  }
+  // The head draws none of them, and leaves the log-probabilities as they are.
+  const module = compileModule(samplingHead({ hiddenSize: 1, vocabSize, rmsNormEps: 0 }, settings.head, 'right'));
+  for (const u of [0, 0.3, 0.6, 0.999]) {
+    const made = await module.forward({
+      'norm.weight': floats(Float32Array.of(1), [1]),
+      'head.weight': floats(Float32Array.from(values.logits), [vocabSize, 1]),
+      hidden: floats(new Float32Array(places).fill(1), [places, 1]),
+      banned,
+      uniform: floats(new Float32Array(places).fill(u), [places]),
+      inverseTemperature: settings.inverseTemperature,
+    });
+    for (const { place } of rows) expect(cases[places - 1 - place]!.banned).not.toContain(made.id!.data[place]!);
+    expect([...made.logps!.data.subarray(0, vocabSize)]).toEqual([
+      ...made.logps!.data.subarray(vocabSize, 2 * vocabSize),
+    ]);
+  }
+  await module.release();
 });

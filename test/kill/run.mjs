@@ -2,58 +2,57 @@
  * Kills training runs of the demo checkpoint (kill -9) at random moments, resumes them with `--resume_from_checkpoint last`, and
  * compares the end with the run that was never stopped: weights, optimizer, logs and completions, bit by bit.
  *
- *   npm run test:kill                    200 kills
+ *   npm run test:kill                    200 kills, spread over the scenarios of scenarios.mjs
  *   KILLS=20 SEED=7 npm run test:kill    fewer, at other moments
  *
  * A moment is a time after the start of a process, or, in every other case, a file of a checkpoint that is being written. A
  * killed run is resumed and killed again until its share of kills is used up, so resumed runs are killed as well.
  */
-import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, watch } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, watch } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { checkpointsOf, compare, partialsOf, recordsOf } from './compare.mjs';
+import { scenariosIn } from './scenarios.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const program = join(root, 'dist/cli/main.js');
-const kills = wholeNumber('KILLS', 200);
+const allKills = wholeNumber('KILLS', 200);
 const random = randomFrom(wholeNumber('SEED', 1));
 /** Kills of one run before it is left to end. */
 const KILLS_A_RUN = 5;
-const STEPS = 6;
 
 const folder = mkdtempSync(join(tmpdir(), 'sightline-kill-'));
+const counts = { ended: 0, 'while a checkpoint was written': 0, 'before the first checkpoint': 0, 'after a resume': 0 };
 
 async function main() {
-  const data = join(folder, 'data', 'data.jsonl');
-  execFileSync(process.execPath, [
-    program,
-    'demo',
-    'data',
-    '--kind',
-    'grpo',
-    '--rows',
-    '8',
-    '--seed',
-    '3',
-    '--output_dir',
-    join(folder, 'data'),
-  ]);
+  const scenarios = scenariosIn(root, join(folder, 'data'));
+  let [killed, failed] = [0, 0];
+  for (const [i, scenario] of scenarios.entries()) {
+    const kills = Math.floor((allKills - killed) / (scenarios.length - i));
+    if (kills === 0) console.log(`${scenario.name}: no kill is left for it; raise KILLS`);
+    else failed += await killRuns(scenario, kills);
+    killed += kills;
+  }
+  console.log(JSON.stringify(counts));
+  console.log(
+    `${killed} kills: ${failed === 0 ? 'all' : 'not all'} runs end with the bits of those that nothing stopped`,
+  );
+  process.exitCode = failed === 0 ? 0 : 1;
+}
+
+/** @returns how many of the scenario's runs end otherwise than the one that nothing stops */
+async function killRuns({ name, words, expects }, kills) {
   const whole = join(folder, 'whole');
   const begin = performance.now();
-  const { code, output } = await run(whole, data, null);
-  if (code !== 0) throw new Error(`the run that nothing stops ends with ${code}:\n${output}`);
+  const { code, output } = await run(words, whole, null);
+  if (code !== 0) throw new Error(`${name}: the run that nothing stops ends with ${code}:\n${output}`);
+  checkExpected(name, whole, expects);
   const seconds = (performance.now() - begin) / 1000;
-  console.log(`a run of ${STEPS} steps takes ${seconds.toFixed(1)} s; ${kills} kills follow`);
-
+  console.log(`${name}: a run takes ${seconds.toFixed(1)} s; ${kills} kills follow`);
   let killed = 0;
   let failed = 0;
-  const counts = {
-    ended: 0,
-    'while a checkpoint was written': 0,
-    'before the first checkpoint': 0,
-    'after a resume': 0,
-  };
   for (let number = 0; killed < kills; number++) {
     const output = join(folder, `run-${number}`);
     let last = '';
@@ -61,7 +60,7 @@ async function main() {
       const isResumed = checkpointsOf(output).length > 0;
       const moment =
         random() < 0.5 ? { after: (0.2 + 0.8 * random()) * seconds * 1000 } : { files: 1 + Math.floor(random() * 300) };
-      const result = await run(output, data, moment);
+      const result = await run(words, output, moment);
       last = result.output;
       if (result.code !== null) {
         counts.ended++;
@@ -75,18 +74,26 @@ async function main() {
       if (checkpointsOf(output).length === 0) counts['before the first checkpoint']++;
       if (partialsOf(output).length > 0) counts['while a checkpoint was written']++;
     }
-    const end = await run(output, data, null);
+    const end = await run(words, output, null);
     const difference = end.code === 0 ? compare(whole, output) : `it ends with ${end.code}:\n${end.output || last}`;
     if (difference !== null) {
       failed++;
-      console.log(`run ${number} differs: ${difference}`);
+      console.log(`${name}, run ${number} differs: ${difference}`);
     }
-    console.log(`${killed} of ${kills} kills, ${number + 1} runs, ${failed} of them differ`);
+    console.log(`${name}: ${killed} of ${kills} kills, ${number + 1} runs, ${failed} of them differ`);
     rmSync(output, { recursive: true, force: true });
   }
-  console.log(JSON.stringify(counts));
-  console.log(`${failed === 0 ? 'all' : 'not all'} runs end with the bits of the run that nothing stopped`);
-  process.exitCode = failed === 0 ? 0 : 1;
+  rmSync(whole, { recursive: true, force: true });
+  return failed;
+}
+
+/** Errors: the run that nothing stops does not do what the scenario is for. */
+function checkExpected(name, run, expects) {
+  if (expects === undefined) return;
+  const { metric, above, below } = expects;
+  const values = recordsOf(run).flatMap((record) => record[metric] ?? []);
+  if (values.some((value) => value > above && value < below)) return;
+  throw new Error(`${name}: ${metric} is ${values}, expected a value above ${above} and below ${below}`);
 }
 
 /**
@@ -94,25 +101,11 @@ async function main() {
  * of checkpoints; null lets it end
  * @returns its exit code, or null if it was killed
  */
-async function run(output, data, moment) {
-  const words = [
-    ...['rlhf', '--model', join(root, 'assets/demo/checkpoint'), '--dataset', data, '--output_dir', output],
-    ...['--external_plugins', join(root, 'examples/train/grpo/plugin/plugin.ts')],
-    ...[
-      '--reward_funcs',
-      'ddapo_attention',
-      'external_r1v_acc',
-      '--system',
-      join(root, 'examples/train/grpo/prompt.txt'),
-    ],
-    ...['--num_generations', '4', '--per_device_train_batch_size', '4', '--gradient_accumulation_steps', '2'],
-    ...['--num_iterations', '2', '--max_completion_length', '12', '--max_steps', String(STEPS), '--save_steps', '1'],
-    ...['--logging_steps', '2', '--log_completions', 'true', '--learning_rate', '1e-4', '--beta', '0'],
-    ...['--split_dataset_ratio', '0.25', '--eval_steps', '3', '--save_total_limit', '2', '--add_version', 'false'],
-    ...['--resume_from_checkpoint', 'last'],
-  ];
+async function run(words, output, moment) {
   if (checkpointsOf(output).length === 0) rmSync(output, { recursive: true, force: true });
-  const child = spawn(process.execPath, [program, ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [program, ...words, '--output_dir', output], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let text = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (part) => (text += part));
   const timers = [];
@@ -135,48 +128,6 @@ async function run(output, data, moment) {
   for (const timer of timers) clearTimeout(timer);
   for (const watcher of watchers) watcher.close();
   return { code: signal === 'SIGKILL' ? null : code, output: text };
-}
-
-const namesIn = (path) => (existsSync(path) ? readdirSync(path) : []);
-const checkpointsOf = (output) => namesIn(output).filter((name) => /^checkpoint-\d+$/.test(name));
-const partialsOf = (output) => namesIn(output).filter((name) => name.includes('.partial-'));
-
-/** The first difference between two runs; null if there is none. */
-function compare(whole, other) {
-  const [there, here] = [whole, other].map(checkpointsOf);
-  if (String(there.sort()) !== String(here.sort())) return `checkpoints ${here}, expected ${there}`;
-  for (const name of there) {
-    for (const file of readdirSync(join(whole, name)).filter((each) => each.endsWith('.safetensors'))) {
-      const [a, b] = [whole, other].map((run) => readFileSync(join(run, name, file)));
-      if (!a.equals(b)) return `${name}/${file}`;
-    }
-  }
-  const left = partialsOf(other);
-  if (left.length > 0) return `${left} is left over`;
-  for (const [file, text] of [
-    ['logging.jsonl', logOf],
-    ['completions.jsonl', textOf],
-  ]) {
-    const [a, b] = [whole, other].map((run) => text(join(run, file)));
-    if (a !== b) return `${file}:\n${b}\nexpected\n${a}`;
-  }
-  return null;
-}
-
-const textOf = (path) => readFileSync(path, 'utf8');
-
-/** Records without times and paths. */
-function logOf(path) {
-  const isTime = (name) =>
-    /^(elapsed_time|remaining_time|memory|seconds|train_runtime|.*(step_time|memory\(GiB\)|train_speed\(s\/it\)|runtime|samples_per_second|_model_checkpoint))$/.test(
-      name,
-    );
-  const without = (name, value) => (isTime(name) ? undefined : value);
-  return textOf(path)
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.stringify(JSON.parse(line), without))
-    .join('\n');
 }
 
 function wholeNumber(name, missing) {

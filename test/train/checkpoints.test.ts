@@ -60,6 +60,7 @@ async function checkpointsIn(name: string, changes: Partial<CheckpointsOptions> 
 
 const LOOP: LoopState = {
   command: 'rlhf',
+  inputs: { dataset: { rows: 3, sha256: 'd' }, valDataset: null, model: 'm', refAdapters: null },
   sampler: { length: 3, seed: 42, shuffle: true, epoch: 1, position: 2 },
   averages: { loss: { sum: Number.NaN, count: 2 } },
   journal: { firstLog: null, lastLog: { loss: -0 }, evalBefore: null, lastEvaluation: null, seconds: { rollout: 1.5 } },

@@ -13,6 +13,7 @@ import { temporaryFolder } from '../helpers/folder.ts';
 import {
   type FlagValues,
   pictureRow,
+  readLines,
   runFolder,
   type TinyProject,
   tinyFlags,
@@ -163,6 +164,7 @@ describe('resumed runs end with the same bits', () => {
       5,
       [2, 3],
     ],
+    ['banned words of several tokens', 'rlhf', { bad_words: ['th', 'colour', 'incomprehensible'] }, 3, [1, 2]],
     [
       'dynamic sampling',
       'rlhf',
@@ -232,6 +234,24 @@ describe('a checkpoint that does not fit is refused by name', () => {
     return dir;
   };
 
+  const pictures = (): unknown[] => readLines(project.pictures);
+  /** Replaces the rows of the dataset for as long as `use` runs. */
+  async function withRows(rows: readonly unknown[], use: () => Promise<unknown>): Promise<unknown> {
+    const text = readFileSync(project.pictures);
+    writeRows(project.pictures, rows);
+    return use().finally(() => writeFileSync(project.pictures, text));
+  }
+  /** A model that differs from the run's in the last byte of its file. */
+  function otherBase(): string {
+    const dir = join(root, 'other base');
+    cpSync(project.model, dir, { recursive: true });
+    const file = join(dir, 'model.safetensors');
+    const bytes = readFileSync(file);
+    bytes[bytes.length - 4]! ^= 1;
+    writeFileSync(file, bytes);
+    return dir;
+  }
+
   test.each<[string, () => Promise<unknown>, RegExp]>([
     ['no folder', () => resume(join(root, 'nowhere')), /E_RESUME_MISSING no such folder.*RUN\/checkpoint-N/s],
     ['the folder of a run', () => resume(whole), /E_RESUME_MISSING is the folder of a run.*checkpoint-2/s],
@@ -253,7 +273,7 @@ describe('a checkpoint that does not fit is refused by name', () => {
     [
       'another format',
       () => resume(changed('format', (dir) => writeFileSync(join(dir, 'loop_state.json'), '{"format": 99}'))),
-      /E_RESUME_STATE the format is 99, expected 1/,
+      /E_RESUME_STATE the format is 99, expected 2/,
     ],
     [
       'another command',
@@ -264,6 +284,32 @@ describe('a checkpoint that does not fit is refused by name', () => {
       'other data',
       () => resume(join(whole, 'checkpoint-2'), { dataset: project.texts, reward_funcs: ['letters'] }),
       /E_RESUME_ARGUMENTS .*--dataset was .*pictures.* and is .*texts/s,
+    ],
+    [
+      'other rows in the same file',
+      () => withRows(pictures().reverse(), () => resume(join(whole, 'checkpoint-2'))),
+      /E_RESUME_DATASET --dataset has as many rows .*\(6\), but their contents or their order differ.*resume with the rows of the run/s,
+    ],
+    [
+      'fewer rows in the same file',
+      () => withRows(pictures().slice(1), () => resume(join(whole, 'checkpoint-2'))),
+      /E_RESUME_DATASET --dataset has 5 rows, but the checkpoint was saved with 6/,
+    ],
+    [
+      'another base of the same shapes, under a full run',
+      () => resume(join(whole, 'checkpoint-2'), { model: otherBase() }),
+      /E_RESUME_MODEL the weights of --model are not those that the run began with.*give the --model of the run/s,
+    ],
+    [
+      'another base of the same shapes, under an adapter',
+      () => resume(join(adapter, 'checkpoint-1'), { ...LORA, model: otherBase() }),
+      /E_RESUME_MODEL the weights of --model are not those that the run began with/,
+    ],
+    [
+      'a reference adapter that the run did not have',
+      () =>
+        resume(join(adapter, 'checkpoint-1'), { ...LORA, beta: '0.1', ref_adapters: [join(adapter, 'checkpoint-1')] }),
+      /E_RESUME_MODEL the weights of --ref_adapters are not those that the run began with/,
     ],
     [
       'other groups',
@@ -307,6 +353,24 @@ describe('a checkpoint that does not fit is refused by name', () => {
     const { stdout } = await run('rlhf', [...words, '--resume_from_checkpoint', join(copy, 'checkpoint-2')]);
     expect(stdout).toMatch(/flags differ from those of the run.*--learning_rate was 0\.01 and is 0\.001/);
     expect(recordsOf(copy)).toHaveLength(4);
+  });
+
+  test('other rows of --val_dataset are named, and the run goes on', async () => {
+    const val = join(root, 'val.jsonl');
+    cpSync(project.texts, val);
+    const flags = {
+      max_steps: '1',
+      reward_funcs: ['letters'],
+      dataset: project.texts,
+      val_dataset: val,
+      eval_steps: '1',
+    };
+    await run('rlhf', flagsOf('rlhf', join(root, 'val'), flags));
+    writeRows(val, readLines<object>(val).slice(1));
+    const checkpoint = join(runFolder(join(root, 'val')), 'checkpoint-1');
+    const words = flagsOf('rlhf', join(root, 'unused'), { ...flags, max_steps: '2' });
+    const { stdout } = await run('rlhf', [...words, '--resume_from_checkpoint', checkpoint]);
+    expect(stdout).toMatch(/--val_dataset has 5 rows, but .* with 6, so evaluations cannot be compared/);
   });
 
   test('only weights: a new optimizer, or with --ignore_data_skip a new run', async () => {

@@ -1,8 +1,8 @@
 /** Whole runs with the flags of sampling: what completions look like, and that scores stay those of the model. */
-import { beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createGenerator } from '../../src/engine/generation.ts';
 import { stopTest } from '../../src/template/stop_words.ts';
-import { openPolicy } from '../../src/train/policy.ts';
+import { openPolicy, type Policy } from '../../src/train/policy.ts';
 import { stopsAndBans } from '../../src/train/sampling.ts';
 import { createRandom } from '../../src/util/random.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
@@ -42,22 +42,91 @@ describe('stopTest', () => {
   });
 });
 
-test('bad words are never sampled; a word of several tokens is refused', async () => {
-  const policy = await openPolicy({ model: project.model, attnImpl: 'sdpa', trainable: false });
-  const { tokenizer } = policy.template;
-  const plain = stopsAndBans(policy, []).bannedIds;
-  const one = (text: string): boolean => tokenizer.encodeText(text).length === 1;
-  const word = Array.from({ length: 448 }, (_, id) => tokenizer.decode([id])).find(
-    (text) => /^[a-z]+$/.test(text) && one(text) && one(` ${text}`),
-  )!;
-  const ids = [word, ` ${word}`].map((text) => tokenizer.encodeText(text)[0]!);
-  expect(stopsAndBans(policy, [word]).bannedIds.filter((id) => !plain.includes(id))).toEqual(
-    ids.toSorted((a, b) => a - b),
-  );
-  await policy.close();
-  await expect(run({ bad_words: 'incomprehensible' })).rejects.toThrow(
-    /"incomprehensible" is \d+ tokens, expected one/,
-  );
+describe('bad words', () => {
+  let policy: Policy;
+  beforeAll(async () => {
+    policy = await openPolicy({ model: project.model, attnImpl: 'sdpa', trainable: false });
+  });
+  afterAll(() => policy.close());
+  const idsOf = (text: string): number[] => [...policy.template.tokenizer.encodeText(text)];
+
+  test('of one token are banned alone and after a space', () => {
+    const plain = stopsAndBans(policy, []).bannedIds;
+    const word = Array.from({ length: 448 }, (_, id) => policy.template.tokenizer.decode([id])).find(
+      (text) => /^[a-z]+$/.test(text) && idsOf(text).length === 1 && idsOf(` ${text}`).length === 1,
+    )!;
+    const { bannedIds, bannedSequences } = stopsAndBans(policy, [word]);
+    expect(bannedIds.filter((id) => !plain.includes(id))).toEqual(
+      [...idsOf(word), ...idsOf(` ${word}`)].toSorted((a, b) => a - b),
+    );
+    expect(bannedSequences).toEqual([]);
+  });
+
+  test('of several tokens are sequences, and a space before them does not count', () => {
+    const plain = stopsAndBans(policy, []).bannedIds;
+    for (const word of ['incomprehensible', ' incomprehensible']) {
+      const { bannedIds, bannedSequences } = stopsAndBans(policy, [word]);
+      expect(bannedIds).toEqual(plain);
+      expect(bannedSequences).toEqual([idsOf('incomprehensible'), idsOf(' incomprehensible')]);
+    }
+  });
+
+  test('are refused without a letter', async () => {
+    await expect(run({ bad_words: ' ' })).rejects.toThrow(/" " is no word/);
+  });
+
+  test('two tokens in a row are not drawn; until then, completions are those without a ban, and all scores are a forward’s', async () => {
+    const generator = createGenerator(policy.model);
+    const questions = ['what is 1 + 1?', 'name a colour, and then another one'];
+    const prompts = await Promise.all(
+      questions.map((content) => policy.template.encode([{ role: 'user', content }], [])),
+    );
+    const options = (bannedSequences: readonly (readonly number[])[]) => ({
+      ...{
+        count: 6,
+        maxNewTokens: 24,
+        temperature: 0.7,
+        stopIds: [],
+        bannedIds: [],
+        random: createRandom(3),
+        keep: true,
+      },
+      // Some rows end early, so that the others move to other places.
+      endsAfter: (ids: readonly number[]) => ids.length > 5 && ids.at(-1)! % 11 === 0,
+      bannedSequences,
+    });
+    const completions = async (sequences: readonly (readonly number[])[]) => {
+      const { groups } = await generator.generate(prompts, options(sequences));
+      const { groups: scored } = await policy.model.score(groups, { temperature: 0.7, keep: false });
+      for (const [g, { completions }] of groups.entries()) {
+        for (const [i, { logps }] of completions.entries()) {
+          const forward = scored[g]!.completions[i]!.logps;
+          for (const [t, logp] of logps.entries()) expect(Math.abs(logp - forward[t]!)).toBeLessThan(1e-4);
+        }
+      }
+      return groups.flatMap(({ completions }) => completions.map(({ ids }) => [...ids]));
+    };
+    const free = await completions([]);
+    // Two, three and four ids that come in the middle of some completion.
+    const bans = [free[0]!.slice(2, 4), free[4]!.slice(3, 6), free[8]!.slice(1, 5)];
+    const made = await completions(bans);
+    /** The first place of a sequence; Infinity if there is none. */
+    const placeOf = (sequence: readonly number[], ids: readonly number[]): number => {
+      const at = ids.findIndex((_, i) => sequence.every((id, k) => id === ids[i + k]));
+      return at < 0 ? Number.POSITIVE_INFINITY : at;
+    };
+    let changed = 0;
+    for (const [i, ids] of made.entries()) {
+      for (const ban of bans) expect(placeOf(ban, ids), `completion ${i}`).toBe(Number.POSITIVE_INFINITY);
+      // What is drawn changes where a sequence may be completed, even if that was not to come.
+      const until = Math.min(...bans.map((ban) => placeOf(ban.slice(0, -1), free[i]!) + ban.length - 1));
+      expect(ids.slice(0, until)).toEqual(free[i]!.slice(0, until));
+      if (until === Number.POSITIVE_INFINITY) expect(ids).toEqual(free[i]);
+      if (bans.some((ban) => placeOf(ban, free[i]!) < Number.POSITIVE_INFINITY)) changed++;
+    }
+    expect(changed).toBeGreaterThanOrEqual(3);
+    await generator.release();
+  });
 });
 
 test.each<[string, FlagValues]>([

@@ -24,7 +24,7 @@ export interface Served {
 }
 
 /** What a build would leave. */
-const files: readonly PageFile[] = [
+export const files: readonly PageFile[] = [
   { path: '/', type: 'text/html; charset=utf-8', content: Buffer.from('<!doctype html>') },
   { path: '/app.js', type: 'text/javascript; charset=utf-8', content: Buffer.from('') },
 ];

@@ -13,10 +13,12 @@ import { describe, isJsonObject, type Json, shownJson } from '../../util/json.ts
 import type { AveragesState } from '../averages.ts';
 import { LOOP_STATE_FILE, TRAINER_STATE_FILE } from '../checkpoint_files.ts';
 import type { JournalState } from '../journal.ts';
+import { faultOfInputs, type InputDigests } from './inputs.ts';
 
 export interface LoopState {
   /** The command that trains. */
   readonly command: 'rlhf' | 'sft';
+  readonly inputs: InputDigests;
   /** Position in the order of rows, before the next step. */
   readonly sampler: SamplerState;
   /** Metrics of steps since the last log. */
@@ -72,11 +74,16 @@ export function readLoopState(dir: string, command: LoopState['command']): LoopS
   } catch (error) {
     throw damaged(path, messageOf(error));
   }
-  const { sampler, averages, journal, steps } = state;
-  const fault = faultOfSampler(sampler) ?? faultOfObject('averages', averages) ?? faultOfObject('journal', journal);
+  const { inputs, sampler, averages, journal, steps } = state;
+  const fault =
+    faultOfInputs(inputs) ??
+    faultOfSampler(sampler) ??
+    faultOfObject('averages', averages) ??
+    faultOfObject('journal', journal);
   if (fault !== null) throw damaged(path, fault);
   return {
     command,
+    inputs: inputs as unknown as InputDigests,
     sampler: sampler as SamplerState,
     averages: averages as AveragesState,
     journal: journal as unknown as JournalState,
@@ -104,7 +111,7 @@ export function readTrainerState(dir: string, runDir: string): TrainerState {
 // --- internal ---
 
 /** Raised whenever a field changes its meaning. */
-const FORMAT = 1;
+const FORMAT = 2;
 
 const toFields = (state: LoopState): Record<string, Json> => toExactJson(state) as Record<string, Json>;
 

@@ -9,6 +9,7 @@ import type { Policy } from '../policy.ts';
 import type { Updater } from '../update.ts';
 import { checkArguments } from './arguments_check.ts';
 import { checkpointsIn } from './find.ts';
+import { checkInputs, type InputDigests } from './inputs.ts';
 import { type LoopState, readLoopState, readTrainerState, type TrainerState } from './loop_state.ts';
 import { restorePolicy } from './restore.ts';
 
@@ -23,11 +24,13 @@ export interface Resumed {
 /**
  * Reads the state of the checkpoint that the run continues from, before any weight is read; null if it begins with step 0.
  *
- * Errors: those of `readTrainerState`, `readLoopState` and `checkArguments`.
+ * @param inputs of this run
+ * Errors: those of `readTrainerState`, `readLoopState`, `checkArguments` and `checkInputs`.
  */
 export function readResumed(
   { resume = null, outputDir }: Pick<RunContext, 'resume' | 'outputDir'>,
   command: LoopState['command'],
+  inputs: InputDigests,
 ): Resumed | null {
   // As in ms-swift, the two flags together take the weights and nothing else.
   if (resume === null || (resume.onlyModel && resume.ignoreDataSkip)) return null;
@@ -35,7 +38,8 @@ export function readResumed(
   const trainer = readTrainerState(dir, outputDir);
   const loop = readLoopState(dir, command);
   const sampler = ignoreDataSkip ? { ...loop.sampler, position: 0 } : loop.sampler;
-  return { trainer, loop: { ...loop, sampler }, notices: checkArguments(dir, args) };
+  const notices = [...checkArguments(dir, args), ...checkInputs(dir, loop.inputs, inputs)];
+  return { trainer, loop: { ...loop, sampler }, notices };
 }
 
 /** Puts the checkpoint's weights, and unless only these are wanted its optimizer state, into the run. Errors: those of `restorePolicy`. */
