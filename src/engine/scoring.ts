@@ -6,7 +6,8 @@
 
 import type { TextConfig } from '../models/architecture.ts';
 import type { CompiledModule } from '../runtime/compiled_module.ts';
-import type { RuntimeOptions } from '../runtime/session.ts';
+import { cpu } from '../runtime/cpu.ts';
+import type { Device } from '../runtime/device.ts';
 import { type FloatTensor, floats, gatherRows, ints, rows, type Tensor } from '../runtime/tensor.ts';
 import type { Workspace } from '../runtime/workspace.ts';
 import { accumulatorsOf, weightsOf } from './bindings.ts';
@@ -96,11 +97,11 @@ export function createScoringHead(
   config: HeadSizes & Tied,
   parameters: Parameters,
   workspace: Workspace,
-  runtime: RuntimeOptions = {},
+  device: Device = cpu,
 ): ScoringHead {
   const { hiddenSize: h, vocabSize } = config;
   const nameOf = headName(config);
-  const heads = createLayerModules(scoringHead(config), ROWS, parameters, workspace, { from: ['logp'] }, runtime);
+  const heads = createLayerModules(scoringHead(config), ROWS, parameters, workspace, { from: ['logp'] }, device);
   const bytesRows = Math.max(1, Math.min(1024, Math.floor(CHUNK_BYTES / 4 / vocabSize)));
 
   function* chunks(

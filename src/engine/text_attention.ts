@@ -6,7 +6,8 @@
 import type { Heads } from '../nn/attention.ts';
 import { causalAttention, sharedPromptAttention, tiledAttention } from '../nn/attention_modules.ts';
 import { createModuleCache } from '../runtime/compiled_module.ts';
-import type { RuntimeOptions } from '../runtime/session.ts';
+import { cpu } from '../runtime/cpu.ts';
+import type { Device } from '../runtime/device.ts';
 import { type FloatTensor, floats, rows, type Tensor, view } from '../runtime/tensor.ts';
 import { causalFeeds, cut, type Projections, sharedFeeds, sharedIndicator } from './attention_feeds.ts';
 import { sideBySide } from './attention_side_by_side.ts';
@@ -66,8 +67,8 @@ export interface TextAttention {
   release(): Promise<void>;
 }
 
-export function createTextAttention(heads: Heads, runtime: RuntimeOptions = {}): TextAttention {
-  const modules = createModuleCache(runtime);
+export function createTextAttention(heads: Heads, device: Device = cpu): TextAttention {
+  const modules = createModuleCache(device);
   const causal = () => modules.get('causal', () => causalAttention(heads));
   const weighted = () => modules.get('weighted', () => causalAttention(heads, { weights: true }));
   const shared = (spans: number, map = false) =>

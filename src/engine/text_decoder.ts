@@ -8,7 +8,8 @@ import type { ModelConfig, TextConfig } from '../models/architecture.ts';
 import { layerTensor } from '../models/names.ts';
 import { angleTable, inverseFrequencies, mropeAxes } from '../nn/rope.ts';
 import { createModuleCache } from '../runtime/compiled_module.ts';
-import type { RuntimeOptions } from '../runtime/session.ts';
+import { cpu } from '../runtime/cpu.ts';
+import type { Device } from '../runtime/device.ts';
 import { type FloatTensor, floats, gatherRows, ints, scatterRows, type Tensor } from '../runtime/tensor.ts';
 import type { Workspace } from '../runtime/workspace.ts';
 import type { Projections } from './attention_feeds.ts';
@@ -105,17 +106,17 @@ export function createTextDecoder(
   modelConfig: ModelConfig,
   parameters: Parameters,
   workspace: Workspace,
-  runtime: RuntimeOptions = {},
+  device: Device = cpu,
 ): TextDecoder {
   const { text: config } = modelConfig;
   const { numHiddenLayers, hiddenSize, numAttentionHeads, numKeyValueHeads, headDim } = config;
   const block = modelConfig.architecture.decoderBlock(modelConfig);
   const modulesOf = (module: Module, backward: BackwardOptions = {}): LayerModules =>
-    createLayerModules(module, ROWS, parameters, workspace, backward, runtime);
+    createLayerModules(module, ROWS, parameters, workspace, backward, device);
   const before = modulesOf(attentionInput(block, config), { accumulateInputs: ['x'] });
   const after = modulesOf(attentionOutput(block, config));
-  const reordering = createModuleCache(runtime);
-  const attention = createTextAttention({ heads: numAttentionHeads, kvHeads: numKeyValueHeads, headDim }, runtime);
+  const reordering = createModuleCache(device);
+  const attention = createTextAttention({ heads: numAttentionHeads, kvHeads: numKeyValueHeads, headDim }, device);
   const projectionsOf = (rowCount: number, tag: string): Projections => ({
     q: workspace.get(`${tag}.q`, rowCount, numAttentionHeads * headDim),
     k: workspace.get(`${tag}.k`, rowCount, numKeyValueHeads * headDim),

@@ -4,7 +4,7 @@ import { shiftFor, toHalf, widenHalf } from '../../../src/checkpoint/half_words.
 import { allocateQuantised, dequantise, QUANT_BLOCK, quantise } from '../../../src/checkpoint/quantised.ts';
 import * as ops from '../../../src/graph/ops/frozen.ts';
 import { input } from '../../../src/graph/value.ts';
-import { compile } from '../../../src/runtime/session.ts';
+import { cpu } from '../../../src/runtime/cpu.ts';
 import { halves } from '../../../src/runtime/tensor.ts';
 import { createRandom } from '../../../src/util/random.ts';
 import { largestDifference, type OpCase } from '../../helpers/check_op.ts';
@@ -99,7 +99,7 @@ test('every finite float16 is widened exactly, in a graph and here', async () =>
   const wanted = new Float32Array(words.length);
   widen('F16', words, wanted);
   const w = input('w', ['N'], 'float16');
-  const executable = await compile({ name: 'widen', inputs: { w }, outputs: { y: ops.widened(w) } });
+  const executable = await cpu.compile({ name: 'widen', inputs: { w }, outputs: { y: ops.widened(w) } });
   const { y } = await executable.run({ w: halves(words, [words.length]) });
   // Subnormals of float16 are ordinary numbers of float32.
   expect(largestDifference(y!.data, wanted)).toBe(0);
