@@ -5,7 +5,7 @@
 import type { Checkpoint, StoredTensor } from '../checkpoint/open.ts';
 import type { QuantBits } from '../checkpoint/quantised.ts';
 import { type HeldOptions, heldBytes, holdParameters } from '../engine/held_parameters.ts';
-import { loadParameters, type OnRead, type Parameters, STREAM_BYTES, streamParameters } from '../engine/parameters.ts';
+import { loadParameters, type Parameters, STREAM_BYTES, streamParameters } from '../engine/parameters.ts';
 import { SightlineError } from '../errors.ts';
 import { sizeOf } from '../runtime/tensor.ts';
 import { machineMemory } from '../util/machine_memory.ts';
