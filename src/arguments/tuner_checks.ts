@@ -92,12 +92,16 @@ export function checkReference(values: Values<typeof rlhfFlags>, faults: Faults)
   checkFolder('ref_adapters', values.refAdapters, faults);
 }
 
+export function checkBits(quantBits: number | null, faults: Faults): void {
+  const isBits = quantBits === null || quantBits === 4 || quantBits === 8;
+  faults.check(['quant_bits'], isBits, `expected 4 or 8, got ${quantBits}`);
+}
+
 // --- internal ---
 
 /** The faults of the flags that say how frozen weights are kept. */
 function checkFrozen({ quantBits, weightsMemory, tunerType }: TrainingValues, faults: Faults): void {
-  const isBits = quantBits === null || quantBits === 4 || quantBits === 8;
-  faults.check(['quant_bits'], isBits, `expected 4 or 8, got ${quantBits}`);
+  checkBits(quantBits, faults);
   for (const [flag, value] of Object.entries({ quant_bits: quantBits, weights_memory: weightsMemory })) {
     faults.check(
       [flag, 'tuner_type'],

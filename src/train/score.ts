@@ -31,7 +31,10 @@ export async function runScore(args: ScoreArguments, context: Pick<RunContext, '
     strict: true,
   };
   await context.emit({ type: 'phase', phase: 'open model', begins: true });
-  const prepared = await preparePolicy(policyOptions(args, false, noteTo(context)));
+  const options = policyOptions(args, false, noteTo(context));
+  // A forward needs a layer once. Large weights are held only if that is asked for.
+  const held = args.quantBits !== null || args.weightsMemory !== null;
+  const prepared = await preparePolicy(held ? options : { ...options, frozen: null });
   const lacksTemplate = createToolsCheck(args.modelDir);
   let opened: Pick<Policy, 'close'> = prepared;
   try {
