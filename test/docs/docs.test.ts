@@ -17,7 +17,7 @@ const textOf = (path: string): string => readRepositoryFile(path).toString('utf8
 const blocks = (text: string, language: string): string[] =>
   [...text.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'gm'))].map(([, block]) => block!);
 
-const roots = ['src', 'test', 'docs', 'examples', 'scripts', 'bench', 'assets', '.ci'];
+const roots = ['src', 'test', 'docs', 'examples', 'scripts', 'bench', 'assets', 'site', '.ci'];
 const pathForm = new RegExp(
   `(?<![\\w./-])(?:${roots.map((root) => root.replace('.', '\\.')).join('|')})/[\\w./-]*\\w`,
   'g',
