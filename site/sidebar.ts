@@ -1,5 +1,5 @@
 /**
- * The pages in the order of a newcomer's questions. A page of docs/ that is not named here does not build.
+ * The pages in the order of a newcomer's questions. A page of docs/ that is not named here fails a test.
  */
 
 /** A page: what the sidebar calls it, and its file in docs/ without the extension. */
@@ -44,6 +44,7 @@ export const groups: Group[] = [
     pages: [
       { text: 'Memory', file: 'memory' },
       { text: 'LoRA and frozen weights', file: 'lora' },
+      { text: 'On a GPU', file: 'gpu' },
       { text: 'Resume', file: 'resume' },
       { text: 'Benchmarks', file: 'benchmarks' },
     ],

@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { groups } from '../../site/sidebar.ts';
 import { peerFlag } from '../../src/arguments/peers/index.ts';
 import { openDataset } from '../../src/data/dataset.ts';
 import { documentedCommands, flagsDocument } from '../helpers/flags_document.ts';
@@ -104,6 +105,11 @@ describe('README.md', () => {
     expect(names.length).toBeGreaterThan(15);
     expect(names.filter((name) => !name.split('NAME').every((part) => source.includes(part)))).toEqual([]);
   });
+});
+
+test('site/sidebar.ts has a place for every page of docs, once', () => {
+  const pages = groups.flatMap((group) => group.pages.map(({ file }) => `docs/${file}.md`));
+  expect(['docs/index.md', ...pages].sort()).toEqual(documents.filter((path) => path !== 'README.md').sort());
 });
 
 test('docs/map.md has the layers of the import rule', () => {
