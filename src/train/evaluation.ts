@@ -6,12 +6,14 @@ import { groupAdvantages } from '../grpo/advantages.ts';
 import { completionMetrics, rewardMetrics } from '../grpo/metrics.ts';
 import { type CompletionSampler, completionsOf, rollout } from '../grpo/rollout.ts';
 import { transformsOf } from '../rewards/needs.ts';
+import { measureAttention, probedSpans } from './attention_needs.ts';
 import { createAverages } from './averages.ts';
 import { type RowSource, rowsAt } from './data.ts';
 import type { Metrics } from './events.ts';
-import { type ChangeTools, scoreImageChanges } from './image_changes.ts';
+import { scoreImageChanges } from './image_changes.ts';
 import { countTokens, type TellProgress } from './journal.ts';
 import { attentionProbe, type Judged, type JudgeOptions, judge } from './judge.ts';
+import type { Policy } from './policy.ts';
 import { encodePrompt } from './prompts.ts';
 import { encodeOrPass, noneUsable } from './row_reader.ts';
 import { signalMetrics } from './signals.ts';
@@ -21,7 +23,7 @@ export interface EvaluationTools {
   readonly sampler: CompletionSampler;
   readonly judging: JudgeOptions;
   /** Scores completions under changed images, if a reward asks for it. */
-  readonly model: ChangeTools['model'];
+  readonly model: Policy['model'];
   readonly signal: AbortSignal;
   /** Hears how many tokens are sampled and rows evaluated. */
   readonly tell?: TellProgress;
@@ -55,7 +57,8 @@ export async function evaluate(
     const encoded = await Promise.all(batch.map((row) => encodeOrPass(row, tolerance, encode)));
     const prompts = encoded.filter((prompt) => prompt !== null);
     if (prompts.length === 0) continue;
-    const probe = attentionProbe(prompts, judging);
+    const attentionTools = { ...judging, model, template: sampler.template };
+    const probe = attentionProbe(prompts, judging, probedSpans(prompts, attentionTools));
     const sampled = await rollout(prompts, sampler, { name: `${first}`, probe, signal, onTokens });
     const changes = await scoreImageChanges(sampled.groups, transformsOf(judging.rewards), {
       model,
@@ -63,7 +66,8 @@ export async function evaluate(
       visionTokenIds: sampler.template.visionTokenIds,
       random: sampler.random.fork(`changed images of ${first}`),
     });
-    const judged = await judge(sampled.groups, judging, changes);
+    const attention = await measureAttention(sampled.groups, attentionTools);
+    const judged = await judge(sampled.groups, judging, { changes, attention });
     for (const completion of completionsOf(sampled)) {
       lengths.push(completion.ids.length);
       truncated.push(completion.truncated);
