@@ -11,7 +11,7 @@ import { input } from '../src/graph/value.ts';
 import { MODEL_PRESETS } from '../src/models/qwen2_5_vl/presets.ts';
 import { linearFewRows } from '../src/nn/linear.ts';
 import { compileModule } from '../src/runtime/compiled_module.ts';
-import { compile } from '../src/runtime/session.ts';
+import { cpu } from '../src/runtime/cpu.ts';
 import { type FloatTensor, floats, zeros } from '../src/runtime/tensor.ts';
 import { createWorkspace } from '../src/runtime/workspace.ts';
 import { createRandom } from '../src/util/random.ts';
@@ -58,7 +58,7 @@ async function sampling(topP: number): Promise<HeadPart> {
 /** The matrix product of sampling, alone. */
 async function product(): Promise<HeadPart> {
   const [x, w] = [input('x', ['N', h]), input('w', [vocabSize, h])];
-  const executable = await compile({
+  const executable = await cpu.compile({
     name: 'product',
     inputs: { x, w },
     outputs: { y: linearFewRows(x, { weight: w }) },

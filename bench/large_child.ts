@@ -17,7 +17,7 @@ import { logpsOf } from '../src/grpo/rollout.ts';
 import type { TextConfig } from '../src/models/architecture.ts';
 import { loadPlugins } from '../src/rewards/plugin.ts';
 import { createRewards } from '../src/rewards/registry.ts';
-import { compile } from '../src/runtime/session.ts';
+import { cpu } from '../src/runtime/cpu.ts';
 import { zeros } from '../src/runtime/tensor.ts';
 import { judge } from '../src/train/judge.ts';
 import { openPolicy } from '../src/train/policy.ts';
@@ -201,8 +201,12 @@ async function machineRates(): Promise<{ sgemm: number; stream: number }> {
   const { MODEL_PRESETS } = await import('../src/models/qwen2_5_vl/presets.ts');
   const sizes = { ...MODEL_PRESETS['qwen2.5-vl-3b'], headDim: 128 } as unknown as TextConfig;
   const [x, w, dy] = [input('x', ['N', 'I']), input('w', ['O', 'I']), input('dy', ['N', 'O'])];
-  const forward = await compile({ name: 'forward', inputs: { x, w }, outputs: { y: gemm(x, w, { transB: true }) } });
-  const backward = await compile({ name: 'backward', inputs: { dy, w }, outputs: { dx: gemm(dy, w) } });
+  const forward = await cpu.compile({
+    name: 'forward',
+    inputs: { x, w },
+    outputs: { y: gemm(x, w, { transB: true }) },
+  });
+  const backward = await cpu.compile({ name: 'backward', inputs: { dy, w }, outputs: { dx: gemm(dy, w) } });
   const rows = rowsOf({ prompt: TEXT_TOKENS + 2 + VISUAL_TOKENS, completions: COMPLETIONS, tokens: TOKENS });
   let [flop, ms] = [0, 0];
   const filled = (...dims: number[]) => {
@@ -225,7 +229,7 @@ async function machineRates(): Promise<{ sgemm: number; stream: number }> {
   }
   const large = filled(2 ** 17, 2048); // 1 GiB
   const row = filled(1, 2048);
-  const product = await compile({ name: 'stream', inputs: { x, w }, outputs: { y: gemm(w, x, { transB: true }) } });
+  const product = await cpu.compile({ name: 'stream', inputs: { x, w }, outputs: { y: gemm(w, x, { transB: true }) } });
   const into = { y: zeros(2 ** 17, 1) };
   await product.run({ x: row, w: large }, into);
   const taken: number[] = [];

@@ -10,7 +10,8 @@ import type { Graph } from '../src/graph/graph.ts';
 import { gemm } from '../src/graph/ops/matmul.ts';
 import { input, type Value } from '../src/graph/value.ts';
 import type { TextConfig } from '../src/models/architecture.ts';
-import { compile, type Executable } from '../src/runtime/session.ts';
+import { cpu } from '../src/runtime/cpu.ts';
+import type { Executable } from '../src/runtime/device.ts';
 import { type FloatTensor, zeros } from '../src/runtime/tensor.ts';
 import { createWorkspace } from '../src/runtime/workspace.ts';
 import { linearShapes, rowsOf, type StepSizes } from './flops.ts';
@@ -120,7 +121,7 @@ async function compileProducts() {
   const dy = input('dy', ['N', 'O']);
   const acc = input('acc', ['O', 'I']);
   const of = (name: string, inputs: Graph['inputs'], outputs: Graph['outputs']): Promise<Executable> =>
-    compile({ name, inputs, outputs });
+    cpu.compile({ name, inputs, outputs });
   const [plain, biased, byActivation, byWeight] = await Promise.all([
     of('linear', { x, w }, { y: gemm(x, w, { transB: true }) }),
     of('linear with bias', { x, w, b }, { y: gemm(x, w, { transB: true, plus: b }) }),
@@ -153,6 +154,6 @@ async function compileStream(text: TextConfig, parameters: Parameters, weightLef
     into[`y${i}`] = weightLeft ? zeros(rows, 1) : zeros(1, rows);
     bytes += weight.data.byteLength;
   }
-  const executable = await compile({ name: 'stream', inputs, outputs });
+  const executable = await cpu.compile({ name: 'stream', inputs, outputs });
   return { executable, feeds, into, bytes };
 }

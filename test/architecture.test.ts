@@ -141,6 +141,36 @@ describe('circles of imports', () => {
   });
 });
 
+describe('devices', () => {
+  /** What only a device needs to know: the library that computes, its providers, its kinds of buffers. */
+  const OF_DEVICES = /onnxruntime|InferenceSession|execution_?providers?|gpu-?buffer|^webgpu$/i;
+
+  /** Identifiers and text of one word; comments and messages may say what they like. */
+  function wordsOf(text: string): string[] {
+    const scanner = ts.createScanner(ts.ScriptTarget.Latest, true, ts.LanguageVariant.Standard, text);
+    const words: string[] = [];
+    for (let kind = scanner.scan(); kind !== ts.SyntaxKind.EndOfFileToken; kind = scanner.scan())
+      if (kind === ts.SyntaxKind.Identifier || kind === ts.SyntaxKind.StringLiteral)
+        words.push(scanner.getTokenValue());
+    return words.filter((word) => !/\s/.test(word));
+  }
+
+  test('the check reads words, but not comments', () => {
+    const text = "// onnxruntime\nconst provider = 'webgpu', InferenceSession = 'on webgpu';";
+    expect(wordsOf(text).filter((word) => OF_DEVICES.test(word))).toEqual(['webgpu', 'InferenceSession']);
+  });
+
+  test('nothing above src/runtime names what they are made of', () => {
+    const strays = repositoryFiles('src')
+      .filter((path) => path.endsWith('.ts') && !path.startsWith('src/runtime/'))
+      .flatMap((path) => {
+        const named = wordsOf(readRepositoryFile(path).toString('utf8')).filter((word) => OF_DEVICES.test(word));
+        return named.map((word) => `${path}: ${word}`);
+      });
+    expect(strays).toEqual([]);
+  });
+});
+
 describe('libraries', () => {
   test('each is imported in its gateways only', () => {
     const strays = imports

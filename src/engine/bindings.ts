@@ -25,11 +25,11 @@ export function weightsOf(
   nameOf: NameOf,
   tensorOf: TensorOf = parameters.value,
 ): Record<string, FloatTensor> {
-  if (!parameters.inMemory) return bind(compiled, nameOf, tensorOf);
+  if (!parameters.inMemory) return bind(compiled, parameters, nameOf, tensorOf);
   const layers = bound.get(compiled) ?? new Map<string, Record<string, FloatTensor>>();
   bound.set(compiled, layers);
   const layer = nameOf('');
-  const known = layers.get(layer) ?? bind(compiled, nameOf, tensorOf);
+  const known = layers.get(layer) ?? bind(compiled, parameters, nameOf, tensorOf);
   layers.set(layer, known);
   return known;
 }
@@ -44,6 +44,7 @@ export async function readWeightsOf(
     const pause = createPause();
     for (const param of Object.keys(compiled.module.params)) {
       await pause();
+      await parameters.load?.(nameOf(param));
       parameters.value(nameOf(param));
     }
   }
@@ -74,12 +75,19 @@ export function accumulatorsOf({ module }: CompiledModule, parameters: Parameter
 /** Weights of each module by layer. They are looked up once, because a decode step asks for all of them. */
 const bound = new WeakMap<CompiledModule, Map<string, Record<string, FloatTensor>>>();
 
-function bind({ module }: CompiledModule, nameOf: NameOf, tensorOf: TensorOf): Record<string, FloatTensor> {
+function bind(
+  { module, device }: CompiledModule,
+  parameters: Parameters,
+  nameOf: NameOf,
+  tensorOf: TensorOf,
+): Record<string, FloatTensor> {
   return Object.fromEntries(
-    Object.entries(module.params).map(([param, shape]) => [
-      param,
-      pin(view(tensorOf(nameOf(param), shape), ...sizes(shape))),
-    ]),
+    Object.entries(module.params).map(([param, shape]) => {
+      const name = nameOf(param);
+      // What training changes is fed as it is at every run; a buffer that layers share holds one tensor after another.
+      const keep = parameters.inMemory && !parameters.isTrained(name) ? device.hold : pin;
+      return [param, keep(view(tensorOf(name, shape), ...sizes(shape)))];
+    }),
   );
 }
 

@@ -9,8 +9,9 @@ import { matmul } from '../graph/ops/matmul.ts';
 import { reshape } from '../graph/ops/movement.ts';
 import { input } from '../graph/value.ts';
 import { adapterA, adapterB } from '../nn/adapter.ts';
-import { channelBlock } from '../runtime/channel_block.ts';
-import { compile, type Executable, pin, type RuntimeOptions } from '../runtime/session.ts';
+import { cpu } from '../runtime/cpu.ts';
+import type { Device, Executable } from '../runtime/device.ts';
+import { pin } from '../runtime/session.ts';
 import { type FloatTensor, floats, rows, view, zeros } from '../runtime/tensor.ts';
 import { createPause } from '../util/event_loop.ts';
 import { jointParts, type Parameters } from './parameters.ts';
@@ -32,15 +33,15 @@ export interface BlockedWeights {
 export async function createBlockedWeights(
   parameters: Parameters,
   names: readonly string[],
-  runtime: RuntimeOptions = {},
+  device: Device = cpu,
   layerOf: (name: string) => string = (name) => name.replace(/\.weight$/, ''),
 ): Promise<BlockedWeights | null> {
-  const block = await channelBlock();
+  const block = await device.channelBlock();
   const parts = names.flatMap((name) => partsOf(parameters, name, layerOf));
   const fits = ({ out, inner }: WeightPart): boolean => block !== null && out % block === 0 && inner % block === 0;
   if (block === null || !parts.every(fits)) return null;
-  const plain = await compile(copy(), runtime);
-  const updated = parts.some(({ adapter }) => adapter !== null) ? await compile(updatedCopy(), runtime) : null;
+  const plain = await device.compile(copy());
+  const updated = parts.some(({ adapter }) => adapter !== null) ? await device.compile(updatedCopy()) : null;
   const values = new Map(
     names.map((name) => {
       const [out, inner] = parameters.shape(name) as readonly [number, number];

@@ -10,7 +10,8 @@ import { type Adapters, adapted } from '../nn/adapter.ts';
 import { productWeights } from '../nn/block_ops.ts';
 import { angleTable, inverseFrequencies } from '../nn/rope.ts';
 import { type CompiledModule, createModuleCache } from '../runtime/compiled_module.ts';
-import type { RuntimeOptions } from '../runtime/session.ts';
+import { cpu } from '../runtime/cpu.ts';
+import type { Device } from '../runtime/device.ts';
 import type { FloatTensor } from '../runtime/tensor.ts';
 import type { Workspace } from '../runtime/workspace.ts';
 import { readWeightsOf } from './bindings.ts';
@@ -67,7 +68,7 @@ export function createDecodeStep(
   modelConfig: ModelConfig,
   parameters: Parameters,
   workspace: Workspace,
-  runtime: RuntimeOptions = {},
+  device: Device = cpu,
   { runBytes, copyBytes }: DecodeLimits = DECODE_LIMITS,
 ): DecodeStep {
   const { text: config } = modelConfig;
@@ -77,7 +78,7 @@ export function createDecodeStep(
   const weightBytes = Float32Array.BYTES_PER_ELEMENT * weights;
   const pieces = cutLayers(numHiddenLayers, parameters, runBytes);
   const frequencies = inverseFrequencies(config.ropeTheta, headDim, headDim / 2);
-  const modules = createModuleCache(runtime);
+  const modules = createModuleCache(device);
   const moduleOf = (options: DecodeLayersOptions, first: number): CompiledModule => {
     // Copies in blocks include the updates of adapters.
     const adapters = options.form === 'blocks' ? {} : adaptersOfRun(parameters, block, first, options);
@@ -102,7 +103,7 @@ export function createDecodeStep(
   const copyWeights = (): Promise<BlockedWeights | null> => {
     const head = headName(config)('head.weight');
     const layerOf = (name: string): string => (name === head ? HEAD_LAYER : name.replace(/\.weight$/, ''));
-    return createBlockedWeights(parameters, productNames(block, config), runtime, layerOf);
+    return createBlockedWeights(parameters, productNames(block, config), device, layerOf);
   };
 
   /** Copies of the weights as they are in this rollout; null for large models and for many places. */

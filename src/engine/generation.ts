@@ -5,7 +5,6 @@
 import { SightlineError } from '../errors.ts';
 import { adapted } from '../nn/adapter.ts';
 import { createModuleCache } from '../runtime/compiled_module.ts';
-import type { RuntimeOptions } from '../runtime/session.ts';
 import { floats, gatherRows, zeros } from '../runtime/tensor.ts';
 import { createWorkspace } from '../runtime/workspace.ts';
 import { createExclusive } from '../util/mutex.ts';
@@ -81,17 +80,13 @@ export interface Generator {
 }
 
 /** @param limits model sizes at which decoding takes other ways; tests set others */
-export function createGenerator(
-  model: VisionLanguageModel,
-  runtime: RuntimeOptions = {},
-  limits?: DecodeLimits,
-): Generator {
-  const { modelConfig, parameters } = model;
+export function createGenerator(model: VisionLanguageModel, limits?: DecodeLimits): Generator {
+  const { modelConfig, parameters, device } = model;
   const { text } = modelConfig;
   const workspace = createWorkspace();
   const exclusive = createExclusive(); // calls share the workspace
-  const decode = createDecodeStep(modelConfig, parameters, workspace, runtime, limits);
-  const samplers = createModuleCache(runtime);
+  const decode = createDecodeStep(modelConfig, parameters, workspace, device, limits);
+  const samplers = createModuleCache(device);
 
   /** The first tokens, drawn from the prompts' last rows. */
   async function drawFirst(

@@ -6,8 +6,9 @@
 import type { BackwardOptions, Module } from '../graph/module.ts';
 import type { Dim } from '../graph/shape.ts';
 import { type Adapters, adapted, adaptedLayer, adapterA } from '../nn/adapter.ts';
-import { type CompiledModule, createModuleCache, type Tensors } from '../runtime/compiled_module.ts';
-import type { RuntimeOptions } from '../runtime/session.ts';
+import { type CompiledModule, createModuleCache } from '../runtime/compiled_module.ts';
+import { cpu } from '../runtime/cpu.ts';
+import type { Device, Feeds } from '../runtime/device.ts';
 import type { Workspace } from '../runtime/workspace.ts';
 import { accumulatorsOf, type NameOf, readWeightsOf } from './bindings.ts';
 import { type Dropout, dropoutMasks } from './dropout.ts';
@@ -48,9 +49,9 @@ export function createLayerModules(
   parameters: Parameters,
   workspace: Workspace,
   backwardOptions: Omit<BackwardOptions, 'trainable'> = {},
-  runtime: RuntimeOptions = {},
+  device: Device = cpu,
 ): LayerModules {
-  const modules = createModuleCache(runtime);
+  const modules = createModuleCache(device);
   const known = new Map<string, CompiledModule>();
 
   function of(nameOf: NameOf, dropout: Dropout | null = null): CompiledModule {
@@ -69,7 +70,7 @@ export function createLayerModules(
   /** What the layer is fed besides its rows, and, row by row, masks of dropout. */
   async function bound(nameOf: NameOf, feeds: RowTensors, { dropout = null }: LayerRun) {
     const compiled = of(nameOf, dropout);
-    const weights: Tensors = await readWeightsOf(compiled, parameters, nameOf);
+    const weights: Feeds = await readWeightsOf(compiled, parameters, nameOf);
     const masks = dropout === null ? {} : dropoutMasks(compiled.module, dropout, nameOf, rowsOf(feeds), workspace);
     return { compiled, weights, feeds: { ...feeds, ...masks } };
   }

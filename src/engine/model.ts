@@ -6,12 +6,14 @@
 
 import type { ModelConfig } from '../models/architecture.ts';
 import type { PolicyModel } from '../models/types.ts';
-import type { RuntimeOptions } from '../runtime/session.ts';
+import { cpu } from '../runtime/cpu.ts';
+import type { Device } from '../runtime/device.ts';
 import { createExclusive } from '../util/mutex.ts';
 import { configAttributes, implementationOf } from './config_attributes.ts';
 import type { CompletionIds, Group, Prompt, TokenScores } from './groups.ts';
 import type { ImageFeatures } from './image_features.ts';
 import { createModelParts } from './model_parts.ts';
+import { type AttentionWatch, observeAttention } from './observed_attention.ts';
 import type { Parameters } from './parameters.ts';
 import { plainForward } from './plain_forward.ts';
 import { type OnKeysAndValues, type Prefilled, prefillPrompts } from './prefill.ts';
@@ -37,6 +39,8 @@ export interface VisionLanguageModel extends PolicyModel {
   readonly images: ImageFeatures;
   readonly vision: VisionTower;
   readonly decoder: TextDecoder;
+  /** Where it runs. */
+  readonly device: Device;
   /** One forward over groups: each prompt once, its completions behind it. */
   score<P extends Prompt, C extends CompletionIds>(
     groups: readonly Group<P, C>[],
@@ -67,6 +71,8 @@ export interface VisionLanguageModel extends PolicyModel {
     groups: readonly Group<P, C>[],
     temperature: number,
   ): Scored<P, C>;
+  /** A forward that keeps nothing and shows the attention of completions: see `AttentionWatch`. */
+  observe(groups: readonly Group<Prompt, CompletionIds>[], watch: AttentionWatch): Promise<void>;
   /** Attention implementation in force. */
   implementation(): AttentionImplementation;
   /** Bytes by which the memory for results of products may still grow: see `ProductMemory.room`. */
@@ -78,7 +84,7 @@ export interface ModelOptions {
   readonly attnImpl: AttentionImplementation;
   /** Null: recompute only where results of products would take too much memory. */
   readonly gradientCheckpointing: boolean | null;
-  readonly runtime?: RuntimeOptions;
+  readonly device?: Device;
   /** Visual tokens of another model with the same vision tower; default: the model's own. */
   readonly images?: ImageFeatures | undefined;
 }
@@ -90,7 +96,8 @@ export function createModel(
   options: ModelOptions,
 ): VisionLanguageModel {
   const { text } = modelConfig;
-  const parts = createModelParts(modelConfig, parameters, options.runtime, options.images);
+  const { device = cpu } = options;
+  const parts = createModelParts(modelConfig, parameters, device, options.images);
   const { images, vision, decoder, scoring, logits, workspace } = parts;
   const config = configAttributes(modelConfig.raw, options.attnImpl);
   const implementation = (): AttentionImplementation => implementationOf(config);
@@ -113,6 +120,7 @@ export function createModel(
     images,
     vision,
     decoder,
+    device,
     get is_gradient_checkpointing() {
       return checkpointing === true;
     },
@@ -138,6 +146,7 @@ export function createModel(
         openTape = null;
         await backwardFrom(parts, tape, dLogps);
       }),
+    observe: (groups, watch) => exclusive(() => observeAttention(parts, groups, watch, implementation())),
     forward: (kwargs) => exclusive(() => plainForward(parts, implementation(), kwargs)),
     prefill: (prompts, onKeysAndValues, recording) =>
       exclusive(() => prefillPrompts(parts, prompts, onKeysAndValues, implementation(), recording)),

@@ -5,7 +5,7 @@
 import type { ModelConfig } from '../models/architecture.ts';
 import { EMBEDDING, partOf } from '../models/names.ts';
 import type { CompiledModule } from '../runtime/compiled_module.ts';
-import type { RuntimeOptions } from '../runtime/session.ts';
+import type { Device } from '../runtime/device.ts';
 import type { FloatTensor } from '../runtime/tensor.ts';
 import { createWorkspace, type Workspace } from '../runtime/workspace.ts';
 import type { Dropout } from './dropout.ts';
@@ -38,12 +38,12 @@ export interface ModelParts {
 export function createModelParts(
   modelConfig: ModelConfig,
   parameters: Parameters,
-  runtime: RuntimeOptions | undefined,
+  device: Device,
   images?: ImageFeatures,
 ): ModelParts {
   const { text } = modelConfig;
   const workspace = createWorkspace();
-  const vision = createVisionTower(modelConfig, parameters, workspace, runtime);
+  const vision = createVisionTower(modelConfig, parameters, workspace, device);
   const towerIsTrained = parameters.trained.some((name) => partOf(name) !== 'llm');
   return {
     modelConfig,
@@ -51,10 +51,10 @@ export function createModelParts(
     workspace,
     vision,
     images: images ?? createImageFeatures(vision, towerIsTrained, imageBudget(parameters)),
-    decoder: createTextDecoder(modelConfig, parameters, workspace, runtime),
+    decoder: createTextDecoder(modelConfig, parameters, workspace, device),
     deepstackLayers: modelConfig.architecture.vision(modelConfig).deepstack.length,
-    scoring: createScoringHead(modelConfig.text, parameters, workspace, runtime),
-    logits: createLayerModules(logitsHead(text), ROWS, parameters, workspace, {}, runtime).of(headName(text)),
+    scoring: createScoringHead(modelConfig.text, parameters, workspace, device),
+    logits: createLayerModules(logitsHead(text), ROWS, parameters, workspace, {}, device).of(headName(text)),
   };
 }
 

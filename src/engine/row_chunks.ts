@@ -3,7 +3,8 @@
  * Knows counts and FLOP, not what is computed.
  */
 import type { Module } from '../graph/module.ts';
-import type { CompiledModule, Tensors } from '../runtime/compiled_module.ts';
+import type { CompiledModule } from '../runtime/compiled_module.ts';
+import type { Feeds } from '../runtime/device.ts';
 import { type FloatTensor, rows } from '../runtime/tensor.ts';
 import type { Accumulators } from './bindings.ts';
 import { BACKWARD, FEWEST_ROWS, RUN_FLOP } from './run_limits.ts';
@@ -37,7 +38,7 @@ export type RowTensors = Readonly<Record<string, FloatTensor>>;
 export async function forwardInPieces(
   module: CompiledModule,
   run: 'forward' | 'forwardKeeping',
-  weights: Tensors,
+  weights: Feeds,
   feeds: RowTensors,
   into: RowTensors,
 ): Promise<void> {
@@ -49,7 +50,7 @@ export async function forwardInPieces(
 /** A module's backward, piece by piece: weight gradients add up in their accumulators. */
 export async function backwardInPieces(
   module: CompiledModule,
-  weights: Tensors,
+  weights: Feeds,
   gradients: Accumulators,
   feeds: RowTensors,
   into: RowTensors,

@@ -8,7 +8,8 @@ import type { ModelConfig, TextConfig } from '../models/architecture.ts';
 import { layerTensor } from '../models/names.ts';
 import { angleTable, inverseFrequencies, mropeAxes } from '../nn/rope.ts';
 import { createModuleCache } from '../runtime/compiled_module.ts';
-import type { RuntimeOptions } from '../runtime/session.ts';
+import { cpu } from '../runtime/cpu.ts';
+import type { Device } from '../runtime/device.ts';
 import { type FloatTensor, floats, gatherRows, ints, scatterRows, type Tensor } from '../runtime/tensor.ts';
 import type { Workspace } from '../runtime/workspace.ts';
 import type { Projections } from './attention_feeds.ts';
@@ -20,7 +21,7 @@ import { createLayerTape, isKept, keptOf, type LayerTape, mapTape } from './laye
 import type { PackedBatch } from './packed.ts';
 import type { Parameters } from './parameters.ts';
 import { tapeInOrder } from './tape_reorder.ts';
-import { type AttentionImplementation, createTextAttention, type Probe } from './text_attention.ts';
+import { type AttentionImplementation, createTextAttention, type MapRows, type Probe } from './text_attention.ts';
 
 export interface DecoderOptions {
   readonly implementation: AttentionImplementation;
@@ -35,6 +36,8 @@ export interface DecoderOptions {
   readonly outputRows?: Int32Array;
   /** Measures the attention masses of completion rows in these layers. */
   readonly probe?: Probe & { readonly layers: readonly number[] };
+  /** Asks for the attention weights of completion rows on every column. */
+  readonly maps?: AttentionMaps | undefined;
   /** Called with each layer's projections of all rows. */
   readonly onProjections?: (layer: number, projections: Projections) => void;
   /**
@@ -48,6 +51,14 @@ export interface DecoderOptions {
   readonly dropout?: Dropout | null | undefined;
   /** Called with each layer's attention weights [heads, S, S], per sequence. For `eager`, and batches without completions. */
   readonly onWeights?: (layer: number, weights: readonly FloatTensor[]) => void;
+}
+
+/** Attention weights to be looked at, layer by layer, while a forward runs. */
+export interface AttentionMaps {
+  readonly layers: readonly number[];
+  /** Number by which each head of a layer counts: [heads]. */
+  readonly headWeights: (layer: number) => FloatTensor;
+  readonly onRows: (layer: number, rows: MapRows) => void;
 }
 
 /** What backward starts from. */
@@ -95,17 +106,17 @@ export function createTextDecoder(
   modelConfig: ModelConfig,
   parameters: Parameters,
   workspace: Workspace,
-  runtime: RuntimeOptions = {},
+  device: Device = cpu,
 ): TextDecoder {
   const { text: config } = modelConfig;
   const { numHiddenLayers, hiddenSize, numAttentionHeads, numKeyValueHeads, headDim } = config;
   const block = modelConfig.architecture.decoderBlock(modelConfig);
   const modulesOf = (module: Module, backward: BackwardOptions = {}): LayerModules =>
-    createLayerModules(module, ROWS, parameters, workspace, backward, runtime);
+    createLayerModules(module, ROWS, parameters, workspace, backward, device);
   const before = modulesOf(attentionInput(block, config), { accumulateInputs: ['x'] });
   const after = modulesOf(attentionOutput(block, config));
-  const reordering = createModuleCache(runtime);
-  const attention = createTextAttention({ heads: numAttentionHeads, kvHeads: numKeyValueHeads, headDim }, runtime);
+  const reordering = createModuleCache(device);
+  const attention = createTextAttention({ heads: numAttentionHeads, kvHeads: numKeyValueHeads, headDim }, device);
   const projectionsOf = (rowCount: number, tag: string): Projections => ({
     q: workspace.get(`${tag}.q`, rowCount, numAttentionHeads * headDim),
     k: workspace.get(`${tag}.k`, rowCount, numKeyValueHeads * headDim),
@@ -145,7 +156,7 @@ export function createTextDecoder(
 
   return {
     async forward(batch, embeddings, { implementation, keep, products: wanted = false, ...options }) {
-      const { outputRows, probe, onWeights, onProjections, afterLayer, into, dropout } = options;
+      const { outputRows, probe, maps, onWeights, onProjections, afterLayer, into, dropout } = options;
       const { rows } = batch;
       const angles = textAngles(config, batch);
       const completionRows = batch.groups.reduce((sum, group) => sum + group.completionRows.length, 0);
@@ -182,7 +193,10 @@ export function createTextDecoder(
             };
             masses.set(layer, measured.masses);
           }
-          await attention.forward(batch, projections, o, { implementation, probe: measured });
+          const map = maps?.layers.includes(layer)
+            ? { headWeights: maps.headWeights(layer), onRows: (rows: MapRows) => maps.onRows(layer, rows) }
+            : undefined;
+          await attention.forward(batch, projections, o, { implementation, probe: measured, map });
         }
         const outputFeeds = { x: pick('x', x, picked), o: pick('o', o, picked) };
         if (tape.products === null) await after.forward(name, outputFeeds, { y }, { dropout });

@@ -8,7 +8,8 @@ import type { ModelConfig, VisionLayout, WindowRun } from '../models/architectur
 import { visionBlockTensor, visionTensor } from '../models/names.ts';
 import { windowAttention } from '../nn/attention_modules.ts';
 import { compileModule } from '../runtime/compiled_module.ts';
-import type { RuntimeOptions } from '../runtime/session.ts';
+import { cpu } from '../runtime/cpu.ts';
+import type { Device } from '../runtime/device.ts';
 import { type FloatTensor, floats, rows, view } from '../runtime/tensor.ts';
 import type { Workspace } from '../runtime/workspace.ts';
 import { accumulatorsOf, type NameOf, readWeightsOf } from './bindings.ts';
@@ -56,14 +57,14 @@ export function createVisionTower(
   modelConfig: ModelConfig,
   parameters: Parameters,
   workspace: Workspace,
-  runtime: RuntimeOptions = {},
+  device: Device = cpu,
 ): VisionTower {
   const { hiddenSize: h, numHeads, depth, outHiddenSize, spatialMergeSize } = modelConfig.vision;
   const parts = modelConfig.architecture.vision(modelConfig);
   const unit = spatialMergeSize ** 2;
   const width = outHiddenSize * (1 + parts.deepstack.length);
   const modulesOf = (module: Module, rowName: Dim, backward: BackwardOptions = {}): LayerModules =>
-    createLayerModules(module, rowName, parameters, workspace, backward, runtime);
+    createLayerModules(module, rowName, parameters, workspace, backward, device);
   const embed = modulesOf(parts.embedding, PATCHES);
   const before = modulesOf(parts.before, PATCHES, { accumulateInputs: ['x'] });
   const after = modulesOf(parts.after, PATCHES);
@@ -83,7 +84,7 @@ export function createVisionTower(
   const attend = compileModule(
     windowAttention({ heads: numHeads, kvHeads: numHeads, headDim: h / numHeads }),
     {},
-    runtime,
+    device,
   );
   const embedIsTrained = embed.trains(visionTensor);
   /** Nothing is trained below this block. */

@@ -4,6 +4,7 @@
  */
 
 import type { DType } from './dtype.ts';
+import { ALL_KERNELS, type Kernels } from './kernels.ts';
 import type { Dim, Shape } from './shape.ts';
 import { termsOf } from './shape.ts';
 
@@ -27,6 +28,8 @@ export interface OnnxConstant {
 }
 
 export interface Emitter {
+  /** What the device has kernels for that will run the graph. */
+  readonly kernels: Kernels;
   /**
    * Adds a node, unless an equal one exists, and returns the name of its first output; further outputs are called
    * `<name>.1`, `<name>.2`, ... The domain '' is standard ONNX, 'com.microsoft' holds ONNX Runtime's own ops.
@@ -48,7 +51,10 @@ export interface Emitter {
 }
 
 /** @param carriers the graph's inputs; every symbolic size must be a whole dimension of at least one of them */
-export function createEmitter(carriers: readonly { name: string; shape: Shape }[]): Emitter {
+export function createEmitter(
+  carriers: readonly { name: string; shape: Shape }[],
+  kernels: Kernels = ALL_KERNELS,
+): Emitter {
   const nodes: OnnxNode[] = [];
   const made = new Map<string, string>();
   const constants = new Map<string, OnnxConstant>();
@@ -104,6 +110,7 @@ export function createEmitter(carriers: readonly { name: string; shape: Shape }[
   };
 
   return {
+    kernels,
     node,
     constant,
     tensor,

@@ -5,6 +5,7 @@
 import { topological } from './autodiff.ts';
 import type { DType } from './dtype.ts';
 import { createEmitter, type OnnxConstant, type OnnxNode } from './emitter.ts';
+import { ALL_KERNELS, type Kernels } from './kernels.ts';
 import type { Shape } from './shape.ts';
 import type { Value } from './value.ts';
 
@@ -31,15 +32,15 @@ export interface LoweredGraph {
   readonly constants: readonly OnnxConstant[];
 }
 
-/** Emits the nodes that the outputs need, back to the inputs. Unused inputs are dropped. */
-export function lower(graph: Graph): LoweredGraph {
+/** Emits the nodes that the outputs need, back to the inputs, for a device with these kernels. Unused inputs are dropped. */
+export function lower(graph: Graph, kernels: Kernels = ALL_KERNELS): LoweredGraph {
   const names = new Map<Value, string>(Object.entries(graph.inputs).map(([name, value]) => [value, name]));
   const order = topological(Object.values(graph.outputs), new Set(names.keys()));
   const used = new Set(order);
   const inputs = Object.entries(graph.inputs).map(([name, value]) => port(name, value));
   // Symbolic sizes are read from inputs that are fed anyway, if one of those carries them.
   const carriers = [...inputs].sort((a, b) => rank(used, graph, a) - rank(used, graph, b));
-  const emitter = createEmitter(carriers);
+  const emitter = createEmitter(carriers, kernels);
   for (const value of order) {
     if (names.has(value)) continue;
     const sources = value.inputs.map((source) => names.get(source)!);

@@ -8,10 +8,11 @@
 import type { Graph } from '../graph/graph.ts';
 import { add, div, mul, sqrt, square, sub } from '../graph/ops/elementwise.ts';
 import { input } from '../graph/value.ts';
-import { compile, type Feeds, type RuntimeOptions } from '../runtime/session.ts';
+import { cpu } from '../runtime/cpu.ts';
+import type { Device, Feeds } from '../runtime/device.ts';
 import { type FloatTensor, floats } from '../runtime/tensor.ts';
 
-export interface AdamWOptions extends RuntimeOptions {
+export interface AdamWOptions {
   readonly beta1: number;
   readonly beta2: number;
   /** Added to the root of the second moment. */
@@ -44,8 +45,8 @@ export interface AdamW {
   release(): Promise<void>;
 }
 
-export async function createAdamW(options: AdamWOptions): Promise<AdamW> {
-  const executable = await compile(updateGraph(options), options);
+export async function createAdamW(options: AdamWOptions, device: Device = cpu): Promise<AdamW> {
+  const executable = await device.compile(updateGraph(options));
   return {
     async update(parameters, { step, gradScale }) {
       if (!Number.isInteger(step) || step < 1) throw new Error(`internal: AdamW step ${step}, expected 1, 2, ...`);

@@ -5,7 +5,8 @@
 import type { Graph } from '../graph/graph.ts';
 import { matmul } from '../graph/ops/matmul.ts';
 import { input } from '../graph/value.ts';
-import { compile, type RuntimeOptions } from '../runtime/session.ts';
+import { cpu } from '../runtime/cpu.ts';
+import type { Device } from '../runtime/device.ts';
 import { floats } from '../runtime/tensor.ts';
 
 export interface SumOfSquares {
@@ -17,8 +18,8 @@ export interface SumOfSquares {
   release(): Promise<void>;
 }
 
-export async function createSumOfSquares(options: RuntimeOptions = {}): Promise<SumOfSquares> {
-  const executable = await compile(blockSums(), options);
+export async function createSumOfSquares(device: Device = cpu): Promise<SumOfSquares> {
+  const executable = await device.compile(blockSums());
   let sums = new Float32Array(0);
 
   async function sumOf(x: Float32Array): Promise<number> {

@@ -5,10 +5,12 @@ import { basename, resolve } from 'node:path';
 import { verdictsOn } from '../doctor/diagnose.ts';
 import { readRunLog } from '../doctor/run_log.ts';
 import type { Verdict } from '../doctor/verdict.ts';
+import { createCheckpointReader } from '../ui/checkpoints.ts';
 import { createFence } from '../ui/inside.ts';
 import { mainMetrics } from '../ui/main_metrics.ts';
 import { createRun } from '../ui/run.ts';
 import { argumentTables } from './arguments.ts';
+import { checkpointTable } from './checkpoints.ts';
 import { folded, Html, html } from './html.ts';
 import { curveFigures, metricTable } from './metrics.ts';
 import { sampleSections } from './samples.ts';
@@ -23,12 +25,14 @@ import { summaryList } from './summary.ts';
 export async function runPage(dir: string, { images }: { readonly images: boolean }): Promise<string> {
   const log = await readRunLog(dir);
   const path = resolve(dir);
-  const run = createRun({ id: '', name: basename(path), path }, createFence([path]));
+  const fence = createFence([path]);
+  const run = createRun({ id: '', name: basename(path), path }, fence);
   await run.poll();
   const args = (await run.args()) ?? {};
   const { metrics } = run;
   const main = mainMetrics(metrics.metrics());
   const others = metrics.metrics().filter((name) => !main.includes(name));
+  const checkpoints = await createCheckpointReader(fence).of(run);
   const samples = await sampleSections(run, args, images);
   const title = `Run ${run.folder.name}`;
   const page = html`<!doctype html>
@@ -40,8 +44,8 @@ export async function runPage(dir: string, { images }: { readonly images: boolea
 <style>${new Html(STYLE)}</style>
 <main>
 <h1>${title}</h1>
-<section><h2>Summary</h2><div class="two">${summaryList(run.summary(), log)}${metricTable(metrics, main)}</div>
-${folded(others, 'other metric', metricTable(metrics, others))}</section>
+<section><h2>Summary</h2><div class="two">${summaryList(run.summary(), log, checkpoints)}${metricTable(metrics, main)}</div>
+${folded(others, 'other metric', metricTable(metrics, others))}${folded(checkpoints.checkpoints, 'checkpoint', checkpointTable(checkpoints))}</section>
 <section><h2>What the doctor says</h2>${verdictList(verdictsOn(log))}</section>
 <section><h2>Curves</h2>${curveFigures(metrics, main)}</section>
 <section><h2>Samples</h2>${samples.length === 0 ? html`<p class="faint">${NO_SAMPLES}</p>` : samples}</section>

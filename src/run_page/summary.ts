@@ -3,11 +3,11 @@
  */
 import { curveOf, type RunLog } from '../doctor/run_log.ts';
 import { formatNumber } from '../report/text.ts';
-import type { RunSummary } from '../ui/api.ts';
+import type { CheckpointPlace, Checkpoints, RunSummary } from '../ui/api.ts';
 import { formatShortDuration } from '../util/duration.ts';
 import { type Html, html } from './html.ts';
 
-export function summaryList(summary: RunSummary, log: RunLog): Html {
+export function summaryList(summary: RunSummary, log: RunLog, { checkpoints }: Checkpoints): Html {
   const { end } = summary;
   const phases = Object.entries(end?.seconds ?? {}).sort(([, a], [, b]) => b - a);
   const facts: [string, string][] = [
@@ -25,8 +25,8 @@ export function summaryList(summary: RunSummary, log: RunLog): Html {
         ]),
     ['memory', memoryOf(log)],
     ['model', summary.model ?? 'not logged'],
-    ['best checkpoint', bestOf(summary)],
-    ['last checkpoint', end === null ? 'named when the run ends' : (end.lastCheckpoint ?? 'none')],
+    ['best checkpoint', bestOf(summary, checkpoints)],
+    ['last checkpoint', end?.lastCheckpoint ?? checkpoints.find(({ isLast }) => isLast)?.name ?? 'none'],
     ['completions', String(summary.completions)],
     [
       'last written',
@@ -58,8 +58,9 @@ function memoryOf(log: RunLog): string {
   return last === undefined ? 'not logged' : `${formatNumber(last[1])} GiB at most`;
 }
 
-function bestOf({ end }: RunSummary): string {
-  if (end === null) return 'named when the run ends';
-  if (end.bestCheckpoint === null) return 'none';
-  return end.bestMetric === null ? end.bestCheckpoint : `${end.bestCheckpoint} (${formatNumber(end.bestMetric)})`;
+function bestOf({ end }: RunSummary, checkpoints: readonly CheckpointPlace[]): string {
+  const found = checkpoints.find(({ isBest }) => isBest);
+  const [name, value] = [end?.bestCheckpoint ?? found?.name, end?.bestMetric ?? found?.value];
+  if (name === undefined) return 'none';
+  return value == null ? name : `${name} (${formatNumber(value)})`;
 }

@@ -4,23 +4,14 @@
 import { messageOf } from '../errors.ts';
 import { weightToBlocks } from '../graph/ops/blocked.ts';
 import { input } from '../graph/value.ts';
-import { compile } from './session.ts';
+import type { Device } from './device.ts';
 import { floats } from './tensor.ts';
-
-let known: Promise<number | null> | undefined;
-
-/** Number of channels in a block; null if ONNX Runtime has no such kernels on this machine. */
-export function channelBlock(): Promise<number | null> {
-  known ??= measure();
-  return known;
-}
-
-// --- internal ---
 
 /** A multiple of every block size in use. */
 const CHANNELS = 64;
 
-async function measure(): Promise<number | null> {
+/** Number of channels in a block; null if there are no such kernels on this machine. */
+export async function measureChannelBlock(compile: Device['compile']): Promise<number | null> {
   const weight = input('weight', [1, CHANNELS, 1, 2]);
   const graph = { name: 'channel block', inputs: { weight }, outputs: { blocks: weightToBlocks(weight) } };
   const executable = await compile(graph).catch((error: unknown) => {

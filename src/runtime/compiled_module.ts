@@ -5,33 +5,29 @@
 
 import type { Graph } from '../graph/graph.ts';
 import { type BackwardOptions, buildModule, type Module, type ModuleGraphs } from '../graph/module.ts';
-import { compile, type Executable, type Feeds, type RuntimeOptions } from './session.ts';
-import type { FloatTensor, Tensor } from './tensor.ts';
-
-export type Tensors = Readonly<Record<string, FloatTensor>>;
+import { cpu } from './cpu.ts';
+import type { Device, Executable, Feeds } from './device.ts';
+import type { FloatTensor, HostTensor } from './tensor.ts';
 
 export interface CompiledModule {
   readonly module: Module;
+  readonly device: Device;
   /** Computes the module's outputs; `into` holds buffers to write them to. */
   forward(feeds: Feeds, into?: Feeds): Promise<Record<string, FloatTensor>>;
   /** Computes the outputs and the kept values. */
   forwardKeeping(feeds: Feeds, into?: Feeds): Promise<Record<string, FloatTensor>>;
   /** Computes `d.<input>` and `grad.<param>`; recomputes the forward unless its kept values are given. */
-  backward(feeds: Feeds, into?: Feeds, kept?: Tensors): Promise<Record<string, FloatTensor>>;
+  backward(feeds: Feeds, into?: Feeds, kept?: Feeds): Promise<Record<string, FloatTensor>>;
   release(): Promise<void>;
 }
 
-export function compileModule(
-  module: Module,
-  backward: BackwardOptions = {},
-  runtime: RuntimeOptions = {},
-): CompiledModule {
+export function compileModule(module: Module, backward: BackwardOptions = {}, device: Device = cpu): CompiledModule {
   let graphs: ModuleGraphs | undefined;
   const compiled = new Map<string, Promise<Executable>>();
   const executable = (which: keyof ModuleGraphs): Promise<Executable> => {
     graphs ??= buildModule(module, backward);
     const graph: Graph = graphs[which];
-    const known = compiled.get(which) ?? compile(graph, runtime);
+    const known = compiled.get(which) ?? device.compile(graph);
     compiled.set(which, known);
     return known;
   };
@@ -39,6 +35,7 @@ export function compileModule(
     onlyFloats(await (await executable(which)).run(feeds, into));
   return {
     module,
+    device,
     forward: (feeds, into) => run('forward', feeds, into),
     forwardKeeping: (feeds, into) => run('forwardKeeping', feeds, into),
     backward: (feeds, into, kept) =>
@@ -58,11 +55,11 @@ export interface ModuleCache {
 }
 
 /** A cache for the variants of a module, of which a run needs only some. */
-export function createModuleCache(runtime: RuntimeOptions = {}): ModuleCache {
+export function createModuleCache(device: Device = cpu): ModuleCache {
   const modules = new Map<string, CompiledModule>();
   return {
     get(key, make, backward) {
-      const known = modules.get(key) ?? compileModule(make(), backward, runtime);
+      const known = modules.get(key) ?? compileModule(make(), backward, device);
       modules.set(key, known);
       return known;
     },
@@ -75,7 +72,7 @@ export function createModuleCache(runtime: RuntimeOptions = {}): ModuleCache {
 
 // --- internal ---
 
-function onlyFloats(tensors: Record<string, Tensor>): Record<string, FloatTensor> {
+function onlyFloats(tensors: Record<string, HostTensor>): Record<string, FloatTensor> {
   for (const [name, tensor] of Object.entries(tensors)) {
     if (tensor.dtype !== 'float32') throw new Error(`internal: output '${name}' is ${tensor.dtype}, expected float32`);
   }

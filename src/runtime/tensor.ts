@@ -1,5 +1,6 @@
 /**
- * A tensor at run time: a typed array and its sizes. A view of a larger buffer is a subarray of it; nothing is copied.
+ * Tensors at run time. In this process's memory, a tensor is a typed array and its sizes; a view of a larger buffer is a
+ * subarray of it, and nothing is copied. A tensor in a device's own memory has sizes alone.
  */
 
 export interface FloatTensor {
@@ -21,7 +22,28 @@ export interface HalfTensor {
   readonly dims: readonly number[];
 }
 
-export type Tensor = FloatTensor | IntTensor | HalfTensor;
+/** A tensor in the memory of this process. */
+export type HostTensor = FloatTensor | IntTensor | HalfTensor;
+
+export type ElementType = HostTensor['dtype'];
+
+/** A tensor in a device's own memory, which only the device can read. */
+export interface DeviceTensor {
+  readonly dtype: ElementType;
+  readonly dims: readonly number[];
+  /** Name of the device. */
+  readonly device: string;
+}
+
+export type Tensor = HostTensor | DeviceTensor;
+
+/** A tensor of zeros in the memory of this process. */
+export function emptyTensor(dtype: ElementType, dims: readonly number[]): HostTensor {
+  const size = sizeOf(dims);
+  if (dtype === 'float32') return floats(new Float32Array(size), dims);
+  if (dtype === 'int32') return ints(new Int32Array(size), dims);
+  return halves(new Uint16Array(size), dims);
+}
 
 export function floats(data: Float32Array, dims: readonly number[]): FloatTensor {
   checkSize(data.length, dims);
@@ -55,6 +77,12 @@ export function rows(tensor: FloatTensor, start: number, end: number): FloatTens
 /** The same elements under other sizes. */
 export function view(tensor: FloatTensor, ...dims: number[]): FloatTensor {
   return floats(tensor.data, dims);
+}
+
+/** The same for any element type, wherever the tensor is. */
+export function resized<T extends Tensor>(tensor: T, dims: readonly number[]): T {
+  checkSize(sizeOf(tensor.dims), dims);
+  return { ...tensor, dims };
 }
 
 export const sizeOf = (dims: readonly number[]): number => dims.reduce((product, dim) => product * dim, 1);

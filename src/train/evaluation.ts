@@ -6,6 +6,7 @@ import { groupAdvantages } from '../grpo/advantages.ts';
 import { completionMetrics, rewardMetrics } from '../grpo/metrics.ts';
 import { type CompletionSampler, completionsOf, rollout } from '../grpo/rollout.ts';
 import { nameOfTransform } from '../models/image_transform.ts';
+import { measureAttention, probedSpans } from './attention_needs.ts';
 import { createAverages } from './averages.ts';
 import { type RowSource, rowsAt } from './data.ts';
 import { createEvaluationScores, scoredGroups } from './evaluation_scores.ts';
@@ -13,6 +14,7 @@ import type { Metrics } from './events.ts';
 import { type ChangeTools, scoreImageChanges, wantedTransforms } from './image_changes.ts';
 import { countTokens, type TellProgress } from './journal.ts';
 import { attentionProbe, type Judged, type JudgeOptions, judge } from './judge.ts';
+import type { Policy } from './policy.ts';
 import { encodePrompt } from './prompts.ts';
 import { encodeOrPass, noneUsable } from './row_reader.ts';
 import { signalMetrics } from './signals.ts';
@@ -22,7 +24,7 @@ export interface EvaluationTools {
   readonly sampler: CompletionSampler;
   readonly judging: JudgeOptions;
   /** Scores completions, also under changed images. */
-  readonly model: ChangeTools['model'];
+  readonly model: Policy['model'];
   /** The model that the KL compares with; null without one. */
   readonly reference: ChangeTools['model'] | null;
   readonly signal: AbortSignal;
@@ -61,7 +63,8 @@ export async function evaluate(
     const encoded = await Promise.all(batch.map((row) => encodeOrPass(row, tolerance, encode)));
     const prompts = encoded.filter((prompt) => prompt !== null);
     if (prompts.length === 0) continue;
-    const probe = attentionProbe(prompts, judging);
+    const attentionTools = { ...judging, model, template: sampler.template };
+    const probe = attentionProbe(prompts, judging, probedSpans(prompts, attentionTools));
     const sampled = await rollout(prompts, sampler, { name: `${first}`, probe, signal, onTokens });
     const areCompared = transforms.length > 0 || reference !== null;
     const groups = areCompared ? await scoredGroups(sampled.groups, model, { temperature, sampledAt }) : sampled.groups;
@@ -74,7 +77,8 @@ export async function evaluate(
     if (areCompared) {
       await scores.add(groups, transforms.length === 0 ? null : changes.get(nameOfTransform(transforms[0]!))!);
     }
-    const judged = await judge(groups, judging, changes);
+    const attention = await measureAttention(groups, attentionTools);
+    const judged = await judge(groups, judging, { changes, attention });
     for (const completion of completionsOf(sampled)) {
       lengths.push(completion.ids.length);
       truncated.push(completion.truncated);

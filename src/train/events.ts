@@ -41,6 +41,7 @@ export type Phase =
   | 'forward'
   | 'reference'
   | 'changed image'
+  | 'attention'
   | 'reward'
   | 'backward'
   | 'update'

@@ -15,7 +15,7 @@ import type { AttentionImplementation } from '../engine/text_attention.ts';
 import type { ModelConfig } from '../models/architecture.ts';
 import { readConfig } from '../models/registry.ts';
 import { validateShapes, withStoredHead } from '../models/tensors.ts';
-import type { RuntimeOptions } from '../runtime/session.ts';
+import type { Device } from '../runtime/device.ts';
 import { sizeOf } from '../runtime/tensor.ts';
 import type { BoxFormat, NormBbox } from '../template/grounding.ts';
 import { openTemplate, type Template, type TemplateOptions } from '../template/template.ts';
@@ -44,7 +44,8 @@ export interface PolicyOptions {
   readonly movable?: boolean;
   /** Keep the pixels of images for the next time they are needed; default true. */
   readonly keepImages?: boolean;
-  readonly runtime?: RuntimeOptions;
+  /** Where it runs; default: the CPU. */
+  readonly device?: Device;
 }
 
 export interface Policy {
@@ -114,7 +115,7 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
     trained = { freeze: DEFAULT_FREEZE },
     adapter: adapterOptions = null,
     frozen = { quantBits: null, weightsMemory: null },
-    runtime,
+    device,
     keepImages = true,
   } = options;
   const source = openCheckpoint(dir);
@@ -149,10 +150,10 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
         const tell = onRead === undefined ? undefined : seldom(onRead);
         const ofStore = adapter === null ? isTrained : () => false;
         const whole = () => (streams ? streamParameters(used, tell) : loadParameters(used, ofStore, tell));
-        const store = await (form === null ? whole() : readFrozen(used, form, tell));
+        const store = await (form === null ? whole() : readFrozen(used, form, { onRead: tell, device }));
         const adapted = adapter?.putOn(store, isTrained) ?? { config: modelConfig, parameters: store };
         const { parameters } = adapted;
-        const modelOptions = { attnImpl, gradientCheckpointing, runtime };
+        const modelOptions = { attnImpl, gradientCheckpointing, device };
         const model = createModel(adapted.config, parameters, modelOptions);
         let reference: VisionLanguageModel | null = null;
         return {

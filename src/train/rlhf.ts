@@ -18,6 +18,7 @@ import { createRewards } from '../rewards/registry.ts';
 import type { Reward } from '../rewards/reward.ts';
 import { createRandom } from '../util/random.ts';
 import { closing } from '../util/resources.ts';
+import { checkAttentionNeeds } from './attention_needs.ts';
 import { completionRows } from './completions.ts';
 import { openTrainingData, type RowSource } from './data.ts';
 import { rehearse } from './dry_run.ts';
@@ -115,6 +116,7 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     const generator = keep(createGenerator(policy.model));
     signal.throwIfAborted();
 
+    checkAttentionNeeds({ rewards, model: policy.model });
     const journal = createJournal(context);
     const judging = (step: number): JudgeOptions => ({
       rewards,

@@ -75,7 +75,7 @@ export interface Updater {
 export async function createUpdater(parameters: Parameters, options: UpdateOptions): Promise<Updater> {
   const { schedule, weightDecay, maxGradNorm, decays, rateFactor = () => 1 } = options;
   const adamw: AdamW = await createAdamW(options);
-  const squares = await createSumOfSquares(options);
+  const squares = await createSumOfSquares();
   const trained = parameters.trained.map((name) => {
     const { data, dims } = parameters.value(name);
     const moments: Moments = { m: new Float32Array(data.length), v: new Float32Array(data.length) };

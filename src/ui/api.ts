@@ -50,6 +50,25 @@ export interface RunEnd {
   readonly seconds: Readonly<Record<string, number>>;
 }
 
+/** The checkpoints in the folder of a run, the newest first. */
+export interface Checkpoints {
+  /** Name of the evaluation by which they are compared; null if the run has logged none. */
+  readonly metric: string | null;
+  readonly checkpoints: readonly CheckpointPlace[];
+}
+
+export interface CheckpointPlace {
+  /** Name of its folder. */
+  readonly name: string;
+  readonly step: number;
+  /** In milliseconds. */
+  readonly savedAt: number;
+  /** The evaluation at its step; null if there was none. */
+  readonly value: number | null;
+  readonly isBest: boolean;
+  readonly isLast: boolean;
+}
+
 /** One metric of one run, reduced to at most the points asked for. */
 export interface Curve {
   readonly run: string;

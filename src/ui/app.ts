@@ -4,6 +4,7 @@
 import { Hono } from 'hono';
 import { streamSSE } from 'hono/streaming';
 import type { Change } from './api.ts';
+import { createCheckpointReader } from './checkpoints.ts';
 import { completionRoutes } from './completion_routes.ts';
 import { curveRoutes } from './curve_routes.ts';
 import type { Env, Guard } from './guard.ts';
@@ -52,6 +53,11 @@ export function createApp({ library, fence, guard, files, signal, onFault }: App
   app.get('/api/runs/:id/verdicts', async (context) => {
     const run = library.run(context.req.param('id'));
     return run === undefined ? context.notFound() : context.json({ verdicts: await verdicts.of(run) });
+  });
+  const checkpoints = createCheckpointReader(fence);
+  app.get('/api/runs/:id/checkpoints', async (context) => {
+    const run = library.run(context.req.param('id'));
+    return run === undefined ? context.notFound() : context.json(await checkpoints.of(run));
   });
   app.route('/api', curveRoutes(library));
   app.route('/api/runs/:id', completionRoutes(library, fence));

@@ -88,7 +88,7 @@ describe.each(checkpoints)('$name', ({ name, model: dir, golden, ...rest }) => {
     ['a layer at a time', { runBytes: 1, copyBytes: 0 }],
   ])('sampling scores as a forward does: %s', async (_, limits) => {
     const golden = caseOf('two_images');
-    const generator = createGenerator(policy.model, {}, limits);
+    const generator = createGenerator(policy.model, limits);
     const prompt = promptOf(golden, golden.images);
     const generated = await generator.generate([prompt], {
       count: 3,

@@ -44,6 +44,7 @@ beforeAll(async () => {
     ['v1-second', 0.8],
   ] as const)
     writeRun(join(root, name), madeRun(rate));
+  for (const step of [20, 40, 60]) mkdirSync(join(root, 'v1-second', `checkpoint-${step}`));
   const log = createAttentionLog(join(root, 'v1-second', 'attention'), 2 ** 22);
   for (const step of [1, STEPS]) log.write(step, [20, 23], madeAttention(step));
   writeRun(join(root, hostile.name), {
@@ -163,7 +164,14 @@ describe('runs', () => {
   test('show their checkpoints, times and correlations', async () => {
     const { page, context, complaints } = await tab();
     await page.click('text=Checkpoints and time');
-    await expect.poll(() => page.textContent('.ends')).toContain('checkpoint-60');
+    const checkpoints = () => page.$$eval('.checkpoints tbody tr', (found) => found.map((each) => each.textContent));
+    await expect
+      .poll(checkpoints)
+      .toEqual([
+        expect.stringMatching(/^checkpoint-60\d\.\d{3}.* last$/),
+        expect.stringMatching(/^checkpoint-40\d\.\d{3}.*best $/),
+        expect.stringMatching(/^checkpoint-20\d\.\d{3}/),
+      ]);
     await shoot(page, 'checkpoints-light');
     await page.click('.tabs >> text=Signals');
     await page.waitForSelector('.charts.wide .legend li');
@@ -426,6 +434,7 @@ function madeRun(rate: number) {
       entropy: 0.9 - 0.5 * share,
       'completions/mean_length': 90 + 40 * share,
       'completions/clipped_ratio': 0.1,
+      ...(i % 20 === 19 && { eval_reward: 0.4 + share - 0.3 * Number(i === 59) }),
     });
   });
   const end = {

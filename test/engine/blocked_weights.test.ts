@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { createBlockedWeights } from '../../src/engine/blocked_weights.ts';
 import { parametersOf } from '../../src/engine/parameters.ts';
-import { channelBlock } from '../../src/runtime/channel_block.ts';
+import { cpu } from '../../src/runtime/cpu.ts';
 import { type FloatTensor, zeros } from '../../src/runtime/tensor.ts';
 import { inBlocksOf } from '../helpers/reference.ts';
 
-const processorsBlock = await channelBlock();
+const processorsBlock = await cpu.channelBlock();
 const block = processorsBlock ?? 8;
 
 function made(out: number, inner: number): FloatTensor {

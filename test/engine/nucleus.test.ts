@@ -9,7 +9,8 @@ import { mul } from '../../src/graph/ops/elementwise.ts';
 import { reshape } from '../../src/graph/ops/movement.ts';
 import { softmax } from '../../src/graph/ops/reduce.ts';
 import { input } from '../../src/graph/value.ts';
-import { compile, type Executable } from '../../src/runtime/session.ts';
+import { cpu } from '../../src/runtime/cpu.ts';
+import type { Executable } from '../../src/runtime/device.ts';
 import { floats } from '../../src/runtime/tensor.ts';
 import { createRandom } from '../../src/util/random.ts';
 import { largest, total } from '../helpers/reference.ts';
@@ -31,7 +32,7 @@ function executableOf(topP: number, sum: number): Promise<Executable> {
   if (known !== undefined) return known;
   const logits = input('logits', ['N', 'V']);
   const kept = reshape(nucleus(mul(softmax(logits), sum), logits, topP), ['N', 'V']);
-  const compiled = compile({ name: 'nucleus', inputs: { logits }, outputs: { kept } });
+  const compiled = cpu.compile({ name: 'nucleus', inputs: { logits }, outputs: { kept } });
   executables.set(`${topP} of ${sum}`, compiled);
   return compiled;
 }

@@ -24,17 +24,19 @@ vi.mock('../../src/engine/run_limits.ts', async (importOriginal) => ({
     return limits.rows;
   },
 }));
-vi.mock('../../src/runtime/session.ts', async (importOriginal) => {
-  const original = await importOriginal<typeof import('../../src/runtime/session.ts')>();
+vi.mock('../../src/runtime/cpu.ts', async (importOriginal) => {
+  const { cpu } = await importOriginal<typeof import('../../src/runtime/cpu.ts')>();
   return {
-    ...original,
-    compile: async (...args: Parameters<typeof original.compile>) => {
-      const executable = await original.compile(...args);
-      const run: typeof executable.run = (...given) => {
-        limits.runs++;
-        return executable.run(...given);
-      };
-      return { ...executable, run };
+    cpu: {
+      ...cpu,
+      compile: async (...args: Parameters<typeof cpu.compile>) => {
+        const executable = await cpu.compile(...args);
+        const run: typeof executable.run = (...given) => {
+          limits.runs++;
+          return executable.run(...given);
+        };
+        return { ...executable, run };
+      },
     },
   };
 });

@@ -53,8 +53,8 @@ describe.each(goldenCheckpoints())(
         const probe = massProbe([{ ids: prompt.ids, systemPrefix: 2 }], [prompt.ids[5]!], numHiddenLayers);
         const generators = [
           createGenerator(loaded),
-          createGenerator(loaded, {}, { runBytes: 1, copyBytes: 2 ** 40 }), // layer by layer, weights in blocks
-          createGenerator(loaded, {}, { runBytes: 2 ** 40, copyBytes: 0 }), // in one run, without copies
+          createGenerator(loaded, { runBytes: 1, copyBytes: 2 ** 40 }), // layer by layer, weights in blocks
+          createGenerator(loaded, { runBytes: 2 ** 40, copyBytes: 0 }), // in one run, without copies
           createGenerator(streamed), // layer by layer, without copies
         ];
         const resultOf = async (generator: Generator, options: GenerateOptions) => {

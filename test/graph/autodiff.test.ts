@@ -6,8 +6,8 @@ import { gemm } from '../../src/graph/ops/matmul.ts';
 import { expand, reshape } from '../../src/graph/ops/movement.ts';
 import { cumulativeShare, reduceMax, sum } from '../../src/graph/ops/reduce.ts';
 import { input, type Value } from '../../src/graph/value.ts';
-import { compile } from '../../src/runtime/session.ts';
-import { floats, type Tensor } from '../../src/runtime/tensor.ts';
+import { cpu } from '../../src/runtime/cpu.ts';
+import { floats, type HostTensor, type Tensor } from '../../src/runtime/tensor.ts';
 import { type Argument, checkOp, type Reference } from '../helpers/check_op.ts';
 import { tabulate } from '../helpers/reference.ts';
 
@@ -25,8 +25,12 @@ function watched(source: Value, other: Value, rules: { source: () => Value; othe
 const [x, y] = [input('x', [2, 3]), input('y', [2, 3])];
 const dy = input('dy', [2, 3]);
 
-const run = async (inputs: Record<string, Value>, output: Value, feeds: Record<string, Tensor>): Promise<Tensor> => {
-  const executable = await compile({ name: 'g', inputs, outputs: { output } });
+const run = async (
+  inputs: Record<string, Value>,
+  output: Value,
+  feeds: Record<string, Tensor>,
+): Promise<HostTensor> => {
+  const executable = await cpu.compile({ name: 'g', inputs, outputs: { output } });
   const results = await executable.run(feeds, {}, ['output']);
   await executable.release();
   return results.output;

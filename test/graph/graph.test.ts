@@ -5,7 +5,7 @@ import { add, exp, mul, square } from '../../src/graph/ops/elementwise.ts';
 import { permuteRows } from '../../src/graph/ops/gather.ts';
 import { expand, reshape } from '../../src/graph/ops/movement.ts';
 import { input, scalar } from '../../src/graph/value.ts';
-import { compile } from '../../src/runtime/session.ts';
+import { cpu } from '../../src/runtime/cpu.ts';
 import { floats, type Tensor } from '../../src/runtime/tensor.ts';
 
 const [x, y] = [input('x', ['N', 2]), input('y', ['N', 2])];
@@ -13,7 +13,7 @@ const kinds = (graph: Graph): string[] => lower(graph).nodes.map(({ opType }) =>
 const fed = (graph: Graph): string[] => lower(graph).inputs.map(({ name }) => name);
 
 async function run(graph: Graph, feeds: Record<string, readonly number[]>): Promise<Record<string, number[]>> {
-  const executable = await compile(graph);
+  const executable = await cpu.compile(graph);
   const tensors = Object.entries(feeds).map(([name, data]): [string, Tensor] => [
     name,
     floats(Float32Array.from(data), [data.length / 2, 2]),
@@ -159,7 +159,7 @@ test('equal constants are written once; different element types and sizes are no
 describe('sizes of 0 at run time', () => {
   const empty = async (shape: (string | number)[], dims: number[]): Promise<readonly number[]> => {
     const [a, p] = [input('a', ['N', 'M']), input('p', [0])];
-    const executable = await compile({ name: 'g', inputs: { a, p }, outputs: { out: exp(reshape(a, shape)) } });
+    const executable = await cpu.compile({ name: 'g', inputs: { a, p }, outputs: { out: exp(reshape(a, shape)) } });
     const results = await executable.run({ a: floats(new Float32Array(0), dims), p: floats(new Float32Array(0), [0]) });
     await executable.release();
     return results.out!.dims;

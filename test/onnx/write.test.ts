@@ -9,7 +9,7 @@ import { reshape, transpose } from '../../src/graph/ops/movement.ts';
 import { input, none, scalar, type Value } from '../../src/graph/value.ts';
 import { ModelProto } from '../../src/onnx/schema.ts';
 import { writeModel } from '../../src/onnx/write.ts';
-import { compile } from '../../src/runtime/session.ts';
+import { cpu } from '../../src/runtime/cpu.ts';
 import { floats } from '../../src/runtime/tensor.ts';
 
 /** The written bytes, read again into plain objects: int64 as strings, bytes as arrays, absent fields absent. */
@@ -128,7 +128,7 @@ describe('constants', () => {
 
   test('ONNX Runtime reads a bool as one byte', async () => {
     const y = where(scalar(1, 'bool'), add(x, 1), mul(x, 0));
-    const executable = await compile({ name: 'g', inputs: { x }, outputs: { y } });
+    const executable = await cpu.compile({ name: 'g', inputs: { x }, outputs: { y } });
     const { y: got } = await executable.run({ x: floats(Float32Array.of(1, 2), [1, 2]) }, {}, ['y']);
     expect([...got.data]).toEqual([2, 3]);
     await executable.release();

@@ -5,7 +5,9 @@ import { add, exp, lessOrEqual, mul, square } from '../../src/graph/ops/elementw
 import { takeRows } from '../../src/graph/ops/gather.ts';
 import { accumulate, gemm } from '../../src/graph/ops/matmul.ts';
 import { input, none, type Value } from '../../src/graph/value.ts';
-import { compile, type Executable, runtimeVersion } from '../../src/runtime/session.ts';
+import { cpu } from '../../src/runtime/cpu.ts';
+import type { Executable } from '../../src/runtime/device.ts';
+import { runtimeVersion } from '../../src/runtime/session.ts';
 import { type FloatTensor, floats, ints, rows, view, zeros } from '../../src/runtime/tensor.ts';
 
 const [x, y] = [input('x', ['N']), input('y', ['N'])];
@@ -17,7 +19,7 @@ async function withGraph(
   outputs: Record<string, Value>,
   use: (executable: Executable) => Promise<void>,
 ): Promise<void> {
-  const executable = await compile({ name: 'the graph', inputs, outputs });
+  const executable = await cpu.compile({ name: 'the graph', inputs, outputs });
   try {
     await use(executable);
   } finally {
@@ -209,7 +211,7 @@ describe('errors name the graph', () => {
       emit: (emitter, names) => emitter.node('NoSuchOp', names),
       vjp: none('a test'),
     });
-    await expect(compile({ name: 'bad one', inputs: { x }, outputs: { broken } })).rejects.toThrow(
+    await expect(cpu.compile({ name: 'bad one', inputs: { x }, outputs: { broken } })).rejects.toThrow(
       /internal: graph bad one does not compile: .*NoSuchOp/s,
     );
   });

@@ -57,6 +57,7 @@ const routes = [
   '/api/runs',
   `/api/runs/${run.id}/args`,
   `/api/runs/${run.id}/verdicts`,
+  `/api/runs/${run.id}/checkpoints`,
   `/api/curves?run=${run.id}&metric=reward`,
   `/api/curves.csv?run=${run.id}&metric=reward`,
   `/api/runs/${run.id}/correlations?column=accuracy`,

@@ -2,6 +2,7 @@
  * Matrix products: batched `matmul`, and `gemm` for [rows, features] against weights as checkpoints store them.
  * Transposes are flags of the kernels and copy nothing, so every gradient is again one product.
  */
+import type { Emitter } from '../emitter.ts';
 import { broadcastShapes, type Shape, sameShape, showShape } from '../shape.ts';
 import type { Value } from '../value.ts';
 import { makeNode, requireFloat } from './define.ts';
@@ -30,13 +31,15 @@ export function matmul(a: Value, b: Value, { transA = false, transB = false, alp
     op: 'matmul',
     inputs: [a, b],
     shape: [...batch, m!, n!],
-    emit: (emitter, names) =>
-      emitter.node(
-        'FusedMatMul',
-        names,
-        { transA: Number(transA), transB: Number(transB), alpha: { float: alpha } },
-        'com.microsoft',
-      ),
+    emit: (emitter, names) => {
+      const options = { transA: Number(transA), transB: Number(transB), alpha: { float: alpha } };
+      if (emitter.kernels.fusedMatMul) return emitter.node('FusedMatMul', names, options, 'com.microsoft');
+      if (a.shape.length === 2 && b.shape.length === 2) return emitter.node('Gemm', names, options);
+      const left = transA ? emitTransposed(emitter, names[0]!, a) : names[0]!;
+      const right = transB ? emitTransposed(emitter, names[1]!, b) : names[1]!;
+      const scaled = alpha === 1 ? left : emitter.node('Mul', [left, emitter.constant('float32', [], [alpha])]);
+      return emitter.node('MatMul', [scaled, right]);
+    },
     vjp: (dy) => [
       () =>
         transA
@@ -99,6 +102,12 @@ export function accumulate(accumulator: Value, gradient: Value): Value {
 }
 
 // --- internal ---
+
+/** Emits x with its last two axes exchanged. */
+function emitTransposed(emitter: Emitter, name: string, { shape: { length: rank } }: Value): string {
+  const leading = Array.from({ length: rank - 2 }, (_, axis) => axis);
+  return emitter.node('Transpose', [name], { perm: [...leading, rank - 1, rank - 2] });
+}
 
 function lastTwo({ shape }: Value, transposed: boolean): Shape {
   if (shape.length < 2) throw new Error(`matmul: expected at least 2 axes, got ${showShape(shape)}`);

@@ -45,7 +45,13 @@ export function logSoftmax(x: Value): Value {
     op: 'logSoftmax',
     inputs: [x],
     shape: x.shape,
-    emit: (emitter, names) => emitter.node('LogSoftmax', names, { axis: -1 }),
+    emit: (emitter, [name]) => {
+      if (emitter.kernels.logSoftmax) return emitter.node('LogSoftmax', [name!], { axis: -1 });
+      const over = [emitter.constant('int64', [1], [x.shape.length - 1])];
+      const shifted = emitter.node('Sub', [name!, emitter.node('ReduceMax', [name!, ...over], { keepdims: 1 })]);
+      const total = emitter.node('ReduceSum', [emitter.node('Exp', [shifted]), ...over], { keepdims: 1 });
+      return emitter.node('Sub', [shifted, emitter.node('Log', [total])]);
+    },
     vjp: (dy, y) => [() => sub(dy, mul(exp(y), sum(dy, [-1], true)))],
   });
 }
@@ -81,8 +87,12 @@ export function softmax(x: Value): Value {
 }
 
 /**
- * Cumulative sum along the last axis as a share of the total, summed in float64. The last share is exactly 1, and every share
+ * Cumulative sum along the last axis as a share of the total. The last share is exactly 1. Summed in float64, every share
  * carries one rounding to float32, whatever the order in which a kernel adds.
+ *
+ * A device without float64 sums short rows in float32, by a product with a triangle of ones. (Its kernel for CumSum adds up
+ * every element anew.) A share there carries up to as many roundings as it has terms; shares still never fall, and stay equal over zeros,
+ * because every column adds the same terms in the same order.
  */
 export function cumulativeShare(x: Value): Value {
   requireFloat('cumulativeShare', x);
@@ -92,10 +102,15 @@ export function cumulativeShare(x: Value): Value {
     inputs: [x],
     shape: x.shape,
     emit: (emitter, [name]) => {
+      const last = emitter.constant('int64', [1], [-1]);
+      const shareOf = (running: string): string =>
+        emitter.node('Div', [running, emitter.node('Gather', [running, last], { axis: -1 })]);
+      const columns = x.shape[axis]!;
+      if (!emitter.kernels.float64 && typeof columns === 'number' && columns <= LONGEST_TRIANGLE)
+        return shareOf(emitRunningSum(emitter, name!, columns));
       const terms = emitCast(emitter, name!, 'float64');
       const running = emitter.node('CumSum', [terms, emitter.constant('int32', [], [axis])]);
-      const total = emitter.node('Gather', [running, emitter.constant('int64', [1], [-1])], { axis: -1 });
-      return emitCast(emitter, emitter.node('Div', [running, total]), 'float32');
+      return emitCast(emitter, shareOf(running), 'float32');
     },
     vjp: none('only sampling uses it'),
   });
@@ -125,6 +140,16 @@ function reduce(
     return emitter.node(opType, [names[0]!, axesVector], { keepdims: keepDims ? 1 : 0 });
   };
   return makeNode({ op, inputs: [x], shape, emit, vjp });
+}
+
+/** Rows up to this long are summed by a product: its matrix takes 4 MiB. */
+const LONGEST_TRIANGLE = 1024;
+
+/** Running sums along the last axis in float32. */
+function emitRunningSum(emitter: Emitter, name: string, columns: number): string {
+  const triangle = new Float32Array(columns ** 2);
+  for (let row = 0; row < columns; row++) triangle.fill(1, row * columns + row, (row + 1) * columns);
+  return emitter.node('MatMul', [name, emitter.tensor('float32', [columns, columns], triangle)]);
 }
 
 /** The cotangent of a reduction, repeated along the axes that were reduced. */

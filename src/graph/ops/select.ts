@@ -1,6 +1,7 @@
 /**
  * Discrete choices: the largest elements and their positions. Sampling uses them; they have no gradient.
  */
+import type { Emitter } from '../emitter.ts';
 import { none, type Value } from '../value.ts';
 import { emitCast, makeNode, requireFloat } from './define.ts';
 
@@ -21,15 +22,33 @@ export function argMax(x: Value): Value {
     op: 'argMax',
     inputs: [x],
     shape: [x.shape[0]!, 1],
-    emit: (emitter, names) => {
-      const column = emitter.node('ArgMax', names, { axis: 1, keepdims: 1, select_last_index: 0 });
-      return emitCast(emitter, column, 'float32');
+    emit: (emitter, [name]) => {
+      const columns = x.shape[1]!;
+      if (emitter.kernels.int64 || typeof columns !== 'number') {
+        const column = emitter.node('ArgMax', [name!], { axis: 1, keepdims: 1, select_last_index: 0 });
+        return emitCast(emitter, column, 'float32');
+      }
+      return emitFirstLargest(emitter, name!, columns);
     },
     vjp: none('a column number is discrete'),
   });
 }
 
 // --- internal ---
+
+/** The least column whose element is the row's largest, in float32 alone. A row with NaN has none, and gets the last column. */
+function emitFirstLargest(emitter: Emitter, name: string, columns: number): string {
+  const over = emitter.constant('int64', [1], [1]);
+  const largest = emitter.node('ReduceMax', [name, over], { keepdims: 1 });
+  const numbers = emitter.tensor(
+    'float32',
+    [1, columns],
+    Float32Array.from({ length: columns }, (_, i) => i),
+  );
+  const last = emitter.constant('float32', [], [columns - 1]);
+  const candidates = emitter.node('Where', [emitter.node('Equal', [name, largest]), numbers, last]);
+  return emitter.node('ReduceMin', [candidates, over], { keepdims: 1 });
+}
 
 function top(op: string, x: Value, count: number, output: 0 | 1): Value {
   requireFloat(op, x);

@@ -1,12 +1,12 @@
 import * as ops from '../../../src/graph/ops/blocked.ts';
 import { reshape } from '../../../src/graph/ops/movement.ts';
 import { input, type Value } from '../../../src/graph/value.ts';
-import { channelBlock } from '../../../src/runtime/channel_block.ts';
+import { cpu } from '../../../src/runtime/cpu.ts';
 import type { Argument, OpCase } from '../../helpers/check_op.ts';
 import { describeOps } from '../../helpers/op_suite.ts';
 import { inBlocksOf, tabulate } from '../../helpers/reference.ts';
 
-const processorsBlock = await channelBlock();
+const processorsBlock = await cpu.channelBlock();
 const block = processorsBlock ?? 8;
 const inBlocks = inBlocksOf(block);
 const notDifferentiable = /decoding is not differentiated/;

@@ -3,7 +3,7 @@ import { gradients } from '../../../src/graph/autodiff.ts';
 import { mul } from '../../../src/graph/ops/elementwise.ts';
 import * as ops from '../../../src/graph/ops/gather.ts';
 import { input } from '../../../src/graph/value.ts';
-import { compile } from '../../../src/runtime/session.ts';
+import { cpu } from '../../../src/runtime/cpu.ts';
 import { floats, ints } from '../../../src/runtime/tensor.ts';
 import { createRandom } from '../../../src/util/random.ts';
 import { type Argument, largestDifference } from '../../helpers/check_op.ts';
@@ -217,7 +217,11 @@ describe('cotangents of a row that is taken very often', () => {
 
   // Whole numbers add exactly in any order: a lost update cannot hide behind rounding.
   test.each([1, 3, 50])('none is lost: %i rows, 20000 takes', async (n) => {
-    const executable = await compile({ name: 'takeRows backward', inputs: { x, places, dy }, outputs: { dx: dx! } });
+    const executable = await cpu.compile({
+      name: 'takeRows backward',
+      inputs: { x, places, dy },
+      outputs: { dx: dx! },
+    });
     const random = createRandom(n);
     const taken = Int32Array.from({ length: 20_000 }, () => random.int(n));
     const sent = Float32Array.from({ length: 20_000 * 8 }, () => random.int(5));
@@ -239,7 +243,7 @@ test('slices are put into the buffer itself, which is not copied', async () => {
   const [x, places, slices] = [input('x', ['N', 64]), input('i', ['M', 1], 'int32'), input('s', ['M', 64])];
   const y = ops.putSlices(x, places, slices);
   const doubled = mul(y, 2);
-  const executable = await compile({ name: 'put', inputs: { x, i: places, s: slices }, outputs: { y, doubled } });
+  const executable = await cpu.compile({ name: 'put', inputs: { x, i: places, s: slices }, outputs: { y, doubled } });
   const whole = floats(new Float32Array(64 * 2 ** 14).fill(1), [2 ** 14, 64]);
   const feeds = {
     x: whole,

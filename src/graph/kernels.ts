@@ -1,0 +1,15 @@
+/**
+ * Which operators a device has kernels for. An op that has several ONNX forms chooses by it (`Emitter.kernels`), so that no
+ * device has to leave a product to another one. Knows operators, not devices.
+ */
+
+export interface Kernels {
+  /** `com.microsoft.FusedMatMul`: products that transpose and scale their operands on the way. */
+  readonly fusedMatMul: boolean;
+  readonly logSoftmax: boolean;
+  /** Conversions of int64, the type of the positions that ArgMax returns. (Sizes in shapes are int64 everywhere.) */
+  readonly int64: boolean;
+  readonly float64: boolean;
+}
+
+export const ALL_KERNELS: Kernels = { fusedMatMul: true, logSoftmax: true, int64: true, float64: true };

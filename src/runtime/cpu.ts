@@ -1,0 +1,30 @@
+/**
+ * The CPU as a device. Its memory is this process's memory, so tensors never move.
+ */
+import { ALL_KERNELS } from '../graph/kernels.ts';
+import { measureChannelBlock } from './channel_block.ts';
+import { type Device, here } from './device.ts';
+import { openSession, pin } from './session.ts';
+import { emptyTensor, type HostTensor, resized } from './tensor.ts';
+
+export const cpu: Device = {
+  name: 'cpu',
+  kernels: ALL_KERNELS,
+  sharesMemory: true,
+  traffic: { toDevice: 0, fromDevice: 0 },
+  compile: (graph) => openSession(graph, { kernels: ALL_KERNELS }),
+  allocate: async (dtype, dims) => emptyTensor(dtype, dims),
+  upload: async (tensor) => tensor,
+  download: async (tensor) => here<HostTensor>(tensor),
+  view: (tensor, dims) => resized(tensor, dims),
+  hold: pin,
+  release: () => undefined, // the garbage collector frees what is no longer used
+  channelBlock: () => {
+    known ??= measureChannelBlock(cpu.compile);
+    return known;
+  },
+};
+
+// --- internal ---
+
+let known: Promise<number | null> | undefined;

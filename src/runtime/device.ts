@@ -1,0 +1,79 @@
+/**
+ * A device: memory for tensors, and kernels that run graphs on them. `cpu.ts` and `webgpu.ts` are devices; everything above
+ * this folder knows this interface alone. test/runtime/device_contract.ts is what a device must keep.
+ */
+import type { Graph, Port } from '../graph/graph.ts';
+import type { Kernels } from '../graph/kernels.ts';
+import type { DeviceTensor, ElementType, HostTensor, Tensor } from './tensor.ts';
+
+export const DEVICES = ['cpu', 'webgpu'] as const;
+export type DeviceName = (typeof DEVICES)[number];
+
+export interface Device {
+  readonly name: DeviceName;
+  /** What graphs for it are written with. */
+  readonly kernels: Kernels;
+  /** Whether its memory is that of this process. Uploads and downloads then return the tensor itself. */
+  readonly sharesMemory: boolean;
+  /** Bytes that have been copied to it and from it. */
+  readonly traffic: Traffic;
+  /** Compiles a graph, in about 10 to 50 ms. Sizes stay symbolic, so one executable serves every length. */
+  compile(graph: Graph): Promise<Executable>;
+  /** A tensor of zeros in its memory. */
+  allocate(dtype: ElementType, dims: readonly number[]): Promise<Tensor>;
+  /** The same elements in its memory. */
+  upload(tensor: HostTensor): Promise<Tensor>;
+  /** The same elements in this process's memory. */
+  download(tensor: Tensor): Promise<HostTensor>;
+  /** The same memory under other sizes. Released with the tensor that it was made of. */
+  view<T extends Tensor>(tensor: T, dims: readonly number[]): T;
+  /**
+   * Says that the elements of a tensor of this process will not change while anything is run on it, as those of a frozen
+   * weight. A device with its own memory keeps a copy from the first run on; views of the same elements share it.
+   */
+  hold<T extends HostTensor>(tensor: T): T;
+  /** Frees a tensor that it has allocated or uploaded, and its views; they must not be used again. */
+  release(tensor: Tensor): void;
+  /** Channels in a block of the kernels in graph/ops/blocked.ts; null: it has none. */
+  channelBlock(): Promise<number | null>;
+}
+
+export interface Traffic {
+  readonly toDevice: number;
+  readonly fromDevice: number;
+}
+
+/** Tensors by the names of a graph's inputs or outputs, wherever they live. */
+export type Feeds = Readonly<Record<string, Tensor>>;
+
+export interface Executable {
+  readonly name: string;
+  /** Inputs that must be fed, with symbolic sizes. */
+  readonly inputs: readonly Port[];
+  readonly outputs: readonly Port[];
+  /**
+   * Runs the graph once. `into` maps outputs to the tensors that receive them; other outputs come back in newly allocated
+   * memory of this process. Tensors of this process are copied to the device and back where it has memory of its own.
+   *
+   * An output may be written into the buffer of an input (accumulators add in place this way), provided that no node
+   * reads the input after the node that computes the output. On a device with its own memory, the node that computes it must
+   * not read it either, unless it changes some slices only (`putSlices`). Several outputs may share one buffer, provided that
+   * every reader of an earlier output runs before the node that computes the next one.
+   *
+   * @param want outputs to compute; default: all
+   * @returns the outputs that are in this process's memory
+   */
+  run<Name extends string>(feeds: Feeds, into?: Feeds, want?: readonly Name[]): Promise<Record<Name, HostTensor>>;
+  release(): Promise<void>;
+}
+
+/** Whether a tensor lives in the memory of this process, where its elements can be read. */
+export const isHere = (tensor: Tensor): tensor is HostTensor => 'data' in tensor;
+
+/** A tensor that must be in this process's memory, e.g. because a device that shares it has returned it. */
+export function here<T extends HostTensor>(tensor: T | DeviceTensor): T {
+  if (isHere(tensor)) return tensor as T;
+  throw new Error(
+    `internal: a tensor [${tensor.dims}] on ${tensor.device} is read as if it were in this process's memory`,
+  );
+}

@@ -1,0 +1,4 @@
+import { cpu } from '../../src/runtime/cpu.ts';
+import { describeDevice } from './device_contract.ts';
+
+describeDevice('cpu', () => cpu);

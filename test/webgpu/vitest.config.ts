@@ -1,0 +1,36 @@
+/**
+ * Tests on a graphics processor, `npm run test:webgpu`: those of the device itself, and tests of other folders with the device
+ * in place of the CPU. They need an adapter; `run.sh` finds one in software.
+ */
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+import { CountsReporter } from '../reporters/counts.ts';
+
+/** Tests that know nothing of devices. Their bounds are those of the CPU. */
+const onDevice = ['test/graph/**/*.test.ts', 'test/optim/adamw.test.ts', 'test/engine/*.golden.test.ts'];
+
+/** SwiftShader has no kernels of float16. */
+const withFloat16 = ['test/graph/ops/frozen.test.ts'];
+
+export default defineConfig({
+  root: fileURLToPath(new URL('../..', import.meta.url)),
+  test: {
+    projects: [
+      { extends: true, test: { name: 'webgpu', include: ['test/webgpu/**/*.webgpu.ts'] } },
+      {
+        extends: true,
+        test: {
+          name: 'on webgpu',
+          include: onDevice,
+          exclude: withFloat16,
+          setupFiles: ['test/webgpu/in_place_of_cpu.ts'],
+        },
+      },
+    ],
+    reporters: ['default', new CountsReporter()],
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
+  },
+});
