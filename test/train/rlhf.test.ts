@@ -579,6 +579,17 @@ orms['away'] = Away;
   });
 });
 
+test('a dry run resamples as the run does, and says how often', async () => {
+  const { io, text } = pretendIo({});
+  const changes = {
+    ...{ dynamic_sample: 'true', max_resample_times: '1', dry_run: 'true', max_steps: '2' },
+    ...{ dataset: project.texts, reward_funcs: ['format'], output_dir: join(root, 'resampled') },
+  };
+  await rlhf(tinyFlags(project, changes), io);
+  // No completion has the format, so all groups are equal: each rollout draws as many batches as it may.
+  expect(text.stdout).toMatch(/dry run: dynamic sampling drew 2\.0 batches of prompts for a rollout, of at most 2;/);
+});
+
 test('a dry run of rows that are all too long says so', async () => {
   const texts = { dataset: project.texts, max_length: '5', truncation_strategy: 'delete', dry_run: 'true' };
   await expect(tinyRun(project, 'dry', texts)).rejects.toMatchObject({
