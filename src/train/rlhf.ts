@@ -25,6 +25,7 @@ import { rehearse } from './dry_run.ts';
 import { evaluate } from './evaluation.ts';
 import { type CompletionRow, type LoggedAttention, type Metrics, noteTo, type RunContext } from './events.ts';
 import { collect, type Experience, experienceMetrics, type StepParts } from './experience.ts';
+import { wantedTransforms } from './image_changes.ts';
 import { createJournal, type TellProgress } from './journal.ts';
 import type { JudgeOptions } from './judge.ts';
 import { entropiesOf, learn } from './learn.ts';
@@ -93,7 +94,13 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     const first = await tryFirstRows(data, args, encode);
     const inputs = inputDigests(data.opened, prepared);
     const from = readResumed(context, 'rlhf', inputs);
-    await checkRlhfMemory(args, plan, { policy: prepared, reference: preparedReference, first }, context);
+    const changesImages = wantedTransforms(args, rewards).length > 0;
+    await checkRlhfMemory(
+      args,
+      plan,
+      { policy: prepared, reference: preparedReference, first, changesImages },
+      context,
+    );
     const loader = loaderOf(context);
     const policy = keep(await loader(prepared, 'model'));
     const ofItsOwn = preparedReference && keep(await loader(preparedReference, 'reference'));
@@ -132,7 +139,7 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     const sampler: CompletionSampler = { generator, template, sampling, random };
     const parts: StepParts = { args, plan, policy, reference, moving, sampler, judging, journal, signal };
     const evaluationSampler = { ...sampler, sampling: evaluationSettings, random: random.fork('eval') };
-    const evaluation = { sampler: evaluationSampler, model: policy.model };
+    const evaluation = { sampler: evaluationSampler, model: policy.model, reference: reference?.model ?? null };
     const signals = shownSignals(rewards);
     const run: Run = { command: 'rlhf', args, context, journal, data, policy, length, signals, inputs, from };
     await tellStart(run);
