@@ -10,6 +10,8 @@ export {
   unwrapModel,
   withEagerAttention,
 } from './attention/implementation.ts';
+export { averageOf, overAll, overLayers } from './attention/spans/averages.ts';
+export { nameOfSpan, region, type Span } from './attention/spans/span.ts';
 export {
   type AttentionMasses,
   type AttentionTensor,
@@ -29,9 +31,12 @@ export { SightlineError } from './errors.ts';
 export type { ImageTransform } from './models/image_transform.ts';
 export type { ForwardOutput, ModelConfigAttributes, ModelKwargs, PolicyModel } from './models/types.ts';
 export type {
+  AttentionMapNeed,
+  AttentionNeed,
   AttnProbe,
   ChangedImageLogps,
   ForwardContext,
+  ImageAttentionMap,
   ORM,
   OrmConstructor,
   RewardArgs,
@@ -43,9 +48,10 @@ export type {
   RewardSignal,
   RewardTemplate,
   RewardValues,
+  SpanAttention,
   TrainerState,
   TransformedImageNeed,
 } from './rewards/contract.ts';
 export { DDAPOAttentionORM } from './rewards/ddapo_attention/index.ts';
-export { transformedImage } from './rewards/needs.ts';
+export { attention, attentionMap, attentionMapOf, attentionOf, transformedImage } from './rewards/needs.ts';
 export { orms } from './rewards/registry.ts';

@@ -9,7 +9,9 @@ import { narrow, widen } from './dtypes.ts';
 /** A weight [out, in] as words: its values are float16(words) / 2^shift. */
 export interface HalfWeight {
   readonly kind: 'half';
+  /** [out / block, in, block]: the outputs in blocks of neighbours, in which decoding reads them. 1: rows, as in a checkpoint. */
   readonly words: Uint16Array<ArrayBuffer>;
+  readonly block: number;
   readonly shift: number;
   readonly dims: readonly [number, number];
 }
@@ -29,10 +31,23 @@ export function toHalf(values: Float32Array, shift: number, words: Uint16Array):
   narrow('F16', values, words);
 }
 
-/** Writes the values of a weight, or of a part of its words, into `target`. */
-export function widenHalf(words: Uint16Array, shift: number, target: Float32Array): void {
+/** Words of rows [out, in] with their outputs in blocks: [out / block, in, block]. `out` is a multiple of the block. */
+export function toBlocks(rows: Uint16Array, inner: number, block: number, into: Uint16Array): void {
+  for (let first = 0, next = 0; next < rows.length; first += block * inner) {
+    for (let i = first; i < first + inner; i++) {
+      for (let at = i; at < first + block * inner; at += inner) into[next++] = rows[at]!;
+    }
+  }
+}
+
+/** Writes the values of a weight into `target` [out, in]. */
+export function widenHalf({ words, block, shift, dims: [out, inner] }: HalfWeight, target: Float32Array): void {
   const table = tableOf(shift);
-  for (let i = 0; i < target.length; i++) target[i] = table[words[i]!]!;
+  for (let row = 0, next = 0; row < out; row++) {
+    const lane = row % block;
+    const end = (row - lane + block) * inner;
+    for (let at = (row - lane) * inner + lane; at < end; at += block) target[next++] = table[words[at]!]!;
+  }
 }
 
 // --- internal ---

@@ -44,6 +44,7 @@ export async function readWeightsOf(
     const pause = createPause();
     for (const param of Object.keys(compiled.module.params)) {
       await pause();
+      await parameters.load?.(nameOf(param));
       parameters.value(nameOf(param));
     }
   }

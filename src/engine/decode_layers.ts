@@ -7,17 +7,16 @@ import { QUANT_BLOCK } from '../checkpoint/quantised.ts';
 import type { Constant, Module } from '../graph/module.ts';
 import { blocksToRows, rowsToBlocks } from '../graph/ops/blocked.ts';
 import { toInt } from '../graph/ops/elementwise.ts';
-import { widened } from '../graph/ops/frozen.ts';
 import { putSlices, takeRows } from '../graph/ops/gather.ts';
 import { reshape } from '../graph/ops/movement.ts';
 import type { Shape } from '../graph/shape.ts';
 import type { Value } from '../graph/value.ts';
 import type { DecoderBlock, TextConfig } from '../models/architecture.ts';
-import type { OtherWeight } from '../nn/adapter.ts';
 import { blockOps, blockParams } from '../nn/block_ops.ts';
 import { decodeAttention } from '../nn/decode_attention.ts';
-import { rowsShape, type WeightForm } from '../nn/linear.ts';
+import { type FrozenMatrix, rowsShape, type WeightForm } from '../nn/linear.ts';
 import { type FloatTensor, view } from '../runtime/tensor.ts';
+import { halfPieces, pieceShape } from './half_pieces.ts';
 import type { StoredWeight } from './parameters.ts';
 import { type SamplingHead, samplingHead } from './sampling.ts';
 
@@ -55,8 +54,8 @@ export interface DecodeLayersOptions {
  *
  * With weights in blocks, rows have axes of one in front on both sides: `rowsShape`, `asOutput`.
  *
- * @param frozen weights that are not float32, of each layer by name; words of float16 are fed as constants of the same names,
- *   with their factors (`factorName`)
+ * @param frozen weights that are not float32, of each layer by name; pieces of float16 words (half_pieces.ts) are fed as
+ *   constants `<name>.<number of the piece>`, with their factor (`factorName`)
  */
 export function decodeLayers(
   decoder: DecoderBlock,
@@ -97,7 +96,8 @@ export function decodeLayers(
       const full = `${layer}.${name}`;
       if (stored === undefined) params[full] = shape;
       else if (stored.kind === 'half') {
-        constants[full] = { shape, dtype: 'float16' };
+        for (const [i, piece] of halfPieces(stored).entries())
+          constants[`${full}.${i}`] = { shape: pieceShape(stored, piece), dtype: 'float16' };
         constants[factorName(full)] = { shape: [] };
       }
     }
@@ -150,11 +150,11 @@ export function decodeLayers(
         return y;
       };
 
-      const frozenLayers = (layer: number, values: Readonly<Record<string, Value>>): Record<string, OtherWeight> =>
+      const frozenLayers = (layer: number, values: Readonly<Record<string, Value>>): Record<string, FrozenMatrix> =>
         Object.fromEntries(
           Object.entries(frozen[layer] ?? {}).map(([name, stored]) => [
             name.replace(/\.weight$/, ''),
-            frozenWeight(stored, values[`${layer}.${name}`], values[factorName(`${layer}.${name}`)]),
+            frozenMatrix(stored, `${layer}.${name}`, values),
           ]),
         );
       let ids = w.ids;
@@ -178,10 +178,9 @@ export function decodeLayers(
 /** The name of the number [] by which a product with float16 words is multiplied. */
 export const factorName = (weight: string): string => `${weight}.factor`;
 
-function frozenWeight(stored: StoredWeight, words: Value | undefined, factor: Value | undefined): OtherWeight {
-  return stored.kind === 'half'
-    ? { weight: widened(words!), scale: factor }
-    : { weight: { ...stored, block: QUANT_BLOCK } };
+function frozenMatrix(stored: StoredWeight, name: string, values: Readonly<Record<string, Value>>): FrozenMatrix {
+  if (stored.kind === 'quantised') return { ...stored, block: QUANT_BLOCK };
+  return { pieces: halfPieces(stored).map((_, i) => values[`${name}.${i}`]!), factor: values[factorName(name)]! };
 }
 
 /** The values whose names begin with a prefix, by what follows it. */

@@ -12,6 +12,7 @@ import type { Workspace } from '../runtime/workspace.ts';
 import { type NameOf, type TensorOf, weightsOf } from './bindings.ts';
 import { asOutput, type DecodeLayersOptions, factorName } from './decode_layers.ts';
 import { type Drawn, type DrawSettings, drawnRows } from './drawn_tokens.ts';
+import { halfPieces, pieceShape, pieceWords } from './half_pieces.ts';
 import { headName } from './heads.ts';
 import type { KvCache } from './kv_cache.ts';
 import { type LayerProducts, PRODUCTS } from './layer_tape.ts';
@@ -186,7 +187,10 @@ const halfFeeds = (frozen: Readonly<Record<string, StoredWeight>>, prefix: strin
     stored.kind !== 'half'
       ? []
       : [
-          [`${prefix}${name}`, pin(halves(stored.words, stored.dims))],
+          ...halfPieces(stored).map((piece, i): [string, Tensor] => [
+            `${prefix}${name}.${i}`,
+            pin(halves(pieceWords(stored, piece), pieceShape(stored, piece))),
+          ]),
           [factorName(`${prefix}${name}`), pin(floats(Float32Array.of(2 ** -stored.shift), []))],
         ],
   );

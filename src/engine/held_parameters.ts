@@ -3,7 +3,7 @@
  * them in float32, in buffers that all layers share. Decoding takes them as they are (`stored`).
  * Knows names and memory, not what a tensor is for.
  */
-import { type HalfWeight, shiftFor, toHalf, widenHalf } from '../checkpoint/half_words.ts';
+import { type HalfWeight, shiftFor, toBlocks, toHalf, widenHalf } from '../checkpoint/half_words.ts';
 import type { Checkpoint, StoredTensor } from '../checkpoint/open.ts';
 import {
   allocateQuantised,
@@ -16,14 +16,19 @@ import {
   quantisedBytes,
 } from '../checkpoint/quantised.ts';
 import { QKV } from '../models/names.ts';
+import { cpu } from '../runtime/cpu.ts';
+import type { Device } from '../runtime/device.ts';
 import { type FloatTensor, sizeOf, zeros } from '../runtime/tensor.ts';
 import { createPause } from '../util/event_loop.ts';
+import { widenInPieces } from './half_pieces.ts';
 import { joined, jointParts, type OnRead, type Parameters, readAll, roleOf, type StoredWeight } from './parameters.ts';
 
 export interface HeldOptions {
   /** Bits of quantised weights; null: as stored. */
   readonly bits: QuantBits | null;
   readonly onRead?: OnRead | undefined;
+  /** That decodes; default the CPU. Words lie in its blocks of channels. */
+  readonly device?: Device | undefined;
 }
 
 /** A matrix of a layer or block. All else (embeddings, mergers, norms, biases) is kept in float32. */
@@ -57,7 +62,10 @@ export function heldBytes(
  * turns meanwhile. A tensor from `value` is valid until the same tensor of another layer is asked for.
  * Error: E_WEIGHT_NOT_FINITE.
  */
-export async function holdParameters(checkpoint: Checkpoint, { bits, onRead }: HeldOptions): Promise<Parameters> {
+export async function holdParameters(
+  checkpoint: Checkpoint,
+  { bits, onRead, device = cpu }: HeldOptions,
+): Promise<Parameters> {
   const all = [...checkpoint.tensors.keys()];
   const bytesIn = (name: string): number => {
     const { begin, end } = checkpoint.tensors.get(name)!;
@@ -83,14 +91,23 @@ export async function holdParameters(checkpoint: Checkpoint, { bits, onRead }: H
   );
   const held = new Map<string, StoredWeight>();
   const pause = createPause();
+  const block = bits === null ? ((await device.channelBlock()) ?? 1) : 1;
   for (const [name, parts] of groups) {
     await pause();
-    for (const [each, weight] of hold(checkpoint, name, parts, bits)) held.set(each, weight);
+    for (const [each, weight] of hold(checkpoint, name, parts, bits, block)) held.set(each, weight);
     before += parts.reduce((sum, part) => sum + bytesIn(part), 0);
     await onRead?.({ done: before, total });
   }
 
   const shared = new Map<string, { holds: string; tensor: FloatTensor }>();
+  /** The buffer of a weight, which is the weight's from now on, and whether it has its values already. */
+  const slotOf = (name: string, { dims }: StoredWeight): { tensor: FloatTensor; isWide: boolean } => {
+    const role = roleOf(name);
+    const slot = shared.get(role);
+    const tensor = slot?.tensor ?? zeros(...dims);
+    shared.set(role, { holds: name, tensor });
+    return { tensor, isWide: slot?.holds === name };
+  };
   return {
     names: all,
     inMemory: false,
@@ -103,13 +120,15 @@ export async function holdParameters(checkpoint: Checkpoint, { bits, onRead }: H
       const weight = held.get(name);
       if (weight === undefined)
         return plain.get(name) ?? joined((jointParts(name) ?? []).map((part) => plain.get(part)!));
-      const role = roleOf(name);
-      const slot = shared.get(role);
-      if (slot?.holds === name) return slot.tensor;
-      const tensor = slot?.tensor ?? zeros(...weight.dims);
-      widenInto(weight, tensor.data);
-      shared.set(role, { holds: name, tensor });
+      const { tensor, isWide } = slotOf(name, weight);
+      if (!isWide) widenInto(weight, tensor.data);
       return tensor;
+    },
+    async load(name) {
+      const weight = held.get(name);
+      if (weight?.kind !== 'half') return;
+      const { tensor, isWide } = slotOf(name, weight);
+      if (!isWide) await widenInPieces(weight, tensor);
     },
     gradient: (name) => {
       throw new Error(`internal: parameter '${name}' is not trained`);
@@ -120,7 +139,7 @@ export async function holdParameters(checkpoint: Checkpoint, { bits, onRead }: H
 
 /** The values of a stored weight, in float32. */
 export function widenInto(weight: StoredWeight, target: Float32Array): void {
-  if (weight.kind === 'half') widenHalf(weight.words, weight.shift, target);
+  if (weight.kind === 'half') widenHalf(weight, target);
   else dequantise(weight, target);
 }
 
@@ -137,6 +156,7 @@ function hold(
   name: string,
   parts: readonly string[],
   bits: QuantBits | null,
+  block: number,
 ): [string, StoredWeight][] {
   const shapes = parts.map((part) => checkpoint.tensors.get(part)!.shape as readonly [number, number]);
   const inner = shapes[0]![1];
@@ -145,7 +165,10 @@ function hold(
   const starts = shapes.map((_, i) => shapes.slice(0, i).reduce((sum, [out]) => sum + out, 0));
   for (const [i, part] of parts.entries())
     checkpoint.readInto(part, values.subarray(starts[i]! * inner, (starts[i]! + shapes[i]![0]) * inner));
-  const whole = bits === null ? halfOf(values, dims) : quantisedOf(values, dims, bits);
+  // Only layers decode, and only blocks that are whole in every part.
+  const inBlocks =
+    /\.layers\./.test(name) && [inner, ...shapes.map(([out]) => out)].every((size) => size % block === 0);
+  const whole = bits === null ? halfOf(values, dims, inBlocks ? block : 1) : quantisedOf(values, dims, bits);
   if (parts.length === 1) return [[name, whole]];
   return [
     [name, whole],
@@ -153,13 +176,16 @@ function hold(
   ];
 }
 
-function halfOf(values: Float32Array, dims: readonly [number, number]): HalfWeight {
+function halfOf(values: Float32Array, dims: readonly [number, number], block: number): HalfWeight {
   let largest = 0;
   for (const value of values) largest = Math.max(largest, Math.abs(value));
   const shift = shiftFor(largest);
+  const rows = new Uint16Array(values.length);
+  toHalf(values, shift, rows);
+  if (block === 1) return { kind: 'half', words: rows, block, shift, dims };
   const words = new Uint16Array(values.length);
-  toHalf(values, shift, words);
-  return { kind: 'half', words, shift, dims };
+  toBlocks(rows, dims[1], block, words);
+  return { kind: 'half', words, block, shift, dims };
 }
 
 function quantisedOf(values: Float32Array, dims: readonly [number, number], bits: QuantBits): QuantisedWeight {

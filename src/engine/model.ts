@@ -13,6 +13,7 @@ import { configAttributes, implementationOf } from './config_attributes.ts';
 import type { CompletionIds, Group, Prompt, TokenScores } from './groups.ts';
 import type { ImageFeatures } from './image_features.ts';
 import { createModelParts } from './model_parts.ts';
+import { type AttentionWatch, observeAttention } from './observed_attention.ts';
 import type { Parameters } from './parameters.ts';
 import { plainForward } from './plain_forward.ts';
 import { type OnKeysAndValues, type Prefilled, prefillPrompts } from './prefill.ts';
@@ -70,6 +71,8 @@ export interface VisionLanguageModel extends PolicyModel {
     groups: readonly Group<P, C>[],
     temperature: number,
   ): Scored<P, C>;
+  /** A forward that keeps nothing and shows the attention of completions: see `AttentionWatch`. */
+  observe(groups: readonly Group<Prompt, CompletionIds>[], watch: AttentionWatch): Promise<void>;
   /** Attention implementation in force. */
   implementation(): AttentionImplementation;
   /** Bytes by which the memory for results of products may still grow: see `ProductMemory.room`. */
@@ -143,6 +146,7 @@ export function createModel(
         openTape = null;
         await backwardFrom(parts, tape, dLogps);
       }),
+    observe: (groups, watch) => exclusive(() => observeAttention(parts, groups, watch, implementation())),
     forward: (kwargs) => exclusive(() => plainForward(parts, implementation(), kwargs)),
     prefill: (prompts, onKeysAndValues, recording) =>
       exclusive(() => prefillPrompts(parts, prompts, onKeysAndValues, implementation(), recording)),

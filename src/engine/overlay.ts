@@ -32,6 +32,7 @@ export function withOverlay(
     adapters: { ...store.adapters, ...adapters },
     isTrained: (name) => tensors.has(name) && isTrained(name),
     value: (name) => of(name).value(name),
+    load: async (name) => of(name).load?.(name),
     shape: (name) => of(name).shape(name),
     stored: (name) => of(name).stored?.(name) ?? null,
     gradient: own.gradient,

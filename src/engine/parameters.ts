@@ -16,6 +16,8 @@ export interface Parameters {
   readonly inMemory: boolean;
   /** A tensor by its name; by a joint name, `...self_attn.qkv_proj.weight`, three that lie one after another. */
   value(name: string): FloatTensor;
+  /** Writes what `value` will give, in the threads of the runtime. Absent, or for other tensors: `value` writes it itself. */
+  load?(name: string): Promise<void>;
   isTrained(name: string): boolean;
   /** Accumulator of a trained parameter's gradient; allocated on first use. */
   gradient(name: string): FloatTensor;

@@ -9,5 +9,8 @@ export const RUN_FLOP = 16e9;
 /** FLOP of a backward in forwards, with a margin: the forward again, and a gradient by activations and one by weights. */
 export const BACKWARD = 4;
 
-/** Fewest rows of a piece: with fewer, a run would spend its time on reading the weights. */
-export const FEWEST_ROWS = 64;
+/**
+ * Fewest rows of a piece, whatever that takes. A product arranges its weight anew in every run, in a time that does not depend on
+ * the rows: with 256 of them it reaches nine tenths of its rate, with 64 six to seven (docs/log.md).
+ */
+export const FEWEST_ROWS = 256;

@@ -63,8 +63,8 @@ export interface ScoringHead {
 }
 
 /**
- * Bytes that the logits of one chunk may take (276 rows at a vocabulary of 151,936). Every chunk reads all weights once, so
- * small chunks are bound by memory; larger ones than this gain little (docs/log.md).
+ * Bytes that the logits of one chunk may take (276 rows at a vocabulary of 151,936), in backward together with their cotangents.
+ * Every chunk reads all weights once, so small chunks are bound by memory; larger ones than this gain little (docs/log.md).
  */
 const CHUNK_BYTES = 160 * 2 ** 20;
 
@@ -102,7 +102,8 @@ export function createScoringHead(
   const { hiddenSize: h, vocabSize } = config;
   const nameOf = headName(config);
   const heads = createLayerModules(scoringHead(config), ROWS, parameters, workspace, { from: ['logp'] }, device);
-  const bytesRows = Math.max(1, Math.min(1024, Math.floor(CHUNK_BYTES / 4 / vocabSize)));
+  const bytesRows = (tensors: number): number =>
+    Math.max(1, Math.min(1024, Math.floor(CHUNK_BYTES / (4 * vocabSize * tensors))));
 
   function* chunks(
     head: CompiledModule,
@@ -112,7 +113,7 @@ export function createScoringHead(
     times: number,
   ) {
     const masks = dropout && dropoutMasks(head.module, dropout, nameOf, targets.length, workspace);
-    const most = Math.min(bytesRows, mostRows(head.module, times));
+    const most = Math.min(bytesRows(times === BACKWARD ? 2 : 1), mostRows(head.module, times));
     const inverseTemperature = floats(Float32Array.of(1 / temperature), []);
     for (const { start, end } of piecesOf(targets.length, most)) {
       const picked = gatherRows(hidden, hiddenRows.subarray(start, end), workspace.get('head.rows', end - start, h));

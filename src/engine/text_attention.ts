@@ -8,7 +8,7 @@ import { causalAttention, sharedPromptAttention, tiledAttention } from '../nn/at
 import { createModuleCache } from '../runtime/compiled_module.ts';
 import { cpu } from '../runtime/cpu.ts';
 import type { Device } from '../runtime/device.ts';
-import { type FloatTensor, floats, rows } from '../runtime/tensor.ts';
+import { type FloatTensor, floats, rows, type Tensor, view } from '../runtime/tensor.ts';
 import { causalFeeds, cut, type Projections, sharedFeeds, sharedIndicator } from './attention_feeds.ts';
 import { sideBySide } from './attention_side_by_side.ts';
 import { tiledParts, tileFeeds, tileIndicator, tilesOf } from './attention_tiles.ts';
@@ -26,10 +26,29 @@ export interface Probe {
   readonly indicators: readonly Float32Array[];
 }
 
+/** Asks for the attention weights of completion rows on every column. */
+export interface MapRequest {
+  /** Number by which each head counts: [heads]. */
+  readonly headWeights: FloatTensor;
+  readonly onRows: (rows: MapRows) => void;
+}
+
+/** Attention weights of consecutive tokens of a completion, summed over the heads with their numbers. */
+export interface MapRows {
+  readonly group: number;
+  /** Place of the completion in its group. */
+  readonly completion: number;
+  /** Place of the first of the tokens in the completion. */
+  readonly first: number;
+  /** [tokens, columns]: the prompt, then the completion; columns that come later than a token are 0. */
+  readonly weights: FloatTensor;
+}
+
 export interface AttendOptions {
   readonly implementation: AttentionImplementation;
   /** Writes the masses of all completion rows, in packed order: [C, spans]. */
   readonly probe?: { readonly probe: Probe; readonly masses: FloatTensor };
+  readonly map?: MapRequest | undefined;
 }
 
 export interface TextAttention {
@@ -52,23 +71,25 @@ export function createTextAttention(heads: Heads, device: Device = cpu): TextAtt
   const modules = createModuleCache(device);
   const causal = () => modules.get('causal', () => causalAttention(heads));
   const weighted = () => modules.get('weighted', () => causalAttention(heads, { weights: true }));
-  const shared = (spans: number) =>
-    modules.get(`shared ${spans}`, () => sharedPromptAttention(heads, { spans }), {
+  const shared = (spans: number, map = false) =>
+    modules.get(`shared ${spans} ${map}`, () => sharedPromptAttention(heads, { spans, map }), {
       from: ['out'],
       accumulateInputs: ['kPrefix', 'vPrefix'],
     });
-  const tiled = (spans: number) =>
-    modules.get(`tiled ${spans}`, () => tiledAttention(heads, { spans }), {
+  const tiled = (spans: number, map = false) =>
+    modules.get(`tiled ${spans} ${map}`, () => tiledAttention(heads, { spans, map }), {
       from: ['out'],
       accumulateInputs: ['k', 'v', 'kPrefix', 'vPrefix'],
     });
   const empty = floats(new Float32Array(0), [0, heads.kvHeads * heads.headDim]);
 
   return {
-    async forward(batch, projections, o, { implementation, probe }) {
+    async forward(batch, projections, o, { implementation, probe, map }) {
       let completionRow = 0;
       const flash = implementation === 'flash_attention_2';
-      const groups = flash || probe !== undefined ? batch.groups : sideBySide(batch.groups);
+      const apart = flash || probe !== undefined || map !== undefined;
+      const groups = apart ? batch.groups : sideBySide(batch.groups);
+      const headFeeds: Record<string, Tensor> = map === undefined ? {} : { headWeights: map.headWeights };
       for (const [g, group] of groups.entries()) {
         const { prompt, completionRows } = group;
         const measured =
@@ -83,22 +104,40 @@ export function createTextAttention(heads: Heads, device: Device = cpu): TextAtt
         for (const tile of tilesOf(group, inTiles, heads)) {
           const masses = tile.prefix === null ? undefined : measured;
           const local = tile.rows.start - completionRows.start;
-          await tiled(masses?.spans ?? 0).forward(
-            { ...tileFeeds(tile, projections, empty), ...tileIndicator(tile, masses) },
+          const wantsMap = tile.prefix !== null && map !== undefined;
+          const result = await tiled(masses?.spans ?? 0, wantsMap).forward(
+            {
+              ...tileFeeds(tile, projections, empty),
+              ...tileIndicator(tile, masses),
+              ...(wantsMap ? headFeeds : {}),
+            },
             {
               out: cut(o, tile.rows),
               ...(masses === undefined ? {} : { masses: rows(masses.masses, local, local + tile.rows.length) }),
             },
           );
+          if (wantsMap) {
+            const completion = group.completions.findIndex(({ start }) => start === tile.columns.start);
+            const first = tile.rows.start - tile.columns.start;
+            map.onRows({ group: g, completion, first, weights: result.map! });
+          }
         }
         if (prompt.length > 0 && !inTiles.prompt) {
           await causal().forward(causalFeeds(prompt, projections), { out: cut(o, prompt) });
         }
         if (completionRows.length > 0 && !inTiles.completions) {
-          await shared(measured?.spans ?? 0).forward(
-            { ...sharedFeeds(group, projections), ...sharedIndicator(group, measured) },
+          const result = await shared(measured?.spans ?? 0, map !== undefined).forward(
+            { ...sharedFeeds(group, projections), ...sharedIndicator(group, measured), ...headFeeds },
             { out: cut(o, completionRows), ...(measured === undefined ? {} : { masses: measured.masses }) },
           );
+          if (map !== undefined) {
+            const [, longest, columns] = result.map!.dims as [number, number, number];
+            const flat = view(result.map!, group.completions.length * longest, columns);
+            for (const [completion, { length }] of group.completions.entries()) {
+              const from = completion * longest;
+              map.onRows({ group: g, completion, first: 0, weights: rows(flat, from, from + length) });
+            }
+          }
         }
         completionRow += completionRows.length;
       }

@@ -21,7 +21,7 @@ import { createLayerTape, isKept, keptOf, type LayerTape, mapTape } from './laye
 import type { PackedBatch } from './packed.ts';
 import type { Parameters } from './parameters.ts';
 import { tapeInOrder } from './tape_reorder.ts';
-import { type AttentionImplementation, createTextAttention, type Probe } from './text_attention.ts';
+import { type AttentionImplementation, createTextAttention, type MapRows, type Probe } from './text_attention.ts';
 
 export interface DecoderOptions {
   readonly implementation: AttentionImplementation;
@@ -36,6 +36,8 @@ export interface DecoderOptions {
   readonly outputRows?: Int32Array;
   /** Measures the attention masses of completion rows in these layers. */
   readonly probe?: Probe & { readonly layers: readonly number[] };
+  /** Asks for the attention weights of completion rows on every column. */
+  readonly maps?: AttentionMaps | undefined;
   /** Called with each layer's projections of all rows. */
   readonly onProjections?: (layer: number, projections: Projections) => void;
   /**
@@ -49,6 +51,14 @@ export interface DecoderOptions {
   readonly dropout?: Dropout | null | undefined;
   /** Called with each layer's attention weights [heads, S, S], per sequence. For `eager`, and batches without completions. */
   readonly onWeights?: (layer: number, weights: readonly FloatTensor[]) => void;
+}
+
+/** Attention weights to be looked at, layer by layer, while a forward runs. */
+export interface AttentionMaps {
+  readonly layers: readonly number[];
+  /** Number by which each head of a layer counts: [heads]. */
+  readonly headWeights: (layer: number) => FloatTensor;
+  readonly onRows: (layer: number, rows: MapRows) => void;
 }
 
 /** What backward starts from. */
@@ -146,7 +156,7 @@ export function createTextDecoder(
 
   return {
     async forward(batch, embeddings, { implementation, keep, products: wanted = false, ...options }) {
-      const { outputRows, probe, onWeights, onProjections, afterLayer, into, dropout } = options;
+      const { outputRows, probe, maps, onWeights, onProjections, afterLayer, into, dropout } = options;
       const { rows } = batch;
       const angles = textAngles(config, batch);
       const completionRows = batch.groups.reduce((sum, group) => sum + group.completionRows.length, 0);
@@ -183,7 +193,10 @@ export function createTextDecoder(
             };
             masses.set(layer, measured.masses);
           }
-          await attention.forward(batch, projections, o, { implementation, probe: measured });
+          const map = maps?.layers.includes(layer)
+            ? { headWeights: maps.headWeights(layer), onRows: (rows: MapRows) => maps.onRows(layer, rows) }
+            : undefined;
+          await attention.forward(batch, projections, o, { implementation, probe: measured, map });
         }
         const outputFeeds = { x: pick('x', x, picked), o: pick('o', o, picked) };
         if (tape.products === null) await after.forward(name, outputFeeds, { y }, { dropout });

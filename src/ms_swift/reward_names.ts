@@ -4,6 +4,7 @@
 import type { MsSwiftArguments } from '../arguments/arguments.ts';
 import { isPython } from '../arguments/arguments.ts';
 import { SightlineError } from '../errors.ts';
+import { attentionNeedsOf } from '../rewards/needs.ts';
 import { ormFiles, orms } from '../rewards/registry.ts';
 import { nearestName } from '../util/nearest_name.ts';
 
@@ -23,6 +24,14 @@ export function checkRewardNames({ args }: Pick<MsSwiftArguments, 'args'>): void
       'E_REWARD_NOT_HERE',
       'reward "iou" needs the stored sizes of images, which rewards do not get from ms-swift',
       { where: '--reward_funcs', hint: 'leave it out, or train with --engine sightline' },
+    );
+  }
+  const measured = args.rewardFuncs.find((name) => attentionNeedsOf([{ needs: orms[name]?.needs ?? [] }]).length > 0);
+  if (measured !== undefined) {
+    throw new SightlineError(
+      'E_REWARD_NOT_HERE',
+      `reward "${measured}" needs attention on spans or maps of it, which ms-swift does not measure`,
+      { where: '--reward_funcs', hint: 'use ddapo_attention, or train with --engine sightline' },
     );
   }
   if (args.externalPlugins.some(isPython)) return; // their names are not known here

@@ -6,7 +6,7 @@ import type { Constant, Module } from '../graph/module.ts';
 import { mul } from '../graph/ops/elementwise.ts';
 import type { Dim, Shape } from '../graph/shape.ts';
 import type { Value } from '../graph/value.ts';
-import type { LinearLayer, LowRankUpdate } from './linear.ts';
+import type { FrozenMatrix, LinearLayer, LowRankUpdate } from './linear.ts';
 
 /** The update scale · b · a of a weight [out, in]: a [rank, in], b [out, rank]. */
 export interface Adapter {
@@ -33,18 +33,15 @@ export const adapterShapes = (layer: string, { rank, out, inner }: Adapter): Rec
   [adapterB(layer)]: [out, rank],
 });
 
-/** A weight that is not among a module's tensors. */
-export type OtherWeight = Pick<LinearLayer, 'weight' | 'scale'>;
-
 /**
  * The linear layer `name` from a module's tensors: `<name>.weight`, `<name>.bias`, and its update if it has one.
  *
  * @param other a weight in place of `<name>.weight`
  */
-export function layerOf(w: Readonly<Record<string, Value>>, name: string, other?: OtherWeight): LinearLayer {
-  const weight = other?.weight ?? w[`${name}.weight`];
+export function layerOf(w: Readonly<Record<string, Value>>, name: string, other?: FrozenMatrix): LinearLayer {
+  const weight = other ?? w[`${name}.weight`];
   if (weight === undefined) throw new Error(`internal: no linear layer '${name}' among a module's tensors`);
-  return { weight, scale: other?.scale, bias: w[`${name}.bias`], update: updateOf(w, name) };
+  return { weight, bias: w[`${name}.bias`], update: updateOf(w, name) };
 }
 
 /** The update that is added to the output of linear layer `name`, if there is one. */

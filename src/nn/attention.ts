@@ -27,6 +27,8 @@ export interface AttentionInputs {
   readonly mask?: Value;
   /** Spans whose attention mass is measured: [columns, spans], 1 where a column belongs to the span, else 0. */
   readonly indicator?: Value;
+  /** Weights of the heads in a map: [heads]. */
+  readonly headWeights?: Value;
 }
 
 export interface AttentionOutputs {
@@ -36,6 +38,8 @@ export interface AttentionOutputs {
   readonly weights: Value;
   /** Attention mass on each span, mean over heads: [batch, rows, spans]; null without an indicator. */
   readonly masses: Value | null;
+  /** Sum of the heads' weights, each times its number: [batch, rows, columns]; null without head weights. */
+  readonly map: Value | null;
 }
 
 /**
@@ -43,7 +47,7 @@ export interface AttentionOutputs {
  * kernel that mixes the values also yields each row's mass on each span, and the weights need not be kept.
  */
 export function attention(
-  { q, k, v, mask, indicator }: AttentionInputs,
+  { q, k, v, mask, indicator, headWeights }: AttentionInputs,
   { heads, kvHeads, headDim }: Heads,
 ): AttentionOutputs {
   const [batch, rows] = q.shape as [Dim, Dim];
@@ -68,9 +72,10 @@ export function attention(
   const join = (x: Value, width: Dim): Value =>
     transpose(reshape(x, [batch, kvHeads, repeat, rows, width]), [0, 3, 1, 2, 4]); // [B, T, KV, repeat, width]
   const allWeights = reshape(weights, [batch, heads, rows, columns]);
+  const map = headWeights === undefined ? null : mapOf(allWeights, headWeights);
   const flatten = (x: Value): Value => reshape(x, [batch, rows, heads * headDim]);
   if (indicator === undefined) {
-    return { out: flatten(join(matmul(flat, values), headDim)), weights: allWeights, masses: null };
+    return { out: flatten(join(matmul(flat, values), headDim)), weights: allWeights, masses: null, map };
   }
   const spans = indicator.shape[1]!;
   const marks = expand(reshape(indicator, [1, 1, columns, spans]), [batch, kvHeads, columns, spans]);
@@ -79,6 +84,7 @@ export function attention(
     out: flatten(slice(mixed, -1, 0, headDim)),
     weights: allWeights,
     masses: mean(slice(mixed, -1, headDim, addDims(headDim, spans)), [2, 3]),
+    map,
   };
 }
 
@@ -91,6 +97,14 @@ export function causalMask(rowPositions: Value, columnPositions: Value): Value {
 }
 
 // --- internal ---
+
+/** weights [B, H, T, S], numbers of the heads [H] -> [B, T, S] */
+function mapOf(weights: Value, headWeights: Value): Value {
+  const [batch, heads, rows, columns] = weights.shape as [Dim, Dim, Dim, Dim];
+  const marks = expand(reshape(headWeights, [1, 1, heads]), [batch, 1, heads]);
+  const flat = reshape(weights, [batch, heads, mulDims(rows, columns)]);
+  return reshape(matmul(marks, flat), [batch, rows, columns]);
+}
 
 /** [B, S, heads * d] -> [B, heads, S, d] */
 function splitHeads(x: Value, heads: number, headDim: number): Value {

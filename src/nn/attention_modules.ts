@@ -14,6 +14,8 @@ export interface AttentionModuleOptions {
   readonly weights?: boolean;
   /** Measure the attention mass on this many spans. */
   readonly spans?: number;
+  /** Return the weights of all columns, summed over the heads with a number for each, as well. */
+  readonly map?: boolean;
 }
 
 /** One causal sequence: q [T, ·] against k, v [S, ·]; a row sees the columns up to its own position. */
@@ -50,8 +52,9 @@ export function causalAttention(
  * stored once. q, k, v [C, ·] are the rows of all completions, one after another. index int32 [G, L] arranges them as a
  * rectangle, in which a gap may hold any row; filled float [G, L] is 0 in gaps, so that no cotangent comes from there;
  * inverse int32 [C] takes the rows out again. Prompt columns have position -1, so every row sees them.
+ * The map keeps the rectangle: [G, L, P + L].
  */
-export function sharedPromptAttention(heads: Heads, { spans = 0 }: AttentionModuleOptions = {}): Module {
+export function sharedPromptAttention(heads: Heads, { spans = 0, map = false }: AttentionModuleOptions = {}): Module {
   const { queryWidth, keyWidth } = widths(heads);
   return {
     name: 'shared prompt attention',
@@ -70,6 +73,7 @@ export function sharedPromptAttention(heads: Heads, { spans = 0 }: AttentionModu
       rowPositions: { shape: ['L'], dtype: 'int32' },
       columnPositions: { shape: ['L+P'], dtype: 'int32' },
       ...indicatorConstant(spans, 'L+P'),
+      ...headConstant(map, heads),
     },
     build: (x) => {
       const flatIndex = reshape(x.index!, ['G*L']);
@@ -84,6 +88,7 @@ export function sharedPromptAttention(heads: Heads, { spans = 0 }: AttentionModu
           v: behind(x.vPrefix!, x.v!),
           mask: causalMask(x.rowPositions!, x.columnPositions!),
           indicator: x.indicator,
+          headWeights: x.headWeights,
         },
         heads,
       );
@@ -92,6 +97,7 @@ export function sharedPromptAttention(heads: Heads, { spans = 0 }: AttentionModu
       return {
         out: pack(mul(result.out, reshape(x.filled!, ['G', 'L', 1])), queryWidth),
         ...(result.masses === null ? {} : { masses: pack(result.masses, spans) }),
+        ...(result.map === null ? {} : { map: result.map }),
       };
     },
   };
@@ -101,7 +107,7 @@ export function sharedPromptAttention(heads: Heads, { spans = 0 }: AttentionModu
  * A tile of rows after a prefix: q [T, ·] sees all of kPrefix [P, ·], and k [S, ·] causally.
  * A loop over tiles holds one T x (P + S) score matrix at a time, so memory is linear in the length of the sequence.
  */
-export function tiledAttention(heads: Heads, { spans = 0 }: AttentionModuleOptions = {}): Module {
+export function tiledAttention(heads: Heads, { spans = 0, map = false }: AttentionModuleOptions = {}): Module {
   const { queryWidth, keyWidth } = widths(heads);
   return {
     name: 'tiled attention',
@@ -117,6 +123,7 @@ export function tiledAttention(heads: Heads, { spans = 0 }: AttentionModuleOptio
       rowPositions: { shape: ['T'], dtype: 'int32' },
       columnPositions: { shape: ['P+S'], dtype: 'int32' },
       ...indicatorConstant(spans, 'P+S'),
+      ...headConstant(map, heads),
     },
     build: (x) => {
       const result = attention(
@@ -126,6 +133,7 @@ export function tiledAttention(heads: Heads, { spans = 0 }: AttentionModuleOptio
           v: batchOfOne(concat([x.vPrefix!, x.v!], 0)),
           mask: causalMask(x.rowPositions!, x.columnPositions!),
           indicator: x.indicator,
+          headWeights: x.headWeights,
         },
         heads,
       );
@@ -153,10 +161,13 @@ const widths = ({ heads, kvHeads, headDim }: Heads) => ({ queryWidth: heads * he
 const indicatorConstant = (spans: number, columns: string): Record<string, Constant> =>
   spans === 0 ? {} : { indicator: { shape: [columns, spans] } };
 
+const headConstant = (map: boolean, { heads }: Heads): Record<string, Constant> =>
+  map ? { headWeights: { shape: [heads] } } : {};
+
 const batchOfOne = (x: Value): Value => reshape(x, [1, ...x.shape]);
 
 function outputs(
-  { out, weights, masses }: AttentionOutputs,
+  { out, weights, masses, map }: AttentionOutputs,
   rows: readonly [string],
   wanted: { weights: boolean; columns: string; heads: Heads },
 ): Record<string, Value> {
@@ -165,5 +176,6 @@ function outputs(
     out: reshape(out, [...rows, heads * headDim]),
     ...(wanted.weights ? { weights: reshape(weights, [heads, ...rows, wanted.columns]) } : {}),
     ...(masses === null ? {} : { masses: reshape(masses, [...rows, masses.shape.at(-1)!]) }),
+    ...(map === null ? {} : { map: reshape(map, [...rows, wanted.columns]) }),
   };
 }

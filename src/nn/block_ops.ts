@@ -8,8 +8,16 @@ import { add } from '../graph/ops/elementwise.ts';
 import { reshape, slice } from '../graph/ops/movement.ts';
 import type { Dim, Shape } from '../graph/shape.ts';
 import type { Value } from '../graph/value.ts';
-import { layerOf, type OtherWeight, updateOf } from './adapter.ts';
-import { LINEAR, type LinearLayer, plusUpdate, productInBlocks, type WeightForm, weightShape } from './linear.ts';
+import { layerOf, updateOf } from './adapter.ts';
+import {
+  type FrozenMatrix,
+  LINEAR,
+  type LinearLayer,
+  plusUpdate,
+  productInBlocks,
+  type WeightForm,
+  weightShape,
+} from './linear.ts';
 import { type GatedMlp, type GatedMlpValues, gatedMlp, gatedMlpFewRows, gatedMlpInBlocks } from './mlp.ts';
 
 /** Shapes of a block's tensors by name: `<layer>.weight` [out, in] and `<layer>.bias` [out] of linear layers, [width] of norms. */
@@ -50,7 +58,7 @@ export function blockOps(
   form: WeightForm,
   w: Readonly<Record<string, Value>>,
   n: Dim,
-  others: Readonly<Record<string, OtherWeight>> = {},
+  others: Readonly<Record<string, FrozenMatrix>> = {},
 ): BlockOps {
   const inBlocks = form === 'blocks';
   const param = (name: string): Value => {

@@ -8,7 +8,7 @@
  */
 import { blockedLinear, blocksToRows, rowsToBlocks } from '../graph/ops/blocked.ts';
 import { add, mul } from '../graph/ops/elementwise.ts';
-import { type QuantisedMatrix, quantisedProduct } from '../graph/ops/frozen.ts';
+import { type HalfMatrix, halfProduct, type QuantisedMatrix, quantisedProduct } from '../graph/ops/frozen.ts';
 import { gemm, matmul } from '../graph/ops/matmul.ts';
 import { transpose } from '../graph/ops/movement.ts';
 import type { Dim, Shape } from '../graph/shape.ts';
@@ -25,12 +25,14 @@ export const weightShape = (form: WeightForm, out: number, inner: number): Shape
 export const rowsShape = (form: WeightForm, n: Dim, width: Dim): Shape =>
   form === 'blocks' ? [1, 1, n, width] : [n, width];
 
+/** A frozen weight that is not float32. Only products of few rows take it; many rows take it in float32. */
+export type FrozenMatrix = QuantisedMatrix | HalfMatrix;
+
+export const isFrozen = (weight: Value | FrozenMatrix): weight is FrozenMatrix => !('rule' in weight);
+
 /** weight [out, in], bias [out] */
 export interface LinearLayer {
-  /** Of quantised weights only products of few rows exist; many rows take them in float32. */
-  readonly weight: Value | QuantisedMatrix;
-  /** A number [] to multiply the product by. */
-  readonly scale?: Value | undefined;
+  readonly weight: Value | FrozenMatrix;
   readonly bias?: Value | undefined;
   readonly update?: LowRankUpdate | undefined;
 }
@@ -64,21 +66,22 @@ export function plusUpdate(y: Value, x: Value, update: LowRankUpdate | undefined
  * Uses matmul because ONNX Runtime would undo a transposed gemm (GemmTransposeFusion).
  */
 export const linearFewRows: Linear = (x, layer) => {
+  const { weight, bias, update } = layer;
+  if (isFrozen(weight)) {
+    const product = frozenProduct(x, weight);
+    return plusUpdate(bias === undefined ? product : add(product, bias), x, update);
+  }
   const y = transpose(columnsOf(x, layer, { xIsRows: true }), [1, 0]);
-  return layer.bias === undefined ? y : add(y, layer.bias);
+  return bias === undefined ? y : add(y, bias);
 };
 
 /** weight · x as columns [out, n], without a bias: x as rows [n, in], or as columns [in, n]. */
 export function columnsOf(
   x: Value,
-  { weight, scale, update }: LinearLayer,
+  { weight, update }: LinearLayer,
   { xIsRows }: { readonly xIsRows: boolean },
 ): Value {
-  const product =
-    'codes' in weight
-      ? transpose(quantisedProduct(xIsRows ? x : transpose(x, [1, 0]), weight), [1, 0])
-      : matmul(weight, x, { transB: xIsRows });
-  const y = scale === undefined ? product : mul(product, scale);
+  const y = matmul(inFloat32(weight), x, { transB: xIsRows });
   if (update === undefined) return y;
   if (update.mask !== undefined) throw new Error('internal: few rows are of decoding, which has no dropout');
   return add(y, matmul(update.b, matmul(update.a, x, { transB: xIsRows })));
@@ -101,7 +104,10 @@ export const LINEAR: Readonly<Record<WeightForm, Linear>> = {
 
 // --- internal ---
 
+const frozenProduct = (x: Value, weight: FrozenMatrix): Value =>
+  'codes' in weight ? quantisedProduct(x, weight) : halfProduct(x, weight);
+
 function inFloat32(weight: LinearLayer['weight']): Value {
-  if ('codes' in weight) throw new Error('internal: a quantised weight in a product of many rows');
+  if (isFrozen(weight)) throw new Error('internal: expected a weight in float32, got a frozen one that is not');
   return weight;
 }

@@ -4,7 +4,15 @@
 import { mul, silu } from '../graph/ops/elementwise.ts';
 import { transpose } from '../graph/ops/movement.ts';
 import type { Value } from '../graph/value.ts';
-import { columnsOf, type LinearLayer, linear, productInBlocks } from './linear.ts';
+import {
+  columnsOf,
+  isFrozen,
+  type Linear,
+  type LinearLayer,
+  linear,
+  linearFewRows,
+  productInBlocks,
+} from './linear.ts';
 
 export interface GatedMlp {
   readonly gate: LinearLayer;
@@ -21,15 +29,17 @@ export interface GatedMlpValues {
 }
 
 /** x [n, h] -> [n, h] through [n, intermediate] */
-export function gatedMlp(x: Value, layers: GatedMlp): GatedMlpValues {
-  const gate = linear(x, layers.gate);
-  const up = linear(x, layers.up);
-  return { gate, up, out: linear(mul(silu(gate), up), layers.down) };
+export function gatedMlp(x: Value, layers: GatedMlp, product: Linear = linear): GatedMlpValues {
+  const gate = product(x, layers.gate);
+  const up = product(x, layers.up);
+  return { gate, up, out: product(mul(silu(gate), up), layers.down) };
 }
 
 /** The same without biases for few rows: weights on the left, and the rows stay columns until the end. */
 export function gatedMlpFewRows(x: Value, layers: GatedMlp): GatedMlpValues {
   refuseBiases('gatedMlpFewRows', layers);
+  // Products with weights that are not float32 give rows.
+  if (Object.values(layers).some(({ weight }) => isFrozen(weight))) return gatedMlp(x, layers, linearFewRows);
   const gate = columnsOf(x, layers.gate, { xIsRows: true }); // [intermediate, n]
   const up = columnsOf(x, layers.up, { xIsRows: true });
   const out = columnsOf(mul(silu(gate), up), layers.down, { xIsRows: false });

@@ -59,6 +59,7 @@ const WORDS: Readonly<Record<Phase, string>> = {
   forward: 'forward',
   reference: 'reference model',
   'changed image': 'changed image',
+  attention: 'measuring attention',
   reward: 'rewards',
   backward: 'backward',
   update: 'update',

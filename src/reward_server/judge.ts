@@ -61,6 +61,7 @@ export async function judgeRequest(
     template: { forward_context: () => ({ enter: () => undefined, exit: () => undefined }) },
     attn_probe: 'fused',
     attention_masses: request.attention_masses,
+    attention: {},
     changed_images: {},
     logger: { debug: log('debug'), info: log('info'), warn: log('warn') },
     signal,

@@ -4,7 +4,7 @@
  */
 import { SightlineError } from '../errors.ts';
 import type { FailureRule } from '../rewards/deadline.ts';
-import { transformsOf } from '../rewards/needs.ts';
+import { attentionNeedsOf, transformsOf } from '../rewards/needs.ts';
 import { createRewards, ormFiles, orms } from '../rewards/registry.ts';
 import type { Reward } from '../rewards/reward.ts';
 import { packageVersion } from '../util/version.ts';
@@ -25,7 +25,7 @@ export function createService(rule?: FailureRule): Readonly<Record<string, Handl
     '/make': async (body) => {
       const { reward: name, args } = parseMakeRequest(body);
       const [reward] = createRewards([name], args);
-      refuseImageChanges(reward!);
+      refuseMeasured(reward!);
       made.set(name, reward!);
       return described(reward!);
     },
@@ -47,7 +47,14 @@ export function createService(rule?: FailureRule): Readonly<Record<string, Handl
 
 // --- internal ---
 
-function refuseImageChanges({ name, needs }: Reward): void {
+/** What only sightline's own engine measures. */
+function refuseMeasured({ name, needs }: Reward): void {
+  if (attentionNeedsOf([{ needs }]).length > 0) {
+    throw new SightlineError('E_REWARD_NOT_HERE', `reward "${name}" needs attention on spans or maps of it`, {
+      where: 'request',
+      hint: 'with ms-swift, ddapo_attention is the attention reward; train with --engine sightline for the others',
+    });
+  }
   if (transformsOf([{ needs }]).length === 0) return;
   throw new SightlineError('E_REWARD_NOT_HERE', `reward "${name}" needs log-probabilities under a changed image`, {
     where: 'request',

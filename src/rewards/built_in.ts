@@ -4,6 +4,7 @@
 
 export const BUILT_IN_REWARDS = [
   'accuracy',
+  'attention_entropy',
   'cosine',
   'ddapo_attention',
   'external_r1v_acc',
@@ -11,6 +12,9 @@ export const BUILT_IN_REWARDS = [
   'http_judge',
   'iou',
   'multiple_choice',
+  'region_attention',
   'repetition',
   'soft_overlong',
+  'vgr',
+  'visual_decline',
 ] as const;

@@ -3,12 +3,14 @@
  * (ms-swift's ORM). Knows the arguments that a reward may use; knows neither how they are made nor how rewards use them.
  */
 import type { AttnProbe } from '../attention/cross_check.ts';
+import type { AttentionMapNeed, AttentionNeed, ImageAttentionMap, SpanAttention } from '../attention/spans/need.ts';
 import type { AttentionMasses } from '../attention/tdr.ts';
 import type { NormBbox } from '../models/architecture.ts';
 import type { ImageTransform } from '../models/image_transform.ts';
 import type { ModelKwargs, PolicyModel } from '../models/types.ts';
 
 export type { AttnProbe } from '../attention/cross_check.ts';
+export type { AttentionMapNeed, AttentionNeed, ImageAttentionMap, SpanAttention } from '../attention/spans/need.ts';
 export type { AttentionMasses } from '../attention/tdr.ts';
 
 /**
@@ -27,7 +29,7 @@ export interface ORM {
 }
 
 /** Things that the trainer prepares only if a reward declares that it needs them. */
-export type RewardNeed = 'attention' | TransformedImageNeed;
+export type RewardNeed = 'attention' | AttentionNeed | AttentionMapNeed | TransformedImageNeed;
 
 /** The log-probabilities of the completion under a changed image: see `transformedImage` and `changed_images`. */
 export interface TransformedImageNeed {
@@ -188,6 +190,11 @@ export interface RewardKwargs {
   readonly attn_probe: AttnProbe;
   /** The masses that the fused probe measured in the training forward; null if it did not run. */
   readonly attention_masses: readonly (AttentionMasses | null)[] | null;
+  /**
+   * For rewards with `needs: [attention(...)]` or `needs: [attentionMap(...)]`, by the need's name. `attentionOf` and
+   * `attentionMapOf` read it.
+   */
+  readonly attention: Readonly<Record<string, readonly (SpanAttention | ImageAttentionMap)[]>>;
   /** For rewards with `needs: [transformedImage(...)]`, by the need's name; null for a completion whose prompt has no image. */
   readonly changed_images: Readonly<Record<string, readonly (ChangedImageLogps | null)[]>>;
   readonly logger: RewardLogger;

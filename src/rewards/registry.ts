@@ -5,6 +5,7 @@
 import { messageOf, SightlineError } from '../errors.ts';
 import { nearestName } from '../util/nearest_name.ts';
 import { MathAccuracy } from './accuracy/index.ts';
+import { AttentionEntropy } from './attention_entropy/index.ts';
 import type { BUILT_IN_REWARDS } from './built_in.ts';
 import type { ORM, OrmConstructor, RewardArgs, RewardNeed } from './contract.ts';
 import { ownCopy } from './copy_kwargs.ts';
@@ -15,16 +16,20 @@ import { Format } from './format/index.ts';
 import { HttpJudge } from './http_judge/index.ts';
 import { IoU } from './iou/index.ts';
 import { MultipleChoice } from './multiple_choice/index.ts';
-import { isNeed, KNOWN_NEEDS } from './needs.ts';
+import { isNeed, KNOWN_NEEDS, regionColumnsOf } from './needs.ts';
 import { MultiModalAccuracyORM } from './r1v_accuracy/index.ts';
+import { RegionAttention } from './region_attention/index.ts';
 import { RepetitionPenalty } from './repetition/index.ts';
 import type { Reward } from './reward.ts';
 import { checkSignalsAgree, statedSignals } from './signals.ts';
 import { SoftOverlong } from './soft_overlong/index.ts';
 import { locationIn } from './source_location.ts';
+import { VGRReward } from './vgr/index.ts';
+import { VisualDecline } from './visual_decline/index.ts';
 
 const builtIn: Record<(typeof BUILT_IN_REWARDS)[number], OrmConstructor> = {
   accuracy: MathAccuracy,
+  attention_entropy: AttentionEntropy,
   format: Format,
   external_r1v_acc: MultiModalAccuracyORM,
   ddapo_attention: DDAPOAttentionORM,
@@ -32,8 +37,11 @@ const builtIn: Record<(typeof BUILT_IN_REWARDS)[number], OrmConstructor> = {
   repetition: RepetitionPenalty,
   soft_overlong: SoftOverlong,
   iou: IoU,
+  region_attention: RegionAttention,
   multiple_choice: MultipleChoice,
   http_judge: HttpJudge,
+  vgr: VGRReward,
+  visual_decline: VisualDecline,
 };
 
 /** Rewards by name. A plugin registers by assignment: `orms['my_reward'] = MyReward`. */
@@ -117,7 +125,7 @@ function createReward(name: string, args: RewardArgs, weight: number): Reward {
     );
   }
   const needs = needsOf(name, Orm, file);
-  const columns = columnsOf(name, Orm, file);
+  const columns = [...new Set([...columnsOf(name, Orm, file), ...regionColumnsOf(needs)])];
   const signals = statedSignals(name, Orm, file);
   return {
     name,

@@ -5,8 +5,9 @@ import { eagerForward } from '../attention/eager_forward.ts';
 import { imageAttention } from '../attention/image_attention.ts';
 import { SightlineError } from '../errors.ts';
 import type { ForwardOutput, ModelKwargs, PolicyModel } from '../models/types.ts';
-import type { EncodedPrompt, Template } from '../template/template.ts';
+import type { EncodedPrompt } from '../template/template.ts';
 import type { Policy } from './policy.ts';
+import { tokenTexts } from './token_texts.ts';
 
 /** Attention on one image. */
 export interface ImageAttention {
@@ -50,7 +51,7 @@ export async function answerAttention(
   let from = 0;
   const visual = [...promptIds.keys()].filter((column) => promptIds[column] === modelConfig.imageTokenId);
   return {
-    tokens: textsOf(answer, template),
+    tokens: tokenTexts(answer, template, { skipSpecialTokens: false }),
     images: images.map(({ gridThw: [frames, height, width] }) => {
       const [rows, columns] = [(frames * height) / merge, width / merge];
       const own = visual.slice(from, from + rows * columns);
@@ -58,14 +59,4 @@ export async function answerAttention(
       return { rows, columns, values: imageAttention(attentions, own, promptIds.length, answer.length) };
     }),
   };
-}
-
-// --- internal ---
-
-function textsOf(answer: Int32Array, template: Template): string[] {
-  const decoder = template.streamDecoder({ skipSpecialTokens: false });
-  const texts = Array.from(answer, (id) => decoder.push(id));
-  const rest = decoder.end();
-  if (texts.length > 0) texts[texts.length - 1] += rest;
-  return texts;
 }

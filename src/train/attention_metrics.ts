@@ -3,7 +3,7 @@
  * prompt, the system block and the completion itself, and the text-dominance ratio.
  */
 import { massesOf } from '../attention/probe.ts';
-import { isTdr, tdrFromMasses, tdrSpans } from '../attention/tdr.ts';
+import { isTdr, TDR_LAYERS, tdrFromMasses, tdrSpans } from '../attention/tdr.ts';
 import type { RolloutGroup } from '../grpo/rollout.ts';
 import { mean, sampleStd } from '../grpo/statistics.ts';
 import type { Metrics } from './events.ts';
@@ -19,12 +19,12 @@ export function attentionMetrics(groups: readonly RolloutGroup[], visualIds: rea
   for (const { prompt, completions } of groups) {
     const { visual, text } = tdrSpans(prompt.ids, prompt.systemPrefix, 0, visualIds);
     if (visual.length === 0) continue;
-    for (const { masses = new Map<number, Float32Array>() } of completions) {
-      const measured = massesOf({ masses });
+    for (const { ids, masses = new Map<number, Float32Array>() } of completions) {
+      const measured = massesOf({ ids, masses });
       if (measured === null || measured.visual[0]!.length === 0) continue;
       const tdr = tdrFromMasses(measured, visual.length, text.length);
       seen.push({
-        layers: new Map([...masses.keys()].map((layer, i) => [layer, meanOf(measured.visual[i]!)])),
+        layers: new Map([...masses.keys()].slice(-TDR_LAYERS).map((layer, i) => [layer, meanOf(measured.visual[i]!)])),
         image: mean(measured.visual.map(meanOf))!,
         text: mean(measured.text.map(meanOf))!,
         system: mean(measured.system!.map(meanOf))!,

@@ -22,12 +22,13 @@ import { planScores, type ScorePlan } from '../grpo/score_plan.ts';
 import { mean } from '../grpo/statistics.ts';
 import type { ComparedLogps } from '../grpo/visual_dependence.ts';
 import { type ImageTransform, nameOfTransform } from '../models/image_transform.ts';
-import { transformsOf } from '../rewards/needs.ts';
+import { attentionNeedsOf } from '../rewards/needs.ts';
 import { plural } from '../util/plural.ts';
 import { attentionMetrics } from './attention_metrics.ts';
+import { measureAttention, probedSpans } from './attention_needs.ts';
 import { type JudgedRollout, replaceEqualGroups } from './dynamic_sampling.ts';
 import type { Metrics } from './events.ts';
-import { comparedImage, type ImageChanges, scoreImageChanges } from './image_changes.ts';
+import { comparedImage, type ImageChanges, scoreImageChanges, wantedTransforms } from './image_changes.ts';
 import { countTokens, type Journal } from './journal.ts';
 import { attentionProbe, type Judged, type JudgeOptions, judge, type LearningHooks, loggedProbe } from './judge.ts';
 import type { MovingReference } from './moving_reference.ts';
@@ -91,11 +92,7 @@ export async function collect(
   const penalises = args.klInReward && reference !== null;
   const judging = parts.judging(done);
   const compared = comparedImage(args);
-  const asked = transformsOf(judging.rewards);
-  const transforms =
-    compared === null
-      ? asked
-      : [compared, ...asked.filter((other) => nameOfTransform(other) !== nameOfTransform(compared))];
+  const transforms = wantedTransforms(args, judging.rewards);
   const plannedFor = (probe: LayerProbe | undefined): ScorePlan =>
     planScores(plan, number, {
       reuseRollout: args.reuseRollout && !parts.policy.samplesRounded,
@@ -103,14 +100,21 @@ export async function collect(
       hasDropout: dropoutRate(parts.policy) > 0,
     });
   const sampleAndJudge = async (batch: readonly RolloutPrompt[], name: string): Promise<JudgedRollout> => {
-    const wanted = attentionProbe(batch, judging);
+    const tools = { ...judging, model: parts.policy.model, template: parts.sampler.template };
+    const wanted = attentionProbe(batch, judging, probedSpans(batch, tools));
     const scores = plannedFor(wanted);
     // For the log alone no forward is run.
     const isFree = scores.from !== 'learning' && judging.attnProbe !== 'eager';
     const probe = wanted ?? (args.logAttention && isFree ? loggedProbe(batch, judging) : undefined);
     const rollout = await sampleAndScore(batch, name, { scores, probe }, parts);
     const changes = await changesOf(rollout, transforms, name, parts);
-    const { hooks, ...judged } = await journal.time('reward', () => judge(rollout.groups, judging, changes));
+    const attention =
+      attentionNeedsOf(judging.rewards).length === 0
+        ? new Map()
+        : await journal.time('attention', () => measureAttention(rollout.groups, tools));
+    const { hooks, ...judged } = await journal.time('reward', () =>
+      judge(rollout.groups, judging, { changes, attention }),
+    );
     const comparisons = transforms.length === 0 ? null : changes.get(nameOfTransform(transforms[0]!))!;
     return { rollout: { ...rollout, groups: withMeasured(rollout.groups, comparisons, hooks) }, judged };
   };

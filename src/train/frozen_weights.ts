@@ -4,8 +4,8 @@
  */
 import type { Checkpoint, StoredTensor } from '../checkpoint/open.ts';
 import type { QuantBits } from '../checkpoint/quantised.ts';
-import { heldBytes, holdParameters } from '../engine/held_parameters.ts';
-import { loadParameters, type OnRead, type Parameters, STREAM_BYTES, streamParameters } from '../engine/parameters.ts';
+import { type HeldOptions, heldBytes, holdParameters } from '../engine/held_parameters.ts';
+import { loadParameters, type Parameters, STREAM_BYTES, streamParameters } from '../engine/parameters.ts';
 import { SightlineError } from '../errors.ts';
 import { sizeOf } from '../runtime/tensor.ts';
 import { machineMemory } from '../util/machine_memory.ts';
@@ -48,10 +48,14 @@ export function frozenForm(tensors: Tensors, { quantBits, weightsMemory }: Froze
 }
 
 /** Reads weights in this form. Error: E_WEIGHT_NOT_FINITE. */
-export function readFrozen(checkpoint: Checkpoint, form: FrozenForm, onRead?: OnRead): Promise<Parameters> {
+export function readFrozen(
+  checkpoint: Checkpoint,
+  form: FrozenForm,
+  { onRead, device }: Pick<HeldOptions, 'onRead' | 'device'> = {},
+): Promise<Parameters> {
   if (form.kind === 'float32') return loadParameters(checkpoint, () => false, onRead);
   if (form.kind === 'disk') return streamParameters(checkpoint, onRead);
-  return holdParameters(checkpoint, { bits: form.bits, onRead });
+  return holdParameters(checkpoint, { bits: form.bits, onRead, device });
 }
 
 // --- internal ---

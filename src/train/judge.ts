@@ -3,7 +3,7 @@
  * Knows the contract's names, not what a reward measures or how its values are used.
  */
 
-import { type MassProbe, massesOf, massProbe } from '../attention/probe.ts';
+import { type MassProbe, massesOf, massProbe, type ProbedSpans } from '../attention/probe.ts';
 import { combineRewards, type RewardValue } from '../grpo/advantages.ts';
 import type { Completion, RolloutGroup, RolloutPrompt } from '../grpo/rollout.ts';
 import type { ModelConfig, NormBbox } from '../models/architecture.ts';
@@ -14,6 +14,7 @@ import type { FailureRule } from '../rewards/deadline.ts';
 import type { Reward } from '../rewards/reward.ts';
 import { type RewardColumn, runRewards } from '../rewards/run.ts';
 import { type Json, toJson } from '../util/json.ts';
+import type { AttentionMeasures } from './attention_needs.ts';
 import type { ImageChanges } from './image_changes.ts';
 import { signalMetrics } from './signals.ts';
 
@@ -40,6 +41,12 @@ type JudgedModelConfig = Pick<ModelConfig, 'imageTokenId' | 'videoTokenId'> & {
   readonly text: Pick<ModelConfig['text'], 'numHiddenLayers'>;
 };
 
+/** What rewards ask to be measured. */
+export interface Measured {
+  readonly changes?: ImageChanges;
+  readonly attention?: AttentionMeasures;
+}
+
 export interface JudgeOptions {
   readonly rewards: readonly Reward[];
   readonly model: PolicyModel & { readonly modelConfig: JudgedModelConfig };
@@ -59,13 +66,13 @@ export interface JudgeOptions {
 /**
  * Runs the rewards on the completions of a rollout, and sums their values.
  *
- * @param changes what `scoreImageChanges` measured of the completions
+ * @param measured what `scoreImageChanges` and `measureAttention` found out about the completions
  * @throws SightlineError of a reward that throws or returns what it must not; the signal's reason
  */
 export async function judge(
   groups: readonly RolloutGroup[],
   options: JudgeOptions,
-  changes: ImageChanges = new Map(),
+  { changes = new Map(), attention = new Map() }: Measured = {},
 ): Promise<Judged & { readonly hooks: LearningHooks }> {
   const { rewards, model, attnProbe, normBbox, rule, logger, step, maxSteps } = options;
   const signal = options.signal ?? new AbortController().signal;
@@ -96,6 +103,7 @@ export async function judge(
     template: { forward_context: () => ({ enter: () => undefined, exit: () => undefined }) },
     attn_probe: attnProbe,
     changed_images: Object.fromEntries(changes),
+    attention: Object.fromEntries(attention),
     attention_masses: attentionMasses(samples.map(({ completion }) => completion)),
     logger,
     signal,
@@ -135,13 +143,19 @@ export async function judge(
   return { columns, totals, metrics: { ...signalMetrics(rewards, [{ extras }]), ...metrics }, extras, hooks };
 }
 
-/** What to measure of these prompts' completions, if an attention reward takes its masses from a fused forward. */
+/**
+ * What to measure of these prompts' completions, if a reward takes its masses from a fused forward.
+ *
+ * @param more spans that rewards ask for
+ */
 export function attentionProbe(
   prompts: readonly Pick<RolloutPrompt, 'ids' | 'systemPrefix'>[],
   { rewards, attnProbe, model }: Pick<JudgeOptions, 'rewards' | 'attnProbe' | 'model'>,
+  more: readonly ProbedSpans[],
 ): MassProbe | undefined {
-  if (attnProbe === 'eager' || !rewards.some(({ needs }) => needs.includes('attention'))) return undefined;
-  return probeOf(prompts, model);
+  if (attnProbe === 'eager') return undefined;
+  const isWanted = more.length > 0 || rewards.some(({ needs }) => needs.includes('attention'));
+  return isWanted ? probeOf(prompts, model, more) : undefined;
 }
 
 /** What to measure of these prompts' completions for the log; nothing if none of them has an image. */
@@ -157,12 +171,15 @@ export function loggedProbe(
 function probeOf(
   prompts: readonly Pick<RolloutPrompt, 'ids' | 'systemPrefix'>[],
   { modelConfig: { imageTokenId, videoTokenId, text } }: JudgeOptions['model'],
+  more: readonly ProbedSpans[] = [],
 ): MassProbe {
-  return massProbe(prompts, [imageTokenId, videoTokenId], text.numHiddenLayers);
+  return massProbe(prompts, [imageTokenId, videoTokenId], text.numHiddenLayers, more);
 }
 
 /** The masses that a probe measured of each completion; null where none was measured. */
 function attentionMasses(completions: readonly Completion[]): RewardKwargs['attention_masses'] {
-  const masses = completions.map((completion) => massesOf({ masses: completion.masses ?? new Map() }));
+  const masses = completions.map((completion) =>
+    massesOf({ ids: completion.ids, masses: completion.masses ?? new Map() }),
+  );
   return masses.every((mass) => mass === null) ? null : masses;
 }

@@ -150,7 +150,7 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
         const tell = onRead === undefined ? undefined : seldom(onRead);
         const ofStore = adapter === null ? isTrained : () => false;
         const whole = () => (streams ? streamParameters(used, tell) : loadParameters(used, ofStore, tell));
-        const store = await (form === null ? whole() : readFrozen(used, form, tell));
+        const store = await (form === null ? whole() : readFrozen(used, form, { onRead: tell, device }));
         const adapted = adapter?.putOn(store, isTrained) ?? { config: modelConfig, parameters: store };
         const { parameters } = adapted;
         const modelOptions = { attnImpl, gradientCheckpointing, device };

@@ -13,6 +13,7 @@ import { createModel } from '../../src/engine/model.ts';
 import { withOverlay } from '../../src/engine/overlay.ts';
 import { loadParameters, type Parameters, parametersOf } from '../../src/engine/parameters.ts';
 import { readConfig } from '../../src/models/registry.ts';
+import { cpu } from '../../src/runtime/cpu.ts';
 import { floats } from '../../src/runtime/tensor.ts';
 import { createRandom } from '../../src/util/random.ts';
 import { largestDifference } from '../helpers/check_op.ts';
@@ -66,6 +67,12 @@ test.each(checkpoints)('$name: weights held in 16 bits are those of float32', as
   const held = await resultsOn(checkpoint, async () => {
     const store = await holdParameters(source, { bits: null });
     expect(store.stored!('model.layers.0.self_attn.qkv_proj.weight')!.kind).toBe('half');
+    // 96 outputs of 48 numbers are whole blocks on every processor that has some, and the tower does not decode.
+    expect(store.stored!('model.layers.0.mlp.gate_proj.weight')).toMatchObject({
+      block: (await cpu.channelBlock()) ?? 1,
+    });
+    const tower = store.names.filter((name) => name.includes('.blocks.') && store.stored!(name) !== null);
+    for (const name of tower) expect(store.stored!(name), name).toMatchObject({ block: 1 });
     expect(store.stored!('model.norm.weight')).toBe(null);
     return store;
   });

@@ -77,6 +77,7 @@ export function rewardKwargs(samples: number, model: unknown, changes: Partial<R
     template: { forward_context: () => ({ enter: () => undefined, exit: () => undefined }) },
     attn_probe: 'eager',
     attention_masses: null,
+    attention: {},
     changed_images: {},
     logger: {
       debug: (line) => lines.push(`debug ${line}`),

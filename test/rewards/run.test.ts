@@ -278,7 +278,7 @@ describe('createRewards', () => {
     expect(() => createRewards(['fromat'])).toThrow(/no reward is registered as "fromat"/);
     const error = grab(() => createRewards(['fromat']));
     expect(error.hint).toMatch(
-      /did you mean "format"\? known: accuracy, cosine, ddapo_attention, external_r1v_acc, format, http/,
+      /did you mean "format"\? known: accuracy, attention_entropy, cosine, ddapo_attention, external_r1v_acc, format, http/,
     );
     expect(grab(() => createRewards(['zzzzzzzz'])).hint).toMatch(/^known: /);
   });
@@ -339,7 +339,9 @@ describe('createRewards', () => {
     );
     const error = grab(() => createRewards(['bad']));
     expect(error).toMatchObject({ code: 'E_REWARD_CLASS', message: `reward "bad" has \`static needs\` with ${told}` });
-    expect(error.hint).toContain("known: 'attention', transformedImage(");
+    expect(error.hint).toContain(
+      "known: 'attention', attention({ spans: ['image'] }), attentionMap(), transformedImage(",
+    );
   });
 
   test.each([

@@ -19,7 +19,12 @@ const PAD = 9;
 const group = (ids: number[], masses: [number, number[]][]): RolloutGroup =>
   ({
     prompt: { ids: Int32Array.from(ids), systemPrefix: 1 },
-    completions: [{ masses: new Map(masses.map(([layer, values]) => [layer, Float32Array.from(values)])) }],
+    completions: [
+      {
+        ids: new Int32Array(masses[0]![1].length / 3),
+        masses: new Map(masses.map(([layer, values]) => [layer, Float32Array.from(values)])),
+      },
+    ],
   }) as unknown as RolloutGroup;
 
 test('numbers by hand: image, text and system shares, the rest, a layer, the ratio', () => {

@@ -34,6 +34,9 @@ BUILT_IN = (
     ("soft_overlong", "sightline_soft_overlong", "SoftOverlong"),
 )
 
+#: Rewards that need what ms-swift does not give: stored sizes of images, attention on spans. They are not registered.
+OWN_ENGINE_ONLY = ("iou", "attention_entropy", "region_attention", "vgr", "visual_decline")
+
 
 #: The server of this rank, from the last call of ``register``.
 _server: RewardServer | None = None

@@ -147,12 +147,12 @@ class Parser(WithRows):
         """Rewards of sightline are registered, under another name where ms-swift has one of that name."""
         from swift.rewards import orm
 
-        from sightline_swift.register import BUILT_IN, DDAPO
+        from sightline_swift.register import BUILT_IN, DDAPO, OWN_ENGINE_ONLY
 
         theirs = set(orm.orms) - {here for _, here, _ in BUILT_IN} - {DDAPO}
         for there, here, _ in BUILT_IN:
             self.assertEqual(here, f"sightline_{there}" if there in theirs else there)
-        ours = {there for there, _, _ in BUILT_IN} | {DDAPO, "iou"}
+        ours = {there for there, _, _ in BUILT_IN} | {DDAPO, *OWN_ENGINE_ONLY}
         registry = (ROOT / "src" / "rewards" / "registry.ts").read_text().split("OrmConstructor> = {")[1].split("}")[0]
         self.assertEqual(ours, {line.split(":")[0].strip() for line in registry.split(",") if ":" in line})
         names = (ROOT / "src" / "ms_swift" / "reward_names.ts").read_text()

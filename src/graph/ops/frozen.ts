@@ -5,7 +5,11 @@
 import type { Shape } from '../shape.ts';
 import { showShape } from '../shape.ts';
 import { none, type Value } from '../value.ts';
+import { blockedLinear, blocksToRows, rowsToBlocks } from './blocked.ts';
 import { emitCast, makeNode, requireFloat } from './define.ts';
+import { mul } from './elementwise.ts';
+import { matmul } from './matmul.ts';
+import { concat, reshape, transpose } from './movement.ts';
 
 /** float16 words as float32, exactly. */
 export function widened(words: Value): Value {
@@ -17,6 +21,34 @@ export function widened(words: Value): Value {
     emit: (emitter, [name]) => emitCast(emitter, name!, 'float32'),
     vjp: none('the weight is frozen'),
   });
+}
+
+/** A weight [out, in] in pieces of its outputs, whose values are float16 words times a factor. */
+export interface HalfMatrix {
+  /** Each [outputs, in], or [outputs, in, 1, 1] with the outputs in blocks of channels (blocked.ts). */
+  readonly pieces: readonly Value[];
+  /** [] */
+  readonly factor: Value;
+}
+
+/**
+ * x [n, in] · weightᵀ -> [n, out] for few rows. Piece by piece, because a widened piece stays in the processor's cache until it
+ * is multiplied by; the whole weight, widened, would cross the memory twice more.
+ */
+export function halfProduct(x: Value, { pieces, factor }: HalfMatrix): Value {
+  requireFloat('halfProduct', x);
+  const [n, inner] = x.shape;
+  const outputs = pieces.reduce((sum, { shape: [count] }) => sum + Number(count), 0);
+  if (x.shape.length !== 2 || pieces.some(({ shape }) => shape[1] !== inner))
+    throw new Error(`halfProduct: ${showShape(x.shape)} does not fit ${showShape(pieces[0]?.shape ?? [])}`);
+  const inBlocks = pieces.some(({ shape }) => shape.length === 4);
+  if (!inBlocks) {
+    const columns = pieces.map((words) => matmul(widened(words), x, { transB: true }));
+    return mul(transpose(concat(columns, 0), [1, 0]), factor);
+  }
+  const blocks = rowsToBlocks(reshape(x, [1, 1, n!, inner!]));
+  const channels = pieces.map((words) => blockedLinear(blocks, widened(words)));
+  return mul(reshape(blocksToRows(concat(channels, 1)), [n!, outputs]), factor);
 }
 
 /** A weight [out, in] in blocks of `block` neighbours of a row, in the layout of MatMulNBits. It becomes part of the graph. */

@@ -1,11 +1,12 @@
 import { expect, test } from 'vitest';
 import { narrow, widen } from '../../../src/checkpoint/dtypes.ts';
-import { shiftFor, toHalf, widenHalf } from '../../../src/checkpoint/half_words.ts';
+import { type HalfWeight, shiftFor, toBlocks, toHalf, widenHalf } from '../../../src/checkpoint/half_words.ts';
 import { allocateQuantised, dequantise, QUANT_BLOCK, quantise } from '../../../src/checkpoint/quantised.ts';
+import { widenInPieces } from '../../../src/engine/half_pieces.ts';
 import * as ops from '../../../src/graph/ops/frozen.ts';
 import { input } from '../../../src/graph/value.ts';
 import { cpu } from '../../../src/runtime/cpu.ts';
-import { halves } from '../../../src/runtime/tensor.ts';
+import { halves, zeros } from '../../../src/runtime/tensor.ts';
 import { createRandom } from '../../../src/util/random.ts';
 import { largestDifference, type OpCase } from '../../helpers/check_op.ts';
 import { describeOps } from '../../helpers/op_suite.ts';
@@ -31,6 +32,14 @@ function valueAt({ bits, codes, scales, dims: [, inner] }: ops.QuantisedMatrix, 
   const code = bits === 8 ? codes[place]! : (codes[Math.floor(place / 2)]! >> (4 * (place % 2))) & 15;
   return (code - 2 ** (bits - 1)) * scales[block]!;
 }
+
+const inRows = (words: Uint16Array<ArrayBuffer>, shift: number): HalfWeight => ({
+  kind: 'half',
+  words,
+  block: 1,
+  shift,
+  dims: [1, words.length],
+});
 
 /**
  * The kernel rounds each row of x to 8 bits by blocks: to multiples of the block's largest value over 127, off by half of that.
@@ -63,9 +72,60 @@ const product = (bits: 4 | 8, n: number, inner: number, out: number): OpCase => 
   };
 };
 
+/** Numbers that float16 holds, at most 4. */
+const numbers = (count: number): number[] => Array.from({ length: count }, () => (random.int(1024) - 512) / 128);
+
+/** Pieces of a weight of so many outputs each, in blocks of channels or in rows; the piece's numbers are given by rows. */
+function halfCase(n: number, inner: number, outputs: readonly number[], block: number): OpCase {
+  const arranged = (rows: readonly number[]): number[] =>
+    rows.map((_, at) => {
+      const [lane, i] = [at % block, Math.floor(at / block) % inner];
+      const first = Math.floor(at / (block * inner)) * block;
+      return rows[(first + lane) * inner + i]!;
+    });
+  const pieces = outputs.map((count) => numbers(count * inner));
+  const dimsOf = (count: number): number[] => (block === 1 ? [count, inner] : [count, inner, 1, 1]);
+  return {
+    name: `${n} rows, ${inner} to ${outputs.join(' and ')}, blocks of ${block}`,
+    args: [
+      { dims: [n, inner], shape: ['N', inner] },
+      { dims: [] },
+      ...pieces.map((rows, i) => ({
+        dims: dimsOf(outputs[i]!),
+        dtype: 'float16' as const,
+        data: block === 1 ? rows : arranged(rows),
+      })),
+    ],
+    build: (x, factor, ...words) => ops.halfProduct(x, { pieces: words, factor }),
+    reference: (x, [factor]) =>
+      Array.from({ length: n }, (_, row) =>
+        pieces.flatMap((rows, piece) =>
+          Array.from({ length: outputs[piece]! }, (_, out) => {
+            let sum = 0;
+            for (let i = 0; i < inner; i++) sum += x[row * inner + i]! * rows[out * inner + i]!;
+            return sum * factor!;
+          }),
+        ),
+      ).flat(),
+    // Each of the sums has `inner` summands of at most 2 · 4 · 2, rounded to 24 bits at every step.
+    tolerance: { value: inner ** 2 * 16 * 2 ** -24 },
+    notDifferentiable: /the weight is frozen|decoding is not differentiated/,
+    nan: false,
+  };
+}
+
+const block = await cpu.channelBlock();
+
 describeOps(
   ops,
   {
+    halfProduct: [
+      halfCase(1, 5, [3], 1),
+      halfCase(8, 24, [7, 2, 5], 1),
+      ...(block === null
+        ? []
+        : [halfCase(1, block, [block], block), halfCase(8, 3 * block, [2 * block, block], block)]),
+    ],
     quantisedProduct: [
       ...([4, 8] as const).flatMap((bits) => [
         product(bits, 1, 64, 3),
@@ -85,6 +145,11 @@ describeOps(
     ],
   },
   [
+    [
+      'pieces of another width',
+      () => ops.halfProduct(input('x', ['N', 5]), { pieces: [input('w', [2, 6], 'float16')], factor: input('f', []) }),
+      /halfProduct: \[N, 5\] does not fit \[2, 6\]/,
+    ],
     ['words that are float32', () => ops.widened(input('x', [2])), /widened: expected float16, got float32/],
     [
       'rows of another width',
@@ -104,7 +169,7 @@ test('every finite float16 is widened exactly, in a graph and here', async () =>
   // Subnormals of float16 are ordinary numbers of float32.
   expect(largestDifference(y!.data, wanted)).toBe(0);
   const here = new Float32Array(words.length);
-  widenHalf(words, 0, here);
+  widenHalf(inRows(words, 0), here);
   expect(largestDifference(here, wanted)).toBe(0);
   await executable.release();
 });
@@ -123,7 +188,7 @@ test('bfloat16 words of 29 binades below the largest are held exactly, and small
     const shift = shiftFor(values[0]!);
     toHalf(Float32Array.from(values), shift, held);
     const back = new Float32Array(values.length);
-    widenHalf(held, shift, back);
+    widenHalf(inRows(held, shift), back);
     for (const [i, value] of values.entries()) {
       const off = Math.abs(back[i]! - value) / 2 ** exponent;
       if (value >= 2 ** (exponent - 28)) expect(off).toBe(0);
@@ -131,6 +196,26 @@ test('bfloat16 words of 29 binades below the largest are held exactly, and small
     }
   }
 });
+
+test.each([1, 2, 8, 16])(
+  'words in blocks of %d are widened to the values of their rows, here and in the runtime',
+  async (size) => {
+    const [out, inner] = [3 * 16, 5];
+    const rows = Uint16Array.from({ length: out * inner }, () => random.int(0x7c00));
+    const words = new Uint16Array(rows.length);
+    toBlocks(rows, inner, size, words);
+    const wanted = new Float32Array(rows.length);
+    widen('F16', rows, wanted);
+    for (let i = 0; i < wanted.length; i++) wanted[i]! *= 2 ** -3;
+    const weight: HalfWeight = { kind: 'half', words, block: size, shift: 3, dims: [out, inner] };
+    const here = zeros(out, inner);
+    widenHalf(weight, here.data);
+    expect(largestDifference(here.data, wanted)).toBe(0);
+    const there = zeros(out, inner);
+    await widenInPieces(weight, there);
+    expect(largestDifference(there.data, wanted)).toBe(0);
+  },
+);
 
 test.each([4, 8] as const)('%d bits: values are off by half a step, at the far end by one', (bits) => {
   const [out, inner] = [5, 150];
