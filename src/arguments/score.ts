@@ -8,6 +8,7 @@ import {
   adaptedModelFlags,
   columnFlags,
   commonFlags,
+  deviceFlags,
   groundingFlags,
   systemFlags,
   weightFormFlags,
@@ -16,6 +17,7 @@ import {
 
 export const scoreFlags = {
   ...adaptedModelFlags,
+  ...deviceFlags,
   ...weightFormFlags,
   weights_memory: number({
     ...weightFormFlags.weights_memory,

@@ -15,6 +15,7 @@ import type { AttentionImplementation } from '../engine/text_attention.ts';
 import type { ModelConfig } from '../models/architecture.ts';
 import { readConfig } from '../models/registry.ts';
 import { validateShapes, withStoredHead } from '../models/tensors.ts';
+import { cpu } from '../runtime/cpu.ts';
 import type { Device } from '../runtime/device.ts';
 import { sizeOf } from '../runtime/tensor.ts';
 import type { BoxFormat, NormBbox } from '../template/grounding.ts';
@@ -133,7 +134,8 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
     const used = { ...source, tensors: without(source.tensors, extra) };
     const widened = [...used.tensors.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
     const stays = trainable || options.movable === true;
-    const isFrozen = trainable ? adapterOptions !== null : !stays;
+    // A device with its own memory holds float32.
+    const isFrozen = trainable ? adapterOptions !== null : !stays && (device ?? cpu).sharesMemory;
     const form = isFrozen && frozen !== null ? frozenForm(used.tensors, frozen, dir) : null;
     const streams = form === null ? !stays && widened >= STREAM_BYTES : form.kind === 'disk';
     const adapter = adapterOptions === null ? null : prepareAdapter(adapterOptions, modelConfig);

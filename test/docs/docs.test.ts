@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { groups } from '../../site/sidebar.ts';
 import { peerFlag } from '../../src/arguments/peers/index.ts';
 import { openDataset } from '../../src/data/dataset.ts';
 import { documentedCommands, flagsDocument } from '../helpers/flags_document.ts';
@@ -17,7 +18,7 @@ const textOf = (path: string): string => readRepositoryFile(path).toString('utf8
 const blocks = (text: string, language: string): string[] =>
   [...text.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'gm'))].map(([, block]) => block!);
 
-const roots = ['src', 'test', 'docs', 'examples', 'scripts', 'bench', 'assets', '.ci'];
+const roots = ['src', 'test', 'docs', 'examples', 'scripts', 'bench', 'assets', 'site', '.ci'];
 const pathForm = new RegExp(
   `(?<![\\w./-])(?:${roots.map((root) => root.replace('.', '\\.')).join('|')})/[\\w./-]*\\w`,
   'g',
@@ -104,6 +105,11 @@ describe('README.md', () => {
     expect(names.length).toBeGreaterThan(15);
     expect(names.filter((name) => !name.split('NAME').every((part) => source.includes(part)))).toEqual([]);
   });
+});
+
+test('site/sidebar.ts has a place for every page of docs, once', () => {
+  const pages = groups.flatMap((group) => group.pages.map(({ file }) => `docs/${file}.md`));
+  expect(['docs/index.md', ...pages].sort()).toEqual(documents.filter((path) => path !== 'README.md').sort());
 });
 
 test('docs/map.md has the layers of the import rule', () => {
