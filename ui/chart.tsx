@@ -1,5 +1,5 @@
 /**
- * A chart of one metric, with a line for each run. Drawn by uPlot; the cursor follows the mouse or the arrow keys.
+ * A chart over the steps: lines, or bars that are stacked. Drawn by uPlot; the cursor follows the mouse or the arrow keys.
  */
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import uPlot, { type AlignedData, type Options, type Series } from 'uplot';
@@ -25,14 +25,17 @@ export interface ChartProps {
   /** Charts with the same key share their cursor and their zoom. */
   readonly sync?: string;
   readonly range?: readonly [number, number];
+  /** Draws bars, the first line at the bottom. All lines have the same steps and no value below 0. */
+  readonly isStacked?: boolean;
 }
 
-export function Chart({ title, lines, isDark, csv, sync, range }: ChartProps) {
+export function Chart({ title, lines, isDark, csv, sync, range, isStacked = false }: ChartProps) {
   const frame = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const [shown, setShown] = useState<number | null>(null);
   const isSmooth = lines.some((line) => line.smooth !== undefined);
   const data = useMemo(() => dataOf(lines), [lines]);
+  const drawn = useMemo(() => (isStacked ? stacked(data) : data), [data, isStacked]);
   const shape = lines.map(({ label, colour, smooth }) => `${label}|${colour}|${smooth !== undefined}`).join('\n');
 
   // New data goes into the same plot, below.
@@ -41,7 +44,14 @@ export function Chart({ title, lines, isDark, csv, sync, range }: ChartProps) {
     const style = getComputedStyle(document.documentElement);
     const ink = style.getPropertyValue('--faint').trim();
     const grid = style.getPropertyValue('--line').trim();
-    const series: Series[] = lines.flatMap(({ label, colour, smooth }) => {
+    const bars: Series[] = lines.map(({ label, colour }) => ({
+      label,
+      fill: colour,
+      width: 0,
+      paths: uPlot.paths.bars!({ size: [0.9, 48] }),
+      points: { show: false },
+    }));
+    const curves: Series[] = lines.flatMap(({ label, colour, smooth }) => {
       const one = { label, stroke: colour, spanGaps: false, points: { show: false } };
       if (smooth === undefined) return [{ ...one, width: 1.75 }];
       return [
@@ -56,12 +66,15 @@ export function Chart({ title, lines, isDark, csv, sync, range }: ChartProps) {
       padding: [8, 8, 0, 0],
       legend: { show: false },
       cursor: {
-        points: { size: 7 },
+        points: isStacked ? { show: false } : { size: 7 },
         y: false,
         focus: { prox: -1 },
         ...(sync !== undefined && { sync: { key: sync, setSeries: false } }),
       },
-      scales: { x: { time: false }, y: { range: range === undefined ? yRange : ([...range] as [number, number]) } },
+      scales: {
+        x: { time: false },
+        y: { range: range !== undefined ? ([...range] as [number, number]) : isStacked ? fromZero : yRange },
+      },
       axes: [
         {
           ...axis,
@@ -71,10 +84,10 @@ export function Chart({ title, lines, isDark, csv, sync, range }: ChartProps) {
         },
         { ...axis, grid: { stroke: grid, width: 1 }, size: 48, values: (_, ticks) => ticks.map(tickText) },
       ],
-      series: [{}, ...series],
+      series: [{}, ...(isStacked ? bars.reverse() : curves)],
       hooks: { setCursor: [(u) => setShown(u.cursor.idx ?? null)] },
     };
-    const made = new uPlot(options, data, element);
+    const made = new uPlot(options, drawn, element);
     plot.current = made;
     const observer = new ResizeObserver(() => made.setSize({ width: element.clientWidth, height: HEIGHT }));
     observer.observe(element);
@@ -83,9 +96,9 @@ export function Chart({ title, lines, isDark, csv, sync, range }: ChartProps) {
       made.destroy();
       plot.current = null;
     };
-  }, [shape, isDark, sync]);
+  }, [shape, isDark, sync, isStacked]);
 
-  useEffect(() => plot.current?.setData(data), [data]);
+  useEffect(() => plot.current?.setData(drawn), [drawn]);
 
   function moveTo(index: number): void {
     const u = plot.current!;
@@ -176,6 +189,18 @@ function dataOf(lines: readonly Line[]): AlignedData {
   if (tables.length === 0) return [[]];
   return tables.length === 1 ? tables[0]! : uPlot.join(tables);
 }
+
+/** The sums from the bottom up, the highest first: each bar is drawn over those that are higher. */
+function stacked([steps, ...values]: AlignedData): AlignedData {
+  const sums: number[][] = [];
+  for (const column of values) {
+    const below = sums.at(-1);
+    sums.push(Array.from(column, (value, i) => (below?.[i] ?? 0) + (value ?? 0)));
+  }
+  return [steps, ...sums.reverse()];
+}
+
+const fromZero = (_: uPlot, __: number | null, high: number | null): [number, number] => [0, 1.08 * (high || 1)];
 
 /** A little room above and below; also around a line without height. */
 function yRange(_: uPlot, low: number | null, high: number | null): [number, number] {

@@ -42,6 +42,7 @@ const OWNED_PREFIXES = [
   'entropy/',
   'perception/',
   'sampling/',
+  'step_time/',
   'eval_',
 ];
 

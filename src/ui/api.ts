@@ -82,6 +82,20 @@ export interface Curve {
   readonly logged: number;
 }
 
+/** Seconds of the parts of a step. */
+export interface StepTimes {
+  /** The first step of each bar. */
+  readonly steps: readonly number[];
+  /** Number of logged steps that a bar is the mean of. */
+  readonly width: number;
+  readonly parts: readonly {
+    readonly name: string;
+    /** The metric in the log; for the rest of a step, that of the whole step. */
+    readonly metric: string;
+    readonly values: readonly number[];
+  }[];
+}
+
 /** Pearson correlation of one column with another one, over the completions of a step. */
 export interface CorrelationCurve {
   readonly column: string;

@@ -49,7 +49,7 @@ type Command = keyof typeof COMMANDS;
 /** Columns that say when something happened, not what. */
 const TIMES = new Set(['step_time', 'elapsed_time', 'remaining_time', 'memory(GiB)', 'train_speed(s/it)']);
 const isTime = (name: string): boolean =>
-  TIMES.has(name) || /^(eval_)?(runtime|samples_per_second)$/.test(name) || /_(seconds|time)$/.test(name);
+  TIMES.has(name) || /^(eval_)?(runtime|samples_per_second)$/.test(name) || /_(seconds|time)$|^step_time\//.test(name);
 
 /** The records of logging.jsonl without times, and without the last one, which has paths. */
 function recordsOf(folder: string): unknown[] {

@@ -126,8 +126,8 @@ function comparable({ logs }: TinyRun): Record<string, number>[] {
   );
 }
 
-/** Metrics that only some ways of computing a step can log. */
-const NOT_ALWAYS = /^(sampling\/|attention\/\w+_mass)/;
+/** Metrics that only some ways of computing a step can log, and times. */
+const NOT_ALWAYS = /^(sampling\/|step_time\/|attention\/\w+_mass)/;
 
 describe('a run', () => {
   let first: TinyRun;
@@ -173,6 +173,17 @@ describe('a run', () => {
       expect(log).not.toHaveProperty('kl'); // no reference without beta
     }
     expect(first.logs.map(({ epoch }) => epoch)).toEqual([0.33333333, 0.66666667]);
+  });
+
+  test('logs the seconds of each part of a step that there is, which make up the step', () => {
+    for (const log of first.logs) {
+      const parts = Object.entries(log).filter(([name]) => name.startsWith('step_time/'));
+      expect(parts.map(([name]) => name)).toEqual(
+        ['data', 'rollout', 'reward', 'backward', 'update'].map((part) => `step_time/${part}`),
+      );
+      for (const [, seconds] of parts) expect(seconds).toBeGreaterThan(0);
+      expect(parts.reduce((sum, [, seconds]) => sum + seconds, 0)).toBeLessThanOrEqual(log.step_time! + 1e-6);
+    }
   });
 
   test('what it logs, but for what its rewards log, is no name for a reward to log under', () => {
