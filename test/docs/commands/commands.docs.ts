@@ -12,7 +12,8 @@ const pages = ['README.md', ...repositoryFiles('docs')]
   .filter((path) => path.endsWith('.md'))
   .map((path) => ({ path, blocks: blocksOf(readRepositoryFile(path).toString('utf8')) }));
 
-const titleOf = (path: string, { line, text }: Block): string => `${path}:${line} ${text.split('\n')[0]}`;
+const titleOf = (path: string, block: Block): string =>
+  `${path}:${block.line} ${block.kind === 'file' ? block.name : block.text.split('\n')[0]}`;
 const ran: string[] = [];
 const notRun: string[] = [];
 

@@ -3,7 +3,8 @@
  * argument schema, up to values and choices. Knows how flags are declared; touches no file that a command names.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { CommandSpec } from '../../../src/arguments/command.ts';
 import { parseArguments } from '../../../src/arguments/parse.ts';
@@ -20,16 +21,21 @@ import { repositoryRoot } from '../../helpers/repository.ts';
  * bash hands what it has not found to a function.
  */
 export function programsOf(text: string): string[][] {
-  const script = `command_not_found_handle() { printf '%s\\0' "$@" >&3; printf '\\n\\0' >&3; }\n${text}`;
+  // Bash writes line by line. Without a line feed a program is one write, so that those of a pipeline do not mix.
+  const script = `command_not_found_handle() { printf '%s\\0' "$@" $'\\x1e' >&3; }\n${text}`;
+  // Where redirections of the block may leave files.
+  const folder = mkdtempSync(join(tmpdir(), 'sightline-words-'));
   const { output, error } = spawnSync('/bin/bash', ['-c', script], {
+    cwd: folder,
     env: { PATH: '/nowhere' },
     stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
     encoding: 'utf8',
   });
+  rmSync(folder, { recursive: true });
   if (error !== undefined) throw error;
   const programs: string[][] = [[]];
   for (const word of output[3]!.split('\0').slice(0, -1)) {
-    if (word === '\n') programs.push([]);
+    if (word === RECORD_END) programs.push([]);
     else programs.at(-1)!.push(word);
   }
   return programs.slice(0, -1);
@@ -51,6 +57,8 @@ export function checkFlags([program, ...words]: readonly string[]): void {
 }
 
 // --- internal ---
+
+const RECORD_END = '\x1e';
 
 /** What the example script gives to `sightline rlhf` itself. */
 const OF_THE_SCRIPT = ['--model', 'DIR', '--dataset', 'FILE', '--reward_funcs', 'format'];

@@ -9,7 +9,7 @@ import { repositoryRoot } from '../../helpers/repository.ts';
 import type { Run } from './page.ts';
 
 /** What a page may name by its path in a clone. */
-const OF_A_CLONE = ['assets', 'examples', 'integrations'];
+const OF_A_CLONE = ['assets', 'examples', 'integrations', 'test'];
 /** Seconds that a block may take. */
 const LIMIT = 110;
 
@@ -37,12 +37,10 @@ export class Folder {
       // A process group of its own, so that a signal reaches what the shell has started, as Ctrl+C does.
       detached: true,
     });
-    const { code, output } = await outcome(shell, run.kind === 'stopped' ? run.after : null);
-    const wanted = run.kind === 'ends' ? [run.exitCode] : [0, 130];
-    if (code === null || !wanted.includes(code)) {
-      throw new Error(
-        `ended with ${code ?? 'a signal'}, expected ${wanted.join(' or ')}:\n${text}\n\n${output.slice(-4000)}`,
-      );
+    const { end, output } = await outcome(shell, run.kind === 'stopped' ? run.after : null);
+    const wanted = run.kind === 'ends' ? [run.exitCode] : [0, 130, 'SIGINT'];
+    if (!wanted.includes(end)) {
+      throw new Error(`ended with ${end}, expected ${wanted.join(' or ')}:\n${text}\n\n${output.slice(-4000)}`);
     }
   }
 
@@ -66,28 +64,31 @@ function environment(programs: string): NodeJS.ProcessEnv {
 }
 
 /** Waits for the end; interrupts once the output contains `stopAfter`. Errors: that never happens, or the time is over. */
-function outcome(shell: ChildProcess, stopAfter: string | null): Promise<{ code: number | null; output: string }> {
+function outcome(
+  shell: ChildProcess,
+  stopAfter: string | null,
+): Promise<{ end: number | NodeJS.Signals; output: string }> {
   return new Promise((resolve, reject) => {
     let output = '';
     let isStopped = false;
-    const signal = (name: NodeJS.Signals): void => void process.kill(-shell.pid!, name);
+    const send = (name: NodeJS.Signals): void => void process.kill(-shell.pid!, name);
     const timer = setTimeout(() => {
-      signal('SIGKILL');
+      send('SIGKILL');
       reject(new Error(`took more than ${LIMIT} s:\n${output.slice(-4000)}`));
     }, LIMIT * 1000);
     const listen = (data: Buffer): void => {
       output += data.toString('utf8');
       if (stopAfter === null || isStopped || !output.includes(stopAfter)) return;
       isStopped = true;
-      signal('SIGINT');
+      send('SIGINT');
     };
     shell.stdout!.on('data', listen);
     shell.stderr!.on('data', listen);
     shell.on('error', reject);
-    shell.on('close', (code) => {
+    shell.on('close', (code, signal) => {
       clearTimeout(timer);
       if (stopAfter !== null && !isStopped) reject(new Error(`ended before it printed "${stopAfter}":\n${output}`));
-      else resolve({ code, output });
+      else resolve({ end: code ?? signal!, output });
     });
   });
 }
