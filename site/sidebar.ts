@@ -38,6 +38,7 @@ export const groups: Group[] = [
       { text: 'Reading attention', file: 'reading_attention' },
       { text: 'The page of runs', file: 'ui' },
       { text: 'The page of one run', file: 'report' },
+      { text: 'All metrics', file: 'metrics' },
     ],
   },
   {

@@ -1,8 +1,9 @@
 /**
- * A chart of one metric, with a line for each run. Drawn by uPlot; the cursor follows the mouse or the arrow keys.
+ * A chart over the steps: lines, or bars that are stacked. Drawn by uPlot; the cursor follows the mouse or the arrow keys.
  */
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import uPlot, { type AlignedData, type Options, type Series } from 'uplot';
+import type { Metric } from '../src/metrics/table.ts';
 import { csvText } from '../src/util/csv.ts';
 import { number } from './format.ts';
 import { fileName, saveFile, savePng } from './save.ts';
@@ -18,6 +19,8 @@ export interface Line {
 
 export interface ChartProps {
   readonly title: string;
+  /** What is drawn, if it is a metric that is known. */
+  readonly about?: Pick<Metric, 'meaning' | 'unit' | 'better'>;
   readonly lines: readonly Line[];
   readonly isDark: boolean;
   /** Address of all values as CSV; absent to save what is drawn. */
@@ -25,14 +28,17 @@ export interface ChartProps {
   /** Charts with the same key share their cursor and their zoom. */
   readonly sync?: string;
   readonly range?: readonly [number, number];
+  /** Draws bars, the first line at the bottom. All lines have the same steps and no value below 0. */
+  readonly isStacked?: boolean;
 }
 
-export function Chart({ title, lines, isDark, csv, sync, range }: ChartProps) {
+export function Chart({ title, about, lines, isDark, csv, sync, range, isStacked = false }: ChartProps) {
   const frame = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const [shown, setShown] = useState<number | null>(null);
   const isSmooth = lines.some((line) => line.smooth !== undefined);
   const data = useMemo(() => dataOf(lines), [lines]);
+  const drawn = useMemo(() => (isStacked ? stacked(data) : data), [data, isStacked]);
   const shape = lines.map(({ label, colour, smooth }) => `${label}|${colour}|${smooth !== undefined}`).join('\n');
 
   // New data goes into the same plot, below.
@@ -41,7 +47,14 @@ export function Chart({ title, lines, isDark, csv, sync, range }: ChartProps) {
     const style = getComputedStyle(document.documentElement);
     const ink = style.getPropertyValue('--faint').trim();
     const grid = style.getPropertyValue('--line').trim();
-    const series: Series[] = lines.flatMap(({ label, colour, smooth }) => {
+    const bars: Series[] = lines.map(({ label, colour }) => ({
+      label,
+      fill: colour,
+      width: 0,
+      paths: uPlot.paths.bars!({ size: [0.9, 48] }),
+      points: { show: false },
+    }));
+    const curves: Series[] = lines.flatMap(({ label, colour, smooth }) => {
       const one = { label, stroke: colour, spanGaps: false, points: { show: false } };
       if (smooth === undefined) return [{ ...one, width: 1.75 }];
       return [
@@ -56,12 +69,15 @@ export function Chart({ title, lines, isDark, csv, sync, range }: ChartProps) {
       padding: [8, 8, 0, 0],
       legend: { show: false },
       cursor: {
-        points: { size: 7 },
+        points: isStacked ? { show: false } : { size: 7 },
         y: false,
         focus: { prox: -1 },
         ...(sync !== undefined && { sync: { key: sync, setSeries: false } }),
       },
-      scales: { x: { time: false }, y: { range: range === undefined ? yRange : ([...range] as [number, number]) } },
+      scales: {
+        x: { time: false },
+        y: { range: range !== undefined ? ([...range] as [number, number]) : isStacked ? fromZero : yRange },
+      },
       axes: [
         {
           ...axis,
@@ -71,10 +87,10 @@ export function Chart({ title, lines, isDark, csv, sync, range }: ChartProps) {
         },
         { ...axis, grid: { stroke: grid, width: 1 }, size: 48, values: (_, ticks) => ticks.map(tickText) },
       ],
-      series: [{}, ...series],
+      series: [{}, ...(isStacked ? bars.reverse() : curves)],
       hooks: { setCursor: [(u) => setShown(u.cursor.idx ?? null)] },
     };
-    const made = new uPlot(options, data, element);
+    const made = new uPlot(options, drawn, element);
     plot.current = made;
     const observer = new ResizeObserver(() => made.setSize({ width: element.clientWidth, height: HEIGHT }));
     observer.observe(element);
@@ -83,9 +99,9 @@ export function Chart({ title, lines, isDark, csv, sync, range }: ChartProps) {
       made.destroy();
       plot.current = null;
     };
-  }, [shape, isDark, sync]);
+  }, [shape, isDark, sync, isStacked]);
 
-  useEffect(() => plot.current?.setData(data), [data]);
+  useEffect(() => plot.current?.setData(drawn), [drawn]);
 
   function moveTo(index: number): void {
     const u = plot.current!;
@@ -124,9 +140,14 @@ export function Chart({ title, lines, isDark, csv, sync, range }: ChartProps) {
   return (
     <figure class="chart">
       <figcaption>
-        <span class="chart-title" title={title}>
+        <span class="chart-title" title={about === undefined ? title : `${title}: ${about.meaning}`}>
           {title}
         </span>
+        {about !== undefined && (about.unit !== '' || about.better !== null) && (
+          <span class="chart-unit" title={about.better === null ? '' : `${about.better} is better`}>
+            {about.unit} {about.better === 'higher' ? '↑' : about.better === 'lower' ? '↓' : ''}
+          </span>
+        )}
         <span class="chart-step">{data[0].length === 0 ? 'no values' : `step ${number(data[0][at] ?? null)}`}</span>
         <span class="chart-tools">
           <button type="button" class="quiet" onClick={saveCsv} title="All values as CSV (c)">
@@ -176,6 +197,18 @@ function dataOf(lines: readonly Line[]): AlignedData {
   if (tables.length === 0) return [[]];
   return tables.length === 1 ? tables[0]! : uPlot.join(tables);
 }
+
+/** The sums from the bottom up, the highest first: each bar is drawn over those that are higher. */
+function stacked([steps, ...values]: AlignedData): AlignedData {
+  const sums: number[][] = [];
+  for (const column of values) {
+    const below = sums.at(-1);
+    sums.push(Array.from(column, (value, i) => (below?.[i] ?? 0) + (value ?? 0)));
+  }
+  return [steps, ...sums.reverse()];
+}
+
+const fromZero = (_: uPlot, __: number | null, high: number | null): [number, number] => [0, 1.08 * (high || 1)];
 
 /** A little room above and below; also around a line without height. */
 function yRange(_: uPlot, low: number | null, high: number | null): [number, number] {

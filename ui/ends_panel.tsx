@@ -5,12 +5,16 @@ import type { Checkpoints } from '../src/ui/api.ts';
 import { useJson, useVersion } from './data.ts';
 import { ago, decimal, duration, number } from './format.ts';
 import type { ShownRun } from './runs_view.tsx';
+import { StepTimesChart } from './step_times_chart.tsx';
 
-export function EndsPanel({ shown }: { shown: readonly ShownRun[] }) {
+export function EndsPanel({ shown, isDark }: { shown: readonly ShownRun[]; isDark: boolean }) {
   return (
     <section class="ends">
       {shown.map((each) => (
-        <RunEnds key={each.run.id} shown={each} />
+        <div key={each.run.id} class="run-end">
+          <RunEnds shown={each} />
+          <StepTimesChart run={each.run} isDark={isDark} />
+        </div>
       ))}
     </section>
   );

@@ -91,7 +91,7 @@ export function RunsView({ runs, isDark }: { runs: readonly RunSummary[]; isDark
         {shown.length === 0 && <p class="empty">Tick a run on the left.</p>}
         {tab === 'Curves' && <CurvesPanel shown={shown} isDark={isDark} />}
         {tab === 'Arguments' && <ArgumentsTable shown={shown} />}
-        {tab === 'Checkpoints and time' && <EndsPanel shown={shown} />}
+        {tab === 'Checkpoints and time' && <EndsPanel shown={shown} isDark={isDark} />}
         {tab === 'Signals' && <SignalsPanel shown={shown} isDark={isDark} />}
       </main>
     </div>

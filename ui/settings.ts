@@ -49,3 +49,12 @@ export function runColour(index: number, isDark: boolean): string {
     : ['#0f766e', '#c2570c', '#2f6fc4', '#b83280', '#8a7d00', '#6b46c1', '#5f6b76'];
   return colours[index % colours.length]!;
 }
+
+/** Parts of a whole that lie on one another: as many as there are parts of a step, and one more for the rest. */
+export function partColour(index: number, isRest: boolean, isDark: boolean): string {
+  if (isRest) return isDark ? '#5b666e' : '#b6bec4';
+  const colours = isDark
+    ? ['#8ab4f8', '#4fd1c0', '#b89cf0', '#d9d36c', '#f28bb4', '#f2a65a', '#e8704a', '#9ccc65']
+    : ['#2f6fc4', '#0f766e', '#6b46c1', '#8a7d00', '#b83280', '#c2570c', '#8f2d0f', '#4d7c0f'];
+  return colours[index % colours.length]!;
+}

@@ -157,10 +157,13 @@ export function integer<D extends number | null>(options: Common & Range & { def
   return number({ metavar: 'N', ...options, integer: true });
 }
 
-export function numberList<D extends readonly number[] | null>(
-  options: Common & { default: D },
-): Flag<readonly number[] | D> {
-  return { metavar: 'NUMBER', ...options, shape: { kind: 'number' }, many: true };
+export function numberList<D extends readonly number[] | null>({
+  integer,
+  min,
+  ...options
+}: Common & Pick<Range, 'integer' | 'min'> & { default: D }): Flag<readonly number[] | D> {
+  const shape = { kind: 'number', ...(integer && { integer }), ...(min !== undefined && { min }) } as const;
+  return { metavar: 'NUMBER', ...options, shape, many: true };
 }
 
 /** `--flag`, `--flag true` or `--flag false`, as ms-swift writes them. */

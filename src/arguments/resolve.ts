@@ -6,6 +6,7 @@ import { type RolloutSizes, rolloutSizes } from '../grpo/batching.ts';
 import { type AdapterDefaults, withAdapterDefaults } from './adapter_defaults.ts';
 import { checkFiles, checkOutput, checkPixels, checkSizes } from './checks.ts';
 import { checkColumns, checkDatasets, pathOf } from './dataset_paths.ts';
+import type { devicesFlags } from './devices.ts';
 import type { doctorFlags } from './doctor.ts';
 import type { exportFlags } from './export.ts';
 import type { Faults } from './faults.ts';
@@ -21,7 +22,7 @@ import type { scoreFlags } from './score.ts';
 import type { sftFlags } from './sft.ts';
 import { resolveSystem } from './system_prompt.ts';
 import { checkTraining, defaultRate, type TrainingValues } from './training_checks.ts';
-import { checkAdapters, checkReference } from './tuner_checks.ts';
+import { checkAdapters, checkReference, checkWeightForm } from './tuner_checks.ts';
 import type { uiFlags } from './ui.ts';
 
 type Resolved<V, R> = Omit<V, keyof R> & Readonly<R>;
@@ -82,6 +83,7 @@ interface AdaptedModel {
 
 export type RewardServerArguments = Values<typeof rewardServerFlags>;
 export type ReportArguments = Values<typeof reportFlags>;
+export type DevicesArguments = Values<typeof devicesFlags>;
 export type UiArguments = Values<typeof uiFlags>;
 
 export type DoctorArguments = Resolved<Values<typeof doctorFlags>, { modelDir: string | null }>;
@@ -154,6 +156,7 @@ export function resolveSft(values: Values<typeof sftFlags>, faults: Faults, env:
 export function resolveInfer(values: Values<typeof inferFlags>, faults: Faults, env: Environment): InferArguments {
   checkPixels(values, faults);
   checkAdapters(values, faults);
+  checkWeightForm(values, faults);
   checkFiles('image', values.image, faults);
   const { attention } = values;
   faults.check(
@@ -174,6 +177,7 @@ export function resolveInfer(values: Values<typeof inferFlags>, faults: Faults, 
 export function resolveScore(values: Values<typeof scoreFlags>, faults: Faults, env: Environment): ScoreArguments {
   checkPixels(values, faults);
   checkAdapters(values, faults);
+  checkWeightForm(values, faults);
   checkDatasets('dataset', values.dataset, faults);
   checkColumns(values.columns, faults);
   checkSizes({ per_device_eval_batch_size: values.perDeviceEvalBatchSize }, faults);

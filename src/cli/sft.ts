@@ -7,7 +7,14 @@ import { trainingRun } from './training_run.ts';
 
 export async function sft(words: readonly string[], io: Io): Promise<void> {
   const { args, ...read } = readSftArguments(words, io.env);
-  const settings = { ...args, logCompletions: false, completionsToPrint: 0, dryRun: false, plugins: [] };
+  const settings = {
+    ...args,
+    logCompletions: false,
+    attnLogLimit: 0,
+    completionsToPrint: 0,
+    dryRun: false,
+    plugins: [],
+  };
   await trainingRun('sft', read, settings, io, async (run) => {
     const { runSft } = await import('../train/sft.ts');
     await runSft(args, run);

@@ -3,6 +3,7 @@
  * Knows no algorithm.
  */
 import type { ReadArguments } from '../arguments/arguments.ts';
+import { attentionFiles } from '../report/attention_files.ts';
 import { broadcast } from '../report/broadcast.ts';
 import { consoleReport } from '../report/console.ts';
 import { clearUnsavedRun, createOutputFolder, reopenOutputFolder, writeArgsJson } from '../report/output_folder.ts';
@@ -23,6 +24,8 @@ export interface TrainingSettings {
   readonly ignoreDataSkip: boolean;
   readonly reportTo: readonly ('tensorboard' | 'none')[];
   readonly logCompletions: boolean;
+  /** In MiB; 0 if no attention is logged by token. */
+  readonly attnLogLimit: number;
   readonly completionsToPrint: number;
   /** True for a dry run: the folder is created to test it, and removed again. */
   readonly dryRun: boolean;
@@ -66,6 +69,7 @@ export async function trainingRun(
     loggingJsonl(folder.path),
     noticesJsonl(folder.path),
     ...(settings.logCompletions ? [completionsJsonl(folder.path)] : []),
+    ...(settings.attnLogLimit > 0 ? [attentionFiles(folder.path, settings.attnLogLimit * 2 ** 20)] : []),
     ...(eventFiles ? [tensorboard(folder.path)] : []),
   ];
   const listeners = [...(settings.dryRun ? [] : files), terminal];

@@ -138,6 +138,15 @@ export async function measureAttention(
   return measures;
 }
 
+/** Rows and columns of visual tokens of each image. */
+export function gridsOf(
+  { images }: Pick<RolloutPrompt, 'images'>,
+  { vision }: Pick<Policy['modelConfig'], 'vision'>,
+): (readonly [rows: number, columns: number])[] {
+  const merge = vision.spatialMergeSize;
+  return images.map(({ gridThw: [frames, height, width] }) => [(frames * height) / merge, width / merge]);
+}
+
 // --- internal ---
 
 /** Bytes that the maps of a batch may take. */
@@ -163,11 +172,10 @@ function spannedPrompt(
   { ids, systemPrefix, images, row }: RolloutPrompt,
   { model }: Pick<AttentionTools, 'model'>,
 ): SpannedPrompt {
-  const merge = model.modelConfig.vision.spatialMergeSize;
   return {
     ids,
     systemPrefix,
-    grids: images.map(({ gridThw: [frames, height, width] }) => [(frames * height) / merge, width / merge] as const),
+    grids: gridsOf({ images }, model.modelConfig),
     boxesOf: (span) => regionBoxes(span, row.columns[span.region], images),
   };
 }

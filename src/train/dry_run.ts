@@ -15,6 +15,7 @@ import type { RowSource, TrainingData } from './data.ts';
 import { evaluate } from './evaluation.ts';
 import { collect, type Experience, type StepParts } from './experience.ts';
 import { growthOfImages, type RowImages } from './image_cache_growth.ts';
+import { wantedTransforms } from './image_changes.ts';
 import type { Judged } from './judge.ts';
 import { learn } from './learn.ts';
 import { dropoutOf } from './policy.ts';
@@ -84,10 +85,12 @@ export async function rehearse(
   const reader = createReader(data.train, sampler, args.truncationStrategy, encodePrompt(policy.template));
   const end = performance.now() + ORDINARY_MS;
   const ordinary: Pick<Done, 'rolloutSeconds' | 'learnSeconds'>[] = [];
+  const batches: number[] = [];
   while (ordinary.length < ORDINARY_STEPS && performance.now() < end) {
     const prompts = (): Promise<RolloutPrompt[]> => reader.next(plan.promptsPerRollout);
-    const { rolloutSeconds, learnSeconds } = await step(await prompts(), parts, prompts);
+    const { rolloutSeconds, learnSeconds, judged } = await step(await prompts(), parts, prompts);
     ordinary.push({ rolloutSeconds, learnSeconds });
+    batches.push(...judged.flatMap(({ metrics }) => metrics.num_gen_batches ?? []));
   }
   // Several steps may learn from one rollout.
   const rollouts = promptsOfRun(plan, totalSteps) / plan.promptsPerRollout;
@@ -102,7 +105,13 @@ export async function rehearse(
   const rows = Math.min(promptsOfRun(plan, totalSteps), data.train.length) + (evaluates ? data.evaluation!.length : 0);
   const features = [policy, ...(reference === null ? [] : [reference])].map(({ model }) => model.images);
   const pixelBudget = keepsPixels ? IMAGE_CACHE_BYTES : 0;
-  const growth = growthOfImages(images, { rows, pixelBudget, features }, policy.modelConfig.vision);
+  // Black patches are drawn anew each time; an image left out has no tokens.
+  const blurs = wantedTransforms(args, parts.judging(0).rewards).filter(({ kind }) => kind === 'blur');
+  const growth = growthOfImages(
+    images,
+    { rows, pixelBudget, forms: 1 + blurs.length, features },
+    policy.modelConfig.vision,
+  );
   const products = policy.model.productRoom;
   const tokens = longest[0]!.ids.length;
   await journal.notice(
@@ -110,6 +119,7 @@ export async function rehearse(
     `dry run: a step of ${plural(plan.promptsPerRollout, 'prompt')} (the longest has ${tokens} tokens) x ${plan.numGenerations} completions of ${args.maxCompletionLength} tokens takes ${second.seconds.toFixed(1)} s, the first one ${first.seconds.toFixed(1)} s`,
   );
   await journal.notice('info', wholeRun(totalSteps, training, planned, evaluation));
+  if (args.dynamicSample) await journal.notice('info', resampling(mean(batches)!, args.maxResampleTimes));
   await journal.notice(
     'info',
     `dry run: predicted peak memory ${gib(measured + growth + products)} GiB: ${gib(measured)} measured in a rehearsal, ${gib(growth)} for images that are kept${products === 0 ? '' : `, ${gib(products)} for what smaller steps may keep (--gradient_checkpointing)`}`,
@@ -147,6 +157,10 @@ function wholeRun(
   const saves = planned.save === 0 ? '' : `; ${plural(planned.save, 'checkpoint is', 'checkpoints are')} not counted`;
   return `dry run: the whole run takes about ${formatShortDuration(training)} for ${steps} steps${evaluations}${saves}`;
 }
+
+/** @param batches of prompts for a rollout, in the mean of ordinary steps */
+const resampling = (batches: number, most: number): string =>
+  `dry run: dynamic sampling drew ${batches.toFixed(1)} batches of prompts for a rollout, of at most ${1 + most}; it may draw more as rewards become equal. The largest step draws one`;
 
 const gib = (bytes: number): string => (bytes / 2 ** 30).toFixed(2);
 
@@ -187,11 +201,17 @@ async function rehearseEvaluation(
   evaluationSampler: CompletionSampler,
   parts: StepParts,
 ): Promise<number> {
-  const { args, policy, judging, signal, journal } = parts;
+  const { args, policy, reference, judging, signal, journal } = parts;
   const prompts = Math.max(1, Math.floor(args.perDeviceEvalBatchSize / args.numGenerationsEval));
   const { longest } = await look(rows, Math.min(prompts, rows.length), parts);
   const batch: RowSource = { length: longest.length, row: async (index) => longest[index]!.row };
-  const tools = { sampler: neverStopping(evaluationSampler), model: policy.model, judging: judging(0), signal };
+  const tools = {
+    sampler: neverStopping(evaluationSampler),
+    model: policy.model,
+    reference: reference?.model ?? null,
+    judging: judging(0),
+    signal,
+  };
   const start = performance.now();
   await journal.time('eval', (tell) => evaluate(args, batch, { ...tools, tell }));
   return ((performance.now() - start) / 1000) * Math.ceil(rows.length / longest.length);

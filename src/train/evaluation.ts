@@ -1,16 +1,17 @@
 /**
- * Evaluation on held-out prompts: sample, judge, average. Nothing is learned.
+ * Evaluation on held-out prompts: sample, score, judge, average. Nothing is learned.
  */
 import type { RlhfArguments } from '../arguments/resolve.ts';
 import { groupAdvantages } from '../grpo/advantages.ts';
 import { completionMetrics, rewardMetrics } from '../grpo/metrics.ts';
 import { type CompletionSampler, completionsOf, rollout } from '../grpo/rollout.ts';
-import { transformsOf } from '../rewards/needs.ts';
+import { nameOfTransform } from '../models/image_transform.ts';
 import { measureAttention, probedSpans } from './attention_needs.ts';
 import { createAverages } from './averages.ts';
 import { type RowSource, rowsAt } from './data.ts';
+import { createEvaluationScores, scoredGroups } from './evaluation_scores.ts';
 import type { Metrics } from './events.ts';
-import { scoreImageChanges } from './image_changes.ts';
+import { type ChangeTools, scoreImageChanges, wantedTransforms } from './image_changes.ts';
 import { countTokens, type TellProgress } from './journal.ts';
 import { attentionProbe, type Judged, type JudgeOptions, judge } from './judge.ts';
 import type { Policy } from './policy.ts';
@@ -22,8 +23,10 @@ export interface EvaluationTools {
   /** Samples as evaluations do: see `evaluationSampling`. */
   readonly sampler: CompletionSampler;
   readonly judging: JudgeOptions;
-  /** Scores completions under changed images, if a reward asks for it. */
+  /** Scores completions, also under changed images. */
   readonly model: Policy['model'];
+  /** The model that the KL compares with; null without one. */
+  readonly reference: ChangeTools['model'] | null;
   readonly signal: AbortSignal;
   /** Hears how many tokens are sampled and rows evaluated. */
   readonly tell?: TellProgress;
@@ -35,11 +38,14 @@ export interface EvaluationTools {
  * Errors: E_DATASET_EMPTY if every row is passed over; those of the template, the generator and the rewards
  */
 export async function evaluate(
-  args: Pick<RlhfArguments, 'perDeviceEvalBatchSize' | 'truncationStrategy' | 'temperature'>,
+  args: RlhfArguments,
   rows: RowSource,
-  { sampler, judging, model, signal, tell }: EvaluationTools,
+  { sampler, judging, model, reference, signal, tell }: EvaluationTools,
 ): Promise<Metrics> {
-  const { numGenerations } = sampler.sampling;
+  const { numGenerations, temperature: sampledAt } = sampler.sampling;
+  const { temperature } = args;
+  const transforms = wantedTransforms(args, judging.rewards);
+  const scores = createEvaluationScores(args, reference);
   const encode = encodePrompt(sampler.template);
   let done = 0;
   const onTokens = tell && countTokens(({ tokens }) => tell({ tokens, done, total: rows.length }));
@@ -60,14 +66,19 @@ export async function evaluate(
     const attentionTools = { ...judging, model, template: sampler.template };
     const probe = attentionProbe(prompts, judging, probedSpans(prompts, attentionTools));
     const sampled = await rollout(prompts, sampler, { name: `${first}`, probe, signal, onTokens });
-    const changes = await scoreImageChanges(sampled.groups, transformsOf(judging.rewards), {
+    const areCompared = transforms.length > 0 || reference !== null;
+    const groups = areCompared ? await scoredGroups(sampled.groups, model, { temperature, sampledAt }) : sampled.groups;
+    const changes = await scoreImageChanges(groups, transforms, {
       model,
-      temperature: args.temperature,
+      temperature,
       visionTokenIds: sampler.template.visionTokenIds,
       random: sampler.random.fork(`changed images of ${first}`),
     });
-    const attention = await measureAttention(sampled.groups, attentionTools);
-    const judged = await judge(sampled.groups, judging, { changes, attention });
+    if (areCompared) {
+      await scores.add(groups, transforms.length === 0 ? null : changes.get(nameOfTransform(transforms[0]!))!);
+    }
+    const attention = await measureAttention(groups, attentionTools);
+    const judged = await judge(groups, judging, { changes, attention });
     for (const completion of completionsOf(sampled)) {
       lengths.push(completion.ids.length);
       truncated.push(completion.truncated);
@@ -85,6 +96,7 @@ export async function evaluate(
   return {
     ...rewardMetrics(totals, groupAdvantages(totals, numGenerations, { scaleRewards: 'group' }), named),
     ...completionMetrics(lengths, truncated),
+    ...scores.metrics(),
     ...logged.take(),
     // Computed over all completions: a mean of the calls' means would be off where calls differ in their counts.
     ...signalMetrics(judging.rewards, judgedParts),

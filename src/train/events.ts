@@ -2,6 +2,7 @@
  * Events that a training run emits, as plain, serialisable data, and the interface of listeners.
  * Knows nothing of files, terminals or dashboards.
  */
+import type { CompletionAttention } from '../attention_log/writer.ts';
 import type { ImageSource } from '../data/image_source.ts';
 import type { Json } from '../util/json.ts';
 import type { ResumePoint } from './resume/find.ts';
@@ -157,6 +158,14 @@ export interface CompletionsEvent {
   readonly type: 'completions';
   readonly step: number;
   readonly rows: readonly CompletionRow[];
+  /** Per-token attention of some of the rows; null at steps that log none. */
+  readonly attention?: LoggedAttention | null;
+}
+
+export interface LoggedAttention {
+  /** Counted from 0. */
+  readonly layers: readonly number[];
+  readonly completions: readonly CompletionAttention[];
 }
 
 /** A sentence for the user. The text of a `debug` notice contains its own prefix. */

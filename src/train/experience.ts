@@ -22,13 +22,13 @@ import { planScores, type ScorePlan } from '../grpo/score_plan.ts';
 import { mean } from '../grpo/statistics.ts';
 import type { ComparedLogps } from '../grpo/visual_dependence.ts';
 import { type ImageTransform, nameOfTransform } from '../models/image_transform.ts';
-import { attentionNeedsOf, transformsOf } from '../rewards/needs.ts';
+import { attentionNeedsOf } from '../rewards/needs.ts';
 import { plural } from '../util/plural.ts';
 import { attentionMetrics } from './attention_metrics.ts';
 import { measureAttention, probedSpans } from './attention_needs.ts';
 import { type JudgedRollout, replaceEqualGroups } from './dynamic_sampling.ts';
 import type { Metrics } from './events.ts';
-import { comparedImage, type ImageChanges, scoreImageChanges } from './image_changes.ts';
+import { comparedImage, type ImageChanges, scoreImageChanges, wantedTransforms } from './image_changes.ts';
 import { countTokens, type Journal } from './journal.ts';
 import { attentionProbe, type Judged, type JudgeOptions, judge, type LearningHooks, loggedProbe } from './judge.ts';
 import type { MovingReference } from './moving_reference.ts';
@@ -92,11 +92,7 @@ export async function collect(
   const penalises = args.klInReward && reference !== null;
   const judging = parts.judging(done);
   const compared = comparedImage(args);
-  const asked = transformsOf(judging.rewards);
-  const transforms =
-    compared === null
-      ? asked
-      : [compared, ...asked.filter((other) => nameOfTransform(other) !== nameOfTransform(compared))];
+  const transforms = wantedTransforms(args, judging.rewards);
   const plannedFor = (probe: LayerProbe | undefined): ScorePlan =>
     planScores(plan, number, {
       reuseRollout: args.reuseRollout && !parts.policy.samplesRounded,

@@ -9,7 +9,8 @@ import type { RlhfArguments } from '../arguments/resolve.ts';
 import type { PerceptionOptions } from '../grpo/perception_term.ts';
 import { completionsOf, type RolloutGroup, type RolloutPrompt } from '../grpo/rollout.ts';
 import { type ImageTransform, nameOfTransform } from '../models/image_transform.ts';
-import type { ChangedImageLogps } from '../rewards/contract.ts';
+import type { ChangedImageLogps, RewardNeed } from '../rewards/contract.ts';
+import { transformsOf } from '../rewards/needs.ts';
 import type { Random } from '../util/random.ts';
 import type { Policy } from './policy.ts';
 
@@ -37,6 +38,17 @@ export function comparedImage(args: RlhfArguments): ImageTransform | null {
     case 'removed':
       return { kind: 'removed' };
   }
+}
+
+/** The changes that flags and rewards ask for, each once; that of the flags is the first. */
+export function wantedTransforms(
+  args: RlhfArguments,
+  rewards: readonly { readonly needs: readonly RewardNeed[] }[],
+): ImageTransform[] {
+  const compared = comparedImage(args);
+  const asked = transformsOf(rewards);
+  if (compared === null) return asked;
+  return [compared, ...asked.filter((other) => nameOfTransform(other) !== nameOfTransform(compared))];
 }
 
 /** Options of PAPO's term in the loss; null without it. */

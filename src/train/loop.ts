@@ -17,6 +17,7 @@ import { earlierCheckpoints, type Resumed } from './resume/resumed.ts';
 import { createReader } from './row_reader.ts';
 import { isDue, isLogDue, plannedOf, type RunLength } from './run_length.ts';
 import { saveDue, saveUnfinished } from './save_policy.ts';
+import { stepTimes, withoutIdle } from './step_times.ts';
 import type { Updater } from './update.ts';
 
 /** A run before its first step. */
@@ -173,15 +174,16 @@ export async function trainingLoop<Encoded>(training: Training<Encoded>): Promis
     }
     while (step < maxSteps) {
       signal.throwIfAborted();
+      const before = journal.state().seconds;
       const { records, latest, warnings } = await training.step(step, next);
       step++;
       settled = between();
       for (const text of warnings) await journal.notice('warn', text);
-      for (const record of records) averages.add(record);
+      for (const record of [...records, stepTimes(before, journal.state().seconds)]) averages.add(record);
       const at = { step, maxSteps, epoch: epochOf(step) };
       await journal.emit({ type: 'progress', ...at });
       if (isLogDue(args, step, length)) {
-        await journal.emit({ type: 'log', ...at, metrics: { ...averages.take(), ...latest } });
+        await journal.emit({ type: 'log', ...at, metrics: { ...withoutIdle(averages.take()), ...latest } });
         await training.logged?.(step);
         settled = between();
       }

@@ -7,6 +7,7 @@ import { BLOCK_ROWS, DECODE_LIMITS } from '../engine/decode_cost.ts';
 import { productBytes, tapeWidths } from '../engine/layer_tape.ts';
 import { bytesHeld } from '../engine/parameters.ts';
 import { productBudget } from '../engine/residual_budget.ts';
+import { type ImagePatches, patchesOf } from '../engine/vision_inputs.ts';
 import type { TextConfig } from '../models/architecture.ts';
 import { sizeOf } from '../runtime/tensor.ts';
 import type { PreparedPolicy } from './policy.ts';
@@ -88,6 +89,28 @@ export function learningMemory(
 /** A forward over `rows` rows (tokens) that keeps nothing for backward. */
 export function forwardMemory({ modelConfig: { text } }: MeasuredPolicy, rows: number): MemoryPart {
   return expected('rows of a forward', productBytes({ ...text, numHiddenLayers: 2 }, rows));
+}
+
+/**
+ * A forward over a whole rollout under changed images, and the images themselves: their pixels, and visual tokens of every prompt.
+ *
+ * @param images of a prompt
+ * @param learning bytes of learning, which takes its memory at another time
+ */
+export function changedImageMemory(
+  policy: MeasuredPolicy,
+  { prompts, promptTokens, completions, completionTokens }: SamplingSizes,
+  images: readonly Pick<ImagePatches, 'gridThw'>[],
+  learning: number,
+): MemoryPart[] {
+  const { patchSize, spatialMergeSize, outHiddenSize } = policy.modelConfig.vision;
+  const patches = prompts * images.reduce((sum, { gridThw }) => sum + patchesOf(gridThw), 0);
+  const tokens = (FLOAT * outHiddenSize * patches) / spatialMergeSize ** 2;
+  const { likely: rows } = forwardMemory(policy, prompts * (promptTokens + completions * completionTokens));
+  return [
+    expected('changed images', 3 * patchSize ** 2 * patches + tokens),
+    expected('rows of the forward under changed images, beyond those of learning', Math.max(0, rows - learning)),
+  ];
 }
 
 export const totalOf = (parts: readonly MemoryPart[]): { least: number; likely: number } => ({

@@ -41,10 +41,20 @@ export function perceive(
           ['visual_drop', drops],
         ]
       : [],
-    metrics: { ...described('perception/visual_kl', kls), ...described('perception/visual_drop', drops) },
+    metrics: dependenceMetrics(kls, drops),
     advantageScales: scalesOf(completions, kls, args?.perceptionAdvantageMin ?? null),
     tokenWeights: weightsOf(completions, dependence, args?.perceptionTokenRatio ?? 1),
   };
+}
+
+/**
+ * Means and deviations over completions of `VisualDependence`; no key without a value.
+ *
+ * @param kls null for a completion without an image [N]
+ * @param drops the same [N]
+ */
+export function dependenceMetrics(kls: readonly (number | null)[], drops: readonly (number | null)[]): Metrics {
+  return { ...described('perception/visual_kl', kls), ...described('perception/visual_drop', drops) };
 }
 
 // --- internal ---

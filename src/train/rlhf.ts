@@ -23,11 +23,13 @@ import { completionRows } from './completions.ts';
 import { openTrainingData, type RowSource } from './data.ts';
 import { rehearse } from './dry_run.ts';
 import { evaluate } from './evaluation.ts';
-import { type CompletionRow, type Metrics, noteTo, type RunContext } from './events.ts';
+import { type CompletionRow, type LoggedAttention, type Metrics, noteTo, type RunContext } from './events.ts';
 import { collect, type Experience, experienceMetrics, type StepParts } from './experience.ts';
+import { wantedTransforms } from './image_changes.ts';
 import { createJournal, type TellProgress } from './journal.ts';
 import type { JudgeOptions } from './judge.ts';
 import { entropiesOf, learn } from './learn.ts';
+import { attentionForLog, isAttentionDue, loggedLayers } from './logged_attention.ts';
 import { type Run, type StepResult, type Training, tellStart, trainingLoop } from './loop.ts';
 import { createMovingReference } from './moving_reference.ts';
 import { dropoutOf, dropoutRate, policyOptions, preparePolicy } from './policy.ts';
@@ -45,7 +47,7 @@ import { inputDigests } from './resume/inputs.ts';
 import { readResumed, restoreResumed } from './resume/resumed.ts';
 import { checkRewardColumns } from './reward_columns.ts';
 import { createHackingWatch } from './reward_hacking.ts';
-import { runLength } from './run_length.ts';
+import { type RunLength, runLength } from './run_length.ts';
 import { checkRlhfMemory } from './run_memory.ts';
 import { evaluationSampling, samplingOf } from './sampling.ts';
 import { shownSignals } from './signals.ts';
@@ -83,7 +85,7 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     const hasReference = args.beta !== 0;
     const preparedReference =
       hasReference && prepared.adapter === null
-        ? keep(await preparePolicy({ ...policyOptions(args, false), movable: args.syncRefModel }))
+        ? keep(await preparePolicy({ ...policyOptions(args, false), frozen: null, movable: args.syncRefModel }))
         : null;
     const sampling = samplingOf(args, prepared);
     const evaluationSettings = evaluationSampling(args, prepared);
@@ -92,7 +94,13 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     const first = await tryFirstRows(data, args, encode);
     const inputs = inputDigests(data.opened, prepared);
     const from = readResumed(context, 'rlhf', inputs);
-    await checkRlhfMemory(args, plan, { policy: prepared, reference: preparedReference, first }, context);
+    const changesImages = wantedTransforms(args, rewards).length > 0;
+    await checkRlhfMemory(
+      args,
+      plan,
+      { policy: prepared, reference: preparedReference, first, changesImages },
+      context,
+    );
     const loader = loaderOf(context);
     const policy = keep(await loader(prepared, 'model'));
     const ofItsOwn = preparedReference && keep(await loader(preparedReference, 'reference'));
@@ -131,7 +139,7 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     const sampler: CompletionSampler = { generator, template, sampling, random };
     const parts: StepParts = { args, plan, policy, reference, moving, sampler, judging, journal, signal };
     const evaluationSampler = { ...sampler, sampling: evaluationSettings, random: random.fork('eval') };
-    const evaluation = { sampler: evaluationSampler, model: policy.model };
+    const evaluation = { sampler: evaluationSampler, model: policy.model, reference: reference?.model ?? null };
     const signals = shownSignals(rewards);
     const run: Run = { command: 'rlhf', args, context, journal, data, policy, length, signals, inputs, from };
     await tellStart(run);
@@ -144,7 +152,13 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     for (const text of lacking) await journal.notice('warn', text);
     if (args.reuseRollout && dropoutRate(policy) > 0) await journal.notice('info', DROPOUT_NOTICE(dropoutRate(policy)));
     await trainingLoop({
-      ...{ ...run, updater, moving, encode, ...stepsOf(parts, updater, rewards, { rowAt: data.rowAt, encode }) },
+      ...{
+        ...run,
+        updater,
+        moving,
+        encode,
+        ...stepsOf(parts, updater, rewards, { rowAt: data.rowAt, encode }, length),
+      },
       best: { metric: 'reward', greaterIsBetter: true },
       tooLong: 'its prompt is too long',
       evaluate: (rows: RowSource, done: number, tell: TellProgress): Promise<Metrics> =>
@@ -164,6 +178,7 @@ function stepsOf(
   updater: Updater,
   rewards: readonly Reward[],
   rows: { rowAt(index: number): Promise<Row>; encode(row: Row): Promise<RolloutPrompt> },
+  length: Pick<RunLength, 'maxSteps'>,
 ): Pick<Training<RolloutPrompt>, 'step' | 'logged' | 'snapshot' | 'restore'> {
   const { args, plan, journal } = parts;
   const hacking = createHackingWatch(rewards);
@@ -171,6 +186,10 @@ function stepsOf(
   const standstill = createStandstillWatch(args);
   const experiences = new Map<number, Experience>();
   let completionLog: CompletionRow[] = [];
+  // Measured in a step that is logged, so that no checkpoint comes between measuring and writing.
+  let attentionLog: LoggedAttention | null = null;
+  const logsAttention = args.logAttention && args.attnLogLimit > 0;
+  const layers = loggedLayers(args.attnLogLayers, parts.policy.modelConfig.text.numHiddenLayers);
 
   return {
     async step(done, next): Promise<StepResult> {
@@ -196,7 +215,20 @@ function stepsOf(
         const missing = values.observe(experience.judged, step);
         for (const text of [...warnings, ...missing]) await journal.notice('warn', text);
         records.push(metrics);
-        if (args.logCompletions) completionLog.push(...completionRows(experience, entropies));
+        if (args.logCompletions) {
+          if (logsAttention && attentionLog === null && isAttentionDue(args, step, length)) {
+            const found = await journal.time('attention', () =>
+              attentionForLog(experience, entropies, completionLog.length, {
+                model: parts.policy.model,
+                template: parts.sampler.template,
+                layers,
+              }),
+            );
+            attentionLog = found?.logged ?? null;
+            records.push(found?.metrics ?? {});
+          }
+          completionLog.push(...completionRows(experience, entropies));
+        }
       }
       const { skipped, gradNorm, learningRate } = await journal.time('update', () => updater.update());
       parts.moving?.follow(step);
@@ -217,8 +249,11 @@ function stepsOf(
     },
 
     async logged(step) {
-      if (completionLog.length > 0) await journal.emit({ type: 'completions', step, rows: completionLog });
+      if (completionLog.length > 0) {
+        await journal.emit({ type: 'completions', step, rows: completionLog, attention: attentionLog });
+      }
       completionLog = [];
+      attentionLog = null;
     },
 
     snapshot() {

@@ -8,12 +8,14 @@ import { machineMemory } from '../util/machine_memory.ts';
 import type { RunContext } from './events.ts';
 import { checkMemory, type MemoryAdvice } from './memory_check.ts';
 import {
+  changedImageMemory,
   forwardMemory,
   learningMemory,
   type MeasuredPolicy,
   type MemoryPart,
   programMemory,
   samplingMemory,
+  totalOf,
   trainingMemory,
   weightsMemory,
 } from './memory_need.ts';
@@ -24,11 +26,14 @@ export interface RlhfMemory {
   readonly reference: MeasuredPolicy | null;
   /** The first prompt, taken as typical of the others; null if its row is skipped. */
   readonly first: RolloutPrompt | null;
+  /** Whether completions are scored under changed images. */
+  readonly changesImages: boolean;
 }
 
 type RlhfSizes = Pick<RlhfArguments, 'numGenerations' | 'maxCompletionLength' | 'gradientCheckpointing'>;
 
-export function rlhfMemory(args: RlhfSizes, plan: BatchPlan, { policy, reference, first }: RlhfMemory): MemoryPart[] {
+export function rlhfMemory(args: RlhfSizes, plan: BatchPlan, memory: RlhfMemory): MemoryPart[] {
+  const { policy, reference, first, changesImages } = memory;
   const sizes = {
     prompts: plan.promptsPerRollout,
     promptTokens: first?.ids.length ?? 0,
@@ -37,13 +42,17 @@ export function rlhfMemory(args: RlhfSizes, plan: BatchPlan, { policy, reference
   };
   const groups = plan.microBatchSize / plan.numGenerations;
   const rows = Math.ceil(groups) * sizes.promptTokens + plan.microBatchSize * sizes.completionTokens;
+  const learning = learningMemory(policy, rows, args.gradientCheckpointing);
   return [
     programMemory(),
     weightsMemory('weights', policy),
     ...(reference === null ? [] : [weightsMemory('the reference', reference)]),
     ...trainingMemory(policy),
     ...samplingMemory(policy, sizes),
-    ...learningMemory(policy, rows, args.gradientCheckpointing),
+    ...learning,
+    ...(changesImages && first !== null
+      ? changedImageMemory(policy, sizes, first.images, totalOf(learning).likely)
+      : []),
   ];
 }
 

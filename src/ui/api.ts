@@ -82,6 +82,20 @@ export interface Curve {
   readonly logged: number;
 }
 
+/** Seconds of the parts of a step. */
+export interface StepTimes {
+  /** The first step of each bar. */
+  readonly steps: readonly number[];
+  /** Number of logged steps that a bar is the mean of. */
+  readonly width: number;
+  readonly parts: readonly {
+    readonly name: string;
+    /** The metric in the log; for the rest of a step, that of the whole step. */
+    readonly metric: string;
+    readonly values: readonly number[];
+  }[];
+}
+
 /** Pearson correlation of one column with another one, over the completions of a step. */
 export interface CorrelationCurve {
   readonly column: string;
@@ -149,6 +163,8 @@ export interface Completion {
   readonly text: string;
   /** The extracted answer; the whole text if it has none. */
   readonly answer: string;
+  /** Why the answer is not the target, as far as texts can tell; null if it is, or without a target. */
+  readonly fault: string | null;
   /** Whether the length limit ended it; null if the log does not say. */
   readonly clipped: boolean | null;
   readonly values: readonly (number | null)[];

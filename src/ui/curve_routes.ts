@@ -10,6 +10,7 @@ import type { Env } from './guard.ts';
 import type { Library } from './library.ts';
 import { count, readQuery } from './query.ts';
 import type { Run } from './run.ts';
+import { stepTimesOf } from './step_times.ts';
 
 export function curveRoutes(library: Library): Hono<Env> {
   const routes = new Hono<Env>();
@@ -51,10 +52,18 @@ export function curveRoutes(library: Library): Hono<Env> {
     return context.json({ curves: correlationsWith(run, read.query.column) });
   });
 
+  routes.get('/runs/:id/step_times', (context) => {
+    const run = library.run(context.req.param('id'));
+    return run === undefined ? context.notFound() : context.json(stepTimesOf(run.metrics, BARS));
+  });
+
   return routes;
 }
 
 // --- internal ---
+
+/** About as many as a screen has room for. */
+const BARS = 240;
 
 const names = z.array(z.string().max(500)).min(1).max(64);
 const weight = z

@@ -13,7 +13,7 @@ import { readPageFiles } from '../../src/ui/page_files.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { completionsLine, jsonLines, logRecord, writeRun } from '../ui/made_runs.ts';
 import { type Served, serve } from '../ui/served.ts';
-import { launch, openTab, shoot, type Tab } from './browser.ts';
+import { launch, openTab, shoot, shots, type Tab } from './browser.ts';
 
 const folder = temporaryFolder();
 const root = join(folder, 'output');
@@ -172,10 +172,39 @@ describe('runs', () => {
         expect.stringMatching(/^checkpoint-40\d\.\d{3}.*best $/),
         expect.stringMatching(/^checkpoint-20\d\.\d{3}/),
       ]);
+    await page.waitForSelector('.run-end .legend li');
     await shoot(page, 'checkpoints-light');
     await page.click('.tabs >> text=Signals');
     await page.waitForSelector('.charts.wide .legend li');
     await shoot(page, 'signals-light');
+    expect(complaints).toEqual([]);
+    await context.close();
+  });
+
+  test('show where the time of each step went, as stacked bars', async () => {
+    const { page, context, complaints } = await tab();
+    await page.click('text=Checkpoints and time');
+    const chart = '.run-end .chart:has-text("v1-second")';
+    await page.waitForSelector(`${chart} .legend li`);
+    expect(await page.textContent('.ends')).toContain('the log has no seconds of its steps');
+    await page.focus(`${chart} .plot`);
+    await page.keyboard.press('Home');
+    const legend = () => page.$$eval(`${chart} .legend li`, (found) => found.map((each) => each.textContent));
+    expect(await legend()).toEqual(['rollout1.500', 'backward0.7500', 'update0.2500', 'other0.5000']);
+    // A bar has the colours of the parts from the bottom up, each as high as its share of 3 seconds.
+    const heights = await page.evaluate<number[]>(HEIGHTS);
+    const sum = heights.reduce((total, height) => total + height, 0);
+    for (const [i, share] of [0.5, 0.25, 1 / 12, 1 / 6].entries()) {
+      expect(Math.abs(heights[i]! / sum - share)).toBeLessThan(0.03);
+    }
+    const [csv] = await Promise.all([page.waitForEvent('download'), page.keyboard.press('c')]);
+    const lines = readFileSync(await csv.path(), 'utf8')
+      .trim()
+      .split('\r\n');
+    expect(lines).toHaveLength(1 + 4 * STEPS);
+    expect(lines[1]).toBe('v1-second,step_time/rollout,1,1.5');
+    const [png] = await Promise.all([page.waitForEvent('download'), page.keyboard.press('p')]);
+    expect(png.suggestedFilename()).toBe('v1-second-seconds-of-a-step.png');
     expect(complaints).toEqual([]);
     await context.close();
   });
@@ -240,6 +269,9 @@ describe('completions', () => {
     await show(page, `#/completions/${await runId(page, 'v1-second')}/1`, '.completion');
     await expect.poll(() => page.textContent('.cards')).toContain('∅ null');
     expect(await page.textContent('.cards')).toContain('✂ clipped');
+    const faults = () =>
+      page.$$eval('.completion', (found) => found.map((each) => /≠[^∅]*?target/.exec(each.textContent!)?.[0]));
+    expect(await faults()).toEqual([undefined, '≠ not the target', undefined, '≠ not the target']);
     await expect
       .poll(() => page.$eval('.images img', (image) => (image as unknown as { naturalWidth: number }).naturalWidth))
       .toBe(224);
@@ -355,6 +387,9 @@ describe('pictures', () => {
     const id = await runId(page, 'v1-second');
     return [
       ['runs', '#/', '.chart .legend li'],
+      ['arguments', '#/', '.tabs >> text=Arguments'],
+      ['checkpoints', '#/', '.tabs >> text=Checkpoints'],
+      ['signals', '#/', '.tabs >> text=Signals'],
       ['groups', `#/completions/${id}/0`, '.completion'],
       ['attention', `#/completion/${id}/0`, '.token'],
     ] as const;
@@ -364,6 +399,7 @@ describe('pictures', () => {
     const { page, context, complaints } = await tab({ colorScheme: 'dark' });
     for (const [name, hash, selector] of await views(page)) {
       await show(page, hash, selector);
+      if (selector.startsWith('.tabs')) await page.click(selector);
       await page.waitForTimeout(400);
       await shoot(page, `${name}-dark`);
     }
@@ -380,8 +416,9 @@ describe('pictures', () => {
     });
     for (const [name, hash, selector] of await views(page)) {
       await show(page, hash, selector);
+      if (selector.startsWith('.tabs')) await page.click(selector);
       await page.waitForTimeout(400);
-      await shoot(page, `${name}-phone`);
+      await page.screenshot({ path: join(shots, `${name}-phone.png`), animations: 'disabled', fullPage: true });
       expect([name, await page.evaluate('document.documentElement.scrollWidth')]).toEqual([name, 390]);
     }
     expect(complaints).toEqual([]);
@@ -422,6 +459,27 @@ const CONTRASTS = `(() => {
   });
 })()`;
 
+/**
+ * In the first bar of the last chart, the number of pixels in the colour of each part of the legend; -1 for a part that does not
+ * lie on the one before it.
+ */
+const HEIGHTS = `(() => {
+  const chart = [...document.querySelectorAll('.run-end .chart')].at(-1);
+  const canvas = chart.querySelector('canvas');
+  const over = chart.querySelector('.u-over');
+  const scale = canvas.width / canvas.clientWidth;
+  const pixels = canvas.getContext('2d').getImageData(Math.round((over.offsetLeft + 2) * scale), 0, 1, canvas.height).data;
+  const column = Array.from({ length: canvas.height }, (_, y) => 'rgb(' + [...pixels.slice(4 * y, 4 * y + 3)].join(', ') + ')');
+  let top = canvas.height;
+  return [...chart.querySelectorAll('.legend i')].map((swatch) => {
+    const colour = getComputedStyle(swatch).backgroundColor;
+    const last = column.lastIndexOf(colour);
+    const height = last > top ? -1 : column.filter((each) => each === colour).length;
+    top = column.indexOf(colour);
+    return height;
+  });
+})()`;
+
 function madeRun(rate: number) {
   const log = Array.from({ length: STEPS }, (_, i) => {
     const share = 1 - Math.exp((-rate * i) / 15);
@@ -434,6 +492,10 @@ function madeRun(rate: number) {
       entropy: 0.9 - 0.5 * share,
       'completions/mean_length': 90 + 40 * share,
       'completions/clipped_ratio': 0.1,
+      step_time: 3,
+      'step_time/rollout': 1.5,
+      'step_time/backward': 0.75,
+      'step_time/update': 0.25,
       ...(i % 20 === 19 && { eval_reward: 0.4 + share - 0.3 * Number(i === 59) }),
     });
   });
@@ -445,8 +507,9 @@ function madeRun(rate: number) {
     best_metric: 0.91,
     seconds: { rollout: 61, backward: 40, update: 9, reward: 4 },
   };
-  const completions = Array.from({ length: STEPS }, (_, i) =>
-    completionsLine(
+  const completions = Array.from({ length: STEPS }, (_, i) => ({
+    solution: Array.from({ length: 8 }, () => '<answer>A circle</answer>'),
+    ...completionsLine(
       i + 1,
       [0, 1].flatMap((index) =>
         [0, 1, 2, 3].map((place) => ({
@@ -461,7 +524,7 @@ function madeRun(rate: number) {
         })),
       ),
     ),
-  );
+  }));
   return {
     log: [...log, end],
     completions,

@@ -16,6 +16,7 @@ function settings(outputDir: string) {
     addVersion: true,
     reportTo: ['tensorboard'] as const,
     logCompletions: true,
+    attnLogLimit: 0,
     completionsToPrint: 2,
     dryRun: false,
     plugins: [],

@@ -47,9 +47,10 @@ beforeAll(async () => {
 });
 
 test.each([
-  ['the demo, 1.5 M parameters', demo, 0.04],
-  ['55 M parameters, with a reference', large, 0.04],
-])('%s: at least the least, and near the expected', async (_, model, beta) => {
+  ['the demo, 1.5 M parameters', demo, 0.04, {}],
+  ['the demo, changed images', demo, 0.03, { perception_kl_coef: '0.01' }],
+  ['55 M parameters, with a reference', large, 0.04, {}],
+])('%s: at least the least, and near the expected', async (_, model, beta, changes) => {
   const sizes = { numGenerations: 8, maxCompletionLength: 16, gradientCheckpointing: null };
   const plan = planBatches({
     ...{ perDeviceTrainBatchSize: 8, gradientAccumulationSteps: 1, numGenerations: 8, numIterations: 1 },
@@ -63,13 +64,20 @@ test.each([
   const only = { dataset: [project.pictures], valDataset: [], splitDatasetRatio: 0, dataSeed: 0, strict: true };
   const data = await openTrainingData(only);
   const first = await encodePrompt(policy.template)(await data.train.row(0));
-  const { least, likely } = totalOf(rlhfMemory(sizes, plan, { policy, reference: beta === 0 ? null : frozen, first }));
+  const { least, likely } = totalOf(
+    rlhfMemory(sizes, plan, {
+      policy,
+      reference: beta === 0 ? null : frozen,
+      first,
+      changesImages: 'perception_kl_coef' in changes,
+    }),
+  );
   for (const open of [policy, frozen, data]) await open.close();
 
   const output = join(root, `run-${model === demo ? 'demo' : 'large'}-${beta}`);
   const flags = tinyFlags(project, {
     ...{ model, beta: String(beta), output_dir: output, num_generations: '8', max_completion_length: '16' },
-    ...{ save_strategy: 'no', learning_rate: '1e-5' },
+    ...{ save_strategy: 'no', learning_rate: '1e-5', ...changes },
   });
   const run = await runCli(program, ['rlhf', ...flags]);
   expect(run.code).toBe(0);

@@ -44,7 +44,7 @@ function completionsOf(run) {
 /** Records without times and paths, as text. */
 function withoutTimes(records) {
   const isTime = (name) =>
-    /^(elapsed_time|remaining_time|memory|seconds|train_runtime|.*(step_time|memory\(GiB\)|train_speed\(s\/it\)|runtime|samples_per_second|_model_checkpoint))$/.test(
+    /^(elapsed_time|remaining_time|memory|seconds|train_runtime|step_time\/.*|.*(step_time|memory\(GiB\)|train_speed\(s\/it\)|runtime|samples_per_second|_model_checkpoint))$/.test(
       name,
     );
   return records

@@ -59,9 +59,10 @@ test('rows without an image in some batches', async () => {
 });
 
 test.each(['eager', 'fused', 'auto'])('does not depend on the batch size, attn_probe %s', async (attn_probe) => {
-  const all = await evaluated({ attn_probe, per_device_eval_batch_size: '8' });
-  const one = await evaluated({ attn_probe, per_device_eval_batch_size: '1' });
-  const two = await evaluated({ attn_probe, per_device_eval_batch_size: '2' });
+  const flags = { attn_probe, beta: '0.1', perception_kl_coef: '0.01', perception_image: 'removed' };
+  const all = await evaluated({ ...flags, per_device_eval_batch_size: '8' });
+  const one = await evaluated({ ...flags, per_device_eval_batch_size: '1' });
+  const two = await evaluated({ ...flags, per_device_eval_batch_size: '2' });
   for (const other of [one, two]) {
     for (const [i, record] of evaluationsOf(all).entries()) {
       for (const [name, value] of Object.entries(record)) {
@@ -80,6 +81,16 @@ test('several completions a prompt: greedy ones do not differ, sampled ones do',
     await evaluated({ num_generations_eval: '3', eval_temperature: '1', max_steps: '1' }),
   );
   expect(sampled!.eval_reward_std).toBeGreaterThan(0);
+});
+
+test('the KL to the reference and the dependence on the image: as training logs them', async () => {
+  const flags = { beta: '0.1', perception_kl_coef: '0.01', eval_on_start: 'true', temperature: '0.7' };
+  const [before, after] = evaluationsOf(await evaluated(flags));
+  expect(Math.abs(before!.eval_kl!)).toBeLessThan(1e-9); // the policy is its reference
+  expect(after!.eval_kl).toBeGreaterThan(1e-5);
+  for (const name of ['kl', 'drop']) expect(after![`eval_perception/visual_${name}_mean`]).toBeGreaterThan(0);
+  const [without] = evaluationsOf(await evaluated());
+  expect(Object.keys(without!).filter((name) => /kl|visual/.test(name))).toEqual([]);
 });
 
 test('before the first step it sees the same completions as after steps that change nothing', async () => {

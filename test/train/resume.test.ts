@@ -49,7 +49,7 @@ type Command = keyof typeof COMMANDS;
 /** Columns that say when something happened, not what. */
 const TIMES = new Set(['step_time', 'elapsed_time', 'remaining_time', 'memory(GiB)', 'train_speed(s/it)']);
 const isTime = (name: string): boolean =>
-  TIMES.has(name) || /^(eval_)?(runtime|samples_per_second)$/.test(name) || /_(seconds|time)$/.test(name);
+  TIMES.has(name) || /^(eval_)?(runtime|samples_per_second)$/.test(name) || /_(seconds|time)$|^step_time\//.test(name);
 
 /** The records of logging.jsonl without times, and without the last one, which has paths. */
 function recordsOf(folder: string): unknown[] {
@@ -163,6 +163,16 @@ describe('resumed runs end with the same bits', () => {
       { sync_ref_model: 'true', ref_model_sync_steps: '2', beta: '0.1', freeze_vit: 'false' },
       5,
       [2, 3],
+    ],
+    [
+      'an entropy bonus, two iterations, accumulation',
+      'rlhf',
+      {
+        ...{ entropy_coef: '0.02', num_iterations: '2' },
+        ...{ per_device_train_batch_size: '4', gradient_accumulation_steps: '2' },
+      },
+      4,
+      [1, 2],
     ],
     ['banned words of several tokens', 'rlhf', { bad_words: ['th', 'colour', 'incomprehensible'] }, 3, [1, 2]],
     [

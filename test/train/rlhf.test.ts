@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { rlhf } from '../../src/cli/rlhf.ts';
 import type { VisionLanguageModel } from '../../src/engine/model.ts';
+import { metricOf } from '../../src/metrics/table.ts';
 import { isOwnedMetric } from '../../src/rewards/metric.ts';
 import { pretendIo } from '../cli/io.ts';
 import { SEEDS } from '../helpers/draws.ts';
@@ -126,8 +127,8 @@ function comparable({ logs }: TinyRun): Record<string, number>[] {
   );
 }
 
-/** Metrics that only some ways of computing a step can log. */
-const NOT_ALWAYS = /^(sampling\/|attention\/\w+_mass)/;
+/** Metrics that only some ways of computing a step can log, and times. */
+const NOT_ALWAYS = /^(sampling\/|step_time\/|attention\/\w+_mass)/;
 
 describe('a run', () => {
   let first: TinyRun;
@@ -173,6 +174,23 @@ describe('a run', () => {
       expect(log).not.toHaveProperty('kl'); // no reference without beta
     }
     expect(first.logs.map(({ epoch }) => epoch)).toEqual([0.33333333, 0.66666667]);
+  });
+
+  test('logs the seconds of each part of a step that there is, which make up the step', () => {
+    for (const log of first.logs) {
+      const parts = Object.entries(log).filter(([name]) => name.startsWith('step_time/'));
+      expect(parts.map(([name]) => name)).toEqual(
+        ['data', 'rollout', 'reward', 'backward', 'update'].map((part) => `step_time/${part}`),
+      );
+      for (const [, seconds] of parts) expect(seconds).toBeGreaterThan(0);
+      expect(parts.reduce((sum, [, seconds]) => sum + seconds, 0)).toBeLessThanOrEqual(log.step_time! + 1e-6);
+    }
+  });
+
+  test('what it logs is in the table of metrics, but for the clock', () => {
+    const names = [...new Set(first.logs.flatMap((log) => Object.keys(log)))];
+    const clock = ['global_step/max_steps', 'elapsed_time', 'remaining_time'];
+    expect(names.filter((name) => metricOf(name) === null)).toEqual(clock);
   });
 
   test('what it logs, but for what its rewards log, is no name for a reward to log under', () => {
@@ -566,6 +584,17 @@ orms['away'] = Away;
     status: 'completed',
     last_model_checkpoint: join(folder, 'checkpoint-3'),
   });
+});
+
+test('a dry run resamples as the run does, and says how often', async () => {
+  const { io, text } = pretendIo({});
+  const changes = {
+    ...{ dynamic_sample: 'true', max_resample_times: '1', dry_run: 'true', max_steps: '2' },
+    ...{ dataset: project.texts, reward_funcs: ['format'], output_dir: join(root, 'resampled') },
+  };
+  await rlhf(tinyFlags(project, changes), io);
+  // No completion has the format, so all groups are equal: each rollout draws as many batches as it may.
+  expect(text.stdout).toMatch(/dry run: dynamic sampling drew 2\.0 batches of prompts for a rollout, of at most 2;/);
 });
 
 test('a dry run of rows that are all too long says so', async () => {

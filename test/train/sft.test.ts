@@ -100,7 +100,8 @@ describe('a run', () => {
     });
     expect(logs.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
     expect(logs.at(-1)!.metrics.loss).toBeLessThan(logs[0]!.metrics.loss! - 0.5);
-    expect(Object.keys(logs[0]!.metrics)).toEqual(['loss', 'grad_norm', 'learning_rate']);
+    const parts = ['data', 'forward', 'backward', 'update'].map((part) => `step_time/${part}`);
+    expect(Object.keys(logs[0]!.metrics)).toEqual(['loss', 'grad_norm', ...parts, 'learning_rate']);
     expect(end).toMatchObject({ status: 'completed', step: 12, lastCheckpoint: join(folder, 'checkpoint-12') });
     expect(end.firstLog).toEqual(logs[0]!.metrics);
     expect(readdirSync(folder)).toEqual(['checkpoint-12']);

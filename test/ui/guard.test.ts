@@ -61,6 +61,7 @@ const routes = [
   `/api/curves?run=${run.id}&metric=reward`,
   `/api/curves.csv?run=${run.id}&metric=reward`,
   `/api/runs/${run.id}/correlations?column=accuracy`,
+  `/api/runs/${run.id}/step_times`,
   `/api/runs/${run.id}/list`,
   `/api/runs/${run.id}/groups/0`,
   row,
