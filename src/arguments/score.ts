@@ -4,10 +4,25 @@
 import { ATTN_PROBES } from '../attention/cross_check.ts';
 import type { CommandSpec } from './command.ts';
 import { choice, integer, number, requiredText, textList } from './flag.ts';
-import { adaptedModelFlags, columnFlags, commonFlags, groundingFlags, systemFlags } from './shared_flags.ts';
+import {
+  adaptedModelFlags,
+  columnFlags,
+  commonFlags,
+  groundingFlags,
+  systemFlags,
+  weightFormFlags,
+  weightsMemoryHelp,
+} from './shared_flags.ts';
 
 export const scoreFlags = {
   ...adaptedModelFlags,
+  ...weightFormFlags,
+  weights_memory: number({
+    ...weightFormFlags.weights_memory,
+    default: null,
+    unset: 'weights of 4 GiB or more stay on disk',
+    help: weightsMemoryHelp('weights', ''),
+  }),
   dataset: textList({
     group: 'Data',
     default: undefined,

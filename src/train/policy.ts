@@ -39,8 +39,11 @@ export interface PolicyOptions {
   /** What full training changes; with an adapter, nothing but that is trained. Default: the language model. */
   readonly trained?: TrainedRule;
   readonly adapter?: AdapterOptions | null;
-  /** How the weights under an adapter that is trained are kept; default: by their size. */
-  readonly frozen?: FrozenOptions;
+  /**
+   * How weights are kept that are not trained. Null: in float32, or, from 4 GiB on, on disk. Default: null, under an adapter that
+   * is trained by their size.
+   */
+  readonly frozen?: FrozenOptions | null;
   readonly template?: TemplateOptions;
   /** The weights are changed in place, so they are read into memory, however large they are; default: `trainable`. */
   readonly movable?: boolean;
@@ -116,7 +119,7 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
     gradientCheckpointing = null,
     trained = { freeze: DEFAULT_FREEZE },
     adapter: adapterOptions = null,
-    frozen = { quantBits: null, weightsMemory: null },
+    frozen = trainable ? { quantBits: null, weightsMemory: null } : null,
     device = cpu,
     keepImages = true,
   } = options;
@@ -131,10 +134,14 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
     });
     const used = { ...source, tensors: without(source.tensors, extra) };
     const widened = [...used.tensors.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
-    const form = trainable && adapterOptions !== null ? frozenForm(used.tensors, frozen, dir) : null;
-    if (form?.kind === 'held' && !device.sharesMemory) throw cannotHold(device, dir);
     const stays = trainable || options.movable === true;
-    const streams = form?.kind === 'disk' || (!stays && widened >= STREAM_BYTES);
+    const isFrozen = trainable ? adapterOptions !== null : !stays;
+    const wanted = isFrozen && frozen !== null ? frozenForm(used.tensors, frozen, dir) : null;
+    // A device with its own memory holds float32.
+    const isHeldThere = wanted?.kind === 'held' && !device.sharesMemory;
+    if (isHeldThere && (trainable || frozen?.quantBits !== null)) throw cannotHold(device, dir);
+    const form = isHeldThere ? null : wanted;
+    const streams = form === null ? !stays && widened >= STREAM_BYTES : form.kind === 'disk';
     const adapter = adapterOptions === null ? null : prepareAdapter(adapterOptions, modelConfig);
     const trains = adapter === null && trainable ? trainedParameters(trained, modelConfig) : null;
     const isTrained = (name: string): boolean =>

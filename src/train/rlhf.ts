@@ -87,7 +87,7 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     const hasReference = args.beta !== 0;
     const preparedReference =
       hasReference && prepared.adapter === null
-        ? keep(await preparePolicy({ ...policyOptions(args, false), movable: args.syncRefModel, device }))
+        ? keep(await preparePolicy({ ...policyOptions(args, false), frozen: null, movable: args.syncRefModel, device }))
         : null;
     const sampling = samplingOf(args, prepared);
     const evaluationSettings = evaluationSampling(args, prepared);
