@@ -32,7 +32,7 @@ const gateways: Readonly<Record<string, readonly string[]>> = {
   'decimal.js': ['rewards'],
   'fraction.js': ['rewards'],
   commander: ['cli'],
-  jiti: ['rewards'],
+  jiti: ['rewards', 'util'],
   zod: ['arguments', 'reward_server', 'ui'],
   hono: ['ui'],
   '@hono/node-server': ['ui'],

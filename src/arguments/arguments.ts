@@ -7,6 +7,7 @@ import { ormFiles } from '../rewards/registry.ts';
 import type { Json } from '../util/json.ts';
 import { argumentsToJson, changedArguments } from './args_json.ts';
 import type { CommandSpec } from './command.ts';
+import { devicesCommand } from './devices.ts';
 import { doctorCommand } from './doctor.ts';
 import type { msSwiftFlags } from './engine_flags.ts';
 import { exportCommand } from './export.ts';
@@ -17,6 +18,7 @@ import { type Environment, parseArguments } from './parse.ts';
 import { msSwiftNames } from './peers/index.ts';
 import { reportCommand } from './report.ts';
 import {
+  type DevicesArguments,
   type DoctorArguments,
   type ExportArguments,
   type InferArguments,
@@ -165,6 +167,10 @@ export function readRewardServerArguments(
 
 export function readDoctorArguments(argv: readonly string[], env: Environment): ReadArguments<DoctorArguments> {
   return read(doctorCommand, resolveDoctor, argv, env);
+}
+
+export function readDevicesArguments(argv: readonly string[], env: Environment): ReadArguments<DevicesArguments> {
+  return read(devicesCommand, (values) => values, argv, env);
 }
 
 export function readReportArguments(argv: readonly string[], env: Environment): ReadArguments<ReportArguments> {

@@ -6,6 +6,7 @@ import { type RolloutSizes, rolloutSizes } from '../grpo/batching.ts';
 import { type AdapterDefaults, withAdapterDefaults } from './adapter_defaults.ts';
 import { checkFiles, checkOutput, checkPixels, checkSizes } from './checks.ts';
 import { checkColumns, checkDatasets, pathOf } from './dataset_paths.ts';
+import type { devicesFlags } from './devices.ts';
 import type { doctorFlags } from './doctor.ts';
 import type { exportFlags } from './export.ts';
 import type { Faults } from './faults.ts';
@@ -82,6 +83,7 @@ interface AdaptedModel {
 
 export type RewardServerArguments = Values<typeof rewardServerFlags>;
 export type ReportArguments = Values<typeof reportFlags>;
+export type DevicesArguments = Values<typeof devicesFlags>;
 export type UiArguments = Values<typeof uiFlags>;
 
 export type DoctorArguments = Resolved<Values<typeof doctorFlags>, { modelDir: string | null }>;

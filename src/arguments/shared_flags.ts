@@ -5,6 +5,7 @@
 import { ALPHA_MODES } from '../data/rgb.ts';
 import { lrSchedulerTypes } from '../optim/schedule.ts';
 import { REWARD_ERRORS } from '../rewards/deadline.ts';
+import { DEVICE_CHOICES } from '../runtime/device.ts';
 import { BOX_FORMATS, BOX_NORMS } from '../template/grounding.ts';
 import { boolean, choice, choiceList, integer, jsonObject, number, requiredText, text, textList } from './flag.ts';
 
@@ -84,6 +85,16 @@ export const adaptedModelFlags = {
     unset: 'the model that the adapter of --adapters was made for',
   }),
   ...adapterFlags,
+} as const;
+
+/** What a model runs on. */
+export const deviceFlags = {
+  device: choice(DEVICE_CHOICES, {
+    msSwift: { ignored: 'ms-swift computes on the devices that PyTorch finds' },
+    group: 'Model',
+    default: 'cpu',
+    help: 'What the model runs on: the CPU, or a graphics processor (webgpu: Vulkan, Metal or Direct3D 12). auto takes the graphics processor if it works and is faster. `sightline devices` lists them.',
+  }),
 } as const;
 
 export const systemFlags = {

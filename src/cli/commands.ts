@@ -3,6 +3,7 @@
  * stays fast.
  */
 import type { CommandSpec } from '../arguments/command.ts';
+import { devicesCommand } from '../arguments/devices.ts';
 import { doctorCommand } from '../arguments/doctor.ts';
 import { exportCommand } from '../arguments/export.ts';
 import { helpText } from '../arguments/help.ts';
@@ -46,6 +47,7 @@ export const commands: readonly CliCommand[] = [
   command(rewardServerCommand, [], async (words, io) => (await import('./reward_server.ts')).rewardServer(words, io)),
   command(uiCommand, ['dashboard', 'view', 'web-ui'], async (words, io) => (await import('./ui.ts')).ui(words, io)),
   command(doctorCommand, ['diagnose', 'check'], async (words, io) => (await import('./doctor.ts')).doctor(words, io)),
+  command(devicesCommand, ['gpus', 'adapters'], async (words, io) => (await import('./devices.ts')).devices(words, io)),
   command(reportCommand, ['summary'], async (words, io) => (await import('./report.ts')).report(words, io)),
   { name: 'engine', summary: ENGINE_SUMMARY, help: engineHelp, run: engine },
   {

@@ -9,6 +9,10 @@ import type { DeviceTensor, ElementType, HostTensor, Tensor } from './tensor.ts'
 export const DEVICES = ['cpu', 'webgpu'] as const;
 export type DeviceName = (typeof DEVICES)[number];
 
+/** What may be asked for: a device, or the faster one of those that work. */
+export const DEVICE_CHOICES = [...DEVICES, 'auto'] as const;
+export type DeviceChoice = (typeof DEVICE_CHOICES)[number];
+
 export interface Device {
   readonly name: DeviceName;
   /** What graphs for it are written with. */

@@ -10,6 +10,7 @@ import type { ImageSource } from '../data/image_source.ts';
 import { type ContentPart, type Message, splitImageTags } from '../data/messages.ts';
 import { createGenerator } from '../engine/generation.ts';
 import { SightlineError } from '../errors.ts';
+import { chooseDevice } from '../runtime/choose.ts';
 import { stopTest } from '../template/stop_words.ts';
 import type { EncodedPrompt } from '../template/template.ts';
 import { createRandom } from '../util/random.ts';
@@ -49,7 +50,9 @@ export interface ChatContext extends Pick<RunContext, 'signal' | 'emit'> {
 /** Errors: those of the checkpoint, and those of the first question's images, which are checked before weights are read. */
 export async function openChat(args: InferArguments, context: ChatContext): Promise<Chat> {
   const { signal } = context;
-  const prepared = await preparePolicy(policyOptions(args, false, context.tell));
+  const { device, note } = await chooseDevice(args.device);
+  if (note !== null) context.tell?.(note);
+  const prepared = await preparePolicy({ ...policyOptions(args, false, context.tell), device });
   const policy = await tryQuestion(args, prepared)
     .then(async (promptTokens) => {
       await checkInferMemory(args, { policy: prepared, promptTokens }, context);

@@ -3,6 +3,7 @@
  */
 import type { ScoreArguments } from '../arguments/resolve.ts';
 import { isTdr } from '../attention/tdr.ts';
+import { chooseDevice } from '../runtime/choose.ts';
 import type { Json } from '../util/json.ts';
 import { openTrainingData, rowsAt } from './data.ts';
 import { noteTo, type RunContext } from './events.ts';
@@ -30,8 +31,10 @@ export async function runScore(args: ScoreArguments, context: Pick<RunContext, '
     dataSeed: 0,
     strict: true,
   };
+  const { device, note } = await chooseDevice(args.device);
+  if (note !== null) await context.emit({ type: 'notice', level: 'info', text: note });
   await context.emit({ type: 'phase', phase: 'open model', begins: true });
-  const prepared = await preparePolicy(policyOptions(args, false, noteTo(context)));
+  const prepared = await preparePolicy({ ...policyOptions(args, false, noteTo(context)), device });
   const lacksTemplate = createToolsCheck(args.modelDir);
   let opened: Pick<Policy, 'close'> = prepared;
   try {

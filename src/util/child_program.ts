@@ -3,6 +3,8 @@
  * heap takes the whole process with it, whatever its resourceLimits. Does not know which messages are exchanged.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 
 /**
  * Starts Node.js with these arguments. Messages are the child's only way in and out: its stdout and stderr are discarded,
@@ -15,6 +17,22 @@ export function startProgram(args: readonly string[], memoryMb: number): ChildPr
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     env: { SystemRoot: process.env.SystemRoot },
   });
+}
+
+/**
+ * The arguments that run a module of this package as a program.
+ *
+ * @param base `import.meta.url` of a module beside it
+ * @param name its file name, without an ending
+ */
+export function moduleArguments(base: string, name: string): string[] {
+  const fromSource = base.endsWith('.ts');
+  const entry = fileURLToPath(new URL(`./${name}.${fromSource ? 'ts' : 'js'}`, base));
+  if (!fromSource) return [entry];
+  // From TypeScript sources (tests, development) it needs the loader that plugins use.
+  const loader = JSON.stringify(createRequire(import.meta.url).resolve('jiti'));
+  const file = JSON.stringify(entry);
+  return ['-e', `require(${loader}).createJiti(${file}, { fsCache: false }).import(${file})`];
 }
 
 /** Decides whether the child keeps this process alive: it should only while an answer is due. */

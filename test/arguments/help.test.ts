@@ -66,6 +66,10 @@ test('score --help', () => {
       --check_memory [true|false]     Before weights are read, refuse a run that needs more memory than
                                       the machine has by the lowest estimate. false tries it anyway.
                                       (default: true)
+      --device cpu|webgpu|auto        What the model runs on: the CPU, or a graphics processor (webgpu:
+                                      Vulkan, Metal or Direct3D 12). auto takes the graphics processor
+                                      if it works and is faster. \`sightline devices\` lists them.
+                                      (default: cpu)
 
     LoRA:
       --adapters DIR                  Folder of a LoRA adapter for --model, in the format of PEFT (which

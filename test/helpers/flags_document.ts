@@ -3,6 +3,7 @@
  * Knows the schema and Markdown; knows no flag by name.
  */
 import type { CommandSpec } from '../../src/arguments/command.ts';
+import { devicesCommand } from '../../src/arguments/devices.ts';
 import { doctorCommand } from '../../src/arguments/doctor.ts';
 import { exportCommand } from '../../src/arguments/export.ts';
 import { engineRemarks, type Flag, groupsOf } from '../../src/arguments/flag.ts';
@@ -23,6 +24,7 @@ export const documentedCommands: readonly CommandSpec[] = [
   exportCommand,
   rewardServerCommand,
   doctorCommand,
+  devicesCommand,
   reportCommand,
   uiCommand,
 ];

@@ -6,8 +6,14 @@ import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 import { CountsReporter } from '../reporters/counts.ts';
 
-/** Tests that know nothing of devices. Their bounds are those of the CPU. */
-const onDevice = ['test/graph/**/*.test.ts', 'test/optim/adamw.test.ts', 'test/engine/*.golden.test.ts'];
+/**
+ * Tests of other folders, which know nothing of devices, in two projects: those of models take SwiftShader most of an hour, and
+ * the gate (.ci/run) leaves them out. Their bounds are those of the CPU.
+ */
+const onDevice = {
+  operations: ['test/graph/**/*.test.ts', 'test/optim/adamw.test.ts'],
+  models: ['test/engine/*.golden.test.ts'],
+};
 
 /** SwiftShader has no kernels of float16. */
 const withFloat16 = ['test/graph/ops/frozen.test.ts'];
@@ -17,15 +23,15 @@ export default defineConfig({
   test: {
     projects: [
       { extends: true, test: { name: 'webgpu', include: ['test/webgpu/**/*.webgpu.ts'] } },
-      {
-        extends: true,
+      ...Object.entries(onDevice).map(([name, include]) => ({
+        extends: true as const,
         test: {
-          name: 'on webgpu',
-          include: onDevice,
+          name: `${name} on webgpu`,
+          include,
           exclude: withFloat16,
           setupFiles: ['test/webgpu/in_place_of_cpu.ts'],
         },
-      },
+      })),
     ],
     reporters: ['default', new CountsReporter()],
     pool: 'forks',

@@ -3,10 +3,8 @@
  * Knows how to survive hostile expressions; knows no algebra.
  */
 import type { ChildProcess } from 'node:child_process';
-import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
 import { SightlineError } from '../../errors.ts';
-import { holdRun, startProgram } from '../../util/child_program.ts';
+import { holdRun, moduleArguments, startProgram } from '../../util/child_program.ts';
 import type { MathVerdict } from './compare.ts';
 import { quickEqual } from './equal_numbers.ts';
 
@@ -54,20 +52,12 @@ async function ask(reference: string, answer: string, limitMs: number): Promise<
 }
 
 async function start(): Promise<ChildProcess> {
-  const fromSource = import.meta.url.endsWith('.ts');
-  const entry = fileURLToPath(new URL(fromSource ? './worker.ts' : './worker.js', import.meta.url));
-  // From TypeScript sources (tests, development) it needs the loader that plugins use.
-  const program = fromSource
-    ? [
-        '-e',
-        `require(${quoted(createRequire(import.meta.url).resolve('jiti'))}).createJiti(${quoted(entry)}, { fsCache: false }).import(${quoted(entry)})`,
-      ]
-    : [entry];
+  const program = moduleArguments(import.meta.url, 'worker');
   const child = startProgram(program, memoryMb);
   if ((await nextMessage(child, startMs)) === undefined) {
     child.kill('SIGKILL');
     throw new SightlineError('E_MATH_PROCESS', 'the process that compares mathematical answers did not start', {
-      where: entry,
+      where: program.at(-1)!,
       hint: `check that ${process.execPath} can start another process, and that decimal.js and fraction.js are installed`,
       exitCode: 1,
     });
@@ -87,8 +77,4 @@ function nextMessage(child: ChildProcess, limitMs: number): Promise<unknown> {
     const timer = setTimeout(lost, limitMs);
     child.on('message', done).on('error', lost).on('exit', lost);
   });
-}
-
-function quoted(text: string): string {
-  return JSON.stringify(text);
 }

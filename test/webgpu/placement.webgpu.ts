@@ -1,0 +1,115 @@
+/**
+ * Where the nodes of every session of a step run. ONNX Runtime computes on the CPU what the graphics processor has no kernel
+ * for; sizes and positions may be computed there, numbers may not.
+ */
+import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { createGenerator, type GenerateOptions } from '../../src/engine/generation.ts';
+import { exp } from '../../src/graph/ops/elementwise.ts';
+import { cumulativeShare } from '../../src/graph/ops/reduce.ts';
+import { input } from '../../src/graph/value.ts';
+import { createAdamW } from '../../src/optim/adamw.ts';
+import { createSumOfSquares } from '../../src/optim/gradients.ts';
+import type { Device } from '../../src/runtime/device.ts';
+import { floats } from '../../src/runtime/tensor.ts';
+import { openWebgpu } from '../../src/runtime/webgpu.ts';
+import { createRandom } from '../../src/util/random.ts';
+import { goldenCheckpoints } from '../helpers/golden.ts';
+import { type GoldenGrpo, goldenGroups, loadModel, readJson } from '../helpers/golden_values.ts';
+
+interface Kernel {
+  readonly node: string;
+  readonly op: string;
+  readonly provider: string;
+  /** Element types of its inputs and outputs. */
+  readonly types: readonly string[];
+}
+
+/** Runs on a device whose sessions write down their kernels, and reads them once all are released. */
+async function kernelsOf(run: (device: Device) => Promise<void>): Promise<Kernel[]> {
+  const folder = mkdtempSync(join(tmpdir(), 'sightline-placement-'));
+  await run(await openWebgpu({ profile: join(folder, 'session') }));
+  return readdirSync(folder).flatMap((file) => {
+    const events = JSON.parse(readFileSync(join(folder, file), 'utf8')) as {
+      cat: string;
+      name: string;
+      args: Record<string, unknown>;
+    }[];
+    return events
+      .filter(({ cat, args }) => cat === 'Node' && args.provider !== undefined)
+      .map(({ name, args }) => {
+        const shapes = [args.input_type_shape, args.output_type_shape] as Record<string, unknown>[][];
+        const types = shapes.flat().flatMap((typed) => Object.keys(typed));
+        return {
+          node: name.replace(/_kernel_time$/, ''),
+          op: String(args.op_name),
+          provider: String(args.provider),
+          types,
+        };
+      });
+  });
+}
+
+/** Nodes that compute numbers on the CPU. */
+const strays = (kernels: readonly Kernel[]): string[] =>
+  kernels
+    .filter(
+      ({ provider, types }) =>
+        provider === 'CPUExecutionProvider' && types.some((type) => /^(float|double)/.test(type)),
+    )
+    .map(({ op, node }) => `${op} (${node})`);
+
+test('the check sees a node that computes on the CPU', async () => {
+  const x = input('x', ['N', 'V']);
+  const kernels = await kernelsOf(async (device) => {
+    const graph = await device.compile({ name: 'g', inputs: { x }, outputs: { y: cumulativeShare(exp(x)) } });
+    await graph.run({ x: floats(Float32Array.of(1, 2, 3, 4), [2, 2]) });
+    await graph.release();
+  });
+  expect(strays(kernels)).toContainEqual(expect.stringMatching(/^CumSum \(/));
+  expect(kernels.filter(({ op }) => op === 'Exp')).toMatchObject([{ provider: 'WebGpuExecutionProvider' }]);
+});
+
+describe.each(goldenCheckpoints())('$name', (checkpoint) => {
+  test('every kernel of a step that computes numbers runs on the graphics processor', async () => {
+    const grpo = readJson<GoldenGrpo>(join(checkpoint.golden, 'grpo.json'));
+    const groups = (await goldenGroups(checkpoint, grpo)).slice(0, 1);
+    const kernels = await kernelsOf(async (device) => {
+      const model = await loadModel(checkpoint, { device });
+      const { tape, groups: scored } = await model.score(groups, { temperature: 1, keep: true });
+      const tokens = scored.flatMap(({ completions }) => completions).reduce((sum, { logps }) => sum + logps.length, 0);
+      await model.backward(tape!, new Float32Array(tokens).fill(0.1));
+      const generator = createGenerator(model);
+      const sampling: GenerateOptions = {
+        count: 2,
+        maxNewTokens: 6,
+        temperature: 1,
+        stopIds: [],
+        bannedIds: [0],
+        random: createRandom(3),
+        keep: true,
+      };
+      const prompts = groups.map(({ prompt }) => prompt);
+      await generator.generate(prompts, sampling);
+      await generator.generate(prompts, { ...sampling, temperature: 0, keep: false });
+      const adamw = await createAdamW({ beta1: 0.9, beta2: 0.95, epsilon: 1e-8 }, device);
+      const squares = await createSumOfSquares(device);
+      const arrays = () => new Float32Array(2 ** 15).fill(0.5);
+      const parameter = {
+        value: arrays(),
+        grad: arrays(),
+        m: arrays(),
+        v: arrays(),
+        learningRate: 1e-3,
+        weightDecay: 0,
+      };
+      await squares.of([parameter.grad]);
+      await adamw.update([parameter], { step: 1, gradScale: 1 });
+      for (const part of [generator, model, adamw, squares]) await part.release();
+    });
+    expect(kernels.length).toBeGreaterThan(100);
+    expect([...new Set(strays(kernels))]).toEqual([]);
+  });
+});
