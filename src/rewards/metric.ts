@@ -32,6 +32,7 @@ const OWNED: ReadonlySet<string> = new Set([
   'train_speed(s/it)',
 ]);
 const OWNED_PREFIXES = [
+  'attention/image_entropy',
   'attention/image_mass',
   'attention/text_mass',
   'attention/system_mass',
