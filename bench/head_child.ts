@@ -85,7 +85,9 @@ async function scoring(): Promise<Pick<HeadReport, 'forward' | 'backward'>> {
   const dLogps = noise(1, SCORED_ROWS).data;
   return {
     forward: await measure(repetitions, () => scorer.forward(hidden, predictions, { temperature: 1 })),
-    backward: await measure(repetitions, () => scorer.backward(hidden, predictions, { temperature: 1 }, dLogps)),
+    backward: await measure(repetitions, () =>
+      scorer.backward(hidden, predictions, { temperature: 1 }, { logps: dLogps }),
+    ),
   };
 }
 

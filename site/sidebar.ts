@@ -28,6 +28,7 @@ export const groups: Group[] = [
     pages: [
       { text: 'The page of runs', file: 'ui' },
       { text: 'The page of one run', file: 'report' },
+      { text: 'All metrics', file: 'metrics' },
       { text: 'Why is my reward zero?', file: 'doctor' },
     ],
   },

@@ -59,6 +59,14 @@ export const objectiveFlags = {
       'the quantile is over the optimizer step, so that micro-batches do not change it (peers: over a micro-batch); cut-off completions are among its tokens, as in ms-swift',
     help: 'Learn only from this share of the tokens of an optimiser step, those with the highest entropy. The KL divergence still counts all of them.',
   }),
+  entropy_coef: number({
+    msSwift: { refused: 'ms-swift has no entropy bonus; use --engine sightline' },
+    group: 'GRPO',
+    default: 0,
+    min: 0,
+    follows: "TRL's name; the mean is over the tokens of the optimizer step, as verl's token-mean within a micro-batch",
+    help: 'Weight of the entropy bonus: the mean entropy of the policy over all completion tokens of an optimiser step, which the loss is reduced by. Keeps the policy from becoming certain too early; 0.001 is a usual value.',
+  }),
   overlong_filter: boolean({
     group: 'GRPO',
     default: false,

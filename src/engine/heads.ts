@@ -3,13 +3,10 @@
  * Sampling has a module of its own in sampling.ts.
  */
 import type { Module } from '../graph/module.ts';
-import { exp, mul, neg } from '../graph/ops/elementwise.ts';
-import { matmul } from '../graph/ops/matmul.ts';
-import { reshape } from '../graph/ops/movement.ts';
+import { mul } from '../graph/ops/elementwise.ts';
+import { softmaxEntropy } from '../graph/ops/entropy.ts';
 import { rmsNorm } from '../graph/ops/norm.ts';
 import { logSoftmax, logSoftmaxAt } from '../graph/ops/reduce.ts';
-import type { Dim } from '../graph/shape.ts';
-import type { Value } from '../graph/value.ts';
 import type { TextConfig } from '../models/architecture.ts';
 import { EMBEDDING, FINAL_NORM, HEAD, HEAD_LAYER } from '../models/names.ts';
 import { layerOf } from '../nn/adapter.ts';
@@ -50,17 +47,9 @@ export function scoringHead(config: HeadSizes): Module {
       // Temperature scales the rows of the stream, which are [N, h], instead of logits, which are [N, vocab].
       const logits = linear(mul(normed, w.inverseTemperature!), layerOf(w, 'head'));
       const logps = logSoftmax(logits);
-      return { logp: logSoftmaxAt(logits, w.target!, logps), entropy: entropyOf(logps), logps };
+      return { logp: logSoftmaxAt(logits, w.target!, logps), entropy: softmaxEntropy(logits, logps), logps };
     },
   };
-}
-
-/** Entropies of distributions, in nats: log-probabilities [N, vocab] -> -Σ p log p [N, 1]. */
-export function entropyOf(logps: Value): Value {
-  const [rows, columns] = logps.shape as [Dim, Dim];
-  const asRows = (x: Value): Value => reshape(x, [rows, 1, columns]);
-  // As a product of two rows, the sum needs no memory for its summands.
-  return neg(reshape(matmul(asRows(exp(logps)), asRows(logps), { transB: true }), [rows, 1]));
 }
 
 /** hidden [N, h] -> logits [N, vocab]. */

@@ -47,12 +47,14 @@ export interface VisionLanguageModel extends PolicyModel {
     options: ScoreOptions,
   ): Promise<Scored<P, C>>;
   /**
-   * Adds the gradients of Σ dLogps · logps to the accumulators of the trained parameters. Spends the tape.
+   * Adds the gradients of Σ dLogps · logps + Σ dEntropies · entropies to the accumulators of the trained parameters. Spends the
+   * tape.
    *
    * @param tape of the newest forward or recording that kept one
    * @param dLogps of all completion tokens, completion after completion: [tokens]
+   * @param dEntropies the same of their entropies; null: 0
    */
-  backward(tape: ModelTape, dLogps: Float32Array): Promise<void>;
+  backward(tape: ModelTape, dLogps: Float32Array, dEntropies?: Float32Array | null): Promise<void>;
   /** Runs prompts alone. A recording of rows keeps theirs for backward. */
   prefill(prompts: readonly Prompt[], onKeysAndValues: OnKeysAndValues, recording?: Recording): Promise<Prefilled>;
   /**
@@ -140,11 +142,11 @@ export function createModel(
       exclusive(async () =>
         opening(await scoreGroups(parts, groups, scoreOptions, { implementation: implementation(), keepsProducts })),
       ),
-    backward: (tape, dLogps) =>
+    backward: (tape, logps, entropies = null) =>
       exclusive(async () => {
         if (tape !== openTape) throw new Error('internal: backward on a tape that is spent or overwritten');
         openTape = null;
-        await backwardFrom(parts, tape, dLogps);
+        await backwardFrom(parts, tape, { logps, entropies });
       }),
     observe: (groups, watch) => exclusive(() => observeAttention(parts, groups, watch, implementation())),
     forward: (kwargs) => exclusive(() => plainForward(parts, implementation(), kwargs)),

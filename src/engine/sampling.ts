@@ -3,6 +3,7 @@
  */
 import type { Module } from '../graph/module.ts';
 import { add, div, lessOrEqual, min, mul, sub, toFloat, toInt, where } from '../graph/ops/elementwise.ts';
+import { softmaxEntropy } from '../graph/ops/entropy.ts';
 import { takeFromRows, takeSlices } from '../graph/ops/gather.ts';
 import { pad, reshape, slice } from '../graph/ops/movement.ts';
 import { rmsNorm } from '../graph/ops/norm.ts';
@@ -12,7 +13,7 @@ import { subDims } from '../graph/shape.ts';
 import { scalar, type Value } from '../graph/value.ts';
 import { layerOf } from '../nn/adapter.ts';
 import { LINEAR, rowsShape, type WeightForm, weightShape } from '../nn/linear.ts';
-import { entropyOf, type HeadSizes } from './heads.ts';
+import type { HeadSizes } from './heads.ts';
 import { nucleus } from './nucleus.ts';
 
 export interface SamplingRule {
@@ -71,7 +72,7 @@ export function samplingHead(
       const allowed = add(rule.penalises === true ? penalised(logits, w.penalty!) : logits, w.banned!);
       const id = choose(allowed, reshape(w.uniform!, [n, 1]), rule, vocabSize);
       const logp = takeFromRows(logps, toInt(reshape(id, [n])));
-      return { id, logp, entropy: entropyOf(logps), ...(wanted ? { logps } : {}) };
+      return { id, logp, entropy: softmaxEntropy(logits, logps), ...(wanted ? { logps } : {}) };
     },
   };
 }

@@ -21,7 +21,7 @@ import { decoderInputs, type ModelParts } from './model_parts.ts';
 import { type PackedBatch, packGroups } from './packed.ts';
 import type { Prefilled } from './prefill.ts';
 import type { Recording } from './recording.ts';
-import { type Predictions, predictionsOf } from './scoring.ts';
+import { type Predictions, predictionsOf, type TokenCotangents } from './scoring.ts';
 import type { AttentionImplementation, Probe } from './text_attention.ts';
 import { type DecoderTape, textAngles } from './text_decoder.ts';
 
@@ -144,15 +144,15 @@ export function scoreRecorded<P extends Prompt, C extends CompletionIds & TokenS
 }
 
 /**
- * Adds the gradients of Σ dLogps · logps to the accumulators of the trained parameters.
+ * Adds the gradients of Σ dLogps · logps + Σ dEntropies · entropies to the accumulators of the trained parameters.
  *
- * @param dLogps of all completion tokens, completion after completion: [predictions]
+ * @param given of all completion tokens, completion after completion: [predictions]
  */
-export async function backwardFrom(parts: ModelParts, tape: ModelTape, dLogps: Float32Array): Promise<void> {
+export async function backwardFrom(parts: ModelParts, tape: ModelTape, given: TokenCotangents): Promise<void> {
   const { parameters, decoder, vision, scoring, deepstackLayers, modelConfig } = parts;
   const { batch, predictions, temperature, dropout, hidden, logps, visual, images } = tape;
   const { imageTokenId } = modelConfig;
-  const dHidden = await scoring.backward(hidden, predictions, { temperature, dropout }, dLogps, logps);
+  const dHidden = await scoring.backward(hidden, predictions, { temperature, dropout }, given, logps);
   const cotangents = cotangentsOf(images);
   const dTokens = new Map(cotangents.flatMap(({ parts }) => parts));
   const dEmbeddings = await decoder.backward(tape.decoder, dHidden, {

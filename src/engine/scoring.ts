@@ -14,7 +14,7 @@ import { accumulatorsOf, weightsOf } from './bindings.ts';
 import { type Dropout, dropoutMasks } from './dropout.ts';
 import type { Group } from './groups.ts';
 import { type HeadSizes, headName, ROWS, scoringHead } from './heads.ts';
-import { createLayerModules } from './layer_modules.ts';
+import { createLayerModules, type LayerModules } from './layer_modules.ts';
 import type { PackedBatch } from './packed.ts';
 import type { Parameters } from './parameters.ts';
 import { cutRows, mostRows, piecesOf } from './row_chunks.ts';
@@ -40,6 +40,14 @@ export interface ScoringOptions {
   readonly dropout?: Dropout | null | undefined;
 }
 
+/** What backward starts from. */
+export interface TokenCotangents {
+  /** Of the log-probabilities [predictions]. */
+  readonly logps: Float32Array;
+  /** Of the entropies [predictions]; null or absent: 0. */
+  readonly entropies?: Float32Array | null;
+}
+
 export interface ScoringHead {
   /** logps and entropies [predictions], of softmax(logits / temperature). hidden [outputRows, hidden size] */
   forward(
@@ -48,7 +56,7 @@ export interface ScoringHead {
     options: ScoringOptions,
   ): Promise<{ logps: Float32Array; entropies: Float32Array }>;
   /**
-   * Cotangent of `hidden`, given those of the log-probabilities [predictions]. Adds the head's weight gradients.
+   * Cotangent of `hidden`, given those of the log-probabilities and entropies. Adds the head's weight gradients.
    *
    * @param logps log-probabilities of all tokens [predictions, vocab]; null: they are computed again
    */
@@ -56,7 +64,7 @@ export interface ScoringHead {
     hidden: FloatTensor,
     predictions: Targets,
     options: ScoringOptions,
-    dLogps: Float32Array,
+    cotangents: TokenCotangents,
     logps?: FloatTensor | null,
   ): Promise<FloatTensor>;
   release(): Promise<void>;
@@ -101,7 +109,10 @@ export function createScoringHead(
 ): ScoringHead {
   const { hiddenSize: h, vocabSize } = config;
   const nameOf = headName(config);
-  const heads = createLayerModules(scoringHead(config), ROWS, parameters, workspace, { from: ['logp'] }, device);
+  const differentiable = (from: readonly string[]): LayerModules =>
+    createLayerModules(scoringHead(config), ROWS, parameters, workspace, { from }, device);
+  const heads = differentiable(['logp']);
+  const entropyHeads = differentiable(['logp', 'entropy']);
   const bytesRows = (tensors: number): number =>
     Math.max(1, Math.min(1024, Math.floor(CHUNK_BYTES / (4 * vocabSize * tensors))));
 
@@ -110,10 +121,10 @@ export function createScoringHead(
     hidden: FloatTensor,
     { hiddenRows, targets }: Targets,
     { temperature, dropout = null }: ScoringOptions,
-    times: number,
+    { times, tensors }: { readonly times: number; readonly tensors: number },
   ) {
     const masks = dropout && dropoutMasks(head.module, dropout, nameOf, targets.length, workspace);
-    const most = Math.min(bytesRows(times === BACKWARD ? 2 : 1), mostRows(head.module, times));
+    const most = Math.min(bytesRows(tensors), mostRows(head.module, times));
     const inverseTemperature = floats(Float32Array.of(1 / temperature), []);
     for (const { start, end } of piecesOf(targets.length, most)) {
       const picked = gatherRows(hidden, hiddenRows.subarray(start, end), workspace.get('head.rows', end - start, h));
@@ -134,22 +145,24 @@ export function createScoringHead(
       const count = predictions.targets.length;
       const logps = floats(new Float32Array(count), [count, 1]);
       const entropies = floats(new Float32Array(count), [count, 1]);
-      for (const { start, end, feeds } of chunks(head, hidden, predictions, options, 1)) {
+      for (const { start, end, feeds } of chunks(head, hidden, predictions, options, { times: 1, tensors: 1 })) {
         await head.forward(feeds, { logp: rows(logps, start, end), entropy: rows(entropies, start, end) });
       }
       return { logps: logps.data, entropies: entropies.data };
     },
 
-    async backward(hidden, predictions, options, dLogps, logps = null) {
-      const head = heads.of(nameOf, options.dropout);
+    async backward(hidden, predictions, options, { logps: dLogps, entropies: dEntropies = null }, logps = null) {
+      const head = (dEntropies === null ? heads : entropyHeads).of(nameOf, options.dropout);
+      const size = { times: BACKWARD, tensors: dEntropies === null ? 2 : 3 };
       const dHidden = workspace.get('head.d.hidden', ...hidden.dims);
       dHidden.data.fill(0);
       const gradients = accumulatorsOf(head, parameters, nameOf);
-      for (const { start, end, feeds } of chunks(head, hidden, predictions, options, BACKWARD)) {
+      for (const { start, end, feeds } of chunks(head, hidden, predictions, options, size)) {
         const dRows = workspace.get('head.d.rows', end - start, h);
-        const dLogp = floats(dLogps.subarray(start, end), [end - start, 1]);
+        const column = (values: Float32Array): FloatTensor => floats(values.subarray(start, end), [end - start, 1]);
+        const given = { 'd.logp': column(dLogps), ...(dEntropies && { 'd.entropy': column(dEntropies) }) };
         await head.backward(
-          { ...feeds, 'd.logp': dLogp, ...gradients.feeds },
+          { ...feeds, ...given, ...gradients.feeds },
           { 'd.hidden': dRows, ...gradients.into },
           logps === null ? undefined : { logps: rows(logps, start, end) },
         );
@@ -162,6 +175,8 @@ export function createScoringHead(
       return dHidden;
     },
 
-    release: () => heads.release(),
+    async release() {
+      await Promise.all([heads.release(), entropyHeads.release()]);
+    },
   };
 }

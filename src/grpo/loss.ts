@@ -7,6 +7,7 @@
  * `_compute_loss_and_metrics` and TRL trainer/grpo_trainer.py `_compute_loss`, whose values the tests compare with.
  * Differs from them in the step's exact denominators (see StepCounts) and from TRL in the clamped KL (kl.ts).
  */
+import { entropyTerm } from './entropy_bonus.ts';
 import { tokenKl } from './kl.ts';
 import { type PerceptionOptions, perceptionTerm } from './perception_term.ts';
 import {
@@ -34,6 +35,8 @@ export interface LossOptions extends PolicyTermOptions {
   readonly maxCompletionLength: number;
   /** Sequences with a negative advantage are left out where the mean of old - logp exceeds it, in nats; null for none. */
   readonly offPolicySequenceMaskDelta: number | null;
+  /** Weight of the entropy bonus; 0 or absent: none. */
+  readonly entropyCoef?: number;
   /** PAPO's perception term; null or absent: none. */
   readonly perception?: PerceptionOptions | null;
 }
@@ -46,6 +49,8 @@ export interface LossBatch {
   readonly oldLogps: readonly FloatArray[] | null;
   /** The same under the reference; null only when beta is 0. [B][T_i] */
   readonly refLogps: readonly FloatArray[] | null;
+  /** Entropy of the policy at each token, in nats; needed by the entropy bonus. [B][T_i] */
+  readonly entropies?: readonly FloatArray[] | null | undefined;
   /** [B] */
   readonly advantages: ArrayLike<number>;
   /** Sequences that the loss counts; absent: all. The others have no gradient and are in no metric. [B] */
@@ -93,6 +98,8 @@ export interface LossResult {
   readonly loss: number;
   /** Derivative of that share by each token's log-probability. [B][T_i] */
   readonly dLogps: Float64Array[];
+  /** The same by each token's entropy; null without an entropy bonus. [B][T_i] */
+  readonly dEntropies: Float64Array[] | null;
   readonly sums: LossSums;
 }
 
@@ -101,7 +108,8 @@ export interface LossResult {
  *
  * Per token: `w_t P(rho, logp, A) + beta KL_t`, with the policy term P of policy_term.ts, the token's weight w_t, the
  * perception term of perception_term.ts if there is one, and
- * `rho = exp(logp - old)` per token or `exp(mean_t(logp - old))` per sequence; then the loss type's weighted sum.
+ * `rho = exp(logp - old)` per token or `exp(mean_t(logp - old))` per sequence; then the loss type's weighted sum. The term of
+ * entropy_bonus.ts is added to it.
  *
  * @throws internal errors: lengths that do not agree; beta without reference log-probabilities
  */
@@ -160,9 +168,11 @@ export function grpoLoss(batch: LossBatch, options: LossOptions, step: StepCount
     }
     return gradient;
   });
+  const bonus = entropyTerm(batch.entropies ?? null, counts, options.entropyCoef ?? 0, step.tokens);
   return {
-    loss,
+    loss: loss + bonus.value,
     dLogps,
+    dEntropies: bonus.gradients,
     sums: {
       ...sums,
       kl: beta === 0 ? null : sums.kl,
@@ -250,6 +260,7 @@ function checkShapes(batch: LossBatch, options: LossOptions): void {
     ['old log-probabilities', batch.oldLogps],
     ['reference log-probabilities', batch.refLogps],
     ['policy weights', batch.policyWeights ?? null],
+    ['entropies', batch.entropies ?? null],
   ] as const) {
     if (other === null) continue;
     if (other.length !== logps.length) throw new Error(`internal: ${logps.length} sequences, ${name}: ${other.length}`);

@@ -84,11 +84,17 @@ export async function learn(
       counted: counted[i]!,
       policyWeights: product(policyWeights[i], lesson.tokenWeights),
       changedLogps,
+      entropies: entropiesIn(scored),
     };
     const result = grpoLoss(batch, lossOptions, counts);
     loss += result.loss;
     sums.push(result.sums);
-    await journal.time('backward', () => model.backward(scored.tape!, flatten(result.dLogps)), at);
+    const { dLogps, dEntropies } = result;
+    await journal.time(
+      'backward',
+      () => model.backward(scored.tape!, flatten(dLogps), dEntropies && flatten(dEntropies)),
+      at,
+    );
   }
   return { loss, sums, entropies, sampling, entropyThreshold: threshold };
 }
@@ -105,6 +111,10 @@ export function entropiesOf(
 }
 
 // --- internal ---
+
+/** Entropies of completions that have been scored [B][T_i]. */
+const entropiesIn = (scored: Pick<Experience['rollout'], 'groups'>): Float32Array[] =>
+  completionsOf(scored).map(({ entropies }) => entropies!);
 
 /** B completions of a micro-batch, cut out of their rollout, and what the loss knows of them. */
 interface Lesson {

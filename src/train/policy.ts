@@ -15,6 +15,7 @@ import type { AttentionImplementation } from '../engine/text_attention.ts';
 import type { ModelConfig } from '../models/architecture.ts';
 import { readConfig } from '../models/registry.ts';
 import { validateShapes, withStoredHead } from '../models/tensors.ts';
+import { cpu } from '../runtime/cpu.ts';
 import type { Device } from '../runtime/device.ts';
 import { sizeOf } from '../runtime/tensor.ts';
 import type { BoxFormat, NormBbox } from '../template/grounding.ts';
@@ -37,8 +38,11 @@ export interface PolicyOptions {
   /** What full training changes; with an adapter, nothing but that is trained. Default: the language model. */
   readonly trained?: TrainedRule;
   readonly adapter?: AdapterOptions | null;
-  /** How the weights under an adapter that is trained are kept; default: by their size. */
-  readonly frozen?: FrozenOptions;
+  /**
+   * How weights are kept that are not trained. Null: in float32, or, from 4 GiB on, on disk. Default: null, under an adapter that
+   * is trained by their size.
+   */
+  readonly frozen?: FrozenOptions | null;
   readonly template?: TemplateOptions;
   /** The weights are changed in place, so they are read into memory, however large they are; default: `trainable`. */
   readonly movable?: boolean;
@@ -114,7 +118,7 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
     gradientCheckpointing = null,
     trained = { freeze: DEFAULT_FREEZE },
     adapter: adapterOptions = null,
-    frozen = { quantBits: null, weightsMemory: null },
+    frozen = trainable ? { quantBits: null, weightsMemory: null } : null,
     device,
     keepImages = true,
   } = options;
@@ -129,9 +133,11 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
     });
     const used = { ...source, tensors: without(source.tensors, extra) };
     const widened = [...used.tensors.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
-    const form = trainable && adapterOptions !== null ? frozenForm(used.tensors, frozen, dir) : null;
     const stays = trainable || options.movable === true;
-    const streams = form?.kind === 'disk' || (!stays && widened >= STREAM_BYTES);
+    // A device with its own memory holds float32.
+    const isFrozen = trainable ? adapterOptions !== null : !stays && (device ?? cpu).sharesMemory;
+    const form = isFrozen && frozen !== null ? frozenForm(used.tensors, frozen, dir) : null;
+    const streams = form === null ? !stays && widened >= STREAM_BYTES : form.kind === 'disk';
     const adapter = adapterOptions === null ? null : prepareAdapter(adapterOptions, modelConfig);
     const trains = adapter === null && trainable ? trainedParameters(trained, modelConfig) : null;
     const isTrained = (name: string): boolean =>

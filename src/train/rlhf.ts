@@ -85,7 +85,7 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     const hasReference = args.beta !== 0;
     const preparedReference =
       hasReference && prepared.adapter === null
-        ? keep(await preparePolicy({ ...policyOptions(args, false), movable: args.syncRefModel }))
+        ? keep(await preparePolicy({ ...policyOptions(args, false), frozen: null, movable: args.syncRefModel }))
         : null;
     const sampling = samplingOf(args, prepared);
     const evaluationSettings = evaluationSampling(args, prepared);

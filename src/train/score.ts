@@ -34,7 +34,10 @@ export async function runScore(args: ScoreArguments, context: Pick<RunContext, '
   const { device, note } = await chooseDevice(args.device);
   if (note !== null) await context.emit({ type: 'notice', level: 'info', text: note });
   await context.emit({ type: 'phase', phase: 'open model', begins: true });
-  const prepared = await preparePolicy({ ...policyOptions(args, false, noteTo(context)), device });
+  const options = { ...policyOptions(args, false, noteTo(context)), device };
+  // A forward needs a layer once. Large weights are held only if that is asked for.
+  const held = args.quantBits !== null || args.weightsMemory !== null;
+  const prepared = await preparePolicy(held ? options : { ...options, frozen: null });
   const lacksTemplate = createToolsCheck(args.modelDir);
   let opened: Pick<Policy, 'close'> = prepared;
   try {

@@ -70,6 +70,13 @@ test('score --help', () => {
                                       Vulkan, Metal or Direct3D 12). auto takes the graphics processor
                                       if it works and is faster. \`sightline devices\` lists them.
                                       (default: cpu)
+      --quant_bits 4|8                Quantise the weights of all layers to 4 or 8 bits, in blocks of 64
+                                      with a scale each. (bits; default: weights as the checkpoint
+                                      stores them)
+      --weights_memory NUMBER         Memory for weights. Weights that do not fit in float32 stay in 16
+                                      bits, as the checkpoint stores them; those that do not fit in 16
+                                      bits stay on disk, and are read when they are used. (GiB; default:
+                                      weights of 4 GiB or more stay on disk)
 
     LoRA:
       --adapters DIR                  Folder of a LoRA adapter for --model, in the format of PEFT (which

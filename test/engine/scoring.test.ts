@@ -77,7 +77,7 @@ describe.each([1, 1024, 1025, 2500])('%i predictions', (count) => {
   test('gradients add up over chunks', async () => {
     const dLogps = noise(count).data;
     const [whole, parts] = [scorer(), scorer()];
-    const dHidden = await whole.head.backward(hidden, predictions, { temperature: TEMPERATURE }, dLogps);
+    const dHidden = await whole.head.backward(hidden, predictions, { temperature: TEMPERATURE }, { logps: dLogps });
     const sum = zeros(...hidden.dims);
     for (let start = 0; start < count; start += 500) {
       const part = {
@@ -88,7 +88,7 @@ describe.each([1, 1024, 1025, 2500])('%i predictions', (count) => {
         hidden,
         part,
         { temperature: TEMPERATURE },
-        dLogps.slice(start, start + 500),
+        { logps: dLogps.slice(start, start + 500) },
       );
       for (let i = 0; i < data.length; i++) sum.data[i]! += data[i]!;
     }
@@ -111,7 +111,7 @@ test('the gradient of one log-probability by finite differences', async () => {
   const head = createScoringHead(sizes, parameters, createWorkspace());
   const predictions = predict(1);
   const row = predictions.hiddenRows[0]!;
-  const dHidden = await head.backward(hidden, predictions, { temperature: TEMPERATURE }, Float32Array.of(1));
+  const dHidden = await head.backward(hidden, predictions, { temperature: TEMPERATURE }, { logps: Float32Array.of(1) });
   const step = 1e-4;
   for (let j = 0; j < h; j++) {
     const at = row * h + j;

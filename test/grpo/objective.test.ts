@@ -234,6 +234,7 @@ function lossOf(which: LossCase, cuts: readonly number[] = []): ReturnType<typeo
   return {
     loss: made.reduce((sum, { loss }) => sum + loss, 0),
     dLogps: made.flatMap(({ dLogps }) => dLogps),
+    dEntropies: null,
     sums: made[0]!.sums,
   };
 }

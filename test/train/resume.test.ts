@@ -164,6 +164,16 @@ describe('resumed runs end with the same bits', () => {
       5,
       [2, 3],
     ],
+    [
+      'an entropy bonus, two iterations, accumulation',
+      'rlhf',
+      {
+        ...{ entropy_coef: '0.02', num_iterations: '2' },
+        ...{ per_device_train_batch_size: '4', gradient_accumulation_steps: '2' },
+      },
+      4,
+      [1, 2],
+    ],
     ['banned words of several tokens', 'rlhf', { bad_words: ['th', 'colour', 'incomprehensible'] }, 3, [1, 2]],
     [
       'dynamic sampling',

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { rlhf } from '../../src/cli/rlhf.ts';
 import type { VisionLanguageModel } from '../../src/engine/model.ts';
+import { metricOf } from '../../src/metrics/table.ts';
 import { isOwnedMetric } from '../../src/rewards/metric.ts';
 import { pretendIo } from '../cli/io.ts';
 import { SEEDS } from '../helpers/draws.ts';
@@ -184,6 +185,12 @@ describe('a run', () => {
       for (const [, seconds] of parts) expect(seconds).toBeGreaterThan(0);
       expect(parts.reduce((sum, [, seconds]) => sum + seconds, 0)).toBeLessThanOrEqual(log.step_time! + 1e-6);
     }
+  });
+
+  test('what it logs is in the table of metrics, but for the clock', () => {
+    const names = [...new Set(first.logs.flatMap((log) => Object.keys(log)))];
+    const clock = ['global_step/max_steps', 'elapsed_time', 'remaining_time'];
+    expect(names.filter((name) => metricOf(name) === null)).toEqual(clock);
   });
 
   test('what it logs, but for what its rewards log, is no name for a reward to log under', () => {
