@@ -183,7 +183,7 @@ function CompletionCard({
           {completion.hasAttention ? 'attention' : 'open'}
         </button>
       </header>
-      <p class="faults">
+      <p class="completion-marks">
         <Faults completion={completion} />
       </p>
       <p class="text">
