@@ -8,7 +8,6 @@ import {
   adaptedModelFlags,
   columnFlags,
   commonFlags,
-  deviceFlags,
   groundingFlags,
   systemFlags,
   weightFormFlags,
@@ -17,7 +16,6 @@ import {
 
 export const scoreFlags = {
   ...adaptedModelFlags,
-  ...deviceFlags,
   ...weightFormFlags,
   weights_memory: number({
     ...weightFormFlags.weights_memory,

@@ -23,6 +23,12 @@ export const modelFlags = {
     metavar: 'REVISION',
     help: 'Branch, tag or commit of a --model given by name.',
   }),
+  device: choice(DEVICE_CHOICES, {
+    msSwift: { ignored: 'ms-swift computes on the devices that PyTorch finds' },
+    group: 'Model',
+    default: 'cpu',
+    help: 'What the model runs on: the CPU, or a graphics processor (webgpu: Vulkan, Metal or Direct3D 12). auto takes the graphics processor if it works and is faster. `sightline devices` lists them.',
+  }),
   attn_impl: choice(['eager', 'sdpa', 'flash_attention_2'], {
     msSwift: { more: ['flash_attention_3', 'flash_attention_4'] },
     group: 'Model',
@@ -127,16 +133,6 @@ export const adaptedModelFlags = {
     unset: 'the model that the adapter of --adapters was made for',
   }),
   ...adapterFlags,
-} as const;
-
-/** What a model runs on. */
-export const deviceFlags = {
-  device: choice(DEVICE_CHOICES, {
-    msSwift: { ignored: 'ms-swift computes on the devices that PyTorch finds' },
-    group: 'Model',
-    default: 'cpu',
-    help: 'What the model runs on: the CPU, or a graphics processor (webgpu: Vulkan, Metal or Direct3D 12). auto takes the graphics processor if it works and is faster. `sightline devices` lists them.',
-  }),
 } as const;
 
 export const systemFlags = {

@@ -95,6 +95,13 @@ export const METRICS: readonly Metric[] = [
   other('attention/text_mass', 'share of the attention of completions that is on the text of the prompt'),
   other('attention/system_mass', 'share of the attention of completions that is on the system block'),
   other('attention/own_mass', "share of the attention of completions that is on the completion's own tokens"),
+  other(
+    'attention/image_entropy',
+    'entropy of the attention over the visual tokens, the mean over tokens and logged layers',
+    {
+      unit: 'nats',
+    },
+  ),
   other('attention/image_mass/NAME', 'share of the attention that is on the image, in one layer'),
   {
     ...other('attention/undefined_frac', 'share of completions without a ratio', { better: 'lower' }),

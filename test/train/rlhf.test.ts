@@ -225,6 +225,7 @@ describe('a run', () => {
   test('leaves the folder of ms-swift', () => {
     expect(readdirSync(first.folder).sort()).toEqual([
       'args.json',
+      'attention',
       'checkpoint-2',
       'completions.jsonl',
       'logging.jsonl',
@@ -368,7 +369,7 @@ test('micro-batches of one and a half groups: each completion keeps what is its 
 
 describe('attention implementations', () => {
   test('the reward switches to eager and back; what is learned from runs on flash', async () => {
-    await run({ attn_impl: 'flash_attention_2', attn_probe: 'eager', reuse_rollout: 'false' });
+    await run({ attn_impl: 'flash_attention_2', attn_probe: 'eager', reuse_rollout: 'false', attn_log_limit: '0' });
     expect(policyOf().config._attn_implementation).toBe('flash_attention_2');
     const forwards = spied.forwards[0] as Forward[];
     const implementations = (keeps: boolean): string[] =>
@@ -380,7 +381,7 @@ describe('attention implementations', () => {
   });
 
   test('a rollout that is learned from as it is needs no forward of its own', async () => {
-    await run({ attn_impl: 'flash_attention_2', attn_probe: 'fused' });
+    await run({ attn_impl: 'flash_attention_2', attn_probe: 'fused', attn_log_limit: '0' });
     const forwards = spied.forwards[0] as Forward[];
     expect(forwards).toEqual([
       { implementation: 'flash_attention_2', keeps: false },
