@@ -42,6 +42,7 @@ const OWNED_PREFIXES = [
   'entropy/',
   'perception/',
   'sampling/',
+  'rollout_correction/',
   'step_time/',
   'eval_',
 ];
