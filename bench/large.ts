@@ -5,8 +5,10 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import type { QuantisationError } from './quantisation.ts';
 
-export const LARGE_FORMS = ['4', '8', 'bf16'] as const;
+/** Stored weights first: the numbers of quantised ones are compared with theirs. */
+export const LARGE_FORMS = ['bf16', '8', '4'] as const;
 export type LargeForm = (typeof LARGE_FORMS)[number];
 
 /** Times in milliseconds, memory in bytes, rates in bytes or FLOP per millisecond. */
@@ -29,13 +31,16 @@ export interface LargeReport {
   readonly peak: number;
   /** Largest and root of the mean squared difference of log-probabilities between sampling and the forward after it. */
   readonly sampling: { readonly largest: number; readonly rms: number };
+  /** Of quantised weights beside those that are stored; null for the latter. */
+  readonly quantisation: QuantisationError | null;
 }
 
 /** The built file in the same folder. */
 const CHILD = fileURLToPath(new URL('./large_child.js', import.meta.url));
 
-export async function measureLarge(model: string, form: LargeForm): Promise<LargeReport> {
-  const { stdout } = await promisify(execFile)(process.execPath, [CHILD, model, form], { maxBuffer: 2 ** 24 });
+/** @param numbers a file for the numbers of the stored weights: the first form writes it, the others read it */
+export async function measureLarge(model: string, form: LargeForm, numbers: string): Promise<LargeReport> {
+  const { stdout } = await promisify(execFile)(process.execPath, [CHILD, model, form, numbers], { maxBuffer: 2 ** 24 });
   return JSON.parse(stdout.trim().split('\n').at(-1)!) as LargeReport;
 }
 
@@ -46,7 +51,8 @@ export function largeFloor({ flop, sgemmRate, streamRate, decodeBytes, decodeSte
 }
 
 export function largeText(report: LargeReport): string {
-  const { form, parts, flop, sgemmRate, streamRate, decodeBytes, decodeSteps, load, loaded, peak, sampling } = report;
+  const { form, parts, flop, sgemmRate, streamRate, decodeBytes, decodeSteps, load, loaded, peak } = report;
+  const { sampling, quantisation } = report;
   const seconds = (ms: number): string => (ms / 1e3).toFixed(2).padStart(9);
   const gib = (bytes: number): string => (bytes / 2 ** 30).toFixed(2);
   const atRate = (name: 'vision' | 'prefill' | 'forward' | 'backward'): string =>
@@ -69,5 +75,13 @@ export function largeText(report: LargeReport): string {
     `training products over SGEMM ${trained.toFixed(2)}, decode over stream ${decoded.toFixed(2)}`,
     `memory: ${gib(loaded)} GiB once read (${seconds(report.read).trim()} s), peak ${gib(peak)} GiB`,
     `log-probabilities of sampled tokens, sampling against the forward: largest difference ${sampling.largest.toExponential(1)}, rms ${sampling.rms.toExponential(1)}`,
+    ...(quantisation === null ? [] : [quantisationText(quantisation)]),
   ].join('\n');
 }
+
+// --- internal ---
+
+const quantisationText = ({ logps, ratios }: QuantisationError): string =>
+  `quantised against stored weights: log-probabilities ${logps.largest.toExponential(1)} at most, rms ${logps.rms.toExponential(1)}; text-dominance ratios ${percent(ratios.largest)} at most, rms ${percent(ratios.rms)}`;
+
+const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;

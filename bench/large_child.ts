@@ -1,6 +1,7 @@
 /**
  * One GRPO step of LoRA on a large checkpoint, part by part, in a process of its own: its peak of memory is the step's.
- * Arguments: the checkpoint, and how frozen weights are kept (4, 8 or bf16). Prints one JSON object (LargeReport).
+ * Arguments: the checkpoint, how frozen weights are kept (4, 8 or bf16), and a file of numbers to compare with (quantisation.ts).
+ * Prints one JSON object (LargeReport).
  */
 import { readFileSync } from 'node:fs';
 import { massProbe } from '../src/attention/probe.ts';
@@ -28,11 +29,12 @@ import { matricesDecay } from '../src/train/update_options.ts';
 import { createRandom } from '../src/util/random.ts';
 import { forwardFlop, linearShapes, prefillFlop, recomputedFlop, rowsOf, visionFlop, visionPairs } from './flops.ts';
 import type { LargeForm, LargeReport } from './large.ts';
+import { comparedWith, numbersOf } from './quantisation.ts';
 import { currentLoad } from './report.ts';
 import { median, timed } from './statistics.ts';
 import { COMPLETIONS, gridOf, LOSS, PLUGIN, syntheticPrompt, TEXT_TOKENS, TOKENS, trivialReward } from './steps.ts';
 
-const [model, form] = process.argv.slice(2) as [string, LargeForm];
+const [model, form, numbers] = process.argv.slice(2) as [string, LargeForm, string];
 /** With 62 tokens of text, a prompt of 318 tokens. */
 const VISUAL_TOKENS = 256;
 
@@ -91,6 +93,13 @@ const updater = await createUpdater(parameters, {
   schedule: () => 1e-6,
 });
 const random = createRandom(0);
+
+const untrained = await numbersOf(policy, syntheticPrompt(VISUAL_TOKENS, policy, random.fork('numbers'), 'numbers'), {
+  count: COMPLETIONS,
+  length: TOKENS,
+  random: random.fork('completions'),
+});
+const quantisation = comparedWith(numbers, untrained);
 
 /** A step whose completions have so many tokens. */
 async function step(tokens: number, label: string) {
@@ -175,9 +184,12 @@ const forwardWork = forwardFlop(text, sizes);
 const layers = Array.from({ length: text.numHiddenLayers }, (_, layer) =>
   linearShapes(text).map(({ name }) => `model.layers.${layer}.${name}.weight`),
 ).flat();
+const peak = memory('VmHWM');
+// The speed of a machine drifts, so its rates are those before and after the step.
+const after = await machineRates();
 const keepsAll = policy.model.productRoom === 0;
 const report: LargeReport = {
-  ...{ form, loaded, load: loads, read: opened.ms, ...measured },
+  ...{ form, loaded, load: loads, read: opened.ms, ...measured, quantisation },
   decodeBytes: bytesOf(parameters, [...layers, headName(text)('head.weight'), ...parameters.trained]),
   flop: {
     vision: visionFlop(vision, patchesOf(grid), visionPairs(modelConfig, grid)),
@@ -186,9 +198,9 @@ const report: LargeReport = {
     // Frozen weights have no gradients: a product by activations for each of the forward, and what is computed again.
     backward: forwardWork + recomputedFlop(text, sizes, { gradientCheckpointing: !keepsAll, recorded: false }),
   },
-  sgemmRate: rates.sgemm,
-  streamRate: rates.stream,
-  peak: memory('VmHWM'),
+  sgemmRate: (rates.sgemm + after.sgemm) / 2,
+  streamRate: (rates.stream + after.stream) / 2,
+  peak,
 };
 console.log(JSON.stringify(report));
 await Promise.all([generator.release(), updater.release()]);

@@ -54,7 +54,8 @@ async function benchLarge(): Promise<void> {
   const sizes = MODEL_PRESETS['qwen2.5-vl-3b'];
   await writeRandomCheckpoint(model, { sizes, tokenizerDir: TOKENIZER, dtype: 'bfloat16' });
   console.log(await machineText([currentLoad()]));
-  for (const form of LARGE_FORMS) console.log(`\n${largeText(await measureLarge(model, form))}`);
+  for (const form of LARGE_FORMS)
+    console.log(`\n${largeText(await measureLarge(model, form, join(folder, 'numbers.json')))}`);
 }
 
 async function bench(): Promise<void> {

@@ -3,6 +3,7 @@
  */
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import uPlot, { type AlignedData, type Options, type Series } from 'uplot';
+import type { Metric } from '../src/metrics/table.ts';
 import { csvText } from '../src/util/csv.ts';
 import { number } from './format.ts';
 import { fileName, saveFile, savePng } from './save.ts';
@@ -18,6 +19,8 @@ export interface Line {
 
 export interface ChartProps {
   readonly title: string;
+  /** What is drawn, if it is a metric that is known. */
+  readonly about?: Pick<Metric, 'meaning' | 'unit' | 'better'>;
   readonly lines: readonly Line[];
   readonly isDark: boolean;
   /** Address of all values as CSV; absent to save what is drawn. */
@@ -29,7 +32,7 @@ export interface ChartProps {
   readonly isStacked?: boolean;
 }
 
-export function Chart({ title, lines, isDark, csv, sync, range, isStacked = false }: ChartProps) {
+export function Chart({ title, about, lines, isDark, csv, sync, range, isStacked = false }: ChartProps) {
   const frame = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const [shown, setShown] = useState<number | null>(null);
@@ -137,9 +140,14 @@ export function Chart({ title, lines, isDark, csv, sync, range, isStacked = fals
   return (
     <figure class="chart">
       <figcaption>
-        <span class="chart-title" title={title}>
+        <span class="chart-title" title={about === undefined ? title : `${title}: ${about.meaning}`}>
           {title}
         </span>
+        {about !== undefined && (about.unit !== '' || about.better !== null) && (
+          <span class="chart-unit" title={about.better === null ? '' : `${about.better} is better`}>
+            {about.unit} {about.better === 'higher' ? '↑' : about.better === 'lower' ? '↓' : ''}
+          </span>
+        )}
         <span class="chart-step">{data[0].length === 0 ? 'no values' : `step ${number(data[0][at] ?? null)}`}</span>
         <span class="chart-tools">
           <button type="button" class="quiet" onClick={saveCsv} title="All values as CSV (c)">

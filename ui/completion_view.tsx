@@ -8,7 +8,7 @@ import { VIRIDIS_GRADIENT } from '../src/util/viridis.ts';
 import { type AttentionValues, IMAGE_ATTENTION, loadAttention } from './attention_values.ts';
 import { useJson, useVersion } from './data.ts';
 import { number } from './format.ts';
-import { Advantage, Picture, Values } from './group_panel.tsx';
+import { Advantage, Faults, Picture, Values } from './group_panel.tsx';
 import { Heatmap } from './heatmap.tsx';
 import { addressOf, go } from './place.ts';
 import { useSetting } from './settings.ts';
@@ -68,7 +68,7 @@ export function CompletionView({ run, row }: { run: RunSummary; row: number }) {
           ‹ group {group.id + 1}
         </a>
         <h2>Completion {completion.id + 1}</h2>
-        {completion.clipped === true && <span class="chip mark-clipped">✂ clipped</span>}
+        <Faults completion={completion} />
         <Advantage value={advantage} />
       </div>
       <HistorySlider run={run} group={group} place={group.completions.indexOf(completion)} />

@@ -2,8 +2,8 @@
  * The charts of all metrics of the chosen runs, the main ones first. Only charts near the screen are loaded.
  */
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { mainMetrics, metricOf } from '../src/metrics/table.ts';
 import type { Curve } from '../src/ui/api.ts';
-import { mainMetrics } from '../src/ui/main_metrics.ts';
 import { Chart, type Line } from './chart.tsx';
 import { useJson, useVersion } from './data.ts';
 import { saveReport } from './report.ts';
@@ -101,7 +101,14 @@ function MetricChart({
     <div ref={frame} class="chart-place">
       {error !== null && <p class="error">{error}</p>}
       {data !== null && (
-        <Chart title={metric} lines={lines} isDark={isDark} csv={`/api/curves.csv?${query}`} sync="steps" />
+        <Chart
+          title={metric}
+          about={metricOf(metric) ?? undefined}
+          lines={lines}
+          isDark={isDark}
+          csv={`/api/curves.csv?${query}`}
+          sync="steps"
+        />
       )}
     </div>
   );
@@ -125,7 +132,7 @@ function useNear(element: { readonly current: HTMLElement | null }): boolean {
 
 function sectionsOf(shown: readonly ShownRun[], filter: string): { name: string; metrics: string[] }[] {
   const all = [...new Set(shown.flatMap(({ run }) => run.metrics))].filter((name) =>
-    name.toLowerCase().includes(filter.toLowerCase()),
+    `${name} ${metricOf(name)?.meaning ?? ''}`.toLowerCase().includes(filter.toLowerCase()),
   );
   const main = mainMetrics(all);
   const sections = new Map<string, string[]>();

@@ -172,7 +172,7 @@ function CompletionCard({
     <article class={`completion ${isChosen ? 'chosen' : ''}`} aria-label={`Completion ${completion.id + 1}`}>
       <header>
         <Advantage value={advantage} />
-        {completion.clipped === true && <span class="chip mark-clipped">✂ clipped</span>}
+        <Faults completion={completion} />
         <span class="spacer" />
         <button
           type="button"
@@ -190,6 +190,20 @@ function CompletionCard({
       </p>
       <Values run={run} completion={completion} />
     </article>
+  );
+}
+
+/** What went wrong with a completion, as marks. */
+export function Faults({ completion: { clipped, fault } }: { completion: Completion }) {
+  return (
+    <>
+      {clipped === true && <span class="chip mark-clipped">✂ clipped</span>}
+      {fault !== null && (
+        <span class="chip mark-fault" title="Compared as texts, in any case of letters">
+          ≠ {fault}
+        </span>
+      )}
+    </>
   );
 }
 

@@ -3,11 +3,11 @@
  */
 import type { CommandSpec } from './command.ts';
 import { integer, number, text, textList } from './flag.ts';
-import { adaptedModelFlags, commonFlags, deviceFlags, samplingFlags, systemFlags } from './shared_flags.ts';
+import { adaptedModelFlags, commonFlags, samplingFlags, systemFlags, weightFormFlags } from './shared_flags.ts';
 
 export const inferFlags = {
   ...adaptedModelFlags,
-  ...deviceFlags,
+  ...weightFormFlags,
   image: textList({
     group: 'Data',
     default: [],

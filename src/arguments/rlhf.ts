@@ -125,7 +125,7 @@ export const rlhfFlags = {
     msSwift: { ignored: 'ms-swift logs attention only beside the attention reward' },
     group: 'Attention',
     default: true,
-    help: 'Log how much attention the completions give to the image, the text, the system block and themselves, and the text-dominance ratio (attention/...), also without an attention reward. Measured where sampling or a forward that is run anyway can measure it; not with --attn_probe eager.',
+    help: 'Log how much attention the completions give to the image, the text, the system block and themselves, and the text-dominance ratio (attention/...), also without an attention reward. Sampling or the training forward measures it; not with --attn_probe eager.',
   }),
   attn_log_limit: number({
     msSwift: { ignored: 'ms-swift does not log attention by token' },

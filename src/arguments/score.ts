@@ -8,14 +8,21 @@ import {
   adaptedModelFlags,
   columnFlags,
   commonFlags,
-  deviceFlags,
   groundingFlags,
   systemFlags,
+  weightFormFlags,
+  weightsMemoryHelp,
 } from './shared_flags.ts';
 
 export const scoreFlags = {
   ...adaptedModelFlags,
-  ...deviceFlags,
+  ...weightFormFlags,
+  weights_memory: number({
+    ...weightFormFlags.weights_memory,
+    default: null,
+    unset: 'weights of 4 GiB or more stay on disk',
+    help: weightsMemoryHelp('weights', ''),
+  }),
   dataset: textList({
     group: 'Data',
     default: undefined,

@@ -23,6 +23,12 @@ export const modelFlags = {
     metavar: 'REVISION',
     help: 'Branch, tag or commit of a --model given by name.',
   }),
+  device: choice(DEVICE_CHOICES, {
+    msSwift: { ignored: 'ms-swift computes on the devices that PyTorch finds' },
+    group: 'Model',
+    default: 'cpu',
+    help: 'What the model runs on: the CPU, or a graphics processor (webgpu: Vulkan, Metal or Direct3D 12). auto takes the graphics processor if it works and is faster. `sightline devices` lists them.',
+  }),
   attn_impl: choice(['eager', 'sdpa', 'flash_attention_2'], {
     msSwift: { more: ['flash_attention_3', 'flash_attention_4'] },
     group: 'Model',
@@ -76,6 +82,48 @@ export const adapterFlags = {
   }),
 } as const;
 
+/** @param withoutIt which weights do not fit if the flag is left out */
+export const weightsMemoryHelp = (weights: string, withoutIt: string): string =>
+  `Memory for ${weights}. Weights that do not fit in float32${withoutIt} stay in 16 bits, as the checkpoint stores them; those that do not fit in 16 bits stay on disk, and are read when they are used.`;
+
+/** How weights are kept that no training changes. */
+export const frozenFlags = {
+  quant_bits: integer({
+    group: 'LoRA',
+    default: null,
+    unset: 'weights as the checkpoint stores them',
+    min: 1,
+    unit: 'bits',
+    metavar: '4|8',
+    help: 'Quantise the frozen weights of all layers to 4 or 8 bits, in blocks of 64 with a scale each. Adapters stay float32.',
+  }),
+  weights_memory: number({
+    group: 'LoRA',
+    default: null,
+    unset: "half of the machine's memory",
+    min: 0,
+    unit: 'GiB',
+    msSwift: { ignored: 'ms-swift keeps weights in the memory of its devices' },
+    help: weightsMemoryHelp('frozen weights', ' (without this flag: that take 4 GiB or more)'),
+  }),
+} as const;
+
+/** The same of a model that is not trained at all. */
+export const weightFormFlags = {
+  quant_bits: integer({
+    ...frozenFlags.quant_bits,
+    default: null,
+    group: 'Model',
+    help: 'Quantise the weights of all layers to 4 or 8 bits, in blocks of 64 with a scale each.',
+  }),
+  weights_memory: number({
+    ...frozenFlags.weights_memory,
+    default: null,
+    group: 'Model',
+    help: weightsMemoryHelp('weights', ' (without this flag: that take 4 GiB or more)'),
+  }),
+} as const;
+
 /** The model of commands that take it from the adapter if it is left out. */
 export const adaptedModelFlags = {
   ...modelFlags,
@@ -85,16 +133,6 @@ export const adaptedModelFlags = {
     unset: 'the model that the adapter of --adapters was made for',
   }),
   ...adapterFlags,
-} as const;
-
-/** What a model runs on. */
-export const deviceFlags = {
-  device: choice(DEVICE_CHOICES, {
-    msSwift: { ignored: 'ms-swift computes on the devices that PyTorch finds' },
-    group: 'Model',
-    default: 'cpu',
-    help: 'What the model runs on: the CPU, or a graphics processor (webgpu: Vulkan, Metal or Direct3D 12). auto takes the graphics processor if it works and is faster. `sightline devices` lists them.',
-  }),
 } as const;
 
 export const systemFlags = {
@@ -294,24 +332,7 @@ export const tuningFlags = {
     help: 'Train parameters whose names contain a match of this pattern, even if another flag freezes them.',
   }),
   ...adapterFlags,
-  quant_bits: integer({
-    group: 'LoRA',
-    default: null,
-    unset: 'weights as the checkpoint stores them',
-    min: 1,
-    unit: 'bits',
-    metavar: '4|8',
-    help: 'Quantise the frozen weights of all layers to 4 or 8 bits, in blocks of 64 with a scale each. Adapters stay float32.',
-  }),
-  weights_memory: number({
-    group: 'LoRA',
-    default: null,
-    unset: "half of the machine's memory",
-    min: 0,
-    unit: 'GiB',
-    msSwift: { ignored: 'ms-swift keeps weights in the memory of its devices' },
-    help: 'Memory for frozen weights. Weights that do not fit in float32 (without this flag: that take 4 GiB or more) stay in 16 bits, as the checkpoint stores them; those that do not fit in 16 bits stay on disk, and are read when they are used.',
-  }),
+  ...frozenFlags,
   lora_rank: integer({ group: 'LoRA', default: 8, min: 1, help: 'Rank of the adapters.' }),
   lora_alpha: number({ group: 'LoRA', default: 32, above: 0, help: 'Adapters are scaled by lora_alpha / lora_rank.' }),
   lora_dropout: number({

@@ -92,12 +92,28 @@ export function checkReference(values: Values<typeof rlhfFlags>, faults: Faults)
   checkFolder('ref_adapters', values.refAdapters, faults);
 }
 
+/** Faults of `--quant_bits`, whatever command has it. */
+export function checkBits(quantBits: number | null, faults: Faults): void {
+  const isBits = quantBits === null || quantBits === 4 || quantBits === 8;
+  faults.check(['quant_bits'], isBits, `expected 4 or 8, got ${quantBits}`);
+}
+
+/** The same where a model that is not trained may run on a graphics processor. */
+export function checkWeightForm(values: { quantBits: number | null; device: string }, faults: Faults): void {
+  checkBits(values.quantBits, faults);
+  faults.check(
+    ['quant_bits', 'device'],
+    values.quantBits === null || values.device === 'cpu',
+    `quantised weights are for the CPU, got --device ${values.device}`,
+    'leave one of them out',
+  );
+}
+
 // --- internal ---
 
 /** The faults of the flags that say how frozen weights are kept. */
 function checkFrozen({ quantBits, weightsMemory, tunerType }: TrainingValues, faults: Faults): void {
-  const isBits = quantBits === null || quantBits === 4 || quantBits === 8;
-  faults.check(['quant_bits'], isBits, `expected 4 or 8, got ${quantBits}`);
+  checkBits(quantBits, faults);
   for (const [flag, value] of Object.entries({ quant_bits: quantBits, weights_memory: weightsMemory })) {
     faults.check(
       [flag, 'tuner_type'],

@@ -53,7 +53,11 @@ export function quantise(values: Float32Array, into: QuantisedWeight): void {
     for (let start = row; start < row + inner; start += QUANT_BLOCK) {
       const end = Math.min(start + QUANT_BLOCK, row + inner);
       let extreme = 0;
-      for (let i = start; i < end; i++) if (Math.abs(values[i]!) > Math.abs(extreme)) extreme = values[i]!;
+      for (let i = start; i < end; i++) {
+        const value = values[i]!;
+        // Of two ends as far, the lower one, as in ONNX Runtime's quantiser.
+        if (Math.abs(value) > Math.abs(extreme) || value === -Math.abs(extreme)) extreme = value;
+      }
       scales[block] = extreme === 0 ? 0 : -extreme / zero;
       // By the scale as it is kept; one that is rounded to 0 stands for zeros.
       const inverse = scales[block] === 0 ? 0 : 1 / scales[block]!;

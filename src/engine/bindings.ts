@@ -84,8 +84,9 @@ function bind(
   return Object.fromEntries(
     Object.entries(module.params).map(([param, shape]) => {
       const name = nameOf(param);
-      // What training changes is fed as it is at every run; a buffer that layers share holds one tensor after another.
-      const keep = parameters.inMemory && !parameters.isTrained(name) ? device.hold : pin;
+      // What changes is fed as it is at every run, and so is a buffer that holds the tensors of one layer after another.
+      const stays = parameters.inMemory && parameters.moves !== true && !parameters.isTrained(name);
+      const keep = stays ? device.hold : pin;
       return [param, keep(view(tensorOf(name, shape), ...sizes(shape)))];
     }),
   );

@@ -19,6 +19,8 @@ export interface Parameters {
   /** Writes what `value` will give, in the threads of the runtime. Absent, or for other tensors: `value` writes it itself. */
   load?(name: string): Promise<void>;
   isTrained(name: string): boolean;
+  /** Whether tensors that are not trained change as well, as those of a reference that follows the policy. Absent: they do not. */
+  readonly moves?: boolean;
   /** Accumulator of a trained parameter's gradient; allocated on first use. */
   gradient(name: string): FloatTensor;
   zeroGradients(): void;

@@ -2,6 +2,7 @@
  * Formats events as lines of text: start screen, log line, completions, summary.
  */
 import { join } from 'node:path';
+import { metricOf } from '../metrics/table.ts';
 import { SYSTEM_FILE } from '../train/checkpoint_files.ts';
 import type { CompletionRow, EndEvent, LogEvent, Metrics, ShownSignal, StartEvent } from '../train/events.ts';
 import { cleanText } from '../util/clean_text.ts';
@@ -210,7 +211,7 @@ function comparison(
 ): string[] {
   if (after === null) return [];
   const isCompared = (name: string): boolean =>
-    COMPARED.some((pattern) => pattern.test(name)) ||
+    metricOf(name)?.isCompared === true ||
     signals.some(({ metric, correlation }) => name === metric || name.startsWith(correlation));
   const names = Object.keys(after).filter(isCompared);
   const show = (metrics: Metrics | null, name: string) => {
@@ -220,14 +221,3 @@ function comparison(
   if (names.length === 0) return [];
   return alignColumns([[...titles], ...names.map((name) => [name, show(before, name), show(after, name)])], '');
 }
-
-const COMPARED = [
-  /^reward$/,
-  /^reward_std$/,
-  /^rewards\/.+\/mean$/,
-  /^loss$/,
-  /^(token_)?acc(uracy)?$/,
-  /^completions\/mean_length$/,
-  /^kl$/,
-  /^entropy\/mean$/,
-];

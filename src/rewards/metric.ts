@@ -3,6 +3,7 @@
  * rewards, not what they mean.
  */
 import { SightlineError } from '../errors.ts';
+import { METRICS, metricOf } from '../metrics/table.ts';
 import type { RewardSignal } from './contract.ts';
 import { show } from './describe_value.ts';
 import type { Reward } from './reward.ts';
@@ -46,6 +47,10 @@ const OWNED_PREFIXES = [
   'step_time/',
   'eval_',
 ];
+/** Columns of records that are no metrics. */
+const COLUMNS: ReadonlySet<string> = new Set(['step', 'global_step/max_steps', 'elapsed_time', 'remaining_time']);
+/** Beginnings of names that no reward may use, whether or not the table of metrics has such a name: evaluations and families. */
+const OWNED_PREFIXES: readonly string[] = ['eval_', ...familiesOfTheRun()];
 
 /** Names of the metrics of a signal. */
 export interface SignalMetrics {
@@ -66,7 +71,8 @@ export function metricsOfSignal({ metric }: Pick<RewardSignal, 'metric'>): Signa
 }
 
 export function isOwnedMetric(name: string): boolean {
-  return OWNED.has(name) || OWNED_PREFIXES.some((prefix) => name.startsWith(prefix));
+  if (COLUMNS.has(name) || OWNED_PREFIXES.some((prefix) => name.startsWith(prefix))) return true;
+  return metricOf(name)?.isOfReward === false;
 }
 
 /**
@@ -106,6 +112,16 @@ export function checkMetric(
 }
 
 // --- internal ---
+
+/** What stands before the slash in names of the run, such as `completions/`, unless rewards log under it as well. */
+function familiesOfTheRun(): string[] {
+  const families = METRICS.filter(({ name }) => name.includes('/')).map(({ name, isOfReward }) => ({
+    family: name.slice(0, name.indexOf('/') + 1),
+    isOfReward,
+  }));
+  const shared = new Set(families.filter(({ isOfReward }) => isOfReward).map(({ family }) => family));
+  return [...new Set(families.map(({ family }) => family))].filter((family) => !shared.has(family));
+}
 
 function isMetricOf(signal: RewardSignal, name: string): boolean {
   const { mean, std, correlation } = metricsOfSignal(signal);

@@ -10,6 +10,7 @@ import type { BatchPlan } from '../grpo/batching.ts';
 import { sequenceKls } from '../grpo/kl.ts';
 import { completionMetrics, entropyMetrics, rewardMetrics } from '../grpo/metrics.ts';
 import {
+  type Completion,
   type CompletionSampler,
   completionsOf,
   logpsOf,
@@ -103,9 +104,8 @@ export async function collect(
     const tools = { ...judging, model: parts.policy.model, template: parts.sampler.template };
     const wanted = attentionProbe(batch, judging, probedSpans(batch, tools));
     const scores = plannedFor(wanted);
-    // For the log alone no forward is run.
-    const isFree = scores.from !== 'learning' && judging.attnProbe !== 'eager';
-    const probe = wanted ?? (args.logAttention && isFree ? loggedProbe(batch, judging) : undefined);
+    const isLogged = args.logAttention && judging.attnProbe !== 'eager';
+    const probe = wanted ?? (isLogged ? loggedProbe(batch, judging) : undefined);
     const rollout = await sampleAndScore(batch, name, { scores, probe }, parts);
     const changes = await changesOf(rollout, transforms, name, parts);
     const attention =
@@ -249,6 +249,9 @@ async function withDifferences(
   return { rollout, judged: { ...judged, metrics: { ...judged.metrics, ...signals, num_gen_batches: batches } } };
 }
 
+/** The sampler's scores differ from those that learning will compute. */
+const withoutScores = ({ logps: _, entropies: __, ...completion }: Completion): Completion => completion;
+
 /** Completions with scores, unless these will come from learning. */
 async function sampleAndScore(
   prompts: readonly RolloutPrompt[],
@@ -256,11 +259,13 @@ async function sampleAndScore(
   { scores, probe }: { readonly scores: ScorePlan; readonly probe: LayerProbe | undefined },
   { args, policy, sampler, journal, signal }: StepParts,
 ): Promise<Rollout> {
-  const kept = scores.from === 'sampling' ? { keep: true, probe } : {};
+  // For the log alone no forward is run: sampling measures attention, too.
+  const kept = scores.from === 'sampling' ? { keep: true, probe } : scores.from === 'learning' ? { probe } : {};
   const sampled = await journal.time('rollout', (tell) =>
     rollout(prompts, sampler, { name, ...kept, signal, onTokens: countTokens(tell) }),
   );
-  if (scores.from !== 'forward') return sampled;
+  if (scores.from === 'sampling') return sampled;
+  if (scores.from === 'learning') return { ...sampled, groups: mapCompletions(sampled.groups, withoutScores) };
   const options = { temperature: args.temperature, keep: scores.tape, probe };
   return journal.time('forward', () => policy.model.score(sampled.groups, options));
 }

@@ -12,9 +12,11 @@ import type { Dropout } from '../engine/dropout.ts';
 import { createModel, type VisionLanguageModel } from '../engine/model.ts';
 import { loadParameters, type Parameters, STREAM_BYTES, streamParameters } from '../engine/parameters.ts';
 import type { AttentionImplementation } from '../engine/text_attention.ts';
+import { SightlineError } from '../errors.ts';
 import type { ModelConfig } from '../models/architecture.ts';
 import { readConfig } from '../models/registry.ts';
 import { validateShapes, withStoredHead } from '../models/tensors.ts';
+import { cpu } from '../runtime/cpu.ts';
 import type { Device } from '../runtime/device.ts';
 import { sizeOf } from '../runtime/tensor.ts';
 import type { BoxFormat, NormBbox } from '../template/grounding.ts';
@@ -37,8 +39,11 @@ export interface PolicyOptions {
   /** What full training changes; with an adapter, nothing but that is trained. Default: the language model. */
   readonly trained?: TrainedRule;
   readonly adapter?: AdapterOptions | null;
-  /** How the weights under an adapter that is trained are kept; default: by their size. */
-  readonly frozen?: FrozenOptions;
+  /**
+   * How weights are kept that are not trained. Null: in float32, or, from 4 GiB on, on disk. Default: null, under an adapter that
+   * is trained by their size.
+   */
+  readonly frozen?: FrozenOptions | null;
   readonly template?: TemplateOptions;
   /** The weights are changed in place, so they are read into memory, however large they are; default: `trainable`. */
   readonly movable?: boolean;
@@ -114,8 +119,8 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
     gradientCheckpointing = null,
     trained = { freeze: DEFAULT_FREEZE },
     adapter: adapterOptions = null,
-    frozen = { quantBits: null, weightsMemory: null },
-    device,
+    frozen = trainable ? { quantBits: null, weightsMemory: null } : null,
+    device = cpu,
     keepImages = true,
   } = options;
   const source = openCheckpoint(dir);
@@ -129,9 +134,14 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
     });
     const used = { ...source, tensors: without(source.tensors, extra) };
     const widened = [...used.tensors.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
-    const form = trainable && adapterOptions !== null ? frozenForm(used.tensors, frozen, dir) : null;
     const stays = trainable || options.movable === true;
-    const streams = form?.kind === 'disk' || (!stays && widened >= STREAM_BYTES);
+    const isFrozen = trainable ? adapterOptions !== null : !stays;
+    const wanted = isFrozen && frozen !== null ? frozenForm(used.tensors, frozen, dir) : null;
+    // A device with its own memory holds float32.
+    const isHeldThere = wanted?.kind === 'held' && !device.sharesMemory;
+    if (isHeldThere && (trainable || frozen?.quantBits !== null)) throw cannotHold(device, dir);
+    const form = isHeldThere ? null : wanted;
+    const streams = form === null ? !stays && widened >= STREAM_BYTES : form.kind === 'disk';
     const adapter = adapterOptions === null ? null : prepareAdapter(adapterOptions, modelConfig);
     const trains = adapter === null && trainable ? trainedParameters(trained, modelConfig) : null;
     const isTrained = (name: string): boolean =>
@@ -152,7 +162,7 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
         const whole = () => (streams ? streamParameters(used, tell) : loadParameters(used, ofStore, tell));
         const store = await (form === null ? whole() : readFrozen(used, form, { onRead: tell, device }));
         const adapted = adapter?.putOn(store, isTrained) ?? { config: modelConfig, parameters: store };
-        const { parameters } = adapted;
+        const parameters = options.movable === true ? { ...adapted.parameters, moves: true } : adapted.parameters;
         const modelOptions = { attnImpl, gradientCheckpointing, device };
         const model = createModel(adapted.config, parameters, modelOptions);
         let reference: VisionLanguageModel | null = null;
@@ -251,6 +261,12 @@ export function dropoutOf(policy: Pick<Policy, 'adapter'>, random: Random, label
 }
 
 // --- internal ---
+
+const cannotHold = ({ name }: Device, dir: string): SightlineError =>
+  new SightlineError('E_DEVICE', `--device ${name} cannot run on weights of 16, 8 or 4 bits yet`, {
+    where: `--model ${dir}`,
+    hint: 'use --device cpu; or leave out --quant_bits and raise --weights_memory, and the weights are kept in float32',
+  });
 
 /** Milliseconds between two reports of progress. */
 const TELL_MS = 200;

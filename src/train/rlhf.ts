@@ -21,6 +21,7 @@ import { closing } from '../util/resources.ts';
 import { checkAttentionNeeds } from './attention_needs.ts';
 import { completionRows } from './completions.ts';
 import { openTrainingData, type RowSource } from './data.ts';
+import { openDevice } from './device.ts';
 import { rehearse } from './dry_run.ts';
 import { evaluate } from './evaluation.ts';
 import { type CompletionRow, type LoggedAttention, type Metrics, noteTo, type RunContext } from './events.ts';
@@ -79,13 +80,14 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     await emit({ type: 'phase', phase: 'open model', begins: true });
     // Before any weight is read, arguments, headers of files and the first rows are checked.
     const keepImages = keepsPixels && !args.dryRun;
-    const prepared = keep(await preparePolicy({ ...policyOptions(args, true, noteTo(context)), keepImages }));
+    const device = await openDevice(args.device, context);
+    const prepared = keep(await preparePolicy({ ...policyOptions(args, true, noteTo(context)), keepImages, device }));
     // The reference has the weights that training starts from; they are never updated. With an adapter, these are the
     // policy's own weights.
     const hasReference = args.beta !== 0;
     const preparedReference =
       hasReference && prepared.adapter === null
-        ? keep(await preparePolicy({ ...policyOptions(args, false), movable: args.syncRefModel }))
+        ? keep(await preparePolicy({ ...policyOptions(args, false), frozen: null, movable: args.syncRefModel, device }))
         : null;
     const sampling = samplingOf(args, prepared);
     const evaluationSettings = evaluationSampling(args, prepared);

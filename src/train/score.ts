@@ -3,9 +3,9 @@
  */
 import type { ScoreArguments } from '../arguments/resolve.ts';
 import { isTdr } from '../attention/tdr.ts';
-import { chooseDevice } from '../runtime/choose.ts';
 import type { Json } from '../util/json.ts';
 import { openTrainingData, rowsAt } from './data.ts';
+import { openDevice } from './device.ts';
 import { noteTo, type RunContext } from './events.ts';
 import { writeOutputFile } from './output_file.ts';
 import { type Policy, policyOptions, preparePolicy } from './policy.ts';
@@ -31,10 +31,12 @@ export async function runScore(args: ScoreArguments, context: Pick<RunContext, '
     dataSeed: 0,
     strict: true,
   };
-  const { device, note } = await chooseDevice(args.device);
-  if (note !== null) await context.emit({ type: 'notice', level: 'info', text: note });
+  const device = await openDevice(args.device, context);
   await context.emit({ type: 'phase', phase: 'open model', begins: true });
-  const prepared = await preparePolicy({ ...policyOptions(args, false, noteTo(context)), device });
+  const options = { ...policyOptions(args, false, noteTo(context)), device };
+  // A forward needs a layer once. Large weights are held only if that is asked for.
+  const held = args.quantBits !== null || args.weightsMemory !== null;
+  const prepared = await preparePolicy(held ? options : { ...options, frozen: null });
   const lacksTemplate = createToolsCheck(args.modelDir);
   let opened: Pick<Policy, 'close'> = prepared;
   try {

@@ -14,6 +14,7 @@ import type { Pace } from '../grpo/epochs.ts';
 import { createRandom } from '../util/random.ts';
 import { closing } from '../util/resources.ts';
 import { openTrainingData, type RowSource, rowsAt } from './data.ts';
+import { openDevice } from './device.ts';
 import { type Metrics, noteTo, type RunContext } from './events.ts';
 import { createJournal, type Journal, type TellProgress } from './journal.ts';
 import { type Run, type StepResult, tellStart, trainingLoop } from './loop.ts';
@@ -43,7 +44,8 @@ export async function runSft(args: SftArguments, context: RunContext): Promise<v
     const data = keep(await openTrainingData(args, (row) => lacksAnswer(row) ?? lacksTemplate(row)));
     const length = runLength(paceOf(data.train.length, rowsPerStep), args);
     await emit({ type: 'phase', phase: 'open model', begins: true });
-    const prepared = keep(await preparePolicy(policyOptions(args, true, noteTo(context))));
+    const device = await openDevice(args.device, context);
+    const prepared = keep(await preparePolicy({ ...policyOptions(args, true, noteTo(context)), device }));
     const maxLength = args.maxLength ?? prepared.modelConfig.text.maxPositionEmbeddings;
     const encode = (row: Row): Promise<Example> => encodeExample(prepared.template, row, maxLength);
     const updating = updateOptions(args, length.maxSteps);

@@ -163,6 +163,8 @@ export interface Completion {
   readonly text: string;
   /** The extracted answer; the whole text if it has none. */
   readonly answer: string;
+  /** Why the answer is not the target, as far as texts can tell; null if it is, or without a target. */
+  readonly fault: string | null;
   /** Whether the length limit ended it; null if the log does not say. */
   readonly clipped: boolean | null;
   readonly values: readonly (number | null)[];

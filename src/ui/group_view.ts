@@ -4,6 +4,7 @@
 import { basename } from 'node:path';
 import { answerText } from '../rewards/answer_text.ts';
 import type { Json } from '../util/json.ts';
+import { answerFault } from './answer_fault.ts';
 import type { Completion, Group, ImagePlace } from './api.ts';
 import type { Table } from './completion_table.ts';
 import { questionOf } from './prompt_text.ts';
@@ -27,6 +28,7 @@ export async function readGroup(run: Run, id: number): Promise<Group | null> {
       id: row,
       text,
       answer: answerText(text),
+      fault: answerFault(text, textOf(table.solution?.[index]), run.table.isClipped(row)),
       clipped: run.table.isClipped(row),
       values: columns.map(({ name }) => run.table.value(name, row)),
       more: Object.fromEntries(more.map(([name, values]) => [name, values[index] as Json])),

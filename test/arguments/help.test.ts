@@ -51,6 +51,10 @@ test('score --help', () => {
                                       Hugging Face or ModelScope. (default: the model that the adapter
                                       of --adapters was made for)
       --model_revision REVISION       Branch, tag or commit of a --model given by name. (default: main)
+      --device cpu|webgpu|auto        What the model runs on: the CPU, or a graphics processor (webgpu:
+                                      Vulkan, Metal or Direct3D 12). auto takes the graphics processor
+                                      if it works and is faster. \`sightline devices\` lists them.
+                                      (default: cpu)
       --attn_impl eager|sdpa|flash_attention_2
                                       Attention implementation. eager returns attention weights; sdpa
                                       and flash_attention_2 do not. The memory of flash_attention_2 is
@@ -66,10 +70,13 @@ test('score --help', () => {
       --check_memory [true|false]     Before weights are read, refuse a run that needs more memory than
                                       the machine has by the lowest estimate. false tries it anyway.
                                       (default: true)
-      --device cpu|webgpu|auto        What the model runs on: the CPU, or a graphics processor (webgpu:
-                                      Vulkan, Metal or Direct3D 12). auto takes the graphics processor
-                                      if it works and is faster. \`sightline devices\` lists them.
-                                      (default: cpu)
+      --quant_bits 4|8                Quantise the weights of all layers to 4 or 8 bits, in blocks of 64
+                                      with a scale each. (bits; default: weights as the checkpoint
+                                      stores them)
+      --weights_memory NUMBER         Memory for weights. Weights that do not fit in float32 stay in 16
+                                      bits, as the checkpoint stores them; those that do not fit in 16
+                                      bits stay on disk, and are read when they are used. (GiB; default:
+                                      weights of 4 GiB or more stay on disk)
 
     LoRA:
       --adapters DIR                  Folder of a LoRA adapter for --model, in the format of PEFT (which

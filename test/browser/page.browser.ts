@@ -269,6 +269,9 @@ describe('completions', () => {
     await show(page, `#/completions/${await runId(page, 'v1-second')}/1`, '.completion');
     await expect.poll(() => page.textContent('.cards')).toContain('∅ null');
     expect(await page.textContent('.cards')).toContain('✂ clipped');
+    const faults = () =>
+      page.$$eval('.completion', (found) => found.map((each) => /≠[^∅]*?target/.exec(each.textContent!)?.[0]));
+    expect(await faults()).toEqual([undefined, '≠ not the target', undefined, '≠ not the target']);
     await expect
       .poll(() => page.$eval('.images img', (image) => (image as unknown as { naturalWidth: number }).naturalWidth))
       .toBe(224);
@@ -504,8 +507,9 @@ function madeRun(rate: number) {
     best_metric: 0.91,
     seconds: { rollout: 61, backward: 40, update: 9, reward: 4 },
   };
-  const completions = Array.from({ length: STEPS }, (_, i) =>
-    completionsLine(
+  const completions = Array.from({ length: STEPS }, (_, i) => ({
+    solution: Array.from({ length: 8 }, () => '<answer>A circle</answer>'),
+    ...completionsLine(
       i + 1,
       [0, 1].flatMap((index) =>
         [0, 1, 2, 3].map((place) => ({
@@ -520,7 +524,7 @@ function madeRun(rate: number) {
         })),
       ),
     ),
-  );
+  }));
   return {
     log: [...log, end],
     completions,

@@ -5,6 +5,8 @@
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { openAdapter } from '../../src/adapters/read.ts';
+import { massProbe, tdrOfScored } from '../../src/attention/probe.ts';
+import { isTdr, tdrSpans } from '../../src/attention/tdr.ts';
 import { openCheckpoint } from '../../src/checkpoint/open.ts';
 import { QUANT_BLOCK, type QuantisedWeight } from '../../src/checkpoint/quantised.ts';
 import { createGenerator } from '../../src/engine/generation.ts';
@@ -37,7 +39,12 @@ async function resultsOn(
   const golden = readCases(checkpoint).find(({ name }) => name === 'two_images')!;
   const pixels = readTensors(join(checkpoint.golden, 'tensors.safetensors')).get('two_images.pixel_values')!;
   const images = goldenImages(golden, pixels);
-  const scored = await model.score([groupOf(golden, images)], { temperature: 1, keep: true });
+  const group = groupOf(golden, images);
+  const visualIds = [config.imageTokenId, config.videoTokenId];
+  const probe = massProbe([{ ids: group.prompt.ids, systemPrefix: 0 }], visualIds, config.text.numHiddenLayers);
+  const scored = await model.score([group], { temperature: 1, keep: true, probe });
+  const ratio = tdrOfScored(completionsIn(scored)[0]![0]!, tdrSpans(group.prompt.ids, 0, 0, visualIds));
+  if (!isTdr(ratio)) throw new Error(ratio.undefined);
   const logps = completionsIn(scored)[0]![0]!.logps.slice();
   onBackward();
   await model.backward(
@@ -54,6 +61,7 @@ async function resultsOn(
   await model.release();
   return {
     logps,
+    tdr: ratio.tdr,
     gradients,
     ids: drawn.map(({ ids }) => [...ids]),
     sampledLogps: Float32Array.from(drawn.flatMap(({ logps: each }) => [...each])),
@@ -78,6 +86,7 @@ test.each(checkpoints)('$name: weights held in 16 bits are those of float32', as
   });
   source.close();
   expect(largestDifference(held.logps, plain.logps)).toBe(0);
+  expect(held.tdr).toBe(plain.tdr);
   for (const [name, gradient] of plain.gradients)
     expect(largestDifference(held.gradients.get(name)!, gradient), name).toBe(0);
   expect(held.ids).toEqual(plain.ids);
@@ -132,10 +141,11 @@ test.for(checkpoints.flatMap((checkpoint) => ([4, 8] as const).map((bits) => ({ 
     const held = await resultsOn(checkpoint, async () => own);
     source.close();
     expect(largestDifference(held.logps, decoded.logps)).toBe(0);
+    expect(held.tdr).toBe(decoded.tdr);
     for (const [name, gradient] of decoded.gradients)
       expect(largestDifference(held.gradients.get(name)!, gradient), name).toBe(0);
     await annotate(
-      `largest difference of log-probabilities: weights ${largestDifference(held.logps, plain.logps)}, sampling with activations of 8 bits ${largestDifference(held.sampledLogps, held.scoredLogps)}`,
+      `largest difference of log-probabilities: weights ${largestDifference(held.logps, plain.logps)}, sampling with activations of 8 bits ${largestDifference(held.sampledLogps, held.scoredLogps)}; text-dominance ratio ${held.tdr} for ${plain.tdr}`,
     );
   },
 );

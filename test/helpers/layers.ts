@@ -4,7 +4,7 @@
  */
 export const layers: readonly (readonly string[])[] = [
   ['util'],
-  ['errors.ts'],
+  ['errors.ts', 'metrics'],
   ['graph'],
   ['onnx'],
   ['runtime'],

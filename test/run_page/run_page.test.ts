@@ -177,7 +177,9 @@ const factOf = (page: string, name: string): string | undefined =>
   new RegExp(`<dt>${name}</dt>\\s*<dd>([^<]*)`).exec(page)?.[1];
 
 function rowOf(page: string, metric: string): { first: number; last: number } {
-  const cells = new RegExp(`<th scope="row">${metric}</th><td>([^<]*)</td><td>([^<]*)</td>`).exec(page)!;
+  const cells = new RegExp(
+    `<th scope="row"[^>]*>${metric}(?: <span[^>]*>[^<]*</span>)?</th><td>([^<]*)</td><td>([^<]*)</td>`,
+  ).exec(page)!;
   return { first: numberOf(cells[1]!), last: numberOf(cells[2]!) };
 }
 

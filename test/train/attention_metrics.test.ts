@@ -73,14 +73,29 @@ describe('in runs', () => {
     expect(weights(only).equals(weights(none))).toBe(true);
   });
 
-  test('nothing for rows without an image, and no forward for the log alone', async () => {
+  test('nothing for rows without an image', async () => {
     const texts = await tinyRun(project, 'texts', { reward_funcs: ['letters'], dataset: project.texts });
     expect(metricsIn(texts.logs)).toEqual([{}, {}]);
-    const later = await tinyRun(project, 'later', {
-      reward_funcs: ['letters'],
-      per_device_train_batch_size: '4',
-      gradient_accumulation_steps: '2',
+  });
+
+  test('micro-batches, whose scores come from learning: sampling measures the same, and no weight changes', async () => {
+    const flags = { reward_funcs: ['letters'], gradient_accumulation_steps: '2', save_steps: '2', attn_log_limit: '0' };
+    const whole = await tinyRun(project, 'whole', {
+      ...flags,
+      per_device_train_batch_size: '8',
+      gradient_accumulation_steps: '1',
     });
-    expect(metricsIn(later.logs)).toEqual([{}, {}]);
+    const parts = await tinyRun(project, 'parts', { ...flags, per_device_train_batch_size: '4' });
+    const silent = await tinyRun(project, 'silent', {
+      ...flags,
+      per_device_train_batch_size: '4',
+      log_attention: 'false',
+    });
+    const [expected, got] = [metricsIn(whole.logs)[0]!, metricsIn(parts.logs)[0]!];
+    expect(Object.keys(got)).toEqual(Object.keys(expected));
+    for (const [name, value] of Object.entries(expected)) expect(got[name], name).toBeCloseTo(value, 5);
+    expect(metricsIn(silent.logs)).toEqual([{}, {}]);
+    const weights = ({ folder }: { folder: string }) => readFileSync(join(folder, 'checkpoint-2', 'model.safetensors'));
+    expect(weights(parts).equals(weights(silent))).toBe(true);
   });
 });

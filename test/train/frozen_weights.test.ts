@@ -1,14 +1,19 @@
 /**
  * Whole runs with --tuner_type lora over frozen weights that are quantised, held as stored, or left on disk; and what is refused.
  */
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { readInferArguments, readScoreArguments } from '../../src/arguments/arguments.ts';
 import { openCheckpoint } from '../../src/checkpoint/open.ts';
 import { rlhf } from '../../src/cli/rlhf.ts';
 import { SightlineError } from '../../src/errors.ts';
 import { sizeOf } from '../../src/runtime/tensor.ts';
 import { frozenForm } from '../../src/train/frozen_weights.ts';
+import { openChat } from '../../src/train/infer.ts';
+import { runScore } from '../../src/train/score.ts';
 import { pretendIo } from '../cli/io.ts';
+import { largestDifference } from '../helpers/check_op.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
 import { readTensors } from '../helpers/golden_values.ts';
@@ -92,4 +97,78 @@ test.each([
   expect(error.exitCode).toBe(2);
   expect(`${error.where} ${error.message} ${error.hint}`).toContain(`--${flag}`);
   expect(`${error.message} ${error.hint}`).toContain(text);
+});
+
+describe('models that are not trained', () => {
+  const { model, golden } = goldenCheckpoints().find(({ name }) => name === 'qwen2_vl')!;
+  const source = openCheckpoint(model);
+  const gib = (bytes: number): string => String(bytes / 2 ** 30);
+  const float32 = [...source.tensors.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
+  source.close();
+  const image = join(golden, 'images', readdirSync(join(golden, 'images'))[0]!);
+
+  async function score(name: string, ...words: string[]): Promise<{ logps: number[]; tdr: number }> {
+    const [dataset, output] = [join(root, `${name}.jsonl`), join(root, `${name}-out.jsonl`)];
+    const messages = [
+      {
+        role: 'user',
+        content: [
+          { type: 'image', image },
+          { type: 'text', text: 'What is it?' },
+        ],
+      },
+    ];
+    writeFileSync(dataset, `${JSON.stringify({ messages, completion_ids: [5, 9, 7, 12] })}\n`);
+    const { args } = readScoreArguments(['--model', model, '--dataset', dataset, '--output', output, ...words], {});
+    await runScore(args, { signal: new AbortController().signal, emit: () => undefined });
+    return JSON.parse(readFileSync(output, 'utf8'));
+  }
+
+  test('score gives the same to the last bit in float32, in 16 bits and on disk, and nearly the same quantised', async () => {
+    const plain = await score('plain');
+    expect(await score('held', '--weights_memory', gib(float32 - 1))).toEqual(plain);
+    expect(await score('disk', '--weights_memory', '0')).toEqual(plain);
+    const [eight, four] = [await score('eight', '--quant_bits', '8'), await score('four', '--quant_bits', '4')];
+    const errors = [eight, four].map(({ logps }) => largestDifference(logps, plain.logps));
+    expect(errors[0]).toBeGreaterThan(0);
+    // Steps of 8 bits are a sixteenth of those of 4.
+    expect(errors[0]).toBeLessThan(errors[1]!);
+  });
+
+  test.each([
+    ['in 16 bits', ['--weights_memory', gib(float32 - 1)]],
+    ['on disk', ['--weights_memory', '0']],
+  ])('infer answers the same over weights %s as in float32', async (_, words) => {
+    const answers = [];
+    for (const more of [[], words]) {
+      const { args } = readInferArguments(['--model', model, '--max_new_tokens', '6', ...more], {});
+      const chat = await openChat(args, { signal: new AbortController().signal, emit: () => undefined });
+      answers.push(await chat.ask('What is it?', [image], () => undefined));
+      await chat.close();
+    }
+    expect(answers[0]).not.toBe('');
+    expect(answers[1]).toBe(answers[0]);
+  });
+
+  test('infer answers over quantised weights', async () => {
+    const { args } = readInferArguments(['--model', model, '--max_new_tokens', '6', '--quant_bits', '4'], {});
+    const chat = await openChat(args, { signal: new AbortController().signal, emit: () => undefined });
+    expect(await chat.ask('What is it?', [image], () => undefined)).not.toBe('');
+    await chat.close();
+  });
+
+  test.each([
+    ['infer', () => readInferArguments(['--model', model, '--quant_bits', '5'], {})],
+    [
+      'score',
+      () => readScoreArguments(['--model', model, '--dataset', image, '--output', 'x', '--quant_bits', '5'], {}),
+    ],
+  ])('%s refuses other numbers of bits', (_, read) => {
+    expect(read).toThrow('expected 4 or 8, got 5');
+  });
+
+  test('quantised weights are refused on a graphics processor', () => {
+    const words = ['--model', model, '--quant_bits', '8', '--device', 'auto'];
+    expect(() => readInferArguments(words, {})).toThrow('quantised weights are for the CPU, got --device auto');
+  });
 });

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { rlhf } from '../../src/cli/rlhf.ts';
 import type { VisionLanguageModel } from '../../src/engine/model.ts';
+import { metricOf } from '../../src/metrics/table.ts';
 import { isOwnedMetric } from '../../src/rewards/metric.ts';
 import { pretendIo } from '../cli/io.ts';
 import { SEEDS } from '../helpers/draws.ts';
@@ -186,6 +187,12 @@ describe('a run', () => {
     }
   });
 
+  test('what it logs is in the table of metrics, but for the clock', () => {
+    const names = [...new Set(first.logs.flatMap((log) => Object.keys(log)))];
+    const clock = ['global_step/max_steps', 'elapsed_time', 'remaining_time'];
+    expect(names.filter((name) => metricOf(name) === null)).toEqual(clock);
+  });
+
   test('what it logs, but for what its rewards log, is no name for a reward to log under', () => {
     const ofReward = [
       'attention/tdr_mean',
@@ -218,6 +225,7 @@ describe('a run', () => {
   test('leaves the folder of ms-swift', () => {
     expect(readdirSync(first.folder).sort()).toEqual([
       'args.json',
+      'attention',
       'checkpoint-2',
       'completions.jsonl',
       'logging.jsonl',
@@ -361,7 +369,7 @@ test('micro-batches of one and a half groups: each completion keeps what is its 
 
 describe('attention implementations', () => {
   test('the reward switches to eager and back; what is learned from runs on flash', async () => {
-    await run({ attn_impl: 'flash_attention_2', attn_probe: 'eager', reuse_rollout: 'false' });
+    await run({ attn_impl: 'flash_attention_2', attn_probe: 'eager', reuse_rollout: 'false', attn_log_limit: '0' });
     expect(policyOf().config._attn_implementation).toBe('flash_attention_2');
     const forwards = spied.forwards[0] as Forward[];
     const implementations = (keeps: boolean): string[] =>
@@ -373,7 +381,7 @@ describe('attention implementations', () => {
   });
 
   test('a rollout that is learned from as it is needs no forward of its own', async () => {
-    await run({ attn_impl: 'flash_attention_2', attn_probe: 'fused' });
+    await run({ attn_impl: 'flash_attention_2', attn_probe: 'fused', attn_log_limit: '0' });
     const forwards = spied.forwards[0] as Forward[];
     expect(forwards).toEqual([
       { implementation: 'flash_attention_2', keeps: false },
