@@ -9,46 +9,9 @@ import { show } from './describe_value.ts';
 import type { Reward } from './reward.ts';
 import { locationOfCaller } from './source_location.ts';
 
-/** Names in records and event files that the trainer or the writers of records fill in. */
-const OWNED: ReadonlySet<string> = new Set([
-  'loss',
-  'reward',
-  'reward_std',
-  'frac_reward_zero_std',
-  'grad_norm',
-  'learning_rate',
-  'kl',
-  'cispo_clip_ratio',
-  'off_policy_masked_frac',
-  'num_gen_batches',
-  'entropy',
-  'skipped_steps',
-  'step_time',
-  'step',
-  'epoch',
-  'global_step/max_steps',
-  'elapsed_time',
-  'remaining_time',
-  'memory(GiB)',
-  'train_speed(s/it)',
-]);
-const OWNED_PREFIXES = [
-  'attention/image_mass',
-  'attention/text_mass',
-  'attention/system_mass',
-  'attention/own_mass',
-  'rewards/',
-  'completions/',
-  'clip_ratio/',
-  'entropy/',
-  'perception/',
-  'sampling/',
-  'rollout_correction/',
-  'step_time/',
-  'eval_',
-];
 /** Columns of records that are no metrics. */
 const COLUMNS: ReadonlySet<string> = new Set(['step', 'global_step/max_steps', 'elapsed_time', 'remaining_time']);
+
 /** Beginnings of names that no reward may use, whether or not the table of metrics has such a name: evaluations and families. */
 const OWNED_PREFIXES: readonly string[] = ['eval_', ...familiesOfTheRun()];
 
