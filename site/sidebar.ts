@@ -15,38 +15,55 @@ export interface Group {
 
 export const groups: Group[] = [
   {
-    text: 'First steps',
+    text: 'Quick start',
     pages: [
-      { text: 'The embedded demo', file: 'demo' },
-      { text: 'Own data', file: 'dataset' },
-      { text: 'Own images', file: 'images' },
-      { text: 'Own reward', file: 'rewards' },
+      { text: 'Quick start', file: 'quick_start' },
+      { text: 'What the demo shows', file: 'demo' },
     ],
   },
   {
-    text: 'Seeing what happens',
+    text: 'Own data',
     pages: [
+      { text: 'Rows', file: 'dataset' },
+      { text: 'Images', file: 'images' },
+    ],
+  },
+  {
+    text: 'Own reward',
+    pages: [{ text: 'Rewards', file: 'rewards' }],
+  },
+  {
+    text: 'Reading attention',
+    pages: [
+      { text: 'Reading attention', file: 'reading_attention' },
       { text: 'The page of runs', file: 'ui' },
       { text: 'The page of one run', file: 'report' },
       { text: 'All metrics', file: 'metrics' },
-      { text: 'Why is my reward zero?', file: 'doctor' },
     ],
   },
   {
     text: 'Coming from ms-swift or TRL',
     pages: [
+      { text: 'What changes', file: 'coming_from' },
       { text: 'Parity', file: 'parity' },
       { text: 'Inside ms-swift', file: 'ms_swift' },
       { text: 'All flags', file: 'flags' },
     ],
   },
   {
-    text: 'Memory, speed, long runs',
+    text: 'A reward that is zero',
     pages: [
-      { text: 'Memory', file: 'memory' },
+      { text: 'A reward that is zero', file: 'zero_reward' },
+      { text: 'sightline doctor', file: 'doctor' },
+    ],
+  },
+  {
+    text: 'Memory and speed',
+    pages: [
+      { text: 'Memory and speed', file: 'memory' },
       { text: 'LoRA and frozen weights', file: 'lora' },
-      { text: 'On a GPU', file: 'gpu' },
       { text: 'Resume', file: 'resume' },
+      { text: 'Graphics processors', file: 'gpu' },
       { text: 'Benchmarks', file: 'benchmarks' },
     ],
   },

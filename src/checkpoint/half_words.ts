@@ -40,6 +40,33 @@ export function toBlocks(rows: Uint16Array, inner: number, block: number, into: 
   }
 }
 
+/**
+ * Holds a weight [out, in].
+ *
+ * @param values overwritten, unless they are bfloat16
+ * @param block see `HalfWeight`; a divisor of `out`
+ * @param areBfloat whether all values are those of bfloat16 words, of which a table has every word
+ */
+export function holdHalf(
+  values: Float32Array,
+  dims: readonly [number, number],
+  block: number,
+  areBfloat: boolean,
+): HalfWeight {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  let largest = 0; // numbers without a sign are in the order of their bits
+  for (let i = 0; i < bits.length; i++) largest = Math.max(largest, bits[i]! & 0x7fffffff);
+  const shift = shiftFor(new Float32Array(Uint32Array.of(largest).buffer)[0]!);
+  const words = new Uint16Array(values.length);
+  if (areBfloat) bfloatToHalf(bits, shift, dims[1], block, words);
+  else {
+    const rows = new Uint16Array(values.length);
+    toHalf(values, shift, rows);
+    toBlocks(rows, dims[1], block, words);
+  }
+  return { kind: 'half', words, block, shift, dims };
+}
+
 /** Writes the values of a weight into `target` [out, in]. */
 export function widenHalf({ words, block, shift, dims: [out, inner] }: HalfWeight, target: Float32Array): void {
   const table = tableOf(shift);
@@ -51,6 +78,20 @@ export function widenHalf({ words, block, shift, dims: [out, inner] }: HalfWeigh
 }
 
 // --- internal ---
+
+/** toHalf and toBlocks of float32 values whose lower halves are 0. */
+function bfloatToHalf(bits: Uint32Array, shift: number, inner: number, block: number, words: Uint16Array): void {
+  const values = new Float32Array(1 << 16);
+  const upper = new Uint32Array(values.buffer);
+  for (let word = 0; word < upper.length; word++) upper[word] = word << 16;
+  const table = new Uint16Array(1 << 16);
+  toHalf(values, shift, table);
+  for (let first = 0, next = 0; next < bits.length; first += block * inner) {
+    for (let i = first; i < first + inner; i++) {
+      for (let at = i; at < first + block * inner; at += inner) words[next++] = table[bits[at]! >>> 16]!;
+    }
+  }
+}
 
 /** The values of all words, by shift. Tensors of a model have few different ones. */
 const tables = new Map<number, Float32Array>();

@@ -3,7 +3,7 @@
  * them in float32, in buffers that all layers share. Decoding takes them as they are (`stored`).
  * Knows names and memory, not what a tensor is for.
  */
-import { type HalfWeight, shiftFor, toBlocks, toHalf, widenHalf } from '../checkpoint/half_words.ts';
+import { holdHalf, widenHalf } from '../checkpoint/half_words.ts';
 import type { Checkpoint, StoredTensor } from '../checkpoint/open.ts';
 import {
   allocateQuantised,
@@ -19,6 +19,7 @@ import { QKV } from '../models/names.ts';
 import { cpu } from '../runtime/cpu.ts';
 import type { Device } from '../runtime/device.ts';
 import { type FloatTensor, sizeOf, zeros } from '../runtime/tensor.ts';
+import { createWorkspace, type Workspace } from '../runtime/workspace.ts';
 import { createPause } from '../util/event_loop.ts';
 import { widenInPieces } from './half_pieces.ts';
 import {
@@ -100,10 +101,11 @@ export async function holdParameters(
   );
   const held = new Map<string, StoredWeight>();
   const pause = createPause();
+  const scratch = createWorkspace();
   const block = bits === null ? ((await device.channelBlock()) ?? 1) : 1;
   for (const [name, parts] of groups) {
     await pause();
-    for (const [each, weight] of hold(checkpoint, name, parts, bits, block)) held.set(each, weight);
+    for (const [each, weight] of hold(checkpoint, name, parts, bits, block, scratch)) held.set(each, weight);
     before += parts.reduce((sum, part) => sum + bytesIn(part), 0);
     await onRead?.({ done: before, total });
   }
@@ -167,35 +169,26 @@ function hold(
   parts: readonly string[],
   bits: QuantBits | null,
   block: number,
+  scratch: Workspace,
 ): [string, StoredWeight][] {
   const shapes = parts.map((part) => checkpoint.tensors.get(part)!.shape as readonly [number, number]);
   const inner = shapes[0]![1];
   const dims = [shapes.reduce((sum, [out]) => sum + out, 0), inner] as const;
-  const values = new Float32Array(dims[0] * inner);
+  const { data: values } = scratch.get('values', ...dims);
   const starts = shapes.map((_, i) => shapes.slice(0, i).reduce((sum, [out]) => sum + out, 0));
   for (const [i, part] of parts.entries())
     checkpoint.readInto(part, values.subarray(starts[i]! * inner, (starts[i]! + shapes[i]![0]) * inner));
   // Only layers decode, and only blocks that are whole in every part.
   const inBlocks =
     /\.layers\./.test(name) && [inner, ...shapes.map(([out]) => out)].every((size) => size % block === 0);
-  const whole = bits === null ? halfOf(values, dims, inBlocks ? block : 1) : quantisedOf(values, dims, bits);
+  const areBfloat = parts.every((part) => checkpoint.tensors.get(part)!.dtype === 'BF16');
+  const whole =
+    bits === null ? holdHalf(values, dims, inBlocks ? block : 1, areBfloat) : quantisedOf(values, dims, bits);
   if (parts.length === 1) return [[name, whole]];
   return [
     [name, whole],
     ...parts.map((part, i): [string, StoredWeight] => [part, rowsOf(whole, starts[i]!, shapes[i]![0])]),
   ];
-}
-
-function halfOf(values: Float32Array, dims: readonly [number, number], block: number): HalfWeight {
-  let largest = 0;
-  for (const value of values) largest = Math.max(largest, Math.abs(value));
-  const shift = shiftFor(largest);
-  const rows = new Uint16Array(values.length);
-  toHalf(values, shift, rows);
-  if (block === 1) return { kind: 'half', words: rows, block, shift, dims };
-  const words = new Uint16Array(values.length);
-  toBlocks(rows, dims[1], block, words);
-  return { kind: 'half', words, block, shift, dims };
 }
 
 function quantisedOf(values: Float32Array, dims: readonly [number, number], bits: QuantBits): QuantisedWeight {

@@ -1,22 +1,23 @@
 /**
  * What the documents say is so: paths exist, flags and scripts are there, examples run, tables agree with the code.
  */
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { groups } from '../../site/sidebar.ts';
 import { peerFlag } from '../../src/arguments/peers/index.ts';
-import { openDataset } from '../../src/data/dataset.ts';
 import { documentedCommands, flagsDocument } from '../helpers/flags_document.ts';
 import { layers } from '../helpers/layers.ts';
 import { withParityTables } from '../helpers/parity_tables.ts';
 import { readRepositoryFile, repositoryFiles, repositoryRoot } from '../helpers/repository.ts';
+import { checkFlags, programsOf } from './commands/flags_only.ts';
+import { blocksOf } from './commands/page.ts';
 
 const documents = ['README.md', ...repositoryFiles('docs')].filter((path) => path.endsWith('.md'));
 const textOf = (path: string): string => readRepositoryFile(path).toString('utf8');
-const blocks = (text: string, language: string): string[] =>
-  [...text.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'gm'))].map(([, block]) => block!);
+/** The files that a page shows, by name. */
+const files = (path: string): Map<string, string> =>
+  new Map(blocksOf(textOf(path)).flatMap((block) => (block.kind === 'file' ? [[block.name, block.text]] : [])));
 
 const roots = ['src', 'test', 'docs', 'examples', 'scripts', 'bench', 'assets', 'site', '.ci'];
 const pathForm = new RegExp(
@@ -69,6 +70,13 @@ describe.each(documents)('%s', (document) => {
     expect([...new Set(names)].filter((name) => !isKnown(name))).toEqual([]);
   });
 
+  test('says how its commands are run, and gives those that are not run the flags that they have', () => {
+    for (const block of blocksOf(text)) {
+      if (block.kind !== 'commands' || block.run.kind !== 'not run') continue;
+      for (const words of programsOf(block.text)) checkFlags(words);
+    }
+  });
+
   test('names scripts that package.json has', () => {
     const { scripts } = JSON.parse(textOf('package.json')) as { scripts: Record<string, string> };
     const names = [...text.matchAll(/npm run (?:--silent )?([\w:]+)/g)].map(([, name]) => name!);
@@ -76,35 +84,25 @@ describe.each(documents)('%s', (document) => {
   });
 });
 
-describe('README.md', () => {
+test('docs/rewards.md shows the small reward as it is', () => {
+  expect(files('docs/rewards.md').get('place.ts')).toBe(textOf('examples/train/grpo/plugin/place.ts'));
+});
+
+test('docs/quick_start.md names metrics that are logged', () => {
+  const page = textOf('docs/quick_start.md');
+  const table = page.slice(page.indexOf('| metric |'), page.indexOf('## Other settings'));
+  const cells = [...table.matchAll(/^\| (`.*?) \|/gm)].map(([, cell]) => cell!);
+  const names = cells.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name!));
+  const source = [...repositoryFiles('src'), 'examples/train/grpo/plugin/plugin.ts'].map(textOf).join('\n');
+  expect(names.length).toBeGreaterThan(15);
+  expect(names.filter((name) => !name.split('NAME').every((part) => source.includes(part)))).toEqual([]);
+});
+
+test('README.md links to the first page of each group of site/sidebar.ts, in their order', () => {
   const readme = textOf('README.md');
-
-  test('shows the small reward as it is', () => {
-    expect(blocks(readme, 'ts')).toContain(textOf('examples/train/grpo/plugin/place.ts'));
-  });
-
-  test('shows rows that the loader takes', async () => {
-    const [rows] = blocks(readme, 'jsonl');
-    const folder = mkdtempSync(join(tmpdir(), 'sightline-readme-'));
-    try {
-      const file = join(folder, 'train.jsonl');
-      writeFileSync(file, rows!);
-      const dataset = await openDataset([file], { checkImages: false });
-      expect(dataset.length).toBe(2);
-      dataset.close();
-    } finally {
-      rmSync(folder, { recursive: true, force: true });
-    }
-  });
-
-  test('names metrics that are logged', () => {
-    const table = readme.slice(readme.indexOf('| metric |'), readme.indexOf('## Your own data'));
-    const cells = [...table.matchAll(/^\| (`.*?) \|/gm)].map(([, cell]) => cell!);
-    const names = cells.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name!));
-    const source = [...repositoryFiles('src'), 'examples/train/grpo/plugin/plugin.ts'].map(textOf).join('\n');
-    expect(names.length).toBeGreaterThan(15);
-    expect(names.filter((name) => !name.split('NAME').every((part) => source.includes(part)))).toEqual([]);
-  });
+  const table = readme.slice(readme.indexOf('## Read on'), readme.indexOf('## Commands'));
+  const links = [...table.matchAll(/^\| .*?\]\(docs\/(\w+)\.md\)/gm)].map(([, file]) => file);
+  expect(links).toEqual(groups.map(({ pages }) => pages[0]!.file));
 });
 
 test('site/sidebar.ts has a place for every page of docs, once', () => {

@@ -1,6 +1,13 @@
 import { expect, test } from 'vitest';
 import { narrow, widen } from '../../../src/checkpoint/dtypes.ts';
-import { type HalfWeight, shiftFor, toBlocks, toHalf, widenHalf } from '../../../src/checkpoint/half_words.ts';
+import {
+  type HalfWeight,
+  holdHalf,
+  shiftFor,
+  toBlocks,
+  toHalf,
+  widenHalf,
+} from '../../../src/checkpoint/half_words.ts';
 import { allocateQuantised, dequantise, QUANT_BLOCK, quantise } from '../../../src/checkpoint/quantised.ts';
 import { widenInPieces } from '../../../src/engine/half_pieces.ts';
 import * as ops from '../../../src/graph/ops/frozen.ts';
@@ -216,6 +223,27 @@ test.each([1, 2, 8, 16])(
     expect(largestDifference(there.data, wanted)).toBe(0);
   },
 );
+
+test.each(['BF16', 'F16'] as const)('a weight stored as %s is held with its values', (dtype) => {
+  const dims = [32, 5] as const;
+  const stored = new Uint16Array(dims[0] * dims[1]);
+  narrow(
+    dtype,
+    Float32Array.from(stored, () => 3e-3 * random.normal()),
+    stored,
+  );
+  const values = new Float32Array(stored.length);
+  widen(dtype, stored, values);
+  for (const size of [1, 16]) {
+    const held = holdHalf(values.slice(), dims, size, dtype === 'BF16');
+    expect(held.block).toBe(size);
+    const back = new Float32Array(values.length);
+    widenHalf(held, back);
+    expect(largestDifference(back, values)).toBe(0);
+    // Both ways give the same words.
+    expect([...held.words]).toEqual([...holdHalf(values.slice(), dims, size, false).words]);
+  }
+});
 
 test.each([4, 8] as const)('%d bits: values are off by half a step, at the far end by one', (bits) => {
   const [out, inner] = [5, 150];
