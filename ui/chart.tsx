@@ -75,7 +75,7 @@ export function Chart({ title, about, lines, isDark, csv, sync, range, isStacked
         ...(sync !== undefined && { sync: { key: sync, setSeries: false } }),
       },
       scales: {
-        x: { time: false },
+        x: { time: false, ...(isStacked && { range: withHalfBars }) },
         y: { range: range !== undefined ? ([...range] as [number, number]) : isStacked ? fromZero : yRange },
       },
       axes: [
@@ -206,6 +206,12 @@ function stacked([steps, ...values]: AlignedData): AlignedData {
     sums.push(Array.from(column, (value, i) => (below?.[i] ?? 0) + (value ?? 0)));
   }
   return [steps, ...sums.reverse()];
+}
+
+/** Half a bar more on both sides, because a bar stands on both sides of its step. */
+function withHalfBars({ data: [steps] }: uPlot, low: number, high: number): [number, number] {
+  const half = steps.length < 2 ? 0.5 : (steps[1]! - steps[0]!) / 2;
+  return [low - half, high + half];
 }
 
 const fromZero = (_: uPlot, __: number | null, high: number | null): [number, number] => [0, 1.08 * (high || 1)];

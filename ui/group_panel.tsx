@@ -172,7 +172,6 @@ function CompletionCard({
     <article class={`completion ${isChosen ? 'chosen' : ''}`} aria-label={`Completion ${completion.id + 1}`}>
       <header>
         <Advantage value={advantage} />
-        <Faults completion={completion} />
         <span class="spacer" />
         <button
           type="button"
@@ -184,6 +183,9 @@ function CompletionCard({
           {completion.hasAttention ? 'attention' : 'open'}
         </button>
       </header>
+      <p class="completion-marks">
+        <Faults completion={completion} />
+      </p>
       <p class="text">
         <Marked text={completion.text} words={search} />
         {completion.text === '' && <span class="quiet-text">(empty)</span>}

@@ -6,7 +6,7 @@ import type { MetricLog } from './metric_log.ts';
 
 /**
  * @param points most bars; each is the mean of neighbouring steps if there are more of them
- * @returns parts in the order of the log, and the rest of the step as `other`
+ * @returns parts in the order of the log, and the rest of the step as `other`; the whole step if the log does not split it
  */
 export function stepTimesOf(log: MetricLog, points: number): StepTimes {
   const metrics = log.metrics().filter((name) => name.startsWith(PART));
@@ -25,7 +25,8 @@ export function stepTimesOf(log: MetricLog, points: number): StepTimes {
   const rest = column('step_time').map((total, i) =>
     Math.max(0, total - parts.reduce((sum, { values }) => sum + values[i]!, 0)),
   );
-  if (rest.some((value) => value > 0)) parts.push({ name: 'other', metric: 'step_time', values: rest });
+  if (rest.some((value) => value > 0))
+    parts.push({ name: metrics.length === 0 ? 'whole step' : 'other', metric: 'step_time', values: rest });
   const width = Math.max(1, Math.ceil(steps.length / points));
   return {
     steps: steps.filter((_, i) => i % width === 0),

@@ -87,6 +87,9 @@ describe('runs', () => {
   test('lie over one another, and a run that is unticked goes', async () => {
     const { page, context, complaints } = await tab();
     await page.waitForSelector('.chart .legend li:nth-child(2)');
+    expect(await page.textContent('.chart:has-text("completions/mean_length") .chart-unit')).toBe('tokens ');
+    expect(await page.getAttribute('.chart:first-of-type .chart-unit', 'title')).toBe('higher is better');
+    expect(await page.getAttribute('.chart-title', 'title')).toContain('reward: weighted sum of the rewards');
     await shoot(page, 'runs-light');
     const names = () =>
       page.$$eval('.chart:first-of-type .legend .name', (found) => found.slice(0, 3).map((each) => each.textContent));

@@ -174,6 +174,16 @@ describe('resumed runs end with the same bits', () => {
       4,
       [1, 2],
     ],
+    [
+      'a correction of the rollout, two iterations, a rollout over several steps',
+      'rlhf',
+      {
+        ...{ rollout_importance_sampling_mode: 'token_truncate', num_iterations: '2', reuse_rollout: 'false' },
+        ...{ per_device_train_batch_size: '4', steps_per_generation: '2' },
+      },
+      6,
+      [1, 3],
+    ],
     ['banned words of several tokens', 'rlhf', { bad_words: ['th', 'colour', 'incomprehensible'] }, 3, [1, 2]],
     [
       'dynamic sampling',
@@ -354,6 +364,30 @@ describe('a checkpoint that does not fit is refused by name', () => {
     const { code, message, hint } = error as Error & { code?: string; hint?: string };
     expect(`${code} ${message} fix: ${hint}`).toMatch(expected);
     expect(existsSync(join(root, 'unused'))).toBe(false);
+  });
+
+  test('flags that compare with what the rollouts in it lack are named', async () => {
+    const parent = join(root, 'kept');
+    const kept = { num_iterations: '2', max_steps: '1' };
+    await run('rlhf', flagsOf('rlhf', parent, kept));
+    const checkpoint = join(runFolder(parent), 'checkpoint-1');
+    const bytes = (): Buffer[] => ['logging.jsonl', 'args.json'].map((name) => bytesIn(runFolder(parent), name));
+    const before = bytes();
+    for (const [flag, value] of [
+      ['beta', '0.1'],
+      ['rollout_importance_sampling_mode', 'token_mask'],
+      ['perception_kl_coef', '0.1'],
+    ] as const) {
+      const attempt = resume(checkpoint, { ...kept, max_steps: '2', [flag]: value });
+      await expect(attempt).rejects.toMatchObject({
+        code: 'E_RESUME_ARGUMENTS',
+        exitCode: 2,
+        message: expect.stringMatching(
+          flag === 'perception_kl_coef' ? '--perception_image blackout needs' : `--${flag} ${value} needs`,
+        ),
+      });
+    }
+    expect(bytes()).toEqual(before);
   });
 
   test('other flags are named, and the run goes on', async () => {

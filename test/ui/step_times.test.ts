@@ -47,7 +47,7 @@ test('of more steps than bars, a bar is the mean of neighbours', () => {
 
 test('a run that logs only whole steps has one part; one that logs none has none', async () => {
   expect(stepTimesOf(logOf([{ step_time: 4 }]), 10).parts).toEqual([
-    { name: 'other', metric: 'step_time', values: [4] },
+    { name: 'whole step', metric: 'step_time', values: [4] },
   ]);
   writeRun(join(folder, 'v0'), { log: [logRecord(1, 2, { reward: 1 })] });
   const served = await serve([folder]);

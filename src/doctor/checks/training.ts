@@ -1,6 +1,7 @@
 /**
  * Verdicts on what is learned from: completions that are all cut off, groups whose rewards do not differ, numbers that are not finite.
  */
+import { plural } from '../../util/plural.ts';
 import { curveOf, type RunLog } from '../run_log.ts';
 import type { Verdict } from '../verdict.ts';
 
@@ -66,7 +67,7 @@ function nonFinite(log: RunLog): Verdict[] {
     {
       code: 'NONFINITE',
       severity: broken.length > 0 ? 'severe' : 'warning',
-      seen: `${skipped.length + broken.length} records with numbers that are not finite (first: step ${step}: ${what})`,
+      seen: `${plural(skipped.length + broken.length, 'record')} with numbers that are not finite (first: step ${step}: ${what})`,
       why: 'a gradient that is not finite teaches nothing, and in other trainers destroys the weights',
       fix: 'lower --learning_rate or --max_grad_norm, and look for a NaN in a reward at that step',
     },
