@@ -141,7 +141,7 @@ export const rlhfFlags = {
     default: 10,
     min: 1,
     unit: 'optimiser steps',
-    help: 'Log the attention of tokens with the first log, and then with a log every so many steps: of the completions of the first prompt with an image, by a forward of their own. Also logs attention/image_entropy.',
+    help: 'Log the attention of tokens with the first and the last log, and with one every so many steps: of the completions of the first prompt with an image, and of the best and the worst one, by a forward of their own. Also logs attention/image_entropy.',
   }),
   attn_log_layers: numberList({
     msSwift: { ignored: 'ms-swift does not log attention by token' },

@@ -7,7 +7,7 @@ import { imageColumns } from '../attention/spans/prompt_columns.ts';
 import { TDR_LAYERS } from '../attention/tdr.ts';
 import type { CompletionAttention } from '../attention_log/writer.ts';
 import { SightlineError } from '../errors.ts';
-import { completionsOf } from '../grpo/rollout.ts';
+import type { RolloutGroup } from '../grpo/rollout.ts';
 import type { Template } from '../template/template.ts';
 import { observedMaps } from './attention_maps.ts';
 import { gridsOf } from './attention_needs.ts';
@@ -27,13 +27,14 @@ export function loggedLayers(flag: readonly number[] | null, numLayers: number):
   });
 }
 
-/** Whether attention is logged with the log of this step: with the first log, and then with the next one every so many steps. */
+/** Whether attention is logged with the log of this step: with the first and the last log, and with one every so many steps. */
 export function isAttentionDue(
   args: Parameters<typeof isLogDue>[0] & { readonly attnLogSteps: number },
   step: number,
   length: Pick<RunLength, 'maxSteps'>,
 ): boolean {
   if (!isLogDue(args, step, length)) return false;
+  if (step === length.maxSteps) return true;
   for (let before = step; before > 0; before--) {
     if (before < step && isLogDue(args, before, length)) return false;
     if (before % args.attnLogSteps === 0) return true;
@@ -42,70 +43,107 @@ export function isAttentionDue(
 }
 
 /**
- * Measures the completions of the first prompt with an image, by a forward of their own; null if there is none. To be called while the
- * model has the weights that the completions were sampled with.
+ * Measures the completions of the first prompt with an image, and the best and the worst of those with an image, by a forward of their
+ * own; null if there is none. To be called while the model has the weights that the completions were sampled with.
  *
  * @param entropies per completion [T]; null where none was computed
  * @param firstRow place of the experience's first completion among those of the step's log
  * Errors: those of the model
  */
 export async function attentionForLog(
-  { rollout, advantages, refLogps }: Pick<Experience, 'rollout' | 'advantages' | 'refLogps'>,
+  experience: LoggedExperience,
   entropies: readonly (Float32Array | null)[],
   firstRow: number,
-  tools: {
-    readonly model: Policy['model'];
-    readonly template: Pick<Template, 'streamDecoder'>;
-    readonly layers: readonly number[];
-  },
+  { model, template, layers }: AttentionLogTools,
 ): Promise<{ readonly logged: LoggedAttention; readonly metrics: Metrics } | null> {
-  const { model, layers } = tools;
-  const { imageTokenId, videoTokenId } = model.modelConfig;
-  const place = rollout.groups.findIndex(({ prompt }) => prompt.images.length > 0);
-  if (place < 0) return null;
-  const group = rollout.groups[place]!;
-  const grids = gridsOf(group.prompt, model.modelConfig);
-  const visual = imageColumns({ ids: group.prompt.ids, grids }, { visual: [imageTokenId, videoTokenId] }).flatMap(
-    (columns) => [...columns],
-  );
-  const weights = group.completions.map(({ ids }) => new Float32Array(ids.length * layers.length * visual.length));
-  await observedMaps(model, [group], {
+  const chosen = chosenGroups(experience);
+  if (chosen.length === 0) return null;
+  const { modelConfig } = model;
+  const visualIds = [modelConfig.imageTokenId, modelConfig.videoTokenId];
+  const samples = chosen.flatMap(({ group: { prompt, completions }, places }) => {
+    const grids = gridsOf(prompt, modelConfig);
+    const visual = imageColumns({ ids: prompt.ids, grids }, { visual: visualIds }).flatMap((columns) => [...columns]);
+    return completions.map((completion, i) => ({
+      ...{ completion, grids, visual, place: places[i]!, width: prompt.ids.length + completion.ids.length },
+      weights: new Float32Array(completion.ids.length * layers.length * visual.length),
+    }));
+  });
+  const groups = chosen.map(({ group }) => group);
+  await observedMaps(model, groups, {
     layers,
     headsOf: () => null,
     onMap(sample, layer, map) {
-      const tokens = group.completions[sample]!.ids.length;
-      const width = group.prompt.ids.length + tokens;
-      for (let t = 0; t < tokens; t++) {
+      const { completion, visual, width, weights } = samples[sample]!;
+      for (let t = 0; t < completion.ids.length; t++) {
         const into = (t * layers.length + layers.indexOf(layer)) * visual.length;
-        for (const [i, column] of visual.entries()) weights[sample]![into + i] = map[t * width + column]!;
+        for (const [i, column] of visual.entries()) weights[into + i] = map[t * width + column]!;
       }
     },
   });
-  const first = completionsOf({ groups: rollout.groups.slice(0, place) }).length;
-  const completions = group.completions.map(({ ids, logps, tokenWeights }, i): CompletionAttention => {
-    const [ref, entropy] = [refLogps?.[first + i] ?? null, entropies[first + i] ?? null];
-    const advantage = advantages.advantages[first + i]!;
+  const completions = samples.map(({ completion, grids, place, weights }): CompletionAttention => {
+    const { ids, logps, tokenWeights } = completion;
+    const [ref, entropy] = [experience.refLogps?.[place] ?? null, entropies[place] ?? null];
+    const advantage = experience.advantages.advantages[place]!;
     return {
-      row: firstRow + first + i,
-      tokens: tokenTexts(ids, tools.template, { skipSpecialTokens: false }),
+      row: firstRow + place,
+      tokens: tokenTexts(ids, template, { skipSpecialTokens: false }),
       grids,
-      weights: weights[i]!,
+      weights,
       channels: {
-        visual_share: sharesOf(weights[i]!, ids.length, layers.length),
+        visual_share: sharesOf(weights, ids.length, layers.length),
         ...(entropy === null ? {} : { entropy }),
         ...(ref === null || logps === undefined ? {} : { kl: logps.map((logp, t) => k3(ref[t]! - logp)) }),
         advantage: Float32Array.from(ids, (_, t) => advantage * (tokenWeights?.[t] ?? 1)),
       },
     };
   });
-  const entropy = imageEntropy(weights, layers.length, visual.length);
+  const ofFirst = samples.slice(0, groups[0]!.completions.length);
+  const entropy = imageEntropy(
+    ofFirst.map(({ weights }) => weights),
+    ofFirst[0]!.visual.length,
+  );
   return {
     logged: { layers, completions },
     metrics: entropy === null ? {} : { 'attention/image_entropy': entropy },
   };
 }
 
+type LoggedExperience = Pick<Experience, 'rollout' | 'advantages' | 'refLogps'> & {
+  readonly judged: Pick<Experience['judged'], 'totals'>;
+};
+
+export interface AttentionLogTools {
+  readonly model: Policy['model'];
+  readonly template: Pick<Template, 'streamDecoder'>;
+  /** Counted from 0. */
+  readonly layers: readonly number[];
+}
+
 // --- internal ---
+
+/** All completions of the first prompt with an image, then the best and the worst one of the prompts with an image, if they are others. */
+function chosenGroups({
+  rollout: { groups },
+  judged: { totals },
+}: LoggedExperience): { readonly group: RolloutGroup; readonly places: readonly number[] }[] {
+  let next = 0;
+  const placed = groups
+    .map((group) => ({ group, places: group.completions.map(() => next++) }))
+    .filter(({ group }) => group.prompt.images.length > 0);
+  const [first, ...others] = placed;
+  if (first === undefined) return [];
+  const judged = placed.flatMap(({ places }) => places).filter((place) => totals[place] !== null);
+  const order = judged.sort((a, b) => totals[b]! - totals[a]!);
+  const ends = [order[0], order.at(-1)];
+  return [
+    first,
+    ...others.flatMap(({ group, places }) => {
+      const kept = places.filter((place) => ends.includes(place));
+      const completions = kept.map((place) => group.completions[places.indexOf(place)]!);
+      return kept.length === 0 ? [] : [{ group: { ...group, completions }, places: kept }];
+    }),
+  ];
+}
 
 /** Schulman's k3 estimate of the KL of a token, as the loss has it: e^d - d - 1. */
 const k3 = (d: number): number => Math.expm1(d) - d;
@@ -120,7 +158,7 @@ function sharesOf(weights: Float32Array, tokens: number, layers: number): Float3
 }
 
 /** Mean over tokens and layers of the entropy of attention over the image, in nats; null without tokens. Needs no normalised rows. */
-function imageEntropy(weights: readonly Float32Array[], layers: number, n: number): number | null {
+function imageEntropy(weights: readonly Float32Array[], n: number): number | null {
   let [sum, count] = [0, 0];
   for (const of of weights) {
     for (let from = 0; from < of.length; from += n) {
@@ -130,5 +168,5 @@ function imageEntropy(weights: readonly Float32Array[], layers: number, n: numbe
       count++;
     }
   }
-  return count === 0 || layers === 0 ? null : sum / count;
+  return count === 0 ? null : sum / count;
 }

@@ -40,21 +40,25 @@ describe('a run with logged completions', () => {
   });
 
   test('logs the first log and every so many steps', () => {
-    expect(stepsIn(run.folder)).toEqual([1, 2, 4]);
+    expect(stepsIn(run.folder)).toEqual([1, 2, 4, 5]);
     expect(run.logs.map((log) => typeof log['attention/image_entropy'])).toEqual([
       'number',
       'number',
       'undefined',
       'number',
-      'undefined',
+      'number',
     ]);
   });
 
   test('rows, tokens and numbers are those of completions.jsonl', () => {
     const { index } = readStep(run.folder, 2);
     expect(index.layers).toEqual([0, 1]);
-    expect(index.completions.map(({ row }) => row)).toEqual([0, 1, 2, 3]);
     const first = (run.completions.step as string[]).indexOf('2');
+    // the first prompt's four, and the best and the worst of the step's eight
+    const rewards = run.completions.letters!.slice(first, first + 8) as number[];
+    const ends = [rewards.indexOf(Math.max(...rewards)), rewards.lastIndexOf(Math.min(...rewards))];
+    const rows = index.completions.map(({ row }) => row);
+    expect(rows).toEqual([...new Set([0, 1, 2, 3, ...ends])].sort((a, b) => a - b));
     for (const { row, tokens, grids, channels } of index.completions) {
       expect(grids).toEqual([[2, 3]]);
       expect(channels).toEqual(['visual_share', 'entropy', 'kl', 'advantage']);
