@@ -2,6 +2,8 @@
  * `npm run bench`: the parts of a GRPO step of the mini model, and the numbers for which the project has goals.
  * --json prints only the numbers, as one object; --repetitions N sets the number of repetitions (default 5). --large makes one step
  * of LoRA over a model with the shapes of Qwen2.5-VL-3B instead (7.5 GB of disk, 12 GiB of memory, half an hour on two cores).
+ * --device NAME makes one step on a device instead and counts the bytes that cross; --visual_tokens N and --tokens N make it
+ * shorter, --model DIR takes another model than the mini one.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,6 +12,9 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { MODEL_PRESETS } from '../src/models/qwen2_5_vl/presets.ts';
 import { writeRandomCheckpoint } from '../src/models/random_checkpoint.ts';
+import { chooseDevice } from '../src/runtime/choose.ts';
+import { DEVICE_CHOICES } from '../src/runtime/device.ts';
+import { deviceStepText, measureDeviceStep } from './device_step.ts';
 import { type MemorySample, resultsOf, type StepSample, type StepSeries, toJson, type Variant } from './goals.ts';
 import { headText, measureHead } from './head.ts';
 import { LARGE_FORMS, largeText, measureLarge } from './large.ts';
@@ -29,6 +34,10 @@ const { values } = parseArgs({
   options: {
     json: { type: 'boolean', default: false },
     large: { type: 'boolean', default: false },
+    device: { type: 'string' },
+    model: { type: 'string' },
+    visual_tokens: { type: 'string', default: '64' },
+    tokens: { type: 'string', default: `${TOKENS}` },
     repetitions: { type: 'string', default: '5' },
   },
 });
@@ -41,12 +50,25 @@ const note = (line: string): void => {
 
 const folder = mkdtempSync(join(tmpdir(), 'sightline-bench-'));
 try {
-  await (values.large ? benchLarge() : bench());
+  if (values.device !== undefined) await benchDevice(values.device);
+  else await (values.large ? benchLarge() : bench());
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
 
 // --- internal ---
+
+async function benchDevice(name: string): Promise<void> {
+  const choice = DEVICE_CHOICES.find((known) => known === name);
+  if (choice === undefined) throw new Error(`--device: expected ${DEVICE_CHOICES.join(', ')}, got ${name}`);
+  const { device, note: about } = await chooseDevice(choice);
+  const mini = join(folder, 'mini');
+  if (values.model === undefined)
+    await writeRandomCheckpoint(mini, { sizes: MODEL_PRESETS.mini, tokenizerDir: TOKENIZER });
+  const sizes = { visualTokens: Number(values.visual_tokens), tokens: Number(values.tokens) };
+  const parts = await measureDeviceStep(values.model ?? mini, device, sizes);
+  console.log(`${await machineText([currentLoad()])}\n${deviceStepText(parts, about ?? 'runs on the CPU', sizes)}`);
+}
 
 async function benchLarge(): Promise<void> {
   const model = join(folder, '3b');

@@ -83,6 +83,20 @@ export const objectiveFlags = {
     follows: 'ms-swift: the KL is left out, too, and the denominator of bnpo shrinks (TRL: neither)',
     help: 'Leave completions with a negative advantage out of the loss if the policy has moved away from them: if their mean log-probability has fallen by more than this since they were sampled.',
   }),
+  rollout_importance_sampling_mode: choice(['token_truncate', 'token_mask', 'sequence_truncate', 'sequence_mask'], {
+    group: 'GRPO',
+    default: null,
+    unset: 'none',
+    follows:
+      'ms-swift: a factor of the policy term and of the KL, a geometric mean per sequence (TRL: of the policy term only, a product)',
+    help: 'Weigh tokens by how much likelier a forward makes them than sampling did, which matters where sampling rounds (--quant_bits). token_truncate: ratio up to the threshold; token_mask: 0 above it; sequence_truncate: the same with the mean ratio of the completion; sequence_mask: ratios of tokens, 0 where that mean is above it.',
+  }),
+  rollout_importance_sampling_threshold: number({
+    group: 'GRPO',
+    default: 2,
+    above: 0,
+    help: 'Threshold of --rollout_importance_sampling_mode.',
+  }),
   beta: number({
     group: 'GRPO',
     default: null,

@@ -84,9 +84,12 @@ function bind(
   return Object.fromEntries(
     Object.entries(module.params).map(([param, shape]) => {
       const name = nameOf(param);
-      // What changes is fed as it is at every run, and so is a buffer that holds the tensors of one layer after another.
-      const stays = parameters.inMemory && parameters.moves !== true && !parameters.isTrained(name);
-      const keep = stays ? device.hold : pin;
+      // A buffer that holds the tensors of one layer after another is fed as it is at every run, and so is what changes
+      // without being trained.
+      const keep = (tensor: FloatTensor): FloatTensor => {
+        if (!parameters.inMemory || parameters.moves === true) return pin(tensor);
+        return device.hold(tensor, parameters.isTrained(name) ? parameters.revision : undefined);
+      };
       return [param, keep(view(tensorOf(name, shape), ...sizes(shape)))];
     }),
   );

@@ -35,6 +35,8 @@ export function withOverlay(
     load: async (name) => of(name).load?.(name),
     shape: (name) => of(name).shape(name),
     stored: (name) => of(name).stored?.(name) ?? null,
+    revision: () => store.revision() + own.revision(),
+    changed: own.changed,
     gradient: own.gradient,
     zeroGradients: own.zeroGradients,
   };

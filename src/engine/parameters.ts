@@ -21,6 +21,10 @@ export interface Parameters {
   isTrained(name: string): boolean;
   /** Whether tensors that are not trained change as well, as those of a reference that follows the policy. Absent: they do not. */
   readonly moves?: boolean;
+  /** Counts the changes of trained values, so that copies of them elsewhere can follow. */
+  revision(): number;
+  /** To be called by whoever has changed trained values. */
+  changed(): void;
   /** Accumulator of a trained parameter's gradient; allocated on first use. */
   gradient(name: string): FloatTensor;
   zeroGradients(): void;
@@ -90,6 +94,7 @@ export async function streamParameters(checkpoint: Checkpoint, onRead?: OnRead):
     trained: [],
     adapters: {},
     isTrained: () => false,
+    ...UNCHANGING,
     shape: (name) => checkpoint.tensors.get(name)?.shape ?? [],
     value(name) {
       const known = kept.get(name);
@@ -116,6 +121,7 @@ export function parametersOf(
 ): Parameters {
   const gradients = new Map<string, FloatTensor>();
   const names = [...values.keys()];
+  let revision = 0;
   const known = (name: string): FloatTensor => {
     const tensor = values.get(name);
     if (tensor !== undefined) return tensor;
@@ -129,6 +135,10 @@ export function parametersOf(
     adapters: {},
     value: known,
     isTrained,
+    revision: () => revision,
+    changed: () => {
+      revision++;
+    },
     shape: (name) => known(name).dims,
     gradient(name) {
       if (!isTrained(name)) throw new Error(`internal: parameter '${name}' is not trained`);
@@ -141,6 +151,9 @@ export function parametersOf(
     },
   };
 }
+
+/** Of parameters of which none is trained. */
+export const UNCHANGING: Pick<Parameters, 'revision' | 'changed'> = { revision: () => 0, changed: () => undefined };
 
 /** The tensors that a joint name stands for, or that lie together with the named one; null for any other name. */
 export function jointParts(name: string): string[] | null {

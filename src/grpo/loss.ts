@@ -57,6 +57,8 @@ export interface LossBatch {
   readonly counted?: readonly boolean[] | undefined;
   /** Factor of each token's policy term, not of its KL; absent: 1. [B][T_i] */
   readonly policyWeights?: readonly FloatArray[] | undefined;
+  /** Factor of each token's policy term and KL, against what sampling computed otherwise; absent: 1. [B][T_i] */
+  readonly rolloutWeights?: readonly FloatArray[] | null | undefined;
   /** Log-probabilities under the changed image, for the perception term; null for a sequence without an image. [B][T_i] */
   readonly changedLogps?: readonly (FloatArray | null)[] | null | undefined;
 }
@@ -106,8 +108,8 @@ export interface LossResult {
 /**
  * Loss, gradient and metric sums of one micro-batch.
  *
- * Per token: `w_t P(rho, logp, A) + beta KL_t`, with the policy term P of policy_term.ts, the token's weight w_t, the
- * perception term of perception_term.ts if there is one, and
+ * Per token: `v_t (w_t P(rho, logp, A) + beta KL_t)`, with the policy term P of policy_term.ts, the token's weight w_t, that of
+ * rollout_correction.ts v_t, the perception term of perception_term.ts if there is one, and
  * `rho = exp(logp - old)` per token or `exp(mean_t(logp - old))` per sequence; then the loss type's weighted sum. The term of
  * entropy_bonus.ts is added to it.
  *
@@ -131,7 +133,8 @@ export function grpoLoss(batch: LossBatch, options: LossOptions, step: StepCount
     const ref = beta === 0 ? null : batch.refLogps![i]!;
     const advantage = batch.advantages[i]!;
     const weight = tokenWeight(options, step, logps.length, microBatchTokens);
-    const policyWeights = batch.policyWeights?.[i] ?? null;
+    const rolloutWeights = batch.rolloutWeights?.[i] ?? null;
+    const policyWeights = product(batch.policyWeights?.[i] ?? null, rolloutWeights);
     const meanWeight = policyWeights === null ? 1 : mean(policyWeights);
     const sequenceRatio = Math.exp(meanRatios[i]!);
     if (level === 'sequence') count(sums, sequenceRatio, advantage, options);
@@ -156,8 +159,9 @@ export function grpoLoss(batch: LossBatch, options: LossOptions, step: StepCount
       if (ref !== null) {
         const kl = tokenKl(logp, ref[t]!);
         sums.kl += kl.value;
-        value += beta * kl.value;
-        slope += beta * kl.gradient;
+        const klWeight = rolloutWeights === null ? beta : beta * rolloutWeights[t]!;
+        value += klWeight * kl.value;
+        slope += klWeight * kl.gradient;
       }
       if (perception) {
         value += perception.values[t]!;
@@ -238,6 +242,12 @@ function count(
   if (isClippedHigh(ratio, advantage, options)) sums.highClipped += 1;
 }
 
+/** Weights of tokens from two sources, multiplied; null where neither has any. */
+function product(a: FloatArray | null, b: FloatArray | null): FloatArray | null {
+  if (a === null || b === null) return a ?? b;
+  return Float64Array.from(a, (weight, t) => weight * b[t]!);
+}
+
 function mean(values: FloatArray): number {
   let sum = 0;
   for (const value of values) sum += value;
@@ -261,6 +271,7 @@ function checkShapes(batch: LossBatch, options: LossOptions): void {
     ['reference log-probabilities', batch.refLogps],
     ['policy weights', batch.policyWeights ?? null],
     ['entropies', batch.entropies ?? null],
+    ['rollout weights', batch.rolloutWeights ?? null],
   ] as const) {
     if (other === null) continue;
     if (other.length !== logps.length) throw new Error(`internal: ${logps.length} sequences, ${name}: ${other.length}`);

@@ -25,7 +25,7 @@ export interface Completion extends Partial<TokenScores> {
   readonly text: string;
   /** Cut off at the length limit. */
   readonly truncated: boolean;
-  /** log-probabilities as sampling computed them [T]; absent after a resume. A forward's differ from them by rounding. */
+  /** log-probabilities as sampling computed them [T]; absent after a resume, unless learning needs them. A forward's differ from them by rounding. */
   readonly sampledLogps?: Float32Array;
   /** Log-probabilities under a changed image, if one was compared with; null where the prompt has no image. */
   readonly compared?: ComparedLogps | null;

@@ -92,6 +92,25 @@ export const METRICS: readonly Metric[] = [
     { unit: 'nats', better: 'lower' },
   ),
   other('sampling/sampling_logp_difference/max', 'the same, the greatest', { unit: 'nats', better: 'lower' }),
+  other('rollout_correction/kl', 'divergence of a forward from sampling, the mean over tokens', {
+    unit: 'nats',
+    better: 'lower',
+  }),
+  other('rollout_correction/k3_kl', 'the same by an estimate that is never negative', {
+    unit: 'nats',
+    better: 'lower',
+  }),
+  other('rollout_correction/is_weight_mean', 'weights of `--rollout_importance_sampling_mode`, the mean over tokens'),
+  other('rollout_correction/ess', 'effective sample size of these weights, as a share of the tokens', {
+    better: 'higher',
+  }),
+  other(
+    'rollout_correction/clipped_frac',
+    'share of tokens, or of completions, beyond the threshold of these weights',
+    {
+      better: 'lower',
+    },
+  ),
   other('attention/text_mass', 'share of the attention of completions that is on the text of the prompt'),
   other('attention/system_mass', 'share of the attention of completions that is on the system block'),
   other('attention/own_mass', "share of the attention of completions that is on the completion's own tokens"),

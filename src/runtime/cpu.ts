@@ -17,7 +17,7 @@ export const cpu: Device = {
   upload: async (tensor) => tensor,
   download: async (tensor) => here<HostTensor>(tensor),
   view: (tensor, dims) => resized(tensor, dims),
-  hold: pin,
+  hold: (tensor) => pin(tensor),
   release: () => undefined, // the garbage collector frees what is no longer used
   channelBlock: () => {
     known ??= measureChannelBlock(cpu.compile);

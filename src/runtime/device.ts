@@ -32,10 +32,12 @@ export interface Device {
   /** The same memory under other sizes. Released with the tensor that it was made of. */
   view<T extends Tensor>(tensor: T, dims: readonly number[]): T;
   /**
-   * Says that the elements of a tensor of this process will not change while anything is run on it, as those of a frozen
-   * weight. A device with its own memory keeps a copy from the first run on; views of the same elements share it.
+   * Says that a tensor of this process will be fed many times with the same elements, as a weight is. A device with its own
+   * memory keeps a copy from the first run on; views of the same elements share it.
+   *
+   * @param revision counts the changes of the elements; absent: they never change
    */
-  hold<T extends HostTensor>(tensor: T): T;
+  hold<T extends HostTensor>(tensor: T, revision?: () => number): T;
   /** Frees a tensor that it has allocated or uploaded, and its views; they must not be used again. */
   release(tensor: Tensor): void;
   /** Channels in a block of the kernels in graph/ops/blocked.ts; null: it has none. */

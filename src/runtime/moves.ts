@@ -9,6 +9,8 @@ import { type ElementType, emptyTensor, type HostTensor } from './tensor.ts';
 export interface Moves {
   zeros(dtype: ElementType, dims: readonly number[]): Promise<OrtTensor>;
   up(tensor: HostTensor): Promise<OrtTensor>;
+  /** Over the elements of a tensor of the device, which has the same type and sizes. */
+  into(target: OrtTensor, tensor: HostTensor): Promise<void>;
   /** In memory of this process. */
   down(tensor: OrtTensor, dtype: ElementType): Promise<OrtTensor>;
 }
@@ -41,6 +43,10 @@ export function createMoves(options: InferenceSession.SessionOptions): Moves {
       return (await (await session('zeros', dtype, dims.length)).run({ shape }, ['y'])).y!;
     },
     up,
+    async into(target, tensor) {
+      const x = toOrt(await loadOrt(), tensor);
+      await (await session('down', tensor.dtype, tensor.dims.length)).run({ x }, { y: target });
+    },
     async down(tensor, dtype) {
       return (await (await session('down', dtype, tensor.dims.length)).run({ x: tensor }, ['y'])).y!;
     },

@@ -19,6 +19,18 @@ interface Behind {
   readonly of?: OrtTensor;
 }
 
+/** Elements of this process that are copied to the device. */
+interface Copy {
+  readonly own: OrtTensor;
+  readonly revision: number;
+}
+
+/** A tensor of this process that is held; `of` null: it has not been fed yet. */
+interface Held {
+  readonly revision: () => number;
+  of: (Behind & { readonly revision: number }) | null;
+}
+
 /**
  * The adapter that ONNX Runtime takes. Errors come with the first call that runs or allocates; `findDevice` checks it before.
  *
@@ -27,10 +39,9 @@ interface Behind {
 export async function openWebgpu({ profile }: { readonly profile?: string } = {}): Promise<Device> {
   const ort = await loadOrt();
   const behind = new WeakMap<DeviceTensor, Behind>();
-  /** Behind tensors of this process that are held; null until they are first fed. */
-  const held = new WeakMap<HostTensor, Behind | null>();
+  const held = new WeakMap<HostTensor, Held>();
   /** Copies of held elements, by their buffer and their place in it. */
-  const copies = new WeakMap<ArrayBufferLike, Map<string, Promise<OrtTensor>>>();
+  const copies = new WeakMap<ArrayBufferLike, Map<string, Copy>>();
   const traffic = { toDevice: 0, fromDevice: 0 };
   const options: SessionPlan['options'] = {
     executionProviders: [WEBGPU],
@@ -52,27 +63,40 @@ export async function openWebgpu({ profile }: { readonly profile?: string } = {}
     own: ort.Tensor.fromGpuBuffer(of.gpuBuffer, { dataType, dims }),
     of,
   });
+  const renewed = async (copy: OrtTensor, tensor: HostTensor): Promise<OrtTensor> => {
+    traffic.toDevice += tensor.data.byteLength;
+    await moves.into(under(copy, tensor.dtype, tensor.dims).own, tensor);
+    return copy;
+  };
   const up = (tensor: HostTensor): Promise<OrtTensor> => {
     traffic.toDevice += tensor.data.byteLength;
     return moves.up(tensor);
   };
-  const copyOf = (tensor: HostTensor): Promise<OrtTensor> => {
+  /** The copy of a tensor's elements, as they are at this revision. */
+  async function copyOf(tensor: HostTensor, revision: number): Promise<OrtTensor> {
     const { buffer, byteOffset, byteLength } = tensor.data;
-    const ofBuffer = copies.get(buffer) ?? new Map<string, Promise<OrtTensor>>();
+    const ofBuffer = copies.get(buffer) ?? new Map<string, Copy>();
     copies.set(buffer, ofBuffer);
     const place = `${byteOffset} ${byteLength}`;
-    const known = ofBuffer.get(place) ?? up(tensor);
-    ofBuffer.set(place, known);
-    return known;
-  };
+    const known = ofBuffer.get(place);
+    if (known?.revision === revision) return known.own;
+    const own = await (known === undefined ? up(tensor) : renewed(known.own, tensor));
+    ofBuffer.set(place, { own, revision });
+    return own;
+  }
   const plan: SessionPlan = {
     kernels: KERNELS,
     options,
-    behind: (tensor) => (isHere(tensor) ? (held.get(tensor)?.own ?? null) : ownOf(tensor)),
+    behind: (tensor) => (isHere(tensor) ? (held.get(tensor)?.of?.own ?? null) : ownOf(tensor)),
     async beforeRun(feeds) {
-      for (const tensor of feeds)
-        if (isHere(tensor) && held.get(tensor) === null)
-          held.set(tensor, under(await copyOf(tensor), tensor.dtype, tensor.dims));
+      for (const tensor of feeds) {
+        const known = isHere(tensor) ? held.get(tensor) : undefined;
+        if (known === undefined) continue;
+        const revision = known.revision();
+        if (known.of?.revision === revision) continue;
+        const of = await copyOf(tensor as HostTensor, revision);
+        known.of = { revision, ...under(of, tensor.dtype, tensor.dims) };
+      }
     },
     afterRun(to, from) {
       traffic.toDevice += bytesOf(to);
@@ -99,8 +123,8 @@ export async function openWebgpu({ profile }: { readonly profile?: string } = {}
       if (!isHere(tensor) && !isHere(other)) behind.set(other, under(ownOf(tensor), tensor.dtype, dims));
       return other;
     },
-    hold(tensor) {
-      if (!held.has(tensor)) held.set(tensor, null);
+    hold(tensor, revision = () => 0) {
+      if (!held.has(tensor)) held.set(tensor, { revision, of: null });
       return tensor;
     },
     release(tensor) {

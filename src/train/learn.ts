@@ -2,12 +2,15 @@
  * Learning from experience: the loss of a step's micro-batches and its gradients. Updates no weight.
  */
 
+import type { RlhfArguments } from '../arguments/resolve.ts';
 import type { Dropout } from '../engine/dropout.ts';
 import type { ScoreOptions } from '../engine/scored_groups.ts';
 import type { MicroBatch } from '../grpo/batching.ts';
 import { highEntropyTokens } from '../grpo/high_entropy.ts';
 import { countStep, grpoLoss, type LossSums } from '../grpo/loss.ts';
 import { type Completion, completionsOf, logpsOf, type RolloutGroup } from '../grpo/rollout.ts';
+import { type RolloutCorrectionOptions, rolloutCorrectionMetrics, rolloutWeights } from '../grpo/rollout_correction.ts';
+import type { Metrics } from './events.ts';
 import type { Experience, StepParts } from './experience.ts';
 import { perceptionOptions } from './image_changes.ts';
 
@@ -26,6 +29,8 @@ export interface Learned {
   readonly sampling: { readonly sampled: readonly Float32Array[]; readonly scored: readonly Float32Array[] };
   /** With `--top_entropy_quantile`: the least entropy of a token that was learned from. Null if all tokens were. */
   readonly entropyThreshold: number | null;
+  /** With `--rollout_importance_sampling_mode`: what it did. */
+  readonly correctionMetrics: Metrics;
 }
 
 /**
@@ -53,6 +58,8 @@ export async function learn(
   const { threshold, policyWeights } = tokensToLearnFrom(lessons, args.topEntropyQuantile);
   // The KL is in the reward, or in the loss.
   const lossOptions = { ...args, beta: args.klInReward ? 0 : args.beta, perception: perceptionOptions(args) };
+  const correction = rolloutCorrection(args);
+  const corrected = { old: [] as Float32Array[], sampled: [] as Float32Array[], weights: [] as Float64Array[] };
   let loss = 0;
   const sums: LossSums[] = [];
   const entropies = new Map<Completion, Float32Array>();
@@ -76,6 +83,15 @@ export async function learn(
         sampling.scored.push(logps!);
       }
     }
+    const rollouts = correction && correctedOf(groups, oldLogps ?? logpsOf(scored), correction);
+    if (rollouts !== null) {
+      for (const [k, isCounted] of counted[i]!.entries()) {
+        if (!isCounted) continue;
+        corrected.old.push(rollouts.old[k]!);
+        corrected.sampled.push(rollouts.sampled[k]!);
+        corrected.weights.push(rollouts.weights[k]!);
+      }
+    }
     const batch = {
       logps: logpsOf(scored),
       oldLogps,
@@ -85,6 +101,7 @@ export async function learn(
       policyWeights: product(policyWeights[i], lesson.tokenWeights),
       changedLogps,
       entropies: entropiesIn(scored),
+      rolloutWeights: rollouts?.weights,
     };
     const result = grpoLoss(batch, lossOptions, counts);
     loss += result.loss;
@@ -96,7 +113,9 @@ export async function learn(
       at,
     );
   }
-  return { loss, sums, entropies, sampling, entropyThreshold: threshold };
+  const { old, sampled, weights } = corrected;
+  const correctionMetrics = correction === null ? {} : rolloutCorrectionMetrics(old, sampled, weights, correction);
+  return { loss, sums, entropies, sampling, entropyThreshold: threshold, correctionMetrics };
 }
 
 /**
@@ -111,6 +130,27 @@ export function entropiesOf(
 }
 
 // --- internal ---
+
+/** Null without `--rollout_importance_sampling_mode`. */
+function rolloutCorrection(
+  args: Pick<RlhfArguments, 'rolloutImportanceSamplingMode' | 'rolloutImportanceSamplingThreshold'>,
+): RolloutCorrectionOptions | null {
+  const { rolloutImportanceSamplingMode: mode, rolloutImportanceSamplingThreshold: threshold } = args;
+  return mode === null ? null : { mode, threshold };
+}
+
+/** Log-probabilities by a forward and by sampling, and the weights that make up for their difference [B][T_i]. */
+function correctedOf(
+  groups: readonly RolloutGroup[],
+  old: readonly Float32Array[],
+  options: RolloutCorrectionOptions,
+): { old: readonly Float32Array[]; sampled: readonly Float32Array[]; weights: readonly Float64Array[] } {
+  const sampled = completionsOf({ groups }).map(({ sampledLogps }) => {
+    if (sampledLogps === undefined) throw new Error('internal: a completion without the log-probabilities of sampling');
+    return sampledLogps;
+  });
+  return { old, sampled, weights: rolloutWeights(old, sampled, options) };
+}
 
 /** Entropies of completions that have been scored [B][T_i]. */
 const entropiesIn = (scored: Pick<Experience['rollout'], 'groups'>): Float32Array[] =>

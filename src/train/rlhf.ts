@@ -153,6 +153,8 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     }
     for (const text of lacking) await journal.notice('warn', text);
     if (args.reuseRollout && dropoutRate(policy) > 0) await journal.notice('info', DROPOUT_NOTICE(dropoutRate(policy)));
+    if (args.rolloutImportanceSamplingMode !== null && !policy.samplesRounded)
+      await journal.notice('info', SAME_POLICY);
     await trainingLoop({
       ...{
         ...run,
@@ -173,6 +175,9 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
 
 const DROPOUT_NOTICE = (rate: number): string =>
   `the adapter has dropout ${rate}, which sampled rows have not: every step runs a training forward; --lora_dropout 0 learns from the rows that sampling has computed`;
+
+const SAME_POLICY =
+  'sampling and training compute the same log-probabilities up to float32 rounding, so --rollout_importance_sampling_mode weighs tokens by about 1; it matters with --quant_bits';
 
 /** The steps of GRPO: collect experience, learn from it, update. */
 function stepsOf(
@@ -242,6 +247,7 @@ function stepsOf(
         ...(skipped ? { skipped_steps: 1 } : { loss, grad_norm: gradNorm }),
         learning_rate: learningRate,
         ...lossMetrics(sums),
+        ...learned.correctionMetrics,
         ...samplingDifference(learned.sampling.sampled, learned.sampling.scored),
         ...(entropyThreshold === null ? {} : { 'entropy/threshold': entropyThreshold }),
         step_time: (performance.now() - start) / 1000,
@@ -261,7 +267,10 @@ function stepsOf(
     snapshot() {
       const [kept, waiting] = [[...experiences], [...completionLog]];
       return (): StepsState => ({
-        experiences: kept.map(([number, experience]) => [number, experienceState(experience)]),
+        experiences: kept.map(([number, experience]) => [
+          number,
+          experienceState(experience, args.rolloutImportanceSamplingMode !== null),
+        ]),
         completions: waiting.map(completionRowState),
       });
     },

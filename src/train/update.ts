@@ -98,6 +98,7 @@ export async function createUpdater(parameters: Parameters, options: UpdateOptio
           learningRate: factor * learningRate,
         }));
         await adamw.update(rows, { step: counts.updates + 1, gradScale: clipCoefficient(gradNorm, maxGradNorm) });
+        parameters.changed();
       }
       counts = {
         steps: counts.steps + 1,

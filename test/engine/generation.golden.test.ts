@@ -96,9 +96,11 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
       .map((name) => model.parameters.value(name).data);
     const before = weights.map((data) => data.slice());
     for (const data of weights) for (let i = 0; i < data.length; i += 3) data[i]! *= 1.5;
+    model.parameters.changed();
     const generated = await sample();
     const errors = await logpErrors(subset, generated);
     for (const [i, data] of weights.entries()) data.set(before[i]!);
+    model.parameters.changed();
     expect(errors.length).toBe(2 * 2 * 12);
     expect(Math.max(...errors)).toBeLessThan(5e-5);
   });

@@ -14,6 +14,12 @@ import {
 } from '../../src/grpo/loss.ts';
 import { lossMetrics } from '../../src/grpo/metrics.ts';
 import type { LossType } from '../../src/grpo/policy_term.ts';
+import {
+  type RolloutCorrectionMode,
+  type RolloutCorrectionOptions,
+  rolloutCorrectionMetrics,
+  rolloutWeights,
+} from '../../src/grpo/rollout_correction.ts';
 import { float64 } from './golden.ts';
 
 interface Reference {
@@ -33,7 +39,10 @@ interface LossCase {
   readonly top_entropy_quantile: number;
   readonly overlong_filter: boolean;
   readonly off_policy_sequence_mask_delta: number | null;
+  readonly rollout_mode?: RolloutCorrectionMode;
+  readonly rollout_threshold?: number;
   readonly swift: Reference & {
+    readonly rollout_correction: Readonly<Record<string, number>> | null;
     readonly kl: number | null;
     readonly entropy_threshold: number | null;
   };
@@ -46,6 +55,7 @@ interface Values {
   readonly logps: readonly number[][];
   readonly old_logps: readonly number[][];
   readonly ref_logps: readonly number[][];
+  readonly sampled_logps: readonly number[][];
   readonly entropies: readonly number[][];
   readonly advantages_of_losses: readonly number[];
   readonly truncated: readonly boolean[];
@@ -92,7 +102,7 @@ describe('losses and gradients', () => {
       expectSame(metrics.kl, which.swift.kl);
       const ofSequences = which.importance_sampling_level === 'sequence';
       // Peers count sequences that they leave out as not clipped.
-      if (ofSequences && leavesOut(which)) return;
+      if (ofSequences && (leavesOut(which) || which.trl === null)) return;
       // At the sequence level, ms-swift weights sequences by their lengths; TRL does not.
       const clipping = ofSequences ? which.trl?.clipping : which.swift.clipping;
       expectSame(metrics['clip_ratio/low_mean'], clipping?.low_clip_mean);
@@ -111,6 +121,23 @@ describe('losses and gradients', () => {
     expect(sums.some(({ which, sums }) => which.loss_type === 'cispo' && sums.highClipped > 0)).toBe(true);
     const masked = sums.filter(({ which }) => which.off_policy_sequence_mask_delta !== null);
     expect(masked.every(({ sums }) => sums.offPolicy! > 0 && sums.offPolicy! < 4)).toBe(true);
+  });
+
+  test('what a correction of the rollout logs', () => {
+    // Peers count sequences that are left out as not clipped.
+    const corrected = values.losses.filter(({ rollout_mode, overlong_filter }) => rollout_mode && !overlong_filter);
+    for (const which of corrected) {
+      const { old, sampled, weights, options } = correctionOf(which)!;
+      const metrics = rolloutCorrectionMetrics(old, sampled, weights, options);
+      for (const [name, value] of Object.entries(metrics)) {
+        expectSame(value, which.swift.rollout_correction![name.replace('rollout_correction/', '')]!);
+      }
+      expect(Object.keys(metrics)).toHaveLength(5);
+      expect(metrics['rollout_correction/clipped_frac']).toBeGreaterThan(0);
+      expect(metrics['rollout_correction/clipped_frac']).toBeLessThan(1);
+    }
+    expect(corrected.map(({ rollout_mode }) => rollout_mode)).toHaveLength(16);
+    expect(rolloutCorrectionMetrics([], [], [], { mode: 'token_mask', threshold: 2 })).toEqual({});
   });
 
   test('the threshold of entropies', () => {
@@ -193,7 +220,7 @@ test('the KL of a sequence is the sum of its log-ratios', () => {
 function titleOf(which: LossCase): string {
   const { loss_type, importance_sampling_level, beta, delta, tau_pos, top_entropy_quantile, overlong_filter } = which;
   const mask = which.off_policy_sequence_mask_delta;
-  return `${loss_type}/${importance_sampling_level}/beta ${beta}/delta ${delta}/tau ${tau_pos}/entropy ${top_entropy_quantile}/overlong ${overlong_filter}/off-policy ${mask}`;
+  return `${loss_type}/${importance_sampling_level}/beta ${beta}/delta ${delta}/tau ${tau_pos}/entropy ${top_entropy_quantile}/overlong ${overlong_filter}/off-policy ${mask}${which.rollout_mode ? `/${which.rollout_mode} ${which.rollout_threshold}` : ''}`;
 }
 
 function expectSame(made: number | undefined, expected: number | null | undefined): void {
@@ -226,6 +253,7 @@ function lossOf(which: LossCase, cuts: readonly number[] = []): ReturnType<typeo
     advantages: values.advantages_of_losses,
     counted,
     policyWeights: weights,
+    rolloutWeights: correctionOf(which)?.weights,
   };
   const borders = [0, ...cuts, values.logps.length];
   const parts = borders.slice(1).map((end, i) => cut(whole, borders[i]!, end));
@@ -239,6 +267,14 @@ function lossOf(which: LossCase, cuts: readonly number[] = []): ReturnType<typeo
   };
 }
 
+/** Weights against the log-probabilities of sampling, of the cases that have them. */
+function correctionOf({ rollout_mode: mode, rollout_threshold: threshold }: LossCase) {
+  if (mode === undefined) return null;
+  const options: RolloutCorrectionOptions = { mode, threshold: threshold! };
+  const [old, sampled] = [float64(values.old_logps), float64(values.sampled_logps)];
+  return { old, sampled, options, weights: rolloutWeights(old, sampled, options) };
+}
+
 function cut(batch: LossBatch, begin: number, end: number): LossBatch {
   return {
     logps: batch.logps.slice(begin, end),
@@ -247,6 +283,7 @@ function cut(batch: LossBatch, begin: number, end: number): LossBatch {
     advantages: Array.from(batch.advantages).slice(begin, end),
     counted: batch.counted!.slice(begin, end),
     policyWeights: batch.policyWeights!.slice(begin, end),
+    rolloutWeights: batch.rolloutWeights?.slice(begin, end),
   };
 }
 

@@ -57,6 +57,7 @@ const everything = [
   ...['--system', 'Look.', '--norm_bbox', 'norm1000', '--max_length', '900', '--gradient_checkpointing', 'true'],
   ...['--lr_scheduler_kwargs', '{"num_cycles":0.5}', '--generation_batch_size', '16', '--delta', '2'],
   ...['--off_policy_sequence_mask_delta', '0.5', '--stop_words', 'END'],
+  ...['--rollout_importance_sampling_mode', 'token_mask'],
   ...['--freeze_parameters', 'model.visual.', '--freeze_parameters_regex', 'norm', '--freeze_parameters_ratio', '0.1'],
   ...[
     '--trainable_parameters',

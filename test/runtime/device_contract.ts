@@ -127,6 +127,23 @@ export function describeDevice(name: string, open: () => Device | Promise<Device
         expect(device.traffic.toDevice - before).toBe(device.sharesMemory ? 0 : 32);
       });
 
+      test('a held tensor is read anew when its revision has changed, by all views of its elements', async () => {
+        const { add: plus } = await arithmetic(compile);
+        let revision = 0;
+        const whole = vector(1, 2, 3, 4);
+        const [x, again] = [device.hold(whole, () => revision), device.hold(floats(whole.data, [4]), () => revision)];
+        const y = vector(0, 0, 0, 0);
+        expect([...(await plus.run({ x, y })).sum!.data]).toEqual([1, 2, 3, 4]);
+        expect([...(await plus.run({ x: again, y })).sum!.data]).toEqual([1, 2, 3, 4]);
+        whole.data.set([5, 6, 7, 8]);
+        revision++;
+        const before = device.traffic.toDevice;
+        expect([...(await plus.run({ x: again, y })).sum!.data]).toEqual([5, 6, 7, 8]);
+        expect([...(await plus.run({ x, y })).sum!.data]).toEqual([5, 6, 7, 8]);
+        expect([...(await plus.run({ x, y: again })).sum!.data]).toEqual([10, 12, 14, 16]);
+        expect(device.traffic.toDevice - before).toBe(device.sharesMemory ? 0 : 3 * 16);
+      });
+
       test('only what is wanted is computed; a wrong name is told', async () => {
         const { add: plus } = await arithmetic(compile);
         const feeds = { x: vector(1, 2), y: vector(3, 4) };

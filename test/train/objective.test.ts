@@ -1,4 +1,5 @@
 /** Whole runs with the flags of the objective: what they log, and that micro-batches do not change what they learn. */
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { temporaryFolder } from '../helpers/folder.ts';
@@ -39,6 +40,10 @@ describe('micro-batches do not change what is learned', () => {
     ['KL in the reward', { kl_in_reward: 'true', beta: '0.5' }],
     ['leave-one-out', { advantage_estimator: 'rloo', beta: '0.5' }],
     ['reinforce++', { advantage_estimator: 'reinforce_plus_plus', beta: '0' }],
+    [
+      'correction of the rollout',
+      { rollout_importance_sampling_mode: 'token_truncate', loss_type: 'dapo', beta: '0.1', num_iterations: '2' },
+    ],
     ['gdpo', { scale_rewards: 'gdpo', reward_funcs: ['ddapo_attention', 'letters'] }],
   ])('%s', async (_, changes) => {
     const whole = await run(changes);
@@ -98,4 +103,40 @@ test('completions that are all cut off leave nothing to learn with the overlong 
   const cut = logs.filter((log) => log['completions/clipped_ratio'] === 1);
   expect(cut.length).toBeGreaterThan(0);
   for (const log of cut) expect([log.loss, log.grad_norm, log['clip_ratio/low_mean']]).toEqual([0, 0, undefined]);
+});
+
+describe('a correction of the rollout', () => {
+  const MODES = ['token_truncate', 'token_mask', 'sequence_truncate', 'sequence_mask'];
+
+  test('changes nothing where the rows of sampling are learned from', async () => {
+    const plain = await run({ beta: '0.1' });
+    for (const mode of MODES) {
+      const made = await run({ beta: '0.1', rollout_importance_sampling_mode: mode });
+      expect(made.stdout).toContain('--rollout_importance_sampling_mode weighs tokens by about 1');
+      expect(weightDifference(weightsOf(made, 2), weightsOf(plain, 2)), mode).toBe(0);
+      const { 'rollout_correction/kl': kl, 'rollout_correction/is_weight_mean': weight } = made.logs[0]!;
+      expect([kl, weight, made.logs[0]!['rollout_correction/clipped_frac']]).toEqual([0, 1, 0]);
+    }
+    expect(Object.keys(plain.logs[0]!).filter((name) => name.startsWith('rollout_correction'))).toEqual([]);
+  });
+
+  test('weighs tokens where decoding rounds', async () => {
+    const rounded = {
+      ...{ tuner_type: 'lora', lora_rank: '4', quant_bits: '4', beta: '0.1', loss_type: 'dapo', lora_dropout: '0' },
+      ...{ rollout_importance_sampling_threshold: '1.0001' },
+    };
+    const plain = await run(rounded);
+    const adapterOf = ({ folder }: TinyRun): Buffer =>
+      readFileSync(join(folder, 'checkpoint-2', 'adapter_model.safetensors'));
+    for (const mode of MODES) {
+      const made = await run({ ...rounded, rollout_importance_sampling_mode: mode });
+      expect(made.completions.completion!.slice(0, 8)).toEqual(plain.completions.completion!.slice(0, 8));
+      expect(made.stdout).not.toContain('weighs tokens by about 1');
+      const first = made.logs[0]!;
+      expect(first['rollout_correction/k3_kl']).toBeGreaterThan(0);
+      expect(first['rollout_correction/clipped_frac']).toBeGreaterThan(0);
+      expect(first.loss).not.toBe(plain.logs[0]!.loss);
+      expect(adapterOf(made).equals(adapterOf(plain)), mode).toBe(false);
+    }
+  });
 });

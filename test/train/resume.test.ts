@@ -174,6 +174,16 @@ describe('resumed runs end with the same bits', () => {
       4,
       [1, 2],
     ],
+    [
+      'a correction of the rollout, two iterations, a rollout over several steps',
+      'rlhf',
+      {
+        ...{ rollout_importance_sampling_mode: 'token_truncate', num_iterations: '2', reuse_rollout: 'false' },
+        ...{ per_device_train_batch_size: '4', steps_per_generation: '2' },
+      },
+      6,
+      [1, 3],
+    ],
     ['banned words of several tokens', 'rlhf', { bad_words: ['th', 'colour', 'incomprehensible'] }, 3, [1, 2]],
     [
       'dynamic sampling',

@@ -41,9 +41,7 @@ export const samplingPeers: PeerTable = {
       'offload_optimizer',
       'move_model_batches',
     ],
-    'sampling and training compute equal probabilities up to float32 rounding, so there is nothing to correct': [
-      'rollout_importance_sampling_mode',
-      'rollout_importance_sampling_threshold',
+    'the difference between sampling and a forward is always logged, as sampling/sampling_logp_difference': [
       'log_rollout_offpolicy_metrics',
     ],
     'it belongs to multi-turn rollouts, which are not supported': ['completion_length_limit_scope', 'gym_env'],

@@ -15,7 +15,7 @@ export interface ExperienceState {
   readonly groups: readonly {
     /** Position of the row in the dataset. */
     readonly row: number;
-    readonly completions: readonly Pick<Completion, 'ids' | 'text' | 'truncated' | 'entropies'>[];
+    readonly completions: readonly Pick<Completion, 'ids' | 'text' | 'truncated' | 'entropies' | 'sampledLogps'>[];
   }[];
   readonly judged: {
     readonly columns: readonly RewardColumn[];
@@ -33,14 +33,17 @@ export interface ExperienceState {
 /**
  * An experience without its tape, which is spent. Of its scores it has those that the loss compares with, and the entropies by
  * which `--top_entropy_quantile` picks tokens.
+ *
+ * @param corrects learning compares with the log-probabilities of sampling
  */
-export function experienceState({ rollout, judged, ...rest }: Experience): ExperienceState {
+export function experienceState({ rollout, judged, ...rest }: Experience, corrects: boolean): ExperienceState {
   return {
     groups: rollout.groups.map(({ prompt, completions }) => ({
       row: prompt.row.index,
-      completions: completions.map(({ ids, text, truncated, entropies }) => ({
+      completions: completions.map(({ ids, text, truncated, entropies, sampledLogps }) => ({
         ...{ ids, text, truncated },
         ...(entropies === undefined ? {} : { entropies }),
+        ...(corrects && sampledLogps !== undefined ? { sampledLogps } : {}),
       })),
     })),
     judged: { ...judged, extras: [...judged.extras] },

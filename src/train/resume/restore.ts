@@ -33,6 +33,7 @@ export function restorePolicy(
 ): void {
   if (adapter === null) restoreWeights(dir, parameters);
   else restoreAdapter(dir, adapter, parameters, baseConfig);
+  parameters.changed();
   if (updater !== null) restoreOptimizer(join(dir, OPTIMIZER_FILE), parameters, updater);
   if (updater !== null && moving !== null) restoreReference(join(dir, REFERENCE_FILE), moving);
 }

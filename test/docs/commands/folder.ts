@@ -11,7 +11,7 @@ import type { Run } from './page.ts';
 /** What a page may name by its path in a clone. */
 const OF_A_CLONE = ['assets', 'examples', 'integrations', 'test'];
 /** Seconds that a block may take. */
-const LIMIT = 110;
+const LIMIT = 280;
 
 export class Folder {
   readonly path = mkdtempSync(join(tmpdir(), 'sightline-docs-'));

@@ -48,6 +48,9 @@ def inputs():
 
 
 LOGPS, OLD, REF, ENTROPIES, ADVANTAGES, TRUNCATED = inputs()
+# Log-probabilities as an engine of its own might give them: some tokens far off, and whole sequences shifted.
+SAMPLED = OLD + torch.randn(B, T, generator=torch.Generator().manual_seed(3)) * torch.tensor([.02, .6, 1.5, .3, .1, 1., .5, .2]).unsqueeze(1) \
+    - torch.tensor([0., .3, -.2, .5, 0., -.6, .1, 0.]).unsqueeze(1)
 
 
 def swift(case):
@@ -60,18 +63,22 @@ def swift(case):
         args=SimpleNamespace(log_entropy=False, top_entropy_quantile=case['top_entropy_quantile'], delta=case['delta']),
         compute_entropy=case['top_entropy_quantile'] < 1, top_entropy_quantile=case['top_entropy_quantile'],
         overlong_filter=case['overlong_filter'], beta=case['beta'], kl_in_reward=False,
-        rollout_importance_sampling_mode=None, log_rollout_offpolicy_metrics=False,
-        disable_rollout_importance_sampling=True, importance_sampling_level=case['importance_sampling_level'],
+        rollout_importance_sampling_mode=case.get('rollout_mode'), log_rollout_offpolicy_metrics=False,
+        rollout_importance_sampling_threshold=case.get('rollout_threshold'),
+        disable_rollout_importance_sampling=False, importance_sampling_level=case['importance_sampling_level'],
         _has_teacher=False, loss_type=loss_type, off_policy_sequence_mask_delta=case['off_policy_sequence_mask_delta'],
         epsilon_low=EPSILON, epsilon_high=case['epsilon_high'], tau_pos=case['tau_pos'], tau_neg=case['tau_neg'],
         max_completion_length=MAX_LENGTH, accelerator=Accelerator(), sdar_loss_coef=0, chord_sft_iterator=None,
         num_generations=4)
     trainer._get_per_token_logps_and_entropies = lambda *_, **__: (logps, ENTROPIES.clone())
-    for name in ['_compute_off_policy_sequence_mask', '_undo_gradient_accumulation_scaling']:
+    for name in ['_compute_off_policy_sequence_mask', '_undo_gradient_accumulation_scaling', '_compute_rollout_offpolicy_metrics',
+                 '_get_rollout_is_correction', '_apply_rollout_importance_sampling', '_compute_sequence_level_ratios',
+                 '_compute_is_correction_metrics']:
         setattr(trainer, name, getattr(SwiftTrainer, name).__get__(trainer))
     batch = SimpleNamespace(
         completion_mask=MASK, truncated_mask=TRUNCATED, ref_per_token_logps=REF,
-        advantages=ADVANTAGES.unsqueeze(1).expand(B, T), old_per_token_logps=OLD, rollout_per_token_logps=None,
+        advantages=ADVANTAGES.unsqueeze(1).expand(B, T), old_per_token_logps=OLD,
+        rollout_per_token_logps=SAMPLED if 'rollout_mode' in case else None,
         # sightline counts the tokens that take part, as TRL does; ms-swift would count all of them.
         num_items_in_batch=mask.sum())
     # The decorators measure time and memory of a real trainer.
@@ -81,7 +88,8 @@ def swift(case):
     loss.backward()
     return {
         'loss': loss.item(), 'gradient': ragged(logps.grad), 'kl': metrics.get('kl'),
-        'clipping': metrics.get('clipping'), 'entropy_threshold': metrics['entropy'].get('entropy_threshold')}
+        'clipping': metrics.get('clipping'), 'entropy_threshold': metrics['entropy'].get('entropy_threshold'),
+        'rollout_correction': {name: float(value) for name, value in (metrics.get('rollout_correction') or {}).items()} or None}
 
 
 def trl(case):
@@ -136,14 +144,25 @@ def loss_cases():
             yield {**case, 'overlong_filter': True, 'off_policy_sequence_mask_delta': 0.1, 'top_entropy_quantile': 0.45}
 
 
+def rollout_cases():
+    base = dict(epsilon_high=EPSILON_HIGH, delta=None, beta=0.04, tau_pos=1.0, tau_neg=1.05, top_entropy_quantile=1.0,
+                overlong_filter=False, off_policy_sequence_mask_delta=None)
+    for mode in ['token_truncate', 'token_mask', 'sequence_truncate', 'sequence_mask']:
+        for loss_type, level in [('grpo', 'token'), ('dapo', 'sequence'), ('cispo', 'sequence_token'), ('bnpo', 'token')]:
+            case = {**base, 'loss_type': loss_type, 'importance_sampling_level': level, 'rollout_mode': mode, 'rollout_threshold': 1.3}
+            yield case
+            yield {**case, 'rollout_threshold': 2.0, 'overlong_filter': True, 'top_entropy_quantile': 0.6}
+
+
 def comparable_with_trl(case):
     """Where both follow the same rule: see docs/formulas.md for the rest."""
     return (case['importance_sampling_level'] != 'sequence_token' and case['off_policy_sequence_mask_delta'] is None
+            and 'rollout_mode' not in case
             and not (case['overlong_filter'] and case['top_entropy_quantile'] < 1))
 
 
 def losses():
-    for case in loss_cases():
+    for case in [*loss_cases(), *rollout_cases()]:
         yield {**case, 'swift': swift(case), 'trl': trl(case) if comparable_with_trl(case) else None}
 
 
@@ -176,7 +195,7 @@ def moved_reference():
 
 values = {
     'epsilon': EPSILON, 'max_completion_length': MAX_LENGTH, 'logps': ragged(LOGPS), 'old_logps': ragged(OLD),
-    'ref_logps': ragged(REF), 'entropies': ragged(ENTROPIES), 'advantages_of_losses': ADVANTAGES.tolist(),
+    'ref_logps': ragged(REF), 'sampled_logps': ragged(SAMPLED), 'entropies': ragged(ENTROPIES), 'advantages_of_losses': ADVANTAGES.tolist(),
     'truncated': TRUNCATED.tolist(), 'losses': list(losses()), 'advantages': advantages(),
     'moved_reference': moved_reference()}
 (Path(__file__).parents[2] / 'grpo' / 'objective.json').write_text(json.dumps(values) + '\n')
