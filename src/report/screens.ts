@@ -1,7 +1,7 @@
 /**
  * Formats events as lines of text: start screen, log line, completions, summary.
  */
-import { join } from 'node:path';
+import { dirname, extname, join } from 'node:path';
 import { metricOf } from '../metrics/table.ts';
 import { SYSTEM_FILE } from '../train/checkpoint_files.ts';
 import type { CompletionRow, EndEvent, LogEvent, Metrics, ShownSignal, StartEvent } from '../train/events.ts';
@@ -153,7 +153,7 @@ export function endScreen(
     ...lines,
     'next',
     ...nextCommands(event.lastCheckpoint).map((command) => `  ${command}`),
-    `  sightline ui ${shellWord(event.outputDir)}`,
+    `  sightline ui ${[event.outputDir, ...dataFolders(changed.dataset)].map(shellWord).join(' ')}`,
     ...(eventFiles ? [`  tensorboard --logdir ${shellWord(join(event.outputDir, 'runs'))}`] : []),
   ];
 }
@@ -178,6 +178,15 @@ export function commandsForAdapter(checkpoint: string, prompt: string): string[]
 }
 
 // --- internal ---
+
+/** Folders of the argument `dataset`, in which the images of its rows are: the page of runs shows files of the folders that it is given. */
+function dataFolders(dataset: Json | undefined): string[] {
+  const paths = Array.isArray(dataset) ? dataset.filter((path) => typeof path === 'string') : [];
+  const folders = paths
+    .map((path) => path.replace(/#\d+$/, ''))
+    .map((path) => (extname(path) === '' ? path : dirname(path)));
+  return [...new Set(folders)];
+}
 
 const commandsAfter = (changed: StartEvent['changed'], checkpoint: string): readonly string[] =>
   changed.tuner_type === 'lora'

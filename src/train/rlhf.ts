@@ -45,6 +45,7 @@ import {
   experienceState,
 } from './resume/experience_state.ts';
 import { inputDigests } from './resume/inputs.ts';
+import { checkKeptExperience } from './resume/kept_experience_check.ts';
 import { readResumed, restoreResumed } from './resume/resumed.ts';
 import { checkRewardColumns } from './reward_columns.ts';
 import { createHackingWatch } from './reward_hacking.ts';
@@ -96,6 +97,13 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     const first = await tryFirstRows(data, args, encode);
     const inputs = inputDigests(data.opened, prepared);
     const from = readResumed(context, 'rlhf', inputs);
+    const saved = from?.loop.steps as StepsState | null | undefined;
+    if (saved != null)
+      checkKeptExperience(
+        context.resume!.dir,
+        saved.experiences.map(([, each]) => each),
+        args,
+      );
     const changesImages = wantedTransforms(args, rewards).length > 0;
     await checkRlhfMemory(
       args,

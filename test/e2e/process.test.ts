@@ -65,6 +65,7 @@ describe('signals', () => {
     const folder = runFolder(output);
     expect(readdirSync(folder).sort()).toEqual([
       'args.json',
+      'attention',
       'checkpoint-2',
       'completions.jsonl',
       'logging.jsonl',

@@ -366,6 +366,30 @@ describe('a checkpoint that does not fit is refused by name', () => {
     expect(existsSync(join(root, 'unused'))).toBe(false);
   });
 
+  test('flags that compare with what the rollouts in it lack are named', async () => {
+    const parent = join(root, 'kept');
+    const kept = { num_iterations: '2', max_steps: '1' };
+    await run('rlhf', flagsOf('rlhf', parent, kept));
+    const checkpoint = join(runFolder(parent), 'checkpoint-1');
+    const bytes = (): Buffer[] => ['logging.jsonl', 'args.json'].map((name) => bytesIn(runFolder(parent), name));
+    const before = bytes();
+    for (const [flag, value] of [
+      ['beta', '0.1'],
+      ['rollout_importance_sampling_mode', 'token_mask'],
+      ['perception_kl_coef', '0.1'],
+    ] as const) {
+      const attempt = resume(checkpoint, { ...kept, max_steps: '2', [flag]: value });
+      await expect(attempt).rejects.toMatchObject({
+        code: 'E_RESUME_ARGUMENTS',
+        exitCode: 2,
+        message: expect.stringMatching(
+          flag === 'perception_kl_coef' ? '--perception_image blackout needs' : `--${flag} ${value} needs`,
+        ),
+      });
+    }
+    expect(bytes()).toEqual(before);
+  });
+
   test('other flags are named, and the run goes on', async () => {
     const copy = join(root, 'other rate');
     cpSync(whole, copy, { recursive: true });
