@@ -6,7 +6,7 @@ import { type Channel, channelOf } from '../src/attention_log/channels.ts';
 import { csvText } from '../src/util/csv.ts';
 import { type AttentionValues, IMAGE_ATTENTION } from './attention_values.ts';
 import { type ColourScale, colourOf, gradientOf, scaleOf } from './colour_scale.ts';
-import { decimal, number } from './format.ts';
+import { number } from './format.ts';
 import { fileName, saveFile } from './save.ts';
 
 export interface TokenStripProps {
@@ -135,7 +135,7 @@ function Legend({ channel, scale, hasGaps }: { channel: Channel; scale: ColourSc
   );
 }
 
-const shown = (value: number): string => decimal(Number.isNaN(value) ? null : value);
+const shown = (value: number): string => number(Number.isNaN(value) ? null : value);
 
 /** NaN without any number. */
 function meanOf(values: Float32Array): number {

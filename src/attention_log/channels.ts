@@ -19,10 +19,15 @@ export const CHANNELS: readonly Channel[] = [
     unit: 'nats',
     isSigned: false,
   },
-  { name: 'logprob', meaning: 'log-probability of the token', unit: 'nats', isSigned: false },
+  {
+    name: 'kl',
+    meaning: 'divergence from the reference, as estimated on the token (k3)',
+    unit: 'nats',
+    isSigned: false,
+  },
   {
     name: 'logprob_difference',
-    meaning: 'log-probability under the policy minus that under the reference; its mean estimates the KL divergence',
+    meaning: 'log-probability under the policy minus that under the reference',
     unit: 'nats',
     isSigned: true,
   },

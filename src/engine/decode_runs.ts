@@ -10,6 +10,7 @@ import { pin } from '../runtime/session.ts';
 import { type FloatTensor, floats, halves, type IntTensor, ints, type Tensor, zeros } from '../runtime/tensor.ts';
 import type { Workspace } from '../runtime/workspace.ts';
 import { type NameOf, type TensorOf, weightsOf } from './bindings.ts';
+import type { CacheOnDevice } from './cache_on_device.ts';
 import { asOutput, type DecodeLayersOptions, factorName } from './decode_layers.ts';
 import { type Drawn, type DrawSettings, drawnRows } from './drawn_tokens.ts';
 import { halfPieces, pieceShape, pieceWords } from './half_pieces.ts';
@@ -47,6 +48,8 @@ export interface RunSource {
   /** Form of the weights of all products, and where the tensors of that form are. */
   readonly form: WeightForm;
   readonly tensorOf: TensorOf;
+  /** Keys and values of each layer of the cache. */
+  readonly layers: CacheOnDevice['layers'];
   /** @param first the run's first layer */
   moduleOf(options: DecodeLayersOptions, first: number): CompiledModule;
   /** Weights of a layer that are not float32, by their names in it. */
@@ -80,7 +83,7 @@ export interface Run {
   readonly first: number;
   readonly module: CompiledModule;
   readonly feeds: Record<string, Tensor>;
-  readonly into: Record<string, FloatTensor>;
+  readonly into: Record<string, Tensor>;
   /** Outputs that a recording takes, and where it has them. */
   readonly taken: readonly TakenRows[];
 }
@@ -97,7 +100,7 @@ export const isBoundFor = (bound: BoundRuns, { cache, settings, probe, recording
   bound.cache === cache && bound.settings === settings && bound.probe === probe && bound.recording === recording;
 
 export function bindRuns(source: RunSource, { cache, settings, probe, recording }: RunTarget): BoundRuns {
-  const { config, parameters, workspace, pieces, form, tensorOf, moduleOf, frozenOf } = source;
+  const { config, parameters, workspace, pieces, form, tensorOf, moduleOf, frozenOf, layers: cached } = source;
   const { hiddenSize, headDim, numHiddenLayers, vocabSize } = config;
   const places = cache.groups.length * cache.rows;
   const taped = recording !== null && recording.keeps !== 'masses';
@@ -137,7 +140,7 @@ export function bindRuns(source: RunSource, { cache, settings, probe, recording 
     const weights = parameters.inMemory ? weightsOf(module, parameters, nameInRun(config, first), tensorOf) : {};
     const words = Object.fromEntries(layers.flatMap((layer, i) => halfFeeds(frozenOf(layer), `${i}.`)));
     const feeds: Record<string, Tensor> = { ...weights, ...words, ...ofAllRuns };
-    const into: Record<string, FloatTensor> = {};
+    const into: Record<string, Tensor> = {};
     if (first === 0) feeds.ids = ids;
     if (isLast) {
       const { inverseTemperature } = settings;
@@ -152,7 +155,7 @@ export function bindRuns(source: RunSource, { cache, settings, probe, recording 
       into['0.y'] = pin(asOutput(form, 'y')(y));
     }
     for (const [i, layer] of layers.entries()) {
-      const { kPrompt, vPrompt, kOwn, vOwn } = cache.layers[layer]!;
+      const { kPrompt, vPrompt, kOwn, vOwn } = cached[layer]!;
       Object.assign(feeds, {
         [`kPrompt.${i}`]: kPrompt,
         [`vPrompt.${i}`]: vPrompt,

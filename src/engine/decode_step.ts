@@ -12,10 +12,11 @@ import { angleTable, inverseFrequencies } from '../nn/rope.ts';
 import { type CompiledModule, createModuleCache } from '../runtime/compiled_module.ts';
 import { cpu } from '../runtime/cpu.ts';
 import type { Device } from '../runtime/device.ts';
-import type { FloatTensor } from '../runtime/tensor.ts';
+import type { Tensor } from '../runtime/tensor.ts';
 import type { Workspace } from '../runtime/workspace.ts';
 import { readWeightsOf } from './bindings.ts';
 import { type BlockedWeights, createBlockedWeights } from './blocked_weights.ts';
+import { type CacheOnDevice, cacheOnDevice } from './cache_on_device.ts';
 import {
   BLOCK_ROWS,
   cutLayers,
@@ -59,6 +60,8 @@ export interface DecodeStep {
   tokensAtOnce(places: number, wanted: number): number;
   /** The next tokens, each drawn from the one before; the cache holds as many tokens more. Errors: those of the runtime. */
   run(inputs: DecodeStepInputs): Promise<DecodedToken[]>;
+  /** To be called before the cache moves: completes its keys and values, and lets go of it. */
+  bringBack(): Promise<void>;
   /** Lets go of the last cache and recording, so that their memory can grow. The next run copies trained weights anew. */
   forget(): void;
   release(): Promise<void>;
@@ -118,9 +121,10 @@ export function createDecodeStep(
   async function bind(target: RunTarget): Promise<BoundRuns> {
     const places = target.cache.groups.length * target.cache.rows;
     const blocks = await inBlocks(places);
+    cached = await cacheOnDevice(device, target.cache);
     return bindRuns(
       {
-        ...{ config, parameters, workspace, pieces, moduleOf, frozenOf },
+        ...{ config, parameters, workspace, pieces, moduleOf, frozenOf, layers: cached.layers },
         form: holdsFrozen ? 'left' : blocks === null ? formWithoutCopy(places) : 'blocks',
         // Only weights in blocks have more than two axes.
         tensorOf: (name, shape) => (shape.length > 2 ? blocks!.value(name) : parameters.value(name)),
@@ -130,6 +134,21 @@ export function createDecodeStep(
   }
 
   let bound: BoundRuns | null = null;
+  let cached: CacheOnDevice | null = null;
+
+  /** The runs, bound for these inputs. */
+  async function boundFor(inputs: RunTarget): Promise<BoundRuns> {
+    if (bound !== null && isBoundFor(bound, inputs)) return bound;
+    if (cached !== null && !device.sharesMemory)
+      throw new Error('internal: a cache has moved while its keys and values were on a device');
+    return bind(inputs);
+  }
+
+  const letGo = (): void => {
+    cached?.release();
+    cached = null;
+    bound = null;
+  };
 
   return {
     tokensAtOnce(places, wanted) {
@@ -139,7 +158,7 @@ export function createDecodeStep(
 
     async run(inputs) {
       const { positions, cache, length, recording } = inputs;
-      if (bound === null || !isBoundFor(bound, inputs)) bound = await bind(inputs);
+      bound = await boundFor(inputs);
       const { ids, tokens, runs } = bound;
       inputs.fill(bound);
       const places = positions.length;
@@ -152,7 +171,7 @@ export function createDecodeStep(
       }
       openTokens(cache, length);
       const opened = recording === null ? [] : tokens.map(() => recording.open(places));
-      let y: FloatTensor | undefined;
+      let y: Tensor | undefined;
       for (const { first, module, feeds, into, taken } of runs) {
         if (y !== undefined) feeds.x = y;
         // Weights in memory are bound already; others are read when they are used.
@@ -165,8 +184,13 @@ export function createDecodeStep(
       return tokens.map(({ drawn }, t) => ({ rows: opened[t] ?? null, drawn }));
     },
 
+    async bringBack() {
+      await cached?.bringBack();
+      letGo();
+    },
+
     forget() {
-      bound = null;
+      letGo();
       if (parameters.trained.length > 0) fresh = false;
     },
 

@@ -24,6 +24,7 @@ import {
   keepOnly,
   type LiveRow,
   type LiveRows,
+  moves,
   newestOf,
   newRows,
   type SampledCompletion,
@@ -216,8 +217,10 @@ export function createGenerator(model: VisionLanguageModel, limits?: DecodeLimit
       signal?.throwIfAborted();
       // With a probe, a row stays until its last token has been measured.
       const isWanted = (row: LiveRow): boolean => goesOn(row) || (probe !== undefined && row.ids.length > live.length);
-      keepOnly(live, live.rows.filter(isWanted));
-      if (live.rows.length === 0) break;
+      const wanted = live.rows.filter(isWanted);
+      if (wanted.length === 0) break;
+      if (moves(live, wanted)) await decode.bringBack();
+      keepOnly(live, wanted);
       live.cache = withRoom(live.cache, live.length);
       const first = live.length;
       for (const [t, { rows, drawn }] of (await step(live, prefilled, settings, stepOptions)).entries()) {

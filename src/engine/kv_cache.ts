@@ -115,11 +115,21 @@ export function openTokens({ groups, next, capacity }: KvCache, length: number):
   }
 }
 
+/** Whether the next tokens fit after `length` ones. */
+export const hasRoom = ({ atOnce, capacity }: Pick<KvCache, 'atOnce' | 'capacity'>, length: number): boolean =>
+  length + atOnce <= capacity;
+
 /** The cache, or a larger copy of it if the next tokens do not fit after `length` ones. */
 export function withRoom(cache: KvCache, length: number): KvCache {
-  if (length + cache.atOnce <= cache.capacity) return cache;
+  if (hasRoom(cache, length)) return cache;
   const everyPlace = Array.from({ length: cache.groups.length * cache.rows }, (_, place) => place);
   return moved(cache, length, { capacity: cache.capacity + TOKENS }, everyPlace);
+}
+
+/** Whether so many places are free that `withoutFree` makes a smaller copy. @param places of the live completions */
+export function isWorthShrinking(cache: Pick<KvCache, 'groups' | 'rows'>, places: Int32Array): boolean {
+  const rowsOf = byGroup(cache, places);
+  return rowsOf.size * mostIn(rowsOf) <= WORTH_COPYING * cache.groups.length * cache.rows;
 }
 
 /**
@@ -134,12 +144,11 @@ export function withoutFree(
   length: number,
   places: Int32Array,
 ): { cache: KvCache; places: Int32Array } {
-  const groupOf = (place: number): number => Math.floor(place / cache.rows);
-  const kept = [...new Set([...places].map(groupOf))];
-  const rowsOf = kept.map((group) => [...places].filter((place) => groupOf(place) === group));
-  const rows = Math.max(...rowsOf.map((live) => live.length));
-  if (kept.length * rows > WORTH_COPYING * cache.groups.length * cache.rows) return { cache, places };
-  const from = rowsOf.flatMap((live) => Array.from({ length: rows }, (_, row) => live[row] ?? FREE));
+  if (!isWorthShrinking(cache, places)) return { cache, places };
+  const rowsOf = byGroup(cache, places);
+  const kept = [...rowsOf.keys()];
+  const rows = mostIn(rowsOf);
+  const from = [...rowsOf.values()].flatMap((live) => Array.from({ length: rows }, (_, row) => live[row] ?? FREE));
   const smaller = moved(cache, length, { rows }, from, kept);
   return { cache: smaller, places: places.map((place) => from.indexOf(place)) };
 }
@@ -150,6 +159,19 @@ type CacheWithoutTensors = Omit<KvCache, 'layers' | 'next'>;
 
 /** Free places are computed like the others. Copying pays once an eighth of all places is free. */
 const WORTH_COPYING = 7 / 8;
+
+/** Places by their group, in order. */
+function byGroup({ rows }: Pick<KvCache, 'rows'>, places: Int32Array): Map<number, number[]> {
+  const groups = new Map<number, number[]>();
+  for (const place of places) {
+    const group = Math.floor(place / rows);
+    groups.set(group, [...(groups.get(group) ?? []), place]);
+  }
+  return groups;
+}
+
+const mostIn = (groups: ReadonlyMap<number, readonly number[]>): number =>
+  Math.max(...[...groups.values()].map(({ length }) => length));
 
 /** In place of a place's number, where the new place has no completion. */
 const FREE = -1;

@@ -4,7 +4,7 @@
  */
 import type { Random } from '../util/random.ts';
 import type { TokenScores } from './groups.ts';
-import { type KvCache, withoutFree } from './kv_cache.ts';
+import { hasRoom, isWorthShrinking, type KvCache, withoutFree } from './kv_cache.ts';
 import type { RecordedToken } from './recording.ts';
 
 /** A completion as it was sampled, with its scores under the sampler's own distribution. */
@@ -100,21 +100,23 @@ export const newestOf = ({ group, completion, ids }: LiveRow): RecordedToken => 
   t: ids.length - 1,
 });
 
+/** Whether the cache moves when only these rows are kept and the next tokens are to fit. */
+export const moves = ({ rows: all, cache, length }: LiveRows, rows: readonly LiveRow[]): boolean =>
+  !hasRoom(cache, length) || (rows.length < all.length && isWorthShrinking(cache, placesOf(rows)));
+
 /** Drops the other rows; the cache shrinks where that pays. */
 export function keepOnly(live: LiveRows, rows: readonly LiveRow[]): void {
   if (rows.length === live.rows.length) return;
   live.rows = rows;
   if (rows.length === 0) return;
-  const { cache, places } = withoutFree(
-    live.cache,
-    live.length,
-    Int32Array.from(rows, ({ place }) => place),
-  );
+  const { cache, places } = withoutFree(live.cache, live.length, placesOf(rows));
   live.cache = cache;
   for (const [i, row] of rows.entries()) row.place = places[i]!;
 }
 
 // --- internal ---
+
+const placesOf = (rows: readonly LiveRow[]): Int32Array => Int32Array.from(rows, ({ place }) => place);
 
 /** Stays below 1 when it is rounded to a float32. */
 const LARGEST_UNIFORM = 1 - 2 ** -20;

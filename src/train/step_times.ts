@@ -11,6 +11,7 @@ const PARTS: readonly Phase[] = [
   'reference',
   'changed image',
   'reward',
+  'attention',
   'backward',
   'update',
 ];

@@ -52,7 +52,7 @@ async function summary(): Promise<RunSummary> {
 }
 
 test('is read, listed, searched, judged by the doctor, followed, replaced and deleted', async () => {
-  await expect.poll(async () => (await summary()).completions, { timeout: 100_000 }).toBe(LINES * PER_LINE);
+  await expect.poll(async () => (await summary()).completions, { timeout: 250_000 }).toBe(LINES * PER_LINE);
   const { id, read, faults } = await summary();
   expect([read.done, faults]).toEqual([read.total, []]);
 

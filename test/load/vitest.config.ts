@@ -10,7 +10,7 @@ export default defineConfig({
     include: ['test/load/**/*.load.ts'],
     pool: 'forks',
     maxWorkers: 1,
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
   },
 });

@@ -180,7 +180,7 @@ describe('a run', () => {
     for (const log of first.logs) {
       const parts = Object.entries(log).filter(([name]) => name.startsWith('step_time/'));
       expect(parts.map(([name]) => name)).toEqual(
-        ['data', 'rollout', 'reward', 'backward', 'update'].map((part) => `step_time/${part}`),
+        ['data', 'rollout', 'reward', 'attention', 'backward', 'update'].map((part) => `step_time/${part}`),
       );
       for (const [, seconds] of parts) expect(seconds).toBeGreaterThan(0);
       expect(parts.reduce((sum, [, seconds]) => sum + seconds, 0)).toBeLessThanOrEqual(log.step_time! + 1e-6);
