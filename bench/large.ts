@@ -11,6 +11,14 @@ import type { QuantisationError } from './quantisation.ts';
 export const LARGE_FORMS = ['bf16', '8', '4'] as const;
 export type LargeForm = (typeof LARGE_FORMS)[number];
 
+/** FLOP and bytes per millisecond. */
+export interface MachineRates {
+  /** Of the products of a forward and of its gradient by activations. */
+  readonly sgemm: number;
+  /** Of reading memory in a product with one row. */
+  readonly stream: number;
+}
+
 /** Times in milliseconds, memory in bytes, rates in bytes or FLOP per millisecond. */
 export interface LargeReport {
   readonly form: LargeForm;
@@ -24,8 +32,8 @@ export interface LargeReport {
   /** That a decode step reads. */
   readonly decodeBytes: number;
   readonly flop: Readonly<Record<'vision' | 'prefill' | 'forward' | 'backward', number>>;
-  readonly sgemmRate: number;
-  readonly streamRate: number;
+  /** Of the machine, around each of these parts. */
+  readonly rates: Readonly<Record<'vision' | 'prefill' | 'decode' | 'forward' | 'backward', MachineRates>>;
   /** Resident memory once weights are read, and its peak. */
   readonly loaded: number;
   readonly peak: number;
@@ -44,35 +52,42 @@ export async function measureLarge(model: string, form: LargeForm, numbers: stri
   return JSON.parse(stdout.trim().split('\n').at(-1)!) as LargeReport;
 }
 
-/** What a step would take if its products ran at the rate of bare ones, and decoding at that of streaming its weights. */
-export function largeFloor({ flop, sgemmRate, streamRate, decodeBytes, decodeSteps }: LargeReport): number {
-  const products = flop.vision + flop.prefill + flop.forward + flop.backward;
-  return products / sgemmRate + (decodeBytes * decodeSteps) / streamRate;
+type Floors = Readonly<Record<keyof LargeReport['rates'], number>>;
+
+/** What parts would take if products ran at the rate of bare ones, and decoding at that of streaming its weights. */
+function floorsOf({ flop, rates, decodeBytes, decodeSteps }: LargeReport): Floors {
+  return {
+    vision: flop.vision / rates.vision.sgemm,
+    prefill: flop.prefill / rates.prefill.sgemm,
+    decode: (decodeBytes * decodeSteps) / rates.decode.stream,
+    forward: flop.forward / rates.forward.sgemm,
+    backward: flop.backward / rates.backward.sgemm,
+  };
 }
 
 export function largeText(report: LargeReport): string {
-  const { form, parts, flop, sgemmRate, streamRate, decodeBytes, decodeSteps, load, loaded, peak } = report;
-  const { sampling, quantisation } = report;
+  const { form, parts, rates, decodeBytes, decodeSteps, load, loaded, peak, sampling, quantisation } = report;
+  const floors = floorsOf(report);
   const seconds = (ms: number): string => (ms / 1e3).toFixed(2).padStart(9);
   const gib = (bytes: number): string => (bytes / 2 ** 30).toFixed(2);
-  const atRate = (name: 'vision' | 'prefill' | 'forward' | 'backward'): string =>
-    `${name.padEnd(12)}${seconds(parts[name])}${seconds(flop[name] / sgemmRate)}`;
-  const step = Object.values(parts).reduce((sum, ms) => sum + ms, 0);
-  const trained = (flop.forward + flop.backward) / (parts.forward + parts.backward) / sgemmRate;
-  const decoded = (decodeBytes * decodeSteps) / parts.decode / streamRate;
+  const line = (name: keyof Floors): string => {
+    const { sgemm, stream } = rates[name];
+    const rate = name === 'decode' ? `${(stream / 1e6).toFixed(1)} GB/s` : `${(sgemm / 1e6).toFixed(0)} GFLOP/s`;
+    return `${name.padEnd(12)}${seconds(parts[name])}${seconds(floors[name])}  at ${rate}`;
+  };
+  const total = (values: Readonly<Record<string, number>>): number =>
+    Object.values(values).reduce((sum, ms) => sum + ms, 0);
+  const trained = (floors.forward + floors.backward) / (parts.forward + parts.backward);
   return [
     `frozen weights: ${form === 'bf16' ? 'as stored, bf16' : `${form} bits`}; prompt of ${report.promptTokens} tokens; load average ${load.map((each) => each.toFixed(1)).join(', ')}`,
     `${'part'.padEnd(12)}${'s'.padStart(9)}${'floor'.padStart(9)}`,
-    atRate('vision'),
-    atRate('prefill'),
-    `${'decode'.padEnd(12)}${seconds(parts.decode)}${seconds((decodeBytes * decodeSteps) / streamRate)}`,
-    atRate('forward'),
+    ...(['vision', 'prefill', 'decode', 'forward'] as const).map(line),
     `${'reward'.padEnd(12)}${seconds(parts.reward)}`,
-    atRate('backward'),
+    line('backward'),
     `${'optimiser'.padEnd(12)}${seconds(parts.optimiser)}`,
-    `${'step'.padEnd(12)}${seconds(step)}${seconds(largeFloor(report))}`,
-    `SGEMM ${(sgemmRate / 1e6).toFixed(0)} GFLOP/s, stream ${(streamRate / 1e6).toFixed(1)} GB/s; a decode step reads ${(decodeBytes / 1e9).toFixed(2)} GB in ${(parts.decode / decodeSteps).toFixed(0)} ms`,
-    `training products over SGEMM ${trained.toFixed(2)}, decode over stream ${decoded.toFixed(2)}`,
+    `${'step'.padEnd(12)}${seconds(total(parts))}${seconds(total(floors))}`,
+    `a decode step reads ${(decodeBytes / 1e9).toFixed(2)} GB in ${(parts.decode / decodeSteps).toFixed(0)} ms`,
+    `training products over SGEMM ${trained.toFixed(2)}, decode over stream ${(floors.decode / parts.decode).toFixed(2)}`,
     `memory: ${gib(loaded)} GiB once read (${seconds(report.read).trim()} s), peak ${gib(peak)} GiB`,
     `log-probabilities of sampled tokens, sampling against the forward: largest difference ${sampling.largest.toExponential(1)}, rms ${sampling.rms.toExponential(1)}`,
     ...(quantisation === null ? [] : [quantisationText(quantisation)]),

@@ -3,23 +3,21 @@
  * Arguments: the checkpoint, how frozen weights are kept (4, 8 or bf16), and a file of numbers to compare with (quantisation.ts).
  * Prints one JSON object (LargeReport).
  */
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { massProbe } from '../src/attention/probe.ts';
 import { createGenerator } from '../src/engine/generation.ts';
 import { mapCompletions } from '../src/engine/groups.ts';
 import { headName } from '../src/engine/heads.ts';
 import { bytesOf } from '../src/engine/parameters.ts';
 import { patchesOf } from '../src/engine/vision_inputs.ts';
-import { gemm } from '../src/graph/ops/matmul.ts';
-import { input } from '../src/graph/value.ts';
 import { groupAdvantages } from '../src/grpo/advantages.ts';
 import { countStep, grpoLoss } from '../src/grpo/loss.ts';
 import { logpsOf } from '../src/grpo/rollout.ts';
-import type { TextConfig } from '../src/models/architecture.ts';
 import { loadPlugins } from '../src/rewards/plugin.ts';
 import { createRewards } from '../src/rewards/registry.ts';
-import { cpu } from '../src/runtime/cpu.ts';
-import { zeros } from '../src/runtime/tensor.ts';
 import { judge } from '../src/train/judge.ts';
 import { openPolicy } from '../src/train/policy.ts';
 import { stopsAndBans } from '../src/train/sampling.ts';
@@ -28,10 +26,10 @@ import { createUpdater } from '../src/train/update.ts';
 import { matricesDecay } from '../src/train/update_options.ts';
 import { createRandom } from '../src/util/random.ts';
 import { forwardFlop, linearShapes, prefillFlop, recomputedFlop, rowsOf, visionFlop, visionPairs } from './flops.ts';
-import type { LargeForm, LargeReport } from './large.ts';
+import type { LargeForm, LargeReport, MachineRates } from './large.ts';
 import { comparedWith, numbersOf } from './quantisation.ts';
 import { currentLoad } from './report.ts';
-import { median, timed } from './statistics.ts';
+import { timed } from './statistics.ts';
 import { COMPLETIONS, gridOf, LOSS, PLUGIN, syntheticPrompt, TEXT_TOKENS, TOKENS, trivialReward } from './steps.ts';
 
 const [model, form, numbers] = process.argv.slice(2) as [string, LargeForm, string];
@@ -46,8 +44,7 @@ const memory = (which: 'VmHWM' | 'VmRSS'): number =>
   1024 * Number(new RegExp(`${which}:\\s+(\\d+) kB`).exec(readFileSync('/proc/self/status', 'utf8'))?.[1]);
 
 const loads = [currentLoad()];
-const rates = await machineRates();
-note(`SGEMM ${(rates.sgemm / 1e6).toFixed(0)} GFLOP/s, stream ${(rates.stream / 1e6).toFixed(1)} GB/s`);
+const machine = fork(fileURLToPath(new URL('./large_rates.js', import.meta.url)));
 const lora = {
   tunerType: 'lora',
   loraRank: 8,
@@ -101,13 +98,24 @@ const untrained = await numbersOf(policy, syntheticPrompt(VISUAL_TOKENS, policy,
 });
 const quantisation = comparedWith(numbers, untrained);
 
+/** What the machine reaches now, in products of as many rows as a step has and in streaming. */
+async function ratesNow(): Promise<MachineRates> {
+  machine.send(rowsOf({ prompt: TEXT_TOKENS + 2 + VISUAL_TOKENS, completions: COMPLETIONS, tokens: TOKENS }));
+  const [rates] = (await once(machine, 'message')) as [MachineRates];
+  note(`    SGEMM ${(rates.sgemm / 1e6).toFixed(0)} GFLOP/s, stream ${(rates.stream / 1e6).toFixed(1)} GB/s`);
+  return rates;
+}
+
 /** A step whose completions have so many tokens. */
 async function step(tokens: number, label: string) {
+  // The speed of a machine drifts, so every part has the rates before it and after it.
+  const rates = [await ratesNow()];
   const prompt = syntheticPrompt(VISUAL_TOKENS, policy, random.fork(label), label);
   const probe = massProbe([prompt], [modelConfig.imageTokenId, modelConfig.videoTokenId], text.numHiddenLayers);
   parameters.zeroGradients();
   const encoded = await timed(() => policy.model.images.encode(prompt.images, false));
   note(`  vision ${encoded.ms.toFixed(0)} ms`);
+  rates.push(await ratesNow());
   const times: number[] = [];
   const start = performance.now();
   const sampled = await generator.generate([prompt], {
@@ -121,6 +129,7 @@ async function step(tokens: number, label: string) {
   });
   const [prefill, decode] = [times[0]! - start, times.at(-1)! - times[0]!];
   note(`  prefill ${prefill.toFixed(0)} ms, decode ${decode.toFixed(0)} ms`);
+  rates.push(await ratesNow());
   const groups = mapCompletions(sampled.groups, ({ finished, ...completion }) => ({
     ...completion,
     text: template.decode(completion.ids, { skipSpecialTokens: true }),
@@ -128,6 +137,7 @@ async function step(tokens: number, label: string) {
   }));
   const forward = await timed(() => policy.model.score(groups, { temperature: 1, keep: true, probe }));
   note(`  forward ${forward.ms.toFixed(0)} ms`);
+  rates.push(await ratesNow());
   const scored = forward.result;
   const reward = await timed(async () => {
     const logger = { debug: note, info: note, warn: note };
@@ -149,12 +159,15 @@ async function step(tokens: number, label: string) {
   });
   const backward = await timed(() => policy.model.backward(scored.tape!, reward.result));
   note(`  backward ${backward.ms.toFixed(0)} ms`);
+  rates.push(await ratesNow());
   const optimiser = await timed(() => updater.update());
   const differences = logpsOf(scored).flatMap((row, i) =>
     [...row].map((logp, t) => logp - groups[0]!.completions[i]!.logps[t]!),
   );
+  const [vision, generation, forwards, backwards] = rates.slice(1).map((after, i) => meanOf(rates[i]!, after));
   return {
     promptTokens: prompt.ids.length,
+    rates: { vision: vision!, prefill: generation!, decode: generation!, forward: forwards!, backward: backwards! },
     parts: {
       vision: encoded.ms,
       prefill,
@@ -184,9 +197,6 @@ const forwardWork = forwardFlop(text, sizes);
 const layers = Array.from({ length: text.numHiddenLayers }, (_, layer) =>
   linearShapes(text).map(({ name }) => `model.layers.${layer}.${name}.weight`),
 ).flat();
-const peak = memory('VmHWM');
-// The speed of a machine drifts, so its rates are those before and after the step.
-const after = await machineRates();
 const keepsAll = policy.model.productRoom === 0;
 const report: LargeReport = {
   ...{ form, loaded, load: loads, read: opened.ms, ...measured, quantisation },
@@ -198,54 +208,16 @@ const report: LargeReport = {
     // Frozen weights have no gradients: a product by activations for each of the forward, and what is computed again.
     backward: forwardWork + recomputedFlop(text, sizes, { gradientCheckpointing: !keepsAll, recorded: false }),
   },
-  sgemmRate: (rates.sgemm + after.sgemm) / 2,
-  streamRate: (rates.stream + after.stream) / 2,
-  peak,
+  peak: memory('VmHWM'),
 };
 console.log(JSON.stringify(report));
 await Promise.all([generator.release(), updater.release()]);
 await policy.close();
+machine.disconnect();
 
 // --- internal ---
 
-/** Rates of the products of a forward and of its gradient by activations, in the shapes of the 3B model, and of streaming. */
-async function machineRates(): Promise<{ sgemm: number; stream: number }> {
-  const { MODEL_PRESETS } = await import('../src/models/qwen2_5_vl/presets.ts');
-  const sizes = { ...MODEL_PRESETS['qwen2.5-vl-3b'], headDim: 128 } as unknown as TextConfig;
-  const [x, w, dy] = [input('x', ['N', 'I']), input('w', ['O', 'I']), input('dy', ['N', 'O'])];
-  const forward = await cpu.compile({
-    name: 'forward',
-    inputs: { x, w },
-    outputs: { y: gemm(x, w, { transB: true }) },
-  });
-  const backward = await cpu.compile({ name: 'backward', inputs: { dy, w }, outputs: { dx: gemm(dy, w) } });
-  const rows = rowsOf({ prompt: TEXT_TOKENS + 2 + VISUAL_TOKENS, completions: COMPLETIONS, tokens: TOKENS });
-  let [flop, ms] = [0, 0];
-  const filled = (...dims: number[]) => {
-    const tensor = zeros(...dims);
-    tensor.data.fill(0.25);
-    return tensor;
-  };
-  for (const { inputs, outputs } of linearShapes(sizes)) {
-    const [a, weight, b] = [filled(rows, inputs), filled(outputs, inputs), filled(rows, outputs)];
-    for (const run of [
-      () => forward.run({ x: a, w: weight }, { y: b }),
-      () => backward.run({ dy: b, w: weight }, { dx: a }),
-    ]) {
-      await run();
-      const taken: number[] = [];
-      for (let i = 0; i < 3; i++) taken.push((await timed(run)).ms);
-      ms += median(taken);
-      flop += 2 * rows * inputs * outputs;
-    }
-  }
-  const large = filled(2 ** 17, 2048); // 1 GiB
-  const row = filled(1, 2048);
-  const product = await cpu.compile({ name: 'stream', inputs: { x, w }, outputs: { y: gemm(w, x, { transB: true }) } });
-  const into = { y: zeros(2 ** 17, 1) };
-  await product.run({ x: row, w: large }, into);
-  const taken: number[] = [];
-  for (let i = 0; i < 5; i++) taken.push((await timed(() => product.run({ x: row, w: large }, into))).ms);
-  await Promise.all([forward.release(), backward.release(), product.release()]);
-  return { sgemm: flop / ms, stream: large.data.byteLength / median(taken) };
-}
+const meanOf = (a: MachineRates, b: MachineRates): MachineRates => ({
+  sgemm: (a.sgemm + b.sgemm) / 2,
+  stream: (a.stream + b.stream) / 2,
+});
