@@ -2,7 +2,7 @@
  * The flags of `sightline ui`, which shows runs in a browser.
  */
 import type { CommandSpec } from './command.ts';
-import { integer, text, textList } from './flag.ts';
+import { boolean, integer, text, textList } from './flag.ts';
 import { commonFlags } from './shared_flags.ts';
 
 export const uiFlags = {
@@ -11,6 +11,11 @@ export const uiFlags = {
     default: ['output'],
     metavar: 'DIR...',
     help: 'Folders with runs of sightline or ms-swift, at any depth up to four. Images are shown only if they are in one of these folders too. The folders may also be given as the first words, without --folders.',
+  }),
+  demo: boolean({
+    group: 'Page',
+    default: false,
+    help: 'Show the recorded run that comes with the program, in place of --folders.',
   }),
   port: integer({
     group: 'Page',
@@ -46,7 +51,12 @@ export const uiCommand: CommandSpec<typeof uiFlags> = {
   summary: 'show runs, completions and attention in a browser, live',
   usage: 'sightline ui [DIR...] [flags]',
   flags: uiFlags,
-  examples: ['sightline ui', 'sightline ui output ~/swift/output', 'sightline ui output --port 0'],
+  examples: [
+    'sightline ui',
+    'sightline ui --demo true',
+    'sightline ui output ~/swift/output',
+    'sightline ui output --port 0',
+  ],
   notes: [
     'The page only reads, and only below the given folders. docs/ui.md describes its views and keys.',
     'For a run on another machine, forward the port (ssh -L 7788:127.0.0.1:7788 HOST) instead of opening --host.',

@@ -1,6 +1,7 @@
 /**
  * `sightline ui`: serves the page until it is interrupted.
  */
+import { fileURLToPath } from 'node:url';
 import { readUiArguments } from '../arguments/arguments.ts';
 import { formatError, messageOf, SightlineError } from '../errors.ts';
 import { isLoopback, startUi } from '../ui/server.ts';
@@ -14,7 +15,7 @@ export async function ui(words: readonly string[], io: Io): Promise<void> {
   if (!isLoopback(args.host))
     tell(`warning: the page is open to the network at ${args.host}; the connection is not encrypted`);
   const { ended } = await startUi({
-    folders: args.folders,
+    folders: args.demo ? [DEMO_RUN] : args.folders,
     host: args.host,
     port: args.port,
     hosts: args.allowedHosts,
@@ -27,6 +28,9 @@ export async function ui(words: readonly string[], io: Io): Promise<void> {
 }
 
 // --- internal ---
+
+/** Made by scripts/record_demo_run.mjs. */
+const DEMO_RUN = fileURLToPath(new URL('../../assets/demo/run', import.meta.url));
 
 /** Folders may be the first words. */
 function namedFolders(words: readonly string[]): readonly string[] {

@@ -43,10 +43,7 @@ export async function openWebgpu({ profile }: { readonly profile?: string } = {}
   /** Copies of held elements, by their buffer and their place in it. */
   const copies = new WeakMap<ArrayBufferLike, Map<string, Copy>>();
   const traffic = { toDevice: 0, fromDevice: 0 };
-  const options: SessionPlan['options'] = {
-    executionProviders: [WEBGPU],
-    ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile }),
-  };
+  const options: SessionPlan['options'] = { executionProviders: [WEBGPU] };
   const moves = createMoves(options);
 
   const ownOf = (tensor: DeviceTensor): OrtTensor => {
@@ -86,7 +83,7 @@ export async function openWebgpu({ profile }: { readonly profile?: string } = {}
   }
   const plan: SessionPlan = {
     kernels: KERNELS,
-    options,
+    options: profile === undefined ? options : { ...options, enableProfiling: true, profileFilePrefix: profile },
     behind: (tensor) => (isHere(tensor) ? (held.get(tensor)?.of?.own ?? null) : ownOf(tensor)),
     async beforeRun(feeds) {
       for (const tensor of feeds) {

@@ -1,6 +1,7 @@
 /**
  * Routes of the texts: lists of groups and completions, one group, and the images of its prompt.
  */
+import { isAbsolute, join } from 'node:path';
 import { Hono } from 'hono';
 import { z } from 'zod';
 import { createExclusive } from '../util/mutex.ts';
@@ -58,7 +59,9 @@ export function completionRoutes(library: Library, fence: Fence): Hono<Env> {
     const run = runOf(context);
     const path = run && (await imagePath(run, Number(context.req.param('row')), Number(context.req.param('image'))));
     if (path == null) return context.notFound();
-    const handle = await fence.open(path);
+    // Relative paths start from the folder of the program, or from that of the run, which may have been moved with its images.
+    const named = await fence.open(path);
+    const handle = isRefusal(named) && !isAbsolute(path) ? await fence.open(join(run!.folder.path, path)) : named;
     if (isRefusal(handle)) return context.text(`${IMAGE_REFUSED[handle]}\n`, 404);
     try {
       const { size } = await handle.stat();
