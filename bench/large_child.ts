@@ -217,7 +217,6 @@ machine.disconnect();
 
 // --- internal ---
 
-const meanOf = (a: MachineRates, b: MachineRates): MachineRates => ({
-  sgemm: (a.sgemm + b.sgemm) / 2,
-  stream: (a.stream + b.stream) / 2,
-});
+function meanOf(a: MachineRates, b: MachineRates): MachineRates {
+  return { sgemm: (a.sgemm + b.sgemm) / 2, stream: (a.stream + b.stream) / 2 };
+}
