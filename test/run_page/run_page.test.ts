@@ -58,7 +58,8 @@ describe('a run of sightline', () => {
     expect(sums).toHaveLength(2);
     expect(sums[0]).toBeCloseTo(total(ordered[0]!), 3);
     expect(sums[1]).toBeCloseTo(total(ordered.at(-1)!), 3);
-    expect(section.match(/src="data:image\/jpeg;base64,/g)).toHaveLength(2);
+    // each a second time, under its attention
+    expect(section.match(/src="data:image\/jpeg;base64,/g)).toHaveLength(4);
   });
 
   test('draws a curve for each main metric and needs nothing from elsewhere', () => {

@@ -356,6 +356,7 @@ describe('in a run', () => {
     const folder = runFolder(join(root, 'runs', 'late'));
     expect(readdirSync(folder).sort()).toEqual([
       'args.json',
+      'attention',
       'checkpoint-2',
       'completions.jsonl',
       'logging.jsonl',
