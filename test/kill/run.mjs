@@ -119,7 +119,12 @@ async function run(words, output, moment) {
     };
     const poll = setInterval(() => {
       if (!existsSync(output)) return;
-      watchers.push(watch(output, { recursive: true }, count));
+      const watcher = watch(output, { recursive: true }, count);
+      // A folder may be renamed between its appearance and the look into it.
+      watcher.on('error', (error) => {
+        if (error.code !== 'ENOENT') throw error;
+      });
+      watchers.push(watcher);
       clearInterval(poll);
     }, 5);
     timers.push(poll);
