@@ -11,9 +11,8 @@ import type { Device } from '../src/runtime/device.ts';
 import { openPolicy } from '../src/train/policy.ts';
 import { stopsAndBans } from '../src/train/sampling.ts';
 import { createUpdater } from '../src/train/update.ts';
-import { matricesDecay } from '../src/train/update_options.ts';
 import { createRandom } from '../src/util/random.ts';
-import { COMPLETIONS, LOSS, syntheticPrompt } from './steps.ts';
+import { COMPLETIONS, LOSS, syntheticPrompt, UPDATES } from './steps.ts';
 
 export interface DeviceStepSizes {
   readonly visualTokens: number;
@@ -38,15 +37,7 @@ export async function measureDeviceStep(
   const policy = await openPolicy({ model, attnImpl: 'sdpa', trainable: true, gradientCheckpointing: true, device });
   const generator = createGenerator(policy.model);
   const { parameters } = policy;
-  const updater = await createUpdater(parameters, {
-    beta1: 0.9,
-    beta2: 0.95,
-    epsilon: 1e-8,
-    weightDecay: 0,
-    decays: matricesDecay,
-    maxGradNorm: 1,
-    schedule: () => 1e-6,
-  });
+  const updater = await createUpdater(parameters, UPDATES);
   const random = createRandom(0);
   const { bannedIds } = stopsAndBans(policy, []);
 

@@ -23,14 +23,23 @@ import { openPolicy } from '../src/train/policy.ts';
 import { stopsAndBans } from '../src/train/sampling.ts';
 import { adapterOptions } from '../src/train/tuner.ts';
 import { createUpdater } from '../src/train/update.ts';
-import { matricesDecay } from '../src/train/update_options.ts';
 import { createRandom } from '../src/util/random.ts';
 import { forwardFlop, linearShapes, prefillFlop, recomputedFlop, rowsOf, visionFlop, visionPairs } from './flops.ts';
 import type { LargeForm, LargeReport, MachineRates } from './large.ts';
 import { comparedWith, numbersOf } from './quantisation.ts';
 import { currentLoad } from './report.ts';
 import { timed } from './statistics.ts';
-import { COMPLETIONS, gridOf, LOSS, PLUGIN, syntheticPrompt, TEXT_TOKENS, TOKENS, trivialReward } from './steps.ts';
+import {
+  COMPLETIONS,
+  gridOf,
+  LOSS,
+  PLUGIN,
+  syntheticPrompt,
+  TEXT_TOKENS,
+  TOKENS,
+  trivialReward,
+  UPDATES,
+} from './steps.ts';
 
 const [model, form, numbers] = process.argv.slice(2) as [string, LargeForm, string];
 /** With 62 tokens of text, a prompt of 318 tokens. */
@@ -80,15 +89,7 @@ const rewards = [trivialReward, ...createRewards(['ddapo_attention'])];
 const { modelConfig, parameters, template } = policy;
 const { text, vision } = modelConfig;
 const generator = createGenerator(policy.model);
-const updater = await createUpdater(parameters, {
-  beta1: 0.9,
-  beta2: 0.95,
-  epsilon: 1e-8,
-  weightDecay: 0,
-  decays: matricesDecay,
-  maxGradNorm: 1,
-  schedule: () => 1e-6,
-});
+const updater = await createUpdater(parameters, UPDATES);
 const random = createRandom(0);
 
 const untrained = await numbersOf(policy, syntheticPrompt(VISUAL_TOKENS, policy, random.fork('numbers'), 'numbers'), {

@@ -17,7 +17,7 @@ import type { Reward } from '../src/rewards/reward.ts';
 import { judge } from '../src/train/judge.ts';
 import { openPolicy, type Policy } from '../src/train/policy.ts';
 import { stopsAndBans } from '../src/train/sampling.ts';
-import { createUpdater } from '../src/train/update.ts';
+import { createUpdater, type UpdateOptions } from '../src/train/update.ts';
 import { matricesDecay } from '../src/train/update_options.ts';
 import { createRandom, type Random } from '../src/util/random.ts';
 import {
@@ -59,6 +59,17 @@ export interface StepBench {
   close(): Promise<void>;
 }
 
+/** How the steps of the benchmarks change weights. */
+export const UPDATES: UpdateOptions = {
+  beta1: 0.9,
+  beta2: 0.95,
+  epsilon: 1e-8,
+  weightDecay: 0,
+  decays: matricesDecay,
+  maxGradNorm: 1,
+  schedule: () => 1e-6,
+};
+
 /** The sizes of a step whose image has this many visual tokens. */
 export const sizesOf = (visualTokens: number): StepSizes => ({
   prompt: TEXT_TOKENS + 2 + visualTokens,
@@ -74,15 +85,7 @@ export async function openStepBench(model: string, variant: Variant, say: (line:
   const withAttention: readonly Reward[] = [trivialReward, ...createRewards(['ddapo_attention'])];
   const rates = await createRates(modelConfig.text, parameters);
   const generator = createGenerator(policy.model);
-  const updater = await createUpdater(parameters, {
-    beta1: 0.9,
-    beta2: 0.95,
-    epsilon: 1e-8,
-    weightDecay: 0,
-    decays: matricesDecay,
-    maxGradNorm: 1,
-    schedule: () => 1e-6,
-  });
+  const updater = await createUpdater(parameters, UPDATES);
   const random = createRandom(0);
   const trainedCount = parameters.trained.reduce((sum, name) => sum + parameters.value(name).data.length, 0);
   const { bannedIds } = stopsAndBans(policy, []);

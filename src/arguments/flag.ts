@@ -162,8 +162,7 @@ export function numberList<D extends readonly number[] | null>({
   min,
   ...options
 }: Common & Pick<Range, 'integer' | 'min'> & { default: D }): Flag<readonly number[] | D> {
-  const shape = { kind: 'number', ...(integer && { integer }), ...(min !== undefined && { min }) } as const;
-  return { metavar: 'NUMBER', ...options, shape, many: true };
+  return { metavar: 'NUMBER', ...options, shape: { kind: 'number', integer, min }, many: true };
 }
 
 /** `--flag`, `--flag true` or `--flag false`, as ms-swift writes them. */

@@ -15,7 +15,7 @@ import { type AttentionTensor, TDR_LAYERS } from './tdr.ts';
  */
 export function imageAttention(
   attentions: readonly AttentionTensor[],
-  columns: readonly number[],
+  columns: ArrayLike<number>,
   firstRow: number,
   rows: number,
 ): Float32Array {

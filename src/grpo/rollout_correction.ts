@@ -8,6 +8,7 @@
  * it in the tokens that metrics are means of: those of the whole optimizer step.
  */
 import { tokenKl } from './kl.ts';
+import { mean } from './statistics.ts';
 
 export type RolloutCorrectionMode = 'token_truncate' | 'token_mask' | 'sequence_truncate' | 'sequence_mask';
 
@@ -55,20 +56,19 @@ export function rolloutCorrectionMetrics(
 ): Record<string, number> {
   const all = weights.flatMap((row) => [...row]);
   if (all.length === 0) return {};
-  const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
   const pairs = old.flatMap((row, i) => Array.from(row, (logp, t) => ({ logp, sampler: sampled[i]![t]! })));
   const bounded = all.map((weight) => Math.min(Math.max(weight, 1 / threshold), threshold));
-  const centre = mean(bounded) + 1e-8;
+  const centre = mean(bounded)! + 1e-8;
   const ratios = old.map((row, i) => ratiosOf(row, sampled[i]!));
   const clipped = mode.startsWith('token')
     ? ratios.flatMap((row) => [...row]).map((ratio) => (ratio > threshold ? 1 : 0))
     : ratios.map((row) => (geometricMean(row) > threshold ? 1 : 0));
   return {
-    'rollout_correction/kl': mean(pairs.map(({ logp, sampler }) => sampler - logp)),
-    'rollout_correction/k3_kl': mean(pairs.map(({ logp, sampler }) => tokenKl(sampler, logp).value)),
-    'rollout_correction/is_weight_mean': mean(all),
-    'rollout_correction/ess': 1 / mean(bounded.map((weight) => (weight / centre) ** 2)),
-    'rollout_correction/clipped_frac': mean(clipped),
+    'rollout_correction/kl': mean(pairs.map(({ logp, sampler }) => sampler - logp))!,
+    'rollout_correction/k3_kl': mean(pairs.map(({ logp, sampler }) => tokenKl(sampler, logp).value))!,
+    'rollout_correction/is_weight_mean': mean(all)!,
+    'rollout_correction/ess': 1 / mean(bounded.map((weight) => (weight / centre) ** 2))!,
+    'rollout_correction/clipped_frac': mean(clipped)!,
   };
 }
 

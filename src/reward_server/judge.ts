@@ -8,6 +8,7 @@ import type { PolicyModel } from '../models/types.ts';
 import { columnArrays } from '../rewards/columns.ts';
 import type { RewardKwargs } from '../rewards/contract.ts';
 import { type FailureRule, NO_LIMIT } from '../rewards/deadline.ts';
+import { PLAIN_TEMPLATE } from '../rewards/plain_template.ts';
 import type { Reward } from '../rewards/reward.ts';
 import { runRewards } from '../rewards/run.ts';
 import { signalMetrics } from '../train/signals.ts';
@@ -58,7 +59,7 @@ export async function judgeRequest(
     image_token_id,
     video_token_id,
     model: absentModel(reward.name),
-    template: { forward_context: () => ({ enter: () => undefined, exit: () => undefined }) },
+    template: PLAIN_TEMPLATE,
     attn_probe: 'fused',
     attention_masses: request.attention_masses,
     attention: {},

@@ -1,12 +1,9 @@
 /**
  * The parts of a completion that stand in tags: what was thought, and the answer. Knows texts of tokens, not what they mean.
  */
-
-/** Tokens [from, to). */
-export interface TokenRange {
-  readonly from: number;
-  readonly to: number;
-}
+import type { TokenRange } from '../attention/spans/measure.ts';
+import { answerSpan } from './answer_text.ts';
+import type { Characters } from './math/extract.ts';
 
 /**
  * The tokens of the thoughts, the text in the first `<think>` block (one that is not closed ends at `<answer>` or with the completion);
@@ -26,22 +23,12 @@ export function completionParts(texts: readonly string[]): Record<'think' | 'ans
 
 // --- internal ---
 
-/** Characters [start, end). */
-type Characters = readonly [start: number, end: number];
-
 function thinkSpan(text: string): Characters | null {
   const open = text.indexOf('<think>');
   if (open < 0) return null;
   const start = open + '<think>'.length;
   const ends = ['</think>', '<answer>'].map((tag) => text.indexOf(tag, start)).filter((end) => end >= 0);
   return [start, Math.min(text.length, ...ends)];
-}
-
-function answerSpan(text: string): Characters {
-  const tagged = /<answer>([\s\S]*?)<\/answer>/.exec(text);
-  if (tagged !== null) return [tagged.index + '<answer>'.length, tagged.index + tagged[0].length - '</answer>'.length];
-  const close = text.lastIndexOf('</think>');
-  return [close < 0 ? 0 : close + '</think>'.length, text.length];
 }
 
 function trimmed(text: string, part: Characters | null): Characters | null {

@@ -1,11 +1,11 @@
 /**
  * The attention of an answer on the images of its conversation, from one eager forward over prompt and answer.
  */
-import { eagerForward } from '../attention/eager_forward.ts';
 import { imageAttention } from '../attention/image_attention.ts';
-import { SightlineError } from '../errors.ts';
-import type { ForwardOutput, ModelKwargs, PolicyModel } from '../models/types.ts';
+import { imageColumns } from '../attention/spans/prompt_columns.ts';
 import type { EncodedPrompt } from '../template/template.ts';
+import { eagerAttentions } from './eager_attentions.ts';
+import { gridsOf } from './image_grids.ts';
 import type { Policy } from './policy.ts';
 import { tokenTexts } from './token_texts.ts';
 
@@ -28,35 +28,18 @@ export interface AnswerAttention {
 /** Errors: E_NO_ATTENTION if the forward returns no weights; those of the forward. */
 export async function answerAttention(
   { model, modelConfig, template }: Pick<Policy, 'model' | 'modelConfig' | 'template'>,
-  { ids: promptIds, images }: EncodedPrompt,
+  prompt: EncodedPrompt,
   answer: Int32Array,
 ): Promise<AnswerAttention> {
-  const ids = Int32Array.from([...promptIds, ...answer]);
-  const outputs = await eagerForward<ModelKwargs, ForwardOutput, PolicyModel>(
-    model,
-    {
-      input_ids: [ids],
-      pixel_values: images.map(({ pixelValues }) => pixelValues),
-      image_grid_thw: images.map(({ gridThw }) => gridThw),
-      output_attentions: true,
-      logits_to_keep: 1,
-    },
-    { template: { forward_context: () => ({ enter: () => undefined, exit: () => undefined }) } },
-  );
-  const { attentions } = outputs;
-  if (attentions === null || attentions.length === 0) {
-    throw new SightlineError('E_NO_ATTENTION', 'the eager forward returned no attention weights');
-  }
-  const merge = modelConfig.vision.spatialMergeSize;
-  let from = 0;
-  const visual = [...promptIds.keys()].filter((column) => promptIds[column] === modelConfig.imageTokenId);
+  const attentions = await eagerAttentions(model, prompt, answer);
+  const grids = gridsOf(prompt, modelConfig);
+  const columnsOf = imageColumns({ ids: prompt.ids, grids }, { visual: [modelConfig.imageTokenId] });
   return {
     tokens: tokenTexts(answer, template, { skipSpecialTokens: false }),
-    images: images.map(({ gridThw: [frames, height, width] }) => {
-      const [rows, columns] = [(frames * height) / merge, width / merge];
-      const own = visual.slice(from, from + rows * columns);
-      from += own.length;
-      return { rows, columns, values: imageAttention(attentions, own, promptIds.length, answer.length) };
-    }),
+    images: grids.map(([rows, columns], i) => ({
+      rows,
+      columns,
+      values: imageAttention(attentions, columnsOf[i]!, prompt.ids.length, answer.length),
+    })),
   };
 }

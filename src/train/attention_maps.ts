@@ -2,11 +2,10 @@
  * The attention of the completions of a rollout on all columns, layer by layer: from one forward that shows it, or from one eager forward
  * for each completion. Knows forwards, not what is measured.
  */
-import { eagerForward } from '../attention/eager_forward.ts';
 import type { AttentionTensor } from '../attention/tdr.ts';
-import { SightlineError } from '../errors.ts';
 import { completionsOf, type RolloutGroup } from '../grpo/rollout.ts';
-import type { ForwardOutput, ModelKwargs, PolicyModel } from '../models/types.ts';
+import type { PolicyModel } from '../models/types.ts';
+import { eagerAttentions } from './eager_attentions.ts';
 import type { Policy } from './policy.ts';
 
 export interface MapRequest {
@@ -57,7 +56,7 @@ export async function observedMaps(
   }
 }
 
-/** One eager forward for each completion. Errors: E_NO_ATTENTION if one returns no weights; those of the model. */
+/** One eager forward for each completion. Errors: those of `eagerAttentions`. */
 export async function eagerMaps(
   model: PolicyModel,
   groups: readonly RolloutGroup[],
@@ -70,19 +69,7 @@ export async function eagerMaps(
         showEmpty(sample++, layers, onMap);
         continue;
       }
-      const inputs = {
-        input_ids: [Int32Array.from([...prompt.ids, ...ids])],
-        pixel_values: prompt.images.map(({ pixelValues }) => pixelValues),
-        image_grid_thw: prompt.images.map(({ gridThw }) => gridThw),
-        output_attentions: true,
-        logits_to_keep: 1,
-      };
-      const { attentions } = await eagerForward<ModelKwargs, ForwardOutput, PolicyModel>(model, inputs, {
-        template: { forward_context: () => ({ enter: () => undefined, exit: () => undefined }) },
-      });
-      if (attentions === null || attentions.length === 0) {
-        throw new SightlineError('E_NO_ATTENTION', 'the eager forward returned no attention weights');
-      }
+      const attentions = await eagerAttentions(model, prompt, ids);
       for (const layer of layers) {
         onMap(sample, layer, meanOverHeads(attentions[layer]!, headsOf(layer), prompt.ids.length));
       }

@@ -28,6 +28,7 @@ import { attentionNeedsOf } from '../rewards/needs.ts';
 import type { Reward } from '../rewards/reward.ts';
 import type { Template } from '../template/template.ts';
 import { eagerMaps, observedMaps } from './attention_maps.ts';
+import { gridsOf } from './image_grids.ts';
 import type { Policy } from './policy.ts';
 import { regionBoxes } from './region_boxes.ts';
 import { tokenTexts } from './token_texts.ts';
@@ -136,15 +137,6 @@ export async function measureAttention(
     }
   }
   return measures;
-}
-
-/** Rows and columns of visual tokens of each image. */
-export function gridsOf(
-  { images }: Pick<RolloutPrompt, 'images'>,
-  { vision }: Pick<Policy['modelConfig'], 'vision'>,
-): (readonly [rows: number, columns: number])[] {
-  const merge = vision.spatialMergeSize;
-  return images.map(({ gridThw: [frames, height, width] }) => [(frames * height) / merge, width / merge]);
 }
 
 // --- internal ---

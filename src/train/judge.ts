@@ -11,6 +11,7 @@ import type { PolicyModel } from '../models/types.ts';
 import { columnArrays } from '../rewards/columns.ts';
 import type { AttnProbe, RewardKwargs, RewardLogger } from '../rewards/contract.ts';
 import type { FailureRule } from '../rewards/deadline.ts';
+import { PLAIN_TEMPLATE } from '../rewards/plain_template.ts';
 import type { Reward } from '../rewards/reward.ts';
 import { type RewardColumn, runRewards } from '../rewards/run.ts';
 import { type Json, toJson } from '../util/json.ts';
@@ -100,7 +101,7 @@ export async function judge(
     image_token_id: model.modelConfig.imageTokenId,
     video_token_id: model.modelConfig.videoTokenId,
     model,
-    template: { forward_context: () => ({ enter: () => undefined, exit: () => undefined }) },
+    template: PLAIN_TEMPLATE,
     attn_probe: attnProbe,
     changed_images: Object.fromEntries(changes),
     attention: Object.fromEntries(attention),

@@ -2,17 +2,20 @@
  * Per-token attention of some of a step's completions, for the log: on each visual token, in some layers, with other numbers of the tokens
  * beside it. Knows completions, not files.
  */
+import { rowEntropies } from '../attention/spans/averages.ts';
 import { resolveLayers } from '../attention/spans/need.ts';
 import { imageColumns } from '../attention/spans/prompt_columns.ts';
 import { TDR_LAYERS } from '../attention/tdr.ts';
 import type { CompletionAttention } from '../attention_log/writer.ts';
 import { SightlineError } from '../errors.ts';
+import { tokenKl } from '../grpo/kl.ts';
 import type { RolloutGroup } from '../grpo/rollout.ts';
+import { mean } from '../grpo/statistics.ts';
 import type { Template } from '../template/template.ts';
 import { observedMaps } from './attention_maps.ts';
-import { gridsOf } from './attention_needs.ts';
 import type { LoggedAttention, Metrics } from './events.ts';
 import type { Experience } from './experience.ts';
+import { gridsOf } from './image_grids.ts';
 import type { Policy } from './policy.ts';
 import { isLogDue, type RunLength } from './run_length.ts';
 import { tokenTexts } from './token_texts.ts';
@@ -46,13 +49,13 @@ export function isAttentionDue(
  * Measures the completions of the first prompt with an image, and the best and the worst of those with an image, by a forward of their
  * own; null if there is none. To be called while the model has the weights that the completions were sampled with.
  *
- * @param entropies per completion [T]; null where none was computed
+ * @param tokenEntropies of the sampled distributions, per completion [T]; null where none was computed
  * @param firstRow place of the experience's first completion among those of the step's log
  * Errors: those of the model
  */
 export async function attentionForLog(
   experience: LoggedExperience,
-  entropies: readonly (Float32Array | null)[],
+  tokenEntropies: readonly (Float32Array | null)[],
   firstRow: number,
   { model, template, layers }: AttentionLogTools,
 ): Promise<{ readonly logged: LoggedAttention; readonly metrics: Metrics } | null> {
@@ -82,7 +85,7 @@ export async function attentionForLog(
   });
   const completions = samples.map(({ completion, grids, place, weights }): CompletionAttention => {
     const { ids, logps, tokenWeights } = completion;
-    const [ref, entropy] = [experience.refLogps?.[place] ?? null, entropies[place] ?? null];
+    const [ref, entropy] = [experience.refLogps?.[place] ?? null, tokenEntropies[place] ?? null];
     const advantage = experience.advantages.advantages[place]!;
     return {
       row: firstRow + place,
@@ -92,16 +95,15 @@ export async function attentionForLog(
       channels: {
         visual_share: sharesOf(weights, ids.length, layers.length),
         ...(entropy === null ? {} : { entropy }),
-        ...(ref === null || logps === undefined ? {} : { kl: logps.map((logp, t) => k3(ref[t]! - logp)) }),
+        ...(ref === null || logps === undefined ? {} : { kl: logps.map((logp, t) => tokenKl(logp, ref[t]!).value) }),
         advantage: Float32Array.from(ids, (_, t) => advantage * (tokenWeights?.[t] ?? 1)),
       },
     };
   });
   const ofFirst = samples.slice(0, groups[0]!.completions.length);
-  const entropy = imageEntropy(
-    ofFirst.map(({ weights }) => weights),
-    ofFirst[0]!.visual.length,
-  );
+  // The mean over tokens and layers.
+  const entropies = ofFirst.flatMap(({ weights, visual }) => [...rowEntropies(weights, visual.length)]);
+  const entropy = mean(entropies);
   return {
     logged: { layers, completions },
     metrics: entropy === null ? {} : { 'attention/image_entropy': entropy },
@@ -145,9 +147,6 @@ function chosenGroups({
   ];
 }
 
-/** Schulman's k3 estimate of the KL of a token, as the loss has it: e^d - d - 1. */
-const k3 = (d: number): number => Math.expm1(d) - d;
-
 /** Of each token, the mean over layers of its attention on all visual tokens: [tokens, layers, n] -> [tokens]. */
 function sharesOf(weights: Float32Array, tokens: number, layers: number): Float32Array {
   const size = weights.length / Math.max(1, tokens);
@@ -155,18 +154,4 @@ function sharesOf(weights: Float32Array, tokens: number, layers: number): Float3
     const row = weights.subarray(t * size, (t + 1) * size);
     return row.reduce((sum, weight) => sum + weight, 0) / layers;
   });
-}
-
-/** Mean over tokens and layers of the entropy of attention over the image, in nats; null without tokens. Needs no normalised rows. */
-function imageEntropy(weights: readonly Float32Array[], n: number): number | null {
-  let [sum, count] = [0, 0];
-  for (const of of weights) {
-    for (let from = 0; from < of.length; from += n) {
-      const row = of.subarray(from, from + n);
-      const total = row.reduce((all, weight) => all + weight, 0);
-      for (const weight of row) if (weight > 0) sum -= (weight / total) * Math.log(weight / total);
-      count++;
-    }
-  }
-  return count === 0 ? null : sum / count;
 }

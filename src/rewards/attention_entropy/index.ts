@@ -5,6 +5,7 @@
  * The entropy of an attention row, as Zhai et al. 2023 (arXiv 2303.06296) have it, over the visual tokens alone and relative to its largest
  * value.
  */
+import { averageOf, rowEntropies } from '../../attention/spans/averages.ts';
 import type { ImageAttentionMap } from '../../attention/spans/need.ts';
 import type { ORM, RewardArgs, RewardFlag, RewardKwargs, RewardSignal } from '../contract.ts';
 import { attentionMap, attentionMapOf } from '../needs.ts';
@@ -54,13 +55,6 @@ export function relativeEntropy({
   weights,
   imageTokens: n,
 }: Pick<ImageAttentionMap, 'weights' | 'imageTokens'>): number | null {
-  const tokens = weights.length / n;
-  if (tokens === 0) return null;
-  let entropy = 0;
-  for (let t = 0; t < tokens; t++) {
-    const row = weights.subarray(t * n, (t + 1) * n);
-    const total = row.reduce((sum, weight) => sum + weight, 0);
-    for (const weight of row) if (weight > 0) entropy -= (weight / total) * Math.log(weight / total);
-  }
-  return entropy / tokens / Math.log(n);
+  const entropy = averageOf(rowEntropies(weights, n));
+  return entropy === null ? null : entropy / Math.log(n);
 }

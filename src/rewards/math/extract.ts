@@ -4,10 +4,21 @@
  */
 import { normalizeMath } from './normalize.ts';
 
+/** Characters [start, end) of a text. */
+export type Characters = readonly [start: number, end: number];
+
+/** Where the content of the first <answer> block is; null if there is none. */
+export function answerBlock(text: string): Characters | null {
+  const match = /<answer>([\s\S]*?)<\/answer>/.exec(text);
+  if (match === null) return null;
+  const start = match.index + '<answer>'.length;
+  return [start, start + match[1]!.length];
+}
+
 /** The trimmed content of the first <answer> block; null if there is none. */
 export function answerTag(text: string): string | null {
-  const match = /<answer>([\s\S]*?)<\/answer>/.exec(text);
-  return match ? match[1]!.trim() : null;
+  const block = answerBlock(text);
+  return block && text.slice(...block).trim();
 }
 
 /**
