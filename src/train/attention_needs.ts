@@ -44,8 +44,10 @@ export interface AttentionTools {
 }
 
 /** Layers and heads that the model does not have. Error: E_REWARD_CLASS, naming the reward. */
-export function checkAttentionNeeds({ rewards, model }: Pick<AttentionTools, 'rewards' | 'model'>): void {
-  const { numHiddenLayers, numAttentionHeads } = model.modelConfig.text;
+export function checkAttentionNeeds(
+  rewards: AttentionTools['rewards'],
+  { text: { numHiddenLayers, numAttentionHeads } }: Pick<Policy['modelConfig'], 'text'>,
+): void {
   for (const { name, file, needs } of rewards) {
     for (const need of attentionNeedsOf([{ needs }])) {
       const layers = resolveLayers(need.layers, numHiddenLayers);

@@ -104,6 +104,8 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
         saved.experiences.map(([, each]) => each),
         args,
       );
+    checkAttentionNeeds(rewards, prepared.modelConfig);
+    const attentionLayers = loggedLayers(args.attnLogLayers, prepared.modelConfig.text.numHiddenLayers);
     const changesImages = wantedTransforms(args, rewards).length > 0;
     await checkRlhfMemory(
       args,
@@ -127,7 +129,6 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     const generator = keep(createGenerator(policy.model));
     signal.throwIfAborted();
 
-    checkAttentionNeeds({ rewards, model: policy.model });
     const journal = createJournal(context);
     const judging = (step: number): JudgeOptions => ({
       rewards,
@@ -169,7 +170,7 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
         updater,
         moving,
         encode,
-        ...stepsOf(parts, updater, rewards, { rowAt: data.rowAt, encode }, length),
+        ...stepsOf(parts, updater, rewards, { rowAt: data.rowAt, encode }, { length, attentionLayers }),
       },
       best: { metric: 'reward', greaterIsBetter: true },
       tooLong: 'its prompt is too long',
@@ -193,7 +194,7 @@ function stepsOf(
   updater: Updater,
   rewards: readonly Reward[],
   rows: { rowAt(index: number): Promise<Row>; encode(row: Row): Promise<RolloutPrompt> },
-  length: Pick<RunLength, 'maxSteps'>,
+  { length, attentionLayers: layers }: { readonly length: RunLength; readonly attentionLayers: readonly number[] },
 ): Pick<Training<RolloutPrompt>, 'step' | 'logged' | 'snapshot' | 'restore'> {
   const { args, plan, journal } = parts;
   const hacking = createHackingWatch(rewards);
@@ -204,7 +205,6 @@ function stepsOf(
   // Measured in a step that is logged, so that no checkpoint comes between measuring and writing.
   let attentionLog: LoggedAttention | null = null;
   const logsAttention = args.logAttention && args.attnLogLimit > 0;
-  const layers = loggedLayers(args.attnLogLayers, parts.policy.modelConfig.text.numHiddenLayers);
 
   return {
     async step(done, next): Promise<StepResult> {
