@@ -4,7 +4,14 @@
  */
 import type { Graph, Port } from '../graph/graph.ts';
 import type { Kernels } from '../graph/kernels.ts';
-import type { DeviceTensor, ElementType, HostTensor, Tensor } from './tensor.ts';
+import {
+  type DeviceTensor,
+  type ElementType,
+  type FloatTensor,
+  type HostTensor,
+  type Tensor,
+  zeros,
+} from './tensor.ts';
 
 export const DEVICES = ['cpu', 'webgpu'] as const;
 export type DeviceName = (typeof DEVICES)[number];
@@ -28,7 +35,9 @@ export interface Device {
   /** The same elements in its memory. */
   upload(tensor: HostTensor): Promise<Tensor>;
   /** The same elements in this process's memory. */
-  download(tensor: Tensor): Promise<HostTensor>;
+  download<T extends HostTensor>(tensor: T | DeviceTensor): Promise<T>;
+  /** Copies the elements of a tensor of this process over those of a tensor of the same type and sizes. */
+  write<T extends HostTensor>(target: T | DeviceTensor, elements: T): Promise<void>;
   /** The same memory under other sizes. Released with the tensor that it was made of. */
   view<T extends Tensor>(tensor: T, dims: readonly number[]): T;
   /**
@@ -82,4 +91,19 @@ export function here<T extends HostTensor>(tensor: T | DeviceTensor): T {
   throw new Error(
     `internal: a tensor [${tensor.dims}] on ${tensor.device} is read as if it were in this process's memory`,
   );
+}
+
+/** Has the elements of a tensor written by `set`: in place where they are in this process's memory, else by way of a copy. */
+export async function fill(
+  device: Device,
+  tensor: FloatTensor | DeviceTensor,
+  set: (elements: Float32Array) => void,
+): Promise<void> {
+  if (isHere(tensor)) {
+    set(tensor.data);
+    return;
+  }
+  const copy = zeros(...tensor.dims);
+  set(copy.data);
+  await device.write(tensor, copy);
 }

@@ -109,11 +109,19 @@ export async function openWebgpu({ profile }: { readonly profile?: string } = {}
     compile: (graph) => openSession(graph, plan),
     allocate: async (dtype, dims) => adopt(await moves.zeros(dtype, dims), dtype, dims),
     upload: async (tensor) => adopt(await up(tensor), tensor.dtype, tensor.dims),
-    async download(tensor) {
-      if (isHere(tensor)) return tensor;
+    async download<T extends HostTensor>(tensor: T | DeviceTensor) {
+      if (isHere(tensor)) return tensor as T;
       const { data } = (await moves.down(ownOf(tensor), tensor.dtype)) as { data: HostTensor['data'] };
       traffic.fromDevice += data.byteLength;
-      return { dtype: tensor.dtype, data, dims: tensor.dims } as HostTensor;
+      return { dtype: tensor.dtype, data, dims: tensor.dims } as T;
+    },
+    async write(target, elements) {
+      if (isHere(target)) {
+        target.data.set(elements.data);
+        return;
+      }
+      traffic.toDevice += elements.data.byteLength;
+      await moves.into(ownOf(target), elements);
     },
     view<T extends Tensor>(tensor: T, dims: readonly number[]): T {
       const other = resized<T>(tensor, dims);
