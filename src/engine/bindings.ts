@@ -64,7 +64,7 @@ export function accumulatorsOf(
   for (const [param, shape] of Object.entries(module.params)) {
     const name = nameOf(param);
     if (!parameters.isTrained(name)) continue;
-    const gradient = device.view<Tensor>(parameters.gradient(name), sizes(shape));
+    const gradient = device.view(parameters.gradient(name), sizes(shape));
     feeds[`acc.${param}`] = gradient;
     into[`grad.${param}`] = gradient;
   }

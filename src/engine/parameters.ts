@@ -10,7 +10,7 @@ import { QKV } from '../models/names.ts';
 import type { Adapters } from '../nn/adapter.ts';
 import { cpu } from '../runtime/cpu.ts';
 import { type Device, here } from '../runtime/device.ts';
-import { type DeviceTensor, type FloatTensor, floats, sizeOf, zeros } from '../runtime/tensor.ts';
+import { type FloatTensor, floats, sizeOf, type Tensor, zeros } from '../runtime/tensor.ts';
 import { createPause } from '../util/event_loop.ts';
 
 export interface Parameters {
@@ -23,12 +23,12 @@ export interface Parameters {
    * A tensor by its name; by a joint name, `...self_attn.qkv_proj.weight`, three that lie one after another in this process's
    * memory.
    */
-  value(name: string): FloatTensor | DeviceTensor;
+  value(name: string): Tensor;
   /** Writes what `value` will give, in the threads of the runtime. Absent, or for other tensors: `value` writes it itself. */
   load?(name: string): Promise<void>;
   isTrained(name: string): boolean;
   /** Accumulator of a trained parameter's gradient; in this process's memory it is allocated on first use. */
-  gradient(name: string): FloatTensor | DeviceTensor;
+  gradient(name: string): Tensor;
   zeroGradients(): Promise<void>;
   /** Trained names, in a fixed order. */
   readonly trained: readonly string[];
@@ -131,15 +131,15 @@ export async function parametersOf(
   { device = cpu, changes = isTrained }: ParametersOptions = {},
 ): Promise<Parameters> {
   const names = [...values.keys()];
-  const own = new Map<string, FloatTensor | DeviceTensor>(values);
-  const gradients = new Map<string, FloatTensor | DeviceTensor>();
+  const own = new Map<string, Tensor>(values);
+  const gradients = new Map<string, Tensor>();
   if (!device.sharesMemory) {
     for (const [name, tensor] of values) {
-      if (changes(name)) own.set(name, (await device.upload(tensor)) as DeviceTensor);
-      if (isTrained(name)) gradients.set(name, (await device.allocate('float32', tensor.dims)) as DeviceTensor);
+      if (changes(name)) own.set(name, await device.upload(tensor));
+      if (isTrained(name)) gradients.set(name, await device.allocate('float32', tensor.dims));
     }
   }
-  const known = (name: string): FloatTensor | DeviceTensor => {
+  const known = (name: string): Tensor => {
     const tensor = own.get(name);
     if (tensor !== undefined) return tensor;
     if (name.includes(JOINT)) return joined(jointParts(name)!.map((part) => here(known(part))));

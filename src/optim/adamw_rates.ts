@@ -1,7 +1,7 @@
 /**
  * What an update of AdamW is given: tensors, settings, and the scalars that follow from them at a step.
  */
-import type { DeviceTensor, FloatTensor } from '../runtime/tensor.ts';
+import type { Tensor } from '../runtime/tensor.ts';
 
 export interface AdamWOptions {
   readonly beta1: number;
@@ -11,7 +11,7 @@ export interface AdamWOptions {
 }
 
 /** A parameter with its gradient and moments, all of one size. Moments start as zeros. */
-export interface AdamWTensors<T = FloatTensor | DeviceTensor> {
+export interface AdamWTensors<T = Tensor> {
   readonly value: T;
   readonly grad: T;
   /** Running mean of the gradient. */

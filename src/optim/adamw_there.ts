@@ -2,7 +2,7 @@
  * AdamW's update in a device's own memory: one run for each parameter, however short, and nothing but scalars crosses.
  */
 import type { Device, Executable, Feeds } from '../runtime/device.ts';
-import { type DeviceTensor, type FloatTensor, floats, sizeOf, type Tensor } from '../runtime/tensor.ts';
+import { floats, sizeOf, type Tensor } from '../runtime/tensor.ts';
 import type { AdamWTensors, Rates } from './adamw_rates.ts';
 
 /** @param executable of the graph in adamw.ts */
@@ -11,7 +11,7 @@ export async function updateThere(
   parameters: readonly (AdamWTensors & { readonly rates: Rates })[],
   device: Device,
 ): Promise<void> {
-  const flat = (tensor: FloatTensor | DeviceTensor): Tensor => device.view<Tensor>(tensor, [sizeOf(tensor.dims)]);
+  const flat = (tensor: Tensor): Tensor => device.view(tensor, [sizeOf(tensor.dims)]);
   // Most parameters have the same rates, which then cross once.
   const scalars = new Map<string, Feeds>();
   for (const { rates, grad, ...tensors } of parameters) {

@@ -4,13 +4,13 @@
  */
 import { cpu } from '../runtime/cpu.ts';
 import { type Device, here } from '../runtime/device.ts';
-import type { DeviceTensor, FloatTensor } from '../runtime/tensor.ts';
+import type { Tensor } from '../runtime/tensor.ts';
 import { createSumsHere } from './sums_here.ts';
 import { createSumsThere } from './sums_there.ts';
 
 export interface SumOfSquares {
   /** Σ x² of each tensor, all of which are in the device's memory. Accuracy: see sums_here.ts and sums_there.ts. */
-  of(tensors: readonly (FloatTensor | DeviceTensor)[]): Promise<number[]>;
+  of(tensors: readonly Tensor[]): Promise<number[]>;
   release(): Promise<void>;
 }
 

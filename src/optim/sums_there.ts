@@ -6,7 +6,7 @@ import { max, mul, neg, square } from '../graph/ops/elementwise.ts';
 import { reduceMax, sum } from '../graph/ops/reduce.ts';
 import { input } from '../graph/value.ts';
 import type { Device, Executable } from '../runtime/device.ts';
-import { type DeviceTensor, type FloatTensor, floats, sizeOf, type Tensor } from '../runtime/tensor.ts';
+import { floats, sizeOf, type Tensor } from '../runtime/tensor.ts';
 import { BLOCK, isInRange } from './sum_blocks.ts';
 
 export interface SumsThere {
@@ -15,7 +15,7 @@ export interface SumsThere {
    * number of such rounds and not with the size. (A size with a prime factor above 1024 has longer blocks.) Where squares leave
    * the range of float32, they are those of elements divided by a power of two near the largest one.
    */
-  of(tensors: readonly (FloatTensor | DeviceTensor)[]): Promise<number[]>;
+  of(tensors: readonly Tensor[]): Promise<number[]>;
   release(): Promise<void>;
 }
 
@@ -33,7 +33,7 @@ export async function createSumsThere(device: Device): Promise<SumsThere> {
   ): Promise<Float32Array> {
     const results = device.reserve('float32', [tensors.length, 1]);
     for (const [i, each] of tensors.entries()) {
-      let [x, left] = [each.tensor as Tensor, sizeOf(each.tensor.dims)];
+      let [x, left] = [each.tensor, sizeOf(each.tensor.dims)];
       for (let isFirst = true; isFirst || left > 1; isFirst = false) {
         const block = blockOf(left);
         const whole = device.view(x, [block, left / block]);
@@ -45,7 +45,7 @@ export async function createSumsThere(device: Device): Promise<SumsThere> {
         x = y;
       }
     }
-    const { data } = await device.download<FloatTensor>(results as FloatTensor | DeviceTensor);
+    const { data } = await device.download(results);
     device.release(results);
     return data;
   }
@@ -97,7 +97,7 @@ export async function createSumsThere(device: Device): Promise<SumsThere> {
 // --- internal ---
 
 interface Scaled {
-  readonly tensor: FloatTensor | DeviceTensor;
+  readonly tensor: Tensor;
   /** Factor of its elements. */
   readonly scale: number;
 }

@@ -15,7 +15,7 @@ import { saveCheckpoint } from '../checkpoint/save.ts';
 import type { Parameters } from '../engine/parameters.ts';
 import { messageOf } from '../errors.ts';
 import type { ModelConfig } from '../models/architecture.ts';
-import type { DeviceTensor, FloatTensor } from '../runtime/tensor.ts';
+import type { Tensor } from '../runtime/tensor.ts';
 import type { Json } from '../util/json.ts';
 import { OPTIMIZER_FILE, REFERENCE_FILE, SYSTEM_FILE, TRAINER_STATE_FILE } from './checkpoint_files.ts';
 import type { CheckpointEvent, NoticeEvent } from './events.ts';
@@ -207,7 +207,7 @@ async function writeReference(
 }
 
 /** A tensor in float32; it comes from the device when it is written, so that no more than one is here at a time. */
-function float32(name: string, tensor: FloatTensor | DeviceTensor, where: Pick<Parameters, 'device'>): TensorToWrite {
+function float32(name: string, tensor: Tensor, where: Pick<Parameters, 'device'>): TensorToWrite {
   return {
     name,
     dtype: 'F32',
@@ -218,10 +218,8 @@ function float32(name: string, tensor: FloatTensor | DeviceTensor, where: Pick<P
   };
 }
 
-const elementsOf = async (
-  tensor: FloatTensor | DeviceTensor,
-  { device }: Pick<Parameters, 'device'>,
-): Promise<Float32Array> => (await device.download(tensor)).data;
+const elementsOf = async (tensor: Tensor, { device }: Pick<Parameters, 'device'>): Promise<Float32Array> =>
+  (await device.download(tensor)).data;
 
 async function writeJson(path: string, value: Json): Promise<void> {
   await writeFile(path, `${JSON.stringify(value, null, 2)}\n`);

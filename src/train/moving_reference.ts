@@ -10,7 +10,7 @@ import type { Graph } from '../graph/graph.ts';
 import { add, mul } from '../graph/ops/elementwise.ts';
 import { input } from '../graph/value.ts';
 import { here } from '../runtime/device.ts';
-import { sizeOf, type Tensor } from '../runtime/tensor.ts';
+import { sizeOf } from '../runtime/tensor.ts';
 
 /** The tensors that move: those that the policy trains. Checkpoints save them, because nothing else holds them. */
 export interface MovingReference {
@@ -48,7 +48,7 @@ export async function createMovingReference(
         const [target, source] = [reference.value(name), policy.value(name)];
         if (mixture === null) mix(here(target).data, here(source).data, alpha);
         else {
-          const [x, y] = [target, source].map((tensor) => device.view<Tensor>(tensor, [sizeOf(tensor.dims)]));
+          const [x, y] = [target, source].map((tensor) => device.view(tensor, [sizeOf(tensor.dims)]));
           await mixture.run({ x: x!, y: y! }, { mixed: x! });
         }
       }

@@ -14,7 +14,7 @@ import { clipCoefficient, globalNorm } from '../optim/clip.ts';
 import { createSumOfSquares } from '../optim/gradients.ts';
 import type { Schedule } from '../optim/schedule.ts';
 import type { Device } from '../runtime/device.ts';
-import type { DeviceTensor, FloatTensor } from '../runtime/tensor.ts';
+import type { Tensor } from '../runtime/tensor.ts';
 import type { RateFactor } from './learning_rates.ts';
 
 /** Whether weight decay applies to a parameter. */
@@ -41,8 +41,8 @@ export interface UpdateResult {
 
 /** Running means of a parameter's gradient (`m`) and of its square (`v`), with the parameter's sizes, where the parameter lives. */
 export interface Moments {
-  readonly m: FloatTensor | DeviceTensor;
-  readonly v: FloatTensor | DeviceTensor;
+  readonly m: Tensor;
+  readonly v: Tensor;
 }
 
 export interface UpdateCounts {
@@ -129,14 +129,13 @@ export async function createUpdater(parameters: Parameters, options: UpdateOptio
 
 interface Trained extends Moments {
   readonly name: string;
-  readonly value: FloatTensor | DeviceTensor;
+  readonly value: Tensor;
   readonly weightDecay: number;
   /** By how much its rate differs from the schedule's. */
   readonly factor: number;
 }
 
-const zerosLike = async ({ dims }: { readonly dims: readonly number[] }, device: Device) =>
-  (await device.allocate('float32', dims)) as FloatTensor | DeviceTensor;
+const zerosLike = ({ dims }: Tensor, device: Device): Promise<Tensor> => device.allocate('float32', dims);
 
 /** The run ends after this many skipped steps in a row. */
 const PATIENCE = 5;

@@ -11,7 +11,7 @@ import type { Parameters } from '../../engine/parameters.ts';
 import { SightlineError } from '../../errors.ts';
 import type { ModelConfig } from '../../models/architecture.ts';
 import { fill } from '../../runtime/device.ts';
-import type { DeviceTensor, FloatTensor } from '../../runtime/tensor.ts';
+import type { Tensor } from '../../runtime/tensor.ts';
 import { sameSizes } from '../../util/same_sizes.ts';
 import { OPTIMIZER_FILE, REFERENCE_FILE } from '../checkpoint_files.ts';
 import type { MovingReference } from '../moving_reference.ts';
@@ -137,7 +137,7 @@ async function restoreReference(path: string, moving: MovingReference, parameter
 async function readFloats(
   file: SafetensorsFile,
   name: string,
-  target: FloatTensor | DeviceTensor,
+  target: Tensor,
   { device }: Pick<Parameters, 'device'>,
 ): Promise<void> {
   const entry = file.entries.get(name);
