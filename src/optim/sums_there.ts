@@ -11,12 +11,28 @@ import { BLOCK, isInRange } from './sum_blocks.ts';
 
 export interface SumsThere {
   /**
-   * Σ x² of each tensor, in float32: blocks of 1024 elements, sums of 1024 blocks, and so on, so that the error grows with the
-   * number of such rounds and not with the size. (A size with a prime factor above 1024 has longer blocks.) Where squares leave
-   * the range of float32, they are those of elements divided by a power of two near the largest one.
+   * Σ x² of each tensor, in float32: of blocks of up to 1024 elements, then of as many blocks, and so on (`blocksOf`), so that
+   * the error grows with the number of such rounds and not with the size. Where squares leave the range of float32, they are
+   * those of elements divided by a power of two near the largest one.
    */
   of(tensors: readonly Tensor[]): Promise<number[]>;
   release(): Promise<void>;
+}
+
+/**
+ * How many numbers are summed at once in each round, for so many elements: divisors of what is left, of at most 1024; where there
+ * are none, all of it.
+ */
+export function blocksOf(elements: number): number[] {
+  const blocks: number[] = [];
+  let left = elements;
+  do {
+    let block = Math.min(BLOCK, left);
+    while (left % block !== 0) block--;
+    blocks.push(block === 1 ? left : block);
+    left /= blocks.at(-1)!;
+  } while (left > 1);
+  return blocks;
 }
 
 export async function createSumsThere(device: Device): Promise<SumsThere> {
@@ -34,14 +50,13 @@ export async function createSumsThere(device: Device): Promise<SumsThere> {
     const results = device.reserve('float32', [tensors.length, 1]);
     for (const [i, each] of tensors.entries()) {
       let [x, left] = [each.tensor, sizeOf(each.tensor.dims)];
-      for (let isFirst = true; isFirst || left > 1; isFirst = false) {
-        const block = blockOf(left);
+      for (const [round, block] of blocksOf(left).entries()) {
         const whole = device.view(x, [block, left / block]);
         left /= block;
         const y = left === 1 ? device.rows(results, i, i + 1) : device.reserve('float32', [left]);
         const into = device.view(y, [left]);
-        await (isFirst ? first(whole, each, into) : next.run({ x: whole }, { y: into }));
-        if (!isFirst) device.release(x);
+        await (round === 0 ? first(whole, each, into) : next.run({ x: whole }, { y: into }));
+        if (round > 0) device.release(x);
         x = y;
       }
     }
@@ -100,12 +115,6 @@ interface Scaled {
   readonly tensor: Tensor;
   /** Factor of its elements. */
   readonly scale: number;
-}
-
-/** The largest divisor of a size that is no larger than a block; the size itself if that is 1. */
-function blockOf(size: number): number {
-  for (let block = Math.min(BLOCK, size); block > 1; block--) if (size % block === 0) return block;
-  return size;
 }
 
 // Results are sums over columns: neighbouring threads read neighbouring elements.
