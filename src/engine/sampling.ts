@@ -15,6 +15,7 @@ import { layerOf } from '../nn/adapter.ts';
 import { LINEAR, rowsShape, type WeightForm, weightShape } from '../nn/linear.ts';
 import type { HeadSizes } from './heads.ts';
 import { nucleus } from './nucleus.ts';
+import { blockWidth, inBlocks } from './row_blocks.ts';
 
 export interface SamplingRule {
   /** Take the most likely token instead of drawing one. */
@@ -132,18 +133,14 @@ function whileNotReached(probabilities: Value, topP: number): Value {
  */
 function draw(probabilities: Value, uniform: Value, columns: number): Value {
   if (columns <= ONE_LEVEL) return firstBeyond(probabilities, uniform).place;
-  const width = blockWidth(columns);
-  const blocks = Math.ceil(columns / width);
-  const gap = blocks * width - columns;
-  const full = gap === 0 ? probabilities : pad(probabilities, 1, 0, gap);
-  const inBlocks = reshape(full, [full.shape[0]!, blocks, width]);
-  const { place: block, before, shares } = firstBeyond(sum(inBlocks, [-1]), uniform);
+  const blocks = inBlocks(probabilities, columns);
+  const { place: block, before, shares } = firstBeyond(sum(blocks, [-1]), uniform);
   const chosen = toInt(reshape(block, [block.shape[0]!]));
   const after = takeFromRows(shares, chosen);
   // How far into the block the draw lies. Rounding must not make it 1: the next step has to end within the block.
   const within = min(div(sub(uniform, before), sub(after, before)), LARGEST_BELOW_ONE);
-  const { place } = firstBeyond(takeSlices(inBlocks, chosen), within);
-  return add(mul(block, width), place);
+  const { place } = firstBeyond(takeSlices(blocks, chosen), within);
+  return add(mul(block, blockWidth(columns)), place);
 }
 
 interface Crossing {
@@ -163,14 +160,4 @@ function firstBeyond(weights: Value, uniform: Value): Crossing {
   const shares = cumulativeShare(weights); // the last one is 1, so some column exceeds any draw
   const passed = toFloat(lessOrEqual(shares, uniform));
   return { place: sum(passed, [-1], true), before: reduceMax(mul(passed, shares), [-1], true), shares };
-}
-
-/**
- * Columns of a block: near the square root of all columns, so that both steps are about as long. A divisor is preferred where
- * one is near enough (151,936 = 1187 · 128), because then nothing is padded.
- */
-function blockWidth(columns: number): number {
-  const root = Math.ceil(Math.sqrt(columns));
-  const near = Array.from({ length: root }, (_, i) => root - i).filter((width) => 4 * width >= root);
-  return near.find((width) => columns % width === 0) ?? root;
 }
