@@ -14,17 +14,28 @@ import { floats, type HostTensor, ints, type Tensor } from './tensor.ts';
 export type { InferenceSession, OrtTensor };
 export type Ort = typeof import('onnxruntime-node');
 
-/** How a device has its graphs compiled, and what it is told of their runs. */
+/** How a device has its graphs compiled, and what runs are given for its tensors. */
 export interface SessionPlan {
   readonly kernels: Kernels;
   /** Options on top of those of every session. */
   readonly options?: InferenceSession.SessionOptions;
-  /** The library's tensor for what the device has in its own memory; null for what is in this process's alone. */
-  readonly behind?: (tensor: Tensor) => OrtTensor | null;
-  /** Called before a run with what is fed. */
-  readonly beforeRun?: (feeds: readonly Tensor[]) => Promise<void>;
-  /** Called after a run with the tensors that it has copied to the device and from it. */
-  readonly afterRun?: (to: readonly HostTensor[], from: readonly HostTensor[]) => void;
+  /** Default: all tensors are in this process's memory. */
+  readonly bind?: (run: Run) => Promise<BoundRun>;
+}
+
+/** Tensors of one run, by the names of inputs and outputs. */
+export interface Run {
+  readonly feeds: Feeds;
+  readonly into: Feeds;
+  /** Outputs that only change some slices of an input, and that input. */
+  readonly inPlace: Readonly<Record<string, string>>;
+}
+
+export interface BoundRun {
+  readonly feeds: Readonly<Record<string, OrtTensor>>;
+  readonly fetches: Readonly<Record<string, OrtTensor>>;
+  /** Called once the run has been issued, with the results that are in this process's memory. */
+  settle(results: readonly HostTensor[]): Promise<void>;
 }
 
 /** Compiles a graph for a device. */
@@ -33,35 +44,34 @@ export async function openSession(graph: Graph, plan: SessionPlan): Promise<Exec
   const ort = await loadOrt();
   const session = await createSession(lowered, plan.options);
   const outputNames = new Set(lowered.outputs.map((output) => output.name));
-  const behind = plan.behind ?? (() => null);
-  const wrapped = (tensor: Tensor): OrtTensor => behind(tensor) ?? toOrt(ort, here<HostTensor>(tensor));
+  const inPlace = slicesPutInto(lowered);
+  const bind = plan.bind ?? ((run) => boundHere(ort, run));
   return {
     name: lowered.name,
     inputs: lowered.inputs,
     outputs: lowered.outputs,
     release: () => session.release(),
-    async run<Name extends string>(feeds: Feeds, into: Feeds = {}, want?: readonly Name[]) {
-      if (plan.beforeRun !== undefined) await plan.beforeRun(Object.values(feeds));
-      const ortFeeds: Record<string, OrtTensor> = {};
+    async run<Name extends string>(given: Feeds, targets: Feeds = {}, want?: readonly Name[]) {
+      const feeds: Record<string, Tensor> = {};
       for (const { name } of lowered.inputs) {
-        const tensor = feeds[name];
+        const tensor = given[name];
         if (tensor === undefined) throw new Error(`internal: graph ${lowered.name}: input '${name}' is not fed`);
-        ortFeeds[name] = wrapped(tensor);
+        feeds[name] = tensor;
       }
-      const fetches: Record<string, OrtTensor | null> = {};
-      for (const name of [...Object.keys(into), ...(want ?? [])]) {
+      for (const name of [...Object.keys(targets), ...(want ?? [])]) {
         if (!outputNames.has(name)) throw new Error(`internal: graph ${lowered.name} has no output '${name}'`);
       }
-      for (const name of want ?? outputNames) {
-        const target = into[name];
-        fetches[name] = target === undefined ? null : wrapped(target);
-      }
-      const names = Object.keys(fetches);
-      const inPlace = shouldAvoidCopies(names, into);
-      if (inPlace) fetches[END_MARK] = null;
-      const results = await session.run(ortFeeds, fetches).catch((error: unknown) => {
+      const names = [...(want ?? outputNames)];
+      const into: Record<string, Tensor> = {};
+      for (const name of names) if (targets[name] !== undefined) into[name] = targets[name];
+      const bound = await bind({ feeds, into, inPlace });
+      const fetches: Record<string, OrtTensor | null> = {};
+      for (const name of names) fetches[name] = bound.fetches[name] ?? null;
+      const avoidsCopies = shouldAvoidCopies(names, into);
+      if (avoidsCopies) fetches[END_MARK] = null;
+      const results = await session.run(bound.feeds, fetches).catch((error: unknown) => {
         const message = messageOf(error);
-        if (inPlace && message.includes(STOPPED_AT_MARK)) return null; // every output is in its buffer by now
+        if (avoidsCopies && message.includes(STOPPED_AT_MARK)) return null; // every output is in its buffer by now
         throw new Error(`internal: graph ${lowered.name}: ${message}`, { cause: error });
       });
       const outputs: Record<string, HostTensor> = {};
@@ -70,10 +80,7 @@ export async function openSession(graph: Graph, plan: SessionPlan): Promise<Exec
         if (target === undefined) outputs[name] = fromOrt(results![name]!);
         else if (isHere(target)) outputs[name] = target;
       }
-      if (plan.afterRun !== undefined) {
-        const copied = lowered.inputs.map(({ name }) => feeds[name]!).filter((tensor) => behind(tensor) === null);
-        plan.afterRun(copied.filter(isHere), Object.values(outputs));
-      }
+      await bound.settle(Object.values(outputs));
       return outputs as Record<Name, HostTensor>;
     },
   };
@@ -161,6 +168,31 @@ function shouldAvoidCopies(names: readonly string[], into: Feeds): boolean {
     if (isHere(target)) bytes += target.data.byteLength;
   }
   return bytes >= WORTH_BYTES;
+}
+
+/** The run's tensors, all of which are in this process's memory. */
+async function boundHere(ort: Ort, { feeds, into }: Run): Promise<BoundRun> {
+  const wrapped = (tensors: Feeds): Record<string, OrtTensor> => {
+    const all: Record<string, OrtTensor> = {};
+    for (const name in tensors) all[name] = toOrt(ort, here<HostTensor>(tensors[name]!));
+    return all;
+  };
+  return { feeds: wrapped(feeds), fetches: wrapped(into), settle: async () => undefined };
+}
+
+/** Outputs that are an input with some slices replaced (`putSlices`), one or several times, and that input. */
+function slicesPutInto({ nodes, inputs, outputs }: LoweredGraph): Record<string, string> {
+  const isInput = new Set(inputs.map(({ name }) => name));
+  const changed = new Map(
+    nodes.filter(({ opType }) => opType === 'ScatterND').map((node) => [node.outputs[0]!, node.inputs[0]!]),
+  );
+  const found: Record<string, string> = {};
+  for (const { name } of outputs) {
+    let source = name;
+    while (changed.has(source)) source = changed.get(source)!;
+    if (source !== name && isInput.has(source)) found[name] = source;
+  }
+  return found;
 }
 
 /** Wrappers of pinned tensors (see `pin`); null until the tensor is first fed. */

@@ -1,0 +1,75 @@
+/**
+ * Memory of a graphics processor in buffers that are used again. Knows sizes, not tensors.
+ */
+import type { OrtTensor } from './session.ts';
+
+/** A tensor of float32 [words] that is nothing but memory. */
+export interface Buffer {
+  readonly own: OrtTensor;
+  readonly bytes: number;
+}
+
+export interface BufferPool {
+  /**
+   * A buffer of at least so many bytes, with what an earlier use has left in it.
+   *
+   * @param exact no larger than kernels need: for what keeps its size
+   */
+  take(bytes: number, exact?: boolean): Promise<Buffer>;
+  /** Takes a buffer back. Work that has been issued on it is done before that of its next user. */
+  give(buffer: Buffer): void;
+  /** Frees what is in the pool. */
+  drain(): void;
+  /** Of all buffers, in use and in the pool: bytes now, and at most so far. */
+  readonly bytes: number;
+  readonly peak: number;
+}
+
+/** @param allocate a tensor of so many float32 */
+export function createBufferPool(allocate: (words: number) => Promise<OrtTensor>): BufferPool {
+  const free = new Map<number, Buffer[]>();
+  let [bytes, peak] = [0, 0];
+  async function made(size: number): Promise<Buffer> {
+    const own = await allocate(size / 4);
+    bytes += size;
+    peak = Math.max(peak, bytes);
+    return { own, bytes: size };
+  }
+  return {
+    async take(wanted, exact = false) {
+      const size = exact ? wholeVectors(wanted) : sizeClass(wanted);
+      return free.get(size)?.pop() ?? made(size);
+    },
+    give(buffer) {
+      const same = free.get(buffer.bytes) ?? [];
+      free.set(buffer.bytes, same);
+      same.push(buffer);
+    },
+    drain() {
+      for (const buffer of [...free.values()].flat()) {
+        buffer.own.dispose();
+        bytes -= buffer.bytes;
+      }
+      free.clear();
+    },
+    get bytes() {
+      return bytes;
+    },
+    get peak() {
+      return peak;
+    },
+  };
+}
+
+/** Sizes of buffers: eight to an octave, so that at most an eighth of one is unused. */
+export function sizeClass(bytes: number): number {
+  const step = Math.max(VECTOR, 2 ** (Math.floor(Math.log2(Math.max(1, bytes))) - 3));
+  return Math.max(VECTOR, Math.ceil(bytes / step) * step);
+}
+
+// --- internal ---
+
+/** Kernels write vectors of four words, past the end of a tensor that has no multiple of four. */
+const VECTOR = 16;
+
+const wholeVectors = (bytes: number): number => Math.max(VECTOR, Math.ceil(bytes / VECTOR) * VECTOR);
