@@ -1,6 +1,7 @@
 /**
  * Sampling inside the graph: rows of the vocabulary's size stay in it, and only the drawn ids come out.
  */
+import { either } from '../graph/either.ts';
 import type { Module } from '../graph/module.ts';
 import { add, div, lessOrEqual, min, mul, sub, toFloat, toInt, where } from '../graph/ops/elementwise.ts';
 import { softmaxEntropy } from '../graph/ops/entropy.ts';
@@ -9,7 +10,6 @@ import { pad, reshape, slice } from '../graph/ops/movement.ts';
 import { rmsNorm } from '../graph/ops/norm.ts';
 import { cumulativeShare, logSoftmax, reduceMax, softmax, sum } from '../graph/ops/reduce.ts';
 import { argMax, topIndices, topValues } from '../graph/ops/select.ts';
-import { subDims } from '../graph/shape.ts';
 import { scalar, type Value } from '../graph/value.ts';
 import { layerOf } from '../nn/adapter.ts';
 import { LINEAR, rowsShape, type WeightForm, weightShape } from '../nn/linear.ts';
@@ -112,18 +112,24 @@ function choose(
     return draw(likelyEnough(kept, minP), uniform, vocabSize);
   }
   const count = topK;
-  const probabilities = softmax(topValues(logits, count)); // most likely first
-  const kept = topP >= 1 ? probabilities : whileNotReached(probabilities, topP);
+  const likeliest = topValues(logits, count);
+  const probabilities = softmax(likeliest);
+  const kept = topP >= 1 ? probabilities : whileNotReached(probabilities, likeliest, topP);
   const place = draw(likelyEnough(kept, minP), uniform, count);
   return takeFromRows(topIndices(logits, count), toInt(reshape(place, [place.shape[0]!])));
 }
 
-/** probabilities [N, k], likeliest first: a token stays if those before it sum to at most topP; the first always stays. */
-function whileNotReached(probabilities: Value, topP: number): Value {
-  const count = probabilities.shape[1]!;
-  const through = slice(cumulativeShare(probabilities), 1, 0, subDims(count, 1)); // through the token before
+/**
+ * probabilities [N, k] and logits [N, k], likeliest first: a token stays if those before it sum to at most topP; the first always
+ * stays. Where float32 has to do for sums of many terms, tokens as likely as the last one stay, too.
+ */
+function whileNotReached(probabilities: Value, logits: Value, topP: number): Value {
+  const count = probabilities.shape[1] as number;
+  const through = slice(cumulativeShare(probabilities), 1, 0, count - 1); // through the token before
   const before = pad(through, 1, 1, 0);
-  return where(lessOrEqual(before, scalar(topP)), probabilities, 0);
+  const kept = where(lessOrEqual(before, scalar(topP)), probabilities, 0);
+  if (count <= ONE_LEVEL) return kept;
+  return either('float64', [probabilities, logits], kept, nucleus(probabilities, logits, topP));
 }
 
 /**
