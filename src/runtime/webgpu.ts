@@ -36,12 +36,18 @@ interface Held {
   copy: { readonly of: Copy; readonly tensor: DeviceTensor } | null;
 }
 
+export interface WebgpuOptions {
+  readonly memory?: number | undefined;
+  readonly profile?: string | undefined;
+}
+
 /**
  * The adapter that ONNX Runtime takes. Errors come with the first call that runs or allocates; `findDevice` checks it before.
  *
+ * @param options.memory most bytes that tensors may take: beyond them, E_DEVICE_MEMORY
  * @param options.profile beginning of the paths of files to which sessions write what each node ran on, for tests
  */
-export async function openWebgpu({ profile }: { readonly profile?: string } = {}): Promise<Device> {
+export async function openWebgpu({ memory: limit, profile }: WebgpuOptions = {}): Promise<Device> {
   const ort = await loadOrt();
   const held = new WeakMap<HostTensor, Held>();
   /** Copies of held elements, by their buffer and their place in it. */
@@ -49,7 +55,7 @@ export async function openWebgpu({ profile }: { readonly profile?: string } = {}
   const traffic = { toDevice: 0, fromDevice: 0 };
   const options: SessionPlan['options'] = { executionProviders: [WEBGPU] };
   const moves = createMoves(options);
-  const pool = createBufferPool(moves.allocate);
+  const pool = createBufferPool(moves.allocate, limit);
   const memory = createDeviceMemory(WEBGPU, ort, pool, moves);
 
   const flat = (tensor: DeviceTensor): DeviceTensor => memory.view(tensor, [sizeOf(tensor.dims)]);
@@ -123,6 +129,7 @@ export async function openWebgpu({ profile }: { readonly profile?: string } = {}
     kernels: KERNELS,
     options: profile === undefined ? options : { ...options, enableProfiling: true, profileFilePrefix: profile },
     bind,
+    room: pool,
   };
 
   return {
