@@ -37,7 +37,8 @@ export function createMoves(options: InferenceSession.SessionOptions): Moves {
   };
   return {
     async zeros(dtype, dims) {
-      if (dtype === 'float16') return up(emptyTensor(dtype, dims)); // which not every adapter computes with
+      // Not every adapter computes with float16, and none with bytes.
+      if (dtype === 'float16' || dtype === 'uint8') return up(emptyTensor(dtype, dims));
       const ort = await loadOrt();
       const shape = new ort.Tensor('int64', BigInt64Array.from(dims, BigInt), [dims.length]);
       return (await (await session('zeros', dtype, dims.length)).run({ shape }, ['y'])).y!;
@@ -74,4 +75,4 @@ function zerosGraph(dtype: ElementType, rank: number): LoweredGraph {
   };
 }
 
-const BYTES: Readonly<Record<ElementType, number>> = { float32: 4, int32: 4, float16: 2 };
+const BYTES: Readonly<Record<ElementType, number>> = { float32: 4, int32: 4, float16: 2, uint8: 1 };

@@ -13,6 +13,13 @@ export const WEBGPU = 'webgpu';
 /** Without these, ONNX Runtime 1.30 computes on the CPU what needs them. WGSL, the kernels' language, has no float64. */
 const KERNELS: Kernels = { ...ALL_KERNELS, fusedMatMul: false, logSoftmax: false, int64: false, float64: false };
 
+export interface WebgpuOptions {
+  /** Whether the adapter computes with float16 (`findAdapter`); default false. */
+  readonly float16?: boolean;
+  /** Beginning of the paths of files to which sessions write what each node ran on, for tests. */
+  readonly profile?: string | undefined;
+}
+
 /** The library's tensor over a tensor's memory; of a view also the one that it was made of, which keeps the memory. */
 interface Behind {
   readonly own: OrtTensor;
@@ -31,12 +38,9 @@ interface Held {
   of: (Behind & { readonly revision: number }) | null;
 }
 
-/**
- * The adapter that ONNX Runtime takes. Errors come with the first call that runs or allocates; `findDevice` checks it before.
- *
- * @param options.profile beginning of the paths of files to which sessions write what each node ran on, for tests
- */
-export async function openWebgpu({ profile }: { readonly profile?: string } = {}): Promise<Device> {
+/** The adapter that ONNX Runtime takes. Errors come with the first call that runs or allocates; `findAdapter` checks it before. */
+export async function openWebgpu({ float16 = false, profile }: WebgpuOptions = {}): Promise<Device> {
+  const kernels: Kernels = { ...KERNELS, float16 };
   const ort = await loadOrt();
   const behind = new WeakMap<DeviceTensor, Behind>();
   const held = new WeakMap<HostTensor, Held>();
@@ -82,7 +86,7 @@ export async function openWebgpu({ profile }: { readonly profile?: string } = {}
     return own;
   }
   const plan: SessionPlan = {
-    kernels: KERNELS,
+    kernels,
     options: profile === undefined ? options : { ...options, enableProfiling: true, profileFilePrefix: profile },
     behind: (tensor) => (isHere(tensor) ? (held.get(tensor)?.of?.own ?? null) : ownOf(tensor)),
     async beforeRun(feeds) {
@@ -103,7 +107,7 @@ export async function openWebgpu({ profile }: { readonly profile?: string } = {}
 
   return {
     name: WEBGPU,
-    kernels: KERNELS,
+    kernels,
     sharesMemory: false,
     traffic,
     compile: (graph) => openSession(graph, plan),
