@@ -3,10 +3,11 @@
  */
 import type { Shape } from '../graph/shape.ts';
 import type { CompiledModule } from '../runtime/compiled_module.ts';
+import type { Device, Feeds } from '../runtime/device.ts';
 import { pin } from '../runtime/session.ts';
-import { type FloatTensor, view } from '../runtime/tensor.ts';
+import { type FloatTensor, type Tensor, view } from '../runtime/tensor.ts';
 import { createPause } from '../util/event_loop.ts';
-import type { Parameters } from './parameters.ts';
+import { type Parameters, roleOf } from './parameters.ts';
 
 /** Canonical name of a module's parameter, e.g. `w => 'model.layers.3.' + w`. */
 export type NameOf = (param: string) => string;
@@ -34,12 +35,18 @@ export function weightsOf(
   return known;
 }
 
-/** The same. Where tensors are read from disk, the event loop gets its turns between them. */
-export async function readWeightsOf(
-  compiled: CompiledModule,
-  parameters: Parameters,
-  nameOf: NameOf,
-): Promise<Record<string, FloatTensor>> {
+/**
+ * The same, or what a device keeps in place of them. Where tensors are read from disk, the event loop gets its turns between them.
+ */
+export async function readWeightsOf(compiled: CompiledModule, parameters: Parameters, nameOf: NameOf): Promise<Feeds> {
+  if (parameters.resident !== undefined) {
+    const layers = residents.get(compiled) ?? new Map<string, Promise<Feeds>>();
+    residents.set(compiled, layers);
+    const layer = nameOf('');
+    const known = layers.get(layer) ?? bindResidents(compiled, parameters, nameOf);
+    layers.set(layer, known);
+    return known;
+  }
   if (!parameters.inMemory) {
     const pause = createPause();
     for (const param of Object.keys(compiled.module.params)) {
@@ -75,6 +82,29 @@ export function accumulatorsOf({ module }: CompiledModule, parameters: Parameter
 /** Weights of each module by layer. They are looked up once, because a decode step asks for all of them. */
 const bound = new WeakMap<CompiledModule, Map<string, Record<string, FloatTensor>>>();
 
+/** The same of weights that stay on a device. */
+const residents = new WeakMap<CompiledModule, Map<string, Promise<Feeds>>>();
+
+async function bindResidents(
+  { module, device }: CompiledModule,
+  parameters: Parameters,
+  nameOf: NameOf,
+): Promise<Feeds> {
+  const feeds: Record<string, Tensor> = {};
+  for (const [param, shape] of Object.entries(module.params)) {
+    const name = nameOf(param);
+    const resident = parameters.resident!(name);
+    if (resident === null)
+      feeds[param] = holdView(device, parameters, name, view(parameters.value(name), ...sizes(shape)));
+    else if (resident.form === null) feeds[param] = device.view(await resident.load(), sizes(shape));
+    else for (const [end, tensor] of Object.entries(resident.feeds)) feeds[`${param}.${end}`] = tensor;
+  }
+  return feeds;
+}
+
+const holdView = (device: Device, parameters: Parameters, name: string, tensor: FloatTensor): FloatTensor =>
+  device.hold(tensor, parameters.isTrained(name) ? parameters.revision : undefined);
+
 function bind(
   { module, device }: CompiledModule,
   parameters: Parameters,
@@ -86,11 +116,9 @@ function bind(
       const name = nameOf(param);
       // A buffer that holds the tensors of one layer after another is fed as it is at every run, and so is what changes
       // without being trained.
-      const keep = (tensor: FloatTensor): FloatTensor => {
-        if (!parameters.inMemory || parameters.moves === true) return pin(tensor);
-        return device.hold(tensor, parameters.isTrained(name) ? parameters.revision : undefined);
-      };
-      return [param, keep(view(tensorOf(name, shape), ...sizes(shape)))];
+      const changes = (!parameters.inMemory && roleOf(name) !== name) || parameters.moves === true;
+      const tensor = view(tensorOf(name, shape), ...sizes(shape));
+      return [param, changes ? pin(tensor) : holdView(device, parameters, name, tensor)];
     }),
   );
 }

@@ -35,6 +35,7 @@ export function withOverlay(
     load: async (name) => of(name).load?.(name),
     shape: (name) => of(name).shape(name),
     stored: (name) => of(name).stored?.(name) ?? null,
+    ...(store.resident && { resident: (name) => of(name).resident?.(name) ?? null }),
     revision: () => store.revision() + own.revision(),
     changed: own.changed,
     gradient: own.gradient,
