@@ -13,7 +13,7 @@ import { linearFewRows } from '../src/nn/linear.ts';
 import { compileModule } from '../src/runtime/compiled_module.ts';
 import { cpu } from '../src/runtime/cpu.ts';
 import { type FloatTensor, floats, zeros } from '../src/runtime/tensor.ts';
-import { createWorkspace } from '../src/runtime/workspace.ts';
+import { createHostWorkspace } from '../src/runtime/workspace.ts';
 import { createRandom } from '../src/util/random.ts';
 import { type HeadPart, type HeadReport, SAMPLED_ROWS, SCORED_ROWS } from './head.ts';
 import { watchRss } from './rss.ts';
@@ -75,7 +75,7 @@ async function scoring(): Promise<Pick<HeadReport, 'forward' | 'backward'>> {
   ]);
   const parameters = parametersOf(values, () => true);
   for (const name of parameters.trained) parameters.gradient(name).data.fill(0); // allocates the pages before memory is watched
-  const scorer = createScoringHead(text, parameters, createWorkspace());
+  const scorer = createScoringHead(text, parameters, createHostWorkspace());
   const hidden = noise(1, SCORED_ROWS, h);
   const random = createRandom(2);
   const predictions = {

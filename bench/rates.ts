@@ -13,7 +13,7 @@ import type { TextConfig } from '../src/models/architecture.ts';
 import { cpu } from '../src/runtime/cpu.ts';
 import type { Executable } from '../src/runtime/device.ts';
 import { type FloatTensor, zeros } from '../src/runtime/tensor.ts';
-import { createWorkspace } from '../src/runtime/workspace.ts';
+import { createHostWorkspace } from '../src/runtime/workspace.ts';
 import { linearShapes, rowsOf, type StepSizes } from './flops.ts';
 import { median, timed } from './statistics.ts';
 
@@ -38,7 +38,7 @@ export async function createRates(text: TextConfig, parameters: Parameters): Pro
   const shapes = linearShapes(text);
   const tableName = headName(text)('head.weight');
   const streams = await Promise.all([true, false].map((left) => compileStream(text, parameters, left)));
-  const buffers = createWorkspace();
+  const buffers = createHostWorkspace();
 
   /** The buffer of a name, the same at every measurement, with all of its pages allocated. */
   function touched(name: string, ...dims: number[]): FloatTensor {

@@ -8,7 +8,7 @@ import type { WeightForm } from '../nn/linear.ts';
 import type { CompiledModule } from '../runtime/compiled_module.ts';
 import { pin } from '../runtime/session.ts';
 import { type FloatTensor, floats, halves, type IntTensor, ints, type Tensor, zeros } from '../runtime/tensor.ts';
-import type { Workspace } from '../runtime/workspace.ts';
+import type { HostWorkspace } from '../runtime/workspace.ts';
 import { type NameOf, type TensorOf, weightsOf } from './bindings.ts';
 import type { CacheOnDevice } from './cache_on_device.ts';
 import { asOutput, type DecodeLayersOptions, factorName } from './decode_layers.ts';
@@ -42,7 +42,7 @@ export interface RunTarget {
 export interface RunSource {
   readonly config: TextConfig;
   readonly parameters: Parameters;
-  readonly workspace: Workspace;
+  readonly workspace: HostWorkspace;
   /** The layers, cut into runs. */
   readonly pieces: readonly Piece[];
   /** Form of the weights of all products, and where the tensors of that form are. */

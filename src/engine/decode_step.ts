@@ -14,7 +14,7 @@ import { type CompiledModule, createModuleCache } from '../runtime/compiled_modu
 import { cpu } from '../runtime/cpu.ts';
 import type { Device } from '../runtime/device.ts';
 import type { Tensor } from '../runtime/tensor.ts';
-import type { Workspace } from '../runtime/workspace.ts';
+import type { HostWorkspace } from '../runtime/workspace.ts';
 import { readWeightsOf } from './bindings.ts';
 import { type BlockedWeights, createBlockedWeights } from './blocked_weights.ts';
 import { type CacheOnDevice, cacheOnDevice } from './cache_on_device.ts';
@@ -73,7 +73,7 @@ export interface DecodeStep {
 export function createDecodeStep(
   modelConfig: ModelConfig,
   parameters: Parameters,
-  workspace: Workspace,
+  workspace: HostWorkspace,
   device: Device = cpu,
   { runBytes, copyBytes }: DecodeLimits = DECODE_LIMITS,
 ): DecodeStep {

@@ -3,7 +3,7 @@
  */
 import { pin } from '../runtime/session.ts';
 import { type FloatTensor, floats } from '../runtime/tensor.ts';
-import type { Workspace } from '../runtime/workspace.ts';
+import type { HostWorkspace } from '../runtime/workspace.ts';
 import type { IdSequence } from './banned_sequences.ts';
 import type { SamplingHead } from './sampling.ts';
 
@@ -73,7 +73,7 @@ export function drawSettings(
 
 /** Memory for what a sampling head returns of so many rows; each `name` has memory of its own. */
 export function drawnRows(
-  workspace: Workspace,
+  workspace: HostWorkspace,
   name: string,
   rows: number,
   { logps }: SamplingHead,

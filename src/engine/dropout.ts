@@ -6,7 +6,7 @@
 import type { Module } from '../graph/module.ts';
 import { adapterMask } from '../nn/adapter.ts';
 import type { FloatTensor } from '../runtime/tensor.ts';
-import type { Workspace } from '../runtime/workspace.ts';
+import type { HostWorkspace } from '../runtime/workspace.ts';
 import type { Random } from '../util/random.ts';
 import type { NameOf } from './bindings.ts';
 
@@ -23,7 +23,7 @@ export function dropoutMasks(
   { rate, random }: Dropout,
   nameOf: NameOf,
   rows: number,
-  workspace: Workspace,
+  workspace: HostWorkspace,
 ): Record<string, FloatTensor> {
   const suffix = adapterMask('');
   return Object.fromEntries(

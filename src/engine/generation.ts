@@ -6,7 +6,7 @@ import { SightlineError } from '../errors.ts';
 import { adapted } from '../nn/adapter.ts';
 import { createModuleCache } from '../runtime/compiled_module.ts';
 import { floats, gatherRows, zeros } from '../runtime/tensor.ts';
-import { createWorkspace } from '../runtime/workspace.ts';
+import { createHostWorkspace } from '../runtime/workspace.ts';
 import { createExclusive } from '../util/mutex.ts';
 import type { Random } from '../util/random.ts';
 import { type IdSequence, writeBans } from './banned_sequences.ts';
@@ -84,7 +84,7 @@ export interface Generator {
 export function createGenerator(model: VisionLanguageModel, limits?: DecodeLimits): Generator {
   const { modelConfig, parameters, device } = model;
   const { text } = modelConfig;
-  const workspace = createWorkspace();
+  const workspace = createHostWorkspace();
   const exclusive = createExclusive(); // calls share the workspace
   const decode = createDecodeStep(modelConfig, parameters, workspace, device, limits);
   const samplers = createModuleCache(device);

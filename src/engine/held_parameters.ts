@@ -19,7 +19,7 @@ import { QKV } from '../models/names.ts';
 import { cpu } from '../runtime/cpu.ts';
 import type { Device } from '../runtime/device.ts';
 import { type FloatTensor, sizeOf, zeros } from '../runtime/tensor.ts';
-import { createWorkspace, type Workspace } from '../runtime/workspace.ts';
+import { createHostWorkspace, type HostWorkspace } from '../runtime/workspace.ts';
 import { createPause } from '../util/event_loop.ts';
 import { widenInPieces } from './half_pieces.ts';
 import {
@@ -101,7 +101,7 @@ export async function holdParameters(
   );
   const held = new Map<string, StoredWeight>();
   const pause = createPause();
-  const scratch = createWorkspace();
+  const scratch = createHostWorkspace();
   const block = bits === null ? ((await device.channelBlock()) ?? 1) : 1;
   for (const [name, parts] of groups) {
     await pause();
@@ -169,7 +169,7 @@ function hold(
   parts: readonly string[],
   bits: QuantBits | null,
   block: number,
-  scratch: Workspace,
+  scratch: HostWorkspace,
 ): [string, StoredWeight][] {
   const shapes = parts.map((part) => checkpoint.tensors.get(part)!.shape as readonly [number, number]);
   const inner = shapes[0]![1];

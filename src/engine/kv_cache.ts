@@ -4,7 +4,7 @@
  */
 import { pin } from '../runtime/session.ts';
 import { type FloatTensor, floats, type IntTensor, ints, rows as rowsOfTensor } from '../runtime/tensor.ts';
-import type { Workspace } from '../runtime/workspace.ts';
+import type { HostWorkspace } from '../runtime/workspace.ts';
 
 export interface LayerCache {
   /** Of the prompts [groups, kvHeads, prompt, d]; zeros after a shorter prompt. */
@@ -29,7 +29,7 @@ export interface KvCache {
   readonly layers: readonly LayerCache[];
   /** For each of the tokens that the next step adds. */
   readonly next: readonly NextToken[];
-  readonly workspace: Workspace;
+  readonly workspace: HostWorkspace;
   /** Which of two sets of buffers the tensors lie in. A cache that is copied from another one takes the other set. */
   readonly sides: { readonly prompt: 0 | 1; readonly own: 0 | 1 };
 }
@@ -60,7 +60,7 @@ export interface KvCacheShape {
 }
 
 /** An empty cache in buffers of the workspace, valid until the next one is created there. */
-export function createKvCache(workspace: Workspace, shape: KvCacheShape): KvCache {
+export function createKvCache(workspace: HostWorkspace, shape: KvCacheShape): KvCache {
   const { kvHeads, headDim, promptLengths, rows, maxTokens, atOnce } = shape;
   const groups = promptLengths.map((length, prompt) => ({ prompt, length }));
   const longest = Math.max(...promptLengths);
@@ -177,7 +177,7 @@ const mostIn = (groups: ReadonlyMap<number, readonly number[]>): number =>
 const FREE = -1;
 
 /** A buffer of zeros: columns that a mask hides must be finite. */
-function buffer(workspace: Workspace, side: 0 | 1, name: string, ...dims: number[]): FloatTensor {
+function buffer(workspace: HostWorkspace, side: 0 | 1, name: string, ...dims: number[]): FloatTensor {
   const tensor = pin(workspace.get(`kv.${side}.${name}`, ...dims));
   tensor.data.fill(0);
   return tensor;

@@ -9,7 +9,7 @@ import { type Adapters, adapted, adaptedLayer, adapterA } from '../nn/adapter.ts
 import { type CompiledModule, createModuleCache } from '../runtime/compiled_module.ts';
 import { cpu } from '../runtime/cpu.ts';
 import type { Device, Feeds } from '../runtime/device.ts';
-import type { Workspace } from '../runtime/workspace.ts';
+import type { HostWorkspace } from '../runtime/workspace.ts';
 import { accumulatorsOf, type NameOf, readWeightsOf } from './bindings.ts';
 import { type Dropout, dropoutMasks } from './dropout.ts';
 import type { Parameters } from './parameters.ts';
@@ -48,7 +48,7 @@ export function createLayerModules(
   module: Module,
   rows: Dim,
   parameters: Parameters,
-  workspace: Workspace,
+  workspace: HostWorkspace,
   backwardOptions: Omit<BackwardOptions, 'trainable'> = {},
   device: Device = cpu,
 ): LayerModules {

@@ -7,7 +7,7 @@ import { EMBEDDING, partOf } from '../models/names.ts';
 import type { CompiledModule } from '../runtime/compiled_module.ts';
 import type { Device } from '../runtime/device.ts';
 import type { FloatTensor } from '../runtime/tensor.ts';
-import { createWorkspace, type Workspace } from '../runtime/workspace.ts';
+import { createHostWorkspace, type HostWorkspace } from '../runtime/workspace.ts';
 import type { Dropout } from './dropout.ts';
 import { addDeepstack, embed, type VisualInputs } from './embeddings.ts';
 import type { Prompt } from './groups.ts';
@@ -23,7 +23,7 @@ import { createVisionTower, type VisionTower } from './vision_tower.ts';
 export interface ModelParts {
   readonly modelConfig: ModelConfig;
   readonly parameters: Parameters;
-  readonly workspace: Workspace;
+  readonly workspace: HostWorkspace;
   readonly vision: VisionTower;
   readonly images: ImageFeatures;
   readonly decoder: TextDecoder;
@@ -42,7 +42,7 @@ export function createModelParts(
   images?: ImageFeatures,
 ): ModelParts {
   const { text } = modelConfig;
-  const workspace = createWorkspace();
+  const workspace = createHostWorkspace();
   const vision = createVisionTower(modelConfig, parameters, workspace, device);
   const towerIsTrained = parameters.trained.some((name) => partOf(name) !== 'llm');
   return {

@@ -7,7 +7,7 @@
 
 import type { TextConfig } from '../models/architecture.ts';
 import { type FloatTensor, gatherRows, rows as rowsOf, zeros } from '../runtime/tensor.ts';
-import type { Workspace } from '../runtime/workspace.ts';
+import type { HostWorkspace } from '../runtime/workspace.ts';
 import { createLayerTape, type LayerTape, mapTape } from './layer_tape.ts';
 
 export interface RecordingShape {
@@ -92,7 +92,7 @@ export const recordedRows = ({
 }: Pick<RecordingShape, 'promptLengths' | 'count' | 'steps'>): number =>
   sumOf(promptLengths) + promptLengths.length * count * steps;
 
-export function createRecording(config: TextConfig, workspace: Workspace, shape: RecordingShape): Recording {
+export function createRecording(config: TextConfig, workspace: HostWorkspace, shape: RecordingShape): Recording {
   const { promptLengths, count, maxTokens, steps, probedLayers, spans, keeps, logpsBytes } = shape;
   const { hiddenSize, numHiddenLayers, vocabSize } = config;
   const taped = keeps !== 'masses';

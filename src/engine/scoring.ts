@@ -9,7 +9,7 @@ import type { CompiledModule } from '../runtime/compiled_module.ts';
 import { cpu } from '../runtime/cpu.ts';
 import type { Device } from '../runtime/device.ts';
 import { type FloatTensor, floats, gatherRows, ints, rows, type Tensor } from '../runtime/tensor.ts';
-import type { Workspace } from '../runtime/workspace.ts';
+import type { HostWorkspace } from '../runtime/workspace.ts';
 import { accumulatorsOf, weightsOf } from './bindings.ts';
 import { type Dropout, dropoutMasks } from './dropout.ts';
 import type { Group } from './groups.ts';
@@ -104,7 +104,7 @@ export function predictionsOf(batch: PackedBatch, groups: readonly Pick<Group, '
 export function createScoringHead(
   config: HeadSizes & Tied,
   parameters: Parameters,
-  workspace: Workspace,
+  workspace: HostWorkspace,
   device: Device = cpu,
 ): ScoringHead {
   const { hiddenSize: h, vocabSize } = config;

@@ -11,7 +11,7 @@ import { createModuleCache } from '../runtime/compiled_module.ts';
 import { cpu } from '../runtime/cpu.ts';
 import type { Device } from '../runtime/device.ts';
 import { type FloatTensor, floats, gatherRows, ints, scatterRows, type Tensor } from '../runtime/tensor.ts';
-import type { Workspace } from '../runtime/workspace.ts';
+import type { HostWorkspace } from '../runtime/workspace.ts';
 import type { Projections } from './attention_feeds.ts';
 import type { NameOf } from './bindings.ts';
 import { attentionInput, attentionOutput, ROWS } from './block_modules.ts';
@@ -105,7 +105,7 @@ export interface TextDecoder {
 export function createTextDecoder(
   modelConfig: ModelConfig,
   parameters: Parameters,
-  workspace: Workspace,
+  workspace: HostWorkspace,
   device: Device = cpu,
 ): TextDecoder {
   const { text: config } = modelConfig;

@@ -3,7 +3,7 @@
  */
 import type { Grid, VisionLayout, VisionTowerParts } from '../models/architecture.ts';
 import { type FloatTensor, floats, ints, type Tensor } from '../runtime/tensor.ts';
-import type { Workspace } from '../runtime/workspace.ts';
+import type { HostWorkspace } from '../runtime/workspace.ts';
 import { joinLayouts } from './join_layouts.ts';
 
 export interface ImagePatches {
@@ -35,7 +35,7 @@ export function pixelFeeds(
   parts: VisionTowerParts,
   images: readonly ImagePatches[],
   { patches, order, inverse, tables = {} }: VisionLayout,
-  workspace: Workspace,
+  workspace: HostWorkspace,
 ): Record<string, Tensor> {
   const width = Number(parts.embedding.constants.pixels!.shape[1]);
   const [only] = images;

@@ -11,7 +11,7 @@ import { compileModule } from '../runtime/compiled_module.ts';
 import { cpu } from '../runtime/cpu.ts';
 import type { Device } from '../runtime/device.ts';
 import { type FloatTensor, floats, rows, view } from '../runtime/tensor.ts';
-import type { Workspace } from '../runtime/workspace.ts';
+import type { HostWorkspace } from '../runtime/workspace.ts';
 import { accumulatorsOf, type NameOf, readWeightsOf } from './bindings.ts';
 import { type Dropout, dropoutMasks } from './dropout.ts';
 import { createLayerModules, type LayerModules } from './layer_modules.ts';
@@ -56,7 +56,7 @@ const UNITS = 'U';
 export function createVisionTower(
   modelConfig: ModelConfig,
   parameters: Parameters,
-  workspace: Workspace,
+  workspace: HostWorkspace,
   device: Device = cpu,
 ): VisionTower {
   const { hiddenSize: h, numHeads, depth, outHiddenSize, spatialMergeSize } = modelConfig.vision;

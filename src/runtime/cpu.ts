@@ -5,7 +5,7 @@ import { ALL_KERNELS } from '../graph/kernels.ts';
 import { measureChannelBlock } from './channel_block.ts';
 import { type Device, here } from './device.ts';
 import { openSession, pin } from './session.ts';
-import { emptyTensor, type HostTensor, resized } from './tensor.ts';
+import { rows as cutRows, emptyTensor, type HostTensor, resized } from './tensor.ts';
 
 export const cpu: Device = {
   name: 'cpu',
@@ -14,10 +14,17 @@ export const cpu: Device = {
   traffic: { toDevice: 0, fromDevice: 0 },
   compile: (graph) => openSession(graph, { kernels: ALL_KERNELS }),
   allocate: async (dtype, dims) => emptyTensor(dtype, dims),
+  reserve: (dtype, dims) => emptyTensor(dtype, dims),
+  reuse: (tensor, dims) => emptyTensor(tensor.dtype, dims),
+  clear: async (tensor) => void here<HostTensor>(tensor).data.fill(0),
   upload: async (tensor) => tensor,
   download: async (tensor) => here<HostTensor>(tensor),
   view: (tensor, dims) => resized(tensor, dims),
+  rows: (tensor, start, end) => cutRows(here<HostTensor>(tensor), start, end) as typeof tensor,
   hold: (tensor) => pin(tensor),
+  twin: async (tensor) => tensor,
+  tidy: () => undefined,
+  memory: () => null,
   release: () => undefined, // the garbage collector frees what is no longer used
   channelBlock: () => {
     known ??= measureChannelBlock(cpu.compile);

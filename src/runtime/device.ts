@@ -4,7 +4,7 @@
  */
 import type { Graph, Port } from '../graph/graph.ts';
 import type { Kernels } from '../graph/kernels.ts';
-import type { DeviceTensor, ElementType, HostTensor, Tensor } from './tensor.ts';
+import type { ElementType, FloatTensor, HostTensor, Tensor } from './tensor.ts';
 
 export const DEVICES = ['cpu', 'webgpu'] as const;
 export type DeviceName = (typeof DEVICES)[number];
@@ -25,12 +25,26 @@ export interface Device {
   compile(graph: Graph): Promise<Executable>;
   /** A tensor of zeros in its memory. */
   allocate(dtype: ElementType, dims: readonly number[]): Promise<Tensor>;
+  /**
+   * A tensor in its memory with what was there before. Where that is memory of its own, it is taken when the tensor is first
+   * used.
+   */
+  reserve(dtype: ElementType, dims: readonly number[]): Tensor;
+  /**
+   * A tensor of other sizes in the memory of a reserved one, or in larger memory. Its elements are what was there before; the
+   * reserved tensor and its views must not be used again.
+   */
+  reuse(tensor: Tensor, dims: readonly number[]): Tensor;
   /** The same elements in its memory. */
   upload(tensor: HostTensor): Promise<Tensor>;
   /** The same elements in this process's memory. */
   download(tensor: Tensor): Promise<HostTensor>;
+  /** Sets all elements to zero. */
+  clear(tensor: Tensor): Promise<void>;
   /** The same memory under other sizes. Released with the tensor that it was made of. */
   view<T extends Tensor>(tensor: T, dims: readonly number[]): T;
+  /** Rows [start, end) along the first axis, in the same memory. */
+  rows<T extends Tensor>(tensor: T, start: number, end: number): T;
   /**
    * Says that a tensor of this process will be fed many times with the same elements, as a weight is. A device with its own
    * memory keeps a copy from the first run on; views of the same elements share it.
@@ -38,10 +52,22 @@ export interface Device {
    * @param revision counts the changes of the elements; absent: they never change
    */
   hold<T extends HostTensor>(tensor: T, revision?: () => number): T;
-  /** Frees a tensor that it has allocated or uploaded, and its views; they must not be used again. */
+  /** The device's copy of a tensor that is held. Runs may write to it; the tensor itself then stays as it was. */
+  twin(tensor: HostTensor): Promise<Tensor>;
+  /** Frees a tensor that it has allocated, reserved or uploaded, and its views; they must not be used again. */
   release(tensor: Tensor): void;
+  /** Frees memory that it keeps for later tensors. */
+  tidy(): void;
+  /** Memory of its own; null where that is this process's memory. */
+  memory(): MemoryInUse | null;
   /** Channels in a block of the kernels in graph/ops/blocked.ts; null: it has none. */
   channelBlock(): Promise<number | null>;
+}
+
+/** Bytes that tensors take, now and at most so far. */
+export interface MemoryInUse {
+  readonly bytes: number;
+  readonly peak: number;
 }
 
 export interface Traffic {
@@ -62,9 +88,8 @@ export interface Executable {
    * memory of this process. Tensors of this process are copied to the device and back where it has memory of its own.
    *
    * An output may be written into the buffer of an input (accumulators add in place this way), provided that no node
-   * reads the input after the node that computes the output. On a device with its own memory, the node that computes it must
-   * not read it either, unless it changes some slices only (`putSlices`). Several outputs may share one buffer, provided that
-   * every reader of an earlier output runs before the node that computes the next one.
+   * reads the input after the node that computes the output. Several outputs may share one buffer, provided that every reader of
+   * an earlier output runs before the node that computes the next one.
    *
    * @param want outputs to compute; default: all
    * @returns the outputs that are in this process's memory
@@ -77,7 +102,7 @@ export interface Executable {
 export const isHere = (tensor: Tensor): tensor is HostTensor => 'data' in tensor;
 
 /** A tensor that must be in this process's memory, e.g. because a device that shares it has returned it. */
-export function here<T extends HostTensor>(tensor: T | DeviceTensor): T {
+export function here<T extends HostTensor = FloatTensor>(tensor: Tensor): T {
   if (isHere(tensor)) return tensor as T;
   throw new Error(
     `internal: a tensor [${tensor.dims}] on ${tensor.device} is read as if it were in this process's memory`,

@@ -1,78 +1,117 @@
 /**
- * Sessions of one node that fill a device's memory and copy tensors to it and from it, one for each element type and number
- * of axes. (`Tensor.getData` of ONNX Runtime 1.30 would do that too, but ends the process.)
+ * Sessions of one node that allocate and clear a device's memory and copy to it, from it and within it. (`Tensor.getData` of ONNX
+ * Runtime 1.30 would copy from it too, but ends the process.) Tensors are flat here: copies do not depend on sizes.
  */
 import type { LoweredGraph, Port } from '../graph/graph.ts';
 import { createSession, type InferenceSession, loadOrt, type OrtTensor, toOrt } from './session.ts';
-import { type ElementType, emptyTensor, type HostTensor } from './tensor.ts';
+import { type ElementType, type HostTensor, resized, sizeOf } from './tensor.ts';
 
 export interface Moves {
-  zeros(dtype: ElementType, dims: readonly number[]): Promise<OrtTensor>;
-  up(tensor: HostTensor): Promise<OrtTensor>;
-  /** Over the elements of a tensor of the device, which has the same type and sizes. */
-  into(target: OrtTensor, tensor: HostTensor): Promise<void>;
-  /** In memory of this process. */
-  down(tensor: OrtTensor, dtype: ElementType): Promise<OrtTensor>;
+  /** New memory, float32 [words], of zeros. */
+  allocate(words: number): Promise<OrtTensor>;
+  /** Sets float32 [rows, words] to zero. */
+  clear(target: OrtTensor): Promise<void>;
+  /** Over the elements of a tensor of the device, which has the same type and is flat. */
+  up(tensor: HostTensor, target: OrtTensor): Promise<void>;
+  /** Elements in memory of this process. */
+  down(tensor: OrtTensor, dtype: ElementType): Promise<HostTensor['data']>;
+  /** Words [start, end) of float32 [words]. */
+  cut(from: OrtTensor, words: { readonly start: number; readonly end: number }, into: OrtTensor): Promise<void>;
+  /** Puts rows [n, w] into float32 [rows, w], from this row on. */
+  put(into: OrtTensor, first: number, rows: OrtTensor): Promise<void>;
 }
 
 /** @param options of sessions on the device */
 export function createMoves(options: InferenceSession.SessionOptions): Moves {
   const sessions = new Map<string, Promise<InferenceSession>>();
-  const session = (direction: 'up' | 'down' | 'zeros', dtype: ElementType, rank: number) => {
-    const key = `${direction} ${dtype} ${rank}`;
-    const graph = direction === 'zeros' ? zerosGraph(dtype, rank) : copyGraph(dtype, rank);
+  const session = (key: string, graph: () => LoweredGraph, more: InferenceSession.SessionOptions = {}) => {
     const known =
       sessions.get(key) ??
-      createSession(graph, {
-        ...options,
-        graphOptimizationLevel: 'disabled', // or the copy would be optimised away
-        ...(direction === 'down' ? {} : { preferredOutputLocation: 'gpu-buffer' }),
-      });
+      // The optimiser would leave copies out.
+      createSession(graph(), { ...options, graphOptimizationLevel: 'disabled', ...more });
     sessions.set(key, known);
     return known;
   };
-  const up = async (tensor: HostTensor): Promise<OrtTensor> => {
-    const x = toOrt(await loadOrt(), tensor);
-    return (await (await session('up', tensor.dtype, tensor.dims.length)).run({ x }, ['y'])).y!;
+  const copy = (dtype: ElementType) => session(`copy ${dtype}`, () => copyGraph(dtype));
+  const integers = async (...values: number[]): Promise<OrtTensor> => {
+    const ort = await loadOrt();
+    return new ort.Tensor('int64', BigInt64Array.from(values, BigInt), [values.length]);
   };
   return {
-    async zeros(dtype, dims) {
-      // Not every adapter computes with float16, and none with bytes.
-      if (dtype === 'float16' || dtype === 'uint8') return up(emptyTensor(dtype, dims));
-      const ort = await loadOrt();
-      const shape = new ort.Tensor('int64', BigInt64Array.from(dims, BigInt), [dims.length]);
-      return (await (await session('zeros', dtype, dims.length)).run({ shape }, ['y'])).y!;
+    async allocate(words) {
+      const filling = await session('allocate', () => zerosGraph('N'), { preferredOutputLocation: 'gpu-buffer' });
+      return (await filling.run({ shape: await integers(words) }, ['y'])).y!;
     },
-    up,
-    async into(target, tensor) {
-      const x = toOrt(await loadOrt(), tensor);
-      await (await session('down', tensor.dtype, tensor.dims.length)).run({ x }, { y: target });
+    async clear(target) {
+      await (await session('clear', () => zerosGraph('N', 'W'))).run(
+        { shape: await integers(...target.dims) },
+        { y: target },
+      );
+    },
+    async up(tensor, target) {
+      const x = toOrt(await loadOrt(), resized(tensor, [sizeOf(tensor.dims)]));
+      await (await copy(tensor.dtype)).run({ x }, { y: target });
     },
     async down(tensor, dtype) {
-      return (await (await session('down', dtype, tensor.dims.length)).run({ x: tensor }, ['y'])).y!;
+      const { y } = await (await copy(dtype)).run({ x: tensor }, ['y']);
+      return y!.data as HostTensor['data'];
+    },
+    async cut(x, { start, end }, into) {
+      const [from, to] = [await integers(start), await integers(end)];
+      await (await session('cut', cutGraph)).run({ x, start: from, end: to }, { y: into });
+    },
+    async put(into, first, rows) {
+      const ort = await loadOrt();
+      const [count] = rows.dims as [number];
+      const places = BigInt64Array.from({ length: count }, (_, i) => BigInt(first + i));
+      const index = new ort.Tensor('int64', places, [count, 1]);
+      await (await session('put', putGraph)).run({ x: into, index, rows }, { y: into });
     },
   };
 }
+
+/** Words of memory that hold so many bytes. */
+export const wordsOf = (bytes: number): number => Math.ceil(bytes / 4);
 
 // --- internal ---
 
-const axes = (rank: number): string[] => Array.from({ length: rank }, (_, axis) => `n${axis}`);
+const port = (name: string, dtype: Port['dtype'], ...shape: Port['shape'][number][]): Port => ({ name, dtype, shape });
 
-function copyGraph(dtype: ElementType, rank: number): LoweredGraph {
-  const port = (name: string): Port => ({ name, dtype, shape: axes(rank) });
-  const node = { opType: 'Identity', domain: '', inputs: ['x'], outputs: ['y'], attributes: {} };
-  return { name: 'copy', inputs: [port('x')], outputs: [port('y')], intermediates: [], nodes: [node], constants: [] };
-}
-
-function zerosGraph(dtype: ElementType, rank: number): LoweredGraph {
+function oneNode(
+  opType: string,
+  inputs: readonly Port[],
+  output: Port,
+  constants: LoweredGraph['constants'] = [],
+): LoweredGraph {
+  const names = [...constants, ...inputs].map(({ name }) => name);
   return {
-    name: 'zeros',
-    inputs: [{ name: 'shape', dtype: 'int64', shape: [rank] }],
-    outputs: [{ name: 'y', dtype, shape: axes(rank) }],
+    name: opType,
+    inputs,
+    outputs: [output],
     intermediates: [],
-    nodes: [{ opType: 'Expand', domain: '', inputs: ['zero', 'shape'], outputs: ['y'], attributes: {} }],
-    constants: [{ name: 'zero', dtype, dims: [], values: new Uint8Array(BYTES[dtype]) }],
+    nodes: [{ opType, domain: '', inputs: names, outputs: [output.name], attributes: {} }],
+    constants,
   };
 }
 
-const BYTES: Readonly<Record<ElementType, number>> = { float32: 4, int32: 4, float16: 2, uint8: 1 };
+const copyGraph = (dtype: ElementType): LoweredGraph =>
+  oneNode('Identity', [port('x', dtype, 'N')], port('y', dtype, 'N'));
+
+const zerosGraph = (...axes: string[]): LoweredGraph =>
+  oneNode('Expand', [port('shape', 'int64', axes.length)], port('y', 'float32', ...axes), [
+    { name: 'zero', dtype: 'float32', dims: [], values: new Float32Array(1) },
+  ]);
+
+const cutGraph = (): LoweredGraph =>
+  oneNode(
+    'Slice',
+    [port('x', 'float32', 'N'), port('start', 'int64', 1), port('end', 'int64', 1)],
+    port('y', 'float32', 'M'),
+  );
+
+const putGraph = (): LoweredGraph =>
+  oneNode(
+    'ScatterND',
+    [port('x', 'float32', 'N', 'W'), port('index', 'int64', 'M', 1), port('rows', 'float32', 'M', 'W')],
+    port('y', 'float32', 'N', 'W'),
+  );

@@ -4,27 +4,49 @@
  * Which provider, and what lives where, is up to the devices (`cpu.ts`, `webgpu.ts`).
  */
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
-import { messageOf } from '../errors.ts';
+import { messageOf, SightlineError } from '../errors.ts';
 import { type Graph, type LoweredGraph, lower } from '../graph/graph.ts';
 import type { Kernels } from '../graph/kernels.ts';
+import { namedSizes, workingBytes } from '../graph/working_set.ts';
 import { writeModel } from '../onnx/write.ts';
 import { type Executable, type Feeds, here, isHere } from './device.ts';
+import { explainDeviceMemory } from './out_of_memory.ts';
 import { floats, type HostTensor, ints, type Tensor } from './tensor.ts';
 
 export type { InferenceSession, OrtTensor };
 export type Ort = typeof import('onnxruntime-node');
 
-/** How a device has its graphs compiled, and what it is told of their runs. */
+/** How a device has its graphs compiled, and what runs are given for its tensors. */
 export interface SessionPlan {
   readonly kernels: Kernels;
   /** Options on top of those of every session. */
   readonly options?: InferenceSession.SessionOptions;
-  /** The library's tensor for what the device has in its own memory; null for what is in this process's alone. */
-  readonly behind?: (tensor: Tensor) => OrtTensor | null;
-  /** Called before a run with what is fed. */
-  readonly beforeRun?: (feeds: readonly Tensor[]) => Promise<void>;
-  /** Called after a run with the tensors that it has copied to the device and from it. */
-  readonly afterRun?: (to: readonly HostTensor[], from: readonly HostTensor[]) => void;
+  /** Default: all tensors are in this process's memory. */
+  readonly bind?: (run: Run) => Promise<BoundRun>;
+  /** Memory of the device's own; absent: it has none. */
+  readonly room?: Room;
+}
+
+/** Memory that a device has taken. */
+export interface Room {
+  readonly bytes: number;
+  /** Frees what is kept for later. Returns whether there was anything. */
+  drain(): boolean;
+}
+
+/** Tensors of one run, by the names of inputs and outputs. */
+export interface Run {
+  readonly feeds: Feeds;
+  readonly into: Feeds;
+  /** Outputs that only change some slices of an input, and that input. */
+  readonly inPlace: Readonly<Record<string, string>>;
+}
+
+export interface BoundRun {
+  readonly feeds: Readonly<Record<string, OrtTensor>>;
+  readonly fetches: Readonly<Record<string, OrtTensor>>;
+  /** Called once the run has been issued, with the results that are in this process's memory. */
+  settle(results: readonly HostTensor[]): Promise<void>;
 }
 
 /** Compiles a graph for a device. */
@@ -33,36 +55,49 @@ export async function openSession(graph: Graph, plan: SessionPlan): Promise<Exec
   const ort = await loadOrt();
   const session = await createSession(lowered, plan.options);
   const outputNames = new Set(lowered.outputs.map((output) => output.name));
-  const behind = plan.behind ?? (() => null);
-  const wrapped = (tensor: Tensor): OrtTensor => behind(tensor) ?? toOrt(ort, here<HostTensor>(tensor));
+  const inPlace = slicesPutInto(lowered);
+  const bind = plan.bind ?? ((run) => boundHere(ort, run));
+  /** An error of a run for users, if the device has no memory for it; else null. */
+  const explained = (error: unknown, feeds: Feeds): SightlineError | null => {
+    if (plan.room === undefined) return null;
+    const sizes = namedSizes(lowered.inputs, (name) => feeds[name]!.dims);
+    const asked = { what: `a run of ${lowered.name}`, bytes: workingBytes(lowered, sizes), held: plan.room.bytes };
+    const told = explainDeviceMemory(error, asked);
+    return told instanceof SightlineError ? told : null;
+  };
   return {
     name: lowered.name,
     inputs: lowered.inputs,
     outputs: lowered.outputs,
     release: () => session.release(),
-    async run<Name extends string>(feeds: Feeds, into: Feeds = {}, want?: readonly Name[]) {
-      if (plan.beforeRun !== undefined) await plan.beforeRun(Object.values(feeds));
-      const ortFeeds: Record<string, OrtTensor> = {};
+    async run<Name extends string>(given: Feeds, targets: Feeds = {}, want?: readonly Name[]) {
+      const feeds: Record<string, Tensor> = {};
       for (const { name } of lowered.inputs) {
-        const tensor = feeds[name];
+        const tensor = given[name];
         if (tensor === undefined) throw new Error(`internal: graph ${lowered.name}: input '${name}' is not fed`);
-        ortFeeds[name] = wrapped(tensor);
+        feeds[name] = tensor;
       }
-      const fetches: Record<string, OrtTensor | null> = {};
-      for (const name of [...Object.keys(into), ...(want ?? [])]) {
+      for (const name of [...Object.keys(targets), ...(want ?? [])]) {
         if (!outputNames.has(name)) throw new Error(`internal: graph ${lowered.name} has no output '${name}'`);
       }
-      for (const name of want ?? outputNames) {
-        const target = into[name];
-        fetches[name] = target === undefined ? null : wrapped(target);
-      }
-      const names = Object.keys(fetches);
-      const inPlace = shouldAvoidCopies(names, into);
-      if (inPlace) fetches[END_MARK] = null;
-      const results = await session.run(ortFeeds, fetches).catch((error: unknown) => {
-        const message = messageOf(error);
-        if (inPlace && message.includes(STOPPED_AT_MARK)) return null; // every output is in its buffer by now
-        throw new Error(`internal: graph ${lowered.name}: ${message}`, { cause: error });
+      const names = [...(want ?? outputNames)];
+      const into: Record<string, Tensor> = {};
+      for (const name of names) if (targets[name] !== undefined) into[name] = targets[name];
+      const bound = await bind({ feeds, into, inPlace });
+      const fetches: Record<string, OrtTensor | null> = {};
+      for (const name of names) fetches[name] = bound.fetches[name] ?? null;
+      const avoidsCopies = shouldAvoidCopies(names, into);
+      if (avoidsCopies) fetches[END_MARK] = null;
+      const issue = () =>
+        session.run(bound.feeds, fetches).catch((error: unknown) => {
+          const message = messageOf(error);
+          if (avoidsCopies && message.includes(STOPPED_AT_MARK)) return null; // every output is in its buffer by now
+          throw explained(error, feeds) ?? new Error(`internal: graph ${lowered.name}: ${message}`, { cause: error });
+        });
+      const results = await issue().catch((error: unknown) => {
+        // No kernel writes what it reads, so a run that was cut short may be issued again.
+        if (error instanceof SightlineError && plan.room?.drain() === true) return issue();
+        throw error;
       });
       const outputs: Record<string, HostTensor> = {};
       for (const name of names) {
@@ -70,10 +105,7 @@ export async function openSession(graph: Graph, plan: SessionPlan): Promise<Exec
         if (target === undefined) outputs[name] = fromOrt(results![name]!);
         else if (isHere(target)) outputs[name] = target;
       }
-      if (plan.afterRun !== undefined) {
-        const copied = lowered.inputs.map(({ name }) => feeds[name]!).filter((tensor) => behind(tensor) === null);
-        plan.afterRun(copied.filter(isHere), Object.values(outputs));
-      }
+      await bound.settle(Object.values(outputs));
       return outputs as Record<Name, HostTensor>;
     },
   };
@@ -98,7 +130,10 @@ export function loadOrt(): Promise<Ort> {
   // ONNX Runtime 1.30 sends telemetry about the machine and its runs, unless this is set when the library is loaded
   // (onnxruntime/core/platform/posix/telemetry.cc). Nothing about a run may leave the machine.
   process.env.ORT_DISABLE_TELEMETRY = '1';
-  loaded ??= import('onnxruntime-node');
+  loaded ??= import('onnxruntime-node').then((ort) => {
+    ort.env.logLevel = 'fatal'; // what is not about one session, such as a device without memory, fails a run as well
+    return ort;
+  });
   return loaded;
 }
 
@@ -161,6 +196,31 @@ function shouldAvoidCopies(names: readonly string[], into: Feeds): boolean {
     if (isHere(target)) bytes += target.data.byteLength;
   }
   return bytes >= WORTH_BYTES;
+}
+
+/** The run's tensors, all of which are in this process's memory. */
+async function boundHere(ort: Ort, { feeds, into }: Run): Promise<BoundRun> {
+  const wrapped = (tensors: Feeds): Record<string, OrtTensor> => {
+    const all: Record<string, OrtTensor> = {};
+    for (const name in tensors) all[name] = toOrt(ort, here<HostTensor>(tensors[name]!));
+    return all;
+  };
+  return { feeds: wrapped(feeds), fetches: wrapped(into), settle: async () => undefined };
+}
+
+/** Outputs that are an input with some slices replaced (`putSlices`), one or several times, and that input. */
+function slicesPutInto({ nodes, inputs, outputs }: LoweredGraph): Record<string, string> {
+  const isInput = new Set(inputs.map(({ name }) => name));
+  const changed = new Map(
+    nodes.filter(({ opType }) => opType === 'ScatterND').map((node) => [node.outputs[0]!, node.inputs[0]!]),
+  );
+  const found: Record<string, string> = {};
+  for (const { name } of outputs) {
+    let source = name;
+    while (changed.has(source)) source = changed.get(source)!;
+    if (source !== name && isInput.has(source)) found[name] = source;
+  }
+  return found;
 }
 
 /** Wrappers of pinned tensors (see `pin`); null until the tensor is first fed. */

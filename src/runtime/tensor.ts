@@ -78,13 +78,17 @@ export function zeros(...dims: number[]): FloatTensor {
 }
 
 /** Rows [start, end) along the first axis, sharing the tensor's buffer. */
-export function rows(tensor: FloatTensor, start: number, end: number): FloatTensor {
-  const [count, ...rest] = tensor.dims as [number, ...number[]];
-  if (start < 0 || end > count || start > end) {
+export function rows<T extends HostTensor>(tensor: T, start: number, end: number): T {
+  const dims = dimsOfRows(tensor, start, end);
+  const width = sizeOf(dims.slice(1));
+  return { ...tensor, data: tensor.data.subarray(start * width, end * width), dims };
+}
+
+/** Sizes of rows [start, end) of a tensor. */
+export function dimsOfRows({ dims: [count, ...rest] }: Pick<Tensor, 'dims'>, start: number, end: number): number[] {
+  if (start < 0 || end > count! || start > end)
     throw new Error(`internal: rows ${start}..${end} of a tensor with ${count} rows`);
-  }
-  const width = sizeOf(rest);
-  return floats(tensor.data.subarray(start * width, end * width), [end - start, ...rest]);
+  return [end - start, ...rest];
 }
 
 /** The same elements under other sizes. */

@@ -3,106 +3,136 @@
  * its own: tensors move by `upload` and `download`, or with a run that is given tensors of this process.
  */
 import { ALL_KERNELS, type Kernels } from '../graph/kernels.ts';
+import { createBufferPool } from './buffer_pool.ts';
 import { type Device, isHere } from './device.ts';
+import { createDeviceMemory } from './device_memory.ts';
 import { createMoves } from './moves.ts';
-import { loadOrt, type OrtTensor, openSession, type SessionPlan } from './session.ts';
-import { type DeviceTensor, type ElementType, type HostTensor, resized, type Tensor } from './tensor.ts';
+import { type BoundRun, loadOrt, type OrtTensor, openSession, type Run, type SessionPlan, toOrt } from './session.ts';
+import {
+  rows as cutRows,
+  type DeviceTensor,
+  emptyTensor,
+  type HostTensor,
+  resized,
+  sizeOf,
+  type Tensor,
+} from './tensor.ts';
 
 export const WEBGPU = 'webgpu';
 
 /** Without these, ONNX Runtime 1.30 computes on the CPU what needs them. WGSL, the kernels' language, has no float64. */
 const KERNELS: Kernels = { ...ALL_KERNELS, fusedMatMul: false, logSoftmax: false, int64: false, float64: false };
 
+/** Elements of this process that are copied to the device. */
+interface Copy {
+  readonly tensor: DeviceTensor;
+  revision: number;
+}
+
+/** A tensor of this process that is held; `copy` null: it has not been fed yet. */
+interface Held {
+  readonly revision: () => number;
+  /** The copy under the tensor's own sizes. */
+  copy: { readonly of: Copy; readonly tensor: DeviceTensor } | null;
+}
+
 export interface WebgpuOptions {
-  /** Whether the adapter computes with float16 (`findAdapter`); default false. */
-  readonly float16?: boolean;
-  /** Beginning of the paths of files to which sessions write what each node ran on, for tests. */
+  readonly float16?: boolean | undefined;
+  readonly memory?: number | undefined;
   readonly profile?: string | undefined;
 }
 
-/** The library's tensor over a tensor's memory; of a view also the one that it was made of, which keeps the memory. */
-interface Behind {
-  readonly own: OrtTensor;
-  readonly of?: OrtTensor;
-}
-
-/** Elements of this process that are copied to the device. */
-interface Copy {
-  readonly own: OrtTensor;
-  readonly revision: number;
-}
-
-/** A tensor of this process that is held; `of` null: it has not been fed yet. */
-interface Held {
-  readonly revision: () => number;
-  of: (Behind & { readonly revision: number }) | null;
-}
-
-/** The adapter that ONNX Runtime takes. Errors come with the first call that runs or allocates; `findAdapter` checks it before. */
-export async function openWebgpu({ float16 = false, profile }: WebgpuOptions = {}): Promise<Device> {
+/**
+ * The adapter that ONNX Runtime takes. Errors come with the first call that runs or allocates; `findAdapter` checks it before.
+ *
+ * @param options.float16 whether the adapter computes with float16 (`findAdapter`); default false
+ * @param options.memory most bytes that tensors may take: beyond them, E_DEVICE_MEMORY
+ * @param options.profile beginning of the paths of files to which sessions write what each node ran on, for tests
+ */
+export async function openWebgpu({ float16 = false, memory: limit, profile }: WebgpuOptions = {}): Promise<Device> {
   const kernels: Kernels = { ...KERNELS, float16 };
   const ort = await loadOrt();
-  const behind = new WeakMap<DeviceTensor, Behind>();
   const held = new WeakMap<HostTensor, Held>();
   /** Copies of held elements, by their buffer and their place in it. */
   const copies = new WeakMap<ArrayBufferLike, Map<string, Copy>>();
   const traffic = { toDevice: 0, fromDevice: 0 };
   const options: SessionPlan['options'] = { executionProviders: [WEBGPU] };
   const moves = createMoves(options);
+  const pool = createBufferPool(moves.allocate, limit);
+  const memory = createDeviceMemory(WEBGPU, ort, pool, moves);
 
-  const ownOf = (tensor: DeviceTensor): OrtTensor => {
-    const known = behind.get(tensor);
-    if (known === undefined) throw new Error(`internal: a tensor [${tensor.dims}] of another device, or released`);
-    return known.own;
-  };
-  const adopt = (own: OrtTensor, dtype: ElementType, dims: readonly number[]): DeviceTensor => {
-    const adopted: DeviceTensor = { dtype, dims, device: WEBGPU };
-    behind.set(adopted, { own });
-    return adopted;
-  };
-  const under = (of: OrtTensor, dataType: ElementType, dims: readonly number[]): Behind => ({
-    own: ort.Tensor.fromGpuBuffer(of.gpuBuffer, { dataType, dims }),
-    of,
-  });
-  const renewed = async (copy: OrtTensor, tensor: HostTensor): Promise<OrtTensor> => {
+  const flat = (tensor: DeviceTensor): DeviceTensor => memory.view(tensor, [sizeOf(tensor.dims)]);
+  const write = async (target: DeviceTensor, tensor: HostTensor): Promise<void> => {
     traffic.toDevice += tensor.data.byteLength;
-    await moves.into(under(copy, tensor.dtype, tensor.dims).own, tensor);
-    return copy;
+    if (tensor.data.length > 0) await moves.up(tensor, await memory.own(flat(target)));
   };
-  const up = (tensor: HostTensor): Promise<OrtTensor> => {
-    traffic.toDevice += tensor.data.byteLength;
-    return moves.up(tensor);
-  };
-  /** The copy of a tensor's elements, as they are at this revision. */
-  async function copyOf(tensor: HostTensor, revision: number): Promise<OrtTensor> {
+  async function upload(tensor: HostTensor): Promise<DeviceTensor> {
+    const there = memory.reserve(tensor.dtype, tensor.dims, true);
+    await write(there, tensor);
+    return there;
+  }
+  async function clear(tensor: DeviceTensor): Promise<void> {
+    if (sizeOf(tensor.dims) === 0) return;
+    const [count = 1, ...rest] = tensor.dims;
+    const words = memory.view(tensor, [count, sizeOf(rest)], 'float32');
+    const { fetches, settle } = await memory.bind({}, { y: words }, {});
+    await moves.clear(fetches.y!);
+    await settle();
+  }
+  function newCopy(tensor: HostTensor): Copy {
     const { buffer, byteOffset, byteLength } = tensor.data;
     const ofBuffer = copies.get(buffer) ?? new Map<string, Copy>();
     copies.set(buffer, ofBuffer);
     const place = `${byteOffset} ${byteLength}`;
-    const known = ofBuffer.get(place);
-    if (known?.revision === revision) return known.own;
-    const own = await (known === undefined ? up(tensor) : renewed(known.own, tensor));
-    ofBuffer.set(place, { own, revision });
-    return own;
+    const copy = ofBuffer.get(place) ?? { tensor: memory.reserve(tensor.dtype, tensor.dims, true), revision: NEVER };
+    ofBuffer.set(place, copy);
+    return copy;
+  }
+  /** The copy of a held tensor, with the elements that it has at this revision. */
+  async function copyOf(tensor: HostTensor, known: Held): Promise<DeviceTensor> {
+    if (known.copy === null) {
+      const of = newCopy(tensor);
+      known.copy = { of, tensor: memory.view(of.tensor, tensor.dims) };
+    }
+    const { of, tensor: there } = known.copy;
+    const revision = known.revision();
+    if (of.revision !== revision) {
+      of.revision = revision;
+      await write(of.tensor, tensor);
+    }
+    return there;
+  }
+  async function bind({ feeds, into, inPlace }: Run): Promise<BoundRun> {
+    const here: Record<'feeds' | 'fetches', Record<string, OrtTensor>> = { feeds: {}, fetches: {} };
+    const there: Record<'feeds' | 'into', Record<string, DeviceTensor>> = { feeds: {}, into: {} };
+    for (const [name, tensor] of Object.entries(feeds)) {
+      const known = isHere(tensor) ? held.get(tensor) : undefined;
+      if (!isHere(tensor)) there.feeds[name] = tensor;
+      else if (known !== undefined) there.feeds[name] = await copyOf(tensor, known);
+      else {
+        here.feeds[name] = toOrt(ort, tensor);
+        traffic.toDevice += tensor.data.byteLength;
+      }
+    }
+    for (const [name, tensor] of Object.entries(into)) {
+      if (isHere(tensor)) here.fetches[name] = toOrt(ort, tensor);
+      else there.into[name] = tensor;
+    }
+    const bound = await memory.bind(there.feeds, there.into, inPlace);
+    return {
+      feeds: { ...here.feeds, ...bound.feeds },
+      fetches: { ...here.fetches, ...bound.fetches },
+      async settle(results) {
+        traffic.fromDevice += bytesOf(results);
+        await bound.settle();
+      },
+    };
   }
   const plan: SessionPlan = {
     kernels,
     options: profile === undefined ? options : { ...options, enableProfiling: true, profileFilePrefix: profile },
-    behind: (tensor) => (isHere(tensor) ? (held.get(tensor)?.of?.own ?? null) : ownOf(tensor)),
-    async beforeRun(feeds) {
-      for (const tensor of feeds) {
-        const known = isHere(tensor) ? held.get(tensor) : undefined;
-        if (known === undefined) continue;
-        const revision = known.revision();
-        if (known.of?.revision === revision) continue;
-        const of = await copyOf(tensor as HostTensor, revision);
-        known.of = { revision, ...under(of, tensor.dtype, tensor.dims) };
-      }
-    },
-    afterRun(to, from) {
-      traffic.toDevice += bytesOf(to);
-      traffic.fromDevice += bytesOf(from);
-    },
+    bind,
+    room: pool,
   };
 
   return {
@@ -111,32 +141,57 @@ export async function openWebgpu({ float16 = false, profile }: WebgpuOptions = {
     sharesMemory: false,
     traffic,
     compile: (graph) => openSession(graph, plan),
-    allocate: async (dtype, dims) => adopt(await moves.zeros(dtype, dims), dtype, dims),
-    upload: async (tensor) => adopt(await up(tensor), tensor.dtype, tensor.dims),
+    async allocate(dtype, dims) {
+      if (dtype === 'float16') return upload(emptyTensor(dtype, dims)); // which not every adapter computes with
+      const tensor = memory.reserve(dtype, dims, true);
+      await clear(tensor);
+      return tensor;
+    },
+    reserve: (dtype, dims) => memory.reserve(dtype, dims),
+    reuse: (tensor, dims) => memory.reuse(there(tensor), dims),
+    clear: (tensor) => clear(there(tensor)),
+    upload,
     async download(tensor) {
       if (isHere(tensor)) return tensor;
-      const { data } = (await moves.down(ownOf(tensor), tensor.dtype)) as { data: HostTensor['data'] };
+      if (sizeOf(tensor.dims) === 0) return emptyTensor(tensor.dtype, tensor.dims);
+      const { feeds, settle } = await memory.bind({ x: flat(tensor) }, {}, {});
+      const data = await moves.down(feeds.x!, tensor.dtype);
+      await settle();
       traffic.fromDevice += data.byteLength;
       return { dtype: tensor.dtype, data, dims: tensor.dims } as HostTensor;
     },
     view<T extends Tensor>(tensor: T, dims: readonly number[]): T {
       const other = resized<T>(tensor, dims);
-      if (!isHere(tensor) && !isHere(other)) behind.set(other, under(ownOf(tensor), tensor.dtype, dims));
-      return other;
+      return isHere(tensor) ? other : (memory.view(tensor, dims) as T);
     },
+    rows: (tensor, start, end) =>
+      (isHere(tensor) ? cutRows(tensor, start, end) : memory.rows(tensor, start, end)) as typeof tensor,
     hold(tensor, revision = () => 0) {
-      if (!held.has(tensor)) held.set(tensor, { revision, of: null });
+      if (!held.has(tensor)) held.set(tensor, { revision, copy: null });
       return tensor;
     },
-    release(tensor) {
-      if (isHere(tensor)) return;
-      ownOf(tensor).dispose();
-      behind.delete(tensor);
+    async twin(tensor) {
+      const known = held.get(tensor);
+      if (known === undefined) throw new Error(`internal: the twin of a tensor [${tensor.dims}] that is not held`);
+      return copyOf(tensor, known);
     },
+    release(tensor) {
+      if (!isHere(tensor)) memory.release(tensor);
+    },
+    tidy: pool.drain,
+    memory: () => ({ bytes: pool.bytes, peak: pool.peak }),
     channelBlock: async () => null,
   };
 }
 
 // --- internal ---
 
+/** In place of a copy's revision before its elements have been copied. */
+const NEVER = -1;
+
 const bytesOf = (tensors: readonly HostTensor[]): number => tensors.reduce((sum, { data }) => sum + data.byteLength, 0);
+
+function there(tensor: Tensor): DeviceTensor {
+  if (!isHere(tensor)) return tensor;
+  throw new Error(`internal: a tensor [${tensor.dims}] of this process is used as if it were on a device`);
+}

@@ -2,14 +2,34 @@
  * Named buffers that are reused from step to step: a name always gets the same memory, which grows when a step needs more.
  * The contents of a buffer are valid until the same name is requested again.
  */
-import { type FloatTensor, floats, sizeOf } from './tensor.ts';
+import type { Device } from './device.ts';
+import { type FloatTensor, floats, sizeOf, type Tensor } from './tensor.ts';
 
 export interface Workspace {
   /** A tensor of these sizes in the buffer of that name. Its contents are left over from earlier use. */
+  get(name: string, ...dims: number[]): Tensor;
+}
+
+/** In the memory of this process. */
+export interface HostWorkspace extends Workspace {
   get(name: string, ...dims: number[]): FloatTensor;
 }
 
-export function createWorkspace(): Workspace {
+/** In the memory of a device. */
+export function createWorkspace(device: Device): Workspace {
+  if (device.sharesMemory) return createHostWorkspace();
+  const tensors = new Map<string, Tensor>();
+  return {
+    get(name, ...dims) {
+      const known = tensors.get(name);
+      const tensor = known === undefined ? device.reserve('float32', dims) : device.reuse(known, dims);
+      tensors.set(name, tensor);
+      return tensor;
+    },
+  };
+}
+
+export function createHostWorkspace(): HostWorkspace {
   const buffers = new Map<string, Float32Array>();
   return {
     get(name, ...dims) {

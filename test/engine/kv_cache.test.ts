@@ -9,13 +9,13 @@ import {
   withRoom,
 } from '../../src/engine/kv_cache.ts';
 import { floats } from '../../src/runtime/tensor.ts';
-import { createWorkspace } from '../../src/runtime/workspace.ts';
+import { createHostWorkspace } from '../../src/runtime/workspace.ts';
 
 const [KV_HEADS, HEAD_DIM, LAYERS] = [2, 3, 2];
 const no = Number.NEGATIVE_INFINITY;
 
 const emptyCache = (promptLengths: readonly number[], rows: number, maxTokens: number, atOnce = 1): KvCache =>
-  createKvCache(createWorkspace(), {
+  createKvCache(createHostWorkspace(), {
     kvHeads: KV_HEADS,
     headDim: HEAD_DIM,
     layers: LAYERS,

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { parametersOf } from '../../src/engine/parameters.ts';
 import { createScoringHead, type Targets } from '../../src/engine/scoring.ts';
 import { type FloatTensor, zeros } from '../../src/runtime/tensor.ts';
-import { createWorkspace } from '../../src/runtime/workspace.ts';
+import { createHostWorkspace } from '../../src/runtime/workspace.ts';
 import { createRandom } from '../../src/util/random.ts';
 import { largestDifference } from '../helpers/check_op.ts';
 import { total } from '../helpers/reference.ts';
@@ -52,7 +52,7 @@ describe.each([1, 1024, 1025, 2500])('%i predictions', (count) => {
   const predictions = predict(count);
   const scorer = () => {
     const parameters = parametersOf(weights, () => true);
-    return { parameters, head: createScoringHead(sizes, parameters, createWorkspace()) };
+    return { parameters, head: createScoringHead(sizes, parameters, createHostWorkspace()) };
   };
 
   test('values', async () => {
@@ -108,7 +108,7 @@ describe.each([1, 1024, 1025, 2500])('%i predictions', (count) => {
 
 test('the gradient of one log-probability by finite differences', async () => {
   const parameters = parametersOf(weights, () => true);
-  const head = createScoringHead(sizes, parameters, createWorkspace());
+  const head = createScoringHead(sizes, parameters, createHostWorkspace());
   const predictions = predict(1);
   const row = predictions.hiddenRows[0]!;
   const dHidden = await head.backward(hidden, predictions, { temperature: TEMPERATURE }, { logps: Float32Array.of(1) });

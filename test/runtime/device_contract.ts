@@ -10,6 +10,7 @@ import { gemm } from '../../src/graph/ops/matmul.ts';
 import { logSoftmax } from '../../src/graph/ops/reduce.ts';
 import { input, none } from '../../src/graph/value.ts';
 import { type Device, type Executable, isHere } from '../../src/runtime/device.ts';
+import { createRowMoves } from '../../src/runtime/row_moves.ts';
 import {
   bytes,
   type FloatTensor,
@@ -91,6 +92,61 @@ export function describeDevice(name: string, open: () => Device | Promise<Device
         expect(() => device.view(whole, [4])).toThrow('internal: 6 elements for dims [4]');
       });
 
+      test('a reserved tensor takes what is written to it, and its memory other sizes', async () => {
+        const { add: plus } = await arithmetic(compile);
+        const tensor = device.reserve('float32', [6]);
+        await plus.run({ x: vector(1, 2, 3, 4, 5, 6), y: vector(1, 1, 1, 1, 1, 1) }, { sum: tensor });
+        expect(await elements(tensor)).toEqual([2, 3, 4, 5, 6, 7]);
+        await device.clear(tensor);
+        expect(await elements(tensor)).toEqual([0, 0, 0, 0, 0, 0]);
+        for (const size of [4, 5000]) {
+          const other = device.reuse(tensor, [size]);
+          await device.clear(other);
+          expect(await elements(other)).toEqual(new Array(size).fill(0));
+        }
+        device.release(tensor);
+        device.tidy();
+      });
+
+      test('rows share the memory of the whole: they are read, written and cleared alone', async () => {
+        const { add: plus } = await arithmetic(compile);
+        const whole = await device.upload(floats(Float32Array.from(counting(30)), [10, 3]));
+        const some = device.rows(whole, 4, 7);
+        expect(some.dims).toEqual([3, 3]);
+        expect(await elements(some)).toEqual(counting(9, 12));
+        expect(await elements(device.rows(some, 1, 2))).toEqual([15, 16, 17]);
+        const flat = (tensor: Tensor): Tensor => device.view(tensor, [tensor.dims[0]! * 3]);
+        await plus.run({ x: flat(some), y: flat(device.rows(whole, 0, 3)) }, { sum: flat(device.rows(whole, 7, 10)) });
+        const expected = counting(30);
+        for (let i = 0; i < 9; i++) expected[21 + i] = i + 12 + i;
+        expect(await elements(whole)).toEqual(expected);
+        // The words behind the first rows, of which there is no multiple of four, stay.
+        await plus.run({ x: flat(some), y: flat(some) }, { sum: flat(device.rows(whole, 0, 3)) });
+        for (let i = 0; i < 9; i++) expected[i] = 2 * expected[12 + i]!;
+        expect(await elements(whole)).toEqual(expected);
+        await device.clear(device.rows(whole, 2, 4));
+        expected.fill(0, 6, 12);
+        expect(await elements(whole)).toEqual(expected);
+        await device.clear(device.rows(whole, 3, 3));
+        expect(await elements(device.rows(whole, 3, 3))).toEqual([]);
+        expect(() => device.rows(whole, 3, 11)).toThrow('internal: rows 3..11 of a tensor with 10 rows');
+      });
+
+      test('rows are gathered, put and added by their numbers', async () => {
+        const moves = createRowMoves(device);
+        const from = await device.upload(floats(Float32Array.from(counting(12)), [4, 3]));
+        const into = await device.upload(floats(new Float32Array(15).fill(-1), [5, 3]));
+        const some = device.rows(into, 0, 3);
+        expect(await moves.gather(from, Int32Array.of(2, 3, 0), some)).toBe(some);
+        expect(await elements(into)).toEqual([...counting(6, 6), ...counting(3), -1, -1, -1, -1, -1, -1]);
+        await moves.put(device.rows(from, 0, 2), Int32Array.of(4, 1), into);
+        expect(await elements(into)).toEqual([6, 7, 8, 3, 4, 5, ...counting(3), -1, -1, -1, ...counting(3)]);
+        await moves.add(from, Int32Array.of(1, 1, 3, 1), into);
+        expect(await elements(into)).toEqual([6, 7, 8, 15, 19, 23, ...counting(3), 5, 6, 7, ...counting(3)]);
+        await moves.put(device.rows(from, 1, 1), Int32Array.of(), into);
+        await moves.release();
+      });
+
       test('bytes that cross are counted, both ways', async () => {
         const before = { ...device.traffic };
         const tensor = await device.upload(vector(1, 2, 3, 4));
@@ -151,6 +207,48 @@ export function describeDevice(name: string, open: () => Device | Promise<Device
         expect([...(await plus.run({ x, y })).sum!.data]).toEqual([5, 6, 7, 8]);
         expect([...(await plus.run({ x, y: again })).sum!.data]).toEqual([10, 12, 14, 16]);
         expect(device.traffic.toDevice - before).toBe(device.sharesMemory ? 0 : 3 * 16);
+      });
+
+      test('into a tensor that it reads, also where that is a part of one', async () => {
+        const { add: plus } = await arithmetic(compile);
+        const one = vector(1, 1, 1, 1, 1);
+        const sum = await device.upload(vector(1, 2, 3, 4, 5));
+        const again = device.view(sum, [5]);
+        for (let i = 0; i < 3; i++) await plus.run({ x: sum, y: one }, { sum: again });
+        expect(await elements(sum)).toEqual([4, 5, 6, 7, 8]);
+        const whole = await device.upload(vector(0, 1, 2, 3, 4, 5, 6, 7));
+        const [front, back] = [device.rows(whole, 0, 5), device.rows(whole, 3, 8)];
+        await plus.run({ x: back, y: one }, { sum: back });
+        expect(await elements(whole)).toEqual([0, 1, 2, 4, 5, 6, 7, 8]);
+        await plus.run({ x: front, y: one }, { sum: front });
+        expect(await elements(whole)).toEqual([1, 2, 3, 5, 6, 6, 7, 8]);
+      });
+
+      test('the twin of a held tensor is changed by runs, until the revision changes', async () => {
+        const { add: plus } = await arithmetic(compile);
+        let revision = 0;
+        const x = device.hold(vector(1, 2, 3, 4), () => revision);
+        const one = vector(1, 1, 1, 1);
+        await plus.run({ x: await device.twin(x), y: one }, { sum: await device.twin(x) });
+        expect([...(await plus.run({ x, y: one })).sum!.data]).toEqual([3, 4, 5, 6]);
+        expect([...x.data]).toEqual(device.sharesMemory ? [2, 3, 4, 5] : [1, 2, 3, 4]);
+        x.data.fill(7);
+        revision++;
+        expect(await elements(await device.twin(x))).toEqual([7, 7, 7, 7]);
+      });
+
+      test('memory in use is counted where it is the device’s own', async () => {
+        if (device.sharesMemory) expect(device.memory()).toBeNull();
+        else {
+          device.tidy();
+          const before = device.memory()!.bytes;
+          const tensor = await device.upload(floats(new Float32Array(2 ** 16), [2 ** 16]));
+          expect(device.memory()!.bytes - before).toBe(2 ** 18);
+          expect(device.memory()!.peak).toBeGreaterThanOrEqual(before + 2 ** 18);
+          device.release(tensor);
+          device.tidy();
+          expect(device.memory()!.bytes).toBe(before);
+        }
       });
 
       test('only what is wanted is computed; a wrong name is told', async () => {
@@ -256,6 +354,9 @@ export function describeDevice(name: string, open: () => Device | Promise<Device
 }
 
 // --- internal ---
+
+/** from, from + 1, … */
+const counting = (length: number, from = 0): number[] => Array.from({ length }, (_, i) => from + i);
 
 const vector = (...data: number[]): FloatTensor => floats(Float32Array.from(data), [data.length]);
 

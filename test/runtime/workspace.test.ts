@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import { createWorkspace } from '../../src/runtime/workspace.ts';
+import { createHostWorkspace } from '../../src/runtime/workspace.ts';
 
 describe('a workspace', () => {
   test('gives a name the same memory again, and other names other memory', () => {
-    const workspace = createWorkspace();
+    const workspace = createHostWorkspace();
     const first = workspace.get('a', 4, 3);
     expect(first.dims).toEqual([4, 3]);
     expect(workspace.get('a', 2, 3).data.buffer).toBe(first.data.buffer);
@@ -11,7 +11,7 @@ describe('a workspace', () => {
   });
 
   test('a buffer has room, so that a little longer steps do not make it grow', () => {
-    const workspace = createWorkspace();
+    const workspace = createHostWorkspace();
     const first = workspace.get('a', 801);
     for (let size = 802; size <= 896; size++) expect(workspace.get('a', size).data.buffer).toBe(first.data.buffer);
     const grown = workspace.get('a', 897);
@@ -21,7 +21,7 @@ describe('a workspace', () => {
   });
 
   test('nothing and one element', () => {
-    const workspace = createWorkspace();
+    const workspace = createHostWorkspace();
     expect(workspace.get('a', 0, 5).data.length).toBe(0);
     expect(workspace.get('b', 1).data.length).toBe(1);
   });

@@ -9,7 +9,7 @@ import { parametersOf } from '../../src/engine/parameters.ts';
 import { createScoringHead } from '../../src/engine/scoring.ts';
 import { countStep, grpoLoss, type LossOptions } from '../../src/grpo/loss.ts';
 import { floats, zeros } from '../../src/runtime/tensor.ts';
-import { createWorkspace } from '../../src/runtime/workspace.ts';
+import { createHostWorkspace } from '../../src/runtime/workspace.ts';
 import { largestDifference } from '../helpers/check_op.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import {
@@ -65,7 +65,7 @@ describe('against torch.autograd', () => {
       ]);
       const parameters = parametersOf(weights, () => true);
       const sizes = { hiddenSize: h, vocabSize: v, rmsNormEps: values.eps, tieWordEmbeddings: false };
-      const scorer = createScoringHead(sizes, parameters, createWorkspace());
+      const scorer = createScoringHead(sizes, parameters, createHostWorkspace());
       const options: LossOptions = {
         ...{ lossType: golden.loss_type, importanceSamplingLevel: 'token', beta: 0, epsilon: 0.2, epsilonHigh: 0.2 },
         ...{ delta: null, tauPos: 1, tauNeg: 1.05, offPolicySequenceMaskDelta: null, maxCompletionLength: 8 },

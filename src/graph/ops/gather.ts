@@ -39,7 +39,7 @@ export function takeRows(x: Value, index: Value): Value {
     inputs: [x, index],
     shape: [...index.shape, ...x.shape.slice(1)],
     emit: (emitter, names) => emitter.node('Gather', names, { axis: 0 }),
-    vjp: (dy) => [() => scatterAddRows(dy, index, x), null],
+    vjp: (dy) => [() => addRowsAt(zerosLike(x), index, dy), null],
   });
 }
 
@@ -148,22 +148,24 @@ export function putSlices(x: Value, index: Value, slices: Value): Value {
   });
 }
 
-// --- internal ---
-
 /**
- * Zeros shaped like x, with row i of dy added to row index[i]. Uses ScatterElements because ONNX Runtime's ScatterND adds rows
- * from several threads at once and loses some additions where an index repeats.
+ * x [n, ...] with row i of `rows` [m, ...] added to row index[i] (int32 [m]), which may repeat. Uses ScatterElements because ONNX
+ * Runtime's ScatterND adds rows from several threads at once and loses some additions where an index repeats.
  */
-function scatterAddRows(dy: Value, index: Value, x: Value): Value {
+export function addRowsAt(x: Value, index: Value, rows: Value): Value {
+  requireFloat('addRowsAt', x, rows);
+  requireIndex('addRowsAt', index);
   const column = reshape(index, [index.shape[0]!, ...x.shape.slice(1).map(() => 1)]);
   return makeNode({
-    op: 'scatterAddRows',
-    inputs: [zerosLike(x), expand(column, dy.shape), dy],
+    op: 'addRowsAt',
+    inputs: [x, expand(column, rows.shape), rows],
     shape: x.shape,
     emit: (emitter, names) => emitter.node('ScatterElements', names, { axis: 0, reduction: 'add' }),
-    vjp: none('only gradients use it'),
+    vjp: (d) => [() => d, null, () => takeRows(d, index)],
   });
 }
+
+// --- internal ---
 
 function zerosLike(x: Value): Value {
   const zero = reshape(

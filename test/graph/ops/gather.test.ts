@@ -97,6 +97,17 @@ describeOps(
         nan: false,
       },
     ],
+    addRowsAt: [
+      {
+        name: 'at one row several times',
+        args: [rows(4, 3), index([2, 0, 2], 'M'), { dims: [3, 3], shape: ['M', 3] }],
+        build: ops.addRowsAt,
+        reference: (x, places, added) =>
+          tabulate([4, 3], (i, j) =>
+            places!.reduce((sum, place, m) => sum + (place === i ? added![m * 3 + j]! : 0), x[i * 3 + j]!),
+          ),
+      },
+    ],
     putSlices: [
       {
         name: 'rows of a matrix',

@@ -1,0 +1,103 @@
+/**
+ * Moves rows between tensors [n, width] of a device, by the numbers of rows.
+ */
+import type { Graph } from '../graph/graph.ts';
+import { addRowsAt, putSlices, takeRows } from '../graph/ops/gather.ts';
+import { input } from '../graph/value.ts';
+import { type Device, type Executable, here } from './device.ts';
+import { ints, sizeOf, type Tensor } from './tensor.ts';
+
+export interface RowMoves {
+  /** Copies row indices[i] of `from` to row i of `into`, and returns `into`. */
+  gather<T extends Tensor>(from: Tensor, indices: Int32Array, into: T): Promise<T>;
+  /** Copies row i of `from` to row indices[i] of `into`; no index occurs twice. */
+  put(from: Tensor, indices: Int32Array, into: Tensor): Promise<void>;
+  /** Adds row i of `from` to row indices[i] of `into`; an index may occur several times. */
+  add(from: Tensor, indices: Int32Array, into: Tensor): Promise<void>;
+  release(): Promise<void>;
+}
+
+export function createRowMoves(device: Device): RowMoves {
+  return device.sharesMemory ? inThisProcess : onDevice(device);
+}
+
+// --- internal ---
+
+const inThisProcess: RowMoves = {
+  async gather(from, indices, into) {
+    const [source, target] = [here(from), here(into)];
+    const width = widthOf(into);
+    for (const { first, start, count } of runsOf(indices))
+      target.data.set(source.data.subarray(first * width, (first + count) * width), start * width);
+    return into;
+  },
+  async put(from, indices, into) {
+    const [source, target] = [here(from), here(into)];
+    const width = widthOf(into);
+    for (const { first, start, count } of runsOf(indices))
+      target.data.set(source.data.subarray(start * width, (start + count) * width), first * width);
+  },
+  async add(from, indices, into) {
+    const [source, target] = [here(from), here(into)];
+    const width = widthOf(into);
+    for (const [i, row] of indices.entries())
+      for (let j = 0; j < width; j++) target.data[row * width + j]! += source.data[i * width + j]!;
+  },
+  release: async () => undefined,
+};
+
+function onDevice(device: Device): RowMoves {
+  const compiled = new Map<string, Promise<Executable>>();
+  async function run(move: keyof typeof GRAPHS, from: Tensor, indices: Int32Array, into: Tensor): Promise<void> {
+    if (indices.length === 0) return;
+    const executable = compiled.get(move) ?? device.compile(GRAPHS[move]());
+    compiled.set(move, executable);
+    const flat = (tensor: Tensor): Tensor => device.view(tensor, [tensor.dims[0]!, widthOf(tensor)]);
+    const x = flat(into);
+    const index = ints(indices, move === 'put' ? [indices.length, 1] : [indices.length]);
+    await (await executable).run({ x, index, rows: flat(from) }, { moved: x });
+  }
+  return {
+    async gather(from, indices, into) {
+      await run('gather', from, indices, into);
+      return into;
+    },
+    put: (from, indices, into) => run('put', from, indices, into),
+    add: (from, indices, into) => run('add', from, indices, into),
+    async release() {
+      for (const executable of compiled.values()) await (await executable).release();
+      compiled.clear();
+    },
+  };
+}
+
+const rows = () => input('rows', ['M', 'W']);
+const whole = () => input('x', ['N', 'W']);
+
+const GRAPHS = {
+  gather: (): Graph => {
+    const [from, index] = [input('rows', ['N', 'W']), input('index', ['M'], 'int32')];
+    return { name: 'gather rows', inputs: { rows: from, index }, outputs: { moved: takeRows(from, index) } };
+  },
+  put: (): Graph => {
+    const inputs = { x: whole(), index: input('index', ['M', 1], 'int32'), rows: rows() };
+    return { name: 'put rows', inputs, outputs: { moved: putSlices(inputs.x, inputs.index, inputs.rows) } };
+  },
+  add: (): Graph => {
+    const inputs = { x: whole(), index: input('index', ['M'], 'int32'), rows: rows() };
+    return { name: 'add rows', inputs, outputs: { moved: addRowsAt(inputs.x, inputs.index, inputs.rows) } };
+  },
+};
+
+const widthOf = ({ dims }: Tensor): number => sizeOf(dims.slice(1));
+
+/** Consecutive indices: `count` of them from `first` on, the first of which is number `start`. */
+function* runsOf(indices: Int32Array): Generator<{ first: number; start: number; count: number }> {
+  for (let start = 0; start < indices.length; ) {
+    const first = indices[start]!;
+    let count = 1;
+    while (indices[start + count] === first + count) count++;
+    yield { first, start, count };
+    start += count;
+  }
+}
