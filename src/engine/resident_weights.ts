@@ -11,7 +11,7 @@ import { mul } from '../graph/ops/elementwise.ts';
 import { widened } from '../graph/ops/frozen.ts';
 import type { Value } from '../graph/value.ts';
 import type { FrozenMatrix } from '../nn/linear.ts';
-import type { Device, Feeds } from '../runtime/device.ts';
+import { type Device, type Feeds, here } from '../runtime/device.ts';
 import { bytes, floats, halves, type Tensor } from '../runtime/tensor.ts';
 import { createExclusive } from '../util/mutex.ts';
 import { type Parameters, roleOf } from './parameters.ts';
@@ -42,7 +42,7 @@ export function residentOn(store: Parameters, device: Device): Parameters {
     const load = (): Promise<Tensor> =>
       exclusive(async () => {
         await store.load?.(name);
-        return device.upload(store.value(name));
+        return device.upload(here(store.value(name)));
       });
     return {
       form: null,

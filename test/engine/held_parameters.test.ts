@@ -8,6 +8,7 @@ import { QUANT_BLOCK } from '../../src/checkpoint/quantised.ts';
 import { holdParameters } from '../../src/engine/held_parameters.ts';
 import { loadParameters } from '../../src/engine/parameters.ts';
 import { cpu } from '../../src/runtime/cpu.ts';
+import { here } from '../../src/runtime/device.ts';
 import { largestDifference } from '../helpers/check_op.ts';
 import { adaptedCheckpoints as checkpoints, dequantisedIn, resultsOn, standsFor } from '../helpers/held_results.ts';
 
@@ -47,7 +48,7 @@ test.for(checkpoints.flatMap((checkpoint) => ([4, 8] as const).map((bits) => ({ 
     for (const name of float32.names) {
       const stored = own.stored!(name);
       if (stored?.kind !== 'quantised') continue;
-      const { data, dims } = float32.value(name);
+      const { data, dims } = here(float32.value(name));
       const [, inner] = dims as [number, number];
       const blocks = Math.ceil(inner / QUANT_BLOCK);
       for (const [i, value] of standsFor(stored).entries()) {

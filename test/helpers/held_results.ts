@@ -12,11 +12,12 @@ import { withOverlay } from '../../src/engine/overlay.ts';
 import { type Parameters, parametersOf } from '../../src/engine/parameters.ts';
 import { readConfig } from '../../src/models/registry.ts';
 import { cpu } from '../../src/runtime/cpu.ts';
-import type { Device } from '../../src/runtime/device.ts';
+import { type Device, here } from '../../src/runtime/device.ts';
 import { floats } from '../../src/runtime/tensor.ts';
 import { createRandom } from '../../src/util/random.ts';
 import { type GoldenCheckpoint, goldenCheckpoints } from './golden.ts';
 import { completionsIn, goldenImages, groupOf, promptOf, readCases, readTensors } from './golden_values.ts';
+import { gradientsOf } from './parameters.ts';
 
 /** The bfloat16 checkpoints with an adapter. */
 export const adaptedCheckpoints = goldenCheckpoints().filter(({ name }) => ['qwen2_vl', 'qwen3_vl'].includes(name));
@@ -33,7 +34,8 @@ export async function resultsOn(
 ) {
   const config = await readConfig(checkpoint.model);
   const adapter = openAdapter(join(checkpoint.golden, 'lora'), config);
-  const parameters = withOverlay(await storeOf(), { adapters: adapter.adapters, tensors: adapter.read() }, isTrained);
+  const overlay = { adapters: adapter.adapters, tensors: adapter.read() };
+  const parameters = await withOverlay(await storeOf(), overlay, isTrained, device);
   const model = createModel(config, parameters, { attnImpl: 'sdpa', gradientCheckpointing: true, device });
   const golden = readCases(checkpoint).find(({ name }) => name === 'two_images')!;
   const pixels = readTensors(join(checkpoint.golden, 'tensors.safetensors')).get('two_images.pixel_values')!;
@@ -50,7 +52,7 @@ export async function resultsOn(
     scored.tape!,
     Float32Array.from(logps, (_, t) => t - 3),
   );
-  const gradients = new Map(parameters.trained.map((name) => [name, parameters.gradient(name).data.slice()]));
+  const gradients = await gradientsOf(parameters);
   const generator = createGenerator(model);
   const sampling = { count: 3, maxNewTokens: 6, temperature: 1, stopIds: [], bannedIds: [] };
   const sampled = await generator.generate([promptOf(golden, images)], { ...sampling, random: createRandom(2) });
@@ -81,9 +83,9 @@ export function standsFor({ bits, codes, scales, dims: [out, inner] }: Quantised
 }
 
 /** The model that held weights stand for, in float32. @param float32 what it takes all else from, and changes */
-export function dequantisedIn(float32: Parameters, held: Parameters): Parameters {
+export async function dequantisedIn(float32: Parameters, held: Parameters): Promise<Parameters> {
   const values = float32.names.map((name) => {
-    const { data, dims } = float32.value(name);
+    const { data, dims } = here(float32.value(name));
     const stored = held.stored!(name);
     if (stored !== null && stored.kind !== 'quantised') throw new Error('expected codes');
     if (stored !== null) data.set(standsFor(stored));

@@ -34,7 +34,7 @@ const LAYER = 'model.layers.0.mlp.up_proj.weight';
 test('weights of 8 bits stay there as codes, and sampling rounds no activations', async () => {
   const there = await opened(far(false), 8);
   expect(there.parameters.resident!(LAYER)!.form!.kind).toBe('codes of 8 bits in blocks of 32');
-  expect(there.reference().parameters.resident!(LAYER)).toBe(there.parameters.resident!(LAYER));
+  expect((await there.reference()).parameters.resident!(LAYER)).toBe(there.parameters.resident!(LAYER));
   expect(there.parameters.resident!('model.norm.weight')).toBe(null);
   expect(there.samplesRounded).toBe(false);
   expect(there.summary.notes).toEqual([]);

@@ -52,7 +52,8 @@ test('frozen weights cross once', async () => {
   const store = residentOn(await holdParameters(source, { bits: 8, device }), device);
   source.close();
   const adapter = openAdapter(join(checkpoint.golden, 'lora'), config);
-  const parameters = withOverlay(store, { adapters: adapter.adapters, tensors: adapter.read() }, () => true);
+  const overlay = { adapters: adapter.adapters, tensors: adapter.read() };
+  const parameters = await withOverlay(store, overlay, () => true, device);
   const model = createModel(config, parameters, { attnImpl: 'sdpa', gradientCheckpointing: true, device });
   const golden = readCases(checkpoint).find(({ name }) => name === 'two_images')!;
   const pixels = readTensors(join(checkpoint.golden, 'tensors.safetensors')).get('two_images.pixel_values')!;
