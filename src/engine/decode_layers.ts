@@ -18,7 +18,7 @@ import { type FrozenMatrix, rowsShape, type WeightForm } from '../nn/linear.ts';
 import { type FloatTensor, view } from '../runtime/tensor.ts';
 import { halfPieces, pieceShape } from './half_pieces.ts';
 import type { StoredWeight } from './parameters.ts';
-import type { ResidentForm } from './resident_weights.ts';
+import type { ResidentForm } from './resident_form.ts';
 import { type SamplingHead, samplingHead } from './sampling.ts';
 
 export interface DecodeLayersOptions {

@@ -36,7 +36,7 @@ import { openTokens } from './kv_cache.ts';
 import { formsIn } from './layer_modules.ts';
 import type { Parameters, StoredWeight } from './parameters.ts';
 import type { TokenRows } from './recording.ts';
-import type { ResidentForm } from './resident_weights.ts';
+import type { ResidentForm } from './resident_form.ts';
 import { RUN_FLOP } from './run_limits.ts';
 
 /** The cache says how many tokens a step computes (`cache.atOnce`). */

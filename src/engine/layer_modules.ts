@@ -13,7 +13,7 @@ import type { HostWorkspace } from '../runtime/workspace.ts';
 import { accumulatorsOf, type NameOf, readWeightsOf } from './bindings.ts';
 import { type Dropout, dropoutMasks } from './dropout.ts';
 import type { Parameters } from './parameters.ts';
-import type { ResidentForm } from './resident_weights.ts';
+import type { ResidentForm } from './resident_form.ts';
 import { backwardInPieces, forwardInPieces, type RowTensors } from './row_chunks.ts';
 
 export interface LayerModules {

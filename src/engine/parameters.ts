@@ -12,7 +12,7 @@ import { cpu } from '../runtime/cpu.ts';
 import { type Device, here } from '../runtime/device.ts';
 import { type FloatTensor, floats, sizeOf, type Tensor, zeros } from '../runtime/tensor.ts';
 import { createPause } from '../util/event_loop.ts';
-import type { Resident } from './resident_weights.ts';
+import type { Resident } from './resident_form.ts';
 
 export interface Parameters {
   readonly names: readonly string[];

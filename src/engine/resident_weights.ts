@@ -5,29 +5,15 @@
  */
 import type { HalfWeight } from '../checkpoint/half_words.ts';
 import { blockBytes, blocksIn, QUANT_BLOCK, type QuantisedWeight } from '../checkpoint/quantised.ts';
-import type { ParamForm } from '../graph/module.ts';
 import { dequantised } from '../graph/ops/coded.ts';
 import { mul } from '../graph/ops/elementwise.ts';
 import { widened } from '../graph/ops/frozen.ts';
 import type { Value } from '../graph/value.ts';
-import type { FrozenMatrix } from '../nn/linear.ts';
-import { type Device, type Feeds, here } from '../runtime/device.ts';
+import { type Device, here } from '../runtime/device.ts';
 import { bytes, floats, halves, type Tensor } from '../runtime/tensor.ts';
 import { createExclusive } from '../util/mutex.ts';
 import { type Parameters, roleOf } from './parameters.ts';
-
-/** How modules take a weight that is not in float32. */
-export interface ResidentForm extends ParamForm {
-  /** Equal for weights of the same size that modules take in the same way. */
-  readonly kind: string;
-  /** The weight for a product with few rows, from what is fed by its ends. */
-  readonly matrix: (fed: Readonly<Record<string, Value>>) => FrozenMatrix;
-}
-
-/** A weight that stays on a device: in a form, with the tensors that it is fed by their ends; or in float32. */
-export type Resident =
-  | { readonly form: ResidentForm; readonly feeds: Feeds }
-  | { readonly form: null; readonly load: () => Promise<Tensor> };
+import type { Resident } from './resident_form.ts';
 
 /**
  * The store with its weights kept on the device as well; the same store where the device shares this process's memory, or where
