@@ -3,6 +3,7 @@
  */
 import type { Shape } from '../graph/shape.ts';
 import type { CompiledModule } from '../runtime/compiled_module.ts';
+import type { Device } from '../runtime/device.ts';
 import { pin } from '../runtime/session.ts';
 import { type FloatTensor, view } from '../runtime/tensor.ts';
 import { createPause } from '../util/event_loop.ts';
@@ -51,6 +52,10 @@ export async function readWeightsOf(
   return weightsOf(compiled, parameters, nameOf);
 }
 
+/** A parameter under its own sizes, to feed. */
+export const heldValue = (device: Device, parameters: Parameters, name: string): FloatTensor =>
+  held(device, parameters, name, parameters.value(name));
+
 /** Feeds `acc.<param>` and targets `grad.<param>` of the trained parameters: one buffer each, so gradients add up in place. */
 export interface Accumulators {
   readonly feeds: Readonly<Record<string, FloatTensor>>;
@@ -75,6 +80,15 @@ export function accumulatorsOf({ module }: CompiledModule, parameters: Parameter
 /** Weights of each module by layer. They are looked up once, because a decode step asks for all of them. */
 const bound = new WeakMap<CompiledModule, Map<string, Record<string, FloatTensor>>>();
 
+/**
+ * A tensor that a device may keep a copy of. A buffer that holds the tensors of one layer after another is fed as it is at every
+ * run, and so is what changes without being trained.
+ */
+function held(device: Device, parameters: Parameters, name: string, tensor: FloatTensor): FloatTensor {
+  if (!parameters.inMemory || parameters.moves === true) return pin(tensor);
+  return device.hold(tensor, parameters.isTrained(name) ? parameters.revision : undefined);
+}
+
 function bind(
   { module, device }: CompiledModule,
   parameters: Parameters,
@@ -84,13 +98,7 @@ function bind(
   return Object.fromEntries(
     Object.entries(module.params).map(([param, shape]) => {
       const name = nameOf(param);
-      // A buffer that holds the tensors of one layer after another is fed as it is at every run, and so is what changes
-      // without being trained.
-      const keep = (tensor: FloatTensor): FloatTensor => {
-        if (!parameters.inMemory || parameters.moves === true) return pin(tensor);
-        return device.hold(tensor, parameters.isTrained(name) ? parameters.revision : undefined);
-      };
-      return [param, keep(view(tensorOf(name, shape), ...sizes(shape)))];
+      return [param, held(device, parameters, name, view(tensorOf(name, shape), ...sizes(shape)))];
     }),
   );
 }

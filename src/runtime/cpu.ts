@@ -18,6 +18,7 @@ export const cpu: Device = {
   reuse: (tensor, dims) => emptyTensor(tensor.dtype, dims),
   clear: async (tensor) => void here<HostTensor>(tensor).data.fill(0),
   upload: async (tensor) => tensor,
+  write: async (tensor, into) => here<HostTensor>(into).data.set(tensor.data),
   download: async (tensor) => here<HostTensor>(tensor),
   view: (tensor, dims) => resized(tensor, dims),
   rows: (tensor, start, end) => cutRows(here<HostTensor>(tensor), start, end) as typeof tensor,

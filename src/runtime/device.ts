@@ -37,6 +37,8 @@ export interface Device {
   reuse(tensor: Tensor, dims: readonly number[]): Tensor;
   /** The same elements in its memory. */
   upload(tensor: HostTensor): Promise<Tensor>;
+  /** Copies elements into a tensor of the same type and sizes, which begins its memory. */
+  write(tensor: HostTensor, into: Tensor): Promise<void>;
   /** The same elements in this process's memory. */
   download(tensor: Tensor): Promise<HostTensor>;
   /** Sets all elements to zero. */

@@ -141,6 +141,7 @@ export async function openWebgpu({ profile }: { readonly profile?: string } = {}
     reuse: (tensor, dims) => memory.reuse(there(tensor), dims),
     clear: (tensor) => clear(there(tensor)),
     upload,
+    write: (tensor, into) => write(there(into), tensor),
     async download(tensor) {
       if (isHere(tensor)) return tensor;
       if (sizeOf(tensor.dims) === 0) return emptyTensor(tensor.dtype, tensor.dims);

@@ -1,11 +1,13 @@
 /**
  * The scoring head in chunks of rows: values against float64, gradients of many chunks against one chunk at a time.
  */
+
 import { describe, expect, test } from 'vitest';
 import { parametersOf } from '../../src/engine/parameters.ts';
 import { createScoringHead, type Targets } from '../../src/engine/scoring.ts';
+import { createWorkingMemory } from '../../src/engine/working_memory.ts';
+import { here } from '../../src/runtime/device.ts';
 import { type FloatTensor, zeros } from '../../src/runtime/tensor.ts';
-import { createHostWorkspace } from '../../src/runtime/workspace.ts';
 import { createRandom } from '../../src/util/random.ts';
 import { largestDifference } from '../helpers/check_op.ts';
 import { total } from '../helpers/reference.ts';
@@ -52,7 +54,7 @@ describe.each([1, 1024, 1025, 2500])('%i predictions', (count) => {
   const predictions = predict(count);
   const scorer = () => {
     const parameters = parametersOf(weights, () => true);
-    return { parameters, head: createScoringHead(sizes, parameters, createHostWorkspace()) };
+    return { parameters, head: createScoringHead(sizes, parameters, createWorkingMemory()) };
   };
 
   test('values', async () => {
@@ -84,16 +86,12 @@ describe.each([1, 1024, 1025, 2500])('%i predictions', (count) => {
         hiddenRows: predictions.hiddenRows.slice(start, start + 500),
         targets: predictions.targets.slice(start, start + 500),
       };
-      const { data } = await parts.head.backward(
-        hidden,
-        part,
-        { temperature: TEMPERATURE },
-        { logps: dLogps.slice(start, start + 500) },
-      );
+      const given = { logps: dLogps.slice(start, start + 500) };
+      const { data } = here(await parts.head.backward(hidden, part, { temperature: TEMPERATURE }, given));
       for (let i = 0; i < data.length; i++) sum.data[i]! += data[i]!;
     }
     const bound = 1e-5 * Math.sqrt(count);
-    expect(largestDifference(dHidden.data, sum.data)).toBeLessThan(bound);
+    expect(largestDifference(here(dHidden).data, sum.data)).toBeLessThan(bound);
     for (const name of weights.keys()) {
       const [got, expected] = [whole, parts].map(({ parameters }) => parameters.gradient(name).data);
       expect(largestDifference(got!, expected!), name).toBeLessThan(bound);
@@ -108,7 +106,7 @@ describe.each([1, 1024, 1025, 2500])('%i predictions', (count) => {
 
 test('the gradient of one log-probability by finite differences', async () => {
   const parameters = parametersOf(weights, () => true);
-  const head = createScoringHead(sizes, parameters, createHostWorkspace());
+  const head = createScoringHead(sizes, parameters, createWorkingMemory());
   const predictions = predict(1);
   const row = predictions.hiddenRows[0]!;
   const dHidden = await head.backward(hidden, predictions, { temperature: TEMPERATURE }, { logps: Float32Array.of(1) });
@@ -122,7 +120,7 @@ test('the gradient of one log-probability by finite differences', async () => {
     };
     const [high, low] = [logp(before + step), logp(before - step)];
     hidden.data[at] = before;
-    expect(dHidden.data[at]).toBeCloseTo((high.y - low.y) / (high.x - low.x), 3);
+    expect(here(dHidden).data[at]).toBeCloseTo((high.y - low.y) / (high.x - low.x), 3);
   }
   await head.release();
 });
