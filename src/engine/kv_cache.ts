@@ -4,6 +4,7 @@
  */
 import { pin, pinned } from '../runtime/session.ts';
 import { type FloatTensor, floats, type IntTensor, ints, sizeOf, type Tensor } from '../runtime/tensor.ts';
+import { commonDivisor } from '../util/common_divisor.ts';
 import { counting, joinedInts as joined } from './index_lists.ts';
 import type { WorkingMemory } from './working_memory.ts';
 
@@ -260,8 +261,6 @@ function nextTokens({ groups, rows, kvHeads, capacity, atOnce }: CacheWithoutTen
     slots: pin(ints(Int32Array.from(slots), [slots.length / 4, 4])),
   }));
 }
-
-const commonDivisor = (a: number, b: number): number => (b === 0 ? a : commonDivisor(b, a % b));
 
 /** Index of a place's tokens in [groups, kvHeads, rows]. */
 const slotOf = ({ kvHeads, rows }: Pick<KvCache, 'kvHeads' | 'rows'>, place: number, head: number): number =>

@@ -153,8 +153,7 @@ export function createRecording(
     promptLayers: between(0, promptRows),
     async promptsHidden(rows) {
       if (hidden === null) throw new Error('internal: this recording keeps no rows');
-      let end = 0;
-      const lastRows = Int32Array.from(promptLengths, (length) => (end += length) - 1);
+      const lastRows = Int32Array.from(promptLengths, (_, g) => sumOf(promptLengths.slice(0, g + 1)) - 1);
       await moves.put(rows, lastRows, hidden);
     },
     open(places) {
