@@ -8,6 +8,7 @@ import type { DecoderBlock, ModelConfig, TextConfig } from '../models/architectu
 import { HEAD_LAYER, layerTensor } from '../models/names.ts';
 import { type Adapters, adapted } from '../nn/adapter.ts';
 import { productWeights } from '../nn/block_ops.ts';
+import type { WeightForm } from '../nn/linear.ts';
 import { angleTable, inverseFrequencies } from '../nn/rope.ts';
 import { type CompiledModule, createModuleCache } from '../runtime/compiled_module.ts';
 
@@ -114,13 +115,19 @@ export function createDecodeStep(
     return copies;
   }
 
+  /** A graphics processor takes all weights on the right, as the other modules do: it keeps them once. */
+  function formOf(places: number, blocks: BlockedWeights | null): WeightForm {
+    if (device.sharesMemory && holdsFrozen) return 'left';
+    return blocks === null ? formWithoutCopy(places, device) : 'blocks';
+  }
+
   async function bind(target: RunTarget): Promise<BoundRuns> {
     const places = target.cache.groups.length * target.cache.rows;
     const blocks = await inBlocks(places);
     return bindRuns(
       {
         ...{ config, parameters, memory, pieces, moduleOf, frozenOf },
-        form: holdsFrozen ? 'left' : blocks === null ? formWithoutCopy(places, device) : 'blocks',
+        form: formOf(places, blocks),
         // Only weights in blocks have more than two axes.
         tensorOf: (name, shape) => (shape.length > 2 ? blocks!.value(name) : parameters.value(name)),
       },

@@ -137,6 +137,7 @@ export const METRICS: readonly Metric[] = [
   other('step_time/NAME', 'time of a part of the step', { unit: 's', better: 'lower' }),
   other('train_speed(s/it)', 'time of a step, the mean since the start', { unit: 's', better: 'lower' }),
   other('memory(GiB)', 'greatest use of memory so far', { unit: 'GiB', better: 'lower' }),
+  other('device_memory(GiB)', 'most memory held on a graphics processor so far', { unit: 'GiB', better: 'lower' }),
   other('epoch', 'passes over the data'),
 ];
 

@@ -8,7 +8,7 @@ import { NOTICES_FILE } from '../train/run_files.ts';
 import { AppendFile } from '../util/append_file.ts';
 import type { Json, JsonObject } from '../util/json.ts';
 import { cutBack, stepOfLog, stepOfTable } from './cut_back.ts';
-import { createStopwatch, type Stopwatch } from './stopwatch.ts';
+import { createStopwatch, type Stopwatch, TIME_COLUMNS } from './stopwatch.ts';
 
 type Line = Record<string, Json>;
 
@@ -98,14 +98,7 @@ function columnTable({ step, rows }: CompletionsEvent): Record<string, Json[]> {
 
 /** A record of the file as the history has it: with the step in place of the stopwatch's columns. */
 function historyOf(record: JsonObject): Line {
-  const columns = new Set([
-    'global_step/max_steps',
-    'elapsed_time',
-    'remaining_time',
-    'memory(GiB)',
-    'train_speed(s/it)',
-  ]);
-  const values = Object.entries(record).filter(([name]) => !columns.has(name));
+  const values = Object.entries(record).filter(([name]) => !(TIME_COLUMNS as readonly string[]).includes(name));
   return { ...(Object.fromEntries(values) as Line), step: stepOfLog(record) };
 }
 
@@ -126,6 +119,7 @@ function lastRecord(event: EndEvent, history: readonly Line[], stopwatch: Stopwa
     global_step: event.step,
     log_history: history,
     memory: stopwatch.memory(),
+    ...(stopwatch.deviceMemory() === null ? {} : { device_memory: stopwatch.deviceMemory() }),
     seconds: event.seconds,
   };
 }

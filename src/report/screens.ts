@@ -46,6 +46,7 @@ export function logLine(event: LogEvent, stopwatch: Stopwatch, signals: readonly
     ...mainNumbers(event.metrics, signals),
     `${formatNumber(Number(columns['train_speed(s/it)']))} s/it`,
     ...(columns['memory(GiB)'] === undefined ? [] : [`${columns['memory(GiB)']} GiB`]),
+    ...(columns['device_memory(GiB)'] === undefined ? [] : [`device ${columns['device_memory(GiB)']} GiB`]),
     `elapsed ${columns.elapsed_time}`,
     `remaining ${columns.remaining_time}`,
   ].join(' | ');
@@ -130,7 +131,7 @@ export function completionScreen(step: number, rows: readonly CompletionRow[], c
  */
 export function endScreen(
   event: EndEvent,
-  stopwatch: Pick<Stopwatch, 'elapsed' | 'memory'>,
+  stopwatch: Pick<Stopwatch, 'elapsed' | 'memory' | 'deviceMemory'>,
   eventFiles: boolean,
   { changed, signals = [] }: Pick<StartEvent, 'changed' | 'signals'> = { changed: {} },
   nextCommands = (checkpoint: string): readonly string[] => commandsAfter(changed, checkpoint),
@@ -143,6 +144,8 @@ export function endScreen(
   lines.push(...comparison(['evaluation', 'before', 'after'], event.evalBefore, event.evalAfter, signals));
   const memory = stopwatch.memory();
   if (memory !== null) lines.push(`memory      ${memory} GiB at most`);
+  const onDevice = stopwatch.deviceMemory();
+  if (onDevice !== null) lines.push(`on device   ${onDevice} GiB at most`);
   lines.push(`output      ${event.outputDir}`);
   if (event.lastCheckpoint === null) return [...lines, 'checkpoint  none was saved'];
   lines.push(`checkpoint  ${event.lastCheckpoint}`);

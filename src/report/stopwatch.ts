@@ -18,12 +18,21 @@ export interface Stopwatch {
   remaining(maxSteps: number): number | null;
   /** Largest use of memory so far, in GiB; null if it is not known. */
   memory(): number | null;
-  /**
-   * `global_step/max_steps`, `elapsed_time`, `remaining_time`, `memory(GiB)` and `train_speed(s/it)`. Before the first step,
-   * `remaining_time` and `train_speed(s/it)` are missing.
-   */
+  /** Most memory that the run has held on its device, in GiB; null if that is the memory of the process. */
+  deviceMemory(): number | null;
+  /** The columns of TIME_COLUMNS. Those that are not known are missing: before the first step, time left and speed. */
   columns(step: number, maxSteps: number): Record<string, string | number>;
 }
+
+/** Columns that say how a run goes on its machine, and nothing of what it learns. */
+export const TIME_COLUMNS = [
+  'global_step/max_steps',
+  'elapsed_time',
+  'remaining_time',
+  'memory(GiB)',
+  'device_memory(GiB)',
+  'train_speed(s/it)',
+] as const;
 
 /**
  * @param now monotonic clock in milliseconds
@@ -44,6 +53,7 @@ export function createStopwatch(
   let steps = { start: 0, first: 0, last: 0 };
   /** Training seconds at the first and the latest step. */
   let training = { first: 0, last: 0 };
+  let onDevice: number | null = null;
 
   const elapsed = (): number => (now() - begin) / 1000;
   const besideSeconds = (): number =>
@@ -81,6 +91,7 @@ export function createStopwatch(
         beside.save.planned = event.planned?.save ?? 0;
       }
       if (event.type === 'progress' || event.type === 'log') stepDone(event.step);
+      if (event.type === 'log' || event.type === 'end') onDevice = event.deviceMemory ?? onDevice;
     },
     elapsed,
     secondsPerStep() {
@@ -100,14 +111,17 @@ export function createStopwatch(
       return others.reduce((sum, seconds) => sum + seconds, Math.max(0, left));
     },
     memory,
+    deviceMemory: () => (onDevice === null ? null : gib(onDevice)),
     columns(step, maxSteps) {
       const remaining = stopwatch.remaining(maxSteps);
       const held = stopwatch.memory();
+      const there = stopwatch.deviceMemory();
       return {
         'global_step/max_steps': `${step}/${maxSteps}`,
         elapsed_time: formatDuration(elapsed()),
         ...(remaining === null ? {} : { remaining_time: formatDuration(remaining) }),
         ...(held === null ? {} : { 'memory(GiB)': held }),
+        ...(there === null ? {} : { 'device_memory(GiB)': there }),
         ...(remaining === null ? {} : { 'train_speed(s/it)': Number(stopwatch.secondsPerStep().toFixed(6)) }),
       };
     },
@@ -118,7 +132,9 @@ export function createStopwatch(
 // --- internal ---
 
 /** Largest resident set; maxRSS is in KiB on all platforms that Node supports. */
-const ownMemory = (): number => Number((process.resourceUsage().maxRSS / 1024 ** 2).toFixed(2));
+const ownMemory = (): number => gib(process.resourceUsage().maxRSS * 1024);
+
+const gib = (bytes: number): number => Number((bytes / 2 ** 30).toFixed(2));
 
 const KINDS = ['eval', 'save'] as const;
 

@@ -54,8 +54,10 @@ function timeOf({ end }: RunSummary, { records }: RunLog): string {
 }
 
 function memoryOf(log: RunLog): string {
-  const last = curveOf(log, 'memory(GiB)').at(-1);
-  return last === undefined ? 'not logged' : `${formatNumber(last[1])} GiB at most`;
+  const [own, onDevice] = ['memory(GiB)', 'device_memory(GiB)'].map((name) => curveOf(log, name).at(-1)?.[1]);
+  if (own === undefined) return 'not logged';
+  const there = onDevice === undefined ? '' : `, and ${formatNumber(onDevice)} GiB on the device`;
+  return `${formatNumber(own)} GiB at most${there}`;
 }
 
 function bestOf({ end }: RunSummary, checkpoints: readonly CheckpointPlace[]): string {

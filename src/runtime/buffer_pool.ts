@@ -1,6 +1,7 @@
 /**
  * Memory of a graphics processor in buffers that are used again. Knows sizes, not tensors.
  */
+import { explainDeviceMemory, outOfDeviceMemory } from './out_of_memory.ts';
 import type { OrtTensor } from './session.ts';
 
 /** A tensor of float32 [words] that is nothing but memory. */
@@ -13,24 +14,52 @@ export interface BufferPool {
   /**
    * A buffer of at least so many bytes, with what an earlier use has left in it.
    *
+   * Error: E_DEVICE_MEMORY.
+   *
    * @param exact no larger than kernels need: for what keeps its size
    */
   take(bytes: number, exact?: boolean): Promise<Buffer>;
   /** Takes a buffer back. Work that has been issued on it is done before that of its next user. */
   give(buffer: Buffer): void;
-  /** Frees what is in the pool. */
-  drain(): void;
+  /** Frees what is in the pool. Returns whether there was anything. */
+  drain(): boolean;
   /** Of all buffers, in use and in the pool: bytes now, and at most so far. */
   readonly bytes: number;
   readonly peak: number;
 }
 
-/** @param allocate a tensor of so many float32 */
-export function createBufferPool(allocate: (words: number) => Promise<OrtTensor>): BufferPool {
+/**
+ * @param allocate a tensor of so many float32
+ * @param limit most bytes of all buffers
+ */
+export function createBufferPool(
+  allocate: (words: number) => Promise<OrtTensor>,
+  limit = Number.POSITIVE_INFINITY,
+): BufferPool {
   const free = new Map<number, Buffer[]>();
   let [bytes, peak] = [0, 0];
+  const drain = (): boolean => {
+    const buffers = [...free.values()].flat();
+    for (const buffer of buffers) {
+      buffer.own.dispose();
+      bytes -= buffer.bytes;
+    }
+    free.clear();
+    return buffers.length > 0;
+  };
+  async function allocated(size: number): Promise<OrtTensor> {
+    const asked = { what: 'memory for a tensor', bytes: size, held: bytes };
+    if (bytes + size > limit) throw outOfDeviceMemory(asked);
+    return allocate(size / 4).catch((error: unknown) => {
+      throw explainDeviceMemory(error, asked);
+    });
+  }
   async function made(size: number): Promise<Buffer> {
-    const own = await allocate(size / 4);
+    // Buffers of other sizes make room for this one.
+    const own = await allocated(size).catch((error: unknown) => {
+      if (!drain()) throw error;
+      return allocated(size);
+    });
     bytes += size;
     peak = Math.max(peak, bytes);
     return { own, bytes: size };
@@ -45,13 +74,7 @@ export function createBufferPool(allocate: (words: number) => Promise<OrtTensor>
       free.set(buffer.bytes, same);
       same.push(buffer);
     },
-    drain() {
-      for (const buffer of [...free.values()].flat()) {
-        buffer.own.dispose();
-        bytes -= buffer.bytes;
-      }
-      free.clear();
-    },
+    drain,
     get bytes() {
       return bytes;
     },

@@ -4,11 +4,13 @@
  * Which provider, and what lives where, is up to the devices (`cpu.ts`, `webgpu.ts`).
  */
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
-import { messageOf } from '../errors.ts';
+import { messageOf, SightlineError } from '../errors.ts';
 import { type Graph, type LoweredGraph, lower } from '../graph/graph.ts';
 import type { Kernels } from '../graph/kernels.ts';
+import { namedSizes, workingBytes } from '../graph/working_set.ts';
 import { writeModel } from '../onnx/write.ts';
 import { type Executable, type Feeds, here, isHere } from './device.ts';
+import { explainDeviceMemory } from './out_of_memory.ts';
 import { floats, type HostTensor, ints, type Tensor } from './tensor.ts';
 
 export type { InferenceSession, OrtTensor };
@@ -21,6 +23,15 @@ export interface SessionPlan {
   readonly options?: InferenceSession.SessionOptions;
   /** Default: all tensors are in this process's memory. */
   readonly bind?: (run: Run) => Promise<BoundRun>;
+  /** Memory of the device's own; absent: it has none. */
+  readonly room?: Room;
+}
+
+/** Memory that a device has taken. */
+export interface Room {
+  readonly bytes: number;
+  /** Frees what is kept for later. Returns whether there was anything. */
+  drain(): boolean;
 }
 
 /** Tensors of one run, by the names of inputs and outputs. */
@@ -46,6 +57,14 @@ export async function openSession(graph: Graph, plan: SessionPlan): Promise<Exec
   const outputNames = new Set(lowered.outputs.map((output) => output.name));
   const inPlace = slicesPutInto(lowered);
   const bind = plan.bind ?? ((run) => boundHere(ort, run));
+  /** An error of a run for users, if the device has no memory for it; else null. */
+  const explained = (error: unknown, feeds: Feeds): SightlineError | null => {
+    if (plan.room === undefined) return null;
+    const sizes = namedSizes(lowered.inputs, (name) => feeds[name]!.dims);
+    const asked = { what: `a run of ${lowered.name}`, bytes: workingBytes(lowered, sizes), held: plan.room.bytes };
+    const told = explainDeviceMemory(error, asked);
+    return told instanceof SightlineError ? told : null;
+  };
   return {
     name: lowered.name,
     inputs: lowered.inputs,
@@ -69,10 +88,16 @@ export async function openSession(graph: Graph, plan: SessionPlan): Promise<Exec
       for (const name of names) fetches[name] = bound.fetches[name] ?? null;
       const avoidsCopies = shouldAvoidCopies(names, into);
       if (avoidsCopies) fetches[END_MARK] = null;
-      const results = await session.run(bound.feeds, fetches).catch((error: unknown) => {
-        const message = messageOf(error);
-        if (avoidsCopies && message.includes(STOPPED_AT_MARK)) return null; // every output is in its buffer by now
-        throw new Error(`internal: graph ${lowered.name}: ${message}`, { cause: error });
+      const issue = () =>
+        session.run(bound.feeds, fetches).catch((error: unknown) => {
+          const message = messageOf(error);
+          if (avoidsCopies && message.includes(STOPPED_AT_MARK)) return null; // every output is in its buffer by now
+          throw explained(error, feeds) ?? new Error(`internal: graph ${lowered.name}: ${message}`, { cause: error });
+        });
+      const results = await issue().catch((error: unknown) => {
+        // No kernel writes what it reads, so a run that was cut short may be issued again.
+        if (error instanceof SightlineError && plan.room?.drain() === true) return issue();
+        throw error;
       });
       const outputs: Record<string, HostTensor> = {};
       for (const name of names) {
@@ -111,7 +136,10 @@ export function loadOrt(): Promise<Ort> {
   // ONNX Runtime 1.30 sends telemetry about the machine and its runs, unless this is set when the library is loaded
   // (onnxruntime/core/platform/posix/telemetry.cc). Nothing about a run may leave the machine.
   process.env.ORT_DISABLE_TELEMETRY = '1';
-  loaded ??= import('onnxruntime-node');
+  loaded ??= import('onnxruntime-node').then((ort) => {
+    ort.env.logLevel = 'fatal'; // what is not about one session, such as a device without memory, fails a run as well
+    return ort;
+  });
   return loaded;
 }
 

@@ -12,6 +12,7 @@ import {
   rows as cutRows,
   type DeviceTensor,
   emptyTensor,
+  type FloatTensor,
   type HostTensor,
   resized,
   sizeOf,
@@ -36,12 +37,18 @@ interface Held {
   copy: { readonly of: Copy; readonly tensor: DeviceTensor } | null;
 }
 
+export interface WebgpuOptions {
+  readonly memory?: number | undefined;
+  readonly profile?: string | undefined;
+}
+
 /**
  * The adapter that ONNX Runtime takes. Errors come with the first call that runs or allocates; `findDevice` checks it before.
  *
+ * @param options.memory most bytes that tensors may take: beyond them, E_DEVICE_MEMORY
  * @param options.profile beginning of the paths of files to which sessions write what each node ran on, for tests
  */
-export async function openWebgpu({ profile }: { readonly profile?: string } = {}): Promise<Device> {
+export async function openWebgpu({ memory: limit, profile }: WebgpuOptions = {}): Promise<Device> {
   const ort = await loadOrt();
   const held = new WeakMap<HostTensor, Held>();
   /** Copies of held elements, by their buffer and their place in it. */
@@ -49,7 +56,7 @@ export async function openWebgpu({ profile }: { readonly profile?: string } = {}
   const traffic = { toDevice: 0, fromDevice: 0 };
   const options: SessionPlan['options'] = { executionProviders: [WEBGPU] };
   const moves = createMoves(options);
-  const pool = createBufferPool(moves.allocate);
+  const pool = createBufferPool(moves.allocate, limit);
   const memory = createDeviceMemory(WEBGPU, ort, pool, moves);
 
   const flat = (tensor: DeviceTensor): DeviceTensor => memory.view(tensor, [sizeOf(tensor.dims)]);
@@ -123,6 +130,7 @@ export async function openWebgpu({ profile }: { readonly profile?: string } = {}
     kernels: KERNELS,
     options: profile === undefined ? options : { ...options, enableProfiling: true, profileFilePrefix: profile },
     bind,
+    room: pool,
   };
 
   return {
@@ -141,15 +149,18 @@ export async function openWebgpu({ profile }: { readonly profile?: string } = {}
     reuse: (tensor, dims) => memory.reuse(there(tensor), dims),
     clear: (tensor) => clear(there(tensor)),
     upload,
-    write: (tensor, into) => write(there(into), tensor),
-    async download(tensor) {
-      if (isHere(tensor)) return tensor;
-      if (sizeOf(tensor.dims) === 0) return emptyTensor(tensor.dtype, tensor.dims);
+    async download<T extends HostTensor = FloatTensor>(tensor: Tensor) {
+      if (isHere(tensor)) return tensor as T;
+      if (sizeOf(tensor.dims) === 0) return emptyTensor(tensor.dtype, tensor.dims) as T;
       const { feeds, settle } = await memory.bind({ x: flat(tensor) }, {}, {});
       const data = await moves.down(feeds.x!, tensor.dtype);
       await settle();
       traffic.fromDevice += data.byteLength;
-      return { dtype: tensor.dtype, data, dims: tensor.dims } as HostTensor;
+      return { dtype: tensor.dtype, data, dims: tensor.dims } as T;
+    },
+    async write(target, elements) {
+      if (isHere(target)) target.data.set(elements.data);
+      else await write(target, elements);
     },
     view<T extends Tensor>(tensor: T, dims: readonly number[]): T {
       const other = resized<T>(tensor, dims);

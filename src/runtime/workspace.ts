@@ -31,7 +31,7 @@ export function createWorkspace(device: Device): Workspace {
     get,
     async upload(name, tensor) {
       const there = get(name, ...tensor.dims);
-      await device.write(tensor, there);
+      await device.write(there, tensor);
       return there;
     },
   };

@@ -110,6 +110,12 @@ export interface StartEvent {
   readonly dryRun?: boolean;
 }
 
+/** Of a device with memory of its own. */
+export interface DeviceMemory {
+  /** Most bytes that the run has held on it so far; absent or null: it runs in the memory of the process. */
+  readonly deviceMemory?: number | null;
+}
+
 /** One optimiser step is done. Emitted after every step, for progress displays; log records come from `log` events. */
 export interface ProgressEvent {
   readonly type: 'progress';
@@ -119,7 +125,7 @@ export interface ProgressEvent {
 }
 
 /** Metrics averaged over the steps since the last log (every `logging_steps`). */
-export interface LogEvent {
+export interface LogEvent extends DeviceMemory {
   readonly type: 'log';
   readonly step: number;
   readonly maxSteps: number;
@@ -192,7 +198,7 @@ export interface EvalEvent {
 }
 
 /** The run has ended, either completed or interrupted. */
-export interface EndEvent {
+export interface EndEvent extends DeviceMemory {
   readonly type: 'end';
   readonly status: 'completed' | 'interrupted';
   readonly step: number;

@@ -114,6 +114,7 @@ export async function trainingLoop<Encoded>(training: Training<Encoded>): Promis
   const sampler = from !== null ? restoreSampler(from.loop.sampler, data.train.length) : createSampler(order);
   const reader = createReader(data.train, sampler, args.truncationStrategy, training.encode);
   const next = (count: number): Promise<Encoded[]> => journal.time('data', () => reader.next(count));
+  const onDevice = (): number | null => policy.model.device.memory()?.peak ?? null;
   const averages = createAverages(from?.loop.averages);
   let step = from?.trainer.step ?? 0;
   if (from !== null) {
@@ -183,7 +184,8 @@ export async function trainingLoop<Encoded>(training: Training<Encoded>): Promis
       const at = { step, maxSteps, epoch: epochOf(step) };
       await journal.emit({ type: 'progress', ...at });
       if (isLogDue(args, step, length)) {
-        await journal.emit({ type: 'log', ...at, metrics: { ...withoutIdle(averages.take()), ...latest } });
+        const metrics = { ...withoutIdle(averages.take()), ...latest };
+        await journal.emit({ type: 'log', ...at, metrics, deviceMemory: onDevice() });
         await training.logged?.(step);
         settled = between();
       }
@@ -202,6 +204,7 @@ export async function trainingLoop<Encoded>(training: Training<Encoded>): Promis
     step,
     maxSteps,
     outputDir,
+    deviceMemory: onDevice(),
     ...journal.summary(),
     ...checkpoints.summary(),
   });

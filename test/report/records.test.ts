@@ -97,6 +97,21 @@ describe('logging.jsonl', () => {
     ]);
   });
 
+  test('memory on a device stands beside that of the process, and in no history', () => {
+    const text = written('logging.jsonl', loggingJsonl, [
+      startEvent(),
+      { ...logEvent(1, { loss: 0.5 }), deviceMemory: 2 ** 31 },
+      { ...endEvent(), deviceMemory: 2 ** 31 + 2 ** 29 },
+    ]);
+    const [record, last] = text!
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(record).toMatchObject({ 'device_memory(GiB)': 2 });
+    expect(last).toMatchObject({ device_memory: 2.5, log_history: [{ step: 1, loss: 0.5 }] });
+    expect((last!.log_history as object[])[0]).not.toHaveProperty('device_memory(GiB)');
+  });
+
   test('a run that fails before its first log leaves no file', () => {
     expect(written('logging.jsonl', loggingJsonl, [startEvent()])).toBeNull();
   });

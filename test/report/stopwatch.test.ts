@@ -87,3 +87,15 @@ test('rows that are done several at a time: seconds of one', () => {
   ]);
   expect(stopwatch.secondsPerStep()).toBeCloseTo(0.5, 12);
 });
+
+test('the memory of a device is a column once it is known, and stays the largest that was told', () => {
+  const { stopwatch } = play([[0, startEvent({ maxSteps: 10 })]]);
+  expect(stopwatch.deviceMemory()).toBeNull();
+  const log = { type: 'log', step: 1, maxSteps: 10, epoch: 0, metrics: {} } as const;
+  stopwatch.onEvent({ ...log, deviceMemory: null });
+  expect(stopwatch.columns(1, 10)).not.toHaveProperty('device_memory(GiB)');
+  stopwatch.onEvent({ ...log, deviceMemory: 1.25 * 2 ** 30 });
+  expect(stopwatch.columns(1, 10)).toMatchObject({ 'device_memory(GiB)': 1.25 });
+  stopwatch.onEvent(progress(2));
+  expect(stopwatch.deviceMemory()).toBe(1.25);
+});

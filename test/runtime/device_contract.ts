@@ -90,7 +90,7 @@ export function describeDevice(name: string, open: () => Device | Promise<Device
         expect(await elements(tensor)).toEqual([2, 3, 4, 5, 6, 7]);
         await device.clear(tensor);
         expect(await elements(tensor)).toEqual([0, 0, 0, 0, 0, 0]);
-        await device.write(vector(6, 5, 4, 3, 2, 1), tensor);
+        await device.write(tensor, vector(6, 5, 4, 3, 2, 1));
         expect(await elements(tensor)).toEqual([6, 5, 4, 3, 2, 1]);
         for (const size of [4, 5000]) {
           const other = device.reuse(tensor, [size]);
