@@ -38,17 +38,20 @@ interface Held {
 }
 
 export interface WebgpuOptions {
+  readonly float16?: boolean | undefined;
   readonly memory?: number | undefined;
   readonly profile?: string | undefined;
 }
 
 /**
- * The adapter that ONNX Runtime takes. Errors come with the first call that runs or allocates; `findDevice` checks it before.
+ * The adapter that ONNX Runtime takes. Errors come with the first call that runs or allocates; `findAdapter` checks it before.
  *
+ * @param options.float16 whether the adapter computes with float16 (`findAdapter`); default false
  * @param options.memory most bytes that tensors may take: beyond them, E_DEVICE_MEMORY
  * @param options.profile beginning of the paths of files to which sessions write what each node ran on, for tests
  */
-export async function openWebgpu({ memory: limit, profile }: WebgpuOptions = {}): Promise<Device> {
+export async function openWebgpu({ float16 = false, memory: limit, profile }: WebgpuOptions = {}): Promise<Device> {
+  const kernels: Kernels = { ...KERNELS, float16 };
   const ort = await loadOrt();
   const held = new WeakMap<HostTensor, Held>();
   /** Copies of held elements, by their buffer and their place in it. */
@@ -127,7 +130,7 @@ export async function openWebgpu({ memory: limit, profile }: WebgpuOptions = {})
     };
   }
   const plan: SessionPlan = {
-    kernels: KERNELS,
+    kernels,
     options: profile === undefined ? options : { ...options, enableProfiling: true, profileFilePrefix: profile },
     bind,
     room: pool,
@@ -135,7 +138,7 @@ export async function openWebgpu({ memory: limit, profile }: WebgpuOptions = {})
 
   return {
     name: WEBGPU,
-    kernels: KERNELS,
+    kernels,
     sharesMemory: false,
     traffic,
     compile: (graph) => openSession(graph, plan),
