@@ -3,16 +3,17 @@
  */
 import type { Shape } from '../graph/shape.ts';
 import type { CompiledModule } from '../runtime/compiled_module.ts';
+import { type Device, type Feeds, isHere } from '../runtime/device.ts';
 import { pin } from '../runtime/session.ts';
-import { type FloatTensor, view } from '../runtime/tensor.ts';
+import type { Tensor } from '../runtime/tensor.ts';
 import { createPause } from '../util/event_loop.ts';
-import type { Parameters } from './parameters.ts';
+import { type Parameters, roleOf } from './parameters.ts';
 
 /** Canonical name of a module's parameter, e.g. `w => 'model.layers.3.' + w`. */
 export type NameOf = (param: string) => string;
 
 /** Gives the tensor of a canonical name, for a module that takes it in this shape. */
-export type TensorOf = (name: string, shape: Shape) => FloatTensor;
+export type TensorOf = (name: string, shape: Shape) => Tensor;
 
 /**
  * A module's weights, to feed.
@@ -24,9 +25,9 @@ export function weightsOf(
   parameters: Parameters,
   nameOf: NameOf,
   tensorOf: TensorOf = parameters.value,
-): Record<string, FloatTensor> {
+): Feeds {
   if (!parameters.inMemory) return bind(compiled, parameters, nameOf, tensorOf);
-  const layers = bound.get(compiled) ?? new Map<string, Record<string, FloatTensor>>();
+  const layers = bound.get(compiled) ?? new Map<string, Feeds>();
   bound.set(compiled, layers);
   const layer = nameOf('');
   const known = layers.get(layer) ?? bind(compiled, parameters, nameOf, tensorOf);
@@ -34,12 +35,18 @@ export function weightsOf(
   return known;
 }
 
-/** The same. Where tensors are read from disk, the event loop gets its turns between them. */
-export async function readWeightsOf(
-  compiled: CompiledModule,
-  parameters: Parameters,
-  nameOf: NameOf,
-): Promise<Record<string, FloatTensor>> {
+/**
+ * The same, or what a device keeps in place of them. Where tensors are read from disk, the event loop gets its turns between them.
+ */
+export async function readWeightsOf(compiled: CompiledModule, parameters: Parameters, nameOf: NameOf): Promise<Feeds> {
+  if (parameters.resident !== undefined) {
+    const layers = residents.get(compiled) ?? new Map<string, Promise<Feeds>>();
+    residents.set(compiled, layers);
+    const layer = nameOf('');
+    const known = layers.get(layer) ?? bindResidents(compiled, parameters, nameOf);
+    layers.set(layer, known);
+    return known;
+  }
   if (!parameters.inMemory) {
     const pause = createPause();
     for (const param of Object.keys(compiled.module.params)) {
@@ -51,19 +58,27 @@ export async function readWeightsOf(
   return weightsOf(compiled, parameters, nameOf);
 }
 
+/** A parameter under its own sizes, to feed. */
+export const heldValue = (device: Device, parameters: Parameters, name: string): Tensor =>
+  held(device, parameters.value(name));
+
 /** Feeds `acc.<param>` and targets `grad.<param>` of the trained parameters: one buffer each, so gradients add up in place. */
 export interface Accumulators {
-  readonly feeds: Readonly<Record<string, FloatTensor>>;
-  readonly into: Readonly<Record<string, FloatTensor>>;
+  readonly feeds: Feeds;
+  readonly into: Feeds;
 }
 
-export function accumulatorsOf({ module }: CompiledModule, parameters: Parameters, nameOf: NameOf): Accumulators {
-  const feeds: Record<string, FloatTensor> = {};
-  const into: Record<string, FloatTensor> = {};
+export function accumulatorsOf(
+  { module, device }: CompiledModule,
+  parameters: Parameters,
+  nameOf: NameOf,
+): Accumulators {
+  const feeds: Record<string, Tensor> = {};
+  const into: Record<string, Tensor> = {};
   for (const [param, shape] of Object.entries(module.params)) {
     const name = nameOf(param);
     if (!parameters.isTrained(name)) continue;
-    const gradient = view(parameters.gradient(name), ...sizes(shape));
+    const gradient = device.view(parameters.gradient(name), sizes(shape));
     feeds[`acc.${param}`] = gradient;
     into[`grad.${param}`] = gradient;
   }
@@ -73,24 +88,38 @@ export function accumulatorsOf({ module }: CompiledModule, parameters: Parameter
 // --- internal ---
 
 /** Weights of each module by layer. They are looked up once, because a decode step asks for all of them. */
-const bound = new WeakMap<CompiledModule, Map<string, Record<string, FloatTensor>>>();
+const bound = new WeakMap<CompiledModule, Map<string, Feeds>>();
 
-function bind(
+/** The same of weights that stay on a device. */
+const residents = new WeakMap<CompiledModule, Map<string, Promise<Feeds>>>();
+
+async function bindResidents(
   { module, device }: CompiledModule,
   parameters: Parameters,
   nameOf: NameOf,
-  tensorOf: TensorOf,
-): Record<string, FloatTensor> {
+): Promise<Feeds> {
+  const feeds: Record<string, Tensor> = {};
+  for (const [param, shape] of Object.entries(module.params)) {
+    const name = nameOf(param);
+    const resident = parameters.resident!(name);
+    if (resident === null) feeds[param] = held(device, device.view(parameters.value(name), sizes(shape)));
+    else if (resident.form === null) feeds[param] = device.view(await resident.load(), sizes(shape));
+    else for (const [end, tensor] of Object.entries(resident.feeds)) feeds[`${param}.${end}`] = tensor;
+  }
+  return feeds;
+}
+
+/** A tensor that is fed many times; what changes is on its device already. */
+const held = (device: Device, tensor: Tensor): Tensor => (isHere(tensor) ? device.hold(tensor) : tensor);
+
+function bind({ module, device }: CompiledModule, parameters: Parameters, nameOf: NameOf, tensorOf: TensorOf): Feeds {
   return Object.fromEntries(
     Object.entries(module.params).map(([param, shape]) => {
       const name = nameOf(param);
-      // A buffer that holds the tensors of one layer after another is fed as it is at every run, and so is what changes
-      // without being trained.
-      const keep = (tensor: FloatTensor): FloatTensor => {
-        if (!parameters.inMemory || parameters.moves === true) return pin(tensor);
-        return device.hold(tensor, parameters.isTrained(name) ? parameters.revision : undefined);
-      };
-      return [param, keep(view(tensorOf(name, shape), ...sizes(shape)))];
+      const tensor = device.view(tensorOf(name, shape), sizes(shape));
+      // A buffer that holds the tensors of one layer after another is fed as it is at every run.
+      const isShared = !parameters.inMemory && roleOf(name) !== name && isHere(tensor);
+      return [param, isShared ? pin(tensor) : held(device, tensor)];
     }),
   );
 }

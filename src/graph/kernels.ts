@@ -12,6 +12,8 @@ export interface Kernels {
   /** Conversions of int64, the type of the positions that ArgMax returns. (Sizes in shapes are int64 everywhere.) */
   readonly int64: boolean;
   readonly float64: boolean;
+  /** Conversions of float16, the type of words that hold weights of 16 bits. */
+  readonly float16: boolean;
 }
 
 export const ALL_KERNELS: Kernels = {
@@ -20,4 +22,5 @@ export const ALL_KERNELS: Kernels = {
   softmaxOfNaN: true,
   int64: true,
   float64: true,
+  float16: true,
 };

@@ -12,6 +12,7 @@ import {
   rows as cutRows,
   type DeviceTensor,
   emptyTensor,
+  type FloatTensor,
   type HostTensor,
   resized,
   sizeOf,
@@ -40,17 +41,20 @@ interface Held {
 }
 
 export interface WebgpuOptions {
+  readonly float16?: boolean | undefined;
   readonly memory?: number | undefined;
   readonly profile?: string | undefined;
 }
 
 /**
- * The adapter that ONNX Runtime takes. Errors come with the first call that runs or allocates; `findDevice` checks it before.
+ * The adapter that ONNX Runtime takes. Errors come with the first call that runs or allocates; `findAdapter` checks it before.
  *
+ * @param options.float16 whether the adapter computes with float16 (`findAdapter`); default false
  * @param options.memory most bytes that tensors may take: beyond them, E_DEVICE_MEMORY
  * @param options.profile beginning of the paths of files to which sessions write what each node ran on, for tests
  */
-export async function openWebgpu({ memory: limit, profile }: WebgpuOptions = {}): Promise<Device> {
+export async function openWebgpu({ float16 = false, memory: limit, profile }: WebgpuOptions = {}): Promise<Device> {
+  const kernels: Kernels = { ...KERNELS, float16 };
   const ort = await loadOrt();
   const held = new WeakMap<HostTensor, Held>();
   /** Copies of held elements, by their buffer and their place in it. */
@@ -129,7 +133,7 @@ export async function openWebgpu({ memory: limit, profile }: WebgpuOptions = {})
     };
   }
   const plan: SessionPlan = {
-    kernels: KERNELS,
+    kernels,
     options: profile === undefined ? options : { ...options, enableProfiling: true, profileFilePrefix: profile },
     bind,
     room: pool,
@@ -137,7 +141,7 @@ export async function openWebgpu({ memory: limit, profile }: WebgpuOptions = {})
 
   return {
     name: WEBGPU,
-    kernels: KERNELS,
+    kernels,
     sharesMemory: false,
     traffic,
     compile: (graph) => openSession(graph, plan),
@@ -151,14 +155,18 @@ export async function openWebgpu({ memory: limit, profile }: WebgpuOptions = {})
     reuse: (tensor, dims) => memory.reuse(there(tensor), dims),
     clear: (tensor) => clear(there(tensor)),
     upload,
-    async download(tensor) {
-      if (isHere(tensor)) return tensor;
-      if (sizeOf(tensor.dims) === 0) return emptyTensor(tensor.dtype, tensor.dims);
+    async download<T extends HostTensor = FloatTensor>(tensor: Tensor) {
+      if (isHere(tensor)) return tensor as T;
+      if (sizeOf(tensor.dims) === 0) return emptyTensor(tensor.dtype, tensor.dims) as T;
       const { feeds, settle } = await memory.bind({ x: flat(tensor) }, {}, {});
       const data = await moves.down(feeds.x!, tensor.dtype);
       await settle();
       traffic.fromDevice += data.byteLength;
-      return { dtype: tensor.dtype, data, dims: tensor.dims } as HostTensor;
+      return { dtype: tensor.dtype, data, dims: tensor.dims } as T;
+    },
+    async write(target, elements) {
+      if (isHere(target)) target.data.set(elements.data);
+      else await write(target, elements);
     },
     view<T extends Tensor>(tensor: T, dims: readonly number[]): T {
       const other = resized<T>(tensor, dims);

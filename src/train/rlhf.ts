@@ -116,16 +116,18 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     const loader = loaderOf(context);
     const policy = keep(await loader(prepared, 'model'));
     const ofItsOwn = preparedReference && keep(await loader(preparedReference, 'reference'));
-    const reference = ofItsOwn ?? (hasReference ? { model: policy.reference() } : null);
+    const reference = ofItsOwn ?? (hasReference ? { model: await policy.reference() } : null);
     const updater = keep(await createUpdater(policy.parameters, updating));
     const moving =
       args.syncRefModel && ofItsOwn !== null
-        ? createMovingReference(policy.parameters, ofItsOwn.parameters, {
-            ...args,
-            forgetImages: () => ofItsOwn.model.images.forget(),
-          })
+        ? keep(
+            await createMovingReference(policy.parameters, ofItsOwn.parameters, {
+              ...args,
+              forgetImages: () => ofItsOwn.model.images.forget(),
+            }),
+          )
         : null;
-    restoreResumed(context, policy, prepared.modelConfig, updater, moving);
+    await restoreResumed(context, policy, prepared.modelConfig, updater, moving);
     const generator = keep(createGenerator(policy.model));
     signal.throwIfAborted();
 
@@ -186,7 +188,7 @@ const DROPOUT_NOTICE = (rate: number): string =>
   `the adapter has dropout ${rate}, which sampled rows have not: every step runs a training forward; --lora_dropout 0 learns from the rows that sampling has computed`;
 
 const SAME_POLICY =
-  'sampling and training compute the same log-probabilities up to float32 rounding, so --rollout_importance_sampling_mode weighs tokens by about 1; it matters with --quant_bits';
+  'sampling and training compute the same log-probabilities up to float32 rounding, so --rollout_importance_sampling_mode weighs tokens by about 1; it matters with --quant_bits on the CPU';
 
 /** The steps of GRPO: collect experience, learn from it, update. */
 function stepsOf(
@@ -246,7 +248,7 @@ function stepsOf(
         }
       }
       const { skipped, gradNorm, learningRate } = await journal.time('update', () => updater.update());
-      parts.moving?.follow(step);
+      await parts.moving?.follow(step);
       const lessons = new Set(microBatches.map(({ rollout }) => experiences.get(rollout)!));
       const still = standstill.observe({ step, loss, gradNorm }, lessons);
       const stillUsed = new Set(optimizerStepAt(plan, step).map(({ rollout }) => rollout));

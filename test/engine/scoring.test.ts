@@ -1,13 +1,16 @@
 /**
  * The scoring head in chunks of rows: values against float64, gradients of many chunks against one chunk at a time.
  */
+
 import { describe, expect, test } from 'vitest';
 import { parametersOf } from '../../src/engine/parameters.ts';
 import { createScoringHead, type Targets } from '../../src/engine/scoring.ts';
+import { createWorkingMemory } from '../../src/engine/working_memory.ts';
+import { here } from '../../src/runtime/device.ts';
 import { type FloatTensor, zeros } from '../../src/runtime/tensor.ts';
-import { createHostWorkspace } from '../../src/runtime/workspace.ts';
 import { createRandom } from '../../src/util/random.ts';
 import { largestDifference } from '../helpers/check_op.ts';
+import { gradientOf } from '../helpers/parameters.ts';
 import { total } from '../helpers/reference.ts';
 
 const sizes = { hiddenSize: 6, vocabSize: 50, rmsNormEps: 1e-6, tieWordEmbeddings: false };
@@ -50,13 +53,13 @@ function reference(row: number, target: number): { logp: number; entropy: number
 
 describe.each([1, 1024, 1025, 2500])('%i predictions', (count) => {
   const predictions = predict(count);
-  const scorer = () => {
-    const parameters = parametersOf(weights, () => true);
-    return { parameters, head: createScoringHead(sizes, parameters, createHostWorkspace()) };
+  const scorer = async () => {
+    const parameters = await parametersOf(weights, () => true);
+    return { parameters, head: createScoringHead(sizes, parameters, createWorkingMemory()) };
   };
 
   test('values', async () => {
-    const { head } = scorer();
+    const { head } = await scorer();
     const { logps, entropies } = await head.forward(hidden, predictions, { temperature: TEMPERATURE });
     const expected = [...predictions.targets].map((target, i) => reference(predictions.hiddenRows[i]!, target));
     expect(
@@ -76,7 +79,7 @@ describe.each([1, 1024, 1025, 2500])('%i predictions', (count) => {
 
   test('gradients add up over chunks', async () => {
     const dLogps = noise(count).data;
-    const [whole, parts] = [scorer(), scorer()];
+    const [whole, parts] = [await scorer(), await scorer()];
     const dHidden = await whole.head.backward(hidden, predictions, { temperature: TEMPERATURE }, { logps: dLogps });
     const sum = zeros(...hidden.dims);
     for (let start = 0; start < count; start += 500) {
@@ -84,18 +87,14 @@ describe.each([1, 1024, 1025, 2500])('%i predictions', (count) => {
         hiddenRows: predictions.hiddenRows.slice(start, start + 500),
         targets: predictions.targets.slice(start, start + 500),
       };
-      const { data } = await parts.head.backward(
-        hidden,
-        part,
-        { temperature: TEMPERATURE },
-        { logps: dLogps.slice(start, start + 500) },
-      );
+      const given = { logps: dLogps.slice(start, start + 500) };
+      const { data } = here(await parts.head.backward(hidden, part, { temperature: TEMPERATURE }, given));
       for (let i = 0; i < data.length; i++) sum.data[i]! += data[i]!;
     }
     const bound = 1e-5 * Math.sqrt(count);
-    expect(largestDifference(dHidden.data, sum.data)).toBeLessThan(bound);
+    expect(largestDifference(here(dHidden).data, sum.data)).toBeLessThan(bound);
     for (const name of weights.keys()) {
-      const [got, expected] = [whole, parts].map(({ parameters }) => parameters.gradient(name).data);
+      const [got, expected] = await Promise.all([whole, parts].map(({ parameters }) => gradientOf(parameters, name)));
       expect(largestDifference(got!, expected!), name).toBeLessThan(bound);
       expect(
         expected!.some((value) => value !== 0),
@@ -107,8 +106,8 @@ describe.each([1, 1024, 1025, 2500])('%i predictions', (count) => {
 });
 
 test('the gradient of one log-probability by finite differences', async () => {
-  const parameters = parametersOf(weights, () => true);
-  const head = createScoringHead(sizes, parameters, createHostWorkspace());
+  const parameters = await parametersOf(weights, () => true);
+  const head = createScoringHead(sizes, parameters, createWorkingMemory());
   const predictions = predict(1);
   const row = predictions.hiddenRows[0]!;
   const dHidden = await head.backward(hidden, predictions, { temperature: TEMPERATURE }, { logps: Float32Array.of(1) });
@@ -122,7 +121,7 @@ test('the gradient of one log-probability by finite differences', async () => {
     };
     const [high, low] = [logp(before + step), logp(before - step)];
     hidden.data[at] = before;
-    expect(dHidden.data[at]).toBeCloseTo((high.y - low.y) / (high.x - low.x), 3);
+    expect(here(dHidden).data[at]).toBeCloseTo((high.y - low.y) / (high.x - low.x), 3);
   }
   await head.release();
 });

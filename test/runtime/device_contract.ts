@@ -11,7 +11,15 @@ import { logSoftmax } from '../../src/graph/ops/reduce.ts';
 import { input, none } from '../../src/graph/value.ts';
 import { type Device, type Executable, isHere } from '../../src/runtime/device.ts';
 import { createRowMoves } from '../../src/runtime/row_moves.ts';
-import { type FloatTensor, floats, type HostTensor, halves, ints, type Tensor } from '../../src/runtime/tensor.ts';
+import {
+  bytes,
+  type FloatTensor,
+  floats,
+  type HostTensor,
+  halves,
+  ints,
+  type Tensor,
+} from '../../src/runtime/tensor.ts';
 import { createRandom } from '../../src/util/random.ts';
 
 export function describeDevice(name: string, open: () => Device | Promise<Device>): void {
@@ -43,6 +51,7 @@ export function describeDevice(name: string, open: () => Device | Promise<Device
           vector(1.5, Number.NaN, -0, Number.POSITIVE_INFINITY, 2, 3, 4),
         ],
         ['int32', ints(Int32Array.of(1, -2, 2 ** 31 - 1, 4, 5), [5])],
+        ['bytes', bytes(Uint8Array.of(1, 255, 0, 7, 9), [5])],
         ['float16 words', halves(Uint16Array.of(0x3c00, 0xbc00, 0x7bff), [3])],
         [
           'several axes',
@@ -90,6 +99,8 @@ export function describeDevice(name: string, open: () => Device | Promise<Device
         expect(await elements(tensor)).toEqual([2, 3, 4, 5, 6, 7]);
         await device.clear(tensor);
         expect(await elements(tensor)).toEqual([0, 0, 0, 0, 0, 0]);
+        await device.write(tensor, vector(6, 5, 4, 3, 2, 1));
+        expect(await elements(tensor)).toEqual([6, 5, 4, 3, 2, 1]);
         for (const size of [4, 5000]) {
           const other = device.reuse(tensor, [size]);
           await device.clear(other);
@@ -123,7 +134,7 @@ export function describeDevice(name: string, open: () => Device | Promise<Device
         expect(() => device.rows(whole, 3, 11)).toThrow('internal: rows 3..11 of a tensor with 10 rows');
       });
 
-      test('rows are gathered, put and added by their numbers', async () => {
+      test('rows are gathered, put, copied and added by their numbers', async () => {
         const moves = createRowMoves(device);
         const from = await device.upload(floats(Float32Array.from(counting(12)), [4, 3]));
         const into = await device.upload(floats(new Float32Array(15).fill(-1), [5, 3]));
@@ -135,6 +146,8 @@ export function describeDevice(name: string, open: () => Device | Promise<Device
         await moves.add(from, Int32Array.of(1, 1, 3, 1), into);
         expect(await elements(into)).toEqual([6, 7, 8, 15, 19, 23, ...counting(3), 5, 6, 7, ...counting(3)]);
         await moves.put(device.rows(from, 1, 1), Int32Array.of(), into);
+        await moves.copy(from, Int32Array.of(3, 1), into, Int32Array.of(0, 4));
+        expect(await elements(into)).toEqual([9, 10, 11, 15, 19, 23, ...counting(3), 5, 6, 7, 3, 4, 5]);
         await moves.release();
       });
 
