@@ -21,8 +21,11 @@ import {
 
 export const WEBGPU = 'webgpu';
 
-/** Without these, ONNX Runtime 1.30 computes on the CPU what needs them. WGSL, the kernels' language, has no float64. */
-const KERNELS: Kernels = { ...ALL_KERNELS, fusedMatMul: false, logSoftmax: false, int64: false, float64: false };
+/** Without kernels, ONNX Runtime 1.30 computes on the CPU what needs them. WGSL, the kernels' language, has no float64. */
+const KERNELS: Kernels = {
+  ...ALL_KERNELS,
+  ...{ fusedMatMul: false, logSoftmax: false, softmaxOfNaN: false, int64: false, float64: false },
+};
 
 export interface WebgpuOptions {
   readonly float16?: boolean | undefined;
