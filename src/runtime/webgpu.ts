@@ -27,19 +27,6 @@ const KERNELS: Kernels = {
   ...{ fusedMatMul: false, logSoftmax: false, softmaxOfNaN: false, int64: false, float64: false },
 };
 
-/** Elements of this process that are copied to the device. */
-interface Copy {
-  readonly tensor: DeviceTensor;
-  revision: number;
-}
-
-/** A tensor of this process that is held; `copy` null: it has not been fed yet. */
-interface Held {
-  readonly revision: () => number;
-  /** The copy under the tensor's own sizes. */
-  copy: { readonly of: Copy; readonly tensor: DeviceTensor } | null;
-}
-
 export interface WebgpuOptions {
   readonly float16?: boolean | undefined;
   readonly memory?: number | undefined;
@@ -56,9 +43,10 @@ export interface WebgpuOptions {
 export async function openWebgpu({ float16 = false, memory: limit, profile }: WebgpuOptions = {}): Promise<Device> {
   const kernels: Kernels = { ...KERNELS, float16 };
   const ort = await loadOrt();
-  const held = new WeakMap<HostTensor, Held>();
+  /** Tensors of this process that are held, with their copies under their own sizes; null: it has not been fed yet. */
+  const held = new WeakMap<HostTensor, DeviceTensor | null>();
   /** Copies of held elements, by their buffer and their place in it. */
-  const copies = new WeakMap<ArrayBufferLike, Map<string, Copy>>();
+  const copies = new WeakMap<ArrayBufferLike, Map<string, Promise<DeviceTensor>>>();
   const traffic = { toDevice: 0, fromDevice: 0 };
   const options: SessionPlan['options'] = { executionProviders: [WEBGPU] };
   const moves = createMoves(options);
@@ -83,36 +71,25 @@ export async function openWebgpu({ float16 = false, memory: limit, profile }: We
     await moves.clear(fetches.y!);
     await settle();
   }
-  function newCopy(tensor: HostTensor): Copy {
+  /** The copy of a held tensor. */
+  async function copyOf(tensor: HostTensor): Promise<DeviceTensor> {
     const { buffer, byteOffset, byteLength } = tensor.data;
-    const ofBuffer = copies.get(buffer) ?? new Map<string, Copy>();
+    const ofBuffer = copies.get(buffer) ?? new Map<string, Promise<DeviceTensor>>();
     copies.set(buffer, ofBuffer);
     const place = `${byteOffset} ${byteLength}`;
-    const copy = ofBuffer.get(place) ?? { tensor: memory.reserve(tensor.dtype, tensor.dims, true), revision: NEVER };
+    const copy = ofBuffer.get(place) ?? upload(tensor);
     ofBuffer.set(place, copy);
-    return copy;
-  }
-  /** The copy of a held tensor, with the elements that it has at this revision. */
-  async function copyOf(tensor: HostTensor, known: Held): Promise<DeviceTensor> {
-    if (known.copy === null) {
-      const of = newCopy(tensor);
-      known.copy = { of, tensor: memory.view(of.tensor, tensor.dims) };
-    }
-    const { of, tensor: there } = known.copy;
-    const revision = known.revision();
-    if (of.revision !== revision) {
-      of.revision = revision;
-      await write(of.tensor, tensor);
-    }
+    const there = memory.view(await copy, tensor.dims);
+    held.set(tensor, there);
     return there;
   }
   async function bind({ feeds, into, inPlace }: Run): Promise<BoundRun> {
     const here: Record<'feeds' | 'fetches', Record<string, OrtTensor>> = { feeds: {}, fetches: {} };
     const there: Record<'feeds' | 'into', Record<string, DeviceTensor>> = { feeds: {}, into: {} };
     for (const [name, tensor] of Object.entries(feeds)) {
-      const known = isHere(tensor) ? held.get(tensor) : undefined;
+      const copy = isHere(tensor) ? held.get(tensor) : undefined;
       if (!isHere(tensor)) there.feeds[name] = tensor;
-      else if (known !== undefined) there.feeds[name] = await copyOf(tensor, known);
+      else if (copy !== undefined) there.feeds[name] = copy ?? (await copyOf(tensor));
       else {
         here.feeds[name] = toOrt(ort, tensor);
         traffic.toDevice += tensor.data.byteLength;
@@ -174,14 +151,9 @@ export async function openWebgpu({ float16 = false, memory: limit, profile }: We
     },
     rows: (tensor, start, end) =>
       (isHere(tensor) ? cutRows(tensor, start, end) : memory.rows(tensor, start, end)) as typeof tensor,
-    hold(tensor, revision = () => 0) {
-      if (!held.has(tensor)) held.set(tensor, { revision, copy: null });
+    hold(tensor) {
+      if (!held.has(tensor)) held.set(tensor, null);
       return tensor;
-    },
-    async twin(tensor) {
-      const known = held.get(tensor);
-      if (known === undefined) throw new Error(`internal: the twin of a tensor [${tensor.dims}] that is not held`);
-      return copyOf(tensor, known);
     },
     release(tensor) {
       if (!isHere(tensor)) memory.release(tensor);
@@ -193,9 +165,6 @@ export async function openWebgpu({ float16 = false, memory: limit, profile }: We
 }
 
 // --- internal ---
-
-/** In place of a copy's revision before its elements have been copied. */
-const NEVER = -1;
 
 const bytesOf = (tensors: readonly HostTensor[]): number => tensors.reduce((sum, { data }) => sum + data.byteLength, 0);
 
