@@ -6,8 +6,18 @@ import { ALL_KERNELS, type Kernels } from '../graph/kernels.ts';
 import { createBufferPool } from './buffer_pool.ts';
 import { type Device, isHere } from './device.ts';
 import { createDeviceMemory } from './device_memory.ts';
-import { createMoves } from './moves.ts';
-import { type BoundRun, loadOrt, type OrtTensor, openSession, type Run, type SessionPlan, toOrt } from './session.ts';
+import { createMoves, type Moves } from './moves.ts';
+import {
+  type BoundRun,
+  createSession,
+  loadOrt,
+  type Ort,
+  type OrtTensor,
+  openSession,
+  type Run,
+  type SessionPlan,
+  toOrt,
+} from './session.ts';
 import {
   rows as cutRows,
   type DeviceTensor,
@@ -39,22 +49,35 @@ interface Held {
 export interface WebgpuOptions {
   readonly memory?: number | undefined;
   readonly profile?: string | undefined;
+  readonly library?: Library | undefined;
+}
+
+/** What a graphics processor is driven with. `counted.ts` has one that drives none. */
+export interface Library {
+  /** Makes tensors. */
+  readonly ort: Ort;
+  readonly moves: Moves;
+  readonly create: NonNullable<SessionPlan['create']>;
 }
 
 /**
  * The adapter that ONNX Runtime takes. Errors come with the first call that runs or allocates; `findDevice` checks it before.
  *
  * @param options.memory most bytes that tensors may take: beyond them, E_DEVICE_MEMORY
+ * @param options.library default: ONNX Runtime
  * @param options.profile beginning of the paths of files to which sessions write what each node ran on, for tests
  */
-export async function openWebgpu({ memory: limit, profile }: WebgpuOptions = {}): Promise<Device> {
-  const ort = await loadOrt();
+export async function openWebgpu({ memory: limit, profile, library }: WebgpuOptions = {}): Promise<Device> {
+  const options: SessionPlan['options'] = { executionProviders: [WEBGPU] };
+  const { ort, moves, create } = library ?? {
+    ort: await loadOrt(),
+    moves: createMoves(options),
+    create: createSession,
+  };
   const held = new WeakMap<HostTensor, Held>();
   /** Copies of held elements, by their buffer and their place in it. */
   const copies = new WeakMap<ArrayBufferLike, Map<string, Copy>>();
   const traffic = { toDevice: 0, fromDevice: 0 };
-  const options: SessionPlan['options'] = { executionProviders: [WEBGPU] };
-  const moves = createMoves(options);
   const pool = createBufferPool(moves.allocate, limit);
   const memory = createDeviceMemory(WEBGPU, ort, pool, moves);
 
@@ -130,6 +153,7 @@ export async function openWebgpu({ memory: limit, profile }: WebgpuOptions = {})
     options: profile === undefined ? options : { ...options, enableProfiling: true, profileFilePrefix: profile },
     bind,
     room: pool,
+    create,
   };
 
   return {
