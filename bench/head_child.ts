@@ -12,6 +12,7 @@ import { MODEL_PRESETS } from '../src/models/qwen2_5_vl/presets.ts';
 import { linearFewRows } from '../src/nn/linear.ts';
 import { compileModule } from '../src/runtime/compiled_module.ts';
 import { cpu } from '../src/runtime/cpu.ts';
+import { here } from '../src/runtime/device.ts';
 import { type FloatTensor, floats, zeros } from '../src/runtime/tensor.ts';
 import { createHostWorkspace } from '../src/runtime/workspace.ts';
 import { createRandom } from '../src/util/random.ts';
@@ -73,8 +74,8 @@ async function scoring(): Promise<Pick<HeadReport, 'forward' | 'backward'>> {
     [nameOf('head.weight'), head],
     [nameOf('norm.weight'), norm],
   ]);
-  const parameters = parametersOf(values, () => true);
-  for (const name of parameters.trained) parameters.gradient(name).data.fill(0); // allocates the pages before memory is watched
+  const parameters = await parametersOf(values, () => true);
+  for (const name of parameters.trained) here(parameters.gradient(name)).data.fill(0); // allocates the pages before memory is watched
   const scorer = createScoringHead(text, parameters, createHostWorkspace());
   const hidden = noise(1, SCORED_ROWS, h);
   const random = createRandom(2);

@@ -113,7 +113,7 @@ async function step(tokens: number, label: string) {
   const rates = [await ratesNow()];
   const prompt = syntheticPrompt(VISUAL_TOKENS, policy, random.fork(label), label);
   const probe = massProbe([prompt], [modelConfig.imageTokenId, modelConfig.videoTokenId], text.numHiddenLayers);
-  parameters.zeroGradients();
+  await parameters.zeroGradients();
   const encoded = await timed(() => policy.model.images.encode(prompt.images, false));
   note(`  vision ${encoded.ms.toFixed(0)} ms`);
   rates.push(await ratesNow());

@@ -12,6 +12,7 @@ import { input, type Value } from '../src/graph/value.ts';
 import type { TextConfig } from '../src/models/architecture.ts';
 import { cpu } from '../src/runtime/cpu.ts';
 import type { Executable } from '../src/runtime/device.ts';
+import { here } from '../src/runtime/device.ts';
 import { type FloatTensor, zeros } from '../src/runtime/tensor.ts';
 import { createHostWorkspace } from '../src/runtime/workspace.ts';
 import { linearShapes, rowsOf, type StepSizes } from './flops.ts';
@@ -73,14 +74,14 @@ export async function createRates(text: TextConfig, parameters: Parameters): Pro
     let [flop, ms] = [0, 0];
     for (const { name, bias } of shapes) {
       const one = await layer(
-        parameters.value(`model.layers.0.${name}.weight`),
-        bias ? parameters.value(`model.layers.0.${name}.bias`) : null,
+        here(parameters.value(`model.layers.0.${name}.weight`)),
+        bias ? here(parameters.value(`model.layers.0.${name}.bias`)) : null,
         rowsOf(step),
       );
       flop += text.numHiddenLayers * one.flop;
       ms += text.numHiddenLayers * one.ms;
     }
-    const head = await layer(parameters.value(tableName), null, step.completions * step.tokens);
+    const head = await layer(here(parameters.value(tableName)), null, step.completions * step.tokens);
     return (flop + head.flop) / (ms + head.ms);
   }
 
@@ -143,7 +144,7 @@ async function compileStream(text: TextConfig, parameters: Parameters, weightLef
   const into: Record<string, FloatTensor> = {};
   let bytes = 0;
   for (const [i, name] of names.entries()) {
-    const weight = parameters.value(name);
+    const weight = here(parameters.value(name));
     const [rows, width] = weight.dims as [number, number];
     const x = inputs[`x${width}`] ?? input(`x${width}`, [1, width]);
     const w = input(`w${i}`, [rows, width]);

@@ -14,6 +14,7 @@ import { logpsOf, type Rollout, type RolloutPrompt } from '../src/grpo/rollout.t
 import { loadPlugins } from '../src/rewards/plugin.ts';
 import { createRewards } from '../src/rewards/registry.ts';
 import type { Reward } from '../src/rewards/reward.ts';
+import { sizeOf } from '../src/runtime/tensor.ts';
 import { judge } from '../src/train/judge.ts';
 import { openPolicy, type Policy } from '../src/train/policy.ts';
 import { stopsAndBans } from '../src/train/sampling.ts';
@@ -87,7 +88,7 @@ export async function openStepBench(model: string, variant: Variant, say: (line:
   const generator = createGenerator(policy.model);
   const updater = await createUpdater(parameters, UPDATES);
   const random = createRandom(0);
-  const trainedCount = parameters.trained.reduce((sum, name) => sum + parameters.value(name).data.length, 0);
+  const trainedCount = parameters.trained.reduce((sum, name) => sum + sizeOf(parameters.shape(name)), 0);
   const { bannedIds } = stopsAndBans(policy, []);
   const probeOf = (prompt: RolloutPrompt): MassProbe =>
     massProbe([prompt], [modelConfig.imageTokenId, modelConfig.videoTokenId], modelConfig.text.numHiddenLayers);
@@ -215,7 +216,7 @@ export async function openStepBench(model: string, variant: Variant, say: (line:
       const variants: Partial<Record<Variant, VariantSample>> = {};
       let attention: StepSample['attention'] | undefined;
       for (const what of [...compared, ...others]) {
-        parameters.zeroGradients();
+        await parameters.zeroGradients();
         if (what === 'attention') attention = await runWithAttention(sampled, name);
         else variants[what] = await run(what, sampled, name);
       }

@@ -58,7 +58,7 @@ export interface TensorToWrite {
   readonly dtype: SafetensorsDtype;
   readonly shape: readonly number[];
   /** The data in order, in pieces of any size. A piece is only valid until the next one is requested. */
-  chunks(): Iterable<Uint8Array>;
+  chunks(): Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 }
 
 /**
@@ -78,7 +78,7 @@ export async function writeSafetensors(
     for (const tensor of ordered) {
       const { begin, end } = entries.get(tensor.name)!;
       let written = 0;
-      for (const chunk of tensor.chunks()) {
+      for await (const chunk of tensor.chunks()) {
         await writeAll(handle, chunk);
         written += chunk.byteLength;
       }

@@ -25,7 +25,7 @@ export interface SaveOptions {
   /** Provides names, shapes, the files beside the weights, and every tensor that `weights` does not provide. */
   readonly source: Checkpoint;
   /** The new value of a tensor by canonical name, or undefined to keep the source's value. */
-  readonly weights?: (name: string) => Float32Array | undefined;
+  readonly weights?: (name: string) => Float32Array | undefined | Promise<Float32Array | undefined>;
   /** Store a head of its own, which `weights` provides, also if the source ties it to the embedding. */
   readonly ownHead?: boolean;
   /** Default: every tensor keeps its dtype, except that F64 becomes F32. */
@@ -115,8 +115,8 @@ function tensorToWrite(
     name: storedName,
     dtype,
     shape,
-    *chunks() {
-      const value = weights?.(name);
+    async *chunks() {
+      const value = await weights?.(name);
       if (value !== undefined && value.length !== count) {
         throw new Error(`internal: ${name} has ${value.length} values, shape [${shape}] needs ${count}`);
       }

@@ -3,8 +3,9 @@
  */
 import type { Shape } from '../graph/shape.ts';
 import type { CompiledModule } from '../runtime/compiled_module.ts';
+import { type Feeds, isHere } from '../runtime/device.ts';
 import { pin } from '../runtime/session.ts';
-import { type FloatTensor, view } from '../runtime/tensor.ts';
+import type { Tensor } from '../runtime/tensor.ts';
 import { createPause } from '../util/event_loop.ts';
 import type { Parameters } from './parameters.ts';
 
@@ -12,7 +13,7 @@ import type { Parameters } from './parameters.ts';
 export type NameOf = (param: string) => string;
 
 /** Gives the tensor of a canonical name, for a module that takes it in this shape. */
-export type TensorOf = (name: string, shape: Shape) => FloatTensor;
+export type TensorOf = (name: string, shape: Shape) => Tensor;
 
 /**
  * A module's weights, to feed.
@@ -24,9 +25,9 @@ export function weightsOf(
   parameters: Parameters,
   nameOf: NameOf,
   tensorOf: TensorOf = parameters.value,
-): Record<string, FloatTensor> {
+): Feeds {
   if (!parameters.inMemory) return bind(compiled, parameters, nameOf, tensorOf);
-  const layers = bound.get(compiled) ?? new Map<string, Record<string, FloatTensor>>();
+  const layers = bound.get(compiled) ?? new Map<string, Feeds>();
   bound.set(compiled, layers);
   const layer = nameOf('');
   const known = layers.get(layer) ?? bind(compiled, parameters, nameOf, tensorOf);
@@ -35,11 +36,7 @@ export function weightsOf(
 }
 
 /** The same. Where tensors are read from disk, the event loop gets its turns between them. */
-export async function readWeightsOf(
-  compiled: CompiledModule,
-  parameters: Parameters,
-  nameOf: NameOf,
-): Promise<Record<string, FloatTensor>> {
+export async function readWeightsOf(compiled: CompiledModule, parameters: Parameters, nameOf: NameOf): Promise<Feeds> {
   if (!parameters.inMemory) {
     const pause = createPause();
     for (const param of Object.keys(compiled.module.params)) {
@@ -53,17 +50,21 @@ export async function readWeightsOf(
 
 /** Feeds `acc.<param>` and targets `grad.<param>` of the trained parameters: one buffer each, so gradients add up in place. */
 export interface Accumulators {
-  readonly feeds: Readonly<Record<string, FloatTensor>>;
-  readonly into: Readonly<Record<string, FloatTensor>>;
+  readonly feeds: Feeds;
+  readonly into: Feeds;
 }
 
-export function accumulatorsOf({ module }: CompiledModule, parameters: Parameters, nameOf: NameOf): Accumulators {
-  const feeds: Record<string, FloatTensor> = {};
-  const into: Record<string, FloatTensor> = {};
+export function accumulatorsOf(
+  { module, device }: CompiledModule,
+  parameters: Parameters,
+  nameOf: NameOf,
+): Accumulators {
+  const feeds: Record<string, Tensor> = {};
+  const into: Record<string, Tensor> = {};
   for (const [param, shape] of Object.entries(module.params)) {
     const name = nameOf(param);
     if (!parameters.isTrained(name)) continue;
-    const gradient = view(parameters.gradient(name), ...sizes(shape));
+    const gradient = device.view(parameters.gradient(name), sizes(shape));
     feeds[`acc.${param}`] = gradient;
     into[`grad.${param}`] = gradient;
   }
@@ -73,24 +74,16 @@ export function accumulatorsOf({ module }: CompiledModule, parameters: Parameter
 // --- internal ---
 
 /** Weights of each module by layer. They are looked up once, because a decode step asks for all of them. */
-const bound = new WeakMap<CompiledModule, Map<string, Record<string, FloatTensor>>>();
+const bound = new WeakMap<CompiledModule, Map<string, Feeds>>();
 
-function bind(
-  { module, device }: CompiledModule,
-  parameters: Parameters,
-  nameOf: NameOf,
-  tensorOf: TensorOf,
-): Record<string, FloatTensor> {
+function bind({ module, device }: CompiledModule, parameters: Parameters, nameOf: NameOf, tensorOf: TensorOf): Feeds {
   return Object.fromEntries(
     Object.entries(module.params).map(([param, shape]) => {
       const name = nameOf(param);
-      // A buffer that holds the tensors of one layer after another is fed as it is at every run, and so is what changes
-      // without being trained.
-      const keep = (tensor: FloatTensor): FloatTensor => {
-        if (!parameters.inMemory || parameters.moves === true) return pin(tensor);
-        return device.hold(tensor, parameters.isTrained(name) ? parameters.revision : undefined);
-      };
-      return [param, keep(view(tensorOf(name, shape), ...sizes(shape)))];
+      const tensor = device.view(tensorOf(name, shape), sizes(shape));
+      if (!isHere(tensor)) return [param, tensor];
+      // A buffer that holds the tensors of one layer after another is fed as it is at every run.
+      return [param, parameters.inMemory ? device.hold(tensor) : pin(tensor)];
     }),
   );
 }

@@ -10,7 +10,7 @@ import { reshape } from '../graph/ops/movement.ts';
 import { input } from '../graph/value.ts';
 import { adapterA, adapterB } from '../nn/adapter.ts';
 import { cpu } from '../runtime/cpu.ts';
-import type { Device, Executable } from '../runtime/device.ts';
+import { type Device, type Executable, here } from '../runtime/device.ts';
 import { pin } from '../runtime/session.ts';
 import { type FloatTensor, floats, rows, view, zeros } from '../runtime/tensor.ts';
 import { createPause } from '../util/event_loop.ts';
@@ -37,9 +37,10 @@ export async function createBlockedWeights(
   layerOf: (name: string) => string = (name) => name.replace(/\.weight$/, ''),
 ): Promise<BlockedWeights | null> {
   const block = await device.channelBlock();
+  if (block === null) return null;
   const parts = names.flatMap((name) => partsOf(parameters, name, layerOf));
-  const fits = ({ out, inner }: WeightPart): boolean => block !== null && out % block === 0 && inner % block === 0;
-  if (block === null || !parts.every(fits)) return null;
+  const fits = ({ out, inner }: WeightPart): boolean => out % block === 0 && inner % block === 0;
+  if (!parts.every(fits)) return null;
   const plain = await device.compile(copy());
   const updated = parts.some(({ adapter }) => adapter !== null) ? await device.compile(updatedCopy()) : null;
   const values = new Map(
@@ -55,7 +56,7 @@ export async function createBlockedWeights(
       const [start, end] = [block * piece.start, block * piece.end];
       const cut = (tensor: FloatTensor): FloatTensor =>
         pin(view(rows(tensor, from + start, from + end), 1, end - start, 1, inner));
-      const feeds = { weight: cut(parameters.value(name)) };
+      const feeds = { weight: cut(here(parameters.value(name))) };
       const into = { blocks: cut(values.get(name)!) };
       if (adapter === null) return { executable: plain, feeds, into, changes };
       const { a, b, scale } = adapter;
@@ -117,7 +118,8 @@ function partsOf(parameters: Parameters, name: string, layerOf: (name: string) =
     const layer = layerOf(part);
     const adapter = parameters.adapters[layer];
     if (adapter === undefined) return null;
-    return { a: parameters.value(adapterA(layer)), b: parameters.value(adapterB(layer)), scale: adapter.scale };
+    const [a, b] = [adapterA(layer), adapterB(layer)].map((each) => here(parameters.value(each)));
+    return { a: a!, b: b!, scale: adapter.scale };
   };
   const [out, inner] = parameters.shape(name) as readonly [number, number];
   if (layers.every((part) => adapterOf(part) === null))

@@ -8,6 +8,7 @@ import type { DecoderBlock, ModelConfig, TextConfig } from '../models/architectu
 import { HEAD_LAYER, layerTensor } from '../models/names.ts';
 import { type Adapters, adapted } from '../nn/adapter.ts';
 import { productWeights } from '../nn/block_ops.ts';
+import type { WeightForm } from '../nn/linear.ts';
 import { angleTable, inverseFrequencies } from '../nn/rope.ts';
 import { type CompiledModule, createModuleCache } from '../runtime/compiled_module.ts';
 import { cpu } from '../runtime/cpu.ts';
@@ -118,6 +119,13 @@ export function createDecodeStep(
     return copies;
   }
 
+  /** A graphics processor takes all weights on the right, as the other modules do: it keeps them once. */
+  function formOf(places: number, blocks: BlockedWeights | null): WeightForm {
+    if (!device.sharesMemory) return 'right';
+    if (holdsFrozen) return 'left';
+    return blocks === null ? formWithoutCopy(places) : 'blocks';
+  }
+
   async function bind(target: RunTarget): Promise<BoundRuns> {
     const places = target.cache.groups.length * target.cache.rows;
     const blocks = await inBlocks(places);
@@ -125,7 +133,7 @@ export function createDecodeStep(
     return bindRuns(
       {
         ...{ config, parameters, workspace, pieces, moduleOf, frozenOf, layers: cached.layers },
-        form: holdsFrozen ? 'left' : blocks === null ? formWithoutCopy(places) : 'blocks',
+        form: formOf(places, blocks),
         // Only weights in blocks have more than two axes.
         tensorOf: (name, shape) => (shape.length > 2 ? blocks!.value(name) : parameters.value(name)),
       },

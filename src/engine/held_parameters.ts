@@ -22,16 +22,7 @@ import { type FloatTensor, sizeOf, zeros } from '../runtime/tensor.ts';
 import { createHostWorkspace, type HostWorkspace } from '../runtime/workspace.ts';
 import { createPause } from '../util/event_loop.ts';
 import { widenInPieces } from './half_pieces.ts';
-import {
-  joined,
-  jointParts,
-  type OnRead,
-  type Parameters,
-  readAll,
-  roleOf,
-  type StoredWeight,
-  UNCHANGING,
-} from './parameters.ts';
+import { joined, jointParts, type OnRead, type Parameters, readAll, roleOf, type StoredWeight } from './parameters.ts';
 
 export interface HeldOptions {
   /** Bits of quantised weights; null: as stored. */
@@ -125,7 +116,7 @@ export async function holdParameters(
     trained: [],
     adapters: {},
     isTrained: () => false,
-    ...UNCHANGING,
+    device,
     shape: (name) => checkpoint.tensors.get(name)?.shape ?? held.get(name)?.dims ?? [],
     stored: (name) => held.get(name) ?? null,
     value(name) {
@@ -145,7 +136,7 @@ export async function holdParameters(
     gradient: (name) => {
       throw new Error(`internal: parameter '${name}' is not trained`);
     },
-    zeroGradients: () => undefined,
+    zeroGradients: async () => undefined,
   };
 }
 

@@ -95,7 +95,7 @@ export async function decoderInputs(
   };
   const name = keep ? 'taped embeddings' : 'embeddings';
   const x = into ?? workspace.get(name, batch.rows, modelConfig.text.hiddenSize);
-  embed(batch, parameters.value(EMBEDDING), visual, modelConfig.imageTokenId, x);
+  embed(batch, await parameters.device.download(parameters.value(EMBEDDING)), visual, modelConfig.imageTokenId, x);
   return {
     x,
     visual,

@@ -6,6 +6,8 @@
 
 import { EMBEDDING, HEAD } from '../models/names.ts';
 import type { Adapters } from '../nn/adapter.ts';
+import { cpu } from '../runtime/cpu.ts';
+import { type Device, here } from '../runtime/device.ts';
 import { type FloatTensor, floats, sizeOf } from '../runtime/tensor.ts';
 import { jointParts, type Parameters, parametersOf } from './parameters.ts';
 
@@ -17,12 +19,13 @@ export interface Overlay {
 }
 
 /** @param isTrained is asked of the overlay's tensors */
-export function withOverlay(
+export async function withOverlay(
   store: Parameters,
   { adapters, tensors }: Overlay,
   isTrained: (name: string) => boolean,
-): Parameters {
-  const own = parametersOf(tensors, isTrained);
+  device: Device = cpu,
+): Promise<Parameters> {
+  const own = await parametersOf(tensors, isTrained, { device });
   const isOwn = (name: string): boolean => (ownParts(name) ?? [name]).every((part) => tensors.has(part));
   const of = (name: string): Parameters => (isOwn(name) ? own : store);
   return {
@@ -35,8 +38,7 @@ export function withOverlay(
     load: async (name) => of(name).load?.(name),
     shape: (name) => of(name).shape(name),
     stored: (name) => of(name).stored?.(name) ?? null,
-    revision: () => store.revision() + own.revision(),
-    changed: own.changed,
+    device: own.device,
     gradient: own.gradient,
     zeroGradients: own.zeroGradients,
   };
@@ -67,7 +69,7 @@ export function copiesOf(store: Parameters, names: readonly string[]): Map<strin
     const whole = new Float32Array(size);
     let next = 0;
     for (const part of parts) {
-      const { data, dims } = store.value(part);
+      const { data, dims } = here(store.value(part));
       const copy = floats(whole.subarray(next, next + data.length), dims);
       copy.data.set(data);
       copies.set(part, copy);

@@ -1,5 +1,6 @@
 /**
- * The model's tensors by canonical name: values, and gradient accumulators of those that are trained.
+ * The model's tensors by canonical name: values, and gradient accumulators of those that are trained. On a device with memory of
+ * its own, what training changes lives there and nowhere else, so that nothing can be read that is out of date.
  * Knows names and memory, not what a tensor is for.
  */
 import type { HalfWeight } from '../checkpoint/half_words.ts';
@@ -7,27 +8,28 @@ import type { Checkpoint } from '../checkpoint/open.ts';
 import type { QuantisedWeight } from '../checkpoint/quantised.ts';
 import { QKV } from '../models/names.ts';
 import type { Adapters } from '../nn/adapter.ts';
-import { type FloatTensor, floats, sizeOf, zeros } from '../runtime/tensor.ts';
+import { cpu } from '../runtime/cpu.ts';
+import { type Device, here } from '../runtime/device.ts';
+import { type FloatTensor, floats, sizeOf, type Tensor, zeros } from '../runtime/tensor.ts';
 import { createPause } from '../util/event_loop.ts';
 
 export interface Parameters {
   readonly names: readonly string[];
   /** Whether `value` gives the same array every time, which training changes in place. */
   readonly inMemory: boolean;
-  /** A tensor by its name; by a joint name, `...self_attn.qkv_proj.weight`, three that lie one after another. */
-  value(name: string): FloatTensor;
+  /** Where tensors that change live, with their gradients. */
+  readonly device: Device;
+  /**
+   * A tensor by its name; by a joint name, `...self_attn.qkv_proj.weight`, three that lie one after another in this process's
+   * memory.
+   */
+  value(name: string): Tensor;
   /** Writes what `value` will give, in the threads of the runtime. Absent, or for other tensors: `value` writes it itself. */
   load?(name: string): Promise<void>;
   isTrained(name: string): boolean;
-  /** Whether tensors that are not trained change as well, as those of a reference that follows the policy. Absent: they do not. */
-  readonly moves?: boolean;
-  /** Counts the changes of trained values, so that copies of them elsewhere can follow. */
-  revision(): number;
-  /** To be called by whoever has changed trained values. */
-  changed(): void;
-  /** Accumulator of a trained parameter's gradient; allocated on first use. */
-  gradient(name: string): FloatTensor;
-  zeroGradients(): void;
+  /** Accumulator of a trained parameter's gradient; in this process's memory it is allocated on first use. */
+  gradient(name: string): Tensor;
+  zeroGradients(): Promise<void>;
   /** Trained names, in a fixed order. */
   readonly trained: readonly string[];
   shape(name: string): readonly number[];
@@ -56,9 +58,16 @@ export const bytesOf = (parameters: Parameters, names: readonly string[]): numbe
 export async function loadParameters(
   checkpoint: Checkpoint,
   isTrained: (name: string) => boolean,
-  onRead?: OnRead,
+  { onRead, ...options }: ParametersOptions & { readonly onRead?: OnRead | undefined } = {},
 ): Promise<Parameters> {
-  return parametersOf(await readAll(checkpoint, [...checkpoint.tensors.keys()], onRead), isTrained);
+  return parametersOf(await readAll(checkpoint, [...checkpoint.tensors.keys()], onRead), isTrained, options);
+}
+
+export interface ParametersOptions {
+  /** Default: the CPU. */
+  readonly device?: Device;
+  /** Whether a tensor changes; default: whether it is trained. A reference that follows the policy changes untrained. */
+  readonly changes?: (name: string) => boolean;
 }
 
 /** Called while weights are read, first with 0: bytes done and bytes in total, as they are stored. */
@@ -94,7 +103,7 @@ export async function streamParameters(checkpoint: Checkpoint, onRead?: OnRead):
     trained: [],
     adapters: {},
     isTrained: () => false,
-    ...UNCHANGING,
+    device: cpu,
     shape: (name) => checkpoint.tensors.get(name)?.shape ?? [],
     value(name) {
       const known = kept.get(name);
@@ -111,21 +120,29 @@ export async function streamParameters(checkpoint: Checkpoint, onRead?: OnRead):
     gradient: (name) => {
       throw new Error(`internal: parameter '${name}' is not trained`);
     },
-    zeroGradients: () => undefined,
+    zeroGradients: async () => undefined,
   };
 }
 
-export function parametersOf(
+/** Parameters over tensors of this process. Those that change move to a device that has memory of its own. */
+export async function parametersOf(
   values: ReadonlyMap<string, FloatTensor>,
   isTrained: (name: string) => boolean,
-): Parameters {
-  const gradients = new Map<string, FloatTensor>();
+  { device = cpu, changes = isTrained }: ParametersOptions = {},
+): Promise<Parameters> {
   const names = [...values.keys()];
-  let revision = 0;
-  const known = (name: string): FloatTensor => {
-    const tensor = values.get(name);
+  const own = new Map<string, Tensor>(values);
+  const gradients = new Map<string, Tensor>();
+  if (!device.sharesMemory) {
+    for (const [name, tensor] of values) {
+      if (changes(name)) own.set(name, await device.upload(tensor));
+      if (isTrained(name)) gradients.set(name, await device.allocate('float32', tensor.dims));
+    }
+  }
+  const known = (name: string): Tensor => {
+    const tensor = own.get(name);
     if (tensor !== undefined) return tensor;
-    if (name.includes(JOINT)) return joined(jointParts(name)!.map(known));
+    if (name.includes(JOINT)) return joined(jointParts(name)!.map((part) => here(known(part))));
     throw new Error(`internal: no parameter '${name}'`);
   };
   return {
@@ -135,10 +152,7 @@ export function parametersOf(
     adapters: {},
     value: known,
     isTrained,
-    revision: () => revision,
-    changed: () => {
-      revision++;
-    },
+    device,
     shape: (name) => known(name).dims,
     gradient(name) {
       if (!isTrained(name)) throw new Error(`internal: parameter '${name}' is not trained`);
@@ -146,14 +160,11 @@ export function parametersOf(
       gradients.set(name, gradient);
       return gradient;
     },
-    zeroGradients() {
-      for (const { data } of gradients.values()) data.fill(0);
+    async zeroGradients() {
+      for (const gradient of gradients.values()) await device.clear(gradient);
     },
   };
 }
-
-/** Of parameters of which none is trained. */
-export const UNCHANGING: Pick<Parameters, 'revision' | 'changed'> = { revision: () => 0, changed: () => undefined };
 
 /** The tensors that a joint name stands for, or that lie together with the named one; null for any other name. */
 export function jointParts(name: string): string[] | null {

@@ -163,6 +163,8 @@ export async function backwardFrom(parts: ModelParts, tape: ModelTape, given: To
   });
   if (dEmbeddings === null) return;
   const dTable = parameters.isTrained(EMBEDDING) ? parameters.gradient(EMBEDDING) : null;
-  embedBackward(batch, dEmbeddings, visual, imageTokenId, dTable, dTokens);
+  const dRows = dTable && (await parameters.device.download(dTable));
+  embedBackward(batch, dEmbeddings, visual, imageTokenId, dRows, dTokens);
+  if (dTable !== null && dRows !== null && dRows !== dTable) await parameters.device.write(dTable, dRows);
   for (const { tape: visionTape, whole } of cotangents) await vision.backward(visionTape, whole);
 }

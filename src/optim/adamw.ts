@@ -1,6 +1,6 @@
 /**
- * AdamW (Loshchilov & Hutter 2019) on flat arrays, in place. One compiled graph is run chunk by chunk; short arrays are
- * updated in JavaScript. Knows arrays and rates, not what the parameters are; schedules and clipping arrive as numbers.
+ * AdamW (Loshchilov & Hutter 2019) on tensors, in place, wherever they live. Knows tensors and rates, not what the parameters
+ * are; schedules and clipping arrive as numbers.
  *
  * Source: torch.optim.AdamW (decoupled decay, bias correction, no amsgrad). With c = sqrt(1 - beta2^t), its update
  * lr / (1 - beta1^t) · m / (sqrt(v) / c + eps) is computed as lr c / (1 - beta1^t) · m / (sqrt(v) + eps c).
@@ -9,38 +9,14 @@ import type { Graph } from '../graph/graph.ts';
 import { add, div, mul, sqrt, square, sub } from '../graph/ops/elementwise.ts';
 import { input } from '../graph/value.ts';
 import { cpu } from '../runtime/cpu.ts';
-import type { Device, Feeds } from '../runtime/device.ts';
-import { type FloatTensor, floats } from '../runtime/tensor.ts';
-
-export interface AdamWOptions {
-  readonly beta1: number;
-  readonly beta2: number;
-  /** Added to the root of the second moment. */
-  readonly epsilon: number;
-}
-
-/** A parameter with its gradient and moments: four arrays of one length. Moments start as zeros. */
-export interface AdamWParameter {
-  readonly value: Float32Array;
-  readonly grad: Float32Array;
-  /** Running mean of the gradient. */
-  readonly m: Float32Array;
-  /** Running mean of the squared gradient. */
-  readonly v: Float32Array;
-  readonly learningRate: number;
-  /** Decoupled weight decay: each step multiplies the value by 1 - learningRate * weightDecay. */
-  readonly weightDecay: number;
-}
-
-export interface AdamWStep {
-  /** Number of this update, from 1. */
-  readonly step: number;
-  /** Factor of all gradients: the clip coefficient. */
-  readonly gradScale: number;
-}
+import type { Device } from '../runtime/device.ts';
+import { sizeOf } from '../runtime/tensor.ts';
+import { updateHere } from './adamw_here.ts';
+import { type AdamWOptions, type AdamWParameter, type AdamWStep, type AdamWTensors, ratesOf } from './adamw_rates.ts';
+import { updateThere } from './adamw_there.ts';
 
 export interface AdamW {
-  /** Updates every parameter once: writes value, m and v, and sets grad to zero. */
+  /** Updates every parameter once: writes value, m and v, and sets grad to zero. All are in the device's memory. */
   update(parameters: readonly AdamWParameter[], step: AdamWStep): Promise<void>;
   release(): Promise<void>;
 }
@@ -48,75 +24,19 @@ export interface AdamW {
 export async function createAdamW(options: AdamWOptions, device: Device = cpu): Promise<AdamW> {
   const executable = await device.compile(updateGraph(options));
   return {
-    async update(parameters, { step, gradScale }) {
-      if (!Number.isInteger(step) || step < 1) throw new Error(`internal: AdamW step ${step}, expected 1, 2, ...`);
-      const { beta1, beta2, epsilon } = options;
-      const correction = Math.sqrt(1 - beta2 ** step);
-      const common = {
-        toMean: (1 - beta1) * gradScale,
-        toRoot: Math.sqrt(1 - beta2) * gradScale,
-        epsilon: epsilon * correction,
-      };
-      for (const { learningRate, weightDecay, ...arrays } of parameters) {
-        checkLengths(arrays);
-        const rates: Rates = {
-          ...common,
-          rate: (learningRate * correction) / (1 - beta1 ** step),
-          keep: 1 - learningRate * weightDecay,
-        };
-        if (arrays.value.length < WORTH_A_RUN) {
-          updateHere(arrays, rates, options);
-          continue;
-        }
-        const scalars = Object.fromEntries(Object.entries(rates).map(([name, rate]) => [name, scalarTensor(rate)]));
-        for (let start = 0; start < arrays.value.length; start += CHUNK) {
-          const { value, grad, m, v } = chunkOf(arrays, start);
-          const feeds: Feeds = { ...scalars, value, grad, m, v };
-          await executable.run(feeds, { newValue: value, newM: m, newV: v });
-          grad.data.fill(0); // still in the cache: takes a quarter of the time of clearing all gradients later
-        }
-      }
+    async update(parameters, step) {
+      if (!Number.isInteger(step.step) || step.step < 1)
+        throw new Error(`internal: AdamW step ${step.step}, expected 1, 2, ...`);
+      for (const parameter of parameters) checkSizes(parameter);
+      const rows = parameters.map((parameter) => ({ ...parameter, rates: ratesOf(parameter, step, options) }));
+      if (device.sharesMemory) await updateHere(executable, rows, options);
+      else await updateThere(executable, rows, device);
     },
     release: () => executable.release(),
   };
 }
 
 // --- internal ---
-
-/**
- * Elements per run. At this size a chunk's intermediates stay in the last-level cache, its kernels are long enough for two
- * threads, and starting a run costs a few per cent of it. Chunks four times smaller or larger are slower.
- */
-const CHUNK = 2 ** 18;
-
-/** Arrays with fewer elements (biases and norms, of which there are many) are faster in JavaScript than in a run. */
-const WORTH_A_RUN = 2 ** 13;
-
-/** The scalars of a step, with the clip coefficient and the bias correction folded in. */
-interface Rates {
-  readonly toMean: number;
-  readonly toRoot: number;
-  readonly epsilon: number;
-  readonly rate: number;
-  readonly keep: number;
-}
-
-/** Repeats the graph's arithmetic operation by operation in float32, so the results are equal to the last bit. */
-function updateHere({ value, grad, m, v }: Arrays, rates: Rates, { beta1, beta2 }: AdamWOptions): void {
-  const f = Math.fround;
-  const [b1, b2, toMean, toRoot] = [f(beta1), f(beta2), f(rates.toMean), f(rates.toRoot)];
-  const [rate, keep, epsilon] = [f(rates.rate), f(rates.keep), f(rates.epsilon)];
-  for (let i = 0; i < value.length; i++) {
-    const g = grad[i]!;
-    const root = f(g * toRoot);
-    const newM = f(f(m[i]! * b1) + f(g * toMean));
-    const newV = f(f(v[i]! * b2) + f(root * root));
-    m[i] = newM;
-    v[i] = newV;
-    value[i] = f(f(value[i]! * keep) - f(f(newM / f(f(Math.sqrt(newV)) + epsilon)) * rate));
-    grad[i] = 0;
-  }
-}
 
 /** A single node reads each moment and the value, before the node that writes them, so outputs may overwrite inputs. */
 function updateGraph({ beta1, beta2 }: AdamWOptions): Graph {
@@ -133,20 +53,9 @@ function updateGraph({ beta1, beta2 }: AdamWOptions): Graph {
   };
 }
 
-type Arrays = Pick<AdamWParameter, 'value' | 'grad' | 'm' | 'v'>;
-
-function chunkOf(arrays: Arrays, start: number): Record<keyof Arrays, FloatTensor> {
-  const end = Math.min(arrays.value.length, start + CHUNK);
-  const cut = (array: Float32Array): FloatTensor => floats(array.subarray(start, end), [end - start]);
-  return { value: cut(arrays.value), grad: cut(arrays.grad), m: cut(arrays.m), v: cut(arrays.v) };
+function checkSizes({ value, grad, m, v }: AdamWTensors): void {
+  const [size, ...others] = [value, grad, m, v].map(({ dims }) => sizeOf(dims));
+  if (others.every((other) => other === size)) return;
+  const [ofGrad, ofM, ofV] = others;
+  throw new Error(`internal: AdamW tensors differ in length: value ${size}, grad ${ofGrad}, m ${ofM}, v ${ofV}`);
 }
-
-function checkLengths({ value, grad, m, v }: Arrays): void {
-  if (grad.length !== value.length || m.length !== value.length || v.length !== value.length) {
-    throw new Error(
-      `internal: AdamW arrays differ in length: value ${value.length}, grad ${grad.length}, m ${m.length}, v ${v.length}`,
-    );
-  }
-}
-
-const scalarTensor = (value: number): FloatTensor => floats(Float32Array.of(value), []);

@@ -1,80 +1,21 @@
 /**
- * Sums of squares of gradient arrays, for their norm, computed mostly in the runtime, on all threads.
- * Knows arrays; knows no parameters and no loss.
+ * Sums of squares of gradients, for their norm, computed where the gradients live.
+ * Knows tensors; knows no parameters and no loss.
  */
-import type { Graph } from '../graph/graph.ts';
-import { matmul } from '../graph/ops/matmul.ts';
-import { input } from '../graph/value.ts';
 import { cpu } from '../runtime/cpu.ts';
-import type { Device } from '../runtime/device.ts';
-import { floats } from '../runtime/tensor.ts';
+import { type Device, here } from '../runtime/device.ts';
+import type { Tensor } from '../runtime/tensor.ts';
+import { createSumsHere } from './sums_here.ts';
+import { createSumsThere } from './sums_there.ts';
 
 export interface SumOfSquares {
-  /**
-   * Σ x² of each array. Blocks of 1024 elements are summed in float32, everything else in float64. An array whose squares
-   * leave the range of float32 is summed in float64 altogether.
-   */
-  of(arrays: readonly Float32Array[]): Promise<number[]>;
+  /** Σ x² of each tensor, all of which are in the device's memory. Accuracy: see sums_here.ts and sums_there.ts. */
+  of(tensors: readonly Tensor[]): Promise<number[]>;
   release(): Promise<void>;
 }
 
 export async function createSumOfSquares(device: Device = cpu): Promise<SumOfSquares> {
-  const executable = await device.compile(blockSums());
-  let sums = new Float32Array(0);
-
-  async function sumOf(x: Float32Array): Promise<number> {
-    const blocks = Math.floor(x.length / BLOCK);
-    if (x.length < WORTH_A_RUN) return sumOfSquares(x);
-    if (sums.length < blocks) sums = new Float32Array(blocks);
-    const whole = blocks * BLOCK;
-    const into = { sums: floats(sums.subarray(0, blocks), [blocks, 1, 1]) };
-    await executable.run({ x: floats(x.subarray(0, whole), [blocks, 1, BLOCK]) }, into);
-    let total = sumOfSquares(x.subarray(whole));
-    for (let i = 0; i < blocks; i++) total += sums[i]!;
-    return total > SMALLEST * x.length && total < Number.POSITIVE_INFINITY ? total : sumOfSquares(x);
-  }
-
-  return {
-    async of(arrays) {
-      const totals: number[] = [];
-      for (const array of arrays) totals.push(await sumOf(array));
-      return totals;
-    },
-    release: () => executable.release(),
-  };
-}
-
-/** Σ x² in float64. */
-export function sumOfSquares(x: Float32Array): number {
-  // Four independent sums, because each addition to a single one would wait for the previous addition.
-  const whole = x.length - (x.length % 4);
-  let [a, b, c, d] = [0, 0, 0, 0];
-  for (let i = 0; i < whole; i += 4) {
-    // Each element is read once; `x[i] * x[i]` would load and widen it twice.
-    const p = x[i]!;
-    const q = x[i + 1]!;
-    const r = x[i + 2]!;
-    const s = x[i + 3]!;
-    a += p * p;
-    b += q * q;
-    c += r * r;
-    d += s * s;
-  }
-  for (let i = whole; i < x.length; i++) a += x[i]! ** 2;
-  return a + b + (c + d);
-}
-
-// --- internal ---
-
-/** Number of elements whose squares are summed in float32. */
-const BLOCK = 1024;
-/** Arrays with fewer elements are faster in JavaScript than in a run. */
-const WORTH_A_RUN = 2 ** 15;
-/** Below this mean square, float32 may have rounded some squares to 0. */
-const SMALLEST = 2 ** -100;
-
-/** The product of each block with itself; ReduceSumSquare would take twice as long. */
-function blockSums(): Graph {
-  const x = input('x', ['blocks', 1, BLOCK]);
-  return { name: 'sum of squares', inputs: { x }, outputs: { sums: matmul(x, x, { transB: true }) } };
+  if (!device.sharesMemory) return createSumsThere(device);
+  const { of, release } = await createSumsHere(device);
+  return { of: (tensors) => of(tensors.map((tensor) => here(tensor).data)), release };
 }

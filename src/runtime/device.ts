@@ -4,7 +4,7 @@
  */
 import type { Graph, Port } from '../graph/graph.ts';
 import type { Kernels } from '../graph/kernels.ts';
-import type { ElementType, FloatTensor, HostTensor, Tensor } from './tensor.ts';
+import { type ElementType, type FloatTensor, type HostTensor, type Tensor, zeros } from './tensor.ts';
 
 export const DEVICES = ['cpu', 'webgpu'] as const;
 export type DeviceName = (typeof DEVICES)[number];
@@ -38,7 +38,9 @@ export interface Device {
   /** The same elements in its memory. */
   upload(tensor: HostTensor): Promise<Tensor>;
   /** The same elements in this process's memory. */
-  download(tensor: Tensor): Promise<HostTensor>;
+  download<T extends HostTensor = FloatTensor>(tensor: Tensor): Promise<T>;
+  /** Copies elements of this process over those of a tensor of the same type and sizes, wherever it lives. */
+  write(target: Tensor, elements: HostTensor): Promise<void>;
   /** Sets all elements to zero. */
   clear(tensor: Tensor): Promise<void>;
   /** The same memory under other sizes. Released with the tensor that it was made of. */
@@ -107,4 +109,15 @@ export function here<T extends HostTensor = FloatTensor>(tensor: Tensor): T {
   throw new Error(
     `internal: a tensor [${tensor.dims}] on ${tensor.device} is read as if it were in this process's memory`,
   );
+}
+
+/** Has the elements of a tensor written by `set`: in place where they are in this process's memory, else by way of a copy. */
+export async function fill(device: Device, tensor: Tensor, set: (elements: Float32Array) => void): Promise<void> {
+  if (isHere(tensor)) {
+    set(here(tensor).data);
+    return;
+  }
+  const copy = zeros(...tensor.dims);
+  set(copy.data);
+  await device.write(tensor, copy);
 }

@@ -22,6 +22,7 @@ import {
   rows as cutRows,
   type DeviceTensor,
   emptyTensor,
+  type FloatTensor,
   type HostTensor,
   resized,
   sizeOf,
@@ -172,14 +173,18 @@ export async function openWebgpu({ memory: limit, profile, library }: WebgpuOpti
     reuse: (tensor, dims) => memory.reuse(there(tensor), dims),
     clear: (tensor) => clear(there(tensor)),
     upload,
-    async download(tensor) {
-      if (isHere(tensor)) return tensor;
-      if (sizeOf(tensor.dims) === 0) return emptyTensor(tensor.dtype, tensor.dims);
+    async download<T extends HostTensor = FloatTensor>(tensor: Tensor) {
+      if (isHere(tensor)) return tensor as T;
+      if (sizeOf(tensor.dims) === 0) return emptyTensor(tensor.dtype, tensor.dims) as T;
       const { feeds, settle } = await memory.bind({ x: flat(tensor) }, {}, {});
       const data = await moves.down(feeds.x!, tensor.dtype);
       await settle();
       traffic.fromDevice += data.byteLength;
-      return { dtype: tensor.dtype, data, dims: tensor.dims } as HostTensor;
+      return { dtype: tensor.dtype, data, dims: tensor.dims } as T;
+    },
+    async write(target, elements) {
+      if (isHere(target)) target.data.set(elements.data);
+      else await write(target, elements);
     },
     view<T extends Tensor>(tensor: T, dims: readonly number[]): T {
       const other = resized<T>(tensor, dims);

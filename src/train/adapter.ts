@@ -14,6 +14,7 @@ import type { ModelConfig } from '../models/architecture.ts';
 import { EMBEDDING, HEAD, partOf } from '../models/names.ts';
 import { expectedTensors } from '../models/tensors.ts';
 import { adapterShapes } from '../nn/adapter.ts';
+import { type Device, here } from '../runtime/device.ts';
 import type { FloatTensor } from '../runtime/tensor.ts';
 import { createRandom } from '../util/random.ts';
 
@@ -37,7 +38,8 @@ export interface PreparedAdapter {
   putOn(
     store: Parameters,
     isTrained: (name: string) => boolean,
-  ): { readonly config: ModelConfig; readonly parameters: Parameters };
+    device: Device,
+  ): Promise<{ readonly config: ModelConfig; readonly parameters: Parameters }>;
 }
 
 /** Checks an adapter against a model. Errors: those of openAdapter and planAdapter. */
@@ -46,7 +48,8 @@ export function prepareAdapter(options: AdapterOptions, config: ModelConfig): Pr
   if ('dir' in options) {
     const stored: StoredAdapter = openAdapter(options.dir, config);
     return prepared(stored, config, reference, (store) => {
-      for (const name of stored.copies) requireEqual(stored.readCopy(name), store.value(name).data, name, stored.dir);
+      for (const name of stored.copies)
+        requireEqual(stored.readCopy(name), here(store.value(name)).data, name, stored.dir);
       return stored.read();
     });
   }
@@ -90,12 +93,12 @@ function prepared(
     tensors,
     changesTower: [...tensors.keys()].some((name) => partOf(name) !== 'llm'),
     reference,
-    putOn(store, isTrained) {
+    async putOn(store, isTrained, device) {
       const under = unties ? withHead(store) : store;
       const overlay = { adapters: plan.adapters, tensors: tensorsOver(under, plan.saved, valuesOn(withHead(store))) };
       return {
         config: unties ? { ...config, text: { ...config.text, tieWordEmbeddings: false } } : config,
-        parameters: withOverlay(under, overlay, (name) => tensors.has(name) && isTrained(name)),
+        parameters: await withOverlay(under, overlay, (name) => tensors.has(name) && isTrained(name), device),
       };
     },
   };

@@ -15,6 +15,7 @@ import { saveCheckpoint } from '../checkpoint/save.ts';
 import type { Parameters } from '../engine/parameters.ts';
 import { messageOf } from '../errors.ts';
 import type { ModelConfig } from '../models/architecture.ts';
+import type { Tensor } from '../runtime/tensor.ts';
 import type { Json } from '../util/json.ts';
 import { OPTIMIZER_FILE, REFERENCE_FILE, SYSTEM_FILE, TRAINER_STATE_FILE } from './checkpoint_files.ts';
 import type { CheckpointEvent, NoticeEvent } from './events.ts';
@@ -105,7 +106,8 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
         if (onlyModel) return;
         await writeLoopState(folder, progress.loop);
         await writeOptimizer(join(folder, OPTIMIZER_FILE), options);
-        if (options.moving != null) await writeReference(join(folder, REFERENCE_FILE), options.moving);
+        if (options.moving != null)
+          await writeReference(join(folder, REFERENCE_FILE), options.moving, options.parameters);
       });
       best = nowBest;
       saved.push(dir);
@@ -139,7 +141,7 @@ async function saveWeights(
   extra: (folder: string) => Promise<void>,
 ): Promise<void> {
   if (adapter != null) {
-    const values = (name: string): Float32Array => parameters.value(name).data;
+    const values = (name: string): Promise<Float32Array> => elementsOf(parameters.value(name), parameters);
     const fill = async (folder: string): Promise<void> => {
       await writeAdapter(folder, adapter.plan, adapter.config, values, adapter);
       await extra(folder);
@@ -153,7 +155,7 @@ async function saveWeights(
     pixelLimits: { minPixels: prompts.minPixels ?? undefined, maxPixels: prompts.maxPixels ?? undefined },
     overwrite: true,
     // Frozen weights are copied from the source.
-    weights: (name) => (trained.has(name) ? parameters.value(name).data : undefined),
+    weights: (name) => (trained.has(name) ? elementsOf(parameters.value(name), parameters) : undefined),
     extra,
   });
 }
@@ -183,10 +185,9 @@ async function writeOptimizer(
   const { counts, moments } = updater.state();
   const tensors: TensorToWrite[] = [];
   for (const [name, { m, v }] of moments) {
-    const { data, dims } = parameters.value(name);
-    tensors.push(float32(`m.${name}`, m, dims), float32(`v.${name}`, v, dims));
+    tensors.push(float32(`m.${name}`, m, parameters), float32(`v.${name}`, v, parameters));
     const isFloat32 = adapter != null || source.tensors.get(name)?.dtype === 'F32';
-    if (!isFloat32) tensors.push(float32(`value.${name}`, data, dims));
+    if (!isFloat32) tensors.push(float32(`value.${name}`, parameters.value(name), parameters));
   }
   await writeSafetensors(path, tensors, {
     format: 'pt',
@@ -196,21 +197,29 @@ async function writeOptimizer(
   });
 }
 
-async function writeReference(path: string, { names, value }: Pick<MovingReference, 'names' | 'value'>): Promise<void> {
-  const tensors = names.map((name) => float32(name, value(name).data, value(name).dims));
+async function writeReference(
+  path: string,
+  { names, value }: Pick<MovingReference, 'names' | 'value'>,
+  where: Pick<Parameters, 'device'>,
+): Promise<void> {
+  const tensors = names.map((name) => float32(name, value(name), where));
   await writeSafetensors(path, tensors, { format: 'pt' });
 }
 
-function float32(name: string, data: Float32Array, shape: readonly number[]): TensorToWrite {
+/** A tensor in float32; it comes from the device when it is written, so that no more than one is here at a time. */
+function float32(name: string, tensor: Tensor, where: Pick<Parameters, 'device'>): TensorToWrite {
   return {
     name,
     dtype: 'F32',
-    shape,
-    *chunks() {
-      yield bytesOf(data);
+    shape: tensor.dims,
+    async *chunks() {
+      yield bytesOf(await elementsOf(tensor, where));
     },
   };
 }
+
+const elementsOf = async (tensor: Tensor, { device }: Pick<Parameters, 'device'>): Promise<Float32Array> =>
+  (await device.download(tensor)).data;
 
 async function writeJson(path: string, value: Json): Promise<void> {
   await writeFile(path, `${JSON.stringify(value, null, 2)}\n`);

@@ -53,7 +53,7 @@ export function readFrozen(
   form: FrozenForm,
   { onRead, device }: Pick<HeldOptions, 'onRead' | 'device'> = {},
 ): Promise<Parameters> {
-  if (form.kind === 'float32') return loadParameters(checkpoint, () => false, onRead);
+  if (form.kind === 'float32') return loadParameters(checkpoint, () => false, { onRead });
   if (form.kind === 'disk') return streamParameters(checkpoint, onRead);
   return holdParameters(checkpoint, { bits: form.bits, onRead, device });
 }

@@ -63,7 +63,7 @@ export interface Policy {
   /** Whether sampling rounds activations, as products with quantised weights do, so that its rows are not those of a forward. */
   readonly samplesRounded: boolean;
   /** The model that an adapter is compared with, over the same weights: without it, or with `reference` of its options. */
-  reference(): VisionLanguageModel;
+  reference(): Promise<VisionLanguageModel>;
   readonly template: Template;
   readonly summary: ModelSummary;
   /** The folder that it was opened from. It stays open until the policy is closed; saved checkpoints follow its layout. */
@@ -159,10 +159,12 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
       async load(onRead) {
         const tell = onRead === undefined ? undefined : seldom(onRead);
         const ofStore = adapter === null ? isTrained : () => false;
-        const whole = () => (streams ? streamParameters(used, tell) : loadParameters(used, ofStore, tell));
+        const changes = options.movable === true ? () => true : ofStore;
+        const whole = () =>
+          streams ? streamParameters(used, tell) : loadParameters(used, ofStore, { onRead: tell, device, changes });
         const store = await (form === null ? whole() : readFrozen(used, form, { onRead: tell, device }));
-        const adapted = adapter?.putOn(store, isTrained) ?? { config: modelConfig, parameters: store };
-        const parameters = options.movable === true ? { ...adapted.parameters, moves: true } : adapted.parameters;
+        const adapted = (await adapter?.putOn(store, isTrained, device)) ?? { config: modelConfig, parameters: store };
+        const { parameters } = adapted;
         const modelOptions = { attnImpl, gradientCheckpointing, device };
         const model = createModel(adapted.config, parameters, modelOptions);
         let reference: VisionLanguageModel | null = null;
@@ -172,8 +174,9 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
           parameters,
           adapter: adapter?.plan ?? null,
           samplesRounded: form?.kind === 'held' && form.bits !== null,
-          reference() {
-            const other = adapter?.reference?.putOn(store, () => false) ?? { config: modelConfig, parameters: store };
+          async reference() {
+            const base = { config: modelConfig, parameters: store };
+            const other = (await adapter?.reference?.putOn(store, () => false, device)) ?? base;
             const sameTower = adapter === null || !(adapter.changesTower || adapter.reference?.changesTower);
             reference ??= createModel(other.config, other.parameters, {
               ...modelOptions,

@@ -116,16 +116,18 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     const loader = loaderOf(context);
     const policy = keep(await loader(prepared, 'model'));
     const ofItsOwn = preparedReference && keep(await loader(preparedReference, 'reference'));
-    const reference = ofItsOwn ?? (hasReference ? { model: policy.reference() } : null);
+    const reference = ofItsOwn ?? (hasReference ? { model: await policy.reference() } : null);
     const updater = keep(await createUpdater(policy.parameters, updating));
     const moving =
       args.syncRefModel && ofItsOwn !== null
-        ? createMovingReference(policy.parameters, ofItsOwn.parameters, {
-            ...args,
-            forgetImages: () => ofItsOwn.model.images.forget(),
-          })
+        ? keep(
+            await createMovingReference(policy.parameters, ofItsOwn.parameters, {
+              ...args,
+              forgetImages: () => ofItsOwn.model.images.forget(),
+            }),
+          )
         : null;
-    restoreResumed(context, policy, prepared.modelConfig, updater, moving);
+    await restoreResumed(context, policy, prepared.modelConfig, updater, moving);
     const generator = keep(createGenerator(policy.model));
     signal.throwIfAborted();
 
@@ -246,7 +248,7 @@ function stepsOf(
         }
       }
       const { skipped, gradNorm, learningRate } = await journal.time('update', () => updater.update());
-      parts.moving?.follow(step);
+      await parts.moving?.follow(step);
       const lessons = new Set(microBatches.map(({ rollout }) => experiences.get(rollout)!));
       const still = standstill.observe({ step, loss, gradNorm }, lessons);
       const stillUsed = new Set(optimizerStepAt(plan, step).map(({ rollout }) => rollout));

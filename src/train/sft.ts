@@ -55,7 +55,7 @@ export async function runSft(args: SftArguments, context: RunContext): Promise<v
     await checkSftMemory(args, { policy: prepared, first }, context);
     const policy = keep(await loaderOf(context)(prepared, 'model'));
     const updater = keep(await createUpdater(policy.parameters, updating));
-    restoreResumed(context, policy, prepared.modelConfig, updater);
+    await restoreResumed(context, policy, prepared.modelConfig, updater);
     const { model } = policy;
     const journal = createJournal(context);
     const random = createRandom(args.seed);

@@ -8,10 +8,13 @@
 
 import type { Parameters } from '../engine/parameters.ts';
 import { SightlineError } from '../errors.ts';
-import { type AdamW, type AdamWOptions, createAdamW } from '../optim/adamw.ts';
+import { type AdamW, createAdamW } from '../optim/adamw.ts';
+import type { AdamWOptions } from '../optim/adamw_rates.ts';
 import { clipCoefficient, globalNorm } from '../optim/clip.ts';
 import { createSumOfSquares } from '../optim/gradients.ts';
 import type { Schedule } from '../optim/schedule.ts';
+import type { Device } from '../runtime/device.ts';
+import type { Tensor } from '../runtime/tensor.ts';
 import type { RateFactor } from './learning_rates.ts';
 
 /** Whether weight decay applies to a parameter. */
@@ -36,10 +39,10 @@ export interface UpdateResult {
   readonly skipped: boolean;
 }
 
-/** Running means of a parameter's gradient (`m`) and of its square (`v`), with the parameter's shape and order. */
+/** Running means of a parameter's gradient (`m`) and of its square (`v`), with the parameter's sizes, where the parameter lives. */
 export interface Moments {
-  readonly m: Float32Array;
-  readonly v: Float32Array;
+  readonly m: Tensor;
+  readonly v: Tensor;
 }
 
 export interface UpdateCounts {
@@ -54,7 +57,7 @@ export interface UpdateCounts {
 /** The optimizer's whole state, for resuming. */
 export interface UpdaterState {
   readonly counts: UpdateCounts;
-  /** By parameter name. These are the live arrays, not copies. */
+  /** By parameter name. These are the live tensors, not copies. */
   readonly moments: ReadonlyMap<string, Moments>;
 }
 
@@ -66,7 +69,7 @@ export interface Updater {
    */
   update(): Promise<UpdateResult>;
   state(): UpdaterState;
-  /** Continues from these counts, with the moments that have been written into the arrays of `state()`. */
+  /** Continues from these counts, with the moments that have been written into the tensors of `state()`. */
   restoreCounts(counts: UpdateCounts): void;
   release(): Promise<void>;
 }
@@ -74,23 +77,25 @@ export interface Updater {
 /** The optimizer of all trained parameters. */
 export async function createUpdater(parameters: Parameters, options: UpdateOptions): Promise<Updater> {
   const { schedule, weightDecay, maxGradNorm, decays, rateFactor = () => 1 } = options;
-  const adamw: AdamW = await createAdamW(options);
-  const squares = await createSumOfSquares();
-  const trained = parameters.trained.map((name) => {
-    const { data, dims } = parameters.value(name);
-    const moments: Moments = { m: new Float32Array(data.length), v: new Float32Array(data.length) };
-    const own = { weightDecay: decays(name, dims) ? weightDecay : 0, factor: rateFactor(name, dims) };
-    return { name, value: data, ...moments, ...own };
-  });
+  const { device } = parameters;
+  const adamw: AdamW = await createAdamW(options, device);
+  const squares = await createSumOfSquares(device);
+  const trained: Trained[] = [];
+  for (const name of parameters.trained) {
+    const value = parameters.value(name);
+    const [m, v] = [await zerosLike(value, device), await zerosLike(value, device)];
+    const own = { weightDecay: decays(name, value.dims) ? weightDecay : 0, factor: rateFactor(name, value.dims) };
+    trained.push({ name, value, m, v, ...own });
+  }
   let counts: UpdateCounts = { steps: 0, updates: 0, skippedInARow: 0 };
 
   return {
     async update() {
-      const gradients = trained.map(({ name }) => parameters.gradient(name).data);
+      const gradients = trained.map(({ name }) => parameters.gradient(name));
       const gradNorm = globalNorm(await squares.of(gradients));
       const learningRate = schedule(counts.steps);
       const skipped = !Number.isFinite(gradNorm);
-      if (skipped) parameters.zeroGradients();
+      if (skipped) await parameters.zeroGradients();
       else {
         const rows = trained.map(({ factor, ...row }, i) => ({
           ...row,
@@ -98,7 +103,6 @@ export async function createUpdater(parameters: Parameters, options: UpdateOptio
           learningRate: factor * learningRate,
         }));
         await adamw.update(rows, { step: counts.updates + 1, gradScale: clipCoefficient(gradNorm, maxGradNorm) });
-        parameters.changed();
       }
       counts = {
         steps: counts.steps + 1,
@@ -122,6 +126,16 @@ export async function createUpdater(parameters: Parameters, options: UpdateOptio
 }
 
 // --- internal ---
+
+interface Trained extends Moments {
+  readonly name: string;
+  readonly value: Tensor;
+  readonly weightDecay: number;
+  /** By how much its rate differs from the schedule's. */
+  readonly factor: number;
+}
+
+const zerosLike = ({ dims }: Tensor, device: Device): Promise<Tensor> => device.allocate('float32', dims);
 
 /** The run ends after this many skipped steps in a row. */
 const PATIENCE = 5;

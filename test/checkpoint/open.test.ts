@@ -109,11 +109,7 @@ test('reading tells how far it is, in bytes as stored, from 0 to all', async () 
   });
   const checkpoint = openCheckpoint(folderOf({ 'model.safetensors': safetensorsBytes(header, new Uint8Array(12)) }));
   const all: number[][] = [];
-  await loadParameters(
-    checkpoint,
-    () => false,
-    ({ done, total }) => void all.push([done, total]),
-  );
+  await loadParameters(checkpoint, () => false, { onRead: ({ done, total }) => void all.push([done, total]) });
   expect(all).toEqual([
     [0, 12],
     [8, 12],

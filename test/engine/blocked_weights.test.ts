@@ -19,7 +19,7 @@ const inBlocks = ({ data, dims: [out, inner] }: FloatTensor): number[] =>
   inBlocksOf(block)(out!, inner!, (o, i) => data[o * inner! + i]!);
 
 async function copiesOf(tensors: Record<string, FloatTensor>) {
-  const parameters = parametersOf(new Map(Object.entries(tensors)), () => true);
+  const parameters = await parametersOf(new Map(Object.entries(tensors)), () => true);
   return createBlockedWeights(parameters, Object.keys(tensors));
 }
 

@@ -16,11 +16,13 @@ import { withOverlay } from '../../src/engine/overlay.ts';
 import { loadParameters, type Parameters, parametersOf } from '../../src/engine/parameters.ts';
 import { readConfig } from '../../src/models/registry.ts';
 import { cpu } from '../../src/runtime/cpu.ts';
+import { here } from '../../src/runtime/device.ts';
 import { floats } from '../../src/runtime/tensor.ts';
 import { createRandom } from '../../src/util/random.ts';
 import { largestDifference } from '../helpers/check_op.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
 import { completionsIn, goldenImages, groupOf, promptOf, readCases, readTensors } from '../helpers/golden_values.ts';
+import { gradientsOf } from '../helpers/parameters.ts';
 
 /** The bfloat16 checkpoints with an adapter. */
 const checkpoints = goldenCheckpoints().filter(({ name }) => ['qwen2_vl', 'qwen3_vl'].includes(name));
@@ -34,7 +36,8 @@ async function resultsOn(
 ) {
   const config = await readConfig(checkpoint.model);
   const adapter = openAdapter(join(checkpoint.golden, 'lora'), config);
-  const parameters = withOverlay(await storeOf(), { adapters: adapter.adapters, tensors: adapter.read() }, isTrained);
+  const overlay = { adapters: adapter.adapters, tensors: adapter.read() };
+  const parameters = await withOverlay(await storeOf(), overlay, isTrained);
   const model = createModel(config, parameters, { attnImpl: 'sdpa', gradientCheckpointing: true });
   const golden = readCases(checkpoint).find(({ name }) => name === 'two_images')!;
   const pixels = readTensors(join(checkpoint.golden, 'tensors.safetensors')).get('two_images.pixel_values')!;
@@ -51,7 +54,7 @@ async function resultsOn(
     scored.tape!,
     Float32Array.from(logps, (_, t) => t - 3),
   );
-  const gradients = new Map(parameters.trained.map((name) => [name, parameters.gradient(name).data.slice()]));
+  const gradients = await gradientsOf(parameters);
   const generator = createGenerator(model);
   const sampling = { count: 3, maxNewTokens: 6, temperature: 1, stopIds: [], bannedIds: [] };
   const sampled = await generator.generate([promptOf(golden, images)], { ...sampling, random: createRandom(2) });
@@ -117,7 +120,7 @@ test.for(checkpoints.flatMap((checkpoint) => ([4, 8] as const).map((bits) => ({ 
       return parametersOf(
         new Map(
           float32.names.map((name) => {
-            const { data, dims } = float32.value(name);
+            const { data, dims } = here(float32.value(name));
             const stored = own.stored!(name);
             if (stored === null) return [name, floats(data, dims)];
             if (stored.kind !== 'quantised') throw new Error('expected codes');

@@ -16,6 +16,7 @@ import { largestDifference } from '../helpers/check_op.ts';
 import { findEnds } from '../helpers/draws.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
 import { completionsIn, goldenImages, loadModel, promptOf, readCases, readTensors } from '../helpers/golden_values.ts';
+import { gradientsOf } from '../helpers/parameters.ts';
 
 interface Setting {
   readonly gradientCheckpointing: boolean;
@@ -178,10 +179,10 @@ async function gradients(
   const count = completionsIn(scored)
     .flat()
     .reduce((sum, { logps }) => sum + logps.length, 0);
-  model.parameters.zeroGradients();
+  await model.parameters.zeroGradients();
   await model.backward(
     scored.tape!,
     Float32Array.from({ length: count }, () => random.normal()),
   );
-  return new Map(model.parameters.trained.map((name) => [name, model.parameters.gradient(name).data.slice()]));
+  return gradientsOf(model.parameters);
 }

@@ -11,6 +11,7 @@ import { hashOf } from '../../src/engine/image_hash.ts';
 import { createModel, type ModelOptions, type VisionLanguageModel } from '../../src/engine/model.ts';
 import { loadParameters } from '../../src/engine/parameters.ts';
 import { readConfig } from '../../src/models/registry.ts';
+import { cpu } from '../../src/runtime/cpu.ts';
 import { type FloatTensor, floats } from '../../src/runtime/tensor.ts';
 import { openTemplate, type Template } from '../../src/template/template.ts';
 import type { GoldenCheckpoint } from './golden.ts';
@@ -107,7 +108,7 @@ export async function loadModel(
   isTrained: (name: string) => boolean = () => true,
 ): Promise<VisionLanguageModel> {
   const checkpoint = openCheckpoint(dir);
-  const parameters = await loadParameters(checkpoint, isTrained);
+  const parameters = await loadParameters(checkpoint, isTrained, { device: options.device ?? cpu });
   checkpoint.close();
   return createModel(await readConfig(dir), parameters, { attnImpl: 'sdpa', gradientCheckpointing: true, ...options });
 }

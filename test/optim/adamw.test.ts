@@ -2,7 +2,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openCheckpoint } from '../../src/checkpoint/open.ts';
 import { openSafetensors } from '../../src/checkpoint/safetensors.ts';
-import { type AdamW, type AdamWParameter, createAdamW } from '../../src/optim/adamw.ts';
+import { type AdamW, createAdamW } from '../../src/optim/adamw.ts';
+import type { AdamWParameter } from '../../src/optim/adamw_rates.ts';
+import { cpu } from '../../src/runtime/cpu.ts';
+import { floats } from '../../src/runtime/tensor.ts';
 import { createRandom } from '../../src/util/random.ts';
 import { largestDifference } from '../helpers/check_op.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
@@ -44,9 +47,36 @@ const stateOf = (value: Float32Array): State => ({
   v: new Float64Array(value.length),
 });
 
-function parameter(value: Float32Array, grad: Float32Array, learningRate = 1e-3, weightDecay = 0.1): AdamWParameter {
+const ARRAYS = ['value', 'grad', 'm', 'v'] as const;
+type Arrays = Record<(typeof ARRAYS)[number], Float32Array>;
+
+/** A parameter as arrays, which `update` takes to the device and back. */
+interface Parameter extends Arrays {
+  readonly learningRate: number;
+  readonly weightDecay: number;
+}
+
+function parameter(value: Float32Array, grad: Float32Array, learningRate = 1e-3, weightDecay = 0.1): Parameter {
   const [m, v] = [new Float32Array(value.length), new Float32Array(value.length)];
   return { value, grad, m, v, learningRate, weightDecay };
+}
+
+/** Updates parameters whose arrays are copied to the device and back, where it does not share this process's memory. */
+async function update(parameters: readonly Parameter[], step: { step: number; gradScale: number }): Promise<void> {
+  const there: AdamWParameter[] = [];
+  for (const { value, grad, m, v, ...rates } of parameters) {
+    const up = (array: Float32Array) => cpu.upload(floats(array, [array.length]));
+    const tensors = { value: await up(value), grad: await up(grad), m: await up(m), v: await up(v) };
+    there.push({ ...rates, ...tensors } as AdamWParameter);
+  }
+  await adamw.update(there, step);
+  for (const [i, tensors] of there.entries()) {
+    for (const name of ARRAYS) {
+      const { data } = await cpu.download(tensors[name]);
+      if (data !== parameters[i]![name]) parameters[i]![name].set(data);
+      cpu.release(tensors[name]);
+    }
+  }
 }
 
 /**
@@ -78,7 +108,7 @@ test('short arrays are updated as long ones are, to the last bit', async () => {
     const grad = array(10 ** (2 - step));
     alone.grad.set(grad);
     among.grad.set(grad);
-    await adamw.update([alone, among], { step, gradScale: 0.37 * step });
+    await update([alone, among], { step, gradScale: 0.37 * step });
     for (const name of ['value', 'm', 'v', 'grad'] as const)
       expect(among[name].subarray(0, short), `${name} at step ${step}`).toEqual(alone[name]);
   }
@@ -98,7 +128,7 @@ describe('against torch’s formula in float64', () => {
       const gradScale = 1 / step;
       for (const { grad } of parameters) for (let i = 0; i < grad.length; i++) grad[i] = random.normal() * 10 ** -step;
       const gradients = parameters.map(({ grad }) => grad.slice());
-      await adamw.update(parameters, { step, gradScale });
+      await update(parameters, { step, gradScale });
       parameters.forEach(({ learningRate, weightDecay, grad: _, ...arrays }, i) => {
         reference(states[i]!, gradients[i]!, learningRate, weightDecay, step, gradScale);
         for (const name of ['value', 'm', 'v'] as const) {
@@ -122,7 +152,7 @@ describe('against torch’s formula in float64', () => {
     for (const step of [1, 2]) {
       const gradScale = 0.6 / step;
       for (const [i, { grad }] of parameters.entries()) grad.set(gradients[i]!);
-      await adamw.update(parameters, { step, gradScale });
+      await update(parameters, { step, gradScale });
       parameters.forEach(({ value }, i) => {
         reference(states[i]!, gradients[i]!, 1e-3, 0.1, step, gradScale);
         worst = Math.max(worst, relativeError(value, states[i]!.value));
@@ -139,7 +169,7 @@ describe('against torch’s formula in float64', () => {
     const grad = [1e-7, 1e-8, 1e-9, -1e-8];
     const p = parameter(value, Float32Array.from(grad), 0.5, 0);
     const state = stateOf(value);
-    await adamw.update([p], { step: 1, gradScale: 1 });
+    await update([p], { step: 1, gradScale: 1 });
     reference(state, grad, 0.5, 0, 1, 1);
     expect(largestDifference(p.value, state.value)).toBeLessThan(UPDATE_ERROR);
     expect(state.value[1]).toBeCloseTo(0.75, 12);
@@ -156,7 +186,7 @@ describe('what it touches', () => {
     const grad = new Float32Array(6).fill(1);
     const cut = (array: Float32Array): Float32Array => array.subarray(2, 4);
     const arrays = { value: cut(whole.value), grad: cut(grad), m: cut(whole.m), v: cut(whole.v) };
-    await adamw.update([{ ...arrays, learningRate: 0.1, weightDecay: 0 }], { step: 1, gradScale: 0.5 });
+    await update([{ ...arrays, learningRate: 0.1, weightDecay: 0 }], { step: 1, gradScale: 0.5 });
     for (const array of Object.values(whole)) {
       expect([...array].map((x) => x === 1)).toEqual([true, true, false, false, true, true]);
     }
@@ -165,7 +195,7 @@ describe('what it touches', () => {
 
   test('a gradient of 0 only decays the value', async () => {
     const p = parameter(Float32Array.of(2, -4), new Float32Array(2), 0.5, 0.5);
-    await adamw.update([p], { step: 1, gradScale: 1 });
+    await update([p], { step: 1, gradScale: 1 });
     expect([p.value, p.m, p.v].map((array) => [...array])).toEqual([
       [1.5, -3],
       [0, 0],
@@ -175,19 +205,19 @@ describe('what it touches', () => {
 
   test('a learning rate of 0 leaves the value, and moves the moments', async () => {
     const p = parameter(Float32Array.of(2), Float32Array.of(3), 0, 0.5);
-    await adamw.update([p], { step: 1, gradScale: 1 });
+    await update([p], { step: 1, gradScale: 1 });
     expect(p.value[0]).toBe(2);
     expect(p.m[0]).toBeCloseTo(0.3, 6);
     expect(p.v[0]).toBeCloseTo(0.45, 6);
   });
 
-  test('nothing, for no parameters', () => adamw.update([], { step: 1, gradScale: 1 }));
+  test('nothing, for no parameters', () => update([], { step: 1, gradScale: 1 }));
 
   test('a scale is as good as scaled gradients', async () => {
     const grads = [Float32Array.of(3, -2), Float32Array.of(0.75, -0.5)];
     const [scaled, plain] = grads.map((grad) => parameter(Float32Array.of(1, 1), grad));
-    await adamw.update([scaled!], { step: 1, gradScale: 0.25 });
-    await adamw.update([plain!], { step: 1, gradScale: 1 });
+    await update([scaled!], { step: 1, gradScale: 0.25 });
+    await update([plain!], { step: 1, gradScale: 1 });
     // A scale of a power of two changes no rounding.
     expect(scaled!.value).toEqual(plain!.value);
   });
@@ -196,13 +226,13 @@ describe('what it touches', () => {
 describe('refuses', () => {
   test('arrays of different lengths', async () => {
     const p = { ...parameter(new Float32Array(3), new Float32Array(3)), m: new Float32Array(2) };
-    await expect(adamw.update([p], { step: 1, gradScale: 1 })).rejects.toThrow(
-      'internal: AdamW arrays differ in length: value 3, grad 3, m 2, v 3',
+    await expect(update([p], { step: 1, gradScale: 1 })).rejects.toThrow(
+      'internal: AdamW tensors differ in length: value 3, grad 3, m 2, v 3',
     );
   });
 
   test.each([0, -1, 1.5, Number.NaN])('step %d', async (step) => {
-    await expect(adamw.update([], { step, gradScale: 1 })).rejects.toThrow(
+    await expect(update([], { step, gradScale: 1 })).rejects.toThrow(
       `internal: AdamW step ${step}, expected 1, 2, ...`,
     );
   });

@@ -10,6 +10,7 @@ import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/open.ts';
 import { openSafetensors } from '../../src/checkpoint/safetensors.ts';
 import { saveCheckpoint } from '../../src/checkpoint/save.ts';
 import { loadParameters, type Parameters } from '../../src/engine/parameters.ts';
+import { here } from '../../src/runtime/device.ts';
 import { type CheckpointsOptions, createCheckpoints, type ProgressToSave } from '../../src/train/checkpoints.ts';
 import { type LoopState, readLoopState } from '../../src/train/resume/loop_state.ts';
 import { createUpdater, type Updater } from '../../src/train/update.ts';
@@ -80,7 +81,7 @@ const progress = (step: number, changes: Partial<ProgressToSave> = {}): Progress
 describe('checkpoints', () => {
   test('hold the trained weights as they are and the rest as it was', async () => {
     const { outputDir, save } = await checkpointsIn('weights');
-    parameters.value('model.norm.weight').data[3] = 42;
+    here(parameters.value('model.norm.weight')).data[3] = 42;
     await save(progress(1));
     const saved = readWeights(join(outputDir, 'checkpoint-1'));
     expect(saved.get('model.norm.weight')![3]).toBe(42);
@@ -94,7 +95,7 @@ describe('checkpoints', () => {
     const rounded = openCheckpoint(join(root, 'rounded'));
     const { outputDir, save } = await checkpointsIn('state', { onlyModel: false, source: rounded });
     writeFileSync(join(outputDir, 'args.json'), '{"seed": 1}\n');
-    parameters.value('model.norm.weight').data[0] = 1.0001;
+    here(parameters.value('model.norm.weight')).data[0] = 1.0001;
     await save(progress(2));
     const dir = join(outputDir, 'checkpoint-2');
     expect(readWeights(dir).get('model.norm.weight')![0]).toBe(1);
@@ -143,7 +144,7 @@ describe('checkpoints', () => {
   test('that fail leave nothing, and those before them stay', async () => {
     const { outputDir, save, summary, told } = await checkpointsIn('failing', { totalLimit: 1 });
     await save(progress(1));
-    const norm = parameters.value('model.norm.weight').data;
+    const norm = here(parameters.value('model.norm.weight')).data;
     norm[0] = Number.NaN;
     await expect(save(progress(2))).rejects.toMatchObject({ code: 'E_WEIGHT_NOT_FINITE' });
     norm[0] = 1;

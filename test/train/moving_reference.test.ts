@@ -5,30 +5,33 @@ import { parametersOf } from '../../src/engine/parameters.ts';
 import { floats } from '../../src/runtime/tensor.ts';
 import { createMovingReference } from '../../src/train/moving_reference.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
+import { elementsOf } from '../helpers/parameters.ts';
 import { type FlagValues, type TinyProject, tinyProject, tinyRun } from '../helpers/tiny.ts';
 
 const { moved_reference: values } = JSON.parse(
   readFileSync(new URL('../grpo/objective.json', import.meta.url), 'utf8'),
 ) as { moved_reference: Readonly<Record<'policy' | 'before' | 'after', number[]>> & { readonly alpha: number } };
 
-test('moves the trained tensors when it is due, as in TRL; the others stay', () => {
+test('moves the trained tensors when it is due, as in TRL; the others stay', async () => {
   const tensors = (numbers: readonly number[]) =>
     new Map(['trained', 'frozen'].map((name) => [name, floats(Float32Array.from(numbers), [numbers.length])] as const));
-  const policy = parametersOf(tensors(values.policy), (name) => name === 'trained');
-  const reference = parametersOf(tensors(values.before), () => false);
+  const policy = await parametersOf(tensors(values.policy), (name) => name === 'trained');
+  const reference = await parametersOf(tensors(values.before), () => false, { changes: (name) => name === 'trained' });
   let forgotten = 0;
-  const moving = createMovingReference(policy, reference, {
+  const moving = await createMovingReference(policy, reference, {
     refModelSyncSteps: 3,
     refModelMixupAlpha: values.alpha,
     forgetImages: () => forgotten++,
   });
-  for (const step of [1, 2, 3, 4, 5, 6, 7]) moving.follow(step);
-  const errors = values.after.map((expected, i) => Math.abs(reference.value('trained').data[i]! - expected));
+  for (const step of [1, 2, 3, 4, 5, 6, 7]) await moving.follow(step);
+  const moved = await elementsOf(reference, 'trained');
+  const errors = values.after.map((expected, i) => Math.abs(moved[i]! - expected));
   console.log(`moved reference: largest error ${Math.max(...errors).toExponential(2)}`);
   // Two moves of numbers below 1, rounded to float32 three times each.
   expect(Math.max(...errors)).toBeLessThan(6 * 2 ** -24);
-  expect([...reference.value('frozen').data]).toEqual([...Float32Array.from(values.before)]);
+  expect([...(await elementsOf(reference, 'frozen'))]).toEqual([...Float32Array.from(values.before)]);
   expect([moving.names, forgotten]).toEqual([['trained'], 2]);
+  await moving.release();
 });
 
 describe('whole runs', () => {

@@ -9,6 +9,7 @@ import { rlhf } from '../../src/cli/rlhf.ts';
 import type { VisionLanguageModel } from '../../src/engine/model.ts';
 import { metricOf } from '../../src/metrics/table.ts';
 import { isOwnedMetric } from '../../src/rewards/metric.ts';
+import { here } from '../../src/runtime/device.ts';
 import { pretendIo } from '../cli/io.ts';
 import { SEEDS } from '../helpers/draws.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
@@ -58,7 +59,7 @@ vi.mock('../../src/engine/model.ts', async (importOriginal) => {
       vi.spyOn(model, 'backward').mockImplementation(async (tape, dLogps) => {
         await backward(tape, dLogps);
         const { trained } = model.parameters;
-        if (spied.poison()) model.parameters.gradient(trained[0]!).data[0] = Number.NaN;
+        if (spied.poison()) here(model.parameters.gradient(trained[0]!)).data[0] = Number.NaN;
       });
       spied.models.push(model);
       spied.forwards.push(forwards);
@@ -136,7 +137,7 @@ describe('a run', () => {
   beforeAll(async () => {
     first = await run();
     const { parameters } = policyOf();
-    final = new Map(parameters.names.map((name) => [name, parameters.value(name).data.slice()]));
+    final = new Map(parameters.names.map((name) => [name, here(parameters.value(name)).data.slice()]));
   });
 
   test('logs the names of ms-swift, all finite', () => {

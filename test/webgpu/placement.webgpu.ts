@@ -96,16 +96,11 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
       await generator.generate(prompts, { ...sampling, temperature: 0, keep: false });
       const adamw = await createAdamW({ beta1: 0.9, beta2: 0.95, epsilon: 1e-8 }, device);
       const squares = await createSumOfSquares(device);
-      const arrays = () => new Float32Array(2 ** 15).fill(0.5);
-      const parameter = {
-        value: arrays(),
-        grad: arrays(),
-        m: arrays(),
-        v: arrays(),
-        learningRate: 1e-3,
-        weightDecay: 0,
-      };
-      await squares.of([parameter.grad]);
+      const half = () => device.upload(floats(new Float32Array(2 ** 15).fill(0.5), [2 ** 15]));
+      const tensors = { value: await half(), grad: await half(), m: await half(), v: await half() };
+      const parameter = { ...tensors, learningRate: 1e-3, weightDecay: 0 };
+      const tiny = await device.upload(floats(new Float32Array(2 ** 11).fill(1e-30), [2 ** 11]));
+      await squares.of([parameter.grad, tiny]);
       await adamw.update([parameter], { step: 1, gradScale: 1 });
       for (const part of [generator, model, adamw, squares]) await part.release();
     });

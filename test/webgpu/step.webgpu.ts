@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest';
 import type { Group } from '../../src/engine/groups.ts';
 import { countStep, grpoLoss } from '../../src/grpo/loss.ts';
 import { createAdamW } from '../../src/optim/adamw.ts';
+import type { AdamWParameter } from '../../src/optim/adamw_rates.ts';
 import { cpu } from '../../src/runtime/cpu.ts';
 import type { Device } from '../../src/runtime/device.ts';
 import { openWebgpu } from '../../src/runtime/webgpu.ts';
@@ -14,6 +15,7 @@ import { largestDifference } from '../helpers/check_op.ts';
 import type { GoldenCheckpoint } from '../helpers/golden.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
 import { type GoldenGrpo, goldenGroups, goldenLossSettings, loadModel, readJson } from '../helpers/golden_values.ts';
+import { elementsOf, gradientsOf } from '../helpers/parameters.ts';
 
 describe.each(goldenCheckpoints())('$name', (checkpoint) => {
   test('a step agrees with the CPU’s', async ({ annotate }) => {
@@ -64,14 +66,16 @@ async function step(device: Device, checkpoint: GoldenCheckpoint, groups: readon
     countStep([logps.map((row) => row.length)]),
   );
   await model.backward(tape!, Float32Array.from(dLogps.flatMap((row) => [...row])));
-  const gradients = new Map(parameters.trained.map((name) => [name, parameters.gradient(name).data.slice()]));
-  const updated = parameters.trained.map((name) => {
-    const { data: value } = parameters.value(name);
-    const moments = { m: new Float32Array(value.length), v: new Float32Array(value.length) };
-    return { value, grad: parameters.gradient(name).data, ...moments, learningRate: LEARNING_RATE, weightDecay: 0 };
-  });
+  const gradients = await gradientsOf(parameters);
+  const updated: AdamWParameter[] = [];
+  for (const name of parameters.trained) {
+    const [value, grad] = [parameters.value(name), parameters.gradient(name)];
+    const [m, v] = [await device.allocate('float32', value.dims), await device.allocate('float32', value.dims)];
+    updated.push({ value, grad, m, v, learningRate: LEARNING_RATE, weightDecay: 0 });
+  }
   await adamw.update(updated, { step: 1, gradScale: 1 });
-  const values = new Map(parameters.trained.map((name) => [name, parameters.value(name).data.slice()]));
+  const values = new Map<string, Float32Array>();
+  for (const name of parameters.trained) values.set(name, (await elementsOf(parameters, name)).slice());
   await Promise.all([model.release(), adamw.release()]);
   return { logps: logps.flatMap((row) => [...row]), loss, gradients, parameters: values };
 }

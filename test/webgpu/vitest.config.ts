@@ -11,7 +11,7 @@ import { CountsReporter } from '../reporters/counts.ts';
  * the gate (.ci/run) leaves them out. Their bounds are those of the CPU.
  */
 const onDevice = {
-  operations: ['test/graph/**/*.test.ts', 'test/optim/adamw.test.ts'],
+  operations: ['test/graph/**/*.test.ts', 'test/optim/{adamw,gradients}.test.ts', 'test/train/update.test.ts'],
   models: ['test/engine/*.golden.test.ts'],
 };
 

@@ -10,6 +10,8 @@ import { openSafetensors, type SafetensorsFile } from '../../checkpoint/safetens
 import type { Parameters } from '../../engine/parameters.ts';
 import { SightlineError } from '../../errors.ts';
 import type { ModelConfig } from '../../models/architecture.ts';
+import { fill } from '../../runtime/device.ts';
+import type { Tensor } from '../../runtime/tensor.ts';
 import { sameSizes } from '../../util/same_sizes.ts';
 import { OPTIMIZER_FILE, REFERENCE_FILE } from '../checkpoint_files.ts';
 import type { MovingReference } from '../moving_reference.ts';
@@ -24,41 +26,45 @@ import type { UpdateCounts, Updater } from '../update.ts';
  * Errors: E_RESUME_MODEL if the checkpoint is not one of this model and these trained parameters; those of `openAdapter`,
  * `openCheckpoint` and `openSafetensors`.
  */
-export function restorePolicy(
+export async function restorePolicy(
   dir: string,
   { adapter, parameters }: Pick<Policy, 'adapter' | 'parameters'>,
   baseConfig: ModelConfig,
   updater: Updater | null,
   moving: MovingReference | null = null,
-): void {
-  if (adapter === null) restoreWeights(dir, parameters);
-  else restoreAdapter(dir, adapter, parameters, baseConfig);
-  parameters.changed();
-  if (updater !== null) restoreOptimizer(join(dir, OPTIMIZER_FILE), parameters, updater);
-  if (updater !== null && moving !== null) restoreReference(join(dir, REFERENCE_FILE), moving);
+): Promise<void> {
+  if (adapter === null) await restoreWeights(dir, parameters);
+  else await restoreAdapter(dir, adapter, parameters, baseConfig);
+  if (updater !== null) await restoreOptimizer(join(dir, OPTIMIZER_FILE), parameters, updater);
+  if (updater !== null && moving !== null) await restoreReference(join(dir, REFERENCE_FILE), moving, parameters);
 }
 
 // --- internal ---
 
-function restoreWeights(dir: string, parameters: Parameters): void {
+async function restoreWeights(dir: string, parameters: Parameters): Promise<void> {
   if (existsSync(join(dir, 'adapter_config.json'))) {
     throw otherModel('it is an adapter, but --tuner_type is full', dir, 'set --tuner_type lora, as the run did');
   }
   const saved: Checkpoint = openCheckpoint(dir);
   try {
     for (const name of parameters.trained) {
-      const { data, dims } = parameters.value(name);
+      const value = parameters.value(name);
       const stored = saved.tensors.get(name);
       if (stored === undefined) throw otherModel(`it has no tensor "${name}", which this run trains`, dir);
-      if (!sameSizes(stored.shape, dims)) throw otherShape(name, stored.shape, dims, dir);
-      saved.readInto(name, data);
+      if (!sameSizes(stored.shape, value.dims)) throw otherShape(name, stored.shape, value.dims, dir);
+      await fill(parameters.device, value, (elements) => saved.readInto(name, elements));
     }
   } finally {
     saved.close();
   }
 }
 
-function restoreAdapter(dir: string, plan: AdapterPlan, parameters: Parameters, baseConfig: ModelConfig): void {
+async function restoreAdapter(
+  dir: string,
+  plan: AdapterPlan,
+  parameters: Parameters,
+  baseConfig: ModelConfig,
+): Promise<void> {
   if (!existsSync(join(dir, 'adapter_config.json'))) {
     throw otherModel('it is not an adapter, but --tuner_type is lora', dir, 'set --tuner_type full, as the run did');
   }
@@ -81,11 +87,11 @@ function restoreAdapter(dir: string, plan: AdapterPlan, parameters: Parameters, 
   for (const name of parameters.trained) {
     const tensor = tensors.get(name);
     if (tensor === undefined) throw otherModel(`it has no tensor "${name}", which this run trains`, dir);
-    parameters.value(name).data.set(tensor.data);
+    await parameters.device.write(parameters.value(name), tensor);
   }
 }
 
-function restoreOptimizer(path: string, parameters: Parameters, updater: Updater): void {
+async function restoreOptimizer(path: string, parameters: Parameters, updater: Updater): Promise<void> {
   if (!existsSync(path)) {
     throw new SightlineError('E_RESUME_MISSING', 'the optimizer state is missing', {
       where: path,
@@ -101,10 +107,10 @@ function restoreOptimizer(path: string, parameters: Parameters, updater: Updater
     if (extra !== undefined) throw otherModel(`its optimizer has "${extra}", which this run does not train`, path);
     const { moments } = updater.state();
     for (const [name, { m, v }] of moments) {
-      const { data, dims } = parameters.value(name);
-      readFloats(file, `m.${name}`, dims, m);
-      readFloats(file, `v.${name}`, dims, v);
-      if (file.entries.has(`value.${name}`)) readFloats(file, `value.${name}`, dims, data);
+      await readFloats(file, `m.${name}`, m, parameters);
+      await readFloats(file, `v.${name}`, v, parameters);
+      if (file.entries.has(`value.${name}`))
+        await readFloats(file, `value.${name}`, parameters.value(name), parameters);
     }
     updater.restoreCounts(countsOf(file));
   } finally {
@@ -112,7 +118,7 @@ function restoreOptimizer(path: string, parameters: Parameters, updater: Updater
   }
 }
 
-function restoreReference(path: string, moving: MovingReference): void {
+async function restoreReference(path: string, moving: MovingReference, parameters: Parameters): Promise<void> {
   if (!existsSync(path)) {
     throw new SightlineError('E_RESUME_MISSING', 'the reference that follows the policy is missing', {
       where: path,
@@ -121,21 +127,23 @@ function restoreReference(path: string, moving: MovingReference): void {
   }
   const file = openSafetensors(path);
   try {
-    for (const name of moving.names) {
-      const { data, dims } = moving.value(name);
-      readFloats(file, name, dims, data);
-    }
+    for (const name of moving.names) await readFloats(file, name, moving.value(name), parameters);
   } finally {
     file.close();
   }
   moving.changed();
 }
 
-function readFloats(file: SafetensorsFile, name: string, dims: readonly number[], target: Float32Array): void {
+async function readFloats(
+  file: SafetensorsFile,
+  name: string,
+  target: Tensor,
+  { device }: Pick<Parameters, 'device'>,
+): Promise<void> {
   const entry = file.entries.get(name);
   if (entry === undefined) throw otherModel(`it has no "${name}", which belongs to what this run trains`, file.path);
-  if (!sameSizes(entry.shape, dims)) throw otherShape(name, entry.shape, dims, file.path);
-  file.readWeights(name, target);
+  if (!sameSizes(entry.shape, target.dims)) throw otherShape(name, entry.shape, target.dims, file.path);
+  await fill(device, target, (elements) => file.readWeights(name, elements));
 }
 
 function countsOf({ path, metadata }: SafetensorsFile): UpdateCounts {

@@ -43,14 +43,14 @@ export function readResumed(
 }
 
 /** Puts the checkpoint's weights, and unless only these are wanted its optimizer state, into the run. Errors: those of `restorePolicy`. */
-export function restoreResumed(
+export async function restoreResumed(
   { resume = null }: Pick<RunContext, 'resume'>,
   policy: Pick<Policy, 'adapter' | 'parameters'>,
   baseConfig: ModelConfig,
   updater: Updater,
   moving: MovingReference | null = null,
-): void {
-  if (resume !== null) restorePolicy(resume.dir, policy, baseConfig, resume.onlyModel ? null : updater, moving);
+): Promise<void> {
+  if (resume !== null) await restorePolicy(resume.dir, policy, baseConfig, resume.onlyModel ? null : updater, moving);
 }
 
 /**
