@@ -4,7 +4,6 @@
  * later. Learns in memory only, and writes nothing.
  */
 import { createSampler } from '../data/sampler.ts';
-import { optimizerStepAt } from '../grpo/batching.ts';
 import { promptsOfRun } from '../grpo/epochs.ts';
 import type { CompletionSampler, RolloutPrompt } from '../grpo/rollout.ts';
 import { mean, present } from '../grpo/statistics.ts';
@@ -13,13 +12,12 @@ import { formatShortDuration } from '../util/duration.ts';
 import { plural } from '../util/plural.ts';
 import type { RowSource, TrainingData } from './data.ts';
 import { evaluate } from './evaluation.ts';
-import { collect, type Experience, type StepParts } from './experience.ts';
+import type { StepParts } from './experience.ts';
 import { growthOfImages, type RowImages } from './image_cache_growth.ts';
 import { wantedTransforms } from './image_changes.ts';
 import type { Judged } from './judge.ts';
-import { learn } from './learn.ts';
-import { dropoutOf } from './policy.ts';
 import { encodePrompt } from './prompts.ts';
+import { neverStopping, type RehearsedStep, rehearseStep } from './rehearsed_step.ts';
 import { createReader, encodeOrPass, noneUsable } from './row_reader.ts';
 import { plannedOf, type RunLength } from './run_length.ts';
 import type { Updater } from './update.ts';
@@ -56,39 +54,17 @@ export async function rehearse(
   const planned = plannedOf(args, length, data.evaluation !== null);
   const endless: StepParts = { ...parts, sampler: neverStopping(ordinarySampler) };
   const { longest, images } = await look(data.train, plan.promptsPerRollout, parts);
-  const step = async (
-    prompts: readonly RolloutPrompt[],
-    how: StepParts,
-    more: (() => Promise<readonly RolloutPrompt[]>) | null,
-  ): Promise<Done> => {
-    const start = performance.now();
-    const experiences = new Map<number, Experience>();
-    const microBatches = optimizerStepAt(plan, 0);
-    for (const { rollout } of microBatches) {
-      if (!experiences.has(rollout)) experiences.set(rollout, await collect(prompts, rollout, 0, how, more));
-    }
-    const collected = performance.now();
-    await learn(microBatches, experiences, how, (i) => dropoutOf(policy, ordinarySampler.random, `rehearsal/${i}`));
-    await updater.update();
-    const end = performance.now();
-    return {
-      seconds: (end - start) / 1000,
-      rolloutSeconds: (collected - start) / 1000 / experiences.size,
-      learnSeconds: (end - collected) / 1000,
-      judged: [...experiences.values()].map(({ judged }) => judged),
-    };
-  };
   // The first step also compiles every kernel, and makes the one comparison of `--attn_probe auto`.
-  const first = await step(longest, endless, null);
-  const second = await step(longest, endless, null);
+  const first = await rehearseStep(longest, endless, updater);
+  const second = await rehearseStep(longest, endless, updater);
   const sampler = createSampler({ length: data.train.length, seed: args.dataSeed, shuffle: args.datasetShuffle });
   const reader = createReader(data.train, sampler, args.truncationStrategy, encodePrompt(policy.template));
   const end = performance.now() + ORDINARY_MS;
-  const ordinary: Pick<Done, 'rolloutSeconds' | 'learnSeconds'>[] = [];
+  const ordinary: Pick<RehearsedStep, 'rolloutSeconds' | 'learnSeconds'>[] = [];
   const batches: number[] = [];
   while (ordinary.length < ORDINARY_STEPS && performance.now() < end) {
     const prompts = (): Promise<RolloutPrompt[]> => reader.next(plan.promptsPerRollout);
-    const { rolloutSeconds, learnSeconds, judged } = await step(await prompts(), parts, prompts);
+    const { rolloutSeconds, learnSeconds, judged } = await rehearseStep(await prompts(), parts, updater, prompts);
     ordinary.push({ rolloutSeconds, learnSeconds });
     batches.push(...judged.flatMap(({ metrics }) => metrics.num_gen_batches ?? []));
   }
@@ -129,14 +105,6 @@ export async function rehearse(
 }
 
 // --- internal ---
-
-interface Done {
-  readonly seconds: number;
-  /** Seconds of one rollout, and of the rest of the step. */
-  readonly rolloutSeconds: number;
-  readonly learnSeconds: number;
-  readonly judged: readonly Judged[];
-}
 
 /**
  * A sentence about the time of the whole run.
@@ -216,11 +184,6 @@ async function rehearseEvaluation(
   await journal.time('eval', (tell) => evaluate(args, batch, { ...tools, tell }));
   return ((performance.now() - start) / 1000) * Math.ceil(rows.length / longest.length);
 }
-
-const neverStopping = (sampler: CompletionSampler): CompletionSampler => ({
-  ...sampler,
-  sampling: { ...sampler.sampling, stopIds: [] },
-});
 
 async function tellRewards(judged: readonly Judged[], { journal }: StepParts): Promise<void> {
   for (const { columns } of judged) {
