@@ -1,6 +1,7 @@
 /**
  * Sampling inside the graph: rows of the vocabulary's size stay in it, and only the drawn ids come out.
  */
+import { either } from '../graph/either.ts';
 import type { Module } from '../graph/module.ts';
 import { add, div, lessOrEqual, min, mul, sub, toFloat, toInt, where } from '../graph/ops/elementwise.ts';
 import { softmaxEntropy } from '../graph/ops/entropy.ts';
@@ -9,12 +10,12 @@ import { pad, reshape, slice } from '../graph/ops/movement.ts';
 import { rmsNorm } from '../graph/ops/norm.ts';
 import { cumulativeShare, logSoftmax, reduceMax, softmax, sum } from '../graph/ops/reduce.ts';
 import { argMax, topIndices, topValues } from '../graph/ops/select.ts';
-import { subDims } from '../graph/shape.ts';
 import { scalar, type Value } from '../graph/value.ts';
 import { layerOf } from '../nn/adapter.ts';
 import { LINEAR, rowsShape, type WeightForm, weightShape } from '../nn/linear.ts';
 import type { HeadSizes } from './heads.ts';
 import { nucleus } from './nucleus.ts';
+import { blockWidth, inBlocks } from './row_blocks.ts';
 
 export interface SamplingRule {
   /** Take the most likely token instead of drawing one. */
@@ -111,18 +112,24 @@ function choose(
     return draw(likelyEnough(kept, minP), uniform, vocabSize);
   }
   const count = topK;
-  const probabilities = softmax(topValues(logits, count)); // most likely first
-  const kept = topP >= 1 ? probabilities : whileNotReached(probabilities, topP);
+  const likeliest = topValues(logits, count);
+  const probabilities = softmax(likeliest);
+  const kept = topP >= 1 ? probabilities : whileNotReached(probabilities, likeliest, topP);
   const place = draw(likelyEnough(kept, minP), uniform, count);
   return takeFromRows(topIndices(logits, count), toInt(reshape(place, [place.shape[0]!])));
 }
 
-/** probabilities [N, k], likeliest first: a token stays if those before it sum to at most topP; the first always stays. */
-function whileNotReached(probabilities: Value, topP: number): Value {
-  const count = probabilities.shape[1]!;
-  const through = slice(cumulativeShare(probabilities), 1, 0, subDims(count, 1)); // through the token before
+/**
+ * probabilities [N, k] and logits [N, k], likeliest first: a token stays if those before it sum to at most topP; the first always
+ * stays. Where float32 has to do for sums of many terms, tokens as likely as the last one stay, too.
+ */
+function whileNotReached(probabilities: Value, logits: Value, topP: number): Value {
+  const count = probabilities.shape[1] as number;
+  const through = slice(cumulativeShare(probabilities), 1, 0, count - 1); // through the token before
   const before = pad(through, 1, 1, 0);
-  return where(lessOrEqual(before, scalar(topP)), probabilities, 0);
+  const kept = where(lessOrEqual(before, scalar(topP)), probabilities, 0);
+  if (count <= ONE_LEVEL) return kept;
+  return either('float64', [probabilities, logits], kept, nucleus(probabilities, logits, topP));
 }
 
 /**
@@ -132,18 +139,14 @@ function whileNotReached(probabilities: Value, topP: number): Value {
  */
 function draw(probabilities: Value, uniform: Value, columns: number): Value {
   if (columns <= ONE_LEVEL) return firstBeyond(probabilities, uniform).place;
-  const width = blockWidth(columns);
-  const blocks = Math.ceil(columns / width);
-  const gap = blocks * width - columns;
-  const full = gap === 0 ? probabilities : pad(probabilities, 1, 0, gap);
-  const inBlocks = reshape(full, [full.shape[0]!, blocks, width]);
-  const { place: block, before, shares } = firstBeyond(sum(inBlocks, [-1]), uniform);
+  const blocks = inBlocks(probabilities, columns);
+  const { place: block, before, shares } = firstBeyond(sum(blocks, [-1]), uniform);
   const chosen = toInt(reshape(block, [block.shape[0]!]));
   const after = takeFromRows(shares, chosen);
   // How far into the block the draw lies. Rounding must not make it 1: the next step has to end within the block.
   const within = min(div(sub(uniform, before), sub(after, before)), LARGEST_BELOW_ONE);
-  const { place } = firstBeyond(takeSlices(inBlocks, chosen), within);
-  return add(mul(block, width), place);
+  const { place } = firstBeyond(takeSlices(blocks, chosen), within);
+  return add(mul(block, blockWidth(columns)), place);
 }
 
 interface Crossing {
@@ -163,14 +166,4 @@ function firstBeyond(weights: Value, uniform: Value): Crossing {
   const shares = cumulativeShare(weights); // the last one is 1, so some column exceeds any draw
   const passed = toFloat(lessOrEqual(shares, uniform));
   return { place: sum(passed, [-1], true), before: reduceMax(mul(passed, shares), [-1], true), shares };
-}
-
-/**
- * Columns of a block: near the square root of all columns, so that both steps are about as long. A divisor is preferred where
- * one is near enough (151,936 = 1187 · 128), because then nothing is padded.
- */
-function blockWidth(columns: number): number {
-  const root = Math.ceil(Math.sqrt(columns));
-  const near = Array.from({ length: root }, (_, i) => root - i).filter((width) => 4 * width >= root);
-  return near.find((width) => columns % width === 0) ?? root;
 }

@@ -6,6 +6,7 @@ import { add } from './ops/elementwise.ts';
 import { reshape } from './ops/movement.ts';
 import { sum } from './ops/reduce.ts';
 import { type Shape, sameShape, showShape } from './shape.ts';
+import { topological } from './topological.ts';
 import type { Value } from './value.ts';
 
 /**
@@ -51,20 +52,6 @@ export function gradients(
     });
   }
   return wrt.map((value) => cotangents.get(value) ?? null);
-}
-
-/** All values that the outputs depend on, inputs before their users. The walk does not go beyond values in `stop`. */
-export function topological(outputs: readonly Value[], stop: ReadonlySet<Value> = new Set()): Value[] {
-  const order: Value[] = [];
-  const seen = new Set<Value>();
-  const visit = (value: Value): void => {
-    if (seen.has(value)) return;
-    seen.add(value);
-    if (!stop.has(value)) for (const source of value.inputs) visit(source);
-    order.push(value);
-  };
-  for (const output of outputs) visit(output);
-  return order;
 }
 
 // --- internal ---

@@ -2,11 +2,11 @@
  * A graph: named inputs and named outputs over symbolic values; they alone determine what is computed.
  * Any value can be declared an input, so a backward graph can take saved results instead of recomputing them.
  */
-import { topological } from './autodiff.ts';
 import type { DType } from './dtype.ts';
 import { createEmitter, type OnnxConstant, type OnnxNode } from './emitter.ts';
 import { ALL_KERNELS, type Kernels } from './kernels.ts';
 import type { Shape } from './shape.ts';
+import { emitInOrder, topological } from './topological.ts';
 import type { Value } from './value.ts';
 
 export interface Graph {
@@ -41,11 +41,7 @@ export function lower(graph: Graph, kernels: Kernels = ALL_KERNELS): LoweredGrap
   // Symbolic sizes are read from inputs that are fed anyway, if one of those carries them.
   const carriers = [...inputs].sort((a, b) => rank(used, graph, a) - rank(used, graph, b));
   const emitter = createEmitter(carriers, kernels);
-  for (const value of order) {
-    if (names.has(value)) continue;
-    const sources = value.inputs.map((source) => names.get(source)!);
-    names.set(value, value.rule.emit(emitter, sources));
-  }
+  emitInOrder(emitter, order, names);
   const nodes = nameOutputs(graph, emitter.nodes, names);
   const fed = new Set(nodes.flatMap((node) => node.inputs));
   const made = new Set(nodes.flatMap((node) => node.outputs));

@@ -1,10 +1,11 @@
 import { describe, expect, test, vi } from 'vitest';
-import { gradients, topological } from '../../src/graph/autodiff.ts';
+import { gradients } from '../../src/graph/autodiff.ts';
 import { makeNode } from '../../src/graph/ops/define.ts';
 import { add, exp, lessOrEqual, mul, square, toFloat, where } from '../../src/graph/ops/elementwise.ts';
 import { gemm } from '../../src/graph/ops/matmul.ts';
 import { expand, reshape } from '../../src/graph/ops/movement.ts';
 import { cumulativeShare, reduceMax, sum } from '../../src/graph/ops/reduce.ts';
+import { topological } from '../../src/graph/topological.ts';
 import { input, type Value } from '../../src/graph/value.ts';
 import { cpu } from '../../src/runtime/cpu.ts';
 import { floats, type HostTensor, type Tensor } from '../../src/runtime/tensor.ts';

@@ -2,6 +2,7 @@
  * The loop that rlhf and sft share, around steps that only say numbers: what is told, in which order.
  */
 import { expect, test } from 'vitest';
+import { cpu } from '../../src/runtime/cpu.ts';
 import type { Metrics, TrainEvent } from '../../src/train/events.ts';
 import { createJournal } from '../../src/train/journal.ts';
 import { type StepResult, type Training, trainingLoop } from '../../src/train/loop.ts';
@@ -27,7 +28,7 @@ async function told(step: (done: number, rows: readonly number[]) => StepResult,
     context,
     journal: createJournal(context),
     data: { train: rows, evaluation: rows },
-    policy: { source: null, parameters: { trained: [] } },
+    policy: { source: null, parameters: { trained: [] }, model: { device: cpu } },
     updater: null,
     from: null,
     length: { maxSteps: 3, epochOf: (done: number) => done / 2 },

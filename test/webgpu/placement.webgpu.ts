@@ -1,19 +1,21 @@
 /**
  * Where the nodes of every session of a step run. ONNX Runtime computes on the CPU what the graphics processor has no kernel
- * for; sizes and positions may be computed there, numbers may not.
+ * for; the integers of a shape may be computed there, numbers may not.
  */
 import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { createGenerator, type GenerateOptions } from '../../src/engine/generation.ts';
+import { type SamplingHead, samplingHead } from '../../src/engine/sampling.ts';
 import { exp } from '../../src/graph/ops/elementwise.ts';
 import { cumulativeShare } from '../../src/graph/ops/reduce.ts';
 import { input } from '../../src/graph/value.ts';
 import { createAdamW } from '../../src/optim/adamw.ts';
 import { createSumOfSquares } from '../../src/optim/gradients.ts';
+import { compileModule } from '../../src/runtime/compiled_module.ts';
 import type { Device } from '../../src/runtime/device.ts';
-import { floats } from '../../src/runtime/tensor.ts';
+import { floats, sizeOf, zeros } from '../../src/runtime/tensor.ts';
 import { openWebgpu } from '../../src/runtime/webgpu.ts';
 import { createRandom } from '../../src/util/random.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
@@ -23,8 +25,8 @@ interface Kernel {
   readonly node: string;
   readonly op: string;
   readonly provider: string;
-  /** Element types of its inputs and outputs. */
-  readonly types: readonly string[];
+  /** Its inputs and outputs. */
+  readonly tensors: readonly { readonly type: string; readonly elements: number }[];
 }
 
 /** Runs on a device whose sessions write down their kernels, and reads them once all are released. */
@@ -40,26 +42,46 @@ async function kernelsOf(run: (device: Device) => Promise<void>): Promise<Kernel
     return events
       .filter(({ cat, args }) => cat === 'Node' && args.provider !== undefined)
       .map(({ name, args }) => {
-        const shapes = [args.input_type_shape, args.output_type_shape] as Record<string, unknown>[][];
-        const types = shapes.flat().flatMap((typed) => Object.keys(typed));
+        const shapes = [args.input_type_shape, args.output_type_shape] as Record<string, readonly number[]>[][];
+        const tensors = shapes
+          .flat()
+          .flatMap((typed) => Object.entries(typed).map(([type, dims]) => ({ type, elements: sizeOf(dims) })));
         return {
           node: name.replace(/_kernel_time$/, ''),
           op: String(args.op_name),
           provider: String(args.provider),
-          types,
+          tensors,
         };
       });
   });
 }
 
-/** Nodes that compute numbers on the CPU. */
+/** What a node may compute on the CPU. */
+const INTEGERS = ['int64', 'int32', 'bool'];
+/** More than a shape has axes. */
+const FEW = 8;
+
+/** Nodes that compute on the CPU anything but a few integers. */
 const strays = (kernels: readonly Kernel[]): string[] =>
-  kernels
-    .filter(
-      ({ provider, types }) =>
-        provider === 'CPUExecutionProvider' && types.some((type) => /^(float|double)/.test(type)),
-    )
-    .map(({ op, node }) => `${op} (${node})`);
+  onCpu(kernels)
+    .filter(({ tensors }) => tensors.some(({ type, elements }) => !INTEGERS.includes(type) || elements > FEW))
+    .map(({ op, node, tensors }) => `${op} of ${tensors.map(({ type, elements }) => `${elements} ${type}`)} (${node})`);
+
+const onCpu = (kernels: readonly Kernel[]): Kernel[] =>
+  kernels.filter(({ provider }) => provider === 'CPUExecutionProvider');
+
+/** Which operators run on the CPU, with the types of their tensors and the most elements of one. */
+function listOf(kernels: readonly Kernel[]): string {
+  const most = new Map<string, number>();
+  for (const { op, tensors } of onCpu(kernels)) {
+    const key = `${op} (${[...new Set(tensors.map(({ type }) => type))].join(', ')})`;
+    most.set(key, Math.max(most.get(key) ?? 0, ...tensors.map(({ elements }) => elements)));
+  }
+  return [...most]
+    .sort()
+    .map(([key, elements]) => `${key} of ${elements}`)
+    .join('; ');
+}
 
 test('the check sees a node that computes on the CPU', async () => {
   const x = input('x', ['N', 'V']);
@@ -68,12 +90,12 @@ test('the check sees a node that computes on the CPU', async () => {
     await graph.run({ x: floats(Float32Array.of(1, 2, 3, 4), [2, 2]) });
     await graph.release();
   });
-  expect(strays(kernels)).toContainEqual(expect.stringMatching(/^CumSum \(/));
+  expect(strays(kernels)).toContainEqual(expect.stringMatching(/^CumSum of .*double/));
   expect(kernels.filter(({ op }) => op === 'Exp')).toMatchObject([{ provider: 'WebGpuExecutionProvider' }]);
 });
 
 describe.each(goldenCheckpoints())('$name', (checkpoint) => {
-  test('every kernel of a step that computes numbers runs on the graphics processor', async () => {
+  test('every kernel of a step that computes numbers runs on the graphics processor', async ({ annotate }) => {
     const grpo = readJson<GoldenGrpo>(join(checkpoint.golden, 'grpo.json'));
     const groups = (await goldenGroups(checkpoint, grpo)).slice(0, 1);
     const kernels = await kernelsOf(async (device) => {
@@ -106,5 +128,45 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
     });
     expect(kernels.length).toBeGreaterThan(100);
     expect([...new Set(strays(kernels))]).toEqual([]);
+    await annotate(`on the CPU: ${listOf(kernels)}`);
+  });
+});
+
+describe('drawing a token', () => {
+  const ALL: SamplingHead = { greedy: false, topK: 0, topP: 1 };
+  const rules: [vocabSize: number, Partial<SamplingHead>][] = [
+    [600, { topK: 20, topP: 0.9, minP: 0.1 }],
+    [2503, { topK: 20 }],
+    [2503, { topK: 1500, topP: 0.9 }],
+    [2503, { topP: 0.9, minP: 0.1, logps: true }],
+    [2503, { topP: 0.9, penalises: true, bansByRow: true }],
+    [151_936, { greedy: true }],
+    [151_936, { topP: 0.9 }],
+  ];
+
+  test.each(rules)('of %i: %o', async (vocabSize, rule) => {
+    const head = { ...ALL, ...rule };
+    const [rows, h] = [3, 4];
+    const random = createRandom(7);
+    const numbers = (...dims: number[]) => floats(Float32Array.from({ length: sizeOf(dims) }, random.normal), dims);
+    const kernels = await kernelsOf(async (device) => {
+      const module = compileModule(
+        samplingHead({ hiddenSize: h, vocabSize, rmsNormEps: 1e-6 }, head, 'right'),
+        {},
+        device,
+      );
+      await module.forward({
+        'norm.weight': numbers(h),
+        'head.weight': numbers(vocabSize, h),
+        hidden: numbers(rows, h),
+        banned: rule.bansByRow ? zeros(rows, vocabSize) : zeros(vocabSize),
+        uniform: floats(Float32Array.of(0.1, 0.5, 0.9), [rows]),
+        inverseTemperature: floats(Float32Array.of(1), []),
+        ...(rule.penalises ? { penalty: floats(new Float32Array(rows * vocabSize).fill(1.1), [rows, vocabSize]) } : {}),
+      });
+      await module.release();
+    });
+    expect(kernels.length).toBeGreaterThan(10);
+    expect(strays(kernels)).toEqual([]);
   });
 });

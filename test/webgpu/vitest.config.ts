@@ -11,8 +11,13 @@ import { CountsReporter } from '../reporters/counts.ts';
  * the gate (.ci/run) leaves them out. Their bounds are those of the CPU.
  */
 const onDevice = {
-  operations: ['test/graph/**/*.test.ts', 'test/optim/{adamw,gradients}.test.ts', 'test/train/update.test.ts'],
-  models: ['test/engine/*.golden.test.ts'],
+  operations: [
+    'test/graph/**/*.test.ts',
+    'test/optim/{adamw,gradients}.test.ts',
+    'test/train/update.test.ts',
+    'test/engine/{nucleus,sampling_filters}.test.ts',
+  ],
+  models: ['test/engine/{*.golden,sampling}.test.ts'],
 };
 
 /** SwiftShader has no kernels of float16. */

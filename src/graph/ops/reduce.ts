@@ -142,14 +142,14 @@ function reduce(
   return makeNode({ op, inputs: [x], shape, emit, vjp });
 }
 
-/** Rows up to this long are summed by a product: its matrix takes 4 MiB. */
-const LONGEST_TRIANGLE = 1024;
+/** Rows up to this long are summed by a product: its matrix takes 16 MiB. */
+const LONGEST_TRIANGLE = 2048;
 
-/** Running sums along the last axis in float32. */
+/** Running sums along the last axis in float32. ONNX Runtime computes the triangle once, when it compiles the graph. */
 function emitRunningSum(emitter: Emitter, name: string, columns: number): string {
-  const triangle = new Float32Array(columns ** 2);
-  for (let row = 0; row < columns; row++) triangle.fill(1, row * columns + row, (row + 1) * columns);
-  return emitter.node('MatMul', [name, emitter.tensor('float32', [columns, columns], triangle)]);
+  const one = emitter.constant('float32', [], [1]);
+  const ones = emitter.node('Expand', [one, emitter.constant('int64', [2], [columns, columns])]);
+  return emitter.node('MatMul', [name, emitter.node('Trilu', [ones], { upper: 1 })]);
 }
 
 /** The cotangent of a reduction, repeated along the axes that were reduced. */

@@ -40,14 +40,16 @@ export function argMax(x: Value): Value {
 function emitFirstLargest(emitter: Emitter, name: string, columns: number): string {
   const over = emitter.constant('int64', [1], [1]);
   const largest = emitter.node('ReduceMax', [name, over], { keepdims: 1 });
-  const numbers = emitter.tensor(
-    'float32',
-    [1, columns],
-    Float32Array.from({ length: columns }, (_, i) => i),
-  );
+  const numbers = emitColumnNumbers(emitter, columns);
   const last = emitter.constant('float32', [], [columns - 1]);
   const candidates = emitter.node('Where', [emitter.node('Equal', [name, largest]), numbers, last]);
   return emitter.node('ReduceMin', [candidates, over], { keepdims: 1 });
+}
+
+/** 0, 1, 2, ... in float32: [columns]. ONNX Runtime computes it once, when it compiles the graph. */
+function emitColumnNumbers(emitter: Emitter, columns: number): string {
+  const [first, end, step] = [0, columns, 1].map((value) => emitter.constant('float32', [], [value]));
+  return emitter.node('Range', [first!, end!, step!]);
 }
 
 function top(op: string, x: Value, count: number, output: 0 | 1): Value {
@@ -63,7 +65,10 @@ function top(op: string, x: Value, count: number, output: 0 | 1): Value {
     emit: (emitter, [name]) => {
       const inputs = [name!, emitter.constant('int64', [1], [count])];
       const values = emitter.node('TopK', inputs, { axis: 1, largest: 1, sorted: 1 }, '', 2);
-      return output === 0 ? values : emitCast(emitter, `${values}.1`, 'float32');
+      if (output === 0) return values;
+      if (emitter.kernels.int64 || typeof columns !== 'number') return emitCast(emitter, `${values}.1`, 'float32');
+      // As an index, int64 is known to devices that convert none.
+      return emitter.node('Gather', [emitColumnNumbers(emitter, columns), `${values}.1`], { axis: 0 });
     },
     vjp: none('a choice of the largest elements is discrete'),
   });
