@@ -88,7 +88,7 @@ export async function openWebgpu({ memory: limit, profile, library }: WebgpuOpti
     if (tensor.data.length > 0) await moves.up(tensor, await memory.own(flat(target)));
   };
   async function upload(tensor: HostTensor): Promise<DeviceTensor> {
-    const there = memory.reserve(tensor.dtype, tensor.dims, true);
+    const there = memory.reserve(tensor.dtype, tensor.dims, { exact: true, name: 'uploaded' });
     await write(there, tensor);
     return there;
   }
@@ -105,7 +105,8 @@ export async function openWebgpu({ memory: limit, profile, library }: WebgpuOpti
     const ofBuffer = copies.get(buffer) ?? new Map<string, Copy>();
     copies.set(buffer, ofBuffer);
     const place = `${byteOffset} ${byteLength}`;
-    const copy = ofBuffer.get(place) ?? { tensor: memory.reserve(tensor.dtype, tensor.dims, true), revision: NEVER };
+    const reserved = () => memory.reserve(tensor.dtype, tensor.dims, { exact: true, name: 'held' });
+    const copy = ofBuffer.get(place) ?? { tensor: reserved(), revision: NEVER };
     ofBuffer.set(place, copy);
     return copy;
   }
@@ -165,11 +166,11 @@ export async function openWebgpu({ memory: limit, profile, library }: WebgpuOpti
     compile: (graph) => openSession(graph, plan),
     async allocate(dtype, dims) {
       if (dtype === 'float16') return upload(emptyTensor(dtype, dims)); // which not every adapter computes with
-      const tensor = memory.reserve(dtype, dims, true);
+      const tensor = memory.reserve(dtype, dims, { exact: true, name: 'allocated' });
       await clear(tensor);
       return tensor;
     },
-    reserve: (dtype, dims) => memory.reserve(dtype, dims),
+    reserve: (dtype, dims, name = 'reserved') => memory.reserve(dtype, dims, { name }),
     reuse: (tensor, dims) => memory.reuse(there(tensor), dims),
     clear: (tensor) => clear(there(tensor)),
     upload,
@@ -205,7 +206,7 @@ export async function openWebgpu({ memory: limit, profile, library }: WebgpuOpti
       if (!isHere(tensor)) memory.release(tensor);
     },
     tidy: pool.drain,
-    memory: () => ({ bytes: pool.bytes, peak: pool.peak }),
+    memory: () => ({ bytes: pool.bytes, peak: pool.peak, use: memory.use() }),
     channelBlock: async () => null,
   };
 }

@@ -5,9 +5,21 @@ import { chooseDevice } from '../runtime/choose.ts';
 import type { Device, DeviceChoice } from '../runtime/device.ts';
 import type { RunContext } from './events.ts';
 
+export interface DeviceArguments {
+  readonly device: DeviceChoice;
+  /** GiB; null: no limit. */
+  readonly deviceMemory: number | null;
+}
+
+/** Bytes of `--device_memory`; undefined without it. */
+export const memoryLimit = (gib: number | null): number | undefined => (gib === null ? undefined : gib * 2 ** 30);
+
 /** Error: E_DEVICE. */
-export async function openDevice(choice: DeviceChoice, { emit }: Pick<RunContext, 'emit'>): Promise<Device> {
-  const { device, note } = await chooseDevice(choice);
+export async function openDevice(
+  { device: choice, deviceMemory }: DeviceArguments,
+  { emit }: Pick<RunContext, 'emit'>,
+): Promise<Device> {
+  const { device, note } = await chooseDevice(choice, { memory: memoryLimit(deviceMemory) });
   if (note !== null) await emit({ type: 'notice', level: 'info', text: note });
   return device;
 }

@@ -50,7 +50,7 @@ export interface ChatContext extends Pick<RunContext, 'signal' | 'emit'> {
 /** Errors: those of the checkpoint, and those of the first question's images, which are checked before weights are read. */
 export async function openChat(args: InferArguments, context: ChatContext): Promise<Chat> {
   const { signal } = context;
-  const { device, note } = await chooseDevice(args.device);
+  const { device, note } = await chooseDevice(args.device, { memory: memoryLimit(args.deviceMemory) });
   if (note !== null) context.tell?.(note);
   const prepared = await preparePolicy({ ...policyOptions(args, false, context.tell), device });
   const policy = await tryQuestion(args, prepared)

@@ -81,7 +81,7 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     await emit({ type: 'phase', phase: 'open model', begins: true });
     // Before any weight is read, arguments, headers of files and the first rows are checked.
     const keepImages = keepsPixels && !args.dryRun;
-    const device = await openDevice(args.device, context);
+    const device = await openDevice(args, context);
     const prepared = keep(await preparePolicy({ ...policyOptions(args, true, noteTo(context)), keepImages, device }));
     // The reference has the weights that training starts from; they are never updated. With an adapter, these are the
     // policy's own weights.

@@ -11,12 +11,19 @@ test('tensors are counted when they are first used, runs by what lies inside the
   const [x, y] = [input('x', ['N', 1]), input('y', [1, 'M'])];
   const sums = await device.compile({ name: 'sums', inputs: { x, y }, outputs: { s: sum(exp(add(x, y)), [1]) } });
   const there = device.reserve('float32', [1000, 1]);
-  expect(device.memory()).toEqual({ bytes: 0, peak: 0 });
+  expect(device.memory()).toEqual({ bytes: 0, peak: 0, use: new Map([['reserved', 0]]) });
   const row = device.hold(floats(new Float32Array(500), [1, 500]));
   const { s } = await sums.run({ x: there, y: row });
   expect(s!.dims).toEqual([1000]);
   // The reserved column, and the row's copy. Inside: the sum and its exponential, and the result that the process gets.
-  expect(device.memory()).toEqual({ bytes: 4096 + 2000, peak: 4096 + 2000 });
+  expect(device.memory()).toMatchObject({
+    bytes: 4096 + 2000,
+    peak: 4096 + 2000,
+    use: new Map([
+      ['reserved', 4096],
+      ['held', 2000],
+    ]),
+  });
   expect(largestRun()).toEqual({ name: 'sums', bytes: 2 * 4 * 1000 * 500 + 4 * 1000 });
   await sums.run({ x: there, y: row }, { s: device.reserve('float32', [1000]) });
   expect(device.memory()!.bytes).toBe(2 * 4096 + 2000);
