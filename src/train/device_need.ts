@@ -8,13 +8,17 @@ import type { BatchPlan } from '../grpo/batching.ts';
 import type { RolloutPrompt, Sampling } from '../grpo/rollout.ts';
 import type { Reward } from '../rewards/reward.ts';
 import { openCounted } from '../runtime/counted.ts';
+import { plural } from '../util/plural.ts';
 import { createRandom } from '../util/random.ts';
 import { closing } from '../util/resources.ts';
+import type { RunContext } from './events.ts';
 import type { StepParts } from './experience.ts';
 import { createJournal } from './journal.ts';
-import type { MemoryPart } from './memory_need.ts';
+import { shown } from './memory_check.ts';
+import { type MemoryPart, totalOf } from './memory_need.ts';
 import type { PreparedPolicy } from './policy.ts';
 import { neverStopping, rehearseStep } from './rehearsed_step.ts';
+import { checkRlhfDevice } from './run_memory.ts';
 import { createUpdater, type UpdateOptions } from './update.ts';
 
 export interface CountedRun {
@@ -88,7 +92,29 @@ export async function rlhfDeviceMemory(
   });
 }
 
+/**
+ * Tells what a step of a dry run takes, and warns where it is expected to take more than `--device_memory`.
+ * Error: E_MEMORY, where it takes more in any case.
+ */
+export async function foretellDevice(
+  run: CountedRun,
+  prompts: readonly RolloutPrompt[],
+  { emit }: Pick<RunContext, 'emit'>,
+): Promise<void> {
+  const { args, plan } = run;
+  const parts = await rlhfDeviceMemory(run, prompts);
+  const { likely } = totalOf(parts);
+  const sizes = `${plural(plan.promptsPerRollout, 'prompt')} (the longest has ${prompts[0]!.ids.length} tokens) x ${plan.numGenerations} completions of ${args.maxCompletionLength} tokens`;
+  const unknown = args.deviceMemory === null ? '; --device_memory GIB compares it with that of a card' : '';
+  const text = `dry run: a step of ${sizes} takes about ${gib(likely)} GiB of device memory: ${shown(parts, 'likely')}${unknown}`;
+  if (args.dryRun) await emit({ type: 'notice', level: 'info', text });
+  const warning = checkRlhfDevice(args, plan, parts);
+  if (warning !== null) await emit({ type: 'notice', level: 'warn', text: warning });
+}
+
 // --- internal ---
+
+const gib = (bytes: number): string => (bytes / 2 ** 30).toFixed(1);
 
 /** In place of every reward: values that differ within a group, so that all of it is learned from. */
 const UNEQUAL: Reward['orm'] = { call: (completions) => completions.map((_, i) => i % 2) };

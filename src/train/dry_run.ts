@@ -16,6 +16,7 @@ import type { StepParts } from './experience.ts';
 import { growthOfImages, type RowImages } from './image_cache_growth.ts';
 import { wantedTransforms } from './image_changes.ts';
 import type { Judged } from './judge.ts';
+import type { Policy } from './policy.ts';
 import { encodePrompt } from './prompts.ts';
 import { neverStopping, type RehearsedStep, rehearseStep } from './rehearsed_step.ts';
 import { createReader, encodeOrPass, noneUsable } from './row_reader.ts';
@@ -53,7 +54,7 @@ export async function rehearse(
   const totalSteps = length.maxSteps;
   const planned = plannedOf(args, length, data.evaluation !== null);
   const endless: StepParts = { ...parts, sampler: neverStopping(ordinarySampler) };
-  const { longest, images } = await look(data.train, plan.promptsPerRollout, parts);
+  const { longest, images } = await lookAt(data.train, plan.promptsPerRollout, { args, template: policy.template });
   // The first step also compiles every kernel, and makes the one comparison of `--attn_probe auto`.
   const first = await rehearseStep(longest, endless, updater);
   const second = await rehearseStep(longest, endless, updater);
@@ -100,8 +101,41 @@ export async function rehearse(
     'info',
     `dry run: predicted peak memory ${gib(measured + growth + products)} GiB: ${gib(measured)} measured in a rehearsal, ${gib(growth)} for images that are kept${products === 0 ? '' : `, ${gib(products)} for what smaller steps may keep (--gradient_checkpointing)`}`,
   );
+  const onDevice = policy.model.device.memory();
+  if (onDevice !== null)
+    await journal.notice(
+      'info',
+      `dry run: the device held ${gib(onDevice.peak)} GiB of tensors at most in the rehearsal`,
+    );
   await tellRewards(first.judged, parts);
   await journal.notice('info', 'dry run: done; nothing was written');
+}
+
+/** The `count` longest prompts of the rows that are tried (repeated, if there are fewer), and the images of these rows. */
+export async function lookAt(
+  rows: RowSource,
+  count: number,
+  { args, template }: Pick<StepParts, 'args'> & Pick<Policy, 'template'>,
+): Promise<{ longest: RolloutPrompt[]; images: RowImages }> {
+  const encode = encodePrompt(template);
+  const tolerance = { longRows: args.truncationStrategy, leaveOut: rows.leaveOut };
+  const tried = Math.min(rows.length, ROWS_TRIED);
+  const prompts: RolloutPrompt[] = [];
+  const patches = new Map<string, number>();
+  for (let i = 0; i < tried; i++) {
+    const row = await rows.row(Math.floor((i * rows.length) / tried));
+    const encoded = await encodeOrPass(row, tolerance, encode);
+    if (encoded === null) continue;
+    for (const { hash, gridThw } of encoded.images) patches.set(hash, gridThw[0] * gridThw[1] * gridThw[2]);
+    prompts.push(encoded);
+    prompts.sort((a, b) => b.ids.length - a.ids.length);
+    prompts.length = Math.min(prompts.length, count);
+  }
+  if (prompts.length === 0) throw noneUsable(tried, (await rows.row(0)).where, tolerance, rows.length);
+  return {
+    longest: Array.from({ length: count }, (_, i) => prompts[i % prompts.length]!),
+    images: { rows: tried, patches: [...patches.values()].reduce((sum, value) => sum + value, 0) },
+  };
 }
 
 // --- internal ---
@@ -132,33 +166,6 @@ const resampling = (batches: number, most: number): string =>
 
 const gib = (bytes: number): string => (bytes / 2 ** 30).toFixed(2);
 
-/** The `count` longest prompts of the rows that are tried (repeated, if there are fewer), and the images of these rows. */
-async function look(
-  rows: RowSource,
-  count: number,
-  { args, policy }: StepParts,
-): Promise<{ longest: RolloutPrompt[]; images: RowImages }> {
-  const encode = encodePrompt(policy.template);
-  const tolerance = { longRows: args.truncationStrategy, leaveOut: rows.leaveOut };
-  const tried = Math.min(rows.length, ROWS_TRIED);
-  const prompts: RolloutPrompt[] = [];
-  const patches = new Map<string, number>();
-  for (let i = 0; i < tried; i++) {
-    const row = await rows.row(Math.floor((i * rows.length) / tried));
-    const encoded = await encodeOrPass(row, tolerance, encode);
-    if (encoded === null) continue;
-    for (const { hash, gridThw } of encoded.images) patches.set(hash, gridThw[0] * gridThw[1] * gridThw[2]);
-    prompts.push(encoded);
-    prompts.sort((a, b) => b.ids.length - a.ids.length);
-    prompts.length = Math.min(prompts.length, count);
-  }
-  if (prompts.length === 0) throw noneUsable(tried, (await rows.row(0)).where, tolerance, rows.length);
-  return {
-    longest: Array.from({ length: count }, (_, i) => prompts[i % prompts.length]!),
-    images: { rows: tried, patches: [...patches.values()].reduce((sum, value) => sum + value, 0) },
-  };
-}
-
 /**
  * Evaluates one batch of the longest prompts, of the size that the flags give, with completions that never stop.
  *
@@ -171,7 +178,7 @@ async function rehearseEvaluation(
 ): Promise<number> {
   const { args, policy, reference, judging, signal, journal } = parts;
   const prompts = Math.max(1, Math.floor(args.perDeviceEvalBatchSize / args.numGenerationsEval));
-  const { longest } = await look(rows, Math.min(prompts, rows.length), parts);
+  const { longest } = await lookAt(rows, Math.min(prompts, rows.length), { args, template: policy.template });
   const batch: RowSource = { length: longest.length, row: async (index) => longest[index]!.row };
   const tools = {
     sampler: neverStopping(evaluationSampler),

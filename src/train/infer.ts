@@ -15,6 +15,7 @@ import { stopTest } from '../template/stop_words.ts';
 import type { EncodedPrompt } from '../template/template.ts';
 import { createRandom } from '../util/random.ts';
 import { type AnswerAttention, answerAttention } from './answer_attention.ts';
+import { memoryLimit } from './device.ts';
 import type { RunContext } from './events.ts';
 import { type PreparedPolicy, policyOptions, preparePolicy } from './policy.ts';
 import { loaderOf } from './preflight.ts';
