@@ -3,7 +3,7 @@
  */
 import type { Shape } from '../graph/shape.ts';
 import type { CompiledModule } from '../runtime/compiled_module.ts';
-import { type Feeds, isHere } from '../runtime/device.ts';
+import { type Device, type Feeds, isHere } from '../runtime/device.ts';
 import { pin } from '../runtime/session.ts';
 import type { Tensor } from '../runtime/tensor.ts';
 import { createPause } from '../util/event_loop.ts';
@@ -48,6 +48,10 @@ export async function readWeightsOf(compiled: CompiledModule, parameters: Parame
   return weightsOf(compiled, parameters, nameOf);
 }
 
+/** A parameter under its own sizes, to feed. */
+export const heldValue = (device: Device, parameters: Parameters, name: string): Tensor =>
+  held(device, parameters, parameters.value(name));
+
 /** Feeds `acc.<param>` and targets `grad.<param>` of the trained parameters: one buffer each, so gradients add up in place. */
 export interface Accumulators {
   readonly feeds: Feeds;
@@ -76,14 +80,20 @@ export function accumulatorsOf(
 /** Weights of each module by layer. They are looked up once, because a decode step asks for all of them. */
 const bound = new WeakMap<CompiledModule, Map<string, Feeds>>();
 
+/**
+ * A tensor that a device may keep a copy of. A buffer that holds the tensors of one layer after another is fed as it is at every
+ * run.
+ */
+function held(device: Device, parameters: Parameters, tensor: Tensor): Tensor {
+  if (!isHere(tensor)) return tensor;
+  return parameters.inMemory ? device.hold(tensor) : pin(tensor);
+}
+
 function bind({ module, device }: CompiledModule, parameters: Parameters, nameOf: NameOf, tensorOf: TensorOf): Feeds {
   return Object.fromEntries(
     Object.entries(module.params).map(([param, shape]) => {
-      const name = nameOf(param);
-      const tensor = device.view(tensorOf(name, shape), sizes(shape));
-      if (!isHere(tensor)) return [param, tensor];
-      // A buffer that holds the tensors of one layer after another is fed as it is at every run.
-      return [param, parameters.inMemory ? device.hold(tensor) : pin(tensor)];
+      const tensor = device.view(tensorOf(nameOf(param), shape), sizes(shape));
+      return [param, held(device, parameters, tensor)];
     }),
   );
 }
