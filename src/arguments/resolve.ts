@@ -22,7 +22,7 @@ import type { scoreFlags } from './score.ts';
 import type { sftFlags } from './sft.ts';
 import { resolveSystem } from './system_prompt.ts';
 import { checkTraining, defaultRate, type TrainingValues } from './training_checks.ts';
-import { checkAdapters, checkReference, checkWeightForm } from './tuner_checks.ts';
+import { checkAdapters, checkBits, checkReference } from './tuner_checks.ts';
 import type { uiFlags } from './ui.ts';
 
 type Resolved<V, R> = Omit<V, keyof R> & Readonly<R>;
@@ -156,7 +156,7 @@ export function resolveSft(values: Values<typeof sftFlags>, faults: Faults, env:
 export function resolveInfer(values: Values<typeof inferFlags>, faults: Faults, env: Environment): InferArguments {
   checkPixels(values, faults);
   checkAdapters(values, faults);
-  checkWeightForm(values, faults);
+  checkBits(values.quantBits, faults);
   checkFiles('image', values.image, faults);
   const { attention } = values;
   faults.check(
@@ -177,7 +177,7 @@ export function resolveInfer(values: Values<typeof inferFlags>, faults: Faults, 
 export function resolveScore(values: Values<typeof scoreFlags>, faults: Faults, env: Environment): ScoreArguments {
   checkPixels(values, faults);
   checkAdapters(values, faults);
-  checkWeightForm(values, faults);
+  checkBits(values.quantBits, faults);
   checkDatasets('dataset', values.dataset, faults);
   checkColumns(values.columns, faults);
   checkSizes({ per_device_eval_batch_size: values.perDeviceEvalBatchSize }, faults);

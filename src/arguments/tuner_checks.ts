@@ -98,17 +98,6 @@ export function checkBits(quantBits: number | null, faults: Faults): void {
   faults.check(['quant_bits'], isBits, `expected 4 or 8, got ${quantBits}`);
 }
 
-/** The same where a model that is not trained may run on a graphics processor. */
-export function checkWeightForm(values: { quantBits: number | null; device: string }, faults: Faults): void {
-  checkBits(values.quantBits, faults);
-  faults.check(
-    ['quant_bits', 'device'],
-    values.quantBits === null || values.device === 'cpu',
-    `quantised weights are for the CPU, got --device ${values.device}`,
-    'leave one of them out',
-  );
-}
-
 // --- internal ---
 
 /** The faults of the flags that say how frozen weights are kept. */

@@ -7,7 +7,7 @@ import { type Device, type Feeds, isHere } from '../runtime/device.ts';
 import { pin } from '../runtime/session.ts';
 import type { Tensor } from '../runtime/tensor.ts';
 import { createPause } from '../util/event_loop.ts';
-import type { Parameters } from './parameters.ts';
+import { type Parameters, roleOf } from './parameters.ts';
 
 /** Canonical name of a module's parameter, e.g. `w => 'model.layers.3.' + w`. */
 export type NameOf = (param: string) => string;
@@ -35,8 +35,18 @@ export function weightsOf(
   return known;
 }
 
-/** The same. Where tensors are read from disk, the event loop gets its turns between them. */
+/**
+ * The same, or what a device keeps in place of them. Where tensors are read from disk, the event loop gets its turns between them.
+ */
 export async function readWeightsOf(compiled: CompiledModule, parameters: Parameters, nameOf: NameOf): Promise<Feeds> {
+  if (parameters.resident !== undefined) {
+    const layers = residents.get(compiled) ?? new Map<string, Promise<Feeds>>();
+    residents.set(compiled, layers);
+    const layer = nameOf('');
+    const known = layers.get(layer) ?? bindResidents(compiled, parameters, nameOf);
+    layers.set(layer, known);
+    return known;
+  }
   if (!parameters.inMemory) {
     const pause = createPause();
     for (const param of Object.keys(compiled.module.params)) {
@@ -50,7 +60,7 @@ export async function readWeightsOf(compiled: CompiledModule, parameters: Parame
 
 /** A parameter under its own sizes, to feed. */
 export const heldValue = (device: Device, parameters: Parameters, name: string): Tensor =>
-  held(device, parameters, parameters.value(name));
+  held(device, parameters, name, parameters.value(name));
 
 /** Feeds `acc.<param>` and targets `grad.<param>` of the trained parameters: one buffer each, so gradients add up in place. */
 export interface Accumulators {
@@ -80,20 +90,40 @@ export function accumulatorsOf(
 /** Weights of each module by layer. They are looked up once, because a decode step asks for all of them. */
 const bound = new WeakMap<CompiledModule, Map<string, Feeds>>();
 
+/** The same of weights that stay on a device. */
+const residents = new WeakMap<CompiledModule, Map<string, Promise<Feeds>>>();
+
+async function bindResidents(
+  { module, device }: CompiledModule,
+  parameters: Parameters,
+  nameOf: NameOf,
+): Promise<Feeds> {
+  const feeds: Record<string, Tensor> = {};
+  for (const [param, shape] of Object.entries(module.params)) {
+    const name = nameOf(param);
+    const resident = parameters.resident!(name);
+    if (resident === null)
+      feeds[param] = held(device, parameters, name, device.view(parameters.value(name), sizes(shape)));
+    else if (resident.form === null) feeds[param] = device.view(await resident.load(), sizes(shape));
+    else for (const [end, tensor] of Object.entries(resident.feeds)) feeds[`${param}.${end}`] = tensor;
+  }
+  return feeds;
+}
+
 /**
- * A tensor that a device may keep a copy of. A buffer that holds the tensors of one layer after another is fed as it is at every
- * run.
+ * A tensor that a device may keep a copy of; what changes is there already. A buffer that holds the tensors of one layer after
+ * another is fed as it is at every run.
  */
-function held(device: Device, parameters: Parameters, tensor: Tensor): Tensor {
+function held(device: Device, parameters: Parameters, name: string, tensor: Tensor): Tensor {
   if (!isHere(tensor)) return tensor;
-  return parameters.inMemory ? device.hold(tensor) : pin(tensor);
+  return parameters.inMemory || roleOf(name) === name ? device.hold(tensor) : pin(tensor);
 }
 
 function bind({ module, device }: CompiledModule, parameters: Parameters, nameOf: NameOf, tensorOf: TensorOf): Feeds {
   return Object.fromEntries(
     Object.entries(module.params).map(([param, shape]) => {
-      const tensor = device.view(tensorOf(nameOf(param), shape), sizes(shape));
-      return [param, held(device, parameters, tensor)];
+      const name = nameOf(param);
+      return [param, held(device, parameters, name, device.view(tensorOf(name, shape), sizes(shape)))];
     }),
   );
 }

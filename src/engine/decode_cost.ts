@@ -58,5 +58,5 @@ export const weightsOfLayer = (parameters: Parameters): number =>
 /** Cuts the layers into runs of nearly equal length; weights that are read from disk when they are used, layer by layer. */
 export function cutLayers(layers: number, parameters: Parameters, runBytes: number): Piece[] {
   const most = Math.max(1, Math.floor(runBytes / (Float32Array.BYTES_PER_ELEMENT * weightsOfLayer(parameters))));
-  return piecesOf(layers, parameters.inMemory ? most : 1);
+  return piecesOf(layers, parameters.inMemory || parameters.resident !== undefined ? most : 1);
 }

@@ -19,6 +19,7 @@ import { here } from '../runtime/device.ts';
 import { resized, type Tensor } from '../runtime/tensor.ts';
 import { halfPieces, pieceShape } from './half_pieces.ts';
 import type { StoredWeight } from './parameters.ts';
+import type { ResidentForm } from './resident_form.ts';
 import { type SamplingHead, samplingHead } from './sampling.ts';
 
 export interface DecodeLayersOptions {
@@ -57,12 +58,14 @@ export interface DecodeLayersOptions {
  *
  * @param frozen weights that are not float32, of each layer by name; pieces of float16 words (half_pieces.ts) are fed as
  *   constants `<name>.<number of the piece>`, with their factor (`factorName`)
+ * @param resident forms of weights that a device keeps, of each layer by name
  */
 export function decodeLayers(
   decoder: DecoderBlock,
   config: TextConfig,
   options: DecodeLayersOptions,
   frozen: readonly Readonly<Record<string, StoredWeight>>[] = [],
+  resident: readonly Readonly<Record<string, ResidentForm>>[] = [],
 ): Module {
   const { count, tokens, form, embeds, sampling, taped, products, probed, spans } = options;
   if (tokens > 1 && !(embeds && sampling !== null))
@@ -109,6 +112,9 @@ export function decodeLayers(
   return {
     name: tokens === 1 ? `${count} decode layers` : `${count} decode layers, ${tokens} tokens`,
     params,
+    forms: Object.fromEntries(
+      resident.flatMap((forms, layer) => Object.entries(forms).map(([name, form]) => [`${layer}.${name}`, form])),
+    ),
     inputs: embeds ? {} : { x: rowsShape(form, 'G*R', hiddenSize) },
     constants,
     build: (w): Record<string, Value> => {
@@ -152,12 +158,16 @@ export function decodeLayers(
       };
 
       const frozenLayers = (layer: number, values: Readonly<Record<string, Value>>): Record<string, FrozenMatrix> =>
-        Object.fromEntries(
-          Object.entries(frozen[layer] ?? {}).map(([name, stored]) => [
+        Object.fromEntries([
+          ...Object.entries(frozen[layer] ?? {}).map(([name, stored]) => [
             name.replace(/\.weight$/, ''),
             frozenMatrix(stored, `${layer}.${name}`, values),
           ]),
-        );
+          ...Object.entries(resident[layer] ?? {}).map(([name, { matrix }]) => [
+            name.replace(/\.weight$/, ''),
+            matrix(below(values, `${layer}.${name}.`)),
+          ]),
+        ]);
       let ids = w.ids;
       for (let token = 0; token < tokens; token++) {
         const rows =

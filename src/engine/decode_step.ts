@@ -7,7 +7,7 @@
 import type { DecoderBlock, ModelConfig, TextConfig } from '../models/architecture.ts';
 import { HEAD_LAYER, layerTensor } from '../models/names.ts';
 import { type Adapters, adapted } from '../nn/adapter.ts';
-import { productWeights } from '../nn/block_ops.ts';
+import { blockParams, productWeights } from '../nn/block_ops.ts';
 import type { WeightForm } from '../nn/linear.ts';
 import { angleTable, inverseFrequencies } from '../nn/rope.ts';
 import { type CompiledModule, createModuleCache } from '../runtime/compiled_module.ts';
@@ -30,8 +30,10 @@ import { type BoundRuns, bindRuns, isBoundFor, nameInRun, type RunTarget } from 
 import type { Drawn } from './drawn_tokens.ts';
 import { headName } from './heads.ts';
 import { openTokens } from './kv_cache.ts';
+import { formsIn } from './layer_modules.ts';
 import type { Parameters, StoredWeight } from './parameters.ts';
 import type { TokenRows } from './recording.ts';
+import type { ResidentForm } from './resident_form.ts';
 import { RUN_FLOP } from './run_limits.ts';
 import type { WorkingMemory } from './working_memory.ts';
 
@@ -83,16 +85,23 @@ export function createDecodeStep(
     // Copies in blocks include the updates of adapters.
     const adapters = options.form === 'blocks' ? {} : adaptersOfRun(parameters, block, first, options);
     const frozen = Array.from({ length: options.count }, (_, i) => frozenOf(first + i));
-    const key = JSON.stringify([options, adapters, frozen.map((weights) => frozenKey(weights, first))]);
-    return modules.get(key, () => adapted(decodeLayers(block, config, options, frozen), adapters));
+    const resident = Array.from({ length: options.count }, (_, i) => residentOf(first + i));
+    const kinds = resident.map((forms) => Object.entries(forms).map(([name, { kind }]) => [name, kind]));
+    const key = JSON.stringify([options, adapters, kinds, frozen.map((weights) => frozenKey(weights, first))]);
+    return modules.get(key, () => adapted(decodeLayers(block, config, options, frozen, resident), adapters));
   };
   const frozenNames = productWeights({ ...block.before, ...block.after }, block.joint);
   const frozenOf = (layer: number): Record<string, StoredWeight> =>
     Object.fromEntries(
       frozenNames.flatMap((name) => {
-        const stored = parameters.stored?.(layerTensor(layer, name)) ?? null;
+        const stored = device.sharesMemory ? (parameters.stored?.(layerTensor(layer, name)) ?? null) : null;
         return stored === null ? [] : [[name, stored]];
       }),
+    );
+  /** Those of one layer that the device keeps in its own memory, in other forms than float32. */
+  const residentOf = (layer: number): Record<string, ResidentForm> =>
+    formsIn({ params: blockParams({ ...block.before, ...block.after }, block.joint, 'right') }, parameters, (name) =>
+      layerTensor(layer, name),
     );
   /** Weights that are not float32 are widened or multiplied where they are, which takes them on the left. */
   const holdsFrozen = Object.keys(frozenOf(0)).length > 0;

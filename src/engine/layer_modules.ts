@@ -1,6 +1,6 @@
 /**
- * A module that several layers run, compiled for each kind of layer there is: by the adapters it carries and by what is
- * trained in it. Layers of a kind share one.
+ * A module that several layers run, compiled for each kind of layer there is: by the adapters it carries, by what is trained in
+ * it, and by the forms of its frozen weights. Layers of a kind share one.
  * Knows names of parameters; not what a module computes.
  */
 import type { BackwardOptions, Module } from '../graph/module.ts';
@@ -13,6 +13,7 @@ import type { HostWorkspace } from '../runtime/workspace.ts';
 import { accumulatorsOf, type NameOf, readWeightsOf } from './bindings.ts';
 import { type Dropout, dropoutMasks } from './dropout.ts';
 import type { Parameters } from './parameters.ts';
+import type { ResidentForm } from './resident_form.ts';
 import { backwardInPieces, forwardInPieces, type RowTensors } from './row_chunks.ts';
 
 export interface LayerModules {
@@ -59,9 +60,11 @@ export function createLayerModules(
     const before = known.get(layer);
     if (before !== undefined) return before;
     const adapters = adaptersIn(module, parameters, nameOf);
-    const own = adapted(module, adapters, dropout === null ? null : rows);
+    const forms = formsIn(module, parameters, nameOf);
+    const own = { ...adapted(module, adapters, dropout === null ? null : rows), forms };
     const trainable = (param: string): boolean => parameters.isTrained(nameOf(param));
-    const kind = JSON.stringify([adapters, dropout !== null, Object.keys(own.params).filter(trainable)]);
+    const formKinds = Object.entries(forms).map(([param, { kind }]) => [param, kind]);
+    const kind = JSON.stringify([adapters, dropout !== null, Object.keys(own.params).filter(trainable), formKinds]);
     const compiled = modules.get(kind, () => own, { ...backwardOptions, trainable });
     known.set(layer, compiled);
     return compiled;
@@ -98,6 +101,20 @@ export function adaptersIn({ params }: Pick<Module, 'params'>, { adapters }: Par
       const layer = param.replace(/\.weight$/, '');
       const adapter = layer === param ? undefined : adapters[adaptedLayer(nameOf(adapterA(layer)))];
       return adapter === undefined ? [] : [[layer, adapter]];
+    }),
+  );
+}
+
+/** Forms of a module's weights that a device keeps in another one than float32, by the weights' names in it. */
+export function formsIn(
+  { params }: Pick<Module, 'params'>,
+  { resident }: Parameters,
+  nameOf: NameOf,
+): Record<string, ResidentForm> {
+  return Object.fromEntries(
+    Object.keys(params).flatMap((param) => {
+      const form = resident?.(nameOf(param))?.form ?? null;
+      return form === null ? [] : [[param, form]];
     }),
   );
 }

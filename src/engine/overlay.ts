@@ -38,6 +38,7 @@ export async function withOverlay(
     load: async (name) => of(name).load?.(name),
     shape: (name) => of(name).shape(name),
     stored: (name) => of(name).stored?.(name) ?? null,
+    ...(store.resident && { resident: (name) => of(name).resident?.(name) ?? null }),
     device: own.device,
     gradient: own.gradient,
     zeroGradients: own.zeroGradients,

@@ -12,6 +12,7 @@ import { cpu } from '../runtime/cpu.ts';
 import { type Device, here } from '../runtime/device.ts';
 import { type FloatTensor, floats, sizeOf, type Tensor, zeros } from '../runtime/tensor.ts';
 import { createPause } from '../util/event_loop.ts';
+import type { Resident } from './resident_form.ts';
 
 export interface Parameters {
   readonly names: readonly string[];
@@ -37,6 +38,11 @@ export interface Parameters {
   readonly adapters: Adapters;
   /** A matrix as it lies in memory, if that is not in float32: by its name or by a joint name. Absent: none does. */
   stored?(name: string): StoredWeight | null;
+  /**
+   * A frozen tensor as it stays in a device's own memory, which is fed in its place; null for one of which `value` always gives the
+   * same array. Absent: no device keeps any.
+   */
+  resident?(name: string): Resident | null;
 }
 
 /** A frozen weight that is not in float32. */

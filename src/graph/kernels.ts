@@ -10,6 +10,8 @@ export interface Kernels {
   /** Conversions of int64, the type of the positions that ArgMax returns. (Sizes in shapes are int64 everywhere.) */
   readonly int64: boolean;
   readonly float64: boolean;
+  /** Conversions of float16, the type of words that hold weights of 16 bits. */
+  readonly float16: boolean;
 }
 
-export const ALL_KERNELS: Kernels = { fusedMatMul: true, logSoftmax: true, int64: true, float64: true };
+export const ALL_KERNELS: Kernels = { fusedMatMul: true, logSoftmax: true, int64: true, float64: true, float16: true };

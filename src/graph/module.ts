@@ -24,6 +24,16 @@ export interface Module {
    * matrix products. Everything between them is recomputed, which costs next to nothing.
    */
   readonly keeps?: readonly string[];
+  /** Forms of parameters that are not fed as they are, by their names. */
+  readonly forms?: Readonly<Record<string, ParamForm>>;
+}
+
+/** What is fed in place of a parameter, which is not trained. */
+export interface ParamForm {
+  /** By the ends of the names: `<param>.<end>`. `build` gets them too. */
+  readonly fed: Readonly<Record<string, Constant>>;
+  /** The parameter's value, from what is fed by those ends. */
+  readonly value: (fed: Readonly<Record<string, Value>>) => Value;
 }
 
 export interface Constant {
@@ -32,7 +42,7 @@ export interface Constant {
 }
 
 export interface BackwardOptions {
-  /** Which parameters are trained; default: all. */
+  /** Which parameters are trained; default: all that are fed. */
   readonly trainable?: (param: string) => boolean;
   /** Outputs that have a cotangent; default: all. */
   readonly from?: readonly string[];
@@ -53,11 +63,11 @@ export interface ModuleGraphs {
 
 /** Builds a module's graphs; sizes stay symbolic. Gradients are derived when a backward graph is first read. */
 export function buildModule(module: Module, options: BackwardOptions = {}): ModuleGraphs {
-  const params = mapValues(module.params, (shape, name) => input(name, shape));
+  const { params, fed } = paramsOf(module);
   const inputs = mapValues(module.inputs, (shape, name) => input(name, shape));
   const constants = mapValues(module.constants, ({ shape, dtype }, name) => input(name, shape, dtype));
-  const leaves = { params, inputs, all: { ...params, ...inputs, ...constants } };
-  const built = module.build(leaves.all);
+  const leaves = { params, inputs, fed: { ...fed, ...inputs, ...constants } };
+  const built = module.build({ ...leaves.fed, ...params });
   const isKept = (name: string): boolean => module.keeps?.includes(name) ?? false;
   const outputs = Object.fromEntries(Object.entries(built).filter(([name]) => !isKept(name)));
   const kept = Object.fromEntries(Object.entries(built).filter(([name]) => isKept(name)));
@@ -67,8 +77,8 @@ export function buildModule(module: Module, options: BackwardOptions = {}): Modu
     return differentiated;
   };
   return {
-    forward: { name: module.name, inputs: leaves.all, outputs },
-    forwardKeeping: { name: `${module.name} (keeping)`, inputs: leaves.all, outputs: built },
+    forward: { name: module.name, inputs: leaves.fed, outputs },
+    forwardKeeping: { name: `${module.name} (keeping)`, inputs: leaves.fed, outputs: built },
     get backward() {
       const { feeds, results } = differentiate();
       return { name: `${module.name} backward`, inputs: feeds, outputs: results };
@@ -87,7 +97,26 @@ type Values = Readonly<Record<string, Value>>;
 interface Leaves {
   readonly params: Values;
   readonly inputs: Values;
-  readonly all: Values;
+  /** The inputs of the graphs. */
+  readonly fed: Values;
+}
+
+/** The parameters' values, and what is fed for them. */
+function paramsOf({ params: shapes, forms = {} }: Module): { params: Values; fed: Values } {
+  const params: Record<string, Value> = {};
+  const fed: Record<string, Value> = {};
+  for (const [name, shape] of Object.entries(shapes)) {
+    const form = forms[name];
+    if (form === undefined) {
+      params[name] = input(name, shape);
+      fed[name] = params[name];
+      continue;
+    }
+    const parts = mapValues(form.fed, (part, end) => input(`${name}.${end}`, part.shape, part.dtype));
+    params[name] = form.value(parts);
+    for (const [end, part] of Object.entries(parts)) fed[`${name}.${end}`] = part;
+  }
+  return { params, fed };
 }
 
 interface Differentiated {
@@ -104,18 +133,19 @@ function differentiateModule(
 ): Differentiated {
   const from = options.from ?? Object.keys(outputs);
   const to = Object.keys(leaves.inputs);
-  const trained = Object.keys(leaves.params).filter((name) => options.trainable?.(name) ?? true);
+  const isFed = (name: string): boolean => Object.hasOwn(leaves.fed, name);
+  const trained = Object.keys(leaves.params).filter((name) => options.trainable?.(name) ?? isFed(name));
   const accumulated = [...trained, ...(options.accumulateInputs ?? [])];
   const plain = to.filter((name) => !accumulated.includes(name));
   const cotangents = Object.fromEntries(from.map((name) => [`d.${name}`, input(`d.${name}`, outputs[name]!.shape)]));
   const accumulators = Object.fromEntries(
-    accumulated.map((name) => [`acc.${name}`, input(`acc.${name}`, leaves.all[name]!.shape)]),
+    accumulated.map((name) => [`acc.${name}`, input(`acc.${name}`, leaves.fed[name]!.shape)]),
   );
 
   const wrt = [...plain, ...accumulated];
   const pulled = gradients(
     from.map((name) => ({ value: outputs[name]!, cotangent: cotangents[`d.${name}`]! })),
-    wrt.map((name) => leaves.all[name]!),
+    wrt.map((name) => leaves.fed[name]!),
   );
   const results: Record<string, Value> = {};
   wrt.forEach((name, i) => {
@@ -125,7 +155,7 @@ function differentiateModule(
     else results[`grad.${name}`] = accumulate(accumulators[`acc.${name}`]!, gradient);
   });
 
-  return { feeds: { ...leaves.all, ...cotangents, ...accumulators }, results };
+  return { feeds: { ...leaves.fed, ...cotangents, ...accumulators }, results };
 }
 
 function mapValues<T, U>(record: Readonly<Record<string, T>>, map: (value: T, name: string) => U): Record<string, U> {

@@ -7,6 +7,7 @@
  * else. Copies in blocks include the update already.
  */
 import { blockedLinear, blocksToRows, rowsToBlocks } from '../graph/ops/blocked.ts';
+import { type CodedMatrix, codedProduct } from '../graph/ops/coded.ts';
 import { add, mul } from '../graph/ops/elementwise.ts';
 import { type HalfMatrix, halfProduct, type QuantisedMatrix, quantisedProduct } from '../graph/ops/frozen.ts';
 import { gemm, matmul } from '../graph/ops/matmul.ts';
@@ -26,7 +27,7 @@ export const rowsShape = (form: WeightForm, n: Dim, width: Dim): Shape =>
   form === 'blocks' ? [1, 1, n, width] : [n, width];
 
 /** A frozen weight that is not float32. Only products of few rows take it; many rows take it in float32. */
-export type FrozenMatrix = QuantisedMatrix | HalfMatrix;
+export type FrozenMatrix = QuantisedMatrix | CodedMatrix | HalfMatrix;
 
 export const isFrozen = (weight: Value | FrozenMatrix): weight is FrozenMatrix => !('rule' in weight);
 
@@ -51,7 +52,11 @@ export interface LowRankUpdate {
 export type Linear = (x: Value, layer: LinearLayer) => Value;
 
 export const linear: Linear = (x, { weight, bias, update }) =>
-  plusUpdate(gemm(x, inFloat32(weight), { transB: true, plus: bias }), x, update);
+  plusUpdate(
+    isFrozen(weight) ? frozenProduct(x, weight, bias) : gemm(x, weight, { transB: true, plus: bias }),
+    x,
+    update,
+  );
 
 /** y [n, out] with what an update adds to the product of x [n, in]. */
 export function plusUpdate(y: Value, x: Value, update: LowRankUpdate | undefined): Value {
@@ -66,11 +71,8 @@ export function plusUpdate(y: Value, x: Value, update: LowRankUpdate | undefined
  * Uses matmul because ONNX Runtime would undo a transposed gemm (GemmTransposeFusion).
  */
 export const linearFewRows: Linear = (x, layer) => {
-  const { weight, bias, update } = layer;
-  if (isFrozen(weight)) {
-    const product = frozenProduct(x, weight);
-    return plusUpdate(bias === undefined ? product : add(product, bias), x, update);
-  }
+  const { weight, bias } = layer;
+  if (isFrozen(weight)) return linear(x, layer);
   const y = transpose(columnsOf(x, layer, { xIsRows: true }), [1, 0]);
   return bias === undefined ? y : add(y, bias);
 };
@@ -104,8 +106,15 @@ export const LINEAR: Readonly<Record<WeightForm, Linear>> = {
 
 // --- internal ---
 
-const frozenProduct = (x: Value, weight: FrozenMatrix): Value =>
-  'codes' in weight ? quantisedProduct(x, weight) : halfProduct(x, weight);
+function frozenProduct(x: Value, weight: FrozenMatrix, bias: Value | undefined): Value {
+  const product =
+    'pieces' in weight
+      ? halfProduct(x, weight)
+      : 'inner' in weight
+        ? codedProduct(x, weight)
+        : quantisedProduct(x, weight);
+  return bias === undefined ? product : add(product, bias);
+}
 
 function inFloat32(weight: LinearLayer['weight']): Value {
   if (isFrozen(weight)) throw new Error('internal: expected a weight in float32, got a frozen one that is not');

@@ -22,7 +22,8 @@ export interface CountedRun {
   readonly bytes: number;
 }
 
-export async function openCounted(): Promise<CountedDevice> {
+/** @param float16 whether it computes with float16, as most cards do */
+export async function openCounted({ float16 = true } = {}): Promise<CountedDevice> {
   let largest: CountedRun | null = null;
   const create = async (lowered: LoweredGraph): Promise<SessionOfNodes> => {
     const insideAt = new Map<string, number>();
@@ -47,7 +48,10 @@ export async function openCounted(): Promise<CountedDevice> {
     }
     return { run, release: async () => undefined } as unknown as SessionOfNodes;
   };
-  const device = await openWebgpu({ library: { ort: withoutBuffers(await loadOrt()), moves: NO_MOVES, create } });
+  const device = await openWebgpu({
+    float16,
+    library: { ort: withoutBuffers(await loadOrt()), moves: NO_MOVES, create },
+  });
   return { device, largestRun: () => largest };
 }
 

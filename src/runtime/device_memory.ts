@@ -209,7 +209,7 @@ export function createDeviceMemory(device: string, ort: Ort, pool: BufferPool, m
 
 // --- internal ---
 
-const BYTES: Readonly<Record<ElementType, number>> = { float32: 4, int32: 4, float16: 2 };
+const BYTES: Readonly<Record<ElementType, number>> = { float32: 4, int32: 4, float16: 2, uint8: 1 };
 
 const bytesIn = (dtype: ElementType, dims: readonly number[]): number => BYTES[dtype] * sizeOf(dims);
 const bytesOf = ({ dtype, dims }: DeviceTensor): number => bytesIn(dtype, dims);

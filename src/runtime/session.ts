@@ -240,6 +240,7 @@ const wrappers = new WeakMap<HostTensor, OrtTensor | null>();
 function wrap(ort: Ort, tensor: HostTensor): OrtTensor {
   if (tensor.dtype === 'float32') return new ort.Tensor('float32', tensor.data, tensor.dims);
   if (tensor.dtype === 'int32') return new ort.Tensor('int32', tensor.data, tensor.dims);
+  if (tensor.dtype === 'uint8') return new ort.Tensor('uint8', tensor.data, tensor.dims);
   return new ort.Tensor('float16', tensor.data, tensor.dims);
 }
 

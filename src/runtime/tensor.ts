@@ -22,8 +22,15 @@ export interface HalfTensor {
   readonly dims: readonly number[];
 }
 
+/** Bytes, which hold codes of 4 or 8 bits. */
+export interface ByteTensor {
+  readonly dtype: 'uint8';
+  readonly data: Uint8Array;
+  readonly dims: readonly number[];
+}
+
 /** A tensor in the memory of this process. */
-export type HostTensor = FloatTensor | IntTensor | HalfTensor;
+export type HostTensor = FloatTensor | IntTensor | HalfTensor | ByteTensor;
 
 export type ElementType = HostTensor['dtype'];
 
@@ -42,7 +49,8 @@ export function emptyTensor(dtype: ElementType, dims: readonly number[]): HostTe
   const size = sizeOf(dims);
   if (dtype === 'float32') return floats(new Float32Array(size), dims);
   if (dtype === 'int32') return ints(new Int32Array(size), dims);
-  return halves(new Uint16Array(size), dims);
+  if (dtype === 'float16') return halves(new Uint16Array(size), dims);
+  return bytes(new Uint8Array(size), dims);
 }
 
 export function floats(data: Float32Array, dims: readonly number[]): FloatTensor {
@@ -58,6 +66,11 @@ export function ints(data: Int32Array, dims: readonly number[]): IntTensor {
 export function halves(data: Uint16Array, dims: readonly number[]): HalfTensor {
   checkSize(data.length, dims);
   return { dtype: 'float16', data, dims };
+}
+
+export function bytes(data: Uint8Array, dims: readonly number[]): ByteTensor {
+  checkSize(data.length, dims);
+  return { dtype: 'uint8', data, dims };
 }
 
 export function zeros(...dims: number[]): FloatTensor {

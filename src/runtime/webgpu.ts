@@ -48,6 +48,7 @@ interface Held {
 }
 
 export interface WebgpuOptions {
+  readonly float16?: boolean | undefined;
   readonly memory?: number | undefined;
   readonly profile?: string | undefined;
   readonly library?: Library | undefined;
@@ -62,13 +63,20 @@ export interface Library {
 }
 
 /**
- * The adapter that ONNX Runtime takes. Errors come with the first call that runs or allocates; `findDevice` checks it before.
+ * The adapter that ONNX Runtime takes. Errors come with the first call that runs or allocates; `findAdapter` checks it before.
  *
+ * @param options.float16 whether the adapter computes with float16 (`findAdapter`); default false
  * @param options.memory most bytes that tensors may take: beyond them, E_DEVICE_MEMORY
  * @param options.library default: ONNX Runtime
  * @param options.profile beginning of the paths of files to which sessions write what each node ran on, for tests
  */
-export async function openWebgpu({ memory: limit, profile, library }: WebgpuOptions = {}): Promise<Device> {
+export async function openWebgpu({
+  float16 = false,
+  memory: limit,
+  profile,
+  library,
+}: WebgpuOptions = {}): Promise<Device> {
+  const kernels: Kernels = { ...KERNELS, float16 };
   const options: SessionPlan['options'] = { executionProviders: [WEBGPU] };
   const { ort, moves, create } = library ?? {
     ort: await loadOrt(),
@@ -151,7 +159,7 @@ export async function openWebgpu({ memory: limit, profile, library }: WebgpuOpti
     };
   }
   const plan: SessionPlan = {
-    kernels: KERNELS,
+    kernels,
     options: profile === undefined ? options : { ...options, enableProfiling: true, profileFilePrefix: profile },
     bind,
     room: pool,
@@ -160,7 +168,7 @@ export async function openWebgpu({ memory: limit, profile, library }: WebgpuOpti
 
   return {
     name: WEBGPU,
-    kernels: KERNELS,
+    kernels,
     sharesMemory: false,
     traffic,
     compile: (graph) => openSession(graph, plan),

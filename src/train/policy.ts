@@ -11,9 +11,9 @@ import type { AlphaMode } from '../data/rgb.ts';
 import type { Dropout } from '../engine/dropout.ts';
 import { createModel, type VisionLanguageModel } from '../engine/model.ts';
 import { loadParameters, type Parameters, STREAM_BYTES, streamParameters } from '../engine/parameters.ts';
+import { residentOn } from '../engine/resident_weights.ts';
 import { type SizedForm, sizedParameters } from '../engine/sized_parameters.ts';
 import type { AttentionImplementation } from '../engine/text_attention.ts';
-import { SightlineError } from '../errors.ts';
 import type { ModelConfig } from '../models/architecture.ts';
 import { readConfig } from '../models/registry.ts';
 import { validateShapes, withStoredHead } from '../models/tensors.ts';
@@ -139,11 +139,7 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
     const widened = [...used.tensors.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
     const stays = trainable || options.movable === true;
     const isFrozen = trainable ? adapterOptions !== null : !stays;
-    const wanted = isFrozen && frozen !== null ? frozenForm(used.tensors, frozen, dir) : null;
-    // A device with its own memory holds float32.
-    const isHeldThere = wanted?.kind === 'held' && !device.sharesMemory;
-    if (isHeldThere && (trainable || frozen?.quantBits !== null)) throw cannotHold(device, dir);
-    const form = isHeldThere ? null : wanted;
+    const form = isFrozen && frozen !== null ? frozenForm(used.tensors, frozen, dir) : null;
     const streams = form === null ? !stays && widened >= STREAM_BYTES : form.kind === 'disk';
     const adapter = adapterOptions === null ? null : prepareAdapter(adapterOptions, modelConfig);
     const trains = adapter === null && trainable ? trainedParameters(trained, modelConfig) : null;
@@ -162,7 +158,7 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
         model,
         parameters,
         adapter: adapter?.plan ?? null,
-        samplesRounded: form?.kind === 'held' && form.bits !== null,
+        samplesRounded: form?.kind === 'held' && form.bits !== null && on.sharesMemory,
         async reference() {
           const base = { config: modelConfig, parameters: store };
           const other = (await adapter?.reference?.putOn(store, () => false, on)) ?? base;
@@ -177,7 +173,10 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
         source,
         summary: {
           ...summaryOf(dir, modelConfig.architecture.className, parameters),
-          notes: notesOn(source, { stated, modelConfig, extra }),
+          notes: [
+            ...notesOn(source, { stated, modelConfig, extra }),
+            ...(form?.kind === 'held' && form.bits === null ? notesOnWords(on, widened) : []),
+          ],
         },
         async close() {
           source.close();
@@ -199,11 +198,13 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
         const tell = onRead === undefined ? undefined : seldom(onRead);
         const whole = () =>
           streams ? streamParameters(used, tell) : loadParameters(used, ofStore, { onRead: tell, device, changes });
-        return over(await (form === null ? whole() : readFrozen(used, form, { onRead: tell, device })), device);
+        const read = await (form === null ? whole() : readFrozen(used, form, { onRead: tell, device }));
+        return over(residentOn(read, device), device);
       },
       async sized(on) {
         const kept: SizedForm = form ?? { kind: streams ? 'disk' : 'float32' };
-        return over(await sizedParameters(used.tensors, ofStore, { form: kept, device: on, changes }), on);
+        const sized = await sizedParameters(used.tensors, ofStore, { form: kept, device: on, changes });
+        return over(residentOn(sized, on), on);
       },
       async close() {
         source.close();
@@ -274,12 +275,6 @@ export function dropoutOf(policy: Pick<Policy, 'adapter'>, random: Random, label
 
 // --- internal ---
 
-const cannotHold = ({ name }: Device, dir: string): SightlineError =>
-  new SightlineError('E_DEVICE', `--device ${name} cannot run on weights of 16, 8 or 4 bits yet`, {
-    where: `--model ${dir}`,
-    hint: 'use --device cpu; or leave out --quant_bits and raise --weights_memory, and the weights are kept in float32',
-  });
-
 /** Milliseconds between two reports of progress. */
 const TELL_MS = 200;
 
@@ -326,6 +321,15 @@ function notesOn(
     ...(unused.length === 0
       ? []
       : [`${unused.length} tensors are not the model's and not used: ${first}${unused.length > 3 ? ', ...' : ''}`]),
+  ];
+}
+
+/** What a device does that cannot widen weights of 16 bits. @param float32 bytes of all weights in float32 */
+function notesOnWords({ name, sharesMemory, kernels }: Device, float32: number): string[] {
+  if (sharesMemory || kernels.float16) return [];
+  const gib = (float32 / 2 ** 30).toFixed(1);
+  return [
+    `${name}: the graphics processor does not compute with 16 bits, so the weights take ${gib} GiB of its memory, in float32; with --quant_bits 8 they take about a quarter of it`,
   ];
 }
 

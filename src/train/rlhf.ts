@@ -202,7 +202,7 @@ const DROPOUT_NOTICE = (rate: number): string =>
   `the adapter has dropout ${rate}, which sampled rows have not: every step runs a training forward; --lora_dropout 0 learns from the rows that sampling has computed`;
 
 const SAME_POLICY =
-  'sampling and training compute the same log-probabilities up to float32 rounding, so --rollout_importance_sampling_mode weighs tokens by about 1; it matters with --quant_bits';
+  'sampling and training compute the same log-probabilities up to float32 rounding, so --rollout_importance_sampling_mode weighs tokens by about 1; it matters with --quant_bits on the CPU';
 
 /** The steps of GRPO: collect experience, learn from it, update. */
 function stepsOf(

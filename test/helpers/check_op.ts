@@ -9,7 +9,7 @@ import type { DType } from '../../src/graph/dtype.ts';
 import type { Shape } from '../../src/graph/shape.ts';
 import { input, type Value } from '../../src/graph/value.ts';
 import { cpu } from '../../src/runtime/cpu.ts';
-import { floats, type HostTensor, halves, ints, sizeOf, type Tensor } from '../../src/runtime/tensor.ts';
+import { bytes, floats, type HostTensor, halves, ints, sizeOf, type Tensor } from '../../src/runtime/tensor.ts';
 import { createRandom } from '../../src/util/random.ts';
 
 export interface Argument {
@@ -20,8 +20,8 @@ export interface Argument {
   readonly data?: readonly number[];
   readonly low?: number;
   readonly high?: number;
-  /** float16: the values as numbers, which must be exact in it. */
-  readonly dtype?: 'float32' | 'int32' | 'float16';
+  /** float16: the values as numbers, which must be exact in it. uint8: given, and without gradient. */
+  readonly dtype?: 'float32' | 'int32' | 'float16' | 'uint8';
   /** No gradient is asked for. */
   readonly constant?: boolean;
 }
@@ -101,7 +101,9 @@ async function checkSpelling(opCase: OpCase): Promise<Errors> {
     if (opCase.nan !== false && cpu.name === 'cpu') await checkNaN(args, data, evaluate, reference);
   }
 
-  const wanted = args.flatMap(({ constant, dtype }, i) => (constant || dtype === 'int32' ? [] : [i]));
+  const wanted = args.flatMap(({ constant, dtype }, i) =>
+    constant || dtype === 'int32' || dtype === 'uint8' ? [] : [i],
+  );
   const dy = input('dy', y.shape);
   const pull = () =>
     gradients(
@@ -155,7 +157,7 @@ async function checkNaN(
   reference: Reference,
 ): Promise<void> {
   for (const [i, { dtype }] of args.entries()) {
-    if (dtype === 'int32') continue;
+    if (dtype === 'int32' || dtype === 'uint8') continue;
     const spoiled = data.map((column, k) => (k === i ? column.with(0, Number.NaN) : column));
     const got = Array.from((await evaluate(spoiled)).data, Number.isNaN);
     expect(got, `NaN in argument ${i}`).toEqual(Array.from(reference(...spoiled), Number.isNaN));
@@ -164,6 +166,7 @@ async function checkNaN(
 
 function tensor(dims: readonly number[], data: readonly number[], dtype: DType = 'float32'): Tensor {
   if (dtype === 'int32') return ints(Int32Array.from(data), dims);
+  if (dtype === 'uint8') return bytes(Uint8Array.from(data), dims);
   const values = Float32Array.from(data);
   if (dtype !== 'float16') return floats(values, dims);
   const words = new Uint16Array(data.length);

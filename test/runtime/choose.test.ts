@@ -28,6 +28,11 @@ test.each([
   expect([chosen.device.name, chosen.note]).toEqual([name, note]);
 });
 
+test.each([true, false])('the device knows whether its adapter computes with float16: %s', async (float16) => {
+  const { device } = await chooseDevice('webgpu', { find: finding({ ...fast, float16 }) });
+  expect(device.kernels.float16).toBe(float16);
+});
+
 test('the CPU is taken without looking further', async () => {
   const chosen = await chooseDevice('cpu', { find: () => Promise.reject(new Error('looked')) });
   expect([chosen.device.name, chosen.note]).toEqual(['cpu', null]);

@@ -11,7 +11,15 @@ import { logSoftmax } from '../../src/graph/ops/reduce.ts';
 import { input, none } from '../../src/graph/value.ts';
 import { type Device, type Executable, isHere } from '../../src/runtime/device.ts';
 import { createRowMoves } from '../../src/runtime/row_moves.ts';
-import { type FloatTensor, floats, type HostTensor, halves, ints, type Tensor } from '../../src/runtime/tensor.ts';
+import {
+  bytes,
+  type FloatTensor,
+  floats,
+  type HostTensor,
+  halves,
+  ints,
+  type Tensor,
+} from '../../src/runtime/tensor.ts';
 import { createRandom } from '../../src/util/random.ts';
 
 export function describeDevice(name: string, open: () => Device | Promise<Device>): void {
@@ -43,6 +51,7 @@ export function describeDevice(name: string, open: () => Device | Promise<Device
           vector(1.5, Number.NaN, -0, Number.POSITIVE_INFINITY, 2, 3, 4),
         ],
         ['int32', ints(Int32Array.of(1, -2, 2 ** 31 - 1, 4, 5), [5])],
+        ['bytes', bytes(Uint8Array.of(1, 255, 0, 7, 9), [5])],
         ['float16 words', halves(Uint16Array.of(0x3c00, 0xbc00, 0x7bff), [3])],
         [
           'several axes',

@@ -166,9 +166,4 @@ describe('models that are not trained', () => {
   ])('%s refuses other numbers of bits', (_, read) => {
     expect(read).toThrow('expected 4 or 8, got 5');
   });
-
-  test('quantised weights are refused on a graphics processor', () => {
-    const words = ['--model', model, '--quant_bits', '8', '--device', 'auto'];
-    expect(() => readInferArguments(words, {})).toThrow('quantised weights are for the CPU, got --device auto');
-  });
 });

@@ -1,26 +1,57 @@
 /**
- * What a policy refuses on a device with memory of its own.
+ * How a policy keeps frozen weights on a device with memory of its own, and what it tells of it.
  */
 import { expect, test } from 'vitest';
+import { openCheckpoint } from '../../src/checkpoint/open.ts';
+import { heldBytes } from '../../src/engine/held_parameters.ts';
 import { cpu } from '../../src/runtime/cpu.ts';
 import type { Device } from '../../src/runtime/device.ts';
-import { preparePolicy } from '../../src/train/policy.ts';
+import { openPolicy } from '../../src/train/policy.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
 
-const far: Device = { ...cpu, name: 'webgpu', sharesMemory: false };
+/** The CPU's kernels behind the interface of such a device. */
+const far = (float16: boolean): Device => ({
+  ...cpu,
+  name: 'webgpu',
+  sharesMemory: false,
+  kernels: { ...cpu.kernels, float16 },
+  channelBlock: async () => null,
+});
 
-test('frozen weights that are not float32 are refused before any is read, with the next step', async () => {
-  const { model, golden } = goldenCheckpoints().find(({ name }) => name === 'nested_tied')!;
-  const options = {
+const { model, golden } = goldenCheckpoints().find(({ name }) => name === 'qwen2_vl')!;
+const source = openCheckpoint(model);
+/** In 16 bits they fit, in float32 they do not. */
+const justHeld = heldBytes(source.tensors, null);
+source.close();
+const opened = (device: Device, quantBits: 4 | 8 | null) =>
+  openPolicy({
     ...({ model, attnImpl: 'sdpa', trainable: true, adapter: { dir: `${golden}/lora` } } as const),
-    frozen: { quantBits: 4, weightsMemory: null } as const,
-  };
-  await expect(preparePolicy({ ...options, device: far })).rejects.toMatchObject({
-    code: 'E_DEVICE',
-    message: '--device webgpu cannot run on weights of 16, 8 or 4 bits yet',
-    hint: expect.stringContaining('use --device cpu'),
+    frozen: { quantBits, weightsMemory: quantBits === null ? justHeld : null },
+    device,
   });
-  const prepared = await preparePolicy({ ...options, device: cpu });
-  expect(prepared.heldBytes).toBeGreaterThan(0);
-  await prepared.close();
+const LAYER = 'model.layers.0.mlp.up_proj.weight';
+
+test('weights of 8 bits stay there as codes, and sampling rounds no activations', async () => {
+  const there = await opened(far(false), 8);
+  expect(there.parameters.resident!(LAYER)!.form!.kind).toBe('codes of 8 bits in blocks of 32');
+  expect((await there.reference()).parameters.resident!(LAYER)).toBe(there.parameters.resident!(LAYER));
+  expect(there.parameters.resident!('model.norm.weight')).toBe(null);
+  expect(there.samplesRounded).toBe(false);
+  expect(there.summary.notes).toEqual([]);
+  const here = await opened(cpu, 8);
+  expect(here.parameters.resident).toBe(undefined);
+  expect(here.samplesRounded).toBe(true);
+  await Promise.all([there.close(), here.close()]);
+});
+
+test('weights of 16 bits stay there as words, or in float32 with a note that names the way to halve them', async () => {
+  const words = await opened(far(true), null);
+  expect(words.parameters.resident!(LAYER)!.form!.kind).toBe('words of float16');
+  expect(words.summary.notes).toEqual([]);
+  const wide = await opened(far(false), null);
+  expect(wide.parameters.resident!(LAYER)!.form).toBe(null);
+  expect(wide.summary.notes).toEqual([
+    expect.stringMatching(/does not compute with 16 bits.*0\.0 GiB.*float32.*--quant_bits 8/),
+  ]);
+  await Promise.all([words.close(), wide.close()]);
 });

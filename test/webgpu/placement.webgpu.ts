@@ -6,11 +6,19 @@ import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { openAdapter } from '../../src/adapters/read.ts';
+import { openCheckpoint } from '../../src/checkpoint/open.ts';
 import { createGenerator, type GenerateOptions } from '../../src/engine/generation.ts';
+import type { Group } from '../../src/engine/groups.ts';
+import { holdParameters } from '../../src/engine/held_parameters.ts';
+import { createModel, type VisionLanguageModel } from '../../src/engine/model.ts';
+import { withOverlay } from '../../src/engine/overlay.ts';
+import { residentOn } from '../../src/engine/resident_weights.ts';
 import { type SamplingHead, samplingHead } from '../../src/engine/sampling.ts';
 import { exp } from '../../src/graph/ops/elementwise.ts';
 import { cumulativeShare } from '../../src/graph/ops/reduce.ts';
 import { input } from '../../src/graph/value.ts';
+import { readConfig } from '../../src/models/registry.ts';
 import { createAdamW } from '../../src/optim/adamw.ts';
 import { createSumOfSquares } from '../../src/optim/gradients.ts';
 import { compileModule } from '../../src/runtime/compiled_module.ts';
@@ -94,28 +102,34 @@ test('the check sees a node that computes on the CPU', async () => {
   expect(kernels.filter(({ op }) => op === 'Exp')).toMatchObject([{ provider: 'WebGpuExecutionProvider' }]);
 });
 
+/** Scores, goes back, and samples. */
+async function sampleAndLearn(model: VisionLanguageModel, groups: readonly Group[]): Promise<void> {
+  const { tape, groups: scored } = await model.score(groups, { temperature: 1, keep: true });
+  const tokens = scored.flatMap(({ completions }) => completions).reduce((sum, { logps }) => sum + logps.length, 0);
+  await model.backward(tape!, new Float32Array(tokens).fill(0.1));
+  const generator = createGenerator(model);
+  const sampling: GenerateOptions = {
+    count: 2,
+    maxNewTokens: 6,
+    temperature: 1,
+    stopIds: [],
+    bannedIds: [0],
+    random: createRandom(3),
+    keep: true,
+  };
+  const prompts = groups.map(({ prompt }) => prompt);
+  await generator.generate(prompts, sampling);
+  await generator.generate(prompts, { ...sampling, temperature: 0, keep: false });
+  await generator.release();
+}
+
 describe.each(goldenCheckpoints())('$name', (checkpoint) => {
   test('every kernel of a step that computes numbers runs on the graphics processor', async ({ annotate }) => {
     const grpo = readJson<GoldenGrpo>(join(checkpoint.golden, 'grpo.json'));
     const groups = (await goldenGroups(checkpoint, grpo)).slice(0, 1);
     const kernels = await kernelsOf(async (device) => {
       const model = await loadModel(checkpoint, { device });
-      const { tape, groups: scored } = await model.score(groups, { temperature: 1, keep: true });
-      const tokens = scored.flatMap(({ completions }) => completions).reduce((sum, { logps }) => sum + logps.length, 0);
-      await model.backward(tape!, new Float32Array(tokens).fill(0.1));
-      const generator = createGenerator(model);
-      const sampling: GenerateOptions = {
-        count: 2,
-        maxNewTokens: 6,
-        temperature: 1,
-        stopIds: [],
-        bannedIds: [0],
-        random: createRandom(3),
-        keep: true,
-      };
-      const prompts = groups.map(({ prompt }) => prompt);
-      await generator.generate(prompts, sampling);
-      await generator.generate(prompts, { ...sampling, temperature: 0, keep: false });
+      await sampleAndLearn(model, groups);
       const adamw = await createAdamW({ beta1: 0.9, beta2: 0.95, epsilon: 1e-8 }, device);
       const squares = await createSumOfSquares(device);
       const half = () => device.upload(floats(new Float32Array(2 ** 15).fill(0.5), [2 ** 15]));
@@ -124,7 +138,7 @@ describe.each(goldenCheckpoints())('$name', (checkpoint) => {
       const tiny = await device.upload(floats(new Float32Array(2 ** 11).fill(1e-30), [2 ** 11]));
       await squares.of([parameter.grad, tiny]);
       await adamw.update([parameter], { step: 1, gradScale: 1 });
-      for (const part of [generator, model, adamw, squares]) await part.release();
+      for (const part of [model, adamw, squares]) await part.release();
     });
     expect(kernels.length).toBeGreaterThan(100);
     expect([...new Set(strays(kernels))]).toEqual([]);
@@ -169,4 +183,27 @@ describe('drawing a token', () => {
     expect(kernels.length).toBeGreaterThan(10);
     expect(strays(kernels)).toEqual([]);
   });
+});
+
+test.each([4, 8] as const)('so does every kernel over frozen weights of %d bits', async (bits) => {
+  const checkpoint = goldenCheckpoints().find(({ name }) => name === 'qwen3_vl')!;
+  const groups = (await goldenGroups(checkpoint, readJson<GoldenGrpo>(join(checkpoint.golden, 'grpo.json')))).slice(
+    0,
+    1,
+  );
+  const config = await readConfig(checkpoint.model);
+  const kernels = await kernelsOf(async (device) => {
+    const source = openCheckpoint(checkpoint.model);
+    const store = residentOn(await holdParameters(source, { bits, device }), device);
+    source.close();
+    const adapter = openAdapter(join(checkpoint.golden, 'lora'), config);
+    const overlay = { adapters: adapter.adapters, tensors: adapter.read() };
+    const parameters = await withOverlay(store, overlay, () => true, device);
+    const model = createModel(config, parameters, { attnImpl: 'sdpa', gradientCheckpointing: true, device });
+    await sampleAndLearn(model, groups);
+    await model.release();
+  });
+  const ops = new Set(kernels.map(({ op }) => op));
+  for (const op of ['GatherBlockQuantized', 'MatMulNBits']) expect(ops).toContain(op);
+  expect([...new Set(strays(kernels))]).toEqual([]);
 });

@@ -1,6 +1,6 @@
 /**
- * Products with frozen weights that are not float32: float16 words, which are widened first, and codes of 4 or 8 bits, which
- * ONNX Runtime multiplies by as they are. Without gradients: backward takes the same weights in float32.
+ * Frozen weights that are not float32, and products with them: float16 words, which are widened first, and codes of 4 or 8 bits,
+ * which ONNX Runtime multiplies by as they are. Without gradients for the weights.
  */
 import type { Shape } from '../shape.ts';
 import { showShape } from '../shape.ts';

@@ -16,29 +16,10 @@ import { cpu } from '../../../src/runtime/cpu.ts';
 import { halves, zeros } from '../../../src/runtime/tensor.ts';
 import { createRandom } from '../../../src/util/random.ts';
 import { largestDifference, type OpCase } from '../../helpers/check_op.ts';
+import { largestSum, productOf, randomCodes, valueAt } from '../../helpers/codes.ts';
 import { describeOps } from '../../helpers/op_suite.ts';
 
 const random = createRandom(5);
-/** Random codes: their products are compared with those of the numbers that they stand for by definition. */
-function codesOf(bits: 4 | 8, out: number, inner: number): ops.QuantisedMatrix {
-  const blocks = Math.ceil(inner / QUANT_BLOCK);
-  return {
-    bits,
-    block: QUANT_BLOCK,
-    codes: Uint8Array.from({ length: (out * blocks * QUANT_BLOCK * bits) / 8 }, () => random.int(256)),
-    scales: Float32Array.from({ length: out * blocks }, () => random.normal() / 2 ** bits),
-    dims: [out, inner],
-  };
-}
-
-/** The number at a place of the matrix: bits are packed from the lowest of each byte, rows are padded to whole blocks. */
-function valueAt({ bits, codes, scales, dims: [, inner] }: ops.QuantisedMatrix, row: number, column: number): number {
-  const blocks = Math.ceil(inner / QUANT_BLOCK);
-  const block = row * blocks + Math.floor(column / QUANT_BLOCK);
-  const place = block * QUANT_BLOCK + (column % QUANT_BLOCK);
-  const code = bits === 8 ? codes[place]! : (codes[Math.floor(place / 2)]! >> (4 * (place % 2))) & 15;
-  return (code - 2 ** (bits - 1)) * scales[block]!;
-}
 
 const inRows = (words: Uint16Array<ArrayBuffer>, shift: number): HalfWeight => ({
   kind: 'half',
@@ -52,27 +33,15 @@ const inRows = (words: Uint16Array<ArrayBuffer>, shift: number): HalfWeight => (
  * The kernel rounds each row of x to 8 bits by blocks: to multiples of the block's largest value over 127, off by half of that.
  * Over 64 values that is at most 64 · (2 / 127 / 2) · the largest weight; x lies within 2.
  */
-const boundOf = (matrix: ops.QuantisedMatrix): number => {
-  const [out, inner] = matrix.dims;
-  const sums = Array.from({ length: out }, (_, row) =>
-    Array.from({ length: inner }, (_, column) => Math.abs(valueAt(matrix, row, column))).reduce((a, b) => a + b, 0),
-  );
-  return (1 / 127) * Math.max(...sums) * 1.01;
-};
+const boundOf = (matrix: ops.QuantisedMatrix): number => (1 / 127) * largestSum(matrix) * 1.01;
 
 const product = (bits: 4 | 8, n: number, inner: number, out: number): OpCase => {
-  const matrix = codesOf(bits, out, inner);
+  const matrix = randomCodes(random, bits, out, inner);
   return {
     name: `${bits} bits: [${n}, ${inner}] to ${out}`,
     args: [{ dims: [n, inner], shape: ['N', inner] }],
     build: (x) => ops.quantisedProduct(x, matrix),
-    reference: (x) =>
-      Array.from({ length: n * out }, (_, at) => {
-        const [row, column] = [Math.floor(at / out), at % out];
-        let sum = 0;
-        for (let i = 0; i < inner; i++) sum += x[row * inner + i]! * valueAt(matrix, column, i);
-        return sum;
-      }),
+    reference: (x) => productOf(matrix, x),
     tolerance: { value: boundOf(matrix) },
     notDifferentiable: /quantised product': the weight is frozen/,
     nan: false,
@@ -160,7 +129,7 @@ describeOps(
     ['words that are float32', () => ops.widened(input('x', [2])), /widened: expected float16, got float32/],
     [
       'rows of another width',
-      () => ops.quantisedProduct(input('x', ['N', 65]), codesOf(4, 2, 64)),
+      () => ops.quantisedProduct(input('x', ['N', 65]), randomCodes(random, 4, 2, 64)),
       /quantisedProduct: expected rows of 64, got \[N, 65\]/,
     ],
   ],
