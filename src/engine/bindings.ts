@@ -60,7 +60,7 @@ export async function readWeightsOf(compiled: CompiledModule, parameters: Parame
 
 /** A parameter under its own sizes, to feed. */
 export const heldValue = (device: Device, parameters: Parameters, name: string): Tensor =>
-  held(device, parameters, name, parameters.value(name));
+  held(device, parameters.value(name));
 
 /** Feeds `acc.<param>` and targets `grad.<param>` of the trained parameters: one buffer each, so gradients add up in place. */
 export interface Accumulators {
@@ -102,28 +102,24 @@ async function bindResidents(
   for (const [param, shape] of Object.entries(module.params)) {
     const name = nameOf(param);
     const resident = parameters.resident!(name);
-    if (resident === null)
-      feeds[param] = held(device, parameters, name, device.view(parameters.value(name), sizes(shape)));
+    if (resident === null) feeds[param] = held(device, device.view(parameters.value(name), sizes(shape)));
     else if (resident.form === null) feeds[param] = device.view(await resident.load(), sizes(shape));
     else for (const [end, tensor] of Object.entries(resident.feeds)) feeds[`${param}.${end}`] = tensor;
   }
   return feeds;
 }
 
-/**
- * A tensor that a device may keep a copy of; what changes is there already. A buffer that holds the tensors of one layer after
- * another is fed as it is at every run.
- */
-function held(device: Device, parameters: Parameters, name: string, tensor: Tensor): Tensor {
-  if (!isHere(tensor)) return tensor;
-  return parameters.inMemory || roleOf(name) === name ? device.hold(tensor) : pin(tensor);
-}
+/** A tensor that is fed many times; what changes is on its device already. */
+const held = (device: Device, tensor: Tensor): Tensor => (isHere(tensor) ? device.hold(tensor) : tensor);
 
 function bind({ module, device }: CompiledModule, parameters: Parameters, nameOf: NameOf, tensorOf: TensorOf): Feeds {
   return Object.fromEntries(
     Object.entries(module.params).map(([param, shape]) => {
       const name = nameOf(param);
-      return [param, held(device, parameters, name, device.view(tensorOf(name, shape), sizes(shape)))];
+      const tensor = device.view(tensorOf(name, shape), sizes(shape));
+      // A buffer that holds the tensors of one layer after another is fed as it is at every run.
+      const isShared = !parameters.inMemory && roleOf(name) !== name && isHere(tensor);
+      return [param, isShared ? pin(tensor) : held(device, tensor)];
     }),
   );
 }

@@ -50,14 +50,10 @@ export interface Device {
   /** Rows [start, end) along the first axis, in the same memory. */
   rows<T extends Tensor>(tensor: T, start: number, end: number): T;
   /**
-   * Says that a tensor of this process will be fed many times with the same elements, as a weight is. A device with its own
+   * Says that a tensor of this process will be fed many times with the same elements, as a frozen weight is. A device with its own
    * memory keeps a copy from the first run on; views of the same elements share it.
-   *
-   * @param revision counts the changes of the elements; absent: they never change
    */
-  hold<T extends HostTensor>(tensor: T, revision?: () => number): T;
-  /** The device's copy of a tensor that is held. Runs may write to it; the tensor itself then stays as it was. */
-  twin(tensor: HostTensor): Promise<Tensor>;
+  hold<T extends HostTensor>(tensor: T): T;
   /** Frees a tensor that it has allocated, reserved or uploaded, and its views; they must not be used again. */
   release(tensor: Tensor): void;
   /** Frees memory that it keeps for later tensors. */

@@ -31,21 +31,11 @@ import {
 
 export const WEBGPU = 'webgpu';
 
-/** Without these, ONNX Runtime 1.30 computes on the CPU what needs them. WGSL, the kernels' language, has no float64. */
-const KERNELS: Kernels = { ...ALL_KERNELS, fusedMatMul: false, logSoftmax: false, int64: false, float64: false };
-
-/** Elements of this process that are copied to the device. */
-interface Copy {
-  readonly tensor: DeviceTensor;
-  revision: number;
-}
-
-/** A tensor of this process that is held; `copy` null: it has not been fed yet. */
-interface Held {
-  readonly revision: () => number;
-  /** The copy under the tensor's own sizes. */
-  copy: { readonly of: Copy; readonly tensor: DeviceTensor } | null;
-}
+/** Without kernels, ONNX Runtime 1.30 computes on the CPU what needs them. WGSL, the kernels' language, has no float64. */
+const KERNELS: Kernels = {
+  ...ALL_KERNELS,
+  ...{ fusedMatMul: false, logSoftmax: false, softmaxOfNaN: false, int64: false, float64: false },
+};
 
 export interface WebgpuOptions {
   readonly float16?: boolean | undefined;
@@ -83,9 +73,10 @@ export async function openWebgpu({
     moves: createMoves(options),
     create: createSession,
   };
-  const held = new WeakMap<HostTensor, Held>();
+  /** Tensors of this process that are held, with their copies under their own sizes; null: it has not been fed yet. */
+  const held = new WeakMap<HostTensor, DeviceTensor | null>();
   /** Copies of held elements, by their buffer and their place in it. */
-  const copies = new WeakMap<ArrayBufferLike, Map<string, Copy>>();
+  const copies = new WeakMap<ArrayBufferLike, Map<string, Promise<DeviceTensor>>>();
   const traffic = { toDevice: 0, fromDevice: 0 };
   const pool = createBufferPool(moves.allocate, limit);
   const memory = createDeviceMemory(WEBGPU, ort, pool, moves);
@@ -95,8 +86,8 @@ export async function openWebgpu({
     traffic.toDevice += tensor.data.byteLength;
     if (tensor.data.length > 0) await moves.up(tensor, await memory.own(flat(target)));
   };
-  async function upload(tensor: HostTensor): Promise<DeviceTensor> {
-    const there = memory.reserve(tensor.dtype, tensor.dims, { exact: true, name: 'uploaded' });
+  async function upload(tensor: HostTensor, name = 'uploaded'): Promise<DeviceTensor> {
+    const there = memory.reserve(tensor.dtype, tensor.dims, { exact: true, name });
     await write(there, tensor);
     return there;
   }
@@ -108,37 +99,25 @@ export async function openWebgpu({
     await moves.clear(fetches.y!);
     await settle();
   }
-  function newCopy(tensor: HostTensor): Copy {
+  /** The copy of a held tensor. */
+  async function copyOf(tensor: HostTensor): Promise<DeviceTensor> {
     const { buffer, byteOffset, byteLength } = tensor.data;
-    const ofBuffer = copies.get(buffer) ?? new Map<string, Copy>();
+    const ofBuffer = copies.get(buffer) ?? new Map<string, Promise<DeviceTensor>>();
     copies.set(buffer, ofBuffer);
     const place = `${byteOffset} ${byteLength}`;
-    const reserved = () => memory.reserve(tensor.dtype, tensor.dims, { exact: true, name: 'held' });
-    const copy = ofBuffer.get(place) ?? { tensor: reserved(), revision: NEVER };
+    const copy = ofBuffer.get(place) ?? upload(tensor, 'held');
     ofBuffer.set(place, copy);
-    return copy;
-  }
-  /** The copy of a held tensor, with the elements that it has at this revision. */
-  async function copyOf(tensor: HostTensor, known: Held): Promise<DeviceTensor> {
-    if (known.copy === null) {
-      const of = newCopy(tensor);
-      known.copy = { of, tensor: memory.view(of.tensor, tensor.dims) };
-    }
-    const { of, tensor: there } = known.copy;
-    const revision = known.revision();
-    if (of.revision !== revision) {
-      of.revision = revision;
-      await write(of.tensor, tensor);
-    }
+    const there = memory.view(await copy, tensor.dims);
+    held.set(tensor, there);
     return there;
   }
   async function bind({ feeds, into, inPlace }: Run): Promise<BoundRun> {
     const here: Record<'feeds' | 'fetches', Record<string, OrtTensor>> = { feeds: {}, fetches: {} };
     const there: Record<'feeds' | 'into', Record<string, DeviceTensor>> = { feeds: {}, into: {} };
     for (const [name, tensor] of Object.entries(feeds)) {
-      const known = isHere(tensor) ? held.get(tensor) : undefined;
+      const copy = isHere(tensor) ? held.get(tensor) : undefined;
       if (!isHere(tensor)) there.feeds[name] = tensor;
-      else if (known !== undefined) there.feeds[name] = await copyOf(tensor, known);
+      else if (copy !== undefined) there.feeds[name] = copy ?? (await copyOf(tensor));
       else {
         here.feeds[name] = toOrt(ort, tensor);
         traffic.toDevice += tensor.data.byteLength;
@@ -181,7 +160,7 @@ export async function openWebgpu({
     reserve: (dtype, dims, name = 'reserved') => memory.reserve(dtype, dims, { name }),
     reuse: (tensor, dims) => memory.reuse(there(tensor), dims),
     clear: (tensor) => clear(there(tensor)),
-    upload,
+    upload: (tensor) => upload(tensor),
     async download<T extends HostTensor = FloatTensor>(tensor: Tensor) {
       if (isHere(tensor)) return tensor as T;
       if (sizeOf(tensor.dims) === 0) return emptyTensor(tensor.dtype, tensor.dims) as T;
@@ -201,14 +180,9 @@ export async function openWebgpu({
     },
     rows: (tensor, start, end) =>
       (isHere(tensor) ? cutRows(tensor, start, end) : memory.rows(tensor, start, end)) as typeof tensor,
-    hold(tensor, revision = () => 0) {
-      if (!held.has(tensor)) held.set(tensor, { revision, copy: null });
+    hold(tensor) {
+      if (!held.has(tensor)) held.set(tensor, null);
       return tensor;
-    },
-    async twin(tensor) {
-      const known = held.get(tensor);
-      if (known === undefined) throw new Error(`internal: the twin of a tensor [${tensor.dims}] that is not held`);
-      return copyOf(tensor, known);
     },
     release(tensor) {
       if (!isHere(tensor)) memory.release(tensor);
@@ -220,9 +194,6 @@ export async function openWebgpu({
 }
 
 // --- internal ---
-
-/** In place of a copy's revision before its elements have been copied. */
-const NEVER = -1;
 
 const bytesOf = (tensors: readonly HostTensor[]): number => tensors.reduce((sum, { data }) => sum + data.byteLength, 0);
 
