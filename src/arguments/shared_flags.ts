@@ -36,7 +36,7 @@ export const modelFlags = {
     unset: 'all that the device gives',
     min: 0,
     unit: 'GiB',
-    help: 'Memory that --device webgpu may take. WebGPU does not tell how much there is. A run that is expected to need more is warned about or refused before weights are read, and ends with an error where it would take more.',
+    help: 'Memory that --device webgpu may take. WebGPU does not tell how much there is. A run ends with an error before it takes more; rlhf warns before weights are read if a run is expected to need more, and refuses one that cannot fit.',
   }),
   attn_impl: choice(['eager', 'sdpa', 'flash_attention_2'], {
     msSwift: { more: ['flash_attention_3', 'flash_attention_4'] },

@@ -114,7 +114,7 @@ export async function foretellDevice(
 
 // --- internal ---
 
-const gib = (bytes: number): string => (bytes / 2 ** 30).toFixed(3);
+const gib = (bytes: number): string => (bytes / 2 ** 30).toFixed(2);
 
 /** In place of every reward: values that differ within a group, so that all of it is learned from. */
 const UNEQUAL: Reward['orm'] = { call: (completions) => completions.map((_, i) => i % 2) };
