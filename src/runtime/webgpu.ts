@@ -68,16 +68,18 @@ export async function openWebgpu({
 }: WebgpuOptions = {}): Promise<Device> {
   const kernels: Kernels = { ...KERNELS, float16 };
   const options: SessionPlan['options'] = { executionProviders: [WEBGPU] };
-  const { ort, moves, create } = library ?? {
-    ort: await loadOrt(),
-    moves: createMoves(options),
-    create: createSession,
-  };
   /** Tensors of this process that are held, with their copies under their own sizes; null: it has not been fed yet. */
   const held = new WeakMap<HostTensor, DeviceTensor | null>();
   /** Copies of held elements, by their buffer and their place in it. */
   const copies = new WeakMap<ArrayBufferLike, Map<string, Promise<DeviceTensor>>>();
   const traffic = { toDevice: 0, fromDevice: 0 };
+  const { ort, moves, create } = library ?? {
+    ort: await loadOrt(),
+    moves: createMoves(options, (bytes) => {
+      traffic.toDevice += bytes;
+    }),
+    create: createSession,
+  };
   const pool = createBufferPool(moves.allocate, limit);
   const memory = createDeviceMemory(WEBGPU, ort, pool, moves);
 
