@@ -49,7 +49,9 @@ export async function openWebgpu({ float16 = false, memory: limit, profile }: We
   const copies = new WeakMap<ArrayBufferLike, Map<string, Promise<DeviceTensor>>>();
   const traffic = { toDevice: 0, fromDevice: 0 };
   const options: SessionPlan['options'] = { executionProviders: [WEBGPU] };
-  const moves = createMoves(options);
+  const moves = createMoves(options, (bytes) => {
+    traffic.toDevice += bytes;
+  });
   const pool = createBufferPool(moves.allocate, limit);
   const memory = createDeviceMemory(WEBGPU, ort, pool, moves);
 
