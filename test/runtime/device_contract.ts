@@ -151,6 +151,36 @@ export function describeDevice(name: string, open: () => Device | Promise<Device
         await moves.release();
       });
 
+      test('many rows are added to one place with the same bits every time', async () => {
+        const moves = createRowMoves(device);
+        const random = createRandom(4);
+        const [rows, width, places] = [700, 33, 5];
+        const from = floats(
+          Float32Array.from({ length: rows * width }, () => random.normal()),
+          [rows, width],
+        );
+        const indices = Int32Array.from({ length: rows }, () => random.int(places));
+        const exact = new Float64Array(places * width);
+        const sizes = new Float64Array(places * width);
+        for (const [i, x] of from.data.entries()) {
+          const at = indices[Math.floor(i / width)]! * width + (i % width);
+          exact[at]! += x;
+          sizes[at]! += Math.abs(x);
+        }
+        const there = await device.upload(from);
+        const sums: number[][] = [];
+        for (let i = 0; i < 4; i++) {
+          const into = await device.allocate('float32', [places, width]);
+          await moves.add(there, indices, into);
+          sums.push(await elements(into));
+        }
+        for (const again of sums.slice(1)) expect(again).toEqual(sums[0]);
+        for (const [at, x] of sums[0]!.entries())
+          expect(Math.abs(x - exact[at]!)).toBeLessThanOrEqual(rows * 2 ** -24 * sizes[at]!);
+        expect(await elements(there)).toEqual([...from.data]);
+        await moves.release();
+      });
+
       test('elements are written over those of a tensor, which its views see', async () => {
         const tensor = await device.upload(vector(1, 2, 3, 4, 5, 6));
         const turned = device.view(tensor, [2, 3]);
