@@ -100,22 +100,28 @@ async function bindResidents(
     const resident = parameters.resident!(name);
     if (resident === null) feeds[param] = held(device, device.view(parameters.value(name), sizes(shape)));
     else if (resident.form === null) feeds[param] = device.view(await resident.load(), sizes(shape));
-    else for (const [end, tensor] of Object.entries(resident.feeds)) feeds[`${param}.${end}`] = tensor;
+    else Object.assign(feeds, formFeeds(param, resident.feeds));
   }
   return feeds;
 }
+
+/** What a parameter in another form is fed, by the names in the graph. */
+const formFeeds = (param: string, feeds: Feeds): Feeds =>
+  Object.fromEntries(Object.entries(feeds).map(([end, tensor]) => [`${param}.${end}`, tensor]));
 
 /** A tensor that is fed many times; what changes is on its device already. */
 const held = (device: Device, tensor: Tensor): Tensor => (isHere(tensor) ? device.hold(tensor) : tensor);
 
 function bind({ module, device }: CompiledModule, parameters: Parameters, nameOf: NameOf, tensorOf: TensorOf): Feeds {
   return Object.fromEntries(
-    Object.entries(module.params).map(([param, shape]) => {
+    Object.entries(module.params).flatMap(([param, shape]) => {
       const name = nameOf(param);
+      const resident = parameters.resident?.(name) ?? null;
+      if (resident !== null && resident.form !== null) return Object.entries(formFeeds(param, resident.feeds));
       const tensor = device.view(tensorOf(name, shape), sizes(shape));
       // A buffer that holds the tensors of one layer after another is fed as it is at every run.
       const isShared = !parameters.inMemory && roleOf(name) !== name && isHere(tensor);
-      return [param, isShared ? pin(tensor) : held(device, tensor)];
+      return [[param, isShared ? pin(tensor) : held(device, tensor)]];
     }),
   );
 }

@@ -26,7 +26,7 @@ export async function chooseDevice(choice: DeviceChoice, find = findAdapter): Pr
     if (choice === 'auto' && !faster)
       return { device: cpu, note: `${named(found)} is slower than the CPU, which is used` };
     return {
-      device: await openWebgpu({ float16: found.float16 }),
+      device: await openWebgpu({ float16: found.float16, largestTensor: found.largestTensor }),
       note: `runs on ${named(found)}${faster ? '' : ', which is slower than the CPU'}`,
     };
   }

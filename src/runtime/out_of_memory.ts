@@ -20,9 +20,11 @@ export interface MemoryAsked {
 export function explainDeviceMemory(error: unknown, asked: MemoryAsked): unknown {
   if (error instanceof SightlineError) return error;
   const message = messageOf(error);
-  const [, limit] = /exceeds the max buffer size limit \((\d+)\)/.exec(message) ?? [];
-  if (limit !== undefined)
-    return memoryError(`the graphics processor takes no tensor above ${gib(Number(limit))} GiB`, asked, error);
+  const [, limit] =
+    /(?:exceeds the max buffer size limit|larger than the maximum (?:storage buffer )?binding size) \((\d+)\)/.exec(
+      message,
+    ) ?? [];
+  if (limit !== undefined) return tooLargeTensor(Number(limit), asked, error);
   if (/Invalid Buffer.* is invalid due to a previous error|OUT_OF_DEVICE_MEMORY/.test(message))
     return outOfDeviceMemory(asked, error);
   if (/\bdevice (is |was )?lost\b|\[Device[^\]]*\] is lost/i.test(message))
@@ -37,6 +39,10 @@ export function explainDeviceMemory(error: unknown, asked: MemoryAsked): unknown
 /** Error for users: there is no room. */
 export const outOfDeviceMemory = (asked: MemoryAsked, cause?: unknown): SightlineError =>
   memoryError('the memory of the graphics processor has run out', asked, cause);
+
+/** Error for users: a single tensor is above what the device takes. */
+export const tooLargeTensor = (limit: number, asked: MemoryAsked, cause?: unknown): SightlineError =>
+  memoryError(`the graphics processor takes no tensor above ${gib(limit)} GiB`, asked, cause);
 
 // --- internal ---
 

@@ -39,6 +39,7 @@ interface Held {
 
 export interface WebgpuOptions {
   readonly float16?: boolean | undefined;
+  readonly largestTensor?: number | undefined;
   readonly memory?: number | undefined;
   readonly profile?: string | undefined;
 }
@@ -47,10 +48,16 @@ export interface WebgpuOptions {
  * The adapter that ONNX Runtime takes. Errors come with the first call that runs or allocates; `findAdapter` checks it before.
  *
  * @param options.float16 whether the adapter computes with float16 (`findAdapter`); default false
+ * @param options.largestTensor bytes of the adapter's largest tensor (`findAdapter`); default: not known, and larger ones fail
  * @param options.memory most bytes that tensors may take: beyond them, E_DEVICE_MEMORY
  * @param options.profile beginning of the paths of files to which sessions write what each node ran on, for tests
  */
-export async function openWebgpu({ float16 = false, memory: limit, profile }: WebgpuOptions = {}): Promise<Device> {
+export async function openWebgpu({
+  float16 = false,
+  largestTensor = Number.POSITIVE_INFINITY,
+  memory: limit,
+  profile,
+}: WebgpuOptions = {}): Promise<Device> {
   const kernels: Kernels = { ...KERNELS, float16 };
   const ort = await loadOrt();
   const held = new WeakMap<HostTensor, Held>();
@@ -59,7 +66,7 @@ export async function openWebgpu({ float16 = false, memory: limit, profile }: We
   const traffic = { toDevice: 0, fromDevice: 0 };
   const options: SessionPlan['options'] = { executionProviders: [WEBGPU] };
   const moves = createMoves(options);
-  const pool = createBufferPool(moves.allocate, limit);
+  const pool = createBufferPool(moves.allocate, { all: limit, one: largestTensor });
   const memory = createDeviceMemory(WEBGPU, ort, pool, moves);
 
   const flat = (tensor: DeviceTensor): DeviceTensor => memory.view(tensor, [sizeOf(tensor.dims)]);
@@ -140,6 +147,7 @@ export async function openWebgpu({ float16 = false, memory: limit, profile }: We
     name: WEBGPU,
     kernels,
     sharesMemory: false,
+    largestTensor,
     traffic,
     compile: (graph) => openSession(graph, plan),
     async allocate(dtype, dims) {

@@ -58,7 +58,7 @@ test('where the device has no room, buffers of other sizes are freed first; then
 
 test('a limit is kept without asking the device', async () => {
   const { device, allocate } = deviceOf(64 * MIB);
-  const pool = createBufferPool(allocate, 32 * MIB);
+  const pool = createBufferPool(allocate, { all: 32 * MIB });
   pool.give(await pool.take(24 * MIB));
   await expect(pool.take(40 * MIB)).rejects.toMatchObject({ code: 'E_DEVICE_MEMORY' });
   expect(device.asked).toBe(1);
