@@ -7,6 +7,7 @@ import { headName } from '../src/engine/heads.ts';
 import { parametersOf } from '../src/engine/parameters.ts';
 import { samplingHead } from '../src/engine/sampling.ts';
 import { createScoringHead } from '../src/engine/scoring.ts';
+import { createWorkingMemory } from '../src/engine/working_memory.ts';
 import { input } from '../src/graph/value.ts';
 import { MODEL_PRESETS } from '../src/models/qwen2_5_vl/presets.ts';
 import { linearFewRows } from '../src/nn/linear.ts';
@@ -14,7 +15,6 @@ import { compileModule } from '../src/runtime/compiled_module.ts';
 import { cpu } from '../src/runtime/cpu.ts';
 import { here } from '../src/runtime/device.ts';
 import { type FloatTensor, floats, zeros } from '../src/runtime/tensor.ts';
-import { createHostWorkspace } from '../src/runtime/workspace.ts';
 import { createRandom } from '../src/util/random.ts';
 import { type HeadPart, type HeadReport, SAMPLED_ROWS, SCORED_ROWS } from './head.ts';
 import { watchRss } from './rss.ts';
@@ -76,7 +76,7 @@ async function scoring(): Promise<Pick<HeadReport, 'forward' | 'backward'>> {
   ]);
   const parameters = await parametersOf(values, () => true);
   for (const name of parameters.trained) here(parameters.gradient(name)).data.fill(0); // allocates the pages before memory is watched
-  const scorer = createScoringHead(text, parameters, createHostWorkspace());
+  const scorer = createScoringHead(text, parameters, createWorkingMemory());
   const hidden = noise(1, SCORED_ROWS, h);
   const random = createRandom(2);
   const predictions = {

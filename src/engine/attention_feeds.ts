@@ -1,14 +1,16 @@
 /**
  * What attention's modules are fed for the rows of a packed batch: whole prompts, and completions that share a prompt.
  */
-import { type FloatTensor, floats, ints, rows, type Tensor } from '../runtime/tensor.ts';
+import type { Device } from '../runtime/device.ts';
+import { type FloatTensor, floats, ints, type Tensor } from '../runtime/tensor.ts';
+import { counting } from './index_lists.ts';
 import { longestCompletion, type PackedGroup, type Span } from './packed.ts';
 
 export interface Projections {
   /** [N, heads * d], [N, kvHeads * d], [N, kvHeads * d] */
-  readonly q: FloatTensor;
-  readonly k: FloatTensor;
-  readonly v: FloatTensor;
+  readonly q: Tensor;
+  readonly k: Tensor;
+  readonly v: Tensor;
 }
 
 /** Spans to measure in one group. */
@@ -20,11 +22,13 @@ export interface Measured {
   readonly masses: FloatTensor;
 }
 
-/** The rows of a span. */
-export const cut = (tensor: FloatTensor, { start, length }: Span): FloatTensor => rows(tensor, start, start + length);
+/** Gives the rows of a span. */
+export type Cut = (tensor: Tensor, span: Span) => Tensor;
 
-/** from, from + 1, … */
-export const counting = (length: number, from = 0): Int32Array => Int32Array.from({ length }, (_, i) => from + i);
+export const cutOn =
+  (device: Device): Cut =>
+  (tensor, { start, length }) =>
+    device.rows(tensor, start, start + length);
 
 export const vector = (data: Int32Array): Tensor => ints(data, [data.length]);
 
@@ -35,7 +39,7 @@ export function columnPositions(prefix: number, own: number): Tensor {
   return vector(positions);
 }
 
-export function causalFeeds(prompt: Span, { q, k, v }: Projections): Record<string, Tensor> {
+export function causalFeeds(prompt: Span, { q, k, v }: Projections, cut: Cut): Record<string, Tensor> {
   const positions = vector(counting(prompt.length));
   return {
     q: cut(q, prompt),
@@ -46,7 +50,7 @@ export function causalFeeds(prompt: Span, { q, k, v }: Projections): Record<stri
   };
 }
 
-export function sharedFeeds(group: PackedGroup, { q, k, v }: Projections): Record<string, Tensor> {
+export function sharedFeeds(group: PackedGroup, { q, k, v }: Projections, cut: Cut): Record<string, Tensor> {
   const { prompt, completions, completionRows } = group;
   const longest = longestCompletion(group);
   // Gaps of the rectangle hold row 0; their results are computed and never read.

@@ -4,14 +4,14 @@
 import type { Heads } from '../nn/attention.ts';
 import type { FloatTensor, Tensor } from '../runtime/tensor.ts';
 import {
+  type Cut,
   columnPositions,
-  counting,
-  cut,
   indicatorTensor,
   type Measured,
   type Projections,
   vector,
 } from './attention_feeds.ts';
+import { counting } from './index_lists.ts';
 import { longestCompletion, type PackedGroup, type Span } from './packed.ts';
 import { piecesOf } from './row_chunks.ts';
 import { RUN_FLOP } from './run_limits.ts';
@@ -75,6 +75,7 @@ export function tileFeeds(
   { rows: span, columns, prefix }: Tile,
   { q, k, v }: Projections,
   empty: FloatTensor,
+  cut: Cut,
 ): Record<string, Tensor> {
   return {
     q: cut(q, span),

@@ -58,6 +58,10 @@ export async function readWeightsOf(compiled: CompiledModule, parameters: Parame
   return weightsOf(compiled, parameters, nameOf);
 }
 
+/** A parameter under its own sizes, to feed. */
+export const heldValue = (device: Device, parameters: Parameters, name: string): Tensor =>
+  held(device, parameters.value(name));
+
 /** Feeds `acc.<param>` and targets `grad.<param>` of the trained parameters: one buffer each, so gradients add up in place. */
 export interface Accumulators {
   readonly feeds: Feeds;

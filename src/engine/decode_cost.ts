@@ -3,6 +3,7 @@
  * Knows counts and bytes, measured thresholds among them (docs/log.md); runs nothing.
  */
 import { layerTensor } from '../models/names.ts';
+import type { Device } from '../runtime/device.ts';
 import { sizeOf } from '../runtime/tensor.ts';
 import type { Parameters } from './parameters.ts';
 import { type Piece, piecesOf } from './row_chunks.ts';
@@ -12,8 +13,12 @@ const FEW_ROWS = 32;
 /** Up to this many rows a weight in blocks is faster than both. */
 export const BLOCK_ROWS = 128;
 
-/** The form of weights for products of so many rows, where there are no copies in blocks. */
-export const formWithoutCopy = (rows: number): 'left' | 'right' => (rows <= FEW_ROWS ? 'left' : 'right');
+/**
+ * The form of weights for products of so many rows, where there are no copies in blocks. A device with memory of its own has each
+ * weight once, as backward takes it; other forms take weights of several layers together.
+ */
+export const formWithoutCopy = (rows: number, { sharesMemory }: Pick<Device, 'sharesMemory'>): 'left' | 'right' =>
+  sharesMemory && rows <= FEW_ROWS ? 'left' : 'right';
 
 /** Model sizes at which decoding takes other ways; tests set others to reach both. */
 export interface DecodeLimits {

@@ -16,7 +16,8 @@ import type { DecoderBlock, TextConfig } from '../models/architecture.ts';
 import { blockOps, blockParams } from '../nn/block_ops.ts';
 import { decodeAttention } from '../nn/decode_attention.ts';
 import { type FrozenMatrix, rowsShape, type WeightForm } from '../nn/linear.ts';
-import { type FloatTensor, view } from '../runtime/tensor.ts';
+import { here } from '../runtime/device.ts';
+import { resized, type Tensor } from '../runtime/tensor.ts';
 import { halfPieces, pieceShape } from './half_pieces.ts';
 import type { StoredWeight } from './parameters.ts';
 import type { ResidentForm } from './resident_form.ts';
@@ -204,9 +205,9 @@ function below(w: Readonly<Record<string, Value>>, prefix: string): Record<strin
  * Views rows [n, c] in the shape in which the module writes the output of that name, e.g. `gate.3`. With weights in blocks
  * that is [1, 1, n, c]; for q, k and v, which are turned between rows and heads, [1, n, c]. Masses are never in blocks.
  */
-export function asOutput(form: WeightForm, name: string): (rows: FloatTensor) => FloatTensor {
+export function asOutput(form: WeightForm, name: string): (rows: Tensor) => Tensor {
   const [kind] = name.split('.') as [string];
   if (form !== 'blocks' || kind === 'masses') return (rows) => rows;
   const front = ['q', 'k', 'v'].includes(kind) ? [1] : [1, 1];
-  return (rows) => view(rows, ...front, ...rows.dims);
+  return (rows) => resized(here(rows), [...front, ...rows.dims]);
 }

@@ -6,11 +6,9 @@ import type { TextConfig } from '../models/architecture.ts';
 import { EMBEDDING, layerTensor } from '../models/names.ts';
 import type { WeightForm } from '../nn/linear.ts';
 import type { CompiledModule } from '../runtime/compiled_module.ts';
-import { pin } from '../runtime/session.ts';
+import { pin, pinned } from '../runtime/session.ts';
 import { type FloatTensor, floats, halves, type IntTensor, ints, type Tensor, zeros } from '../runtime/tensor.ts';
-import type { HostWorkspace } from '../runtime/workspace.ts';
 import { type NameOf, type TensorOf, weightsOf } from './bindings.ts';
-import type { CacheOnDevice } from './cache_on_device.ts';
 import { asOutput, type DecodeLayersOptions, factorName } from './decode_layers.ts';
 import { type Drawn, type DrawSettings, drawnRows } from './drawn_tokens.ts';
 import { halfPieces, pieceShape, pieceWords } from './half_pieces.ts';
@@ -20,6 +18,7 @@ import { type LayerProducts, PRODUCTS } from './layer_tape.ts';
 import type { Parameters, StoredWeight } from './parameters.ts';
 import type { Recording, TokenRows } from './recording.ts';
 import type { Piece } from './row_chunks.ts';
+import type { WorkingMemory } from './working_memory.ts';
 
 /** Attention masses to measure. */
 export interface DecodeProbe {
@@ -42,14 +41,12 @@ export interface RunTarget {
 export interface RunSource {
   readonly config: TextConfig;
   readonly parameters: Parameters;
-  readonly workspace: HostWorkspace;
+  readonly memory: WorkingMemory;
   /** The layers, cut into runs. */
   readonly pieces: readonly Piece[];
   /** Form of the weights of all products, and where the tensors of that form are. */
   readonly form: WeightForm;
   readonly tensorOf: TensorOf;
-  /** Keys and values of each layer of the cache. */
-  readonly layers: CacheOnDevice['layers'];
   /** @param first the run's first layer */
   moduleOf(options: DecodeLayersOptions, first: number): CompiledModule;
   /** Weights of a layer that are not float32, by their names in it. */
@@ -93,14 +90,14 @@ export interface TakenRows {
   readonly output: string;
   /** Which of the step's tokens it belongs to. */
   readonly token: number;
-  readonly pick: (rows: TokenRows) => FloatTensor;
+  readonly pick: (rows: TokenRows) => Tensor;
 }
 
 export const isBoundFor = (bound: BoundRuns, { cache, settings, probe, recording }: RunTarget): boolean =>
   bound.cache === cache && bound.settings === settings && bound.probe === probe && bound.recording === recording;
 
 export function bindRuns(source: RunSource, { cache, settings, probe, recording }: RunTarget): BoundRuns {
-  const { config, parameters, workspace, pieces, form, tensorOf, moduleOf, frozenOf, layers: cached } = source;
+  const { config, parameters, memory, pieces, form, tensorOf, moduleOf, frozenOf } = source;
   const { hiddenSize, headDim, numHiddenLayers, vocabSize } = config;
   const places = cache.groups.length * cache.rows;
   const taped = recording !== null && recording.keeps !== 'masses';
@@ -112,7 +109,7 @@ export function bindRuns(source: RunSource, { cache, settings, probe, recording 
     cos: pin(zeros(places, headDim / 2)),
     sin: pin(zeros(places, headDim / 2)),
     uniform: pin(zeros(places)),
-    drawn: drawnRows(workspace, `drawn.${t}`, places, settings.head, vocabSize),
+    drawn: drawnRows(memory, `drawn.${t}`, places, settings.head, vocabSize),
     ...next,
   }));
   const ofAllRuns: Record<string, Tensor> = {
@@ -151,11 +148,11 @@ export function bindRuns(source: RunSource, { cache, settings, probe, recording 
         for (const [name, tensor] of Object.entries(drawn)) into[`${t}.${name}`] = tensor;
       }
     } else if (!taped) {
-      const y = workspace.get(`decode.y.${first}`, places, hiddenSize);
-      into['0.y'] = pin(asOutput(form, 'y')(y));
+      const y = memory.workspace.get(`decode.y.${first}`, places, hiddenSize);
+      into['0.y'] = pinned(asOutput(form, 'y')(y));
     }
     for (const [i, layer] of layers.entries()) {
-      const { kPrompt, vPrompt, kOwn, vOwn } = cached[layer]!;
+      const { kPrompt, vPrompt, kOwn, vOwn } = cache.layers[layer]!;
       Object.assign(feeds, {
         [`kPrompt.${i}`]: kPrompt,
         [`vPrompt.${i}`]: vPrompt,

@@ -11,13 +11,10 @@ import { blockParams, productWeights } from '../nn/block_ops.ts';
 import type { WeightForm } from '../nn/linear.ts';
 import { angleTable, inverseFrequencies } from '../nn/rope.ts';
 import { type CompiledModule, createModuleCache } from '../runtime/compiled_module.ts';
-import { cpu } from '../runtime/cpu.ts';
-import type { Device } from '../runtime/device.ts';
+
 import type { Tensor } from '../runtime/tensor.ts';
-import type { HostWorkspace } from '../runtime/workspace.ts';
 import { readWeightsOf } from './bindings.ts';
 import { type BlockedWeights, createBlockedWeights } from './blocked_weights.ts';
-import { type CacheOnDevice, cacheOnDevice } from './cache_on_device.ts';
 import {
   BLOCK_ROWS,
   cutLayers,
@@ -38,6 +35,7 @@ import type { Parameters, StoredWeight } from './parameters.ts';
 import type { TokenRows } from './recording.ts';
 import type { ResidentForm } from './resident_form.ts';
 import { RUN_FLOP } from './run_limits.ts';
+import type { WorkingMemory } from './working_memory.ts';
 
 /** The cache says how many tokens a step computes (`cache.atOnce`). */
 export interface DecodeStepInputs extends RunTarget {
@@ -63,8 +61,6 @@ export interface DecodeStep {
   tokensAtOnce(places: number, wanted: number): number;
   /** The next tokens, each drawn from the one before; the cache holds as many tokens more. Errors: those of the runtime. */
   run(inputs: DecodeStepInputs): Promise<DecodedToken[]>;
-  /** To be called before the cache moves: completes its keys and values, and lets go of it. */
-  bringBack(): Promise<void>;
   /** Lets go of the last cache and recording, so that their memory can grow. The next run copies trained weights anew. */
   forget(): void;
   release(): Promise<void>;
@@ -73,11 +69,11 @@ export interface DecodeStep {
 export function createDecodeStep(
   modelConfig: ModelConfig,
   parameters: Parameters,
-  workspace: HostWorkspace,
-  device: Device = cpu,
+  memory: WorkingMemory,
   { runBytes, copyBytes }: DecodeLimits = DECODE_LIMITS,
 ): DecodeStep {
   const { text: config } = modelConfig;
+  const { device } = memory;
   const { hiddenSize, headDim, numHiddenLayers, vocabSize } = config;
   const block = modelConfig.architecture.decoderBlock(modelConfig);
   const weights = numHiddenLayers * weightsOfLayer(parameters) + vocabSize * hiddenSize;
@@ -136,18 +132,16 @@ export function createDecodeStep(
 
   /** A graphics processor takes all weights on the right, as the other modules do: it keeps them once. */
   function formOf(places: number, blocks: BlockedWeights | null): WeightForm {
-    if (!device.sharesMemory) return 'right';
-    if (holdsFrozen) return 'left';
-    return blocks === null ? formWithoutCopy(places) : 'blocks';
+    if (device.sharesMemory && holdsFrozen) return 'left';
+    return blocks === null ? formWithoutCopy(places, device) : 'blocks';
   }
 
   async function bind(target: RunTarget): Promise<BoundRuns> {
     const places = target.cache.groups.length * target.cache.rows;
     const blocks = await inBlocks(places);
-    cached = await cacheOnDevice(device, target.cache);
     return bindRuns(
       {
-        ...{ config, parameters, workspace, pieces, moduleOf, frozenOf, layers: cached.layers },
+        ...{ config, parameters, memory, pieces, moduleOf, frozenOf },
         form: formOf(places, blocks),
         // Only weights in blocks have more than two axes.
         tensorOf: (name, shape) => (shape.length > 2 ? blocks!.value(name) : parameters.value(name)),
@@ -157,21 +151,6 @@ export function createDecodeStep(
   }
 
   let bound: BoundRuns | null = null;
-  let cached: CacheOnDevice | null = null;
-
-  /** The runs, bound for these inputs. */
-  async function boundFor(inputs: RunTarget): Promise<BoundRuns> {
-    if (bound !== null && isBoundFor(bound, inputs)) return bound;
-    if (cached !== null && !device.sharesMemory)
-      throw new Error('internal: a cache has moved while its keys and values were on a device');
-    return bind(inputs);
-  }
-
-  const letGo = (): void => {
-    cached?.release();
-    cached = null;
-    bound = null;
-  };
 
   return {
     tokensAtOnce(places, wanted) {
@@ -181,7 +160,7 @@ export function createDecodeStep(
 
     async run(inputs) {
       const { positions, cache, length, recording } = inputs;
-      bound = await boundFor(inputs);
+      if (bound === null || !isBoundFor(bound, inputs)) bound = await bind(inputs);
       const { ids, tokens, runs } = bound;
       inputs.fill(bound);
       const places = positions.length;
@@ -207,13 +186,8 @@ export function createDecodeStep(
       return tokens.map(({ drawn }, t) => ({ rows: opened[t] ?? null, drawn }));
     },
 
-    async bringBack() {
-      await cached?.bringBack();
-      letGo();
-    },
-
     forget() {
-      letGo();
+      bound = null;
       if (parameters.trained.length > 0) fresh = false;
     },
 

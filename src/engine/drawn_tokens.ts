@@ -1,11 +1,11 @@
 /**
  * How tokens are drawn, and the tensors that a sampling head writes them to.
  */
-import { pin } from '../runtime/session.ts';
-import { type FloatTensor, floats } from '../runtime/tensor.ts';
-import type { HostWorkspace } from '../runtime/workspace.ts';
+import { pin, pinned } from '../runtime/session.ts';
+import { type FloatTensor, floats, type Tensor } from '../runtime/tensor.ts';
 import type { IdSequence } from './banned_sequences.ts';
 import type { SamplingHead } from './sampling.ts';
+import type { WorkingMemory } from './working_memory.ts';
 
 /** How tokens are drawn, the same in all steps of a rollout. */
 export interface DrawSettings {
@@ -29,7 +29,7 @@ export interface Drawn {
   /** Entropy of that distribution, in nats. [places, 1] */
   readonly entropy: FloatTensor;
   /** Log-probabilities of all tokens [places, vocab], if the sampling head returns them. */
-  readonly logps?: FloatTensor;
+  readonly logps?: Tensor;
 }
 
 /**
@@ -73,17 +73,17 @@ export function drawSettings(
 
 /** Memory for what a sampling head returns of so many rows; each `name` has memory of its own. */
 export function drawnRows(
-  workspace: HostWorkspace,
+  { scratch, workspace }: Pick<WorkingMemory, 'scratch' | 'workspace'>,
   name: string,
   rows: number,
   { logps }: SamplingHead,
   vocabSize: number,
 ): Drawn {
-  const buffer = (which: string, width: number): FloatTensor => pin(workspace.get(`${name}.${which}`, rows, width));
+  const buffer = (which: string, width: number): FloatTensor => pin(scratch.get(`${name}.${which}`, rows, width));
   return {
     id: buffer('id', 1),
     logp: buffer('logp', 1),
     entropy: buffer('entropy', 1),
-    ...(logps ? { logps: buffer('logps', vocabSize) } : {}),
+    ...(logps ? { logps: pinned(workspace.get(`${name}.logps`, rows, vocabSize)) } : {}),
   };
 }

@@ -2,8 +2,9 @@
  * Embeddings of a packed batch: a table row per token, and visual tokens in place of the prompt's image pads.
  * A deepstack tower also gives vectors that are added to the stream at the rows of visual tokens, after the first layers.
  */
-import type { FloatTensor } from '../runtime/tensor.ts';
+import type { FloatTensor, Tensor } from '../runtime/tensor.ts';
 import type { PackedBatch } from './packed.ts';
+import type { WorkingMemory } from './working_memory.ts';
 
 /**
  * Per group, the hashes of its images in order; and visual tokens by hash [tokens, width]. Their first `hidden` columns are
@@ -23,54 +24,52 @@ interface Placement {
 
 /**
  * Writes embeddings [rows, hidden] into `target`.
+ *
+ * @param table [vocab, hidden]
  * @throws where the number of image pads of a prompt is not that of its visual tokens
  */
-export function embed(
+export async function embed(
+  { moves, workspace, scratch }: WorkingMemory,
   batch: PackedBatch,
-  table: FloatTensor,
+  table: Tensor,
   visual: VisualInputs,
   imageTokenId: number,
-  target: FloatTensor,
-): void {
-  const h = table.dims[1]!;
-  for (let row = 0; row < batch.rows; row++) {
-    const id = batch.ids[row]!;
-    if (id < 0 || id >= table.dims[0]!)
-      throw new Error(`internal: token id ${id} outside the vocabulary of ${table.dims[0]}`);
-    target.data.set(table.data.subarray(id * h, (id + 1) * h), row * h);
-  }
-  for (const { row, hash, token } of placements(batch, visual, imageTokenId)) {
-    target.data.set(tokenOf(visual.tokens.get(hash)!, token, 0, h), row * h);
-  }
+  target: Tensor,
+): Promise<void> {
+  const [vocab, h] = table.dims as [number, number];
+  const outside = batch.ids.find((id) => id < 0 || id >= vocab);
+  if (outside !== undefined) throw new Error(`internal: token id ${outside} outside the vocabulary of ${vocab}`);
+  const placed = placements(batch, visual, imageTokenId);
+  await moves.gather(table, batch.ids, target);
+  const tokens = columnsOf(placed, visual.tokens, 0, scratch.get('visual rows', placed.length, h));
+  await moves.put(await workspace.upload('visual rows', tokens), rowsOf(placed), target);
 }
 
 /** Adds the tower's vectors for layer `layer` to the stream y [rows, hidden] that this layer returned. */
-export function addDeepstack(
+export async function addDeepstack(
+  { moves, workspace, scratch }: WorkingMemory,
   batch: PackedBatch,
   visual: VisualInputs,
   imageTokenId: number,
   layer: number,
-  y: FloatTensor,
-): void {
-  const h = y.dims[1]!;
-  for (const { row, hash, token } of placements(batch, visual, imageTokenId))
-    addRow(y.data, row * h, tokenOf(visual.tokens.get(hash)!, token, (layer + 1) * h, h), 0, h);
+  y: Tensor,
+): Promise<void> {
+  const placed = placements(batch, visual, imageTokenId);
+  const tokens = columnsOf(placed, visual.tokens, layer + 1, scratch.get('visual rows', placed.length, y.dims[1]!));
+  await moves.add(await workspace.upload('visual rows', tokens), rowsOf(placed), y);
 }
 
 /** Adds the cotangent dy [rows, hidden] of that stream to the cotangents of the images' visual tokens. */
-export function addDeepstackBackward(
+export async function addDeepstackBackward(
+  memory: WorkingMemory,
   batch: PackedBatch,
-  dy: FloatTensor,
+  dy: Tensor,
   visual: VisualInputs,
   imageTokenId: number,
   layer: number,
   dTokens: ReadonlyMap<string, FloatTensor>,
-): void {
-  const h = dy.dims[1]!;
-  for (const { row, hash, token } of placements(batch, visual, imageTokenId)) {
-    const target = dTokens.get(hash);
-    if (target !== undefined) addRow(tokenOf(target, token, (layer + 1) * h, h), 0, dy.data, row * h, h);
-  }
+): Promise<void> {
+  await addToTokens(memory, placements(batch, visual, imageTokenId), dy, layer + 1, dTokens);
 }
 
 /**
@@ -79,34 +78,34 @@ export function addDeepstackBackward(
  * @param dTable [vocab, hidden]; null where the table is not trained
  * @param dTokens by image hash: [tokens, width]; without the images whose tower is not trained
  */
-export function embedBackward(
+export async function embedBackward(
+  memory: WorkingMemory,
   batch: PackedBatch,
-  dEmbeddings: FloatTensor,
+  dEmbeddings: Tensor,
   visual: VisualInputs,
   imageTokenId: number,
-  dTable: FloatTensor | null,
+  dTable: Tensor | null,
   dTokens: ReadonlyMap<string, FloatTensor>,
-): void {
-  const h = dEmbeddings.dims[1]!;
-  const visualRows = new Set<number>();
-  for (const { row, hash, token } of placements(batch, visual, imageTokenId)) {
-    visualRows.add(row);
-    const target = dTokens.get(hash);
-    if (target !== undefined) addRow(tokenOf(target, token, 0, h), 0, dEmbeddings.data, row * h, h);
-  }
+): Promise<void> {
+  const { moves, workspace } = memory;
+  const placed = placements(batch, visual, imageTokenId);
+  await addToTokens(memory, placed, dEmbeddings, 0, dTokens);
   if (dTable === null) return;
-  for (let row = 0; row < batch.rows; row++) {
-    if (!visualRows.has(row)) addRow(dTable.data, batch.ids[row]! * h, dEmbeddings.data, row * h, h);
-  }
+  const visualRows = new Set(placed.map(({ row }) => row));
+  const ofText = Int32Array.from(batch.ids.keys()).filter((row) => !visualRows.has(row));
+  const into = workspace.get('rows of text', ofText.length, dEmbeddings.dims[1]!);
+  const dRows = await moves.gather(dEmbeddings, ofText, into);
+  await moves.add(
+    dRows,
+    ofText.map((row) => batch.ids[row]!),
+    dTable,
+  );
 }
 
 // --- internal ---
 
-function* placements(
-  batch: PackedBatch,
-  { imagesOfGroup, tokens }: VisualInputs,
-  imageTokenId: number,
-): Generator<Placement> {
+function placements(batch: PackedBatch, { imagesOfGroup, tokens }: VisualInputs, imageTokenId: number): Placement[] {
+  const placed: Placement[] = [];
   for (const [g, { prompt }] of batch.groups.entries()) {
     const hashes = imagesOfGroup[g] ?? [];
     const expected = hashes.reduce((sum, hash) => sum + tokens.get(hash)!.dims[0]!, 0);
@@ -122,17 +121,48 @@ function* placements(
     let next = 0;
     for (const hash of hashes) {
       const count = tokens.get(hash)!.dims[0]!;
-      for (let token = 0; token < count; token++) yield { row: pads[next++]!, hash, token };
+      for (let token = 0; token < count; token++) placed.push({ row: pads[next++]!, hash, token });
     }
+  }
+  return placed;
+}
+
+const rowsOf = (placed: readonly Placement[]): Int32Array => Int32Array.from(placed, ({ row }) => row);
+
+/** Part `part` of the columns of placed tokens, token after token, in `into` [placed, hidden]. */
+function columnsOf(
+  placed: readonly Placement[],
+  tokens: ReadonlyMap<string, FloatTensor>,
+  part: number,
+  into: FloatTensor,
+): FloatTensor {
+  const h = into.dims[1]!;
+  for (const [i, { hash, token }] of placed.entries())
+    into.data.set(partOfToken(tokens.get(hash)!, token, part, h), i * h);
+  return into;
+}
+
+/** Adds the rows of placed tokens in `dy` [rows, hidden] to part `part` of their cotangents' columns. */
+async function addToTokens(
+  { device, moves, workspace }: WorkingMemory,
+  placed: readonly Placement[],
+  dy: Tensor,
+  part: number,
+  dTokens: ReadonlyMap<string, FloatTensor>,
+): Promise<void> {
+  const wanted = placed.filter(({ hash }) => dTokens.has(hash));
+  if (wanted.length === 0) return;
+  const h = dy.dims[1]!;
+  const rows = await moves.gather(dy, rowsOf(wanted), workspace.get('d.visual rows', wanted.length, h));
+  const { data } = await device.download(rows);
+  for (const [i, { hash, token }] of wanted.entries()) {
+    const target = partOfToken(dTokens.get(hash)!, token, part, h);
+    for (let j = 0; j < h; j++) target[j]! += data[i * h + j]!;
   }
 }
 
-/** Columns [column, column + width) of a visual token. */
-function tokenOf(tokens: FloatTensor, token: number, column: number, width: number): Float32Array {
-  const start = token * tokens.dims[1]! + column;
+/** Columns [part * width, (part + 1) * width) of a visual token. */
+function partOfToken(tokens: FloatTensor, token: number, part: number, width: number): Float32Array {
+  const start = token * tokens.dims[1]! + part * width;
   return tokens.data.subarray(start, start + width);
-}
-
-function addRow(target: Float32Array, to: number, source: Float32Array, from: number, width: number): void {
-  for (let i = 0; i < width; i++) target[to + i]! += source[from + i]!;
 }

@@ -5,8 +5,7 @@
 import { SightlineError } from '../errors.ts';
 import { adapted } from '../nn/adapter.ts';
 import { createModuleCache } from '../runtime/compiled_module.ts';
-import { floats, gatherRows, zeros } from '../runtime/tensor.ts';
-import { createHostWorkspace } from '../runtime/workspace.ts';
+import { floats, zeros } from '../runtime/tensor.ts';
 import { createExclusive } from '../util/mutex.ts';
 import type { Random } from '../util/random.ts';
 import { type IdSequence, writeBans } from './banned_sequences.ts';
@@ -24,7 +23,6 @@ import {
   keepOnly,
   type LiveRow,
   type LiveRows,
-  moves,
   newestOf,
   newRows,
   type SampledCompletion,
@@ -37,6 +35,7 @@ import type { Prefilled } from './prefill.ts';
 import type { Recording } from './recording.ts';
 import { samplingHead } from './sampling.ts';
 import type { LayerProbe, Scored } from './scored_groups.ts';
+import { createWorkingMemory } from './working_memory.ts';
 
 export interface GenerateOptions {
   /** Completions of each prompt. */
@@ -84,9 +83,10 @@ export interface Generator {
 export function createGenerator(model: VisionLanguageModel, limits?: DecodeLimits): Generator {
   const { modelConfig, parameters, device } = model;
   const { text } = modelConfig;
-  const workspace = createHostWorkspace();
+  const memory = createWorkingMemory(device);
+  const { workspace, scratch, moves } = memory;
   const exclusive = createExclusive(); // calls share the workspace
-  const decode = createDecodeStep(modelConfig, parameters, workspace, device, limits);
+  const decode = createDecodeStep(modelConfig, parameters, memory, limits);
   const samplers = createModuleCache(device);
 
   /** The first tokens, drawn from the prompts' last rows. */
@@ -100,20 +100,20 @@ export function createGenerator(model: VisionLanguageModel, limits?: DecodeLimit
     // The first token completes no sequence of several.
     const head = { ...settings.head, bansByRow: false };
     const places = cache.groups.length * cache.rows;
-    const form = formWithoutCopy(places);
+    const form = formWithoutCopy(places, device);
     const sampler = samplers.get(JSON.stringify({ head, form }), () => {
       const module = samplingHead(text, head, form);
       return adapted(module, adaptersIn(module, parameters, headName(text)));
     });
     const groupOf = Int32Array.from({ length: places }, (_, place) => Math.floor(place / cache.rows));
-    const hidden = gatherRows(lastHidden, groupOf, workspace.get('hidden', places, text.hiddenSize));
+    const hidden = await moves.gather(lastHidden, groupOf, workspace.get('hidden', places, text.hiddenSize));
     const uniform = floats(byPlace(new Float32Array(places), rows, uniformOf), [places]);
-    const drawn = drawnRows(workspace, 'drawn first', places, head, text.vocabSize);
+    const drawn = drawnRows(memory, 'drawn first', places, head, text.vocabSize);
     const weights = weightsOf(sampler, parameters, headName(text));
     const feeds = { ...weights, hidden, banned, uniform, inverseTemperature };
     if (head.penalises !== true) await sampler.forward(feeds, { ...drawn });
     else {
-      const penalty = workspace.get('first penalty', places, text.vocabSize);
+      const penalty = scratch.get('first penalty', places, text.vocabSize);
       fill({ penalty, bans: null });
       await sampler.forward({ ...feeds, penalty }, { ...drawn });
     }
@@ -166,7 +166,7 @@ export function createGenerator(model: VisionLanguageModel, limits?: DecodeLimit
         : null;
     const decodeProbe = probe && probeOfCache(probe);
     const settings = drawSettings(options, text.vocabSize, recording?.logps ?? false);
-    const cache = createKvCache(workspace, {
+    const cache = await createKvCache(memory, {
       kvHeads: text.numKeyValueHeads,
       headDim: text.headDim,
       layers: text.numHiddenLayers,
@@ -198,7 +198,7 @@ export function createGenerator(model: VisionLanguageModel, limits?: DecodeLimit
       if (rows.bans !== null) writeBans(rows.bans.data, live.rows, settings.banned.data, bannedSequences);
     };
 
-    const accept = (rows: readonly LiveRow[], { id, logp, entropy, logps }: Drawn): void => {
+    const accept = async (rows: readonly LiveRow[], { id, logp, entropy, logps }: Drawn): Promise<void> => {
       for (const row of rows) {
         if (!Number.isFinite(logp.data[row.place])) throw notFinite(row.ids.length);
         row.last = id.data[row.place]!;
@@ -206,12 +206,13 @@ export function createGenerator(model: VisionLanguageModel, limits?: DecodeLimit
         row.logps.push(logp.data[row.place]!);
         row.entropies.push(entropy.data[row.place]!);
         row.finished = stopIds.includes(row.last) || endsAfter?.(row.ids) === true;
-        if (logps !== undefined) recording?.drawn(newestOf(row), logps, row.place);
       }
+      const places = Int32Array.from(rows, ({ place }) => place);
+      if (logps !== undefined) await recording?.drawn(rows.map(newestOf), logps, places);
       onTokens?.(rows.map(({ group, completion, last }) => ({ group, completion, id: last })));
     };
     const goesOn = ({ finished, ids }: LiveRow): boolean => !finished && ids.length < maxNewTokens;
-    accept(all, await drawFirst(prefilled, live, settings, fill));
+    await accept(all, await drawFirst(prefilled, live, settings, fill));
     const stepOptions: StepOptions = { recording, probe: decodeProbe, fill };
     while (true) {
       signal?.throwIfAborted();
@@ -219,9 +220,8 @@ export function createGenerator(model: VisionLanguageModel, limits?: DecodeLimit
       const isWanted = (row: LiveRow): boolean => goesOn(row) || (probe !== undefined && row.ids.length > live.length);
       const wanted = live.rows.filter(isWanted);
       if (wanted.length === 0) break;
-      if (moves(live, wanted)) await decode.bringBack();
-      keepOnly(live, wanted);
-      live.cache = withRoom(live.cache, live.length);
+      await keepOnly(live, wanted);
+      live.cache = await withRoom(live.cache, live.length);
       const first = live.length;
       for (const [t, { rows, drawn }] of (await step(live, prefilled, settings, stepOptions)).entries()) {
         signal?.throwIfAborted();
@@ -229,7 +229,7 @@ export function createGenerator(model: VisionLanguageModel, limits?: DecodeLimit
         const standing = live.rows.filter(({ ids }) => ids.length === first + t + 1);
         if (rows !== null) for (const row of standing) recording?.stands(newestOf(row), rows, row.place);
         const going = standing.filter(goesOn);
-        if (going.length > 0) accept(going, drawn);
+        if (going.length > 0) await accept(going, drawn);
       }
     }
     return result();
@@ -245,7 +245,7 @@ export function createGenerator(model: VisionLanguageModel, limits?: DecodeLimit
       }),
 
     async release() {
-      await Promise.all([decode.release(), samplers.release()]);
+      await Promise.all([decode, samplers, moves].map((part) => part.release()));
     },
   };
 }

@@ -2,17 +2,19 @@
  * Keys and values while completions are sampled: those of each prompt once, and those of each live completion.
  * Completions have places in a rectangle of groups x rows. Knows places, not what is sampled.
  */
-import { pin } from '../runtime/session.ts';
-import { type FloatTensor, floats, type IntTensor, ints, rows as rowsOfTensor } from '../runtime/tensor.ts';
-import type { HostWorkspace } from '../runtime/workspace.ts';
+import { pin, pinned } from '../runtime/session.ts';
+import { type FloatTensor, floats, type IntTensor, ints, sizeOf, type Tensor } from '../runtime/tensor.ts';
+import { commonDivisor } from '../util/common_divisor.ts';
+import { counting, joinedInts as joined } from './index_lists.ts';
+import type { WorkingMemory } from './working_memory.ts';
 
 export interface LayerCache {
   /** Of the prompts [groups, kvHeads, prompt, d]; zeros after a shorter prompt. */
-  readonly kPrompt: FloatTensor;
-  readonly vPrompt: FloatTensor;
+  readonly kPrompt: Tensor;
+  readonly vPrompt: Tensor;
   /** Of the completions [groups, kvHeads, rows, capacity, d]. */
-  readonly kOwn: FloatTensor;
-  readonly vOwn: FloatTensor;
+  readonly kOwn: Tensor;
+  readonly vOwn: Tensor;
 }
 
 export interface KvCache {
@@ -29,7 +31,7 @@ export interface KvCache {
   readonly layers: readonly LayerCache[];
   /** For each of the tokens that the next step adds. */
   readonly next: readonly NextToken[];
-  readonly workspace: HostWorkspace;
+  readonly memory: WorkingMemory;
   /** Which of two sets of buffers the tensors lie in. A cache that is copied from another one takes the other set. */
   readonly sides: { readonly prompt: 0 | 1; readonly own: 0 | 1 };
 }
@@ -59,8 +61,8 @@ export interface KvCacheShape {
   readonly atOnce: number;
 }
 
-/** An empty cache in buffers of the workspace, valid until the next one is created there. */
-export function createKvCache(workspace: HostWorkspace, shape: KvCacheShape): KvCache {
+/** An empty cache in buffers of the device's workspace, valid until the next one is created there. */
+export async function createKvCache(memory: WorkingMemory, shape: KvCacheShape): Promise<KvCache> {
   const { kvHeads, headDim, promptLengths, rows, maxTokens, atOnce } = shape;
   const groups = promptLengths.map((length, prompt) => ({ prompt, length }));
   const longest = Math.max(...promptLengths);
@@ -71,36 +73,34 @@ export function createKvCache(workspace: HostWorkspace, shape: KvCacheShape): Kv
     rows,
     capacity: Math.max(atOnce, Math.min(TOKENS, maxTokens)),
     atOnce,
-    workspace,
+    memory,
     sides: { prompt: 0, own: 0 },
   };
-  const prompts = (layer: number, name: string): FloatTensor =>
-    buffer(workspace, 0, `${layer}.${name}`, groups.length, kvHeads, longest, headDim);
-  const layers = Array.from(
-    { length: shape.layers },
-    (_, layer): LayerCache => ({
-      kPrompt: prompts(layer, 'kPrompt'),
-      vPrompt: prompts(layer, 'vPrompt'),
-      ...emptyOwn(cache, layer),
-    }),
-  );
+  const prompts = (layer: number, name: string): Promise<Tensor> =>
+    buffer(memory, 0, `${layer}.${name}`, groups.length, kvHeads, longest, headDim);
+  const layers: LayerCache[] = [];
+  for (let layer = 0; layer < shape.layers; layer++)
+    layers.push({
+      kPrompt: await prompts(layer, 'kPrompt'),
+      vPrompt: await prompts(layer, 'vPrompt'),
+      ...(await emptyOwn(cache, layer)),
+    });
   return { ...cache, layers, next: nextTokens(cache, longest) };
 }
 
 /** Sets a prompt's keys and values in a layer, from rows k, v [prompt, kvHeads * d]. */
-export function setPrompt(cache: KvCache, layer: number, group: number, k: FloatTensor, v: FloatTensor): void {
-  const { kvHeads, headDim } = cache;
+export async function setPrompt(cache: KvCache, layer: number, group: number, k: Tensor, v: Tensor): Promise<void> {
+  const { kvHeads, headDim, memory } = cache;
   const { length } = cache.groups[group]!;
   const { kPrompt, vPrompt } = cache.layers[layer]!;
   const longest = kPrompt.dims[2]!;
-  for (let head = 0; head < kvHeads; head++) {
-    for (let token = 0; token < length; token++) {
-      const from = (token * kvHeads + head) * headDim;
-      const to = ((group * kvHeads + head) * longest + token) * headDim;
-      kPrompt.data.set(k.data.subarray(from, from + headDim), to);
-      vPrompt.data.set(v.data.subarray(from, from + headDim), to);
-    }
-  }
+  const slots = Int32Array.from({ length: length * kvHeads }, (_, i) => {
+    const [token, head] = [Math.floor(i / kvHeads), i % kvHeads];
+    return (group * kvHeads + head) * longest + token;
+  });
+  const heads = (tensor: Tensor): Tensor => memory.device.view(tensor, [sizeOf(tensor.dims) / headDim, headDim]);
+  await memory.moves.put(heads(k), slots, heads(kPrompt));
+  await memory.moves.put(heads(v), slots, heads(vPrompt));
 }
 
 /** Prepares for the next tokens: every place holds `length` tokens, which they follow and see. */
@@ -116,18 +116,18 @@ export function openTokens({ groups, next, capacity }: KvCache, length: number):
 }
 
 /** Whether the next tokens fit after `length` ones. */
-export const hasRoom = ({ atOnce, capacity }: Pick<KvCache, 'atOnce' | 'capacity'>, length: number): boolean =>
+const hasRoom = ({ atOnce, capacity }: Pick<KvCache, 'atOnce' | 'capacity'>, length: number): boolean =>
   length + atOnce <= capacity;
 
 /** The cache, or a larger copy of it if the next tokens do not fit after `length` ones. */
-export function withRoom(cache: KvCache, length: number): KvCache {
+export async function withRoom(cache: KvCache, length: number): Promise<KvCache> {
   if (hasRoom(cache, length)) return cache;
   const everyPlace = Array.from({ length: cache.groups.length * cache.rows }, (_, place) => place);
   return moved(cache, length, { capacity: cache.capacity + TOKENS }, everyPlace);
 }
 
 /** Whether so many places are free that `withoutFree` makes a smaller copy. @param places of the live completions */
-export function isWorthShrinking(cache: Pick<KvCache, 'groups' | 'rows'>, places: Int32Array): boolean {
+function isWorthShrinking(cache: Pick<KvCache, 'groups' | 'rows'>, places: Int32Array): boolean {
   const rowsOf = byGroup(cache, places);
   return rowsOf.size * mostIn(rowsOf) <= WORTH_COPYING * cache.groups.length * cache.rows;
 }
@@ -139,17 +139,17 @@ export function isWorthShrinking(cache: Pick<KvCache, 'groups' | 'rows'>, places
  * @param places of the live completions, at least one, group by group
  * @returns the cache, and their places in it, in the same order
  */
-export function withoutFree(
+export async function withoutFree(
   cache: KvCache,
   length: number,
   places: Int32Array,
-): { cache: KvCache; places: Int32Array } {
+): Promise<{ cache: KvCache; places: Int32Array }> {
   if (!isWorthShrinking(cache, places)) return { cache, places };
   const rowsOf = byGroup(cache, places);
   const kept = [...rowsOf.keys()];
   const rows = mostIn(rowsOf);
   const from = [...rowsOf.values()].flatMap((live) => Array.from({ length: rows }, (_, row) => live[row] ?? FREE));
-  const smaller = moved(cache, length, { rows }, from, kept);
+  const smaller = await moved(cache, length, { rows }, from, kept);
   return { cache: smaller, places: places.map((place) => from.indexOf(place)) };
 }
 
@@ -177,17 +177,22 @@ const mostIn = (groups: ReadonlyMap<number, readonly number[]>): number =>
 const FREE = -1;
 
 /** A buffer of zeros: columns that a mask hides must be finite. */
-function buffer(workspace: HostWorkspace, side: 0 | 1, name: string, ...dims: number[]): FloatTensor {
-  const tensor = pin(workspace.get(`kv.${side}.${name}`, ...dims));
-  tensor.data.fill(0);
+async function buffer(
+  { device, workspace }: WorkingMemory,
+  side: 0 | 1,
+  name: string,
+  ...dims: number[]
+): Promise<Tensor> {
+  const tensor = pinned(workspace.get(`kv.${side}.${name}`, ...dims));
+  await device.clear(tensor);
   return tensor;
 }
 
-function emptyOwn(cache: CacheWithoutTensors, layer: number): Pick<LayerCache, 'kOwn' | 'vOwn'> {
-  const { groups, kvHeads, rows, capacity, headDim, workspace, sides } = cache;
-  const own = (name: string): FloatTensor =>
-    buffer(workspace, sides.own, `${layer}.${name}`, groups.length, kvHeads, rows, capacity, headDim);
-  return { kOwn: own('kOwn'), vOwn: own('vOwn') };
+async function emptyOwn(cache: CacheWithoutTensors, layer: number): Promise<Pick<LayerCache, 'kOwn' | 'vOwn'>> {
+  const { groups, kvHeads, rows, capacity, headDim, memory, sides } = cache;
+  const own = (name: string): Promise<Tensor> =>
+    buffer(memory, sides.own, `${layer}.${name}`, groups.length, kvHeads, rows, capacity, headDim);
+  return { kOwn: await own('kOwn'), vOwn: await own('vOwn') };
 }
 
 /**
@@ -196,40 +201,50 @@ function emptyOwn(cache: CacheWithoutTensors, layer: number): Pick<LayerCache, '
  * @param from for each place of the result, the place that it comes from, or FREE
  * @param kept groups that stay; absent: all
  */
-function moved(
+async function moved(
   cache: KvCache,
   length: number,
   change: Partial<Pick<KvCache, 'rows' | 'capacity'>>,
   from: readonly number[],
   kept: readonly number[] = [...cache.groups.keys()],
-): KvCache {
-  const { kvHeads, headDim } = cache;
+): Promise<KvCache> {
+  const { kvHeads, headDim, memory } = cache;
+  const { device, moves } = memory;
   const groups = kept.map((group) => cache.groups[group]!);
   const everyGroup = kept.length === cache.groups.length;
   const other = (side: 0 | 1): 0 | 1 => (side === 0 ? 1 : 0);
   const sides = { prompt: everyGroup ? cache.sides.prompt : other(cache.sides.prompt), own: other(cache.sides.own) };
   const result: CacheWithoutTensors = { ...cache, ...change, groups, sides };
-  const layers = cache.layers.map((layer, i): LayerCache => {
-    const own = emptyOwn(result, i);
-    for (const [place, source] of from.entries()) {
-      if (source === FREE) continue;
-      for (let head = 0; head < kvHeads; head++) {
-        const start = slotOf(cache, source, head) * cache.capacity * headDim;
-        const to = slotOf(result, place, head) * result.capacity * headDim;
-        for (const name of ['kOwn', 'vOwn'] as const)
-          own[name].data.set(layer[name].data.subarray(start, start + length * headDim), to);
-      }
+  // Several tokens of a place and head lie one after another, in both caches: they are copied together.
+  const together = commonDivisor(cache.capacity, result.capacity);
+  const inSlot = (of: CacheWithoutTensors, slot: number): Int32Array =>
+    counting(Math.ceil(length / together), (slot * of.capacity) / together);
+  const copies = from.flatMap((source, place) =>
+    source === FREE
+      ? []
+      : Array.from({ length: kvHeads }, (_, head) => ({
+          from: inSlot(cache, slotOf(cache, source, head)),
+          to: inSlot(result, slotOf(result, place, head)),
+        })),
+  );
+  const [sources, targets] = [joined(copies.map((copy) => copy.from)), joined(copies.map(({ to }) => to))];
+  const groupsKept = Int32Array.from(kept);
+  const layers: LayerCache[] = [];
+  for (const [i, layer] of cache.layers.entries()) {
+    const own = await emptyOwn(result, i);
+    for (const name of ['kOwn', 'vOwn'] as const) {
+      const units = (tensor: Tensor): Tensor =>
+        device.view(tensor, [sizeOf(tensor.dims) / (together * headDim), together * headDim]);
+      await moves.copy(units(layer[name]), sources, units(own[name]), targets);
     }
-    const prompts = (name: 'kPrompt' | 'vPrompt'): FloatTensor => {
+    const prompts = async (name: 'kPrompt' | 'vPrompt'): Promise<Tensor> => {
       if (everyGroup) return layer[name];
       const [, ...rest] = layer[name].dims as [number, ...number[]];
-      const picked = buffer(cache.workspace, sides.prompt, `${i}.${name}`, kept.length, ...rest);
-      for (const [g, group] of kept.entries())
-        picked.data.set(rowsOfTensor(layer[name], group, group + 1).data, (g * picked.data.length) / kept.length);
-      return picked;
+      const picked = await buffer(memory, sides.prompt, `${i}.${name}`, kept.length, ...rest);
+      return moves.gather(layer[name], groupsKept, picked);
     };
-    return { kPrompt: prompts('kPrompt'), vPrompt: prompts('vPrompt'), ...own };
-  });
+    layers.push({ kPrompt: await prompts('kPrompt'), vPrompt: await prompts('vPrompt'), ...own });
+  }
   return { ...result, layers, next: nextTokens(result, layers[0]!.kPrompt.dims[2]!) };
 }
 

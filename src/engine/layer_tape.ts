@@ -4,18 +4,18 @@
  */
 
 import type { TextConfig } from '../models/architecture.ts';
-import type { FloatTensor } from '../runtime/tensor.ts';
+import type { Tensor } from '../runtime/tensor.ts';
 
 export interface LayerTape {
   /** Input of the layer [N, hidden] and attention's result [N, heads * d]. */
-  readonly x: FloatTensor;
-  readonly o: FloatTensor;
+  readonly x: Tensor;
+  readonly o: Tensor;
   /** Results of the layer's matrix products; null where backward computes them again. */
   readonly products: LayerProducts | null;
 }
 
 /** q [N, heads * d], k and v [N, kvHeads * d], and what attention's output module keeps. */
-export type LayerProducts = Readonly<Record<Product, FloatTensor>>;
+export type LayerProducts = Readonly<Record<Product, Tensor>>;
 
 /** `attended` [N, hidden], `gate` and `up` [N, intermediate]. */
 export const KEPT = ['attended', 'gate', 'up'] as const;
@@ -33,12 +33,12 @@ export function tapeWidths(config: TextConfig, products: boolean): Readonly<Reco
 /** @param get allocates the tensor of a name and width */
 export function createLayerTape(
   config: TextConfig,
-  get: (name: string, width: number) => FloatTensor,
+  get: (name: string, width: number) => Tensor,
   products: boolean,
 ): LayerTape {
   const tensors = Object.fromEntries(
     Object.entries(tapeWidths(config, products)).map(([name, width]) => [name, get(name, width)]),
-  ) as Record<'x' | 'o' | Product, FloatTensor>;
+  ) as Record<'x' | 'o' | Product, Tensor>;
   const { x, o, ...kept } = tensors;
   return { x, o, products: products ? kept : null };
 }
@@ -50,10 +50,7 @@ export function productBytes(config: TextConfig, rows: number): number {
 }
 
 /** A tape with other tensors in the same places. */
-export function mapTape(
-  { x, o, products }: LayerTape,
-  map: (name: string, tensor: FloatTensor) => FloatTensor,
-): LayerTape {
+export function mapTape({ x, o, products }: LayerTape, map: (name: string, tensor: Tensor) => Tensor): LayerTape {
   const mapped = (of: LayerProducts): LayerProducts =>
     Object.fromEntries(Object.entries(of).map(([name, tensor]) => [name, map(name, tensor)])) as LayerProducts;
   return { x: map('x', x), o: map('o', o), products: products && mapped(products) };
@@ -62,8 +59,8 @@ export function mapTape(
 /** The products that attention's output module keeps, by the names it gives them. */
 export function keptOf(
   products: LayerProducts,
-  map: (name: string, tensor: FloatTensor) => FloatTensor = (_, tensor) => tensor,
-): Record<string, FloatTensor> {
+  map: (name: string, tensor: Tensor) => Tensor = (_, tensor) => tensor,
+): Record<string, Tensor> {
   return Object.fromEntries(KEPT.map((name) => [name, map(name, products[name])]));
 }
 

@@ -4,7 +4,7 @@
  */
 import type { Random } from '../util/random.ts';
 import type { TokenScores } from './groups.ts';
-import { hasRoom, isWorthShrinking, type KvCache, withoutFree } from './kv_cache.ts';
+import { type KvCache, withoutFree } from './kv_cache.ts';
 import type { RecordedToken } from './recording.ts';
 
 /** A completion as it was sampled, with its scores under the sampler's own distribution. */
@@ -100,16 +100,12 @@ export const newestOf = ({ group, completion, ids }: LiveRow): RecordedToken => 
   t: ids.length - 1,
 });
 
-/** Whether the cache moves when only these rows are kept and the next tokens are to fit. */
-export const moves = ({ rows: all, cache, length }: LiveRows, rows: readonly LiveRow[]): boolean =>
-  !hasRoom(cache, length) || (rows.length < all.length && isWorthShrinking(cache, placesOf(rows)));
-
 /** Drops the other rows; the cache shrinks where that pays. */
-export function keepOnly(live: LiveRows, rows: readonly LiveRow[]): void {
+export async function keepOnly(live: LiveRows, rows: readonly LiveRow[]): Promise<void> {
   if (rows.length === live.rows.length) return;
   live.rows = rows;
   if (rows.length === 0) return;
-  const { cache, places } = withoutFree(live.cache, live.length, placesOf(rows));
+  const { cache, places } = await withoutFree(live.cache, live.length, placesOf(rows));
   live.cache = cache;
   for (const [i, row] of rows.entries()) row.place = places[i]!;
 }

@@ -72,7 +72,7 @@ export interface VisionLanguageModel extends PolicyModel {
     prefilled: Prefilled,
     groups: readonly Group<P, C>[],
     temperature: number,
-  ): Scored<P, C>;
+  ): Promise<Scored<P, C>>;
   /** A forward that keeps nothing and shows the attention of completions: see `AttentionWatch`. */
   observe(groups: readonly Group<Prompt, CompletionIds>[], watch: AttentionWatch): Promise<void>;
   /** Attention implementation in force. */
@@ -100,7 +100,7 @@ export function createModel(
   const { text } = modelConfig;
   const { device = cpu } = options;
   const parts = createModelParts(modelConfig, parameters, device, options.images);
-  const { images, vision, decoder, scoring, logits, workspace } = parts;
+  const { images, vision, decoder, scoring, logits, memory } = parts;
   const config = configAttributes(modelConfig.raw, options.attnImpl);
   const implementation = (): AttentionImplementation => implementationOf(config);
   const exclusive = createExclusive();
@@ -155,7 +155,7 @@ export function createModel(
     record(prompts, { tape, ...room }, probe) {
       const promptLengths = prompts.map(({ ids }) => ids.length);
       const withRows = () => (keepsProducts(recordedRows({ promptLengths, ...room })) ? 'products' : 'rows');
-      return createRecording(text, workspace, {
+      return createRecording(text, memory, {
         promptLengths,
         ...room,
         probedLayers: probe?.layers ?? [],
@@ -165,10 +165,14 @@ export function createModel(
       });
     },
     scoreRecorded: (recording, prefilled, groups, temperature) =>
-      opening(scoreRecorded(parts, recording, prefilled, groups, { temperature, implementation: implementation() })),
+      exclusive(async () =>
+        opening(
+          await scoreRecorded(parts, recording, prefilled, groups, { temperature, implementation: implementation() }),
+        ),
+      ),
 
     async release() {
-      await Promise.all([decoder, vision, scoring, logits].map((part) => part.release()));
+      await Promise.all([decoder, vision, scoring, logits, memory.moves].map((part) => part.release()));
     },
   };
 }

@@ -6,8 +6,8 @@ import type { ModelConfig } from '../models/architecture.ts';
 import { EMBEDDING, partOf } from '../models/names.ts';
 import type { CompiledModule } from '../runtime/compiled_module.ts';
 import type { Device } from '../runtime/device.ts';
-import type { FloatTensor } from '../runtime/tensor.ts';
-import { createHostWorkspace, type HostWorkspace } from '../runtime/workspace.ts';
+import type { Tensor } from '../runtime/tensor.ts';
+import { heldValue } from './bindings.ts';
 import type { Dropout } from './dropout.ts';
 import { addDeepstack, embed, type VisualInputs } from './embeddings.ts';
 import type { Prompt } from './groups.ts';
@@ -19,11 +19,12 @@ import { bytesOf, type Parameters } from './parameters.ts';
 import { createScoringHead, type ScoringHead } from './scoring.ts';
 import { createTextDecoder, type DecoderOptions, type TextDecoder } from './text_decoder.ts';
 import { createVisionTower, type VisionTower } from './vision_tower.ts';
+import { createWorkingMemory, type WorkingMemory } from './working_memory.ts';
 
 export interface ModelParts {
   readonly modelConfig: ModelConfig;
   readonly parameters: Parameters;
-  readonly workspace: HostWorkspace;
+  readonly memory: WorkingMemory;
   readonly vision: VisionTower;
   readonly images: ImageFeatures;
   readonly decoder: TextDecoder;
@@ -42,26 +43,26 @@ export function createModelParts(
   images?: ImageFeatures,
 ): ModelParts {
   const { text } = modelConfig;
-  const workspace = createHostWorkspace();
-  const vision = createVisionTower(modelConfig, parameters, workspace, device);
+  const memory = createWorkingMemory(device);
+  const vision = createVisionTower(modelConfig, parameters, memory);
   const towerIsTrained = parameters.trained.some((name) => partOf(name) !== 'llm');
   return {
     modelConfig,
     parameters,
-    workspace,
+    memory,
     vision,
     images: images ?? createImageFeatures(vision, towerIsTrained, imageBudget(parameters)),
-    decoder: createTextDecoder(modelConfig, parameters, workspace, device),
+    decoder: createTextDecoder(modelConfig, parameters, memory),
     deepstackLayers: modelConfig.architecture.vision(modelConfig).deepstack.length,
-    scoring: createScoringHead(modelConfig.text, parameters, workspace, device),
-    logits: createLayerModules(logitsHead(text), ROWS, parameters, workspace, {}, device).of(headName(text)),
+    scoring: createScoringHead(modelConfig.text, parameters, memory),
+    logits: createLayerModules(logitsHead(text), ROWS, parameters, memory.scratch, {}, device).of(headName(text)),
   };
 }
 
 /** What enters the decoder, and what backward needs to know of it. */
 export interface DecoderInputs extends Required<Pick<DecoderOptions, 'afterLayer'>> {
   /** Embeddings, with visual tokens in place of image pads: [rows, hidden]. */
-  readonly x: FloatTensor;
+  readonly x: Tensor;
   readonly visual: VisualInputs;
   readonly images: EncodedImages;
 }
@@ -75,14 +76,14 @@ export interface DecoderInputs extends Required<Pick<DecoderOptions, 'afterLayer
  * @param options.into memory for the embeddings; default a buffer that the next call overwrites
  */
 export async function decoderInputs(
-  { modelConfig, parameters, workspace, images, deepstackLayers }: ModelParts,
+  { modelConfig, parameters, memory, images, deepstackLayers }: ModelParts,
   prompts: readonly Prompt[],
   batch: PackedBatch,
   {
     keep,
     into,
     dropout = null,
-  }: { readonly keep: boolean; readonly into?: FloatTensor | undefined; readonly dropout?: Dropout | null | undefined },
+  }: { readonly keep: boolean; readonly into?: Tensor | undefined; readonly dropout?: Dropout | null | undefined },
 ): Promise<DecoderInputs> {
   const encoded = await images.encode(
     prompts.flatMap((prompt) => prompt.images),
@@ -94,14 +95,14 @@ export async function decoderInputs(
     tokens: encoded.tokens,
   };
   const name = keep ? 'taped embeddings' : 'embeddings';
-  const x = into ?? workspace.get(name, batch.rows, modelConfig.text.hiddenSize);
-  embed(batch, await parameters.device.download(parameters.value(EMBEDDING)), visual, modelConfig.imageTokenId, x);
+  const x = into ?? memory.workspace.get(name, batch.rows, modelConfig.text.hiddenSize);
+  await embed(memory, batch, heldValue(memory.device, parameters, EMBEDDING), visual, modelConfig.imageTokenId, x);
   return {
     x,
     visual,
     images: encoded,
-    afterLayer: (layer, y) => {
-      if (layer < deepstackLayers) addDeepstack(batch, visual, modelConfig.imageTokenId, layer, y);
+    afterLayer: async (layer, y) => {
+      if (layer < deepstackLayers) await addDeepstack(memory, batch, visual, modelConfig.imageTokenId, layer, y);
     },
   };
 }

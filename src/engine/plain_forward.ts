@@ -4,7 +4,7 @@
  */
 import type { AttentionTensor } from '../attention/tdr.ts';
 import type { ForwardOutput, ModelKwargs } from '../models/types.ts';
-import { type FloatTensor, floats, rows, zeros } from '../runtime/tensor.ts';
+import { type FloatTensor, floats, zeros } from '../runtime/tensor.ts';
 import { weightsOf } from './bindings.ts';
 import { imagesOfSequences, unpadded } from './forward_inputs.ts';
 import { placed } from './groups.ts';
@@ -19,7 +19,7 @@ export async function plainForward(
   implementation: AttentionImplementation,
   kwargs: ModelKwargs,
 ): Promise<ForwardOutput> {
-  const { modelConfig, parameters, decoder, logits } = parts;
+  const { modelConfig, parameters, decoder, logits, memory } = parts;
   const sequences = unpadded(kwargs);
   const prompts = imagesOfSequences(kwargs, sequences, modelConfig).map((images, i) =>
     placed({ ids: sequences[i]!, images }, modelConfig),
@@ -50,7 +50,7 @@ export async function plainForward(
   const weights = weightsOf(logits, parameters, headName(modelConfig.text));
   for (const [b, { prompt }] of batch.groups.entries()) {
     const own = floats(result.data.subarray(b * kept * vocabSize, (b + 1) * kept * vocabSize), [kept, vocabSize]);
-    const last = rows(hidden, prompt.start + length - kept, prompt.start + length);
+    const last = memory.device.rows(hidden, prompt.start + length - kept, prompt.start + length);
     await logits.forward({ ...weights, hidden: last }, { logits: own });
   }
   return { logits: result, attentions: wantsWeights ? attentions : null };

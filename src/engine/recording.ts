@@ -6,9 +6,11 @@
  */
 
 import type { TextConfig } from '../models/architecture.ts';
-import { type FloatTensor, gatherRows, rows as rowsOf, zeros } from '../runtime/tensor.ts';
-import type { HostWorkspace } from '../runtime/workspace.ts';
+import { type FloatTensor, rows as rowsHere, type Tensor, zeros } from '../runtime/tensor.ts';
+import { counting, joinedInts as joined } from './index_lists.ts';
 import { createLayerTape, type LayerTape, mapTape } from './layer_tape.ts';
+import type { RecordedLogps } from './scoring.ts';
+import type { WorkingMemory } from './working_memory.ts';
 
 export interface RecordingShape {
   readonly promptLengths: readonly number[];
@@ -37,11 +39,10 @@ export interface RecordedRows {
   /** All rows, in the order in which they were computed. */
   readonly layers: readonly LayerTape[];
   /** Output of the last block for the same rows; of a prompt, only the last row is set. */
-  readonly hidden: FloatTensor;
+  readonly hidden: Tensor;
   /** For each row of a packed batch without rows of last tokens, its index among these: [rows]. */
   readonly order: Int32Array;
-  /** Log-probabilities of all tokens: [tokens of completions, vocab]. */
-  readonly logps: FloatTensor | null;
+  readonly logps: RecordedLogps | null;
 }
 
 export interface Recording {
@@ -51,19 +52,19 @@ export interface Recording {
   /** Rows of all prompts, one prompt after another; the forward over the prompts writes them. */
   readonly promptLayers: readonly LayerTape[];
   /** Takes the output of the last layer for each prompt's last row: [prompts, hidden]. */
-  promptsHidden(hidden: FloatTensor): void;
+  promptsHidden(hidden: Tensor): Promise<void>;
   /** Allocates rows of one token at so many places; a decode step writes them. */
   open(places: number): TokenRows;
   /** Assigns row `place` of these to a token. */
   stands(token: RecordedToken, rows: TokenRows, place: number): void;
-  /** Takes the log-probabilities that a token was drawn from: row `place` of [places, vocab]. */
-  drawn(token: RecordedToken, logps: FloatTensor, place: number): void;
+  /** Takes the log-probabilities that tokens were drawn from: rows `places` of [places, vocab]. */
+  drawn(tokens: readonly RecordedToken[], logps: Tensor, places: Int32Array): Promise<void>;
   /**
    * Puts the rows of all tokens together. Call it once, when the completions have ended.
    *
    * @param lengths in tokens, per group, per completion
    */
-  finish(lengths: readonly (readonly number[])[]): Recorded;
+  finish(lengths: readonly (readonly number[])[]): Promise<Recorded>;
 }
 
 /** Memory for one token of every place. */
@@ -72,7 +73,7 @@ export interface TokenRows {
   readonly first: number;
   readonly layers: readonly LayerTape[];
   /** Output of the last layer [places, hidden]; null where no rows are kept. */
-  readonly hidden: FloatTensor | null;
+  readonly hidden: Tensor | null;
   /** Probed layer -> [places, spans] */
   readonly masses: ReadonlyMap<number, FloatTensor>;
 }
@@ -92,22 +93,26 @@ export const recordedRows = ({
 }: Pick<RecordingShape, 'promptLengths' | 'count' | 'steps'>): number =>
   sumOf(promptLengths) + promptLengths.length * count * steps;
 
-export function createRecording(config: TextConfig, workspace: HostWorkspace, shape: RecordingShape): Recording {
+export function createRecording(
+  config: TextConfig,
+  { device, workspace, scratch, moves }: WorkingMemory,
+  shape: RecordingShape,
+): Recording {
   const { promptLengths, count, maxTokens, steps, probedLayers, spans, keeps, logpsBytes } = shape;
   const { hiddenSize, numHiddenLayers, vocabSize } = config;
   const taped = keeps !== 'masses';
   const completions = promptLengths.length * count;
   const promptRows = sumOf(promptLengths);
   const capacity = recordedRows(shape);
-  const buffer = (name: string, width: number): FloatTensor => workspace.get(`recorded.${name}`, capacity, width);
+  const buffer = (name: string, width: number): Tensor => workspace.get(`recorded.${name}`, capacity, width);
   const layers = Array.from({ length: taped ? numHiddenLayers : 0 }, (_, layer) =>
     createLayerTape(config, (name, width) => buffer(`${layer}.${name}`, width), keeps === 'products'),
   );
   const between = (start: number, end: number): LayerTape[] =>
-    layers.map((layer) => mapTape(layer, (_, tensor) => rowsOf(tensor, start, end)));
+    layers.map((layer) => mapTape(layer, (_, tensor) => device.rows(tensor, start, end)));
   const hidden = taped ? buffer('hidden', hiddenSize) : null;
-  const masses = new Map(
-    probedLayers.map((layer) => [layer, workspace.get(`recorded.${layer}.masses`, completions * steps, spans)]),
+  const masses = new Map<number, FloatTensor>(
+    probedLayers.map((layer) => [layer, scratch.get(`recorded.${layer}.masses`, completions * steps, spans)]),
   );
   const tokens = completions * maxTokens;
   const keepsLogps = taped && 4 * tokens * vocabSize <= logpsBytes;
@@ -122,7 +127,7 @@ export function createRecording(config: TextConfig, workspace: HostWorkspace, sh
     lengths.flat().map((length, i) => ({ start: i * maxTokens, length }));
   const rowsOfPiece = (start: number, length: number): Int32Array => rowOfToken.subarray(start, start + length);
 
-  function finishRows(hidden: FloatTensor, lengths: readonly (readonly number[])[]): RecordedRows {
+  function finishRows(hidden: Tensor, lengths: readonly (readonly number[])[]): RecordedRows {
     const pieces = piecesOf(lengths);
     let prompt = 0;
     const order = joined(
@@ -136,9 +141,9 @@ export function createRecording(config: TextConfig, workspace: HostWorkspace, sh
     if (order.includes(NOT_COMPUTED)) throw new Error('internal: a token was sampled whose row is not recorded');
     return {
       layers: between(0, used),
-      hidden: rowsOf(hidden, 0, used),
+      hidden: device.rows(hidden, 0, used),
       order,
-      logps: logps && together(logps, pieces),
+      logps: logps && { rows: logps, order: joined(pieces.map(({ start, length }) => counting(length, start))) },
     };
   }
 
@@ -146,13 +151,10 @@ export function createRecording(config: TextConfig, workspace: HostWorkspace, sh
     keeps,
     logps: keepsLogps,
     promptLayers: between(0, promptRows),
-    promptsHidden(rows) {
+    async promptsHidden(rows) {
       if (hidden === null) throw new Error('internal: this recording keeps no rows');
-      let end = 0;
-      for (const [g, length] of promptLengths.entries()) {
-        end += length;
-        hidden.data.set(rowsOf(rows, g, g + 1).data, (end - 1) * hiddenSize);
-      }
+      const lastRows = Int32Array.from(promptLengths, (_, g) => sumOf(promptLengths.slice(0, g + 1)) - 1);
+      await moves.put(rows, lastRows, hidden);
     },
     open(places) {
       const [first, end] = [used, used + places];
@@ -160,27 +162,30 @@ export function createRecording(config: TextConfig, workspace: HostWorkspace, sh
       return {
         first,
         layers: between(first, end),
-        hidden: hidden && rowsOf(hidden, first, end),
+        hidden: hidden && device.rows(hidden, first, end),
         masses: new Map(
-          [...masses].map(([layer, tensor]) => [layer, rowsOf(tensor, first - promptRows, end - promptRows)]),
+          [...masses].map(([layer, tensor]) => [layer, rowsHere(tensor, first - promptRows, end - promptRows)]),
         ),
       };
     },
     stands(token, rows, place) {
       rowOfToken[indexOf(token)] = rows.first + place;
     },
-    drawn(token, rows, place) {
+    async drawn(tokens, rows, places) {
       if (logps === null) throw new Error('internal: this recording keeps no log-probabilities');
-      logps.data.set(rowsOf(rows, place, place + 1).data, indexOf(token) * vocabSize);
+      await moves.copy(rows, places, logps, Int32Array.from(tokens, indexOf));
     },
-    finish(lengths) {
+    async finish(lengths) {
       // Rows of last tokens are computed only where masses are measured.
       const measured =
         masses.size === 0 ? [] : piecesOf(lengths).map(({ start, length }) => rowsOfPiece(start, length));
       const rowsMeasured = joined(measured).map((row) => row - promptRows);
       if (rowsMeasured.some((row) => row < 0)) throw new Error('internal: a token was sampled that was not measured');
-      const measuresOf = (tensor: FloatTensor): FloatTensor =>
-        gatherRows(tensor, rowsMeasured, zeros(rowsMeasured.length, spans));
+      const measuresOf = (tensor: FloatTensor): FloatTensor => {
+        const picked = zeros(rowsMeasured.length, spans);
+        for (const [i, row] of rowsMeasured.entries()) picked.data.set(rowsHere(tensor, row, row + 1).data, i * spans);
+        return picked;
+      };
       return {
         masses: new Map([...masses].map(([layer, tensor]) => [layer, measuresOf(tensor)])),
         rows: hidden && finishRows(hidden, lengths),
@@ -194,24 +199,3 @@ export function createRecording(config: TextConfig, workspace: HostWorkspace, sh
 const NOT_COMPUTED = -1;
 
 const sumOf = (numbers: readonly number[]): number => numbers.reduce((sum, number) => sum + number, 0);
-
-function joined(parts: readonly Int32Array[]): Int32Array {
-  const whole = new Int32Array(sumOf(parts.map(({ length }) => length)));
-  let next = 0;
-  for (const part of parts) {
-    whole.set(part, next);
-    next += part.length;
-  }
-  return whole;
-}
-
-/** Moves pieces of a tensor's rows to its front. In order, none is overwritten before it has moved. */
-function together(tensor: FloatTensor, pieces: readonly { start: number; length: number }[]): FloatTensor {
-  const width = tensor.dims[1]!;
-  let next = 0;
-  for (const { start, length } of pieces) {
-    if (start !== next) tensor.data.copyWithin(next * width, start * width, (start + length) * width);
-    next += length;
-  }
-  return rowsOf(tensor, 0, next);
-}

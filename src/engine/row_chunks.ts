@@ -2,10 +2,9 @@
  * Cuts long kernel runs into pieces of their rows, because a run blocks the event loop until it ends.
  * Knows counts and FLOP, not what is computed.
  */
-import type { Module } from '../graph/module.ts';
 import type { CompiledModule } from '../runtime/compiled_module.ts';
-import type { Feeds } from '../runtime/device.ts';
-import { type FloatTensor, rows } from '../runtime/tensor.ts';
+import type { Device, Feeds } from '../runtime/device.ts';
+import type { Tensor } from '../runtime/tensor.ts';
 import type { Accumulators } from './bindings.ts';
 import { BACKWARD, FEWEST_ROWS, RUN_FLOP } from './run_limits.ts';
 
@@ -17,22 +16,26 @@ export interface Piece {
 
 /** Cuts [0, count) into the fewest pieces of nearly equal length, none longer than `most`. */
 export function piecesOf(count: number, most: number): Piece[] {
-  const number = Math.ceil(count / most);
+  const number = count === 0 ? 0 : Math.max(1, Math.ceil(count / most));
   return Array.from({ length: number }, (_, i) => ({
     start: Math.floor((i * count) / number),
     end: Math.floor(((i + 1) * count) / number),
   }));
 }
 
-/** Rows that a module of linear layers may take in one run, where that costs `times` its forward's FLOP. */
-export function mostRows({ params }: Module, times = 1): number {
+/**
+ * Rows that a module of linear layers may take in one run, where that costs `times` its forward's FLOP. A device with memory of its
+ * own does not block the event loop, so it takes all.
+ */
+export function mostRows({ module: { params }, device }: Pick<CompiledModule, 'module' | 'device'>, times = 1): number {
+  if (!device.sharesMemory) return Number.POSITIVE_INFINITY;
   const weights = Object.values(params).filter(({ length }) => length === 2);
   const flop = 2 * weights.reduce((sum, [out, inner]) => sum + Number(out) * Number(inner), 0);
   return Math.max(FEWEST_ROWS, Math.floor(RUN_FLOP / (times * flop)));
 }
 
 /** Tensors that a module takes or returns by rows; feeds have an `x`. */
-export type RowTensors = Readonly<Record<string, FloatTensor>>;
+export type RowTensors = Readonly<Record<string, Tensor>>;
 
 /** A module's forward, piece by piece of its rows. */
 export async function forwardInPieces(
@@ -42,8 +45,9 @@ export async function forwardInPieces(
   feeds: RowTensors,
   into: RowTensors,
 ): Promise<void> {
-  for (const piece of piecesOf(rowsOf(feeds), mostRows(module.module))) {
-    await module[run]({ ...weights, ...cutRows(feeds, piece) }, cutRows(into, piece));
+  for (const piece of piecesOf(rowsOf(feeds), mostRows(module))) {
+    const cut = (tensors: RowTensors): RowTensors => cutRows(module.device, tensors, piece);
+    await module[run]({ ...weights, ...cut(feeds) }, cut(into));
   }
 }
 
@@ -56,18 +60,19 @@ export async function backwardInPieces(
   into: RowTensors,
   kept?: RowTensors,
 ): Promise<void> {
-  for (const piece of piecesOf(rowsOf(feeds), mostRows(module.module, BACKWARD))) {
+  for (const piece of piecesOf(rowsOf(feeds), mostRows(module, BACKWARD))) {
+    const cut = (tensors: RowTensors): RowTensors => cutRows(module.device, tensors, piece);
     await module.backward(
-      { ...weights, ...gradients.feeds, ...cutRows(feeds, piece) },
-      { ...gradients.into, ...cutRows(into, piece) },
-      kept === undefined ? undefined : cutRows(kept, piece),
+      { ...weights, ...gradients.feeds, ...cut(feeds) },
+      { ...gradients.into, ...cut(into) },
+      kept === undefined ? undefined : cut(kept),
     );
   }
 }
 
 /** The rows of a piece in every tensor. */
-export function cutRows(tensors: RowTensors, { start, end }: Piece): RowTensors {
-  return Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, rows(tensor, start, end)]));
+export function cutRows(device: Device, tensors: RowTensors, { start, end }: Piece): RowTensors {
+  return Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, device.rows(tensor, start, end)]));
 }
 
 // --- internal ---

@@ -3,7 +3,7 @@
  * A tape comes either from a forward over the groups, or from the rows that sampling them has computed.
  */
 import { EMBEDDING } from '../models/names.ts';
-import { type FloatTensor, gatherRows } from '../runtime/tensor.ts';
+import type { Tensor } from '../runtime/tensor.ts';
 import type { Dropout } from './dropout.ts';
 import { addDeepstackBackward, embedBackward, type VisualInputs } from './embeddings.ts';
 import {
@@ -21,9 +21,9 @@ import { decoderInputs, type ModelParts } from './model_parts.ts';
 import { type PackedBatch, packGroups } from './packed.ts';
 import type { Prefilled } from './prefill.ts';
 import type { Recording } from './recording.ts';
-import { type Predictions, predictionsOf, type TokenCotangents } from './scoring.ts';
+import { type Predictions, predictionsOf, type RecordedLogps, type TokenCotangents } from './scoring.ts';
 import type { AttentionImplementation, Probe } from './text_attention.ts';
-import { type DecoderTape, textAngles } from './text_decoder.ts';
+import { type DecoderTape, textAngles, uploadAngles } from './text_decoder.ts';
 
 /** Spans of prompt columns whose attention mass is measured, and the layers to measure it in. */
 export type LayerProbe = Probe & { readonly layers: readonly number[] };
@@ -55,9 +55,9 @@ export interface ModelTape {
   readonly temperature: number;
   readonly dropout: Dropout | null;
   /** Output of the last block in the rows that predict something: [output rows, hidden]. */
-  readonly hidden: FloatTensor;
-  /** Log-probabilities of all tokens [predictions, vocab]; null where backward computes them again. */
-  readonly logps: FloatTensor | null;
+  readonly hidden: Tensor;
+  /** Null where backward computes log-probabilities of all tokens again. */
+  readonly logps: RecordedLogps | null;
   readonly decoder: DecoderTape;
   readonly visual: VisualInputs;
   readonly images: EncodedImages;
@@ -106,14 +106,14 @@ export async function scoreGroups<P extends Prompt, C extends CompletionIds>(
  *
  * @param groups the sampled completions, with the scores that the sampler gave them
  */
-export function scoreRecorded<P extends Prompt, C extends CompletionIds & TokenScores>(
-  { modelConfig, workspace }: ModelParts,
+export async function scoreRecorded<P extends Prompt, C extends CompletionIds & TokenScores>(
+  { modelConfig, memory: { workspace, moves } }: ModelParts,
   recording: Recording,
   { prompts, visual, images }: Prefilled,
   groups: readonly Group<P, C>[],
   { temperature, implementation }: { readonly temperature: number; readonly implementation: AttentionImplementation },
-): Scored<P, C> {
-  const { masses, rows: recorded } = recording.finish(lengthsOf(groups));
+): Promise<Scored<P, C>> {
+  const { masses, rows: recorded } = await recording.finish(lengthsOf(groups));
   const measured = mapCompletions(groups, (completion, start, end) => ({
     ...completion,
     masses: massesBetween(masses, start, end),
@@ -124,7 +124,7 @@ export function scoreRecorded<P extends Prompt, C extends CompletionIds & TokenS
   const batch = packGroups(packed, { lastTokens: false });
   const predictions = predictionsOf(batch, groups);
   const { outputRows } = predictions;
-  const angles = textAngles(modelConfig.text, batch);
+  const angles = await uploadAngles(workspace, textAngles(modelConfig.text, batch), { taped: true });
   const recordedRows = outputRows.map((row) => order[row]!);
   const output = workspace.get('output', outputRows.length, modelConfig.text.hiddenSize);
   return {
@@ -134,7 +134,7 @@ export function scoreRecorded<P extends Prompt, C extends CompletionIds & TokenS
       predictions,
       temperature,
       dropout: null,
-      hidden: gatherRows(hidden, recordedRows, output),
+      hidden: await moves.gather(hidden, recordedRows, output),
       logps,
       decoder: { batch, implementation, angles, layers, order, outputRows } satisfies DecoderTape,
       visual,
@@ -149,7 +149,7 @@ export function scoreRecorded<P extends Prompt, C extends CompletionIds & TokenS
  * @param given of all completion tokens, completion after completion: [predictions]
  */
 export async function backwardFrom(parts: ModelParts, tape: ModelTape, given: TokenCotangents): Promise<void> {
-  const { parameters, decoder, vision, scoring, deepstackLayers, modelConfig } = parts;
+  const { parameters, decoder, vision, scoring, deepstackLayers, modelConfig, memory } = parts;
   const { batch, predictions, temperature, dropout, hidden, logps, visual, images } = tape;
   const { imageTokenId } = modelConfig;
   const dHidden = await scoring.backward(hidden, predictions, { temperature, dropout }, given, logps);
@@ -157,14 +157,12 @@ export async function backwardFrom(parts: ModelParts, tape: ModelTape, given: To
   const dTokens = new Map(cotangents.flatMap(({ parts }) => parts));
   const dEmbeddings = await decoder.backward(tape.decoder, dHidden, {
     toEmbeddings: dTokens.size > 0 || parameters.isTrained(EMBEDDING),
-    onCotangent: (layer, dy) => {
-      if (layer < deepstackLayers) addDeepstackBackward(batch, dy, visual, imageTokenId, layer, dTokens);
+    onCotangent: async (layer, dy) => {
+      if (layer < deepstackLayers) await addDeepstackBackward(memory, batch, dy, visual, imageTokenId, layer, dTokens);
     },
   });
   if (dEmbeddings === null) return;
   const dTable = parameters.isTrained(EMBEDDING) ? parameters.gradient(EMBEDDING) : null;
-  const dRows = dTable && (await parameters.device.download(dTable));
-  embedBackward(batch, dEmbeddings, visual, imageTokenId, dRows, dTokens);
-  if (dTable !== null && dRows !== null && dRows !== dTable) await parameters.device.write(dTable, dRows);
+  await embedBackward(memory, batch, dEmbeddings, visual, imageTokenId, dTable, dTokens);
   for (const { tape: visionTape, whole } of cotangents) await vision.backward(visionTape, whole);
 }

@@ -6,10 +6,7 @@
 
 import type { TextConfig } from '../models/architecture.ts';
 import type { CompiledModule } from '../runtime/compiled_module.ts';
-import { cpu } from '../runtime/cpu.ts';
-import type { Device } from '../runtime/device.ts';
-import { type FloatTensor, floats, gatherRows, ints, rows, type Tensor } from '../runtime/tensor.ts';
-import type { HostWorkspace } from '../runtime/workspace.ts';
+import { type FloatTensor, floats, ints, rows, type Tensor } from '../runtime/tensor.ts';
 import { accumulatorsOf, weightsOf } from './bindings.ts';
 import { type Dropout, dropoutMasks } from './dropout.ts';
 import type { Group } from './groups.ts';
@@ -19,6 +16,7 @@ import type { PackedBatch } from './packed.ts';
 import type { Parameters } from './parameters.ts';
 import { cutRows, mostRows, piecesOf } from './row_chunks.ts';
 import { BACKWARD } from './run_limits.ts';
+import type { WorkingMemory } from './working_memory.ts';
 
 type Tied = Pick<TextConfig, 'tieWordEmbeddings'>;
 
@@ -48,25 +46,31 @@ export interface TokenCotangents {
   readonly entropies?: Float32Array | null;
 }
 
+/** Log-probabilities of all tokens that a rollout has kept: row order[i] of [rows, vocab] belongs to prediction i. */
+export interface RecordedLogps {
+  readonly rows: Tensor;
+  readonly order: Int32Array;
+}
+
 export interface ScoringHead {
   /** logps and entropies [predictions], of softmax(logits / temperature). hidden [outputRows, hidden size] */
   forward(
-    hidden: FloatTensor,
+    hidden: Tensor,
     predictions: Targets,
     options: ScoringOptions,
   ): Promise<{ logps: Float32Array; entropies: Float32Array }>;
   /**
    * Cotangent of `hidden`, given those of the log-probabilities and entropies. Adds the head's weight gradients.
    *
-   * @param logps log-probabilities of all tokens [predictions, vocab]; null: they are computed again
+   * @param recorded log-probabilities of all tokens; null: they are computed again
    */
   backward(
-    hidden: FloatTensor,
+    hidden: Tensor,
     predictions: Targets,
     options: ScoringOptions,
     cotangents: TokenCotangents,
-    logps?: FloatTensor | null,
-  ): Promise<FloatTensor>;
+    recorded?: RecordedLogps | null,
+  ): Promise<Tensor>;
   release(): Promise<void>;
 }
 
@@ -104,13 +108,12 @@ export function predictionsOf(batch: PackedBatch, groups: readonly Pick<Group, '
 export function createScoringHead(
   config: HeadSizes & Tied,
   parameters: Parameters,
-  workspace: HostWorkspace,
-  device: Device = cpu,
+  { device, workspace, scratch, moves }: WorkingMemory,
 ): ScoringHead {
   const { hiddenSize: h, vocabSize } = config;
   const nameOf = headName(config);
   const differentiable = (from: readonly string[]): LayerModules =>
-    createLayerModules(scoringHead(config), ROWS, parameters, workspace, { from }, device);
+    createLayerModules(scoringHead(config), ROWS, parameters, scratch, { from }, device);
   const heads = differentiable(['logp']);
   const entropyHeads = differentiable(['logp', 'entropy']);
   const bytesRows = (tensors: number): number =>
@@ -119,24 +122,25 @@ export function createScoringHead(
       Math.min(1024, Math.floor(Math.min(CHUNK_BYTES, tensors * device.largestTensor) / (4 * vocabSize * tensors))),
     );
 
-  function* chunks(
+  async function* chunks(
     head: CompiledModule,
-    hidden: FloatTensor,
+    hidden: Tensor,
     { hiddenRows, targets }: Targets,
     { temperature, dropout = null }: ScoringOptions,
     { times, tensors }: { readonly times: number; readonly tensors: number },
   ) {
-    const masks = dropout && dropoutMasks(head.module, dropout, nameOf, targets.length, workspace);
-    const most = Math.min(bytesRows(tensors), mostRows(head.module, times));
+    const masks = dropout && dropoutMasks(head.module, dropout, nameOf, targets.length, scratch);
+    const most = Math.min(bytesRows(tensors), mostRows(head, times));
     const inverseTemperature = floats(Float32Array.of(1 / temperature), []);
     for (const { start, end } of piecesOf(targets.length, most)) {
-      const picked = gatherRows(hidden, hiddenRows.subarray(start, end), workspace.get('head.rows', end - start, h));
+      const into = workspace.get('head.rows', end - start, h);
+      const picked = await moves.gather(hidden, hiddenRows.subarray(start, end), into);
       const feeds: Record<string, Tensor> = {
         ...weightsOf(head, parameters, nameOf),
         hidden: picked,
         target: ints(targets.subarray(start, end), [end - start]),
         inverseTemperature,
-        ...cutRows(masks ?? {}, { start, end }),
+        ...cutRows(device, masks ?? {}, { start, end }),
       };
       yield { start, end, feeds };
     }
@@ -148,32 +152,36 @@ export function createScoringHead(
       const count = predictions.targets.length;
       const logps = floats(new Float32Array(count), [count, 1]);
       const entropies = floats(new Float32Array(count), [count, 1]);
-      for (const { start, end, feeds } of chunks(head, hidden, predictions, options, { times: 1, tensors: 1 })) {
+      const size = { times: 1, tensors: 1 };
+      for await (const { start, end, feeds } of chunks(head, hidden, predictions, options, size)) {
         await head.forward(feeds, { logp: rows(logps, start, end), entropy: rows(entropies, start, end) });
       }
       return { logps: logps.data, entropies: entropies.data };
     },
 
-    async backward(hidden, predictions, options, { logps: dLogps, entropies: dEntropies = null }, logps = null) {
+    async backward(hidden, predictions, options, { logps: dLogps, entropies: dEntropies = null }, recorded = null) {
       const head = (dEntropies === null ? heads : entropyHeads).of(nameOf, options.dropout);
       const size = { times: BACKWARD, tensors: dEntropies === null ? 2 : 3 };
       const dHidden = workspace.get('head.d.hidden', ...hidden.dims);
-      dHidden.data.fill(0);
+      await device.clear(dHidden);
       const gradients = accumulatorsOf(head, parameters, nameOf);
-      for (const { start, end, feeds } of chunks(head, hidden, predictions, options, size)) {
+      for await (const { start, end, feeds } of chunks(head, hidden, predictions, options, size)) {
         const dRows = workspace.get('head.d.rows', end - start, h);
         const column = (values: Float32Array): FloatTensor => floats(values.subarray(start, end), [end - start, 1]);
+        const logps =
+          recorded &&
+          (await moves.gather(
+            recorded.rows,
+            recorded.order.subarray(start, end),
+            workspace.get('head.logps', end - start, vocabSize),
+          ));
         const given = { 'd.logp': column(dLogps), ...(dEntropies && { 'd.entropy': column(dEntropies) }) };
         await head.backward(
           { ...feeds, ...given, ...gradients.feeds },
           { 'd.hidden': dRows, ...gradients.into },
-          logps === null ? undefined : { logps: rows(logps, start, end) },
+          logps === null ? undefined : { logps },
         );
-        for (let i = start; i < end; i++) {
-          const row = predictions.hiddenRows[i]! * h;
-          const from = (i - start) * h;
-          for (let j = 0; j < h; j++) dHidden.data[row + j]! += dRows.data[from + j]!;
-        }
+        await moves.add(dRows, predictions.hiddenRows.subarray(start, end), dHidden);
       }
       return dHidden;
     },

@@ -9,7 +9,7 @@ import { createModuleCache } from '../runtime/compiled_module.ts';
 import { cpu } from '../runtime/cpu.ts';
 import type { Device } from '../runtime/device.ts';
 import { type FloatTensor, floats, rows, type Tensor, view } from '../runtime/tensor.ts';
-import { causalFeeds, cut, type Projections, sharedFeeds, sharedIndicator } from './attention_feeds.ts';
+import { causalFeeds, cutOn, type Projections, sharedFeeds, sharedIndicator } from './attention_feeds.ts';
 import { sideBySide } from './attention_side_by_side.ts';
 import { tiledParts, tileFeeds, tileIndicator, tilesOf } from './attention_tiles.ts';
 import type { PackedBatch } from './packed.ts';
@@ -53,14 +53,14 @@ export interface AttendOptions {
 
 export interface TextAttention {
   /** Writes attention's result for every row into `o` [N, heads * d]. */
-  forward(batch: PackedBatch, projections: Projections, o: FloatTensor, options: AttendOptions): Promise<void>;
+  forward(batch: PackedBatch, projections: Projections, o: Tensor, options: AttendOptions): Promise<void>;
   /** The same for a batch of prompts, with the weights [heads, S, S] of each, for `output_attentions`. */
-  forwardWithWeights(batch: PackedBatch, projections: Projections, o: FloatTensor): Promise<FloatTensor[]>;
+  forwardWithWeights(batch: PackedBatch, projections: Projections, o: Tensor): Promise<FloatTensor[]>;
   /** Writes cotangents of q, k, v given that of o. */
   backward(
     batch: PackedBatch,
     projections: Projections,
-    dO: FloatTensor,
+    dO: Tensor,
     into: Projections,
     implementation: AttentionImplementation,
   ): Promise<void>;
@@ -69,6 +69,7 @@ export interface TextAttention {
 
 export function createTextAttention(heads: Heads, device: Device = cpu): TextAttention {
   const modules = createModuleCache(device);
+  const cut = cutOn(device);
   const causal = () => modules.get('causal', () => causalAttention(heads));
   const weighted = () => modules.get('weighted', () => causalAttention(heads, { weights: true }));
   const shared = (spans: number, map = false) =>
@@ -107,7 +108,7 @@ export function createTextAttention(heads: Heads, device: Device = cpu): TextAtt
           const wantsMap = tile.prefix !== null && map !== undefined;
           const result = await tiled(masses?.spans ?? 0, wantsMap).forward(
             {
-              ...tileFeeds(tile, projections, empty),
+              ...tileFeeds(tile, projections, empty, cut),
               ...tileIndicator(tile, masses),
               ...(wantsMap ? headFeeds : {}),
             },
@@ -123,11 +124,11 @@ export function createTextAttention(heads: Heads, device: Device = cpu): TextAtt
           }
         }
         if (prompt.length > 0 && !inTiles.prompt) {
-          await causal().forward(causalFeeds(prompt, projections), { out: cut(o, prompt) });
+          await causal().forward(causalFeeds(prompt, projections, cut), { out: cut(o, prompt) });
         }
         if (completionRows.length > 0 && !inTiles.completions) {
           const result = await shared(measured?.spans ?? 0, map !== undefined).forward(
-            { ...sharedFeeds(group, projections), ...sharedIndicator(group, measured), ...headFeeds },
+            { ...sharedFeeds(group, projections, cut), ...sharedIndicator(group, measured), ...headFeeds },
             { out: cut(o, completionRows), ...(measured === undefined ? {} : { masses: measured.masses }) },
           );
           if (map !== undefined) {
@@ -146,7 +147,7 @@ export function createTextAttention(heads: Heads, device: Device = cpu): TextAtt
     async forwardWithWeights(batch, projections, o) {
       const weights: FloatTensor[] = [];
       for (const { prompt } of batch.groups) {
-        const result = await weighted().forward(causalFeeds(prompt, projections), { out: cut(o, prompt) });
+        const result = await weighted().forward(causalFeeds(prompt, projections, cut), { out: cut(o, prompt) });
         weights.push(result.weights!);
       }
       return weights;
@@ -160,16 +161,14 @@ export function createTextAttention(heads: Heads, device: Device = cpu): TextAtt
         const inTiles = tiledParts(group, heads, { all: flash, times: BACKWARD });
         if (prompt.length > 0 && !inTiles.prompt) {
           await causal().backward(
-            { ...causalFeeds(prompt, projections), 'd.out': cut(dO, prompt) },
+            { ...causalFeeds(prompt, projections, cut), 'd.out': cut(dO, prompt) },
             { 'd.q': cut(into.q, prompt), 'd.k': cut(into.k, prompt), 'd.v': cut(into.v, prompt) },
           );
         }
         // Tiles add to the cotangents of their columns, so these start at 0, unless the product of a whole prompt has set them.
-        for (const { data } of [into.k, into.v].flatMap((d) => [
-          ...(inTiles.prompt ? [cut(d, prompt)] : []),
-          ...(inTiles.completions ? [cut(d, completionRows)] : []),
-        ])) {
-          data.fill(0);
+        for (const d of [into.k, into.v]) {
+          if (inTiles.prompt) await device.clear(cut(d, prompt));
+          if (inTiles.completions) await device.clear(cut(d, completionRows));
         }
         for (const tile of tilesOf(group, inTiles, heads, BACKWARD)) {
           const dK = cut(into.k, tile.columns);
@@ -178,7 +177,7 @@ export function createTextAttention(heads: Heads, device: Device = cpu): TextAtt
           const dVPrefix = tile.prefix === null ? empty : cut(into.v, tile.prefix);
           await tiled(0).backward(
             {
-              ...tileFeeds(tile, projections, empty),
+              ...tileFeeds(tile, projections, empty, cut),
               'd.out': cut(dO, tile.rows),
               'acc.k': dK,
               'acc.v': dV,
@@ -199,7 +198,7 @@ export function createTextAttention(heads: Heads, device: Device = cpu): TextAtt
         const dVPrompt = cut(into.v, prompt);
         await shared(0).backward(
           {
-            ...sharedFeeds(group, projections),
+            ...sharedFeeds(group, projections, cut),
             'd.out': cut(dO, completionRows),
             'acc.kPrefix': dKPrompt,
             'acc.vPrefix': dVPrompt,

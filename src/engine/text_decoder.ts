@@ -8,10 +8,8 @@ import type { ModelConfig, TextConfig } from '../models/architecture.ts';
 import { layerTensor } from '../models/names.ts';
 import { angleTable, inverseFrequencies, mropeAxes } from '../nn/rope.ts';
 import { createModuleCache } from '../runtime/compiled_module.ts';
-import { cpu } from '../runtime/cpu.ts';
-import type { Device } from '../runtime/device.ts';
-import { type FloatTensor, floats, gatherRows, ints, scatterRows, type Tensor } from '../runtime/tensor.ts';
-import type { HostWorkspace } from '../runtime/workspace.ts';
+import { type FloatTensor, floats, ints, type Tensor } from '../runtime/tensor.ts';
+import type { Workspace } from '../runtime/workspace.ts';
 import type { Projections } from './attention_feeds.ts';
 import type { NameOf } from './bindings.ts';
 import { attentionInput, attentionOutput, ROWS } from './block_modules.ts';
@@ -22,6 +20,7 @@ import type { PackedBatch } from './packed.ts';
 import type { Parameters } from './parameters.ts';
 import { tapeInOrder } from './tape_reorder.ts';
 import { type AttentionImplementation, createTextAttention, type MapRows, type Probe } from './text_attention.ts';
+import type { WorkingMemory } from './working_memory.ts';
 
 export interface DecoderOptions {
   readonly implementation: AttentionImplementation;
@@ -39,14 +38,14 @@ export interface DecoderOptions {
   /** Asks for the attention weights of completion rows on every column. */
   readonly maps?: AttentionMaps | undefined;
   /** Called with each layer's projections of all rows. */
-  readonly onProjections?: (layer: number, projections: Projections) => void;
+  readonly onProjections?: (layer: number, projections: Projections) => Promise<void>;
   /**
    * Memory for each layer's rows, and for its products if they are kept. The embeddings are in the first layer's `x` already.
    * In the last layer, `attended`, `gate` and `up` are set to 0 in rows that are not among the output rows.
    */
   readonly into?: readonly LayerTape[];
   /** Called with each layer's result [rows, hidden]; it may add to it before the next layer reads it. */
-  readonly afterLayer?: (layer: number, y: FloatTensor) => void;
+  readonly afterLayer?: (layer: number, y: Tensor) => Promise<void>;
   /** Of the inputs of adapters. */
   readonly dropout?: Dropout | null | undefined;
   /** Called with each layer's attention weights [heads, S, S], per sequence. For `eager`, and batches without completions. */
@@ -61,11 +60,17 @@ export interface AttentionMaps {
   readonly onRows: (layer: number, rows: MapRows) => void;
 }
 
+/** Of the rotary embedding: [rows, d / 2]. */
+export interface Angles {
+  readonly cos: Tensor;
+  readonly sin: Tensor;
+}
+
 /** What backward starts from. */
 export interface DecoderTape {
   readonly batch: PackedBatch;
   readonly implementation: AttentionImplementation;
-  readonly angles: { readonly cos: FloatTensor; readonly sin: FloatTensor };
+  readonly angles: Angles;
   /** In the last layer, `attended`, `gate` and `up` have the output rows only; with `order`, all rows, and 0 in the others. */
   readonly layers: readonly LayerTape[];
   /** For each row of the batch, its index in the layers' rows; absent: the same order. */
@@ -76,7 +81,7 @@ export interface DecoderTape {
 
 export interface DecoderResult {
   /** Output of the last block, before the final norm: [N or output rows, hidden] */
-  readonly hidden: FloatTensor;
+  readonly hidden: Tensor;
   /** Layer -> masses [C, spans] of the completion rows, in packed order. */
   readonly masses: ReadonlyMap<number, FloatTensor>;
   readonly tape: DecoderTape | null;
@@ -84,7 +89,7 @@ export interface DecoderResult {
 
 export interface TextDecoder {
   /** @param embeddings [N, hidden]; must stay as they are until backward */
-  forward(batch: PackedBatch, embeddings: FloatTensor, options: DecoderOptions): Promise<DecoderResult>;
+  forward(batch: PackedBatch, embeddings: Tensor, options: DecoderOptions): Promise<DecoderResult>;
   /**
    * Adds weight gradients to their accumulators, and returns the cotangent of the embeddings [N, hidden]; null, and no layer
    * below the lowest one that is trained is run, if that is not asked for.
@@ -96,23 +101,22 @@ export interface TextDecoder {
    */
   backward(
     tape: DecoderTape,
-    dHidden: FloatTensor,
-    options: { readonly toEmbeddings: boolean; readonly onCotangent?: (layer: number, dy: FloatTensor) => void },
-  ): Promise<FloatTensor | null>;
+    dHidden: Tensor,
+    options: { readonly toEmbeddings: boolean; readonly onCotangent?: (layer: number, dy: Tensor) => Promise<void> },
+  ): Promise<Tensor | null>;
   release(): Promise<void>;
 }
 
 export function createTextDecoder(
   modelConfig: ModelConfig,
   parameters: Parameters,
-  workspace: HostWorkspace,
-  device: Device = cpu,
+  { device, workspace, scratch, moves }: WorkingMemory,
 ): TextDecoder {
   const { text: config } = modelConfig;
   const { numHiddenLayers, hiddenSize, numAttentionHeads, numKeyValueHeads, headDim } = config;
   const block = modelConfig.architecture.decoderBlock(modelConfig);
   const modulesOf = (module: Module, backward: BackwardOptions = {}): LayerModules =>
-    createLayerModules(module, ROWS, parameters, workspace, backward, device);
+    createLayerModules(module, ROWS, parameters, scratch, backward, device);
   const before = modulesOf(attentionInput(block, config), { accumulateInputs: ['x'] });
   const after = modulesOf(attentionOutput(block, config));
   const reordering = createModuleCache(device);
@@ -130,20 +134,25 @@ export function createTextDecoder(
   })();
 
   /** Memory for the picked rows of a tensor; the tensor itself if all its rows are picked. */
-  const picking = (name: string, whole: FloatTensor, picked: Int32Array | undefined): FloatTensor =>
+  const picking = (name: string, whole: Tensor, picked: Int32Array | undefined): Tensor =>
     picked === undefined || picked.length === whole.dims[0]
       ? whole
       : workspace.get(`text.picked.${name}`, picked.length, whole.dims[1]!);
-  const pick = (name: string, tensor: FloatTensor, picked: Int32Array | undefined): FloatTensor => {
+  const pick = async (name: string, tensor: Tensor, picked: Int32Array | undefined): Promise<Tensor> => {
     const into = picking(name, tensor, picked);
-    return into === tensor ? tensor : gatherRows(tensor, picked!, into);
+    return into === tensor ? tensor : moves.gather(tensor, picked!, into);
+  };
+  /** Sets the other rows of `whole` to zero. */
+  const unpick = async (from: Tensor, picked: Int32Array, whole: Tensor): Promise<void> => {
+    await device.clear(whole);
+    await moves.put(from, picked, whole);
   };
 
   /** A layer's rows in the order of the batch, in memory that all layers share. */
   async function inOrder(tape: LayerTape, order: Int32Array | undefined): Promise<LayerTape> {
     if (order === undefined) return tape;
     const feeds: Record<string, Tensor> = { order: ints(order, [order.length]) };
-    const into: Record<string, FloatTensor> = {};
+    const into: Record<string, Tensor> = {};
     const ordered = mapTape(tape, (name, tensor) => {
       feeds[name] = tensor;
       into[`ordered.${name}`] = workspace.get(`text.ordered.${name}`, order.length, tensor.dims[1]!);
@@ -158,7 +167,7 @@ export function createTextDecoder(
     async forward(batch, embeddings, { implementation, keep, products: wanted = false, ...options }) {
       const { outputRows, probe, maps, onWeights, onProjections, afterLayer, into, dropout } = options;
       const { rows } = batch;
-      const angles = textAngles(config, batch);
+      const angles = await uploadAngles(workspace, textAngles(config, batch), { taped: keep });
       const completionRows = batch.groups.reduce((sum, group) => sum + group.completionRows.length, 0);
       const masses = new Map<number, FloatTensor>();
       const layers: LayerTape[] = [];
@@ -166,7 +175,7 @@ export function createTextDecoder(
       for (let layer = 0; layer < numHiddenLayers; layer++) {
         // Without `keep`, all layers share these buffers.
         const picked = layer === numHiddenLayers - 1 ? outputRows : undefined;
-        const own = (name: string, width: number): FloatTensor => {
+        const own = (name: string, width: number): Tensor => {
           if (name === 'x') return x;
           const count = isKept(name) ? (picked?.length ?? rows) : rows;
           return workspace.get(keep ? `text.${layer}.${name}` : `text.${name}`, count, width);
@@ -181,7 +190,7 @@ export function createTextDecoder(
         const { q, k, v } = projections;
         const name = layerName(layer);
         await before.forward(name, { ...angles, x }, { q, k, v }, { dropout });
-        onProjections?.(layer, projections);
+        await onProjections?.(layer, projections);
         if (onWeights !== undefined) {
           onWeights(layer, await attention.forwardWithWeights(batch, projections, o));
         } else {
@@ -198,16 +207,16 @@ export function createTextDecoder(
             : undefined;
           await attention.forward(batch, projections, o, { implementation, probe: measured, map });
         }
-        const outputFeeds = { x: pick('x', x, picked), o: pick('o', o, picked) };
+        const outputFeeds = { x: await pick('x', x, picked), o: await pick('o', o, picked) };
         if (tape.products === null) await after.forward(name, outputFeeds, { y }, { dropout });
         else {
           const whole = keptOf(tape.products);
           const kept = keptOf(tape.products, (name, tensor) => picking(name, tensor, picked));
           await after.forward(name, outputFeeds, { y, ...kept }, { dropout, run: 'forwardKeeping' });
           for (const [name, rowsKept] of Object.entries(kept))
-            if (rowsKept !== whole[name]) scatterRows(rowsKept, picked!, whole[name]!);
+            if (rowsKept !== whole[name]) await unpick(rowsKept, picked!, whole[name]!);
         }
-        afterLayer?.(layer, y);
+        await afterLayer?.(layer, y);
         layers.push(tape);
         x = y;
       }
@@ -225,24 +234,24 @@ export function createTextDecoder(
       const d = projectionsOf(rows, 'text.d');
       const dO = workspace.get('text.d.o', rows, numAttentionHeads * headDim);
       for (let layer = numHiddenLayers - 1; layer >= lowest; layer--) {
-        onCotangent?.(layer, dy);
+        await onCotangent?.(layer, dy);
         const { x, o, products } = await inOrder(layers[layer]!, order);
         const picked = layer === numHiddenLayers - 1 ? outputRows : undefined;
         const name = layerName(layer);
         const dx = workspace.get(`text.d.x.${layer % 2}`, rows, hiddenSize);
         const [dxOut, dOOut] = [picking('d.x', dx, picked), picking('d.o', dO, picked)];
+        const kept: Record<string, Tensor> = {};
+        for (const [kind, tensor] of Object.entries(products === null ? {} : keptOf(products)))
+          kept[kind] = await pick(kind, tensor, picked);
         await after.backward(
           name,
-          { x: pick('x', x, picked), o: pick('o', o, picked), 'd.y': dy },
+          { x: await pick('x', x, picked), o: await pick('o', o, picked), 'd.y': dy },
           { 'd.x': dxOut, 'd.o': dOOut },
-          {
-            dropout,
-            kept: products === null ? undefined : keptOf(products, (kind, tensor) => pick(kind, tensor, picked)),
-          },
+          { dropout, kept: products === null ? undefined : kept },
         );
         if (picked !== undefined && dxOut !== dx) {
-          scatterRows(dxOut, picked, dx);
-          scatterRows(dOOut, picked, dO);
+          await unpick(dxOut, picked, dx);
+          await unpick(dOOut, picked, dO);
         }
         if (layer === lowest && !toEmbeddings && !before.trains(name)) break;
         const inputFeeds = { ...angles, x };
@@ -276,6 +285,16 @@ export function textAngles(
   const frequencies = inverseFrequencies(ropeTheta, headDim, headDim / 2);
   const { cos, sin, half } = angleTable(rows, frequencies, (row, i) => positions[axes[i]! * rows + row]!);
   return { cos: floats(cos, [rows, half]), sin: floats(sin, [rows, half]) };
+}
+
+/** The angles in the device's memory, until the next ones of a tape or without one. */
+export async function uploadAngles(
+  workspace: Workspace,
+  { cos, sin }: { readonly cos: FloatTensor; readonly sin: FloatTensor },
+  { taped }: { readonly taped: boolean },
+): Promise<Angles> {
+  const name = taped ? 'text.taped' : 'text';
+  return { cos: await workspace.upload(`${name}.cos`, cos), sin: await workspace.upload(`${name}.sin`, sin) };
 }
 
 // --- internal ---

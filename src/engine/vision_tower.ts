@@ -8,10 +8,8 @@ import type { ModelConfig, VisionLayout, WindowRun } from '../models/architectur
 import { visionBlockTensor, visionTensor } from '../models/names.ts';
 import { windowAttention } from '../nn/attention_modules.ts';
 import { compileModule } from '../runtime/compiled_module.ts';
-import { cpu } from '../runtime/cpu.ts';
-import type { Device } from '../runtime/device.ts';
-import { type FloatTensor, floats, rows, view } from '../runtime/tensor.ts';
-import type { HostWorkspace } from '../runtime/workspace.ts';
+import { here } from '../runtime/device.ts';
+import { type FloatTensor, floats, rows, type Tensor } from '../runtime/tensor.ts';
 import { accumulatorsOf, type NameOf, readWeightsOf } from './bindings.ts';
 import { type Dropout, dropoutMasks } from './dropout.ts';
 import { createLayerModules, type LayerModules } from './layer_modules.ts';
@@ -19,21 +17,22 @@ import type { Parameters } from './parameters.ts';
 import { BACKWARD } from './run_limits.ts';
 import { createLayouts, type ImagePatches, pixelFeeds, visionAngles } from './vision_inputs.ts';
 import { queryPieces, windowPieces } from './vision_windows.ts';
+import type { WorkingMemory } from './working_memory.ts';
 
 /** What backward starts from. */
 export interface VisionTape {
   readonly images: readonly ImagePatches[];
   readonly layout: VisionLayout;
   /** Each block's input and attention result: [patches, hidden]. */
-  readonly layers: readonly { readonly x: FloatTensor; readonly o: FloatTensor }[];
+  readonly layers: readonly { readonly x: Tensor; readonly o: Tensor }[];
   /** Output of the last block: [patches, hidden]. */
-  readonly last: FloatTensor;
+  readonly last: Tensor;
   readonly dropout: Dropout | null;
 }
 
 export interface VisionTower {
   /**
-   * Visual tokens of images, one after another, in reading order: [tokens, width], in new memory. The merger gives the first
+   * Visual tokens of images, one after another, in reading order: [tokens, width], in new memory of this process. The merger gives the first
    * outHidden columns; each deepstack merger gives as many after them.
    *
    * @param tape number of the buffers that keep what backward needs, until the number is used again; null: nothing is kept
@@ -56,15 +55,14 @@ const UNITS = 'U';
 export function createVisionTower(
   modelConfig: ModelConfig,
   parameters: Parameters,
-  workspace: HostWorkspace,
-  device: Device = cpu,
+  { device, workspace, scratch }: WorkingMemory,
 ): VisionTower {
   const { hiddenSize: h, numHeads, depth, outHiddenSize, spatialMergeSize } = modelConfig.vision;
   const parts = modelConfig.architecture.vision(modelConfig);
   const unit = spatialMergeSize ** 2;
   const width = outHiddenSize * (1 + parts.deepstack.length);
   const modulesOf = (module: Module, rowName: Dim, backward: BackwardOptions = {}): LayerModules =>
-    createLayerModules(module, rowName, parameters, workspace, backward, device);
+    createLayerModules(module, rowName, parameters, scratch, backward, device);
   const embed = modulesOf(parts.embedding, PATCHES);
   const before = modulesOf(parts.before, PATCHES, { accumulateInputs: ['x'] });
   const after = modulesOf(parts.after, PATCHES);
@@ -95,40 +93,42 @@ export function createVisionTower(
   })();
 
   const runsOf = (layout: VisionLayout, block: number): readonly WindowRun[] => layout.runs[parts.attends(block)]!;
-  const windowsOf = (tensor: FloatTensor, { start, windows, size }: WindowRun): FloatTensor =>
-    view(rows(tensor, start, start + windows * size), windows, size, h);
+  const windowsOf = (tensor: Tensor, { start, windows, size }: WindowRun): Tensor =>
+    device.view(device.rows(tensor, start, start + windows * size), [windows, size, h]);
   const layoutOf = createLayouts(parts);
   type Exit = (typeof exits)[number];
-  const merged = (patches: number) => workspace.get('vision.merged', patches / unit, outHiddenSize);
+  /** Patches [patches, h] in the units that become a token each. */
+  const units = (tensor: Tensor): Tensor => device.view(tensor, [tensor.dims[0]! / unit, unit, h]);
   /** Merges x, the result of an exit's block, and writes it to the exit's columns of `tokens`. */
   const leave = async (
     exit: Exit,
-    x: FloatTensor,
+    x: Tensor,
     { patches, tokens: places }: VisionLayout,
     tokens: FloatTensor,
     dropout: Dropout | null,
   ) => {
-    const into = merged(patches);
-    await exit.merge.forward(exit.nameOf, { x: view(x, patches / unit, unit, h) }, { tokens: into }, { dropout });
+    const into = workspace.get('vision.merged', patches / unit, outHiddenSize);
+    await exit.merge.forward(exit.nameOf, { x: units(x) }, { tokens: into }, { dropout });
+    const merged = here(await device.download(into));
     places.forEach((token, i) => {
-      tokens.data.set(rows(into, i, i + 1).data, token * width + exit.column);
+      tokens.data.set(rows(merged, i, i + 1).data, token * width + exit.column);
     });
   };
   /** Adds the merger's weight gradients; the cotangent of x is written to `dx`, or added to it. */
   const leaveBackward = async (
     exit: Exit,
-    x: FloatTensor,
+    x: Tensor,
     dTokens: FloatTensor,
     { patches, tokens: places }: VisionLayout,
-    dx: FloatTensor,
+    dx: Tensor,
     dropout: Dropout | null,
   ) => {
-    const dMerged = merged(patches);
+    const ofExit = scratch.get('vision.d.merged', patches / unit, outHiddenSize);
     places.forEach((token, i) => {
       const from = token * width + exit.column;
-      dMerged.data.set(dTokens.data.subarray(from, from + outHiddenSize), i * outHiddenSize);
+      ofExit.data.set(dTokens.data.subarray(from, from + outHiddenSize), i * outHiddenSize);
     });
-    const units = (tensor: FloatTensor): FloatTensor => view(tensor, patches / unit, unit, h);
+    const dMerged = await workspace.upload('vision.d.merged', ofExit);
     const adds = exit.column !== 0;
     await exit.merge.backward(
       exit.nameOf,
@@ -140,9 +140,13 @@ export function createVisionTower(
   /** The patch embedding of a batch, and what it is fed. */
   const embedding = async (images: readonly ImagePatches[], layout: VisionLayout, dropout: Dropout | null) => {
     const compiled = embed.of(visionTensor, dropout);
-    const masks = dropout && dropoutMasks(compiled.module, dropout, visionTensor, layout.patches, workspace);
+    const masks = dropout && dropoutMasks(compiled.module, dropout, visionTensor, layout.patches, scratch);
     const weights = await readWeightsOf(compiled, parameters, visionTensor);
-    return { compiled, feeds: { ...weights, ...pixelFeeds(parts, images, layout, workspace), ...masks } };
+    return { compiled, feeds: { ...weights, ...pixelFeeds(parts, images, layout, scratch), ...masks } };
+  };
+  const anglesOf = async (layout: VisionLayout) => {
+    const { cos, sin } = visionAngles(layout);
+    return { cos: await workspace.upload('vision.cos', cos), sin: await workspace.upload('vision.sin', sin) };
   };
   const buffers = (tag: string, patches: number) => ({
     q: workspace.get(`vision.${tag}q`, patches, h),
@@ -154,7 +158,7 @@ export function createVisionTower(
     async forward(images, tape, dropout = null) {
       const layout = layoutOf(images);
       const { patches } = layout;
-      const kept = (block: number, name: string): FloatTensor =>
+      const kept = (block: number, name: string): Tensor =>
         workspace.get(
           tape === null ? `vision.${name}.${block % 2}` : `vision.tape.${tape}.${name}.${block}`,
           patches,
@@ -164,8 +168,8 @@ export function createVisionTower(
       const patchEmbedding = await embedding(images, layout, dropout);
       await patchEmbedding.compiled.forward(patchEmbedding.feeds, { x });
       const tokens = floats(new Float32Array((patches / unit) * width), [patches / unit, width]);
-      const angles = visionAngles(layout);
-      const layers: { x: FloatTensor; o: FloatTensor }[] = [];
+      const angles = await anglesOf(layout);
+      const layers: { x: Tensor; o: Tensor }[] = [];
       for (let block = 0; block < depth; block++) {
         const projections = buffers('', patches);
         await before.forward(blockName(block), { ...angles, x }, projections, { dropout });
@@ -190,7 +194,7 @@ export function createVisionTower(
 
     async backward({ images, layout, layers, last: output, dropout }, dTokens) {
       const { patches } = layout;
-      const angles = visionAngles(layout);
+      const angles = await anglesOf(layout);
       const [last] = exits as [Exit];
       let dy = workspace.get('vision.d.last', patches, h);
       await leaveBackward(last, output, dTokens, layout, dy, dropout);

@@ -5,6 +5,8 @@
  * a run gets copies of rows that lie further on, writes such rows elsewhere, and they are put into their place afterwards; a
  * tensor that is also read gets the buffer with the result in place of its own.
  */
+
+import { commonDivisor } from '../util/common_divisor.ts';
 import type { Buffer, BufferPool } from './buffer_pool.ts';
 import { type Moves, wordsOf } from './moves.ts';
 import type { Ort, OrtTensor } from './session.ts';
@@ -93,13 +95,10 @@ export function createDeviceMemory(device: string, ort: Ort, pool: BufferPool, m
   const putBack = async (tensor: DeviceTensor, { cell, offset }: Place, written: Buffer): Promise<void> => {
     const bytes = bytesOf(tensor);
     if (bytes === 0) return;
-    const [count] = tensor.dims as [number];
-    const width = bytes / count / 4;
-    const whole = wordsOf(cell.used) / width;
-    if (!Number.isInteger(width) || !Number.isInteger(offset / 4 / width) || !Number.isInteger(whole))
-      throw new Error(`internal: [${tensor.dims}] are no rows of the memory that they lie in`);
-    const target = over(await bufferOf(cell), 'float32', [whole, width]);
-    await moves.put(target, offset / 4 / width, over(written, 'float32', [count, width]));
+    // The widest rows of which there is a whole number, before it and in it.
+    const width = [offset, bytes, cell.used].reduce(commonDivisor) / 4;
+    const target = over(await bufferOf(cell), 'float32', [cell.used / 4 / width, width]);
+    await moves.put(target, offset / 4 / width, over(written, 'float32', [bytes / 4 / width, width]));
   };
 
   return {

@@ -12,6 +12,8 @@ export interface RowMoves {
   gather<T extends Tensor>(from: Tensor, indices: Int32Array, into: T): Promise<T>;
   /** Copies row i of `from` to row indices[i] of `into`; no index occurs twice. */
   put(from: Tensor, indices: Int32Array, into: Tensor): Promise<void>;
+  /** Copies row rows[i] of `from` to row places[i] of `into`; no place occurs twice. */
+  copy(from: Tensor, rows: Int32Array, into: Tensor, places: Int32Array): Promise<void>;
   /** Adds row i of `from` to row indices[i] of `into`; an index may occur several times. */
   add(from: Tensor, indices: Int32Array, into: Tensor): Promise<void>;
   release(): Promise<void>;
@@ -36,6 +38,12 @@ const inThisProcess: RowMoves = {
     const width = widthOf(into);
     for (const { first, start, count } of runsOf(indices))
       target.data.set(source.data.subarray(start * width, (start + count) * width), first * width);
+  },
+  async copy(from, rows, into, places) {
+    const [source, target] = [here(from), here(into)];
+    const width = widthOf(into);
+    for (const { first, start, count } of runsOf(rows, places))
+      target.data.set(source.data.subarray(first * width, (first + count) * width), places[start]! * width);
   },
   async add(from, indices, into) {
     const [source, target] = [here(from), here(into)];
@@ -63,6 +71,12 @@ function onDevice(device: Device): RowMoves {
       return into;
     },
     put: (from, indices, into) => run('put', from, indices, into),
+    async copy(from, rows, into, places) {
+      const between = device.reserve(from.dtype, [rows.length, widthOf(from)]);
+      await run('gather', from, rows, between);
+      await run('put', between, places, into);
+      device.release(between);
+    },
     add: (from, indices, into) => run('add', from, indices, into),
     async release() {
       for (const executable of compiled.values()) await (await executable).release();
@@ -91,12 +105,19 @@ const GRAPHS = {
 
 const widthOf = ({ dims }: Tensor): number => sizeOf(dims.slice(1));
 
-/** Consecutive indices: `count` of them from `first` on, the first of which is number `start`. */
-function* runsOf(indices: Int32Array): Generator<{ first: number; start: number; count: number }> {
+/** Consecutive indices: `count` of them from `first` on, the first of which is number `start`. Where `others` go on as well. */
+function* runsOf(
+  indices: Int32Array,
+  others: Int32Array | null = null,
+): Generator<{ first: number; start: number; count: number }> {
   for (let start = 0; start < indices.length; ) {
     const first = indices[start]!;
     let count = 1;
-    while (indices[start + count] === first + count) count++;
+    while (
+      indices[start + count] === first + count &&
+      (others === null || others[start + count] === others[start]! + count)
+    )
+      count++;
     yield { first, start, count };
     start += count;
   }

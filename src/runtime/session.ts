@@ -119,7 +119,13 @@ export async function runtimeVersion(): Promise<string> {
 
 /** Marks a tensor object that will be fed many times, such as a weight: its ONNX Runtime wrapper is kept as long as it lives. */
 export function pin<T extends HostTensor>(tensor: T): T {
-  pinned.set(tensor, null);
+  wrappers.set(tensor, null);
+  return tensor;
+}
+
+/** The same for a tensor that may be on a device. */
+export function pinned<T extends Tensor>(tensor: T): T {
+  if (isHere(tensor)) pin(tensor);
   return tensor;
 }
 
@@ -166,10 +172,10 @@ export async function createSession(
 
 /** The library's tensor over the memory of one of ours. */
 export function toOrt(ort: Ort, tensor: HostTensor): OrtTensor {
-  const known = pinned.get(tensor);
+  const known = wrappers.get(tensor);
   if (known != null) return known;
   const made = wrap(ort, tensor);
-  if (known === null) pinned.set(tensor, made);
+  if (known === null) wrappers.set(tensor, made);
   return made;
 }
 
@@ -224,7 +230,7 @@ function slicesPutInto({ nodes, inputs, outputs }: LoweredGraph): Record<string,
 }
 
 /** Wrappers of pinned tensors (see `pin`); null until the tensor is first fed. */
-const pinned = new WeakMap<HostTensor, OrtTensor | null>();
+const wrappers = new WeakMap<HostTensor, OrtTensor | null>();
 
 function wrap(ort: Ort, tensor: HostTensor): OrtTensor {
   if (tensor.dtype === 'float32') return new ort.Tensor('float32', tensor.data, tensor.dims);

@@ -8,6 +8,8 @@ import { type FloatTensor, floats, sizeOf, type Tensor } from './tensor.ts';
 export interface Workspace {
   /** A tensor of these sizes in the buffer of that name. Its contents are left over from earlier use. */
   get(name: string, ...dims: number[]): Tensor;
+  /** Elements of this process in the device's memory, in the buffer of that name; where memory is shared, the tensor itself. */
+  upload(name: string, tensor: FloatTensor): Promise<Tensor>;
 }
 
 /** In the memory of this process. */
@@ -19,12 +21,18 @@ export interface HostWorkspace extends Workspace {
 export function createWorkspace(device: Device): Workspace {
   if (device.sharesMemory) return createHostWorkspace();
   const tensors = new Map<string, Tensor>();
+  const get: Workspace['get'] = (name, ...dims) => {
+    const known = tensors.get(name);
+    const tensor = known === undefined ? device.reserve('float32', dims) : device.reuse(known, dims);
+    tensors.set(name, tensor);
+    return tensor;
+  };
   return {
-    get(name, ...dims) {
-      const known = tensors.get(name);
-      const tensor = known === undefined ? device.reserve('float32', dims) : device.reuse(known, dims);
-      tensors.set(name, tensor);
-      return tensor;
+    get,
+    async upload(name, tensor) {
+      const there = get(name, ...tensor.dims);
+      await device.write(there, tensor);
+      return there;
     },
   };
 }
@@ -41,6 +49,7 @@ export function createHostWorkspace(): HostWorkspace {
       }
       return floats(buffer.subarray(0, size), dims);
     },
+    upload: async (_, tensor) => tensor,
   };
 }
 

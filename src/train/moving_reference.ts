@@ -11,12 +11,13 @@ import { add, mul } from '../graph/ops/elementwise.ts';
 import { input } from '../graph/value.ts';
 import { here } from '../runtime/device.ts';
 import { sizeOf } from '../runtime/tensor.ts';
+import { changingWeights } from './half_updated.ts';
 
 /** The tensors that move: those that the policy trains. Checkpoints save them, because nothing else holds them. */
 export interface MovingReference {
   readonly names: readonly string[];
   value(name: string): ReturnType<Parameters['value']>;
-  /** Called after step number `step`, from 1: `reference = (1 - alpha) reference + alpha policy`, if the step is due. */
+  /** Called after step number `step`, from 1: `reference = (1 - alpha) reference + alpha policy`, if the step is due. Error: E_HALF_UPDATED. */
   follow(step: number): Promise<void>;
   /** Call after the tensors were replaced, e.g. by those of a checkpoint. */
   changed(): void;
@@ -44,14 +45,16 @@ export async function createMovingReference(
     value: (name) => reference.value(name),
     async follow(step) {
       if (step % every !== 0) return;
-      for (const name of policy.trained) {
-        const [target, source] = [reference.value(name), policy.value(name)];
-        if (mixture === null) mix(here(target).data, here(source).data, alpha);
-        else {
-          const [x, y] = [target, source].map((tensor) => device.view(tensor, [sizeOf(tensor.dims)]));
-          await mixture.run({ x: x!, y: y! }, { mixed: x! });
+      await changingWeights(async () => {
+        for (const name of policy.trained) {
+          const [target, source] = [reference.value(name), policy.value(name)];
+          if (mixture === null) mix(here(target).data, here(source).data, alpha);
+          else {
+            const [x, y] = [target, source].map((tensor) => device.view(tensor, [sizeOf(tensor.dims)]));
+            await mixture.run({ x: x!, y: y! }, { mixed: x! });
+          }
         }
-      }
+      });
       forgetImages();
     },
     changed: forgetImages,

@@ -3,6 +3,7 @@
  * Knows when weights are worth keeping, not how they are written.
  */
 import { messageOf, SightlineError } from '../errors.ts';
+import { HALF_UPDATED } from './half_updated.ts';
 import type { Journal } from './journal.ts';
 import type { Strategy } from './run_length.ts';
 
@@ -40,9 +41,9 @@ export async function saveUnfinished(
   { step, saveStrategy, signal, journal, save }: Saving & { saveStrategy: Strategy; signal: AbortSignal },
 ): Promise<void> {
   const stopped = signal.aborted && error === signal.reason;
-  // The incomplete step is dropped and the steps before it are kept, unless the weights have diverged or a bug of ours may
-  // have left them half updated.
-  const isWhole = stopped || (error instanceof SightlineError && error.code !== 'E_DIVERGED');
+  // The incomplete step is dropped and the steps before it are kept, unless the weights have diverged or may be half updated, as
+  // after a bug of ours.
+  const isWhole = stopped || (error instanceof SightlineError && !['E_DIVERGED', HALF_UPDATED].includes(error.code));
   const isTried = isSaveFailure(error);
   if (step > 0 && saveStrategy !== 'no' && isWhole && !isTried) {
     try {

@@ -15,6 +15,7 @@ import { createSumOfSquares } from '../optim/gradients.ts';
 import type { Schedule } from '../optim/schedule.ts';
 import type { Device } from '../runtime/device.ts';
 import type { Tensor } from '../runtime/tensor.ts';
+import { changingWeights } from './half_updated.ts';
 import type { RateFactor } from './learning_rates.ts';
 
 /** Whether weight decay applies to a parameter. */
@@ -65,7 +66,8 @@ export interface Updater {
   /**
    * Does one step with the accumulated gradients and resets them to zero.
    *
-   * Error: E_DIVERGED after five skipped steps in a row; the weights are those of the last good step.
+   * Errors: E_DIVERGED after five skipped steps in a row, the weights are those of the last good step; E_HALF_UPDATED if a device
+   * has no memory in the middle of it.
    */
   update(): Promise<UpdateResult>;
   state(): UpdaterState;
@@ -102,7 +104,8 @@ export async function createUpdater(parameters: Parameters, options: UpdateOptio
           grad: gradients[i]!,
           learningRate: factor * learningRate,
         }));
-        await adamw.update(rows, { step: counts.updates + 1, gradScale: clipCoefficient(gradNorm, maxGradNorm) });
+        const gradScale = clipCoefficient(gradNorm, maxGradNorm);
+        await changingWeights(() => adamw.update(rows, { step: counts.updates + 1, gradScale }));
       }
       counts = {
         steps: counts.steps + 1,

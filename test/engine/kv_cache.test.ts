@@ -8,14 +8,16 @@ import {
   withoutFree,
   withRoom,
 } from '../../src/engine/kv_cache.ts';
+import { createWorkingMemory } from '../../src/engine/working_memory.ts';
+import { cpu } from '../../src/runtime/cpu.ts';
+import { here } from '../../src/runtime/device.ts';
 import { floats } from '../../src/runtime/tensor.ts';
-import { createHostWorkspace } from '../../src/runtime/workspace.ts';
 
 const [KV_HEADS, HEAD_DIM, LAYERS] = [2, 3, 2];
 const no = Number.NEGATIVE_INFINITY;
 
-const emptyCache = (promptLengths: readonly number[], rows: number, maxTokens: number, atOnce = 1): KvCache =>
-  createKvCache(createHostWorkspace(), {
+const emptyCache = (promptLengths: readonly number[], rows: number, maxTokens: number, atOnce = 1): Promise<KvCache> =>
+  createKvCache(createWorkingMemory(cpu), {
     kvHeads: KV_HEADS,
     headDim: HEAD_DIM,
     layers: LAYERS,
@@ -60,8 +62,8 @@ function append(cache: KvCache, first: number, places: Int32Array, whose: readon
         const to = slots.data
           .subarray(4 * i, 4 * i + 4)
           .reduce((offset, index, axis) => offset * kOwn.dims[axis]! + index, 0);
-        kOwn.data.set(k.data.subarray(i * HEAD_DIM, (i + 1) * HEAD_DIM), to * HEAD_DIM);
-        vOwn.data.set(v.data.subarray(i * HEAD_DIM, (i + 1) * HEAD_DIM), to * HEAD_DIM);
+        here(kOwn).data.set(k.data.subarray(i * HEAD_DIM, (i + 1) * HEAD_DIM), to * HEAD_DIM);
+        here(vOwn).data.set(v.data.subarray(i * HEAD_DIM, (i + 1) * HEAD_DIM), to * HEAD_DIM);
       }
     }
 }
@@ -75,18 +77,18 @@ function expectTokens(cache: KvCache, place: number, who: number, length: number
         for (let i = 0; i < HEAD_DIM; i++) {
           const slot = (group * KV_HEADS + head) * cache.rows + row;
           const at = (slot * cache.capacity + token) * HEAD_DIM + i;
-          expect(kOwn.data[at]).toBe(key(who, token, layer, head, i));
-          expect(vOwn.data[at]).toBe(-key(who, token, layer, head, i));
+          expect(here(kOwn).data[at]).toBe(key(who, token, layer, head, i));
+          expect(here(vOwn).data[at]).toBe(-key(who, token, layer, head, i));
         }
 }
 
-describe('prompts', () => {
+describe('prompts', async () => {
   const lengths = [2, 4, 1];
-  const cache = emptyCache(lengths, 2, 8);
+  const cache = await emptyCache(lengths, 2, 8);
   for (const [group, length] of lengths.entries())
     for (let layer = 0; layer < LAYERS; layer++) {
       const { k, v } = rowsOf(length, layer, (token) => ({ who: group, token }));
-      setPrompt(cache, layer, group, k, v);
+      await setPrompt(cache, layer, group, k, v);
     }
 
   const expectPrompt = (from: KvCache, group: number, prompt: number): void => {
@@ -96,8 +98,8 @@ describe('prompts', () => {
         for (let i = 0; i < HEAD_DIM; i++) {
           const at = ((group * KV_HEADS + head) * 4 + token) * HEAD_DIM + i;
           const expected = token < lengths[prompt]! ? key(prompt, token, 1, head, i) : 0;
-          expect(kPrompt.data[at]).toBe(expected);
-          expect(vPrompt.data[at]).toBe(expected === 0 ? 0 : -expected);
+          expect(here(kPrompt).data[at]).toBe(expected);
+          expect(here(vPrompt).data[at]).toBe(expected === 0 ? 0 : -expected);
         }
   };
 
@@ -116,8 +118,8 @@ describe('prompts', () => {
     ]);
   });
 
-  test('a group without live completions leaves, with its prompt', () => {
-    const { cache: smaller, places } = withoutFree(cache, 0, Int32Array.of(0, 1, 5));
+  test('a group without live completions leaves, with its prompt', async () => {
+    const { cache: smaller, places } = await withoutFree(cache, 0, Int32Array.of(0, 1, 5));
     expect(smaller.groups.map(({ prompt }) => prompt)).toEqual([0, 2]);
     expect([...places]).toEqual([0, 1, 2]);
     expectPrompt(smaller, 0, 0);
@@ -125,8 +127,8 @@ describe('prompts', () => {
   });
 });
 
-test('a token sees those before it and itself, in a larger or smaller cache too', () => {
-  const cache = emptyCache([2, 1], 2, 40, 2);
+test('a token sees those before it and itself, in a larger or smaller cache too', async () => {
+  const cache = await emptyCache([2, 1], 2, 40, 2);
   /** Of each of the next tokens, of each group: how many own columns are seen, all of them at the front. */
   const seen = ({ next, capacity, groups }: KvCache): number[][] =>
     next.map(({ unseen }) =>
@@ -147,50 +149,53 @@ test('a token sees those before it and itself, in a larger or smaller cache too'
     [15, 15],
     [16, 16],
   ]);
-  const larger = withRoom(cache, 16);
+  const larger = await withRoom(cache, 16);
   expect(larger.capacity).toBe(32);
   openTokens(larger, 16);
   expect(seen(larger)).toEqual([
     [17, 17],
     [18, 18],
   ]);
-  const { cache: smaller } = withoutFree(larger, 18, Int32Array.of(3));
+  const { cache: smaller } = await withoutFree(larger, 18, Int32Array.of(3));
   openTokens(smaller, 18);
   expect(seen(smaller)).toEqual([[19], [20]]);
 });
 
-test.each([1, 2, 3])('tokens stay what they were while room is made and completions leave, %i at once', (atOnce) => {
-  let cache = emptyCache([1, 1, 1], 4, 150, atOnce);
-  let whose = Array.from({ length: 12 }, (_, i) => i);
-  let places: Int32Array = Int32Array.from(whose);
-  const leaving = new Map([
-    [3, [5]],
-    [20, [0, 1, 2]],
-    [64, [3, 4, 8]],
-    [90, [9, 10]],
-    [130, [6, 7]],
-  ]);
-  const sizes = new Set<number>();
-  for (let first = 0; first < 150; first += atOnce) {
-    const token = first + atOnce - 1;
-    cache = withRoom(cache, first);
-    append(cache, first, places, whose);
-    const gone = Array.from({ length: atOnce }, (_, t) => leaving.get(first + t) ?? []).flat();
-    if (gone.length > 0) {
-      const kept = whose.flatMap((who, i) => (gone.includes(who) ? [] : [i]));
-      ({ cache, places } = withoutFree(
-        cache,
-        token + 1,
-        Int32Array.from(kept, (i) => places[i]!),
-      ));
-      whose = kept.map((i) => whose[i]!);
+test.each([1, 2, 3])(
+  'tokens stay what they were while room is made and completions leave, %i at once',
+  async (atOnce) => {
+    let cache = await emptyCache([1, 1, 1], 4, 150, atOnce);
+    let whose = Array.from({ length: 12 }, (_, i) => i);
+    let places: Int32Array = Int32Array.from(whose);
+    const leaving = new Map([
+      [3, [5]],
+      [20, [0, 1, 2]],
+      [64, [3, 4, 8]],
+      [90, [9, 10]],
+      [130, [6, 7]],
+    ]);
+    const sizes = new Set<number>();
+    for (let first = 0; first < 150; first += atOnce) {
+      const token = first + atOnce - 1;
+      cache = await withRoom(cache, first);
+      append(cache, first, places, whose);
+      const gone = Array.from({ length: atOnce }, (_, t) => leaving.get(first + t) ?? []).flat();
+      if (gone.length > 0) {
+        const kept = whose.flatMap((who, i) => (gone.includes(who) ? [] : [i]));
+        ({ cache, places } = await withoutFree(
+          cache,
+          token + 1,
+          Int32Array.from(kept, (i) => places[i]!),
+        ));
+        whose = kept.map((i) => whose[i]!);
+      }
+      sizes.add(cache.groups.length * cache.rows);
+      if (first % 10 === 0 || gone.length > 0)
+        for (const [i, who] of whose.entries()) expectTokens(cache, places[i]!, who, token + 1);
     }
-    sizes.add(cache.groups.length * cache.rows);
-    if (first % 10 === 0 || gone.length > 0)
-      for (const [i, who] of whose.entries()) expectTokens(cache, places[i]!, who, token + 1);
-  }
-  expect(whose).toEqual([11]);
-  expect(sizes.size).toBeGreaterThan(3);
-  expect(cache.groups.length * cache.rows).toBe(1);
-  expect(cache.capacity).toBe(160);
-});
+    expect(whose).toEqual([11]);
+    expect(sizes.size).toBeGreaterThan(3);
+    expect(cache.groups.length * cache.rows).toBe(1);
+    expect(cache.capacity).toBe(160);
+  },
+);

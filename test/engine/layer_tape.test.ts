@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { createLayerTape, mapTape, productBytes } from '../../src/engine/layer_tape.ts';
 import type { TextConfig } from '../../src/models/architecture.ts';
+import { here } from '../../src/runtime/device.ts';
 import { zeros } from '../../src/runtime/tensor.ts';
 
 const config = {
@@ -18,7 +19,7 @@ function bytesOfTape(products: boolean): number {
   mapTape(
     createLayerTape(config, (_, width) => zeros(ROWS, width), products),
     (_, tensor) => {
-      bytes += tensor.data.byteLength;
+      bytes += here(tensor).data.byteLength;
       return tensor;
     },
   );

@@ -9,6 +9,7 @@ import type { VisionLanguageModel } from '../../src/engine/model.ts';
 import { mostRows, piecesOf } from '../../src/engine/row_chunks.ts';
 import type { AttentionImplementation } from '../../src/engine/text_attention.ts';
 import { decoderBlock } from '../../src/models/qwen_vl/decoder_block.ts';
+import { cpu } from '../../src/runtime/cpu.ts';
 import { largestDifference } from '../helpers/check_op.ts';
 import { goldenCheckpoints } from '../helpers/golden.ts';
 import { completionsIn, type GoldenGrpo, goldenGroups, loadModel, readJson } from '../helpers/golden_values.ts';
@@ -73,8 +74,8 @@ describe('pieces', () => {
       maxPositionEmbeddings: 1,
     } as const;
     const layer = attentionOutput(decoderBlock(text, { qkvBias: true, qkNorm: false }), text);
-    expect(mostRows(layer)).toBe(111);
-    expect(mostRows(layer, 4)).toBe(64);
+    expect(mostRows({ module: layer, device: cpu })).toBe(111);
+    expect(mostRows({ module: layer, device: cpu }, 4)).toBe(64);
   });
 });
 

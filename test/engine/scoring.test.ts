@@ -1,11 +1,13 @@
 /**
  * The scoring head in chunks of rows: values against float64, gradients of many chunks against one chunk at a time.
  */
+
 import { describe, expect, test } from 'vitest';
 import { parametersOf } from '../../src/engine/parameters.ts';
 import { createScoringHead, type Targets } from '../../src/engine/scoring.ts';
+import { createWorkingMemory } from '../../src/engine/working_memory.ts';
+import { here } from '../../src/runtime/device.ts';
 import { type FloatTensor, zeros } from '../../src/runtime/tensor.ts';
-import { createHostWorkspace } from '../../src/runtime/workspace.ts';
 import { createRandom } from '../../src/util/random.ts';
 import { largestDifference } from '../helpers/check_op.ts';
 import { gradientOf } from '../helpers/parameters.ts';
@@ -53,7 +55,7 @@ describe.each([1, 1024, 1025, 2500])('%i predictions', (count) => {
   const predictions = predict(count);
   const scorer = async () => {
     const parameters = await parametersOf(weights, () => true);
-    return { parameters, head: createScoringHead(sizes, parameters, createHostWorkspace()) };
+    return { parameters, head: createScoringHead(sizes, parameters, createWorkingMemory()) };
   };
 
   test('values', async () => {
@@ -85,16 +87,12 @@ describe.each([1, 1024, 1025, 2500])('%i predictions', (count) => {
         hiddenRows: predictions.hiddenRows.slice(start, start + 500),
         targets: predictions.targets.slice(start, start + 500),
       };
-      const { data } = await parts.head.backward(
-        hidden,
-        part,
-        { temperature: TEMPERATURE },
-        { logps: dLogps.slice(start, start + 500) },
-      );
+      const given = { logps: dLogps.slice(start, start + 500) };
+      const { data } = here(await parts.head.backward(hidden, part, { temperature: TEMPERATURE }, given));
       for (let i = 0; i < data.length; i++) sum.data[i]! += data[i]!;
     }
     const bound = 1e-5 * Math.sqrt(count);
-    expect(largestDifference(dHidden.data, sum.data)).toBeLessThan(bound);
+    expect(largestDifference(here(dHidden).data, sum.data)).toBeLessThan(bound);
     for (const name of weights.keys()) {
       const [got, expected] = await Promise.all([whole, parts].map(({ parameters }) => gradientOf(parameters, name)));
       expect(largestDifference(got!, expected!), name).toBeLessThan(bound);
@@ -109,7 +107,7 @@ describe.each([1, 1024, 1025, 2500])('%i predictions', (count) => {
 
 test('the gradient of one log-probability by finite differences', async () => {
   const parameters = await parametersOf(weights, () => true);
-  const head = createScoringHead(sizes, parameters, createHostWorkspace());
+  const head = createScoringHead(sizes, parameters, createWorkingMemory());
   const predictions = predict(1);
   const row = predictions.hiddenRows[0]!;
   const dHidden = await head.backward(hidden, predictions, { temperature: TEMPERATURE }, { logps: Float32Array.of(1) });
@@ -123,7 +121,7 @@ test('the gradient of one log-probability by finite differences', async () => {
     };
     const [high, low] = [logp(before + step), logp(before - step)];
     hidden.data[at] = before;
-    expect(dHidden.data[at]).toBeCloseTo((high.y - low.y) / (high.x - low.x), 3);
+    expect(here(dHidden).data[at]).toBeCloseTo((high.y - low.y) / (high.x - low.x), 3);
   }
   await head.release();
 });

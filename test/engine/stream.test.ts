@@ -6,12 +6,16 @@ import { createGenerator, type GenerateOptions, type Generator } from '../../src
 import { createModel } from '../../src/engine/model.ts';
 import { streamParameters } from '../../src/engine/parameters.ts';
 import { readConfig } from '../../src/models/registry.ts';
-import { gatherRows, zeros } from '../../src/runtime/tensor.ts';
+import { cpu } from '../../src/runtime/cpu.ts';
+import { createRowMoves } from '../../src/runtime/row_moves.ts';
+import { type FloatTensor, zeros } from '../../src/runtime/tensor.ts';
 import { createRandom } from '../../src/util/random.ts';
 import { largestDifference } from '../helpers/check_op.ts';
 import { findEnds, SEEDS } from '../helpers/draws.ts';
 import { type GoldenCheckpoint, goldenCheckpoints } from '../helpers/golden.ts';
 import { groupOf, loadModel, promptOf, readCases } from '../helpers/golden_values.ts';
+
+const moves = createRowMoves(cpu);
 
 /** The same model, loaded and streamed, and a prompt without images. */
 async function open(checkpoint: GoldenCheckpoint) {
@@ -60,11 +64,10 @@ describe.each(goldenCheckpoints())(
         const resultOf = async (generator: Generator, options: GenerateOptions) => {
           const scored = await generator.generate([prompt], { ...options, keep: true, probe });
           const { layers, order } = scored.tape!.decoder;
-          const kept = layers.flatMap(({ x, o, products }) =>
-            [x, o, products!.q, products!.gate].map((tensor) =>
-              gatherRows(tensor, order!, zeros(order!.length, tensor.dims[1]!)),
-            ),
-          );
+          const kept: FloatTensor[] = [];
+          for (const { x, o, products } of layers)
+            for (const tensor of [x, o, products!.q, products!.gate])
+              kept.push(await moves.gather(tensor, order!, zeros(order!.length, tensor.dims[1]!)));
           const measured = await generator.generate([prompt], { ...options, probe });
           expect(measured).toEqual({ groups: scored.groups, tape: null });
           const masses = scored.groups[0]!.completions.map((completion) =>

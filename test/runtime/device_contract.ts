@@ -99,6 +99,8 @@ export function describeDevice(name: string, open: () => Device | Promise<Device
         expect(await elements(tensor)).toEqual([2, 3, 4, 5, 6, 7]);
         await device.clear(tensor);
         expect(await elements(tensor)).toEqual([0, 0, 0, 0, 0, 0]);
+        await device.write(tensor, vector(6, 5, 4, 3, 2, 1));
+        expect(await elements(tensor)).toEqual([6, 5, 4, 3, 2, 1]);
         for (const size of [4, 5000]) {
           const other = device.reuse(tensor, [size]);
           await device.clear(other);
@@ -132,7 +134,7 @@ export function describeDevice(name: string, open: () => Device | Promise<Device
         expect(() => device.rows(whole, 3, 11)).toThrow('internal: rows 3..11 of a tensor with 10 rows');
       });
 
-      test('rows are gathered, put and added by their numbers', async () => {
+      test('rows are gathered, put, copied and added by their numbers', async () => {
         const moves = createRowMoves(device);
         const from = await device.upload(floats(Float32Array.from(counting(12)), [4, 3]));
         const into = await device.upload(floats(new Float32Array(15).fill(-1), [5, 3]));
@@ -144,6 +146,8 @@ export function describeDevice(name: string, open: () => Device | Promise<Device
         await moves.add(from, Int32Array.of(1, 1, 3, 1), into);
         expect(await elements(into)).toEqual([6, 7, 8, 15, 19, 23, ...counting(3), 5, 6, 7, ...counting(3)]);
         await moves.put(device.rows(from, 1, 1), Int32Array.of(), into);
+        await moves.copy(from, Int32Array.of(3, 1), into, Int32Array.of(0, 4));
+        expect(await elements(into)).toEqual([9, 10, 11, 15, 19, 23, ...counting(3), 5, 6, 7, 3, 4, 5]);
         await moves.release();
       });
 

@@ -2,14 +2,16 @@
  * The entropy bonus: loss and gradients through the scoring head against torch.autograd (test/golden/make/entropy_bonus.py), in one
  * micro-batch and in several; and whole runs, where neither micro-batches nor the source of the rows change what is learned.
  */
+
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { parametersOf } from '../../src/engine/parameters.ts';
 import { createScoringHead } from '../../src/engine/scoring.ts';
+import { createWorkingMemory } from '../../src/engine/working_memory.ts';
 import { countStep, grpoLoss, type LossOptions } from '../../src/grpo/loss.ts';
+import { here } from '../../src/runtime/device.ts';
 import { floats, zeros } from '../../src/runtime/tensor.ts';
-import { createHostWorkspace } from '../../src/runtime/workspace.ts';
 import { largestDifference } from '../helpers/check_op.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { gradientOf } from '../helpers/parameters.ts';
@@ -66,7 +68,7 @@ describe('against torch.autograd', () => {
       ]);
       const parameters = await parametersOf(weights, () => true);
       const sizes = { hiddenSize: h, vocabSize: v, rmsNormEps: values.eps, tieWordEmbeddings: false };
-      const scorer = createScoringHead(sizes, parameters, createHostWorkspace());
+      const scorer = createScoringHead(sizes, parameters, createWorkingMemory());
       const options: LossOptions = {
         ...{ lossType: golden.loss_type, importanceSamplingLevel: 'token', beta: 0, epsilon: 0.2, epsilonHigh: 0.2 },
         ...{ delta: null, tauPos: 1, tauNeg: 1.05, offPolicySequenceMaskDelta: null, maxCompletionLength: 8 },
@@ -109,7 +111,7 @@ describe('against torch.autograd', () => {
         const flat = (rows: readonly Float64Array[]): Float32Array =>
           Float32Array.from(rows.flatMap((row) => [...row]));
         const given = { logps: flat(result.dLogps), entropies: result.dEntropies && flat(result.dEntropies) };
-        dHidden.push(...(await scorer.backward(hidden, predictions, { temperature }, given)).data);
+        dHidden.push(...here(await scorer.backward(hidden, predictions, { temperature }, given)).data);
       }
       await scorer.release();
       expect(Math.abs(loss - golden.loss)).toBeLessThan(1e-5);
