@@ -58,9 +58,12 @@ export async function readWeightsOf(compiled: CompiledModule, parameters: Parame
   return weightsOf(compiled, parameters, nameOf);
 }
 
-/** A parameter under its own sizes, to feed. */
-export const heldValue = (device: Device, parameters: Parameters, name: string): Tensor =>
-  held(device, parameters.value(name));
+/** A table [rows, width] that belongs to no layer, to take rows from: its pieces, in order. Most are in one piece. */
+export function tableOf(device: Device, parameters: Parameters, name: string): Tensor[] {
+  const resident = parameters.resident?.(name) ?? null;
+  if (resident !== null && resident.form !== null) return Object.values(resident.feeds);
+  return [held(device, parameters.value(name))];
+}
 
 /** Feeds `acc.<param>` and targets `grad.<param>` of the trained parameters: one buffer each, so gradients add up in place. */
 export interface Accumulators {

@@ -11,7 +11,6 @@ import { blockParams, productWeights } from '../nn/block_ops.ts';
 import type { WeightForm } from '../nn/linear.ts';
 import { angleTable, inverseFrequencies } from '../nn/rope.ts';
 import { type CompiledModule, createModuleCache } from '../runtime/compiled_module.ts';
-
 import type { Tensor } from '../runtime/tensor.ts';
 import { readWeightsOf } from './bindings.ts';
 import { type BlockedWeights, createBlockedWeights } from './blocked_weights.ts';

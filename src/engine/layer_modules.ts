@@ -94,6 +94,12 @@ export function createLayerModules(
   };
 }
 
+/** The module as a layer of these names has it: with its adapters, and with the forms of its weights. */
+export const asBound = (module: Module, parameters: Parameters, nameOf: NameOf): Module => ({
+  ...adapted(module, adaptersIn(module, parameters, nameOf)),
+  forms: formsIn(module, parameters, nameOf),
+});
+
 /** The adapters of a module's layers, by the layers' names in it. */
 export function adaptersIn({ params }: Pick<Module, 'params'>, { adapters }: Parameters, nameOf: NameOf): Adapters {
   return Object.fromEntries(

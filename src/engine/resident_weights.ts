@@ -12,7 +12,7 @@ import { widened } from '../graph/ops/frozen.ts';
 import { inPieces } from '../graph/ops/pieces.ts';
 import type { Value } from '../graph/value.ts';
 import { type Device, here } from '../runtime/device.ts';
-import { bytes, type FloatTensor, floats, halves, rows, sizeOf, type Tensor } from '../runtime/tensor.ts';
+import { bytes, type FloatTensor, floats, halves, rows, sizeOf, type Tensor, view } from '../runtime/tensor.ts';
 import { createExclusive } from '../util/mutex.ts';
 import { type Parameters, roleOf } from './parameters.ts';
 import type { Resident } from './resident_form.ts';
@@ -68,9 +68,9 @@ export function rowsWithin(dims: readonly number[], device: Pick<Device, 'larges
 
 // --- internal ---
 
-/** A matrix that is larger than any tensor of the device, in pieces of its rows. */
+/** A matrix [rows, ...] that is larger than any tensor of the device, in pieces of its rows. */
 function inRows(matrix: FloatTensor, device: Device): Resident {
-  const width = matrix.dims[1]!;
+  const width = sizeOf(matrix.dims.slice(1)); // of a convolution's weight, as modules take it
   const pieces = rowsWithin(matrix.dims, device);
   return {
     form: {
@@ -79,7 +79,9 @@ function inRows(matrix: FloatTensor, device: Device): Resident {
       value: (fed) => inPieces(pieces.map((_, i) => fed[i]!)),
       matrix: null,
     },
-    feeds: Object.fromEntries(pieces.map(({ start, end }, i) => [i, device.hold(rows(matrix, start, end))])),
+    feeds: Object.fromEntries(
+      pieces.map(({ start, end }, i) => [i, device.hold(view(rows(matrix, start, end), end - start, width))]),
+    ),
   };
 }
 

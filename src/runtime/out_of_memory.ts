@@ -5,6 +5,7 @@
  * working. Some drivers end the device instead.
  */
 import { messageOf, SightlineError } from '../errors.ts';
+import type { Device } from './device.ts';
 
 /** What had no room. */
 export interface MemoryAsked {
@@ -43,6 +44,13 @@ export const outOfDeviceMemory = (asked: MemoryAsked, cause?: unknown): Sightlin
 /** Error for users: a single tensor is above what the device takes. */
 export const tooLargeTensor = (limit: number, asked: MemoryAsked, cause?: unknown): SightlineError =>
   memoryError(`the graphics processor takes no tensor above ${gib(limit)} GiB`, asked, cause);
+
+/** Error for users, E_DEVICE_MEMORY: so many float32 are above what the device takes. @param what in words */
+export function requireRoom(device: Pick<Device, 'largestTensor' | 'memory'>, what: string, floats: number): void {
+  const bytes = Float32Array.BYTES_PER_ELEMENT * floats;
+  if (bytes > device.largestTensor)
+    throw tooLargeTensor(device.largestTensor, { what, bytes, held: device.memory()?.bytes ?? 0 });
+}
 
 // --- internal ---
 

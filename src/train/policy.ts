@@ -25,6 +25,7 @@ import type { Random } from '../util/random.ts';
 import { type AdapterOptions, prepareAdapter } from './adapter.ts';
 import type { ModelSummary } from './events.ts';
 import { type FrozenOptions, frozenForm, readFrozen } from './frozen_weights.ts';
+import { checkTensorSizes } from './tensor_sizes.ts';
 import { DEFAULT_FREEZE, type TrainedRule, trainedParameters } from './trained_parameters.ts';
 import { adapterOptions, type TunerArguments, trainedRule } from './tuner.ts';
 
@@ -142,22 +143,27 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
     const trains = adapter === null && trainable ? trainedParameters(trained, modelConfig) : null;
     const isTrained = (name: string): boolean =>
       trainable && (adapter === null ? trains!.has(name) : adapter.tensors.has(name));
+    const tensors = new Map([...used.tensors, ...(adapter?.tensors ?? [])]);
+    const changes = (name: string): boolean => options.movable === true || isTrained(name);
+    checkTensorSizes({ tensors, changes, layersElsewhere: streams || form?.kind === 'held' }, device, dir);
     return {
       options,
       modelConfig,
       template,
       source,
       adapter: adapter?.plan ?? null,
-      tensors: new Map([...used.tensors, ...(adapter?.tensors ?? [])]),
+      tensors,
       streams,
       heldBytes: form?.kind === 'held' ? form.bytes : null,
       isTrained,
       async load(onRead) {
         const tell = onRead === undefined ? undefined : seldom(onRead);
         const ofStore = adapter === null ? isTrained : () => false;
-        const changes = options.movable === true ? () => true : ofStore;
+        const ofStoreChanges = options.movable === true ? () => true : ofStore;
         const whole = () =>
-          streams ? streamParameters(used, tell) : loadParameters(used, ofStore, { onRead: tell, device, changes });
+          streams
+            ? streamParameters(used, tell)
+            : loadParameters(used, ofStore, { onRead: tell, device, changes: ofStoreChanges });
         const read = await (form === null ? whole() : readFrozen(used, form, { onRead: tell, device }));
         const store = residentOn(read, device);
         const adapted = (await adapter?.putOn(store, isTrained, device)) ?? { config: modelConfig, parameters: store };

@@ -65,3 +65,14 @@ test('a limit is kept without asking the device', async () => {
   await pool.take(32 * MIB);
   expect(pool.bytes).toBe(32 * MIB);
 });
+
+test('a buffer above the largest one is refused, and one just below it is not rounded up', async () => {
+  const { device, allocate } = deviceOf(64 * MIB);
+  const pool = createBufferPool(allocate, { one: 16 * MIB });
+  await expect(pool.take(16 * MIB + 4)).rejects.toMatchObject({
+    code: 'E_DEVICE_MEMORY',
+    message: expect.stringContaining('the graphics processor takes no tensor above 0.02 GiB'),
+  });
+  expect(device.asked).toBe(0);
+  expect((await pool.take(16 * MIB - 4)).bytes).toBe(16 * MIB);
+});
