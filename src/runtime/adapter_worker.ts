@@ -45,6 +45,8 @@ async function hasRoom(device: Device, bytes: number): Promise<boolean> {
     return true;
   } catch {
     return false; // too large for a buffer of the adapter, or for its memory
+  } finally {
+    device.tidy();
   }
 }
 
