@@ -7,6 +7,8 @@ export interface Kernels {
   /** `com.microsoft.FusedMatMul`: products that transpose and scale their operands on the way. */
   readonly fusedMatMul: boolean;
   readonly logSoftmax: boolean;
+  /** Whether the softmax of a row with NaN or an infinity is NaN. (ONNX Runtime's kernel for WebGPU makes it 0, on purpose.) */
+  readonly softmaxOfNaN: boolean;
   /** Conversions of int64, the type of the positions that ArgMax returns. (Sizes in shapes are int64 everywhere.) */
   readonly int64: boolean;
   readonly float64: boolean;
@@ -14,4 +16,11 @@ export interface Kernels {
   readonly float16: boolean;
 }
 
-export const ALL_KERNELS: Kernels = { fusedMatMul: true, logSoftmax: true, int64: true, float64: true, float16: true };
+export const ALL_KERNELS: Kernels = {
+  fusedMatMul: true,
+  logSoftmax: true,
+  softmaxOfNaN: true,
+  int64: true,
+  float64: true,
+  float16: true,
+};

@@ -24,7 +24,6 @@ export const cpu: Device = {
   view: (tensor, dims) => resized(tensor, dims),
   rows: (tensor, start, end) => cutRows(here<HostTensor>(tensor), start, end) as typeof tensor,
   hold: (tensor) => pin(tensor),
-  twin: async (tensor) => tensor,
   tidy: () => undefined,
   memory: () => null,
   release: () => undefined, // the garbage collector frees what is no longer used

@@ -30,8 +30,10 @@ export interface Device {
   /**
    * A tensor in its memory with what was there before. Where that is memory of its own, it is taken when the tensor is first
    * used.
+   *
+   * @param name what it is for, in `memory`
    */
-  reserve(dtype: ElementType, dims: readonly number[]): Tensor;
+  reserve(dtype: ElementType, dims: readonly number[], name?: string): Tensor;
   /**
    * A tensor of other sizes in the memory of a reserved one, or in larger memory. Its elements are what was there before; the
    * reserved tensor and its views must not be used again.
@@ -50,14 +52,10 @@ export interface Device {
   /** Rows [start, end) along the first axis, in the same memory. */
   rows<T extends Tensor>(tensor: T, start: number, end: number): T;
   /**
-   * Says that a tensor of this process will be fed many times with the same elements, as a weight is. A device with its own
+   * Says that a tensor of this process will be fed many times with the same elements, as a frozen weight is. A device with its own
    * memory keeps a copy from the first run on; views of the same elements share it.
-   *
-   * @param revision counts the changes of the elements; absent: they never change
    */
-  hold<T extends HostTensor>(tensor: T, revision?: () => number): T;
-  /** The device's copy of a tensor that is held. Runs may write to it; the tensor itself then stays as it was. */
-  twin(tensor: HostTensor): Promise<Tensor>;
+  hold<T extends HostTensor>(tensor: T): T;
   /** Frees a tensor that it has allocated, reserved or uploaded, and its views; they must not be used again. */
   release(tensor: Tensor): void;
   /** Frees memory that it keeps for later tensors. */
@@ -72,6 +70,11 @@ export interface Device {
 export interface MemoryInUse {
   readonly bytes: number;
   readonly peak: number;
+  /**
+   * Bytes now, by what tensors are for: `held`, `uploaded`, `allocated`, or the name that they were reserved with. What is kept for
+   * later tensors is in none of them.
+   */
+  readonly use: ReadonlyMap<string, number>;
 }
 
 export interface Traffic {

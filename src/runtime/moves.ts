@@ -21,8 +21,11 @@ export interface Moves {
   put(into: OrtTensor, first: number, rows: OrtTensor): Promise<void>;
 }
 
-/** @param options of sessions on the device */
-export function createMoves(options: InferenceSession.SessionOptions): Moves {
+/**
+ * @param options of sessions on the device
+ * @param onIndex told of the bytes that copies move to the device besides what they copy
+ */
+export function createMoves(options: InferenceSession.SessionOptions, onIndex: (bytes: number) => void): Moves {
   const sessions = new Map<string, Promise<InferenceSession>>();
   const session = (key: string, graph: () => LoweredGraph, more: InferenceSession.SessionOptions = {}) => {
     const known =
@@ -65,6 +68,7 @@ export function createMoves(options: InferenceSession.SessionOptions): Moves {
       const [count] = rows.dims as [number];
       const places = BigInt64Array.from({ length: count }, (_, i) => BigInt(first + i));
       const index = new ort.Tensor('int64', places, [count, 1]);
+      onIndex(places.byteLength);
       await (await session('put', putGraph)).run({ x: into, index, rows }, { y: into });
     },
   };

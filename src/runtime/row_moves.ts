@@ -2,10 +2,12 @@
  * Moves rows between tensors [n, width] of a device, by the numbers of rows.
  */
 import type { Graph } from '../graph/graph.ts';
+import { add, mul } from '../graph/ops/elementwise.ts';
 import { addRowsAt, putSlices, takeRows } from '../graph/ops/gather.ts';
 import { input } from '../graph/value.ts';
 import { type Device, type Executable, here } from './device.ts';
-import { ints, sizeOf, type Tensor } from './tensor.ts';
+import { pairedSums, type Round } from './paired_sums.ts';
+import { floats, ints, sizeOf, type Tensor } from './tensor.ts';
 
 export interface RowMoves {
   /** Copies row indices[i] of `from` to row i of `into`, and returns `into`. */
@@ -14,7 +16,7 @@ export interface RowMoves {
   put(from: Tensor, indices: Int32Array, into: Tensor): Promise<void>;
   /** Copies row rows[i] of `from` to row places[i] of `into`; no place occurs twice. */
   copy(from: Tensor, rows: Int32Array, into: Tensor, places: Int32Array): Promise<void>;
-  /** Adds row i of `from` to row indices[i] of `into`; an index may occur several times. */
+  /** Adds row i of `from` to row indices[i] of `into`; an index may occur several times. The same bits every time. */
   add(from: Tensor, indices: Int32Array, into: Tensor): Promise<void>;
   release(): Promise<void>;
 }
@@ -56,14 +58,25 @@ const inThisProcess: RowMoves = {
 
 function onDevice(device: Device): RowMoves {
   const compiled = new Map<string, Promise<Executable>>();
-  async function run(move: keyof typeof GRAPHS, from: Tensor, indices: Int32Array, into: Tensor): Promise<void> {
-    if (indices.length === 0) return;
+  const executableOf = (move: keyof typeof GRAPHS): Promise<Executable> => {
     const executable = compiled.get(move) ?? device.compile(GRAPHS[move]());
     compiled.set(move, executable);
-    const flat = (tensor: Tensor): Tensor => device.view(tensor, [tensor.dims[0]!, widthOf(tensor)]);
+    return executable;
+  };
+  const flat = (tensor: Tensor): Tensor => device.view(tensor, [tensor.dims[0]!, widthOf(tensor)]);
+  async function run(move: 'gather' | 'put' | 'add', from: Tensor, indices: Int32Array, into: Tensor): Promise<void> {
+    if (indices.length === 0) return;
     const x = flat(into);
     const index = ints(indices, move === 'put' ? [indices.length, 1] : [indices.length]);
-    await (await executable).run({ x, index, rows: flat(from) }, { moved: x });
+    await (await executableOf(move)).run({ x, index, rows: flat(from) }, { moved: x });
+  }
+  async function pair(from: Tensor, { first, second, hasSecond }: Round, into: Tensor): Promise<void> {
+    const feeds = {
+      rows: flat(from),
+      ...{ first: ints(first, [first.length]), second: ints(second, [first.length]) },
+      hasSecond: floats(hasSecond, [first.length, 1]),
+    };
+    await (await executableOf('pair')).run(feeds, { moved: flat(into) });
   }
   return {
     async gather(from, indices, into) {
@@ -77,7 +90,18 @@ function onDevice(device: Device): RowMoves {
       await run('put', between, places, into);
       device.release(between);
     },
-    add: (from, indices, into) => run('add', from, indices, into),
+    async add(from, indices, into) {
+      const { rounds, places } = pairedSums(indices);
+      let sums: Tensor = from;
+      for (const round of rounds) {
+        const next = device.reserve('float32', [round.first.length, widthOf(from)]);
+        await pair(sums, round, next);
+        if (sums !== from) device.release(sums);
+        sums = next;
+      }
+      await run('add', sums, places, into);
+      if (sums !== from) device.release(sums);
+    },
     async release() {
       for (const executable of compiled.values()) await (await executable).release();
       compiled.clear();
@@ -96,6 +120,12 @@ const GRAPHS = {
   put: (): Graph => {
     const inputs = { x: whole(), index: input('index', ['M', 1], 'int32'), rows: rows() };
     return { name: 'put rows', inputs, outputs: { moved: putSlices(inputs.x, inputs.index, inputs.rows) } };
+  },
+  pair: (): Graph => {
+    const [from, hasSecond] = [input('rows', ['N', 'W']), input('hasSecond', ['M', 1])];
+    const [first, second] = [input('first', ['M'], 'int32'), input('second', ['M'], 'int32')];
+    const moved = add(takeRows(from, first), mul(takeRows(from, second), hasSecond));
+    return { name: 'pairs of rows', inputs: { rows: from, first, second, hasSecond }, outputs: { moved } };
   },
   add: (): Graph => {
     const inputs = { x: whole(), index: input('index', ['M'], 'int32'), rows: rows() };

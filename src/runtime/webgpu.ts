@@ -6,8 +6,18 @@ import { ALL_KERNELS, type Kernels } from '../graph/kernels.ts';
 import { createBufferPool } from './buffer_pool.ts';
 import { type Device, isHere } from './device.ts';
 import { createDeviceMemory } from './device_memory.ts';
-import { createMoves } from './moves.ts';
-import { type BoundRun, loadOrt, type OrtTensor, openSession, type Run, type SessionPlan, toOrt } from './session.ts';
+import { createMoves, type Moves } from './moves.ts';
+import {
+  type BoundRun,
+  createSession,
+  loadOrt,
+  type Ort,
+  type OrtTensor,
+  openSession,
+  type Run,
+  type SessionPlan,
+  toOrt,
+} from './session.ts';
 import {
   rows as cutRows,
   type DeviceTensor,
@@ -21,27 +31,26 @@ import {
 
 export const WEBGPU = 'webgpu';
 
-/** Without these, ONNX Runtime 1.30 computes on the CPU what needs them. WGSL, the kernels' language, has no float64. */
-const KERNELS: Kernels = { ...ALL_KERNELS, fusedMatMul: false, logSoftmax: false, int64: false, float64: false };
-
-/** Elements of this process that are copied to the device. */
-interface Copy {
-  readonly tensor: DeviceTensor;
-  revision: number;
-}
-
-/** A tensor of this process that is held; `copy` null: it has not been fed yet. */
-interface Held {
-  readonly revision: () => number;
-  /** The copy under the tensor's own sizes. */
-  copy: { readonly of: Copy; readonly tensor: DeviceTensor } | null;
-}
+/** Without kernels, ONNX Runtime 1.30 computes on the CPU what needs them. WGSL, the kernels' language, has no float64. */
+const KERNELS: Kernels = {
+  ...ALL_KERNELS,
+  ...{ fusedMatMul: false, logSoftmax: false, softmaxOfNaN: false, int64: false, float64: false },
+};
 
 export interface WebgpuOptions {
   readonly float16?: boolean | undefined;
   readonly largestTensor?: number | undefined;
   readonly memory?: number | undefined;
   readonly profile?: string | undefined;
+  readonly library?: Library | undefined;
+}
+
+/** What a graphics processor is driven with. `counted.ts` has one that drives none. */
+export interface Library {
+  /** Makes tensors. */
+  readonly ort: Ort;
+  readonly moves: Moves;
+  readonly create: NonNullable<SessionPlan['create']>;
 }
 
 /**
@@ -50,6 +59,7 @@ export interface WebgpuOptions {
  * @param options.float16 whether the adapter computes with float16 (`findAdapter`); default false
  * @param options.largestTensor bytes of the adapter's largest tensor (`findAdapter`); default: not known, and larger ones fail
  * @param options.memory most bytes that tensors may take: beyond them, E_DEVICE_MEMORY
+ * @param options.library default: ONNX Runtime
  * @param options.profile beginning of the paths of files to which sessions write what each node ran on, for tests
  */
 export async function openWebgpu({
@@ -57,15 +67,22 @@ export async function openWebgpu({
   largestTensor = Number.POSITIVE_INFINITY,
   memory: limit,
   profile,
+  library,
 }: WebgpuOptions = {}): Promise<Device> {
   const kernels: Kernels = { ...KERNELS, float16 };
-  const ort = await loadOrt();
-  const held = new WeakMap<HostTensor, Held>();
-  /** Copies of held elements, by their buffer and their place in it. */
-  const copies = new WeakMap<ArrayBufferLike, Map<string, Copy>>();
-  const traffic = { toDevice: 0, fromDevice: 0 };
   const options: SessionPlan['options'] = { executionProviders: [WEBGPU] };
-  const moves = createMoves(options);
+  /** Tensors of this process that are held, with their copies under their own sizes; null: it has not been fed yet. */
+  const held = new WeakMap<HostTensor, DeviceTensor | null>();
+  /** Copies of held elements, by their buffer and their place in it. */
+  const copies = new WeakMap<ArrayBufferLike, Map<string, Promise<DeviceTensor>>>();
+  const traffic = { toDevice: 0, fromDevice: 0 };
+  const { ort, moves, create } = library ?? {
+    ort: await loadOrt(),
+    moves: createMoves(options, (bytes) => {
+      traffic.toDevice += bytes;
+    }),
+    create: createSession,
+  };
   const pool = createBufferPool(moves.allocate, { all: limit, one: largestTensor });
   const memory = createDeviceMemory(WEBGPU, ort, pool, moves);
 
@@ -74,8 +91,8 @@ export async function openWebgpu({
     traffic.toDevice += tensor.data.byteLength;
     if (tensor.data.length > 0) await moves.up(tensor, await memory.own(flat(target)));
   };
-  async function upload(tensor: HostTensor): Promise<DeviceTensor> {
-    const there = memory.reserve(tensor.dtype, tensor.dims, true);
+  async function upload(tensor: HostTensor, name = 'uploaded'): Promise<DeviceTensor> {
+    const there = memory.reserve(tensor.dtype, tensor.dims, { exact: true, name });
     await write(there, tensor);
     return there;
   }
@@ -87,36 +104,25 @@ export async function openWebgpu({
     await moves.clear(fetches.y!);
     await settle();
   }
-  function newCopy(tensor: HostTensor): Copy {
+  /** The copy of a held tensor. */
+  async function copyOf(tensor: HostTensor): Promise<DeviceTensor> {
     const { buffer, byteOffset, byteLength } = tensor.data;
-    const ofBuffer = copies.get(buffer) ?? new Map<string, Copy>();
+    const ofBuffer = copies.get(buffer) ?? new Map<string, Promise<DeviceTensor>>();
     copies.set(buffer, ofBuffer);
     const place = `${byteOffset} ${byteLength}`;
-    const copy = ofBuffer.get(place) ?? { tensor: memory.reserve(tensor.dtype, tensor.dims, true), revision: NEVER };
+    const copy = ofBuffer.get(place) ?? upload(tensor, 'held');
     ofBuffer.set(place, copy);
-    return copy;
-  }
-  /** The copy of a held tensor, with the elements that it has at this revision. */
-  async function copyOf(tensor: HostTensor, known: Held): Promise<DeviceTensor> {
-    if (known.copy === null) {
-      const of = newCopy(tensor);
-      known.copy = { of, tensor: memory.view(of.tensor, tensor.dims) };
-    }
-    const { of, tensor: there } = known.copy;
-    const revision = known.revision();
-    if (of.revision !== revision) {
-      of.revision = revision;
-      await write(of.tensor, tensor);
-    }
+    const there = memory.view(await copy, tensor.dims);
+    held.set(tensor, there);
     return there;
   }
   async function bind({ feeds, into, inPlace }: Run): Promise<BoundRun> {
     const here: Record<'feeds' | 'fetches', Record<string, OrtTensor>> = { feeds: {}, fetches: {} };
     const there: Record<'feeds' | 'into', Record<string, DeviceTensor>> = { feeds: {}, into: {} };
     for (const [name, tensor] of Object.entries(feeds)) {
-      const known = isHere(tensor) ? held.get(tensor) : undefined;
+      const copy = isHere(tensor) ? held.get(tensor) : undefined;
       if (!isHere(tensor)) there.feeds[name] = tensor;
-      else if (known !== undefined) there.feeds[name] = await copyOf(tensor, known);
+      else if (copy !== undefined) there.feeds[name] = copy ?? (await copyOf(tensor));
       else {
         here.feeds[name] = toOrt(ort, tensor);
         traffic.toDevice += tensor.data.byteLength;
@@ -141,6 +147,7 @@ export async function openWebgpu({
     options: profile === undefined ? options : { ...options, enableProfiling: true, profileFilePrefix: profile },
     bind,
     room: pool,
+    create,
   };
 
   return {
@@ -152,14 +159,14 @@ export async function openWebgpu({
     compile: (graph) => openSession(graph, plan),
     async allocate(dtype, dims) {
       if (dtype === 'float16') return upload(emptyTensor(dtype, dims)); // which not every adapter computes with
-      const tensor = memory.reserve(dtype, dims, true);
+      const tensor = memory.reserve(dtype, dims, { exact: true, name: 'allocated' });
       await clear(tensor);
       return tensor;
     },
-    reserve: (dtype, dims) => memory.reserve(dtype, dims),
+    reserve: (dtype, dims, name = 'reserved') => memory.reserve(dtype, dims, { name }),
     reuse: (tensor, dims) => memory.reuse(there(tensor), dims),
     clear: (tensor) => clear(there(tensor)),
-    upload,
+    upload: (tensor) => upload(tensor),
     async download<T extends HostTensor = FloatTensor>(tensor: Tensor) {
       if (isHere(tensor)) return tensor as T;
       if (sizeOf(tensor.dims) === 0) return emptyTensor(tensor.dtype, tensor.dims) as T;
@@ -179,28 +186,20 @@ export async function openWebgpu({
     },
     rows: (tensor, start, end) =>
       (isHere(tensor) ? cutRows(tensor, start, end) : memory.rows(tensor, start, end)) as typeof tensor,
-    hold(tensor, revision = () => 0) {
-      if (!held.has(tensor)) held.set(tensor, { revision, copy: null });
+    hold(tensor) {
+      if (!held.has(tensor)) held.set(tensor, null);
       return tensor;
-    },
-    async twin(tensor) {
-      const known = held.get(tensor);
-      if (known === undefined) throw new Error(`internal: the twin of a tensor [${tensor.dims}] that is not held`);
-      return copyOf(tensor, known);
     },
     release(tensor) {
       if (!isHere(tensor)) memory.release(tensor);
     },
     tidy: pool.drain,
-    memory: () => ({ bytes: pool.bytes, peak: pool.peak }),
+    memory: () => ({ bytes: pool.bytes, peak: pool.peak, use: memory.use() }),
     channelBlock: async () => null,
   };
 }
 
 // --- internal ---
-
-/** In place of a copy's revision before its elements have been copied. */
-const NEVER = -1;
 
 const bytesOf = (tensors: readonly HostTensor[]): number => tensors.reduce((sum, { data }) => sum + data.byteLength, 0);
 

@@ -73,7 +73,10 @@ export function logSoftmaxAt(x: Value, index: Value, logs: Value = logSoftmax(x)
   });
 }
 
-/** softmax over the last axis. */
+/**
+ * softmax over the last axis. Where its kernel gives 0 for what is not a number, a row is divided by its sum, which is 1 within
+ * rounding, or 0: without it, attention would end a model's infinite scores as zeros that look like numbers.
+ */
 export function softmax(x: Value): Value {
   requireFloat('softmax', x);
   normaliseAxis(-1, x.shape.length, 'softmax');
@@ -81,7 +84,12 @@ export function softmax(x: Value): Value {
     op: 'softmax',
     inputs: [x],
     shape: x.shape,
-    emit: (emitter, names) => emitter.node('Softmax', names, { axis: -1 }),
+    emit: (emitter, names) => {
+      const shares = emitter.node('Softmax', names, { axis: -1 });
+      if (emitter.kernels.softmaxOfNaN) return shares;
+      const over = emitter.constant('int64', [1], [x.shape.length - 1]);
+      return emitter.node('Div', [shares, emitter.node('ReduceSum', [shares, over], { keepdims: 1 })]);
+    },
     vjp: (dy, y) => [() => mul(y, sub(dy, sum(mul(dy, y), [-1], true)))],
   });
 }

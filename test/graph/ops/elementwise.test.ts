@@ -1,5 +1,6 @@
 import * as ops from '../../../src/graph/ops/elementwise.ts';
 import { input, type Value } from '../../../src/graph/value.ts';
+import { cpu } from '../../../src/runtime/cpu.ts';
 import type { Argument, OpCase } from '../../helpers/check_op.ts';
 import { describeOps } from '../../helpers/op_suite.ts';
 import { pointwise } from '../../helpers/reference.ts';
@@ -61,6 +62,10 @@ function unary(build: (x: Value) => Value, f: (x: number) => number, range: Part
   return shapes.map((x) => ({ args: [{ ...x, ...range }], build, reference: pointwise((value) => f(value!), x.dims) }));
 }
 
+/** In the tests on a device that stands in the CPU's place: its kernels may give infinity or 0 for NaN (docs/gpu.md). */
+const numbersOfNaN = (cases: readonly OpCase[]): readonly OpCase[] =>
+  cpu.name === 'cpu' ? cases : cases.map((opCase) => ({ ...opCase, nan: false }));
+
 /** The error function by its Taylor series, exact to 1e-15 for |x| < 3. */
 function erf(x: number): number {
   let term = x;
@@ -88,11 +93,11 @@ describeOps(
     max: binary(ops.max, Math.max),
     min: binary(ops.min, Math.min),
     neg: unary(ops.neg, (x) => -x),
-    exp: unary(ops.exp, Math.exp),
+    exp: numbersOfNaN(unary(ops.exp, Math.exp)),
     sqrt: unary(ops.sqrt, Math.sqrt, positive),
     square: unary(ops.square, (x) => x * x),
     tanh: unary(ops.tanh, Math.tanh),
-    sigmoid: unary(ops.sigmoid, sigmoid),
+    sigmoid: numbersOfNaN(unary(ops.sigmoid, sigmoid)),
     erf: unary(ops.erf, erf),
     silu: unary(ops.silu, (x) => x * sigmoid(x)),
     quickGelu: unary(ops.quickGelu, (x) => x * sigmoid(1.702 * x)),
