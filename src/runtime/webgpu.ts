@@ -38,7 +38,8 @@ export interface WebgpuOptions {
  *
  * @param options.float16 whether the adapter computes with float16 (`findAdapter`); default false
  * @param options.memory most bytes that tensors may take: beyond them, E_DEVICE_MEMORY
- * @param options.profile beginning of the paths of files to which sessions write what each node ran on, for tests
+ * @param options.profile beginning of the paths of files to which sessions write what each node ran on and how long kernels took, for
+ *   tests and benchmarks
  */
 export async function openWebgpu({ float16 = false, memory: limit, profile }: WebgpuOptions = {}): Promise<Device> {
   const kernels: Kernels = { ...KERNELS, float16 };
@@ -111,9 +112,13 @@ export async function openWebgpu({ float16 = false, memory: limit, profile }: We
       },
     };
   }
+  /** ONNX Runtime names a session's file by the millisecond, in which several may begin. */
+  const profiling = (): SessionPlan['options'] =>
+    profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: `${profile}-${profiled++}` };
+  let profiled = 0;
   const plan: SessionPlan = {
     kernels,
-    options: profile === undefined ? options : { ...options, enableProfiling: true, profileFilePrefix: profile },
+    options,
     bind,
     room: pool,
   };
@@ -123,7 +128,7 @@ export async function openWebgpu({ float16 = false, memory: limit, profile }: We
     kernels,
     sharesMemory: false,
     traffic,
-    compile: (graph) => openSession(graph, plan),
+    compile: (graph) => openSession(graph, { ...plan, options: { ...options, ...profiling() } }),
     async allocate(dtype, dims) {
       if (dtype === 'float16') return upload(emptyTensor(dtype, dims)); // which not every adapter computes with
       const tensor = memory.reserve(dtype, dims, true);
