@@ -29,6 +29,15 @@ export const modelFlags = {
     default: 'cpu',
     help: 'What the model runs on: the CPU, or a graphics processor (webgpu: Vulkan, Metal or Direct3D 12). auto takes the graphics processor if it works and is faster. `sightline devices` lists them.',
   }),
+  device_memory: number({
+    msSwift: { ignored: 'ms-swift takes the memory that its devices have' },
+    group: 'Model',
+    default: null,
+    unset: 'all that the device gives',
+    min: 0,
+    unit: 'GiB',
+    help: 'Memory that --device webgpu may take. WebGPU does not tell how much there is. A run ends with an error before it takes more; rlhf warns before weights are read if a run is expected to need more, and refuses one that cannot fit.',
+  }),
   attn_impl: choice(['eager', 'sdpa', 'flash_attention_2'], {
     msSwift: { more: ['flash_attention_3', 'flash_attention_4'] },
     group: 'Model',

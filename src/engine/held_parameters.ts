@@ -32,18 +32,15 @@ export interface HeldOptions {
   readonly device?: Device | undefined;
 }
 
+/** What is known of a tensor before it is read. */
+export type SizedTensor = Pick<StoredTensor, 'shape' | 'dtype'>;
+
 /** A matrix of a layer or block. All else (embeddings, mergers, norms, biases) is kept in float32. */
-export const isHeld = (
-  name: string,
-  { shape, dtype }: Pick<StoredTensor, 'shape' | 'dtype'>,
-  bits: QuantBits | null,
-): boolean => shape.length === 2 && roleOf(name) !== name && (bits !== null || dtype === 'BF16' || dtype === 'F16');
+export const isHeld = (name: string, { shape, dtype }: SizedTensor, bits: QuantBits | null): boolean =>
+  shape.length === 2 && roleOf(name) !== name && (bits !== null || dtype === 'BF16' || dtype === 'F16');
 
 /** Bytes that `holdParameters` keeps: weights, and the float32 of one layer. */
-export function heldBytes(
-  tensors: ReadonlyMap<string, Pick<StoredTensor, 'shape' | 'dtype'>>,
-  bits: QuantBits | null,
-): number {
+export function heldBytes(tensors: ReadonlyMap<string, SizedTensor>, bits: QuantBits | null): number {
   const shared = new Map<string, number>();
   let bytes = 0;
   for (const [name, tensor] of tensors) {

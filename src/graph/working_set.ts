@@ -23,6 +23,10 @@ export function namedSizes(inputs: readonly Port[], dimsOf: (name: string) => re
 export const sizeOfDim = (dim: Dim, sizes: Sizes): number =>
   termsOf(dim).reduce((sum, { factor, names }) => sum + names.reduce((all, name) => all * sizes.get(name)!, factor), 0);
 
+/** Bytes of a value. */
+export const bytesOf = ({ dtype, shape }: Port, sizes: Sizes): number =>
+  shape.reduce<number>((product, dim) => product * sizeOfDim(dim, sizes), BYTES[dtype]);
+
 /**
  * The most bytes that values between inputs and outputs take at a time. A value is there from the node that makes it to the last
  * one that reads it.
@@ -61,9 +65,6 @@ export function workingBytes({ nodes, inputs, outputs, intermediates, constants 
 // --- internal ---
 
 const BYTES: Readonly<Record<DType, number>> = { float32: 4, int32: 4, int64: 8, bool: 1, float16: 2, uint8: 1 };
-
-const bytesOf = ({ dtype, shape }: Port, sizes: Sizes): number =>
-  shape.reduce<number>((product, dim) => product * sizeOfDim(dim, sizes), BYTES[dtype]);
 
 /** Nodes whose result is the memory of their first input. */
 const VIEWS: ReadonlySet<string> = new Set(['Reshape', 'Squeeze', 'Unsqueeze', 'Flatten', 'Identity']);

@@ -13,12 +13,21 @@ export interface ChosenDevice {
   readonly note: string | null;
 }
 
+export interface ChoiceOptions {
+  /** Most bytes that tensors on a graphics processor may take. */
+  readonly memory?: number | undefined;
+  readonly find?: typeof findAdapter;
+}
+
 /**
  * `auto` takes the graphics processor if it computes faster than the CPU: one in software does not.
  *
  * Error: E_DEVICE, where `webgpu` is asked for and does not work.
  */
-export async function chooseDevice(choice: DeviceChoice, find = findAdapter): Promise<ChosenDevice> {
+export async function chooseDevice(
+  choice: DeviceChoice,
+  { memory, find = findAdapter }: ChoiceOptions = {},
+): Promise<ChosenDevice> {
   if (choice === 'cpu') return { device: cpu, note: null };
   const found = await find();
   if (works(found)) {
@@ -26,7 +35,7 @@ export async function chooseDevice(choice: DeviceChoice, find = findAdapter): Pr
     if (choice === 'auto' && !faster)
       return { device: cpu, note: `${named(found)} is slower than the CPU, which is used` };
     return {
-      device: await openWebgpu({ float16: found.float16 }),
+      device: await openWebgpu({ float16: found.float16, memory }),
       note: `runs on ${named(found)}${faster ? '' : ', which is slower than the CPU'}`,
     };
   }

@@ -28,8 +28,10 @@ export interface Device {
   /**
    * A tensor in its memory with what was there before. Where that is memory of its own, it is taken when the tensor is first
    * used.
+   *
+   * @param name what it is for, in `memory`
    */
-  reserve(dtype: ElementType, dims: readonly number[]): Tensor;
+  reserve(dtype: ElementType, dims: readonly number[], name?: string): Tensor;
   /**
    * A tensor of other sizes in the memory of a reserved one, or in larger memory. Its elements are what was there before; the
    * reserved tensor and its views must not be used again.
@@ -66,6 +68,11 @@ export interface Device {
 export interface MemoryInUse {
   readonly bytes: number;
   readonly peak: number;
+  /**
+   * Bytes now, by what tensors are for: `held`, `uploaded`, `allocated`, or the name that they were reserved with. What is kept for
+   * later tensors is in none of them.
+   */
+  readonly use: ReadonlyMap<string, number>;
 }
 
 export interface Traffic {

@@ -38,14 +38,23 @@ export interface BoundMemory {
   settle(): Promise<void>;
 }
 
+export interface ReserveOptions {
+  /** Whether it keeps its size; default false. */
+  readonly exact?: boolean;
+  /** What it is for. */
+  readonly name?: string;
+}
+
 export interface DeviceMemory {
   /** A tensor without memory; it gets some when it is first used. */
-  reserve(dtype: ElementType, dims: readonly number[], exact?: boolean): DeviceTensor;
+  reserve(dtype: ElementType, dims: readonly number[], options?: ReserveOptions): DeviceTensor;
   /** The same memory from its beginning for a tensor of other sizes. What was in it may be lost; other tensors over it are. */
   reuse(tensor: DeviceTensor, dims: readonly number[]): DeviceTensor;
   view(tensor: DeviceTensor, dims: readonly number[], dtype?: ElementType): DeviceTensor;
   rows(tensor: DeviceTensor, start: number, end: number): DeviceTensor;
   release(tensor: DeviceTensor): void;
+  /** Bytes of tensors by what they are for, as far as they have been reserved with a name. */
+  use(): Map<string, number>;
   /** The library's tensor, for one that begins a cell. */
   own(tensor: DeviceTensor): Promise<OrtTensor>;
   /** @param inPlace outputs that only change some slices of an input, which they name */
@@ -58,6 +67,7 @@ export interface DeviceMemory {
 
 export function createDeviceMemory(device: string, ort: Ort, pool: BufferPool, moves: Moves): DeviceMemory {
   const places = new WeakMap<DeviceTensor, Place>();
+  let named: { readonly name: string; readonly cell: WeakRef<Cell> }[] = [];
 
   const placeOf = (tensor: DeviceTensor): Place => {
     const known = places.get(tensor);
@@ -102,11 +112,11 @@ export function createDeviceMemory(device: string, ort: Ort, pool: BufferPool, m
   };
 
   return {
-    reserve: (dtype, dims, exact = false) =>
-      placed(dtype, dims, {
-        cell: { buffer: null, used: bytesIn(dtype, dims), exact, released: false },
-        offset: 0,
-      }),
+    reserve(dtype, dims, { exact = false, name } = {}) {
+      const cell: Cell = { buffer: null, used: bytesIn(dtype, dims), exact, released: false };
+      if (name !== undefined) named.push({ name, cell: new WeakRef(cell) });
+      return placed(dtype, dims, { cell, offset: 0 });
+    },
     reuse(tensor, dims) {
       const { cell } = placeOf(tensor);
       cell.used = bytesIn(tensor.dtype, dims);
@@ -130,6 +140,12 @@ export function createDeviceMemory(device: string, ort: Ort, pool: BufferPool, m
       cell.released = true;
       if (cell.buffer !== null) pool.give(cell.buffer);
       cell.buffer = null;
+    },
+    use() {
+      named = named.filter(({ cell }) => cell.deref()?.released === false);
+      const bytes = new Map<string, number>();
+      for (const { name, cell } of named) bytes.set(name, (bytes.get(name) ?? 0) + (cell.deref()?.buffer?.bytes ?? 0));
+      return bytes;
     },
     async own(tensor) {
       const place = placeOf(tensor);

@@ -25,7 +25,12 @@ export interface SessionPlan {
   readonly bind?: (run: Run) => Promise<BoundRun>;
   /** Memory of the device's own; absent: it has none. */
   readonly room?: Room;
+  /** What compiles nodes; default: the library. */
+  readonly create?: (lowered: LoweredGraph, options?: InferenceSession.SessionOptions) => Promise<SessionOfNodes>;
 }
+
+/** Compiled nodes, as the library runs them. */
+export type SessionOfNodes = Pick<InferenceSession, 'run' | 'release'>;
 
 /** Memory that a device has taken. */
 export interface Room {
@@ -53,7 +58,7 @@ export interface BoundRun {
 export async function openSession(graph: Graph, plan: SessionPlan): Promise<Executable> {
   const lowered = lower(graph, plan.kernels);
   const ort = await loadOrt();
-  const session = await createSession(lowered, plan.options);
+  const session = await (plan.create ?? createSession)(lowered, plan.options);
   const outputNames = new Set(lowered.outputs.map((output) => output.name));
   const inPlace = slicesPutInto(lowered);
   const bind = plan.bind ?? ((run) => boundHere(ort, run));

@@ -6,8 +6,18 @@ import { ALL_KERNELS, type Kernels } from '../graph/kernels.ts';
 import { createBufferPool } from './buffer_pool.ts';
 import { type Device, isHere } from './device.ts';
 import { createDeviceMemory } from './device_memory.ts';
-import { createMoves } from './moves.ts';
-import { type BoundRun, loadOrt, type OrtTensor, openSession, type Run, type SessionPlan, toOrt } from './session.ts';
+import { createMoves, type Moves } from './moves.ts';
+import {
+  type BoundRun,
+  createSession,
+  loadOrt,
+  type Ort,
+  type OrtTensor,
+  openSession,
+  type Run,
+  type SessionPlan,
+  toOrt,
+} from './session.ts';
 import {
   rows as cutRows,
   type DeviceTensor,
@@ -31,6 +41,15 @@ export interface WebgpuOptions {
   readonly float16?: boolean | undefined;
   readonly memory?: number | undefined;
   readonly profile?: string | undefined;
+  readonly library?: Library | undefined;
+}
+
+/** What a graphics processor is driven with. `counted.ts` has one that drives none. */
+export interface Library {
+  /** Makes tensors. */
+  readonly ort: Ort;
+  readonly moves: Moves;
+  readonly create: NonNullable<SessionPlan['create']>;
 }
 
 /**
@@ -38,21 +57,30 @@ export interface WebgpuOptions {
  *
  * @param options.float16 whether the adapter computes with float16 (`findAdapter`); default false
  * @param options.memory most bytes that tensors may take: beyond them, E_DEVICE_MEMORY
+ * @param options.library default: ONNX Runtime
  * @param options.profile beginning of the paths of files to which sessions write what each node ran on and how long kernels took, for
  *   tests and benchmarks
  */
-export async function openWebgpu({ float16 = false, memory: limit, profile }: WebgpuOptions = {}): Promise<Device> {
+export async function openWebgpu({
+  float16 = false,
+  memory: limit,
+  profile,
+  library,
+}: WebgpuOptions = {}): Promise<Device> {
   const kernels: Kernels = { ...KERNELS, float16 };
-  const ort = await loadOrt();
+  const options: SessionPlan['options'] = { executionProviders: [WEBGPU] };
   /** Tensors of this process that are held, with their copies under their own sizes; null: it has not been fed yet. */
   const held = new WeakMap<HostTensor, DeviceTensor | null>();
   /** Copies of held elements, by their buffer and their place in it. */
   const copies = new WeakMap<ArrayBufferLike, Map<string, Promise<DeviceTensor>>>();
   const traffic = { toDevice: 0, fromDevice: 0 };
-  const options: SessionPlan['options'] = { executionProviders: [WEBGPU] };
-  const moves = createMoves(options, (bytes) => {
-    traffic.toDevice += bytes;
-  });
+  const { ort, moves, create } = library ?? {
+    ort: await loadOrt(),
+    moves: createMoves(options, (bytes) => {
+      traffic.toDevice += bytes;
+    }),
+    create: createSession,
+  };
   const pool = createBufferPool(moves.allocate, limit);
   const memory = createDeviceMemory(WEBGPU, ort, pool, moves);
 
@@ -61,8 +89,8 @@ export async function openWebgpu({ float16 = false, memory: limit, profile }: We
     traffic.toDevice += tensor.data.byteLength;
     if (tensor.data.length > 0) await moves.up(tensor, await memory.own(flat(target)));
   };
-  async function upload(tensor: HostTensor): Promise<DeviceTensor> {
-    const there = memory.reserve(tensor.dtype, tensor.dims, true);
+  async function upload(tensor: HostTensor, name = 'uploaded'): Promise<DeviceTensor> {
+    const there = memory.reserve(tensor.dtype, tensor.dims, { exact: true, name });
     await write(there, tensor);
     return there;
   }
@@ -80,7 +108,7 @@ export async function openWebgpu({ float16 = false, memory: limit, profile }: We
     const ofBuffer = copies.get(buffer) ?? new Map<string, Promise<DeviceTensor>>();
     copies.set(buffer, ofBuffer);
     const place = `${byteOffset} ${byteLength}`;
-    const copy = ofBuffer.get(place) ?? upload(tensor);
+    const copy = ofBuffer.get(place) ?? upload(tensor, 'held');
     ofBuffer.set(place, copy);
     const there = memory.view(await copy, tensor.dims);
     held.set(tensor, there);
@@ -121,6 +149,7 @@ export async function openWebgpu({ float16 = false, memory: limit, profile }: We
     options,
     bind,
     room: pool,
+    create,
   };
 
   return {
@@ -131,14 +160,14 @@ export async function openWebgpu({ float16 = false, memory: limit, profile }: We
     compile: (graph) => openSession(graph, { ...plan, options: { ...options, ...profiling() } }),
     async allocate(dtype, dims) {
       if (dtype === 'float16') return upload(emptyTensor(dtype, dims)); // which not every adapter computes with
-      const tensor = memory.reserve(dtype, dims, true);
+      const tensor = memory.reserve(dtype, dims, { exact: true, name: 'allocated' });
       await clear(tensor);
       return tensor;
     },
-    reserve: (dtype, dims) => memory.reserve(dtype, dims),
+    reserve: (dtype, dims, name = 'reserved') => memory.reserve(dtype, dims, { name }),
     reuse: (tensor, dims) => memory.reuse(there(tensor), dims),
     clear: (tensor) => clear(there(tensor)),
-    upload,
+    upload: (tensor) => upload(tensor),
     async download<T extends HostTensor = FloatTensor>(tensor: Tensor) {
       if (isHere(tensor)) return tensor as T;
       if (sizeOf(tensor.dims) === 0) return emptyTensor(tensor.dtype, tensor.dims) as T;
@@ -166,7 +195,7 @@ export async function openWebgpu({ float16 = false, memory: limit, profile }: We
       if (!isHere(tensor)) memory.release(tensor);
     },
     tidy: pool.drain,
-    memory: () => ({ bytes: pool.bytes, peak: pool.peak }),
+    memory: () => ({ bytes: pool.bytes, peak: pool.peak, use: memory.use() }),
     channelBlock: async () => null,
   };
 }

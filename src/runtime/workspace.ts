@@ -23,7 +23,7 @@ export function createWorkspace(device: Device): Workspace {
   const tensors = new Map<string, Tensor>();
   const get: Workspace['get'] = (name, ...dims) => {
     const known = tensors.get(name);
-    const tensor = known === undefined ? device.reserve('float32', dims) : device.reuse(known, dims);
+    const tensor = known === undefined ? device.reserve('float32', dims, name) : device.reuse(known, dims);
     tensors.set(name, tensor);
     return tensor;
   };

@@ -4,7 +4,6 @@
  * later. Learns in memory only, and writes nothing.
  */
 import { createSampler } from '../data/sampler.ts';
-import { optimizerStepAt } from '../grpo/batching.ts';
 import { promptsOfRun } from '../grpo/epochs.ts';
 import type { CompletionSampler, RolloutPrompt } from '../grpo/rollout.ts';
 import { mean, present } from '../grpo/statistics.ts';
@@ -13,13 +12,13 @@ import { formatShortDuration } from '../util/duration.ts';
 import { plural } from '../util/plural.ts';
 import type { RowSource, TrainingData } from './data.ts';
 import { evaluate } from './evaluation.ts';
-import { collect, type Experience, type StepParts } from './experience.ts';
+import type { StepParts } from './experience.ts';
 import { growthOfImages, type RowImages } from './image_cache_growth.ts';
 import { wantedTransforms } from './image_changes.ts';
 import type { Judged } from './judge.ts';
-import { learn } from './learn.ts';
-import { dropoutOf } from './policy.ts';
+import type { Policy } from './policy.ts';
 import { encodePrompt } from './prompts.ts';
+import { neverStopping, type RehearsedStep, rehearseStep } from './rehearsed_step.ts';
 import { createReader, encodeOrPass, noneUsable } from './row_reader.ts';
 import { plannedOf, type RunLength } from './run_length.ts';
 import type { Updater } from './update.ts';
@@ -55,40 +54,18 @@ export async function rehearse(
   const totalSteps = length.maxSteps;
   const planned = plannedOf(args, length, data.evaluation !== null);
   const endless: StepParts = { ...parts, sampler: neverStopping(ordinarySampler) };
-  const { longest, images } = await look(data.train, plan.promptsPerRollout, parts);
-  const step = async (
-    prompts: readonly RolloutPrompt[],
-    how: StepParts,
-    more: (() => Promise<readonly RolloutPrompt[]>) | null,
-  ): Promise<Done> => {
-    const start = performance.now();
-    const experiences = new Map<number, Experience>();
-    const microBatches = optimizerStepAt(plan, 0);
-    for (const { rollout } of microBatches) {
-      if (!experiences.has(rollout)) experiences.set(rollout, await collect(prompts, rollout, 0, how, more));
-    }
-    const collected = performance.now();
-    await learn(microBatches, experiences, how, (i) => dropoutOf(policy, ordinarySampler.random, `rehearsal/${i}`));
-    await updater.update();
-    const end = performance.now();
-    return {
-      seconds: (end - start) / 1000,
-      rolloutSeconds: (collected - start) / 1000 / experiences.size,
-      learnSeconds: (end - collected) / 1000,
-      judged: [...experiences.values()].map(({ judged }) => judged),
-    };
-  };
+  const { longest, images } = await lookAt(data.train, plan.promptsPerRollout, { args, template: policy.template });
   // The first step also compiles every kernel, and makes the one comparison of `--attn_probe auto`.
-  const first = await step(longest, endless, null);
-  const second = await step(longest, endless, null);
+  const first = await rehearseStep(longest, endless, updater);
+  const second = await rehearseStep(longest, endless, updater);
   const sampler = createSampler({ length: data.train.length, seed: args.dataSeed, shuffle: args.datasetShuffle });
   const reader = createReader(data.train, sampler, args.truncationStrategy, encodePrompt(policy.template));
   const end = performance.now() + ORDINARY_MS;
-  const ordinary: Pick<Done, 'rolloutSeconds' | 'learnSeconds'>[] = [];
+  const ordinary: Pick<RehearsedStep, 'rolloutSeconds' | 'learnSeconds'>[] = [];
   const batches: number[] = [];
   while (ordinary.length < ORDINARY_STEPS && performance.now() < end) {
     const prompts = (): Promise<RolloutPrompt[]> => reader.next(plan.promptsPerRollout);
-    const { rolloutSeconds, learnSeconds, judged } = await step(await prompts(), parts, prompts);
+    const { rolloutSeconds, learnSeconds, judged } = await rehearseStep(await prompts(), parts, updater, prompts);
     ordinary.push({ rolloutSeconds, learnSeconds });
     batches.push(...judged.flatMap(({ metrics }) => metrics.num_gen_batches ?? []));
   }
@@ -124,19 +101,44 @@ export async function rehearse(
     'info',
     `dry run: predicted peak memory ${gib(measured + growth + products)} GiB: ${gib(measured)} measured in a rehearsal, ${gib(growth)} for images that are kept${products === 0 ? '' : `, ${gib(products)} for what smaller steps may keep (--gradient_checkpointing)`}`,
   );
+  const onDevice = policy.model.device.memory();
+  if (onDevice !== null)
+    await journal.notice(
+      'info',
+      `dry run: the device held ${gib(onDevice.peak)} GiB of tensors at most in the rehearsal`,
+    );
   await tellRewards(first.judged, parts);
   await journal.notice('info', 'dry run: done; nothing was written');
 }
 
-// --- internal ---
-
-interface Done {
-  readonly seconds: number;
-  /** Seconds of one rollout, and of the rest of the step. */
-  readonly rolloutSeconds: number;
-  readonly learnSeconds: number;
-  readonly judged: readonly Judged[];
+/** The `count` longest prompts of the rows that are tried (repeated, if there are fewer), and the images of these rows. */
+export async function lookAt(
+  rows: RowSource,
+  count: number,
+  { args, template }: Pick<StepParts, 'args'> & Pick<Policy, 'template'>,
+): Promise<{ longest: RolloutPrompt[]; images: RowImages }> {
+  const encode = encodePrompt(template);
+  const tolerance = { longRows: args.truncationStrategy, leaveOut: rows.leaveOut };
+  const tried = Math.min(rows.length, ROWS_TRIED);
+  const prompts: RolloutPrompt[] = [];
+  const patches = new Map<string, number>();
+  for (let i = 0; i < tried; i++) {
+    const row = await rows.row(Math.floor((i * rows.length) / tried));
+    const encoded = await encodeOrPass(row, tolerance, encode);
+    if (encoded === null) continue;
+    for (const { hash, gridThw } of encoded.images) patches.set(hash, gridThw[0] * gridThw[1] * gridThw[2]);
+    prompts.push(encoded);
+    prompts.sort((a, b) => b.ids.length - a.ids.length);
+    prompts.length = Math.min(prompts.length, count);
+  }
+  if (prompts.length === 0) throw noneUsable(tried, (await rows.row(0)).where, tolerance, rows.length);
+  return {
+    longest: Array.from({ length: count }, (_, i) => prompts[i % prompts.length]!),
+    images: { rows: tried, patches: [...patches.values()].reduce((sum, value) => sum + value, 0) },
+  };
 }
+
+// --- internal ---
 
 /**
  * A sentence about the time of the whole run.
@@ -164,33 +166,6 @@ const resampling = (batches: number, most: number): string =>
 
 const gib = (bytes: number): string => (bytes / 2 ** 30).toFixed(2);
 
-/** The `count` longest prompts of the rows that are tried (repeated, if there are fewer), and the images of these rows. */
-async function look(
-  rows: RowSource,
-  count: number,
-  { args, policy }: StepParts,
-): Promise<{ longest: RolloutPrompt[]; images: RowImages }> {
-  const encode = encodePrompt(policy.template);
-  const tolerance = { longRows: args.truncationStrategy, leaveOut: rows.leaveOut };
-  const tried = Math.min(rows.length, ROWS_TRIED);
-  const prompts: RolloutPrompt[] = [];
-  const patches = new Map<string, number>();
-  for (let i = 0; i < tried; i++) {
-    const row = await rows.row(Math.floor((i * rows.length) / tried));
-    const encoded = await encodeOrPass(row, tolerance, encode);
-    if (encoded === null) continue;
-    for (const { hash, gridThw } of encoded.images) patches.set(hash, gridThw[0] * gridThw[1] * gridThw[2]);
-    prompts.push(encoded);
-    prompts.sort((a, b) => b.ids.length - a.ids.length);
-    prompts.length = Math.min(prompts.length, count);
-  }
-  if (prompts.length === 0) throw noneUsable(tried, (await rows.row(0)).where, tolerance, rows.length);
-  return {
-    longest: Array.from({ length: count }, (_, i) => prompts[i % prompts.length]!),
-    images: { rows: tried, patches: [...patches.values()].reduce((sum, value) => sum + value, 0) },
-  };
-}
-
 /**
  * Evaluates one batch of the longest prompts, of the size that the flags give, with completions that never stop.
  *
@@ -203,7 +178,7 @@ async function rehearseEvaluation(
 ): Promise<number> {
   const { args, policy, reference, judging, signal, journal } = parts;
   const prompts = Math.max(1, Math.floor(args.perDeviceEvalBatchSize / args.numGenerationsEval));
-  const { longest } = await look(rows, Math.min(prompts, rows.length), parts);
+  const { longest } = await lookAt(rows, Math.min(prompts, rows.length), { args, template: policy.template });
   const batch: RowSource = { length: longest.length, row: async (index) => longest[index]!.row };
   const tools = {
     sampler: neverStopping(evaluationSampler),
@@ -216,11 +191,6 @@ async function rehearseEvaluation(
   await journal.time('eval', (tell) => evaluate(args, batch, { ...tools, tell }));
   return ((performance.now() - start) / 1000) * Math.ceil(rows.length / longest.length);
 }
-
-const neverStopping = (sampler: CompletionSampler): CompletionSampler => ({
-  ...sampler,
-  sampling: { ...sampler.sampling, stopIds: [] },
-});
 
 async function tellRewards(judged: readonly Judged[], { journal }: StepParts): Promise<void> {
   for (const { columns } of judged) {

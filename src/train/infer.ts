@@ -15,6 +15,7 @@ import { stopTest } from '../template/stop_words.ts';
 import type { EncodedPrompt } from '../template/template.ts';
 import { createRandom } from '../util/random.ts';
 import { type AnswerAttention, answerAttention } from './answer_attention.ts';
+import { memoryLimit } from './device.ts';
 import type { RunContext } from './events.ts';
 import { type PreparedPolicy, policyOptions, preparePolicy } from './policy.ts';
 import { loaderOf } from './preflight.ts';
@@ -50,7 +51,7 @@ export interface ChatContext extends Pick<RunContext, 'signal' | 'emit'> {
 /** Errors: those of the checkpoint, and those of the first question's images, which are checked before weights are read. */
 export async function openChat(args: InferArguments, context: ChatContext): Promise<Chat> {
   const { signal } = context;
-  const { device, note } = await chooseDevice(args.device);
+  const { device, note } = await chooseDevice(args.device, { memory: memoryLimit(args.deviceMemory) });
   if (note !== null) context.tell?.(note);
   const prepared = await preparePolicy({ ...policyOptions(args, false, context.tell), device });
   const policy = await tryQuestion(args, prepared)

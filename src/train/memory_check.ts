@@ -15,6 +15,14 @@ export interface MemoryAdvice {
   readonly lowerRest: readonly string[];
 }
 
+/** The memory that a device may take by `--device_memory`, as that of a machine. @param gib of the flag */
+export const deviceMemory = (gib: number): Memory => ({
+  ...{ most: gib * 2 ** 30, free: gib * 2 ** 30, limit: '--device_memory', of: 'device memory' },
+});
+
+/** Memory of the machine, or other memory, with its name for messages. */
+export type Memory = MachineMemory & { readonly of?: string };
+
 /**
  * Returns a warning if the expected need exceeds the free memory; null if it fits.
  *
@@ -22,14 +30,14 @@ export interface MemoryAdvice {
  */
 export function checkMemory(
   parts: readonly MemoryPart[],
-  { most, limit, free }: MachineMemory,
+  { most, limit, free, of = 'memory' }: Memory,
   { model, lowerLeast, lowerRest }: MemoryAdvice,
 ): string | null {
   const { least, likely } = totalOf(parts);
   if (least > most) {
     throw new SightlineError(
       'E_MEMORY',
-      `the run needs at least ${gib(least)} GiB of memory (${shown(parts, 'least')}), but ${limit} is ${gib(most)} GiB`,
+      `the run needs at least ${gib(least)} GiB of ${of} (${shown(parts, 'least')}), but ${limit} is ${gib(most)} GiB`,
       {
         where: `--model ${model}`,
         hint: `${[...lowerLeast, 'use a smaller model or a larger machine'].join('; or ')}; --check_memory false tries it anyway`,
@@ -38,17 +46,17 @@ export function checkMemory(
   }
   if (likely <= free) return null;
   return (
-    `the run needs about ${gib(likely)} GiB of memory (${shown(parts, 'likely')}), but only ${gib(free)} GiB are free; ` +
+    `the run needs about ${gib(likely)} GiB of ${of} (${shown(parts, 'likely')}), but only ${gib(free)} GiB are free; ` +
     `to lower it: ${[...lowerRest, ...lowerLeast].join('; or ')}`
   );
+}
+
+/** The parts of more than 0.05 GiB with their GiB, the largest first. */
+export function shown(parts: readonly MemoryPart[], kind: 'least' | 'likely'): string {
+  const known = parts.filter((part) => part[kind] >= 0.05 * 2 ** 30).toSorted((a, b) => b[kind] - a[kind]);
+  return known.map((part) => `${part.what} ${gib(part[kind])}`).join(', ');
 }
 
 // --- internal ---
 
 const gib = (bytes: number): string => (bytes / 2 ** 30).toFixed(1);
-
-/** The parts above 0.05 GiB, the largest first. */
-function shown(parts: readonly MemoryPart[], kind: 'least' | 'likely'): string {
-  const known = parts.filter((part) => part[kind] >= 0.05 * 2 ** 30).toSorted((a, b) => b[kind] - a[kind]);
-  return known.map((part) => `${part.what} ${gib(part[kind])}`).join(', ');
-}

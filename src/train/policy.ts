@@ -12,6 +12,7 @@ import type { Dropout } from '../engine/dropout.ts';
 import { createModel, type VisionLanguageModel } from '../engine/model.ts';
 import { loadParameters, type Parameters, STREAM_BYTES, streamParameters } from '../engine/parameters.ts';
 import { residentOn } from '../engine/resident_weights.ts';
+import { type SizedForm, sizedParameters } from '../engine/sized_parameters.ts';
 import type { AttentionImplementation } from '../engine/text_attention.ts';
 import type { ModelConfig } from '../models/architecture.ts';
 import { readConfig } from '../models/registry.ts';
@@ -84,6 +85,8 @@ export interface PreparedPolicy extends Pick<Policy, 'modelConfig' | 'template' 
   isTrained(name: string): boolean;
   /** Reads the weights; calls `onRead` with the progress, at most a few times a second. Error: E_WEIGHT_NOT_FINITE. */
   load(onRead?: (read: WeightsRead) => void | Promise<void>): Promise<Policy>;
+  /** The policy with weights that are zeros, on a device that only counts. Its model is released, and it is not closed. */
+  sized(device: Device): Promise<Policy>;
   /** Closes what is open. Once it has been loaded, close the policy instead. */
   close(): Promise<void>;
 }
@@ -142,6 +145,45 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
     const trains = adapter === null && trainable ? trainedParameters(trained, modelConfig) : null;
     const isTrained = (name: string): boolean =>
       trainable && (adapter === null ? trains!.has(name) : adapter.tensors.has(name));
+    const ofStore = adapter === null ? isTrained : () => false;
+    const changes = options.movable === true ? () => true : ofStore;
+    const over = async (store: Parameters, on: Device): Promise<Policy> => {
+      const adapted = (await adapter?.putOn(store, isTrained, on)) ?? { config: modelConfig, parameters: store };
+      const { parameters } = adapted;
+      const modelOptions = { attnImpl, gradientCheckpointing, device: on };
+      const model = createModel(adapted.config, parameters, modelOptions);
+      let reference: VisionLanguageModel | null = null;
+      return {
+        modelConfig: adapted.config,
+        model,
+        parameters,
+        adapter: adapter?.plan ?? null,
+        samplesRounded: form?.kind === 'held' && form.bits !== null && on.sharesMemory,
+        async reference() {
+          const base = { config: modelConfig, parameters: store };
+          const other = (await adapter?.reference?.putOn(store, () => false, on)) ?? base;
+          const sameTower = adapter === null || !(adapter.changesTower || adapter.reference?.changesTower);
+          reference ??= createModel(other.config, other.parameters, {
+            ...modelOptions,
+            ...(sameTower ? { images: model.images } : {}),
+          });
+          return reference;
+        },
+        template,
+        source,
+        summary: {
+          ...summaryOf(dir, modelConfig.architecture.className, parameters),
+          notes: [
+            ...notesOn(source, { stated, modelConfig, extra }),
+            ...(form?.kind === 'held' && form.bits === null ? notesOnWords(on, widened) : []),
+          ],
+        },
+        async close() {
+          source.close();
+          await Promise.all([template.close(), model.release(), reference?.release()]);
+        },
+      };
+    };
     return {
       options,
       modelConfig,
@@ -154,47 +196,15 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
       isTrained,
       async load(onRead) {
         const tell = onRead === undefined ? undefined : seldom(onRead);
-        const ofStore = adapter === null ? isTrained : () => false;
-        const changes = options.movable === true ? () => true : ofStore;
         const whole = () =>
           streams ? streamParameters(used, tell) : loadParameters(used, ofStore, { onRead: tell, device, changes });
         const read = await (form === null ? whole() : readFrozen(used, form, { onRead: tell, device }));
-        const store = residentOn(read, device);
-        const adapted = (await adapter?.putOn(store, isTrained, device)) ?? { config: modelConfig, parameters: store };
-        const { parameters } = adapted;
-        const modelOptions = { attnImpl, gradientCheckpointing, device };
-        const model = createModel(adapted.config, parameters, modelOptions);
-        let reference: VisionLanguageModel | null = null;
-        return {
-          modelConfig: adapted.config,
-          model,
-          parameters,
-          adapter: adapter?.plan ?? null,
-          samplesRounded: form?.kind === 'held' && form.bits !== null && device.sharesMemory,
-          async reference() {
-            const base = { config: modelConfig, parameters: store };
-            const other = (await adapter?.reference?.putOn(store, () => false, device)) ?? base;
-            const sameTower = adapter === null || !(adapter.changesTower || adapter.reference?.changesTower);
-            reference ??= createModel(other.config, other.parameters, {
-              ...modelOptions,
-              ...(sameTower ? { images: model.images } : {}),
-            });
-            return reference;
-          },
-          template,
-          source,
-          summary: {
-            ...summaryOf(dir, modelConfig.architecture.className, parameters),
-            notes: [
-              ...notesOn(source, { stated, modelConfig, extra }),
-              ...(form?.kind === 'held' && form.bits === null ? notesOnWords(device, widened) : []),
-            ],
-          },
-          async close() {
-            source.close();
-            await Promise.all([template.close(), model.release(), reference?.release()]);
-          },
-        };
+        return over(residentOn(read, device), device);
+      },
+      async sized(on) {
+        const kept: SizedForm = form ?? { kind: streams ? 'disk' : 'float32' };
+        const sized = await sizedParameters(used.tensors, ofStore, { form: kept, device: on, changes });
+        return over(residentOn(sized, on), on);
       },
       async close() {
         source.close();

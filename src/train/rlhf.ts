@@ -21,8 +21,9 @@ import { closing } from '../util/resources.ts';
 import { checkAttentionNeeds } from './attention_needs.ts';
 import { completionRows } from './completions.ts';
 import { openTrainingData, type RowSource } from './data.ts';
-import { openDevice } from './device.ts';
-import { rehearse } from './dry_run.ts';
+import { openDevice, openDeviceToCount } from './device.ts';
+import { foretellDevice } from './device_need.ts';
+import { lookAt, rehearse } from './dry_run.ts';
 import { evaluate } from './evaluation.ts';
 import { type CompletionRow, type LoggedAttention, type Metrics, noteTo, type RunContext } from './events.ts';
 import { collect, type Experience, experienceMetrics, type StepParts } from './experience.ts';
@@ -81,14 +82,16 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     await emit({ type: 'phase', phase: 'open model', begins: true });
     // Before any weight is read, arguments, headers of files and the first rows are checked.
     const keepImages = keepsPixels && !args.dryRun;
-    const device = await openDevice(args.device, context);
-    const prepared = keep(await preparePolicy({ ...policyOptions(args, true, noteTo(context)), keepImages, device }));
+    const device = await (args.dryRun ? openDeviceToCount(args, context) : openDevice(args, context));
+    const hasOwnMemory = device === null || !device.sharesMemory;
+    const on = { device: device ?? undefined };
+    const prepared = keep(await preparePolicy({ ...policyOptions(args, true, noteTo(context)), keepImages, ...on }));
     // The reference has the weights that training starts from; they are never updated. With an adapter, these are the
     // policy's own weights.
     const hasReference = args.beta !== 0;
     const preparedReference =
       hasReference && prepared.adapter === null
-        ? keep(await preparePolicy({ ...policyOptions(args, false), frozen: null, movable: args.syncRefModel, device }))
+        ? keep(await preparePolicy({ ...policyOptions(args, false), frozen: null, movable: args.syncRefModel, ...on }))
         : null;
     const sampling = samplingOf(args, prepared);
     const evaluationSettings = evaluationSampling(args, prepared);
@@ -110,9 +113,20 @@ export async function runRlhf(args: RlhfArguments, context: RunContext): Promise
     await checkRlhfMemory(
       args,
       plan,
-      { policy: prepared, reference: preparedReference, first, changesImages },
+      { policy: prepared, reference: preparedReference, first, changesImages, hasOwnMemory },
       context,
     );
+    if (hasOwnMemory && (args.dryRun || args.deviceMemory !== null)) {
+      const counted = { args, plan, policy: prepared, reference: preparedReference, rewards, sampling, updating };
+      const { longest } = args.dryRun
+        ? await lookAt(data.train, plan.promptsPerRollout, { args, template: prepared.template })
+        : { longest: first === null ? [] : Array.from({ length: plan.promptsPerRollout }, () => first) };
+      if (longest.length > 0) await foretellDevice(counted, longest, context);
+    }
+    if (device === null) {
+      await emit({ type: 'notice', level: 'info', text: 'dry run: done; nothing was computed or written' });
+      return;
+    }
     const loader = loaderOf(context);
     const policy = keep(await loader(prepared, 'model'));
     const ofItsOwn = preparedReference && keep(await loader(preparedReference, 'reference'));

@@ -6,7 +6,7 @@ import type { BatchPlan } from '../grpo/batching.ts';
 import type { RolloutPrompt } from '../grpo/rollout.ts';
 import { machineMemory } from '../util/machine_memory.ts';
 import type { RunContext } from './events.ts';
-import { checkMemory, type MemoryAdvice } from './memory_check.ts';
+import { checkMemory, deviceMemory, type MemoryAdvice } from './memory_check.ts';
 import {
   changedImageMemory,
   forwardMemory,
@@ -28,12 +28,21 @@ export interface RlhfMemory {
   readonly first: RolloutPrompt | null;
   /** Whether completions are scored under changed images. */
   readonly changesImages: boolean;
+  /** Whether it runs on a device with memory of its own; default false. */
+  readonly hasOwnMemory?: boolean;
 }
 
 type RlhfSizes = Pick<RlhfArguments, 'numGenerations' | 'maxCompletionLength' | 'gradientCheckpointing'>;
 
 export function rlhfMemory(args: RlhfSizes, plan: BatchPlan, memory: RlhfMemory): MemoryPart[] {
-  const { policy, reference, first, changesImages } = memory;
+  const { policy, reference, first, changesImages, hasOwnMemory = false } = memory;
+  const weights = [
+    programMemory(),
+    weightsMemory('weights', policy),
+    ...(reference === null ? [] : [weightsMemory('the reference', reference)]),
+  ];
+  // What is computed, and what is trained, is in the memory of the device.
+  if (hasOwnMemory) return weights;
   const sizes = {
     prompts: plan.promptsPerRollout,
     promptTokens: first?.ids.length ?? 0,
@@ -44,9 +53,7 @@ export function rlhfMemory(args: RlhfSizes, plan: BatchPlan, memory: RlhfMemory)
   const rows = Math.ceil(groups) * sizes.promptTokens + plan.microBatchSize * sizes.completionTokens;
   const learning = learningMemory(policy, rows, args.gradientCheckpointing);
   return [
-    programMemory(),
-    weightsMemory('weights', policy),
-    ...(reference === null ? [] : [weightsMemory('the reference', reference)]),
+    ...weights,
     ...trainingMemory(policy),
     ...samplingMemory(policy, sizes),
     ...learning,
@@ -101,6 +108,34 @@ export async function checkRlhfMemory(
       ...(args.gradientCheckpointing === true ? [] : ['set --gradient_checkpointing true']),
     ],
   });
+}
+
+/**
+ * Compares what a run will hold on its device with `--device_memory`, and returns a warning; null without one of them.
+ * Error: E_MEMORY.
+ */
+export function checkRlhfDevice(args: RlhfArguments, plan: BatchPlan, parts: readonly MemoryPart[]): string | null {
+  if (args.deviceMemory === null || !args.checkMemory) return null;
+  return checkMemory(parts, deviceMemory(args.deviceMemory), { model: args.model, ...deviceAdvice(args, plan) });
+}
+
+/** What lowers the memory that a run takes on its device. */
+export function deviceAdvice(args: RlhfArguments, plan: BatchPlan): Omit<MemoryAdvice, 'model'> {
+  const isLora = args.tunerType === 'lora';
+  return {
+    lowerLeast: [
+      ...(args.beta !== 0 && !isLora ? ['set --beta 0, which needs no reference'] : []),
+      ...(isLora ? [] : ['train an adapter, with --tuner_type lora']),
+      ...(isLora && args.quantBits !== 4 ? [`set --quant_bits ${args.quantBits === null ? '8 or 4' : '4'}`] : []),
+    ],
+    lowerRest: [
+      ...(args.gradientCheckpointing === true ? [] : ['set --gradient_checkpointing true']),
+      ...(plan.microBatchSize > plan.numGenerations
+        ? ['lower --per_device_train_batch_size and raise --gradient_accumulation_steps by the same factor']
+        : []),
+      'lower --num_generations, --max_completion_length or --max_pixels',
+    ],
+  };
 }
 
 /** Errors: E_MEMORY. */

@@ -31,7 +31,7 @@ export async function runScore(args: ScoreArguments, context: Pick<RunContext, '
     dataSeed: 0,
     strict: true,
   };
-  const device = await openDevice(args.device, context);
+  const device = await openDevice(args, context);
   await context.emit({ type: 'phase', phase: 'open model', begins: true });
   const options = { ...policyOptions(args, false, noteTo(context)), device };
   // A forward needs a layer once. Large weights are held only if that is asked for.

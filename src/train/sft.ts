@@ -44,7 +44,7 @@ export async function runSft(args: SftArguments, context: RunContext): Promise<v
     const data = keep(await openTrainingData(args, (row) => lacksAnswer(row) ?? lacksTemplate(row)));
     const length = runLength(paceOf(data.train.length, rowsPerStep), args);
     await emit({ type: 'phase', phase: 'open model', begins: true });
-    const device = await openDevice(args.device, context);
+    const device = await openDevice(args, context);
     const prepared = keep(await preparePolicy({ ...policyOptions(args, true, noteTo(context)), device }));
     const maxLength = args.maxLength ?? prepared.modelConfig.text.maxPositionEmbeddings;
     const encode = (row: Row): Promise<Example> => encodeExample(prepared.template, row, maxLength);

@@ -93,6 +93,7 @@ export async function createUpdater(parameters: Parameters, options: UpdateOptio
 
   return {
     async update() {
+      device.tidy(); // buffers of forward and backward make room for those of the update, which have other sizes
       const gradients = trained.map(({ name }) => parameters.gradient(name));
       const gradNorm = globalNorm(await squares.of(gradients));
       const learningRate = schedule(counts.steps);
@@ -107,6 +108,7 @@ export async function createUpdater(parameters: Parameters, options: UpdateOptio
         const gradScale = clipCoefficient(gradNorm, maxGradNorm);
         await changingWeights(() => adamw.update(rows, { step: counts.updates + 1, gradScale }));
       }
+      device.tidy();
       counts = {
         steps: counts.steps + 1,
         updates: counts.updates + (skipped ? 0 : 1),

@@ -55,6 +55,11 @@ test('score --help', () => {
                                       Vulkan, Metal or Direct3D 12). auto takes the graphics processor
                                       if it works and is faster. \`sightline devices\` lists them.
                                       (default: cpu)
+      --device_memory NUMBER          Memory that --device webgpu may take. WebGPU does not tell how
+                                      much there is. A run ends with an error before it takes more; rlhf
+                                      warns before weights are read if a run is expected to need more,
+                                      and refuses one that cannot fit. (GiB; default: all that the
+                                      device gives)
       --attn_impl eager|sdpa|flash_attention_2
                                       Attention implementation. eager returns attention weights; sdpa
                                       and flash_attention_2 do not. The memory of flash_attention_2 is

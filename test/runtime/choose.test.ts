@@ -24,22 +24,22 @@ test.each([
   ['auto', slow, 'cpu', 'the graphics processor is slower than the CPU, which is used'],
   ['auto', none, 'cpu', 'runs on the CPU: there is none'],
 ] as const)('%s, %o: %s', async (choice, found, name, note) => {
-  const chosen = await chooseDevice(choice, finding(found));
+  const chosen = await chooseDevice(choice, { find: finding(found) });
   expect([chosen.device.name, chosen.note]).toEqual([name, note]);
 });
 
 test.each([true, false])('the device knows whether its adapter computes with float16: %s', async (float16) => {
-  const { device } = await chooseDevice('webgpu', finding({ ...fast, float16 }));
+  const { device } = await chooseDevice('webgpu', { find: finding({ ...fast, float16 }) });
   expect(device.kernels.float16).toBe(float16);
 });
 
 test('the CPU is taken without looking further', async () => {
-  const chosen = await chooseDevice('cpu', () => Promise.reject(new Error('looked')));
+  const chosen = await chooseDevice('cpu', { find: () => Promise.reject(new Error('looked')) });
   expect([chosen.device.name, chosen.note]).toEqual(['cpu', null]);
 });
 
 test('a graphics processor that does not work is an error with the next step', async () => {
-  await expect(chooseDevice('webgpu', finding(none))).rejects.toMatchObject({
+  await expect(chooseDevice('webgpu', { find: finding(none) })).rejects.toMatchObject({
     code: 'E_DEVICE',
     message: '--device webgpu does not work: there is none',
     hint: 'buy one',
