@@ -1,7 +1,7 @@
 /**
  * Memory of a graphics processor in buffers that are used again. Knows sizes, not tensors.
  */
-import { explainDeviceMemory, outOfDeviceMemory } from './out_of_memory.ts';
+import { explainDeviceMemory, outOfDeviceMemory, tooLargeTensor } from './out_of_memory.ts';
 import type { OrtTensor } from './session.ts';
 
 /** A tensor of float32 [words] that is nothing but memory. */
@@ -28,13 +28,18 @@ export interface BufferPool {
   readonly peak: number;
 }
 
+export interface MostBytes {
+  readonly all?: number | undefined;
+  readonly one?: number | undefined;
+}
+
 /**
  * @param allocate a tensor of so many float32
- * @param limit most bytes of all buffers
+ * @param most bytes of all buffers, and of one
  */
 export function createBufferPool(
   allocate: (words: number) => Promise<OrtTensor>,
-  limit = Number.POSITIVE_INFINITY,
+  { all = Number.POSITIVE_INFINITY, one = Number.POSITIVE_INFINITY }: MostBytes = {},
 ): BufferPool {
   const free = new Map<number, Buffer[]>();
   let [bytes, peak] = [0, 0];
@@ -49,7 +54,8 @@ export function createBufferPool(
   };
   async function allocated(size: number): Promise<OrtTensor> {
     const asked = { what: 'memory for a tensor', bytes: size, held: bytes };
-    if (bytes + size > limit) throw outOfDeviceMemory(asked);
+    if (size > one) throw tooLargeTensor(one, asked);
+    if (bytes + size > all) throw outOfDeviceMemory(asked);
     return allocate(size / 4).catch((error: unknown) => {
       throw explainDeviceMemory(error, asked);
     });
@@ -68,7 +74,7 @@ export function createBufferPool(
   }
   return {
     async take(wanted, exact = false) {
-      const size = exact ? wholeVectors(wanted) : sizeClass(wanted);
+      const size = exact || sizeClass(wanted) > one ? wholeVectors(wanted) : sizeClass(wanted);
       return free.get(size)?.pop() ?? made(size);
     },
     give(buffer) {

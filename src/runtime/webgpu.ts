@@ -39,6 +39,7 @@ const KERNELS: Kernels = {
 
 export interface WebgpuOptions {
   readonly float16?: boolean | undefined;
+  readonly largestTensor?: number | undefined;
   readonly memory?: number | undefined;
   readonly profile?: string | undefined;
   readonly library?: Library | undefined;
@@ -56,12 +57,14 @@ export interface Library {
  * The adapter that ONNX Runtime takes. Errors come with the first call that runs or allocates; `findAdapter` checks it before.
  *
  * @param options.float16 whether the adapter computes with float16 (`findAdapter`); default false
+ * @param options.largestTensor bytes of the adapter's largest tensor (`findAdapter`); default: not known, and larger ones fail
  * @param options.memory most bytes that tensors may take: beyond them, E_DEVICE_MEMORY
  * @param options.library default: ONNX Runtime
  * @param options.profile beginning of the paths of files to which sessions write what each node ran on, for tests
  */
 export async function openWebgpu({
   float16 = false,
+  largestTensor = Number.POSITIVE_INFINITY,
   memory: limit,
   profile,
   library,
@@ -80,7 +83,7 @@ export async function openWebgpu({
     }),
     create: createSession,
   };
-  const pool = createBufferPool(moves.allocate, limit);
+  const pool = createBufferPool(moves.allocate, { all: limit, one: largestTensor });
   const memory = createDeviceMemory(WEBGPU, ort, pool, moves);
 
   const flat = (tensor: DeviceTensor): DeviceTensor => memory.view(tensor, [sizeOf(tensor.dims)]);
@@ -151,6 +154,7 @@ export async function openWebgpu({
     name: WEBGPU,
     kernels,
     sharesMemory: false,
+    largestTensor,
     traffic,
     compile: (graph) => openSession(graph, plan),
     async allocate(dtype, dims) {
