@@ -62,7 +62,9 @@ export function createBufferPool(
       throw explainDeviceMemory(error, asked);
     });
   }
+  const bytesFree = (): number => [...free].reduce((sum, [size, { length }]) => sum + size * length, 0);
   async function made(size: number): Promise<Buffer> {
+    if (bytesFree() > MOST_FREE * bytes) drain();
     // Buffers of other sizes make room for this one.
     const own = await allocated(size).catch((error: unknown) => {
       if (!drain()) throw error;
@@ -100,6 +102,9 @@ export function sizeClass(bytes: number): number {
 }
 
 // --- internal ---
+
+/** Share of the memory that may be kept for later while more is taken. */
+const MOST_FREE = 1 / 16;
 
 /** Kernels write vectors of four words, past the end of a tensor that has no multiple of four. */
 const VECTOR = 16;
