@@ -58,9 +58,12 @@ export async function readWeightsOf(compiled: CompiledModule, parameters: Parame
   return weightsOf(compiled, parameters, nameOf);
 }
 
-/** A parameter under its own sizes, to feed. */
-export const heldValue = (device: Device, parameters: Parameters, name: string): Tensor =>
-  held(device, parameters.value(name));
+/** A table [rows, width] that belongs to no layer, to take rows from: its pieces, in order. Most are in one piece. */
+export function tableOf(device: Device, parameters: Parameters, name: string): Tensor[] {
+  const resident = parameters.resident?.(name) ?? null;
+  if (resident !== null && resident.form !== null) return Object.values(resident.feeds);
+  return [held(device, parameters.value(name))];
+}
 
 /** Feeds `acc.<param>` and targets `grad.<param>` of the trained parameters: one buffer each, so gradients add up in place. */
 export interface Accumulators {
@@ -104,22 +107,28 @@ async function bindResidents(
     const resident = parameters.resident!(name);
     if (resident === null) feeds[param] = held(device, device.view(parameters.value(name), sizes(shape)));
     else if (resident.form === null) feeds[param] = device.view(await resident.load(), sizes(shape));
-    else for (const [end, tensor] of Object.entries(resident.feeds)) feeds[`${param}.${end}`] = tensor;
+    else Object.assign(feeds, formFeeds(param, resident.feeds));
   }
   return feeds;
 }
+
+/** What a parameter in another form is fed, by the names in the graph. */
+const formFeeds = (param: string, feeds: Feeds): Feeds =>
+  Object.fromEntries(Object.entries(feeds).map(([end, tensor]) => [`${param}.${end}`, tensor]));
 
 /** A tensor that is fed many times; what changes is on its device already. */
 const held = (device: Device, tensor: Tensor): Tensor => (isHere(tensor) ? device.hold(tensor) : tensor);
 
 function bind({ module, device }: CompiledModule, parameters: Parameters, nameOf: NameOf, tensorOf: TensorOf): Feeds {
   return Object.fromEntries(
-    Object.entries(module.params).map(([param, shape]) => {
+    Object.entries(module.params).flatMap(([param, shape]) => {
       const name = nameOf(param);
+      const resident = parameters.resident?.(name) ?? null;
+      if (resident !== null && resident.form !== null) return Object.entries(formFeeds(param, resident.feeds));
       const tensor = device.view(tensorOf(name, shape), sizes(shape));
       // A buffer that holds the tensors of one layer after another is fed as it is at every run.
       const isShared = !parameters.inMemory && roleOf(name) !== name && isHere(tensor);
-      return [param, isShared ? pin(tensor) : held(device, tensor)];
+      return [[param, isShared ? pin(tensor) : held(device, tensor)]];
     }),
   );
 }

@@ -7,8 +7,9 @@ import { QUANT_BLOCK } from '../checkpoint/quantised.ts';
 import type { Constant, Module } from '../graph/module.ts';
 import { blocksToRows, rowsToBlocks } from '../graph/ops/blocked.ts';
 import { toInt } from '../graph/ops/elementwise.ts';
-import { putRowsAt, putSlices, takeRows } from '../graph/ops/gather.ts';
+import { putRowsAt, putSlices } from '../graph/ops/gather.ts';
 import { reshape } from '../graph/ops/movement.ts';
+import { takeRowsByPieces } from '../graph/ops/pieces.ts';
 import type { Shape } from '../graph/shape.ts';
 import type { Value } from '../graph/value.ts';
 import type { DecoderBlock, TextConfig } from '../models/architecture.ts';
@@ -63,7 +64,8 @@ export interface DecodeLayersOptions {
  *
  * @param frozen weights that are not float32, of each layer by name; pieces of float16 words (half_pieces.ts) are fed as
  *   constants `<name>.<number of the piece>`, with their factor (`factorName`)
- * @param resident forms of weights that a device keeps, of each layer by name
+ * @param resident forms of weights that a device keeps, of each layer by name; they are among the forms of the module that is
+ *   compiled
  */
 export function decodeLayers(
   decoder: DecoderBlock,
@@ -120,9 +122,6 @@ export function decodeLayers(
   return {
     name: tokens === 1 ? `${count} decode layers` : `${count} decode layers, ${tokens} tokens`,
     params,
-    forms: Object.fromEntries(
-      resident.flatMap((forms, layer) => Object.entries(forms).map(([name, form]) => [`${layer}.${name}`, form])),
-    ),
     inputs: embeds ? {} : { x: rowsShape(form, 'G*R', hiddenSize) },
     constants,
     build: (w): Record<string, Value> => {
@@ -178,15 +177,14 @@ export function decodeLayers(
             name.replace(/\.weight$/, ''),
             frozenMatrix(stored, `${layer}.${name}`, values),
           ]),
-          ...Object.entries(resident[layer] ?? {}).map(([name, { matrix }]) => [
-            name.replace(/\.weight$/, ''),
-            matrix(below(values, `${layer}.${name}.`)),
-          ]),
+          ...Object.entries(resident[layer] ?? {}).flatMap(([name, { matrix }]) =>
+            matrix === null ? [] : [[name.replace(/\.weight$/, ''), matrix(below(values, `${layer}.${name}.`))]],
+          ),
         ]);
       let ids = w.ids;
       for (let token = 0; token < tokens; token++) {
         const rows =
-          ids === undefined ? w.x! : reshape(takeRows(w.embeddings!, ids), rowsShape(form, 'G*R', hiddenSize));
+          ids === undefined ? w.x! : reshape(takeRowsByPieces(w.embeddings!, ids), rowsShape(form, 'G*R', hiddenSize));
         let x = inBlocks ? rowsToBlocks(rows) : rows;
         for (let layer = 0; layer < count; layer++) x = block(x, layer, token);
         const y = inBlocks ? blocksToRows(x) : x;

@@ -11,7 +11,6 @@ import { blockParams, productWeights } from '../nn/block_ops.ts';
 import type { WeightForm } from '../nn/linear.ts';
 import { angleTable, inverseFrequencies } from '../nn/rope.ts';
 import { type CompiledModule, createModuleCache } from '../runtime/compiled_module.ts';
-
 import type { Tensor } from '../runtime/tensor.ts';
 import { readWeightsOf } from './bindings.ts';
 import { type BlockedWeights, createBlockedWeights } from './blocked_weights.ts';
@@ -31,7 +30,7 @@ import type { Drawn } from './drawn_tokens.ts';
 import { headName } from './heads.ts';
 import { counting } from './index_lists.ts';
 import { openTokens } from './kv_cache.ts';
-import { formsIn } from './layer_modules.ts';
+import { formKinds, formsIn } from './layer_modules.ts';
 import type { Parameters, StoredWeight } from './parameters.ts';
 import type { TokenRows } from './recording.ts';
 import type { ResidentForm } from './resident_form.ts';
@@ -87,9 +86,15 @@ export function createDecodeStep(
     const adapters = options.form === 'blocks' ? {} : adaptersOfRun(parameters, block, first, options);
     const frozen = Array.from({ length: options.count }, (_, i) => frozenOf(first + i));
     const resident = Array.from({ length: options.count }, (_, i) => residentOf(first + i));
-    const kinds = resident.map((forms) => Object.entries(forms).map(([name, { kind }]) => [name, kind]));
-    const key = JSON.stringify([options, adapters, kinds, frozen.map((weights) => frozenKey(weights, first))]);
-    return modules.get(key, () => adapted(decodeLayers(block, config, options, frozen, resident), adapters));
+    const module = decodeLayers(block, config, options, frozen, resident);
+    const forms = formsIn(module, parameters, nameInRun(config, first));
+    const key = JSON.stringify([
+      options,
+      adapters,
+      formKinds(forms),
+      frozen.map((weights) => frozenKey(weights, first)),
+    ]);
+    return modules.get(key, () => ({ ...adapted(module, adapters), forms }));
   };
   const frozenNames = productWeights({ ...block.before, ...block.after }, block.joint);
   const frozenOf = (layer: number): Record<string, StoredWeight> =>

@@ -2,6 +2,7 @@
  * Embeddings of a packed batch: a table row per token, and visual tokens in place of the prompt's image pads.
  * A deepstack tower also gives vectors that are added to the stream at the rows of visual tokens, after the first layers.
  */
+import type { RowMoves } from '../runtime/row_moves.ts';
 import type { FloatTensor, Tensor } from '../runtime/tensor.ts';
 import type { PackedBatch } from './packed.ts';
 import type { WorkingMemory } from './working_memory.ts';
@@ -25,22 +26,23 @@ interface Placement {
 /**
  * Writes embeddings [rows, hidden] into `target`.
  *
- * @param table [vocab, hidden]
+ * @param table [vocab, hidden], in pieces of its rows
  * @throws where the number of image pads of a prompt is not that of its visual tokens
  */
 export async function embed(
   { moves, workspace, scratch }: WorkingMemory,
   batch: PackedBatch,
-  table: Tensor,
+  table: readonly Tensor[],
   visual: VisualInputs,
   imageTokenId: number,
   target: Tensor,
 ): Promise<void> {
-  const [vocab, h] = table.dims as [number, number];
+  const h = target.dims[1]!;
+  const vocab = table.reduce((sum, { dims }) => sum + dims[0]!, 0);
   const outside = batch.ids.find((id) => id < 0 || id >= vocab);
   if (outside !== undefined) throw new Error(`internal: token id ${outside} outside the vocabulary of ${vocab}`);
   const placed = placements(batch, visual, imageTokenId);
-  await moves.gather(table, batch.ids, target);
+  await takeRows(moves, table, batch.ids, target);
   const tokens = columnsOf(placed, visual.tokens, 0, scratch.get('visual rows', placed.length, h));
   await moves.put(await workspace.upload('visual rows', tokens), rowsOf(placed), target);
 }
@@ -103,6 +105,23 @@ export async function embedBackward(
 }
 
 // --- internal ---
+
+/** Copies row ids[i] of a table, in pieces, to row i of `target`. */
+async function takeRows(moves: RowMoves, pieces: readonly Tensor[], ids: Int32Array, target: Tensor): Promise<void> {
+  if (pieces.length === 1) {
+    await moves.gather(pieces[0]!, ids, target);
+    return;
+  }
+  const rows = Int32Array.from(ids.keys());
+  let end = 0;
+  for (const piece of pieces) {
+    const start = end;
+    end += piece.dims[0]!;
+    const places = rows.filter((row) => start <= ids[row]! && ids[row]! < end);
+    const inPiece = places.map((row) => ids[row]! - start);
+    await moves.copy(piece, inPiece, target, places);
+  }
+}
 
 function placements(batch: PackedBatch, { imagesOfGroup, tokens }: VisualInputs, imageTokenId: number): Placement[] {
   const placed: Placement[] = [];

@@ -3,8 +3,8 @@
  * Ids are sampled and kept; this file never sees text.
  */
 import { SightlineError } from '../errors.ts';
-import { adapted } from '../nn/adapter.ts';
 import { createModuleCache } from '../runtime/compiled_module.ts';
+import { requireRoom } from '../runtime/out_of_memory.ts';
 import { floats, zeros } from '../runtime/tensor.ts';
 import { createExclusive } from '../util/mutex.ts';
 import type { Random } from '../util/random.ts';
@@ -17,7 +17,7 @@ import { type Drawn, type DrawSettings, drawnRows, drawSettings } from './drawn_
 import type { Group, Prompt } from './groups.ts';
 import { headName } from './heads.ts';
 import { createKvCache, setPrompt, withRoom } from './kv_cache.ts';
-import { adaptersIn } from './layer_modules.ts';
+import { asBound } from './layer_modules.ts';
 import {
   byPlace,
   keepOnly,
@@ -100,11 +100,11 @@ export function createGenerator(model: VisionLanguageModel, limits?: DecodeLimit
     // The first token completes no sequence of several.
     const head = { ...settings.head, bansByRow: false };
     const places = cache.groups.length * cache.rows;
+    requireRoom(device, `the logits of ${places} completions [${places}, ${text.vocabSize}]`, places * text.vocabSize);
     const form = formWithoutCopy(places, device);
-    const sampler = samplers.get(JSON.stringify({ head, form }), () => {
-      const module = samplingHead(text, head, form);
-      return adapted(module, adaptersIn(module, parameters, headName(text)));
-    });
+    const sampler = samplers.get(JSON.stringify({ head, form }), () =>
+      asBound(samplingHead(text, head, form), parameters, headName(text)),
+    );
     const groupOf = Int32Array.from({ length: places }, (_, place) => Math.floor(place / cache.rows));
     const hidden = await moves.gather(lastHidden, groupOf, workspace.get('hidden', places, text.hiddenSize));
     const uniform = floats(byPlace(new Float32Array(places), rows, uniformOf), [places]);

@@ -63,8 +63,8 @@ export function createLayerModules(
     const forms = formsIn(module, parameters, nameOf);
     const own = { ...adapted(module, adapters, dropout === null ? null : rows), forms };
     const trainable = (param: string): boolean => parameters.isTrained(nameOf(param));
-    const formKinds = Object.entries(forms).map(([param, { kind }]) => [param, kind]);
-    const kind = JSON.stringify([adapters, dropout !== null, Object.keys(own.params).filter(trainable), formKinds]);
+    const trained = Object.keys(own.params).filter(trainable);
+    const kind = JSON.stringify([adapters, dropout !== null, trained, formKinds(forms)]);
     const compiled = modules.get(kind, () => own, { ...backwardOptions, trainable });
     known.set(layer, compiled);
     return compiled;
@@ -94,6 +94,12 @@ export function createLayerModules(
   };
 }
 
+/** The module as a layer of these names has it: with its adapters, and with the forms of its weights. */
+export const asBound = (module: Module, parameters: Parameters, nameOf: NameOf): Module => ({
+  ...adapted(module, adaptersIn(module, parameters, nameOf)),
+  forms: formsIn(module, parameters, nameOf),
+});
+
 /** The adapters of a module's layers, by the layers' names in it. */
 export function adaptersIn({ params }: Pick<Module, 'params'>, { adapters }: Parameters, nameOf: NameOf): Adapters {
   return Object.fromEntries(
@@ -118,6 +124,10 @@ export function formsIn(
     }),
   );
 }
+
+/** Equal for weights that modules take in the same forms. */
+export const formKinds = (forms: Readonly<Record<string, ResidentForm>>): [string, string][] =>
+  Object.entries(forms).map(([param, { kind }]) => [param, kind]);
 
 // --- internal ---
 

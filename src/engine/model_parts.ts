@@ -7,7 +7,7 @@ import { EMBEDDING, partOf } from '../models/names.ts';
 import type { CompiledModule } from '../runtime/compiled_module.ts';
 import type { Device } from '../runtime/device.ts';
 import type { Tensor } from '../runtime/tensor.ts';
-import { heldValue } from './bindings.ts';
+import { tableOf } from './bindings.ts';
 import type { Dropout } from './dropout.ts';
 import { addDeepstack, embed, type VisualInputs } from './embeddings.ts';
 import type { Prompt } from './groups.ts';
@@ -96,7 +96,7 @@ export async function decoderInputs(
   };
   const name = keep ? 'taped embeddings' : 'embeddings';
   const x = into ?? memory.workspace.get(name, batch.rows, modelConfig.text.hiddenSize);
-  await embed(memory, batch, heldValue(memory.device, parameters, EMBEDDING), visual, modelConfig.imageTokenId, x);
+  await embed(memory, batch, tableOf(memory.device, parameters, EMBEDDING), visual, modelConfig.imageTokenId, x);
   return {
     x,
     visual,

@@ -54,6 +54,7 @@ export function withHead(store: Parameters): Parameters {
     names: [...store.names, HEAD],
     value: (name) => store.value(named(name)),
     shape: (name) => store.shape(named(name)),
+    ...(store.resident && { resident: (name: string) => store.resident!(named(name)) }),
   };
 }
 

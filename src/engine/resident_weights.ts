@@ -1,6 +1,7 @@
 /**
  * Frozen weights in the memory of a device that has its own: each is copied there once, in the form in which it is held here, and
- * graphs widen it there. The device keeps float32 of what it cannot widen and of what stays on disk here.
+ * graphs widen it there. The device keeps float32 of what it cannot widen and of what stays on disk here, and pieces of what is too
+ * large for one of its tensors.
  * Knows forms of weights, not what they are multiplied by.
  */
 import type { HalfWeight } from '../checkpoint/half_words.ts';
@@ -8,19 +9,24 @@ import { blockBytes, blocksIn, QUANT_BLOCK, type QuantisedWeight } from '../chec
 import { dequantised } from '../graph/ops/coded.ts';
 import { mul } from '../graph/ops/elementwise.ts';
 import { widened } from '../graph/ops/frozen.ts';
+import { inPieces } from '../graph/ops/pieces.ts';
 import type { Value } from '../graph/value.ts';
 import { type Device, here } from '../runtime/device.ts';
-import { bytes, floats, halves, type Tensor } from '../runtime/tensor.ts';
+import { bytes, type FloatTensor, floats, halves, rows, sizeOf, type Tensor, view } from '../runtime/tensor.ts';
 import { createExclusive } from '../util/mutex.ts';
 import { type Parameters, roleOf } from './parameters.ts';
 import type { Resident } from './resident_form.ts';
+import { type Piece, piecesOf } from './row_chunks.ts';
 
 /**
  * The store with its weights kept on the device as well; the same store where the device shares this process's memory, or where
- * all weights are in float32, which devices keep anyway (`Device.hold`).
+ * all weights are in float32 and none is too large, which devices keep anyway (`Device.hold`).
  */
 export function residentOn(store: Parameters, device: Device): Parameters {
-  if (device.sharesMemory || store.inMemory) return store;
+  if (device.sharesMemory) return store;
+  const isTooLarge = (name: string): boolean =>
+    Float32Array.BYTES_PER_ELEMENT * sizeOf(store.shape(name)) > device.largestTensor;
+  if (store.inMemory && !store.names.some(isTooLarge)) return store;
   const known = new Map<string, Resident | null>();
   const exclusive = createExclusive(); // layers share the buffers that `value` writes
   const inFloat32 = (name: string): Resident => {
@@ -42,7 +48,8 @@ export function residentOn(store: Parameters, device: Device): Parameters {
     const stored = store.stored?.(name) ?? null;
     if (stored?.kind === 'quantised') return coded(stored, device);
     if (stored?.kind === 'half' && device.kernels.float16) return inWords(stored, device);
-    return roleOf(name) === name ? null : inFloat32(name);
+    if (!store.inMemory && roleOf(name) !== name) return inFloat32(name);
+    return isTooLarge(name) && !store.isTrained(name) ? inRows(here(store.value(name)), device) : null;
   };
   return {
     ...store,
@@ -53,7 +60,30 @@ export function residentOn(store: Parameters, device: Device): Parameters {
   };
 }
 
+/** Pieces of the rows of a tensor [rows, ...], each small enough for a device. */
+export function rowsWithin(dims: readonly number[], device: Pick<Device, 'largestTensor'>): Piece[] {
+  const rowBytes = Float32Array.BYTES_PER_ELEMENT * sizeOf(dims.slice(1));
+  return piecesOf(dims[0]!, Math.max(1, Math.floor(device.largestTensor / rowBytes)));
+}
+
 // --- internal ---
+
+/** A matrix [rows, ...] that is larger than any tensor of the device, in pieces of its rows. */
+function inRows(matrix: FloatTensor, device: Device): Resident {
+  const width = sizeOf(matrix.dims.slice(1)); // of a convolution's weight, as modules take it
+  const pieces = rowsWithin(matrix.dims, device);
+  return {
+    form: {
+      kind: `pieces of ${pieces.map(({ start, end }) => end - start)} rows`,
+      fed: Object.fromEntries(pieces.map(({ start, end }, i) => [i, { shape: [end - start, width] }])),
+      value: (fed) => inPieces(pieces.map((_, i) => fed[i]!)),
+      matrix: null,
+    },
+    feeds: Object.fromEntries(
+      pieces.map(({ start, end }, i) => [i, device.hold(view(rows(matrix, start, end), end - start, width))]),
+    ),
+  };
+}
 
 /**
  * Blocks are halved where a row has as many halves as the kernel expects: onnxruntime 1.30 has a product of several rows for

@@ -6,7 +6,7 @@ import type { CompiledModule } from '../runtime/compiled_module.ts';
 import type { Device, Feeds } from '../runtime/device.ts';
 import type { Tensor } from '../runtime/tensor.ts';
 import type { Accumulators } from './bindings.ts';
-import { BACKWARD, FEWEST_ROWS, RUN_FLOP } from './run_limits.ts';
+import { BACKWARD, FEWEST_ROWS, RUN_BYTES, RUN_FLOP } from './run_limits.ts';
 
 /** [start, end) of a count. */
 export interface Piece {
@@ -24,12 +24,15 @@ export function piecesOf(count: number, most: number): Piece[] {
 }
 
 /**
- * Rows that a module of linear layers may take in one run, where that costs `times` its forward's FLOP. A device with memory of its
- * own does not block the event loop, so it takes all.
+ * Rows that a module of linear layers may take in one run, where that costs `times` its forward's FLOP and memory. A device with
+ * memory of its own does not block the event loop; there, memory is the limit.
  */
 export function mostRows({ module: { params }, device }: Pick<CompiledModule, 'module' | 'device'>, times = 1): number {
-  if (!device.sharesMemory) return Number.POSITIVE_INFINITY;
   const weights = Object.values(params).filter(({ length }) => length === 2);
+  if (!device.sharesMemory) {
+    const width = weights.reduce((sum, [out]) => sum + Number(out), 0);
+    return Math.max(FEWEST_ROWS, Math.floor(RUN_BYTES / (times * Float32Array.BYTES_PER_ELEMENT * width)));
+  }
   const flop = 2 * weights.reduce((sum, [out, inner]) => sum + Number(out) * Number(inner), 0);
   return Math.max(FEWEST_ROWS, Math.floor(RUN_FLOP / (times * flop)));
 }

@@ -14,3 +14,9 @@ export const BACKWARD = 4;
  * the rows: with 256 of them it reaches nine tenths of its rate, with 64 six to seven (docs/log.md).
  */
 export const FEWEST_ROWS = 256;
+
+/**
+ * Most bytes of the products' results in one run on a device with memory of its own, which no run blocks: what lies inside a run
+ * is lost to tensors. A run of so many rows keeps a card busy all the same: 2,500 in the forward of half a 3B layer.
+ */
+export const RUN_BYTES = 256 * 2 ** 20;

@@ -117,7 +117,10 @@ export function createScoringHead(
   const heads = differentiable(['logp']);
   const entropyHeads = differentiable(['logp', 'entropy']);
   const bytesRows = (tensors: number): number =>
-    Math.max(1, Math.min(1024, Math.floor(CHUNK_BYTES / (4 * vocabSize * tensors))));
+    Math.max(
+      1,
+      Math.min(1024, Math.floor(Math.min(CHUNK_BYTES, tensors * device.largestTensor) / (4 * vocabSize * tensors))),
+    );
 
   async function* chunks(
     head: CompiledModule,

@@ -12,6 +12,7 @@ import { add, mul } from '../graph/ops/elementwise.ts';
 import { type HalfMatrix, halfProduct, type QuantisedMatrix, quantisedProduct } from '../graph/ops/frozen.ts';
 import { gemm, matmul } from '../graph/ops/matmul.ts';
 import { transpose } from '../graph/ops/movement.ts';
+import { linearByPieces } from '../graph/ops/pieces.ts';
 import type { Dim, Shape } from '../graph/shape.ts';
 import type { Value } from '../graph/value.ts';
 
@@ -52,11 +53,7 @@ export interface LowRankUpdate {
 export type Linear = (x: Value, layer: LinearLayer) => Value;
 
 export const linear: Linear = (x, { weight, bias, update }) =>
-  plusUpdate(
-    isFrozen(weight) ? frozenProduct(x, weight, bias) : gemm(x, weight, { transB: true, plus: bias }),
-    x,
-    update,
-  );
+  plusUpdate(isFrozen(weight) ? frozenProduct(x, weight, bias) : linearByPieces(x, weight, bias), x, update);
 
 /** y [n, out] with what an update adds to the product of x [n, in]. */
 export function plusUpdate(y: Value, x: Value, update: LowRankUpdate | undefined): Value {

@@ -20,7 +20,7 @@ export type AdapterFinding =
       readonly cpuSeconds: number;
     }
   | { readonly kind: 'float16'; readonly computes: boolean }
-  /** Of the sizes that were tried, each half of the one before. */
+  /** The largest of the sizes that were tried. */
   | { readonly kind: 'largest tensor'; readonly bytes: number }
   | { readonly kind: 'failed'; readonly message: string };
 
@@ -32,7 +32,7 @@ export interface Adapter {
   readonly cpuSeconds: number;
   /** Whether it computes with float16. */
   readonly float16: boolean;
-  /** Bytes of the largest tensor that it had room for, of 4 GiB, 2 GiB and so on. */
+  /** Bytes of the largest tensor that it had room for; one larger by an eighth had none, unless it has 4 GiB. */
   readonly largestTensor: number;
 }
 

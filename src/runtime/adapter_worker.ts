@@ -45,6 +45,8 @@ async function hasRoom(device: Device, bytes: number): Promise<boolean> {
     return true;
   } catch {
     return false; // too large for a buffer of the adapter, or for its memory
+  } finally {
+    device.tidy();
   }
 }
 
@@ -61,9 +63,17 @@ async function probe(): Promise<void> {
     .then(({ y }) => y!.data[0] === 1 && y!.data[1] === 2)
     .catch(() => false);
   tell({ kind: 'float16', computes: float16 });
+  tell({ kind: 'largest tensor', bytes: await largestTensor(device) });
+}
+
+/** Of halves of the largest size that is tried; then, as limits are often just below one of them, of eighths above it. */
+async function largestTensor(device: Device): Promise<number> {
   let bytes = LARGE_BYTES;
   while (bytes >= SMALL_BYTES && !(await hasRoom(device, bytes))) bytes /= 2;
-  tell({ kind: 'largest tensor', bytes });
+  if (bytes < SMALL_BYTES || bytes === LARGE_BYTES) return bytes;
+  let above = bytes;
+  for (let step = bytes / 2; step >= bytes / 8; step /= 2) if (await hasRoom(device, above + step)) above += step;
+  return above;
 }
 
 probe()

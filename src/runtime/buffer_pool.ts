@@ -1,7 +1,7 @@
 /**
  * Memory of a graphics processor in buffers that are used again. Knows sizes, not tensors.
  */
-import { explainDeviceMemory, outOfDeviceMemory } from './out_of_memory.ts';
+import { explainDeviceMemory, outOfDeviceMemory, tooLargeTensor } from './out_of_memory.ts';
 import type { OrtTensor } from './session.ts';
 
 /** A tensor of float32 [words] that is nothing but memory. */
@@ -26,15 +26,22 @@ export interface BufferPool {
   /** Of all buffers, in use and in the pool: bytes now, and at most so far. */
   readonly bytes: number;
   readonly peak: number;
+  /** Most bytes of one buffer. */
+  readonly largest: number;
+}
+
+export interface MostBytes {
+  readonly all?: number | undefined;
+  readonly one?: number | undefined;
 }
 
 /**
  * @param allocate a tensor of so many float32
- * @param limit most bytes of all buffers
+ * @param most bytes of all buffers, and of one
  */
 export function createBufferPool(
   allocate: (words: number) => Promise<OrtTensor>,
-  limit = Number.POSITIVE_INFINITY,
+  { all = Number.POSITIVE_INFINITY, one = Number.POSITIVE_INFINITY }: MostBytes = {},
 ): BufferPool {
   const free = new Map<number, Buffer[]>();
   let [bytes, peak] = [0, 0];
@@ -49,12 +56,15 @@ export function createBufferPool(
   };
   async function allocated(size: number): Promise<OrtTensor> {
     const asked = { what: 'memory for a tensor', bytes: size, held: bytes };
-    if (bytes + size > limit) throw outOfDeviceMemory(asked);
+    if (size > one) throw tooLargeTensor(one, asked);
+    if (bytes + size > all) throw outOfDeviceMemory(asked);
     return allocate(size / 4).catch((error: unknown) => {
       throw explainDeviceMemory(error, asked);
     });
   }
+  const bytesFree = (): number => [...free].reduce((sum, [size, { length }]) => sum + size * length, 0);
   async function made(size: number): Promise<Buffer> {
+    if (bytesFree() > MOST_FREE * bytes) drain();
     // Buffers of other sizes make room for this one.
     const own = await allocated(size).catch((error: unknown) => {
       if (!drain()) throw error;
@@ -66,7 +76,7 @@ export function createBufferPool(
   }
   return {
     async take(wanted, exact = false) {
-      const size = exact ? wholeVectors(wanted) : sizeClass(wanted);
+      const size = exact || sizeClass(wanted) > one ? wholeVectors(wanted) : sizeClass(wanted);
       return free.get(size)?.pop() ?? made(size);
     },
     give(buffer) {
@@ -75,6 +85,7 @@ export function createBufferPool(
       same.push(buffer);
     },
     drain,
+    largest: one,
     get bytes() {
       return bytes;
     },
@@ -91,6 +102,9 @@ export function sizeClass(bytes: number): number {
 }
 
 // --- internal ---
+
+/** Share of the memory that may be kept for later while more is taken. */
+const MOST_FREE = 1 / 16;
 
 /** Kernels write vectors of four words, past the end of a tensor that has no multiple of four. */
 const VECTOR = 16;

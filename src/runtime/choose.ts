@@ -35,7 +35,7 @@ export async function chooseDevice(
     if (choice === 'auto' && !faster)
       return { device: cpu, note: `${named(found)} is slower than the CPU, which is used` };
     return {
-      device: await openWebgpu({ float16: found.float16, memory }),
+      device: await openWebgpu({ float16: found.float16, largestTensor: found.largestTensor, memory }),
       note: `runs on ${named(found)}${faster ? '' : ', which is slower than the CPU'}`,
     };
   }

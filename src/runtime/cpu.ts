@@ -11,6 +11,7 @@ export const cpu: Device = {
   name: 'cpu',
   kernels: ALL_KERNELS,
   sharesMemory: true,
+  largestTensor: Number.POSITIVE_INFINITY,
   traffic: { toDevice: 0, fromDevice: 0 },
   compile: (graph) => openSession(graph, { kernels: ALL_KERNELS }),
   allocate: async (dtype, dims) => emptyTensor(dtype, dims),

@@ -19,6 +19,8 @@ export interface Device {
   readonly kernels: Kernels;
   /** Whether its memory is that of this process. Uploads and downloads then return the tensor itself. */
   readonly sharesMemory: boolean;
+  /** Bytes of its largest tensor. */
+  readonly largestTensor: number;
   /** Bytes that have been copied to it and from it. */
   readonly traffic: Traffic;
   /** Compiles a graph, in about 10 to 50 ms. Sizes stay symbolic, so one executable serves every length. */

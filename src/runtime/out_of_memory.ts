@@ -5,6 +5,7 @@
  * working. Some drivers end the device instead.
  */
 import { messageOf, SightlineError } from '../errors.ts';
+import type { Device } from './device.ts';
 
 /** What had no room. */
 export interface MemoryAsked {
@@ -20,9 +21,11 @@ export interface MemoryAsked {
 export function explainDeviceMemory(error: unknown, asked: MemoryAsked): unknown {
   if (error instanceof SightlineError) return error;
   const message = messageOf(error);
-  const [, limit] = /exceeds the max buffer size limit \((\d+)\)/.exec(message) ?? [];
-  if (limit !== undefined)
-    return memoryError(`the graphics processor takes no tensor above ${gib(Number(limit))} GiB`, asked, error);
+  const [, limit] =
+    /(?:exceeds the max buffer size limit|larger than the maximum (?:storage buffer )?binding size) \((\d+)\)/.exec(
+      message,
+    ) ?? [];
+  if (limit !== undefined) return tooLargeTensor(Number(limit), asked, error);
   if (/Invalid Buffer.* is invalid due to a previous error|OUT_OF_DEVICE_MEMORY/.test(message))
     return outOfDeviceMemory(asked, error);
   if (/\bdevice (is |was )?lost\b|\[Device[^\]]*\] is lost/i.test(message))
@@ -37,6 +40,17 @@ export function explainDeviceMemory(error: unknown, asked: MemoryAsked): unknown
 /** Error for users: there is no room. */
 export const outOfDeviceMemory = (asked: MemoryAsked, cause?: unknown): SightlineError =>
   memoryError('the memory of the graphics processor has run out', asked, cause);
+
+/** Error for users: a single tensor is above what the device takes. */
+export const tooLargeTensor = (limit: number, asked: MemoryAsked, cause?: unknown): SightlineError =>
+  memoryError(`the graphics processor takes no tensor above ${gib(limit)} GiB`, asked, cause);
+
+/** Error for users, E_DEVICE_MEMORY: so many float32 are above what the device takes. @param what in words */
+export function requireRoom(device: Pick<Device, 'largestTensor' | 'memory'>, what: string, floats: number): void {
+  const bytes = Float32Array.BYTES_PER_ELEMENT * floats;
+  if (bytes > device.largestTensor)
+    throw tooLargeTensor(device.largestTensor, { what, bytes, held: device.memory()?.bytes ?? 0 });
+}
 
 // --- internal ---
 

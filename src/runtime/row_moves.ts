@@ -60,7 +60,9 @@ function onDevice(device: Device): RowMoves {
     compiled.set(move, executable);
     return executable;
   };
-  const flat = (tensor: Tensor): Tensor => device.view(tensor, [tensor.dims[0]!, widthOf(tensor)]);
+  // A view of a tensor that is held is another tensor, which is not: a table of embeddings would cross at every call.
+  const flat = (tensor: Tensor): Tensor =>
+    tensor.dims.length === 2 ? tensor : device.view(tensor, [tensor.dims[0]!, widthOf(tensor)]);
   async function run(move: 'gather' | 'put' | 'add', from: Tensor, indices: Int32Array, into: Tensor): Promise<void> {
     if (indices.length === 0) return;
     const x = flat(into);

@@ -39,6 +39,7 @@ const KERNELS: Kernels = {
 
 export interface WebgpuOptions {
   readonly float16?: boolean | undefined;
+  readonly largestTensor?: number | undefined;
   readonly memory?: number | undefined;
   readonly profile?: string | undefined;
   readonly library?: Library | undefined;
@@ -56,12 +57,15 @@ export interface Library {
  * The adapter that ONNX Runtime takes. Errors come with the first call that runs or allocates; `findAdapter` checks it before.
  *
  * @param options.float16 whether the adapter computes with float16 (`findAdapter`); default false
+ * @param options.largestTensor bytes of the adapter's largest tensor (`findAdapter`); default: not known, and larger ones fail
  * @param options.memory most bytes that tensors may take: beyond them, E_DEVICE_MEMORY
  * @param options.library default: ONNX Runtime
- * @param options.profile beginning of the paths of files to which sessions write what each node ran on, for tests
+ * @param options.profile beginning of the paths of files to which sessions write what each node ran on and how long kernels took, for
+ *   tests and benchmarks
  */
 export async function openWebgpu({
   float16 = false,
+  largestTensor = Number.POSITIVE_INFINITY,
   memory: limit,
   profile,
   library,
@@ -80,7 +84,7 @@ export async function openWebgpu({
     }),
     create: createSession,
   };
-  const pool = createBufferPool(moves.allocate, limit);
+  const pool = createBufferPool(moves.allocate, { all: limit, one: largestTensor });
   const memory = createDeviceMemory(WEBGPU, ort, pool, moves);
 
   const flat = (tensor: DeviceTensor): DeviceTensor => memory.view(tensor, [sizeOf(tensor.dims)]);
@@ -139,9 +143,13 @@ export async function openWebgpu({
       },
     };
   }
+  /** ONNX Runtime names a session's file by the millisecond, in which several may begin. */
+  const profiling = (): SessionPlan['options'] =>
+    profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: `${profile}-${profiled++}` };
+  let profiled = 0;
   const plan: SessionPlan = {
     kernels,
-    options: profile === undefined ? options : { ...options, enableProfiling: true, profileFilePrefix: profile },
+    options,
     bind,
     room: pool,
     create,
@@ -151,8 +159,9 @@ export async function openWebgpu({
     name: WEBGPU,
     kernels,
     sharesMemory: false,
+    largestTensor,
     traffic,
-    compile: (graph) => openSession(graph, plan),
+    compile: (graph) => openSession(graph, { ...plan, options: { ...options, ...profiling() } }),
     async allocate(dtype, dims) {
       if (dtype === 'float16') return upload(emptyTensor(dtype, dims)); // which not every adapter computes with
       const tensor = memory.reserve(dtype, dims, { exact: true, name: 'allocated' });

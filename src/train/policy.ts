@@ -26,6 +26,7 @@ import type { Random } from '../util/random.ts';
 import { type AdapterOptions, prepareAdapter } from './adapter.ts';
 import type { ModelSummary } from './events.ts';
 import { type FrozenOptions, frozenForm, readFrozen } from './frozen_weights.ts';
+import { checkTensorSizes } from './tensor_sizes.ts';
 import { DEFAULT_FREEZE, type TrainedRule, trainedParameters } from './trained_parameters.ts';
 import { adapterOptions, type TunerArguments, trainedRule } from './tuner.ts';
 
@@ -145,6 +146,16 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
     const trains = adapter === null && trainable ? trainedParameters(trained, modelConfig) : null;
     const isTrained = (name: string): boolean =>
       trainable && (adapter === null ? trains!.has(name) : adapter.tensors.has(name));
+    const tensors = new Map([...used.tensors, ...(adapter?.tensors ?? [])]);
+    checkTensorSizes(
+      {
+        tensors,
+        changes: (name) => options.movable === true || isTrained(name),
+        layersElsewhere: streams || form?.kind === 'held',
+      },
+      device,
+      dir,
+    );
     const ofStore = adapter === null ? isTrained : () => false;
     const changes = options.movable === true ? () => true : ofStore;
     const over = async (store: Parameters, on: Device): Promise<Policy> => {
@@ -190,7 +201,7 @@ export async function preparePolicy(options: PolicyOptions): Promise<PreparedPol
       template,
       source,
       adapter: adapter?.plan ?? null,
-      tensors: new Map([...used.tensors, ...(adapter?.tensors ?? [])]),
+      tensors,
       streams,
       heldBytes: form?.kind === 'held' ? form.bytes : null,
       isTrained,

@@ -58,10 +58,21 @@ test('where the device has no room, buffers of other sizes are freed first; then
 
 test('a limit is kept without asking the device', async () => {
   const { device, allocate } = deviceOf(64 * MIB);
-  const pool = createBufferPool(allocate, 32 * MIB);
+  const pool = createBufferPool(allocate, { all: 32 * MIB });
   pool.give(await pool.take(24 * MIB));
   await expect(pool.take(40 * MIB)).rejects.toMatchObject({ code: 'E_DEVICE_MEMORY' });
   expect(device.asked).toBe(1);
   await pool.take(32 * MIB);
   expect(pool.bytes).toBe(32 * MIB);
+});
+
+test('a buffer above the largest one is refused, and one just below it is not rounded up', async () => {
+  const { device, allocate } = deviceOf(64 * MIB);
+  const pool = createBufferPool(allocate, { one: 16 * MIB });
+  await expect(pool.take(16 * MIB + 4)).rejects.toMatchObject({
+    code: 'E_DEVICE_MEMORY',
+    message: expect.stringContaining('the graphics processor takes no tensor above 0.02 GiB'),
+  });
+  expect(device.asked).toBe(0);
+  expect((await pool.take(16 * MIB - 4)).bytes).toBe(16 * MIB);
 });

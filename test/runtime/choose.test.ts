@@ -28,9 +28,10 @@ test.each([
   expect([chosen.device.name, chosen.note]).toEqual([name, note]);
 });
 
-test.each([true, false])('the device knows whether its adapter computes with float16: %s', async (float16) => {
+test.each([true, false])('the device knows what was found of its adapter, with float16: %s', async (float16) => {
   const { device } = await chooseDevice('webgpu', { find: finding({ ...fast, float16 }) });
   expect(device.kernels.float16).toBe(float16);
+  expect(device.largestTensor).toBe(fast.largestTensor);
 });
 
 test('the CPU is taken without looking further', async () => {

@@ -14,6 +14,10 @@ test.each([
     'WebGPU validation failed. Buffer size (2147483648) exceeds the max buffer size limit (1073741824).\n - While calling',
     'the graphics processor takes no tensor above 1.00 GiB: ',
   ],
+  [
+    'WebGPU validation failed. Binding size (155582464) of [Buffer (unlabeled)] is larger than the maximum storage buffer binding size (134217728).',
+    'the graphics processor takes no tensor above 0.13 GiB: ',
+  ],
   ['WebGPU validation failed. [Device "x"] is lost.', 'the graphics processor was lost, as happens when '],
   ['Failed to map: WebGPU device lost (1): VK_ERROR_DEVICE_LOST', 'the graphics processor was lost, as happens when '],
 ])('%s', (message, begins) => {

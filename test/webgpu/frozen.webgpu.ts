@@ -1,5 +1,6 @@
 /**
- * LoRA over frozen weights of 8 and 4 bits, and of 16 bits in float32, on the graphics processor and on the CPU over the same weights.
+ * LoRA over frozen weights of 8 and 4 bits, of 16 bits in float32, and with a table in pieces, on the graphics processor and on the
+ * CPU over the same weights.
  */
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -8,9 +9,11 @@ import { openCheckpoint } from '../../src/checkpoint/open.ts';
 import { holdParameters } from '../../src/engine/held_parameters.ts';
 import { createModel } from '../../src/engine/model.ts';
 import { withOverlay } from '../../src/engine/overlay.ts';
-import { bytesOf } from '../../src/engine/parameters.ts';
+import { bytesOf, loadParameters } from '../../src/engine/parameters.ts';
 import { residentOn } from '../../src/engine/resident_weights.ts';
+import { EMBEDDING } from '../../src/models/names.ts';
 import { readConfig } from '../../src/models/registry.ts';
+import { sizeOf } from '../../src/runtime/tensor.ts';
 import { openWebgpu } from '../../src/runtime/webgpu.ts';
 import { largestDifference } from '../helpers/check_op.ts';
 import { goldenImages, groupOf, readCases, readTensors } from '../helpers/golden_values.ts';
@@ -28,20 +31,7 @@ test.for(cases)('$checkpoint.name: with $bits bits', async ({ checkpoint, bits }
     { device },
   );
   source.close();
-  // The bounds of the golden tests on the CPU.
-  const worst = { logps: largestDifference(there.logps, here.logps), gradient: 0, sampled: 0 };
-  expect(worst.logps).toBeLessThan(1e-4);
-  expect(there.gradients.size).toBe(here.gradients.size);
-  for (const [name, gradient] of here.gradients) {
-    const largest = gradient.reduce((max, x) => Math.max(max, Math.abs(x)), 0);
-    const error = largestDifference(there.gradients.get(name)!, gradient) / largest;
-    expect(error, name).toBeLessThan(1e-3);
-    worst.gradient = Math.max(worst.gradient, error);
-  }
-  // What sampling says of its tokens is what a forward says of them: it rounds no activations.
-  worst.sampled = largestDifference(there.sampledLogps, there.scoredLogps);
-  expect(worst.sampled).toBeLessThan(1e-4);
-  await annotate(`largest errors: ${JSON.stringify(worst)}`);
+  await annotate(`largest errors: ${JSON.stringify(compared(there, here))}`);
 });
 
 test('frozen weights cross once', async () => {
@@ -69,3 +59,34 @@ test('frozen weights cross once', async () => {
   expect(first - second).toBeGreaterThan(bytesOf(store, ofLayers));
   expect(third).toBe(second);
 });
+
+test.for(adaptedCheckpoints)('$name: a table in three pieces', async (checkpoint, { annotate }) => {
+  const source = openCheckpoint(checkpoint.model);
+  const table = source.tensors.get(EMBEDDING)!.shape;
+  const device = { ...(await openWebgpu()), largestTensor: Math.ceil((4 * sizeOf(table)) / 2.5) };
+  const here = await resultsOn(checkpoint, () => loadParameters(source, () => false));
+  const store = residentOn(await loadParameters(source, () => false), device);
+  expect(Object.keys(store.resident!(EMBEDDING)!.form!.fed)).toHaveLength(3);
+  const there = await resultsOn(checkpoint, async () => store, { device });
+  source.close();
+  await annotate(`largest errors: ${JSON.stringify(compared(there, here))}`);
+});
+
+type Results = Awaited<ReturnType<typeof resultsOn>>;
+
+/** The largest errors, within the bounds of the golden tests on the CPU. */
+function compared(there: Results, here: Results) {
+  const worst = { logps: largestDifference(there.logps, here.logps), gradient: 0, sampled: 0 };
+  expect(worst.logps).toBeLessThan(1e-4);
+  expect(there.gradients.size).toBe(here.gradients.size);
+  for (const [name, gradient] of here.gradients) {
+    const largest = gradient.reduce((max, x) => Math.max(max, Math.abs(x)), 0);
+    const error = largestDifference(there.gradients.get(name)!, gradient) / largest;
+    expect(error, name).toBeLessThan(1e-3);
+    worst.gradient = Math.max(worst.gradient, error);
+  }
+  // What sampling says of its tokens is what a forward says of them: it rounds no activations.
+  worst.sampled = largestDifference(there.sampledLogps, there.scoredLogps);
+  expect(worst.sampled).toBeLessThan(1e-4);
+  return worst;
+}

@@ -4,8 +4,8 @@
  */
 import type { Module } from '../../graph/module.ts';
 import { add, mul } from '../../graph/ops/elementwise.ts';
-import { takeRows } from '../../graph/ops/gather.ts';
 import { reshape } from '../../graph/ops/movement.ts';
+import { takeRowsByPieces } from '../../graph/ops/pieces.ts';
 import { layerOf } from '../../nn/adapter.ts';
 import { linear } from '../../nn/linear.ts';
 import type { Grid, VisionLayout } from '../architecture.ts';
@@ -38,7 +38,7 @@ export function embedding(config: Qwen3VLVisionConfig): Module {
     },
     build: (w) => {
       const taken = CORNERS.map((c) =>
-        mul(takeRows(w['pos_embed.weight']!, w[entry(c)]!), reshape(w[weight(c)]!, ['N', 1])),
+        mul(takeRowsByPieces(w['pos_embed.weight']!, w[entry(c)]!), reshape(w[weight(c)]!, ['N', 1])),
       );
       const pixels = linear(w.pixels!, layerOf(w, 'patch_embed.proj'));
       return {
