@@ -137,10 +137,9 @@ export function decodeLayers(
           outputs[`${token}.${name}.${layer}`] = value;
         };
         const keep = (name: string, rows: Value): void => {
-          if (!recorded) return tell(name, rows);
           const full = `recorded.${name}.${layer}`;
-          recordings[full] = putRowsAt(recordings[full]!, of('places'), rows);
-          tell(name, recordings[full]);
+          if (recorded) recordings[full] = putRowsAt(recordings[full]!, of('places'), rows);
+          tell(name, recorded ? recordings[full]! : rows);
         };
         const put = (cache: Value, rows: Value): Value =>
           putSlices(cache, of('slots'), reshape(rows, [`${kvHeads}*G*R`, headDim]));
