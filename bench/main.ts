@@ -2,7 +2,7 @@
  * `npm run bench`: the parts of a GRPO step of the mini model, and the numbers for which the project has goals.
  * --json prints only the numbers, as one object; --repetitions N sets the number of repetitions (default 5). --large makes one step
  * of LoRA over a model with the shapes of Qwen2.5-VL-3B instead (7.5 GB of disk, 12 GiB of memory, half an hour on two cores).
- * --device NAME makes one step on a device instead and counts the bytes that cross; --visual_tokens N and --tokens N make it
+ * --cards counts what fits on graphics cards, without one. --device NAME makes one step on a device instead and counts the bytes that cross; --visual_tokens N and --tokens N make it
  * shorter, --model DIR takes another model than the mini one.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -14,6 +14,7 @@ import { MODEL_PRESETS } from '../src/models/qwen2_5_vl/presets.ts';
 import { writeRandomCheckpoint } from '../src/models/random_checkpoint.ts';
 import { chooseDevice } from '../src/runtime/choose.ts';
 import { DEVICE_CHOICES } from '../src/runtime/device.ts';
+import { countCards } from './cards.ts';
 import { deviceStepText, measureDeviceStep } from './device_step.ts';
 import { type MemorySample, resultsOf, type StepSample, type StepSeries, toJson, type Variant } from './goals.ts';
 import { headText, measureHead } from './head.ts';
@@ -34,6 +35,7 @@ const { values } = parseArgs({
   options: {
     json: { type: 'boolean', default: false },
     large: { type: 'boolean', default: false },
+    cards: { type: 'boolean', default: false },
     device: { type: 'string' },
     model: { type: 'string' },
     visual_tokens: { type: 'string', default: '64' },
@@ -50,7 +52,8 @@ const note = (line: string): void => {
 
 const folder = mkdtempSync(join(tmpdir(), 'sightline-bench-'));
 try {
-  if (values.device !== undefined) await benchDevice(values.device);
+  if (values.cards) await countCards(folder, TOKENIZER, (line) => console.log(line));
+  else if (values.device !== undefined) await benchDevice(values.device);
   else await (values.large ? benchLarge() : bench());
 } finally {
   rmSync(folder, { recursive: true, force: true });
