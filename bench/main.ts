@@ -2,10 +2,11 @@
  * `npm run bench`: the parts of a GRPO step of the mini model, and the numbers for which the project has goals.
  * --json prints only the numbers, as one object; --repetitions N sets the number of repetitions (default 5). --large makes one step
  * of LoRA over a model with the shapes of Qwen2.5-VL-3B instead (7.5 GB of disk, 12 GiB of memory, half an hour on two cores).
- * --cards counts what fits on graphics cards, without one. --device NAME makes one step on a device instead and counts the bytes that cross; --visual_tokens N and --tokens N make it
- * shorter, --model DIR takes another model than the mini one.
+ * --cards counts what fits on graphics cards, without one.
+ * --device NAME makes one step on a device instead, counts the bytes that cross and tells which share of the time it computes;
+ * --visual_tokens N and --tokens N make it shorter, --model DIR takes another model than the mini one.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,10 +15,12 @@ import { MODEL_PRESETS } from '../src/models/qwen2_5_vl/presets.ts';
 import { writeRandomCheckpoint } from '../src/models/random_checkpoint.ts';
 import { chooseDevice } from '../src/runtime/choose.ts';
 import { DEVICE_CHOICES } from '../src/runtime/device.ts';
+import { openWebgpu } from '../src/runtime/webgpu.ts';
 import { countCards } from './cards.ts';
-import { deviceStepText, measureDeviceStep } from './device_step.ts';
+import { type DeviceStepSizes, deviceStepText, kernelMs, measureDeviceStep } from './device_step.ts';
 import { type MemorySample, resultsOf, type StepSample, type StepSeries, toJson, type Variant } from './goals.ts';
 import { headText, measureHead } from './head.ts';
+import { timedKernels } from './kernel_times.ts';
 import { LARGE_FORMS, largeText, measureLarge } from './large.ts';
 import { measureMemory } from './memory.ts';
 import { currentLoad, machineText, memoryText, resultsText, stepText } from './report.ts';
@@ -69,8 +72,19 @@ async function benchDevice(name: string): Promise<void> {
   if (values.model === undefined)
     await writeRandomCheckpoint(mini, { sizes: MODEL_PRESETS.mini, tokenizerDir: TOKENIZER });
   const sizes = { visualTokens: Number(values.visual_tokens), tokens: Number(values.tokens) };
-  const parts = await measureDeviceStep(values.model ?? mini, device, sizes);
-  console.log(`${await machineText([currentLoad()])}\n${deviceStepText(parts, about ?? 'runs on the CPU', sizes)}`);
+  const model = values.model ?? mini;
+  const parts = await measureDeviceStep(model, device, sizes);
+  const kernels = device.sharesMemory ? null : await busyMs(model, sizes);
+  const text = deviceStepText(parts, kernels, about ?? 'runs on the CPU', sizes);
+  console.log(`${await machineText([currentLoad()])}\n${text}`);
+}
+
+/** A step whose kernels are timed one by one, for which the process waits after every run: its other times mean nothing. */
+async function busyMs(model: string, sizes: DeviceStepSizes): Promise<number[]> {
+  const profiles = join(folder, 'profiles');
+  mkdirSync(profiles);
+  const parts = await measureDeviceStep(model, await openWebgpu({ profile: join(profiles, 'session') }), sizes);
+  return kernelMs(parts, timedKernels(profiles));
 }
 
 async function benchLarge(): Promise<void> {

@@ -62,6 +62,17 @@ export function workingBytes({ nodes, inputs, outputs, intermediates, constants 
   return most;
 }
 
+/** The largest value that a run makes: its sizes and bytes. */
+export function largestValue(
+  { intermediates, outputs }: Pick<LoweredGraph, 'intermediates' | 'outputs'>,
+  sizes: Sizes,
+): { readonly dims: readonly number[]; readonly bytes: number } {
+  const [first, ...others] = [...outputs, ...intermediates].map((port) => ({ port, bytes: bytesOf(port, sizes) }));
+  if (first === undefined) throw new Error('internal: a graph without outputs');
+  const { port, bytes } = others.reduce((largest, each) => (each.bytes > largest.bytes ? each : largest), first);
+  return { dims: port.shape.map((dim) => sizeOfDim(dim, sizes)), bytes };
+}
+
 // --- internal ---
 
 const BYTES: Readonly<Record<DType, number>> = { float32: 4, int32: 4, int64: 8, bool: 1, float16: 2, uint8: 1 };

@@ -26,6 +26,8 @@ export interface BufferPool {
   /** Of all buffers, in use and in the pool: bytes now, and at most so far. */
   readonly bytes: number;
   readonly peak: number;
+  /** Most bytes of one buffer. */
+  readonly largest: number;
 }
 
 export interface MostBytes {
@@ -83,6 +85,7 @@ export function createBufferPool(
       same.push(buffer);
     },
     drain,
+    largest: one,
     get bytes() {
       return bytes;
     },

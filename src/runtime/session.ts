@@ -7,10 +7,10 @@ import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { messageOf, SightlineError } from '../errors.ts';
 import { type Graph, type LoweredGraph, lower } from '../graph/graph.ts';
 import type { Kernels } from '../graph/kernels.ts';
-import { namedSizes, workingBytes } from '../graph/working_set.ts';
+import { largestValue, namedSizes, workingBytes } from '../graph/working_set.ts';
 import { writeModel } from '../onnx/write.ts';
 import { type Executable, type Feeds, here, isHere } from './device.ts';
-import { explainDeviceMemory } from './out_of_memory.ts';
+import { explainDeviceMemory, tooLargeTensor } from './out_of_memory.ts';
 import { floats, type HostTensor, ints, type Tensor } from './tensor.ts';
 
 export type { InferenceSession, OrtTensor };
@@ -35,6 +35,8 @@ export type SessionOfNodes = Pick<InferenceSession, 'run' | 'release'>;
 /** Memory that a device has taken. */
 export interface Room {
   readonly bytes: number;
+  /** Bytes of its largest tensor. */
+  readonly largest: number;
   /** Frees what is kept for later. Returns whether there was anything. */
   drain(): boolean;
 }
@@ -62,6 +64,20 @@ export async function openSession(graph: Graph, plan: SessionPlan): Promise<Exec
   const outputNames = new Set(lowered.outputs.map((output) => output.name));
   const inPlace = slicesPutInto(lowered);
   const bind = plan.bind ?? ((run) => boundHere(ort, run));
+  const checked = new Set<string>();
+  /** Some drivers go on with wrong numbers where a value is too large for a buffer. Error: E_DEVICE_MEMORY. */
+  const checkValues = (feeds: Feeds): void => {
+    if (plan.room === undefined || plan.room.largest === Number.POSITIVE_INFINITY) return;
+    const sizes = namedSizes(lowered.inputs, (name) => feeds[name]!.dims);
+    const key = [...sizes.values()].join();
+    if (checked.has(key)) return;
+    const value = largestValue(lowered, sizes);
+    if (value.bytes > plan.room.largest) {
+      const what = `a value [${value.dims}] of ${lowered.name}`;
+      throw tooLargeTensor(plan.room.largest, { what, bytes: value.bytes, held: plan.room.bytes });
+    }
+    checked.add(key);
+  };
   /** An error of a run for users, if the device has no memory for it; else null. */
   const explained = (error: unknown, feeds: Feeds): SightlineError | null => {
     if (plan.room === undefined) return null;
@@ -88,6 +104,7 @@ export async function openSession(graph: Graph, plan: SessionPlan): Promise<Exec
       const names = [...(want ?? outputNames)];
       const into: Record<string, Tensor> = {};
       for (const name of names) if (targets[name] !== undefined) into[name] = targets[name];
+      checkValues(feeds);
       const bound = await bind({ feeds, into, inPlace });
       const fetches: Record<string, OrtTensor | null> = {};
       for (const name of names) fetches[name] = bound.fetches[name] ?? null;

@@ -60,7 +60,8 @@ export interface Library {
  * @param options.largestTensor bytes of the adapter's largest tensor (`findAdapter`); default: not known, and larger ones fail
  * @param options.memory most bytes that tensors may take: beyond them, E_DEVICE_MEMORY
  * @param options.library default: ONNX Runtime
- * @param options.profile beginning of the paths of files to which sessions write what each node ran on, for tests
+ * @param options.profile beginning of the paths of files to which sessions write what each node ran on and how long kernels took, for
+ *   tests and benchmarks
  */
 export async function openWebgpu({
   float16 = false,
@@ -142,9 +143,13 @@ export async function openWebgpu({
       },
     };
   }
+  /** ONNX Runtime names a session's file by the millisecond, in which several may begin. */
+  const profiling = (): SessionPlan['options'] =>
+    profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: `${profile}-${profiled++}` };
+  let profiled = 0;
   const plan: SessionPlan = {
     kernels,
-    options: profile === undefined ? options : { ...options, enableProfiling: true, profileFilePrefix: profile },
+    options,
     bind,
     room: pool,
     create,
@@ -156,7 +161,7 @@ export async function openWebgpu({
     sharesMemory: false,
     largestTensor,
     traffic,
-    compile: (graph) => openSession(graph, plan),
+    compile: (graph) => openSession(graph, { ...plan, options: { ...options, ...profiling() } }),
     async allocate(dtype, dims) {
       if (dtype === 'float16') return upload(emptyTensor(dtype, dims)); // which not every adapter computes with
       const tensor = memory.reserve(dtype, dims, { exact: true, name: 'allocated' });

@@ -1,13 +1,15 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { ALL_KERNELS } from '../../src/graph/kernels.ts';
 import { makeNode } from '../../src/graph/ops/define.ts';
 import { add, exp, lessOrEqual, mul, square } from '../../src/graph/ops/elementwise.ts';
 import { takeRows } from '../../src/graph/ops/gather.ts';
 import { accumulate, gemm } from '../../src/graph/ops/matmul.ts';
+import { sum } from '../../src/graph/ops/reduce.ts';
 import { input, none, type Value } from '../../src/graph/value.ts';
 import { cpu } from '../../src/runtime/cpu.ts';
 import type { Executable } from '../../src/runtime/device.ts';
-import { runtimeVersion } from '../../src/runtime/session.ts';
+import { openSession, runtimeVersion } from '../../src/runtime/session.ts';
 import { type FloatTensor, floats, ints, rows, view, zeros } from '../../src/runtime/tensor.ts';
 
 const [x, y] = [input('x', ['N']), input('y', ['N'])];
@@ -278,4 +280,20 @@ describe('tensors', () => {
 
 test('the runtime tells its version', async () => {
   expect(await runtimeVersion()).toMatch(/^onnxruntime-node \d+\.\d+\.\d+/);
+});
+
+test('a value that no tensor of the device could hold is refused before the run, with its sizes', async () => {
+  const room = { bytes: 0, largest: 100, drain: () => false };
+  const column = input('column', ['N', 1]);
+  const graph = await openSession(
+    { name: 'the graph', inputs: { x, column }, outputs: { y: sum(mul(x, column), [0, 1]) } },
+    { kernels: ALL_KERNELS, room },
+  );
+  const feeds = (n: number) => ({ x: zeros(n), column: zeros(n, 1) });
+  expect((await graph.run(feeds(5))).y!.data[0]).toBe(0);
+  await expect(graph.run(feeds(6))).rejects.toMatchObject({
+    code: 'E_DEVICE_MEMORY',
+    message: expect.stringMatching(/takes no tensor above .* GiB: a value \[6,6\] of the graph/),
+  });
+  await graph.release();
 });

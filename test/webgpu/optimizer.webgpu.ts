@@ -174,7 +174,8 @@ test('an optimizer step moves numbers alone, however large the parameters are', 
   }
   await annotate(`bytes of a step of 20 parameters: ${bytes}`);
   expect(bytes[1]).toBe(bytes[0]);
-  expect(bytes[0]).toBeLessThan(256);
+  // Of each parameter its sum of squares and where that is put; the rates of two kinds of parameters, a scale.
+  expect(bytes[0]).toBeLessThanOrEqual(20 * (4 + 8) + 4 * (2 * 5 + 1));
 });
 
 test('a reference that follows the policy does so there', async () => {
