@@ -28,6 +28,8 @@ const TOKENS = 256;
 /** Of each prompt; so many are learned from at a time. */
 const COMPLETIONS = 8;
 const CARDS = [8, 12, 24] as const;
+/** Bytes of a card for its driver, kernels and the display. */
+const SPARE = 2 ** 29;
 
 interface Case {
   readonly model: '3B' | '7B';
@@ -48,6 +50,9 @@ const CASES: readonly Case[] = (['3B', '7B'] as const).flatMap((model) => [
   { model, what: 'full, --beta 0', flags: ['--beta', '0', '--gradient_checkpointing', 'true'], prompts: 1 },
 ]);
 
+/** GiB that hold the weights in 16 bits and not in float32, whichever machine counts. */
+const WEIGHTS_MEMORY: Readonly<Record<Case['model'], number>> = { '3B': 10, '7B': 24 };
+
 const SIZES: Readonly<Record<Case['model'], CheckpointSizes>> = {
   '3B': MODEL_PRESETS['qwen2.5-vl-3b'],
   '7B': MODEL_PRESETS['qwen2.5-vl-7b'],
@@ -60,7 +65,7 @@ export async function countCards(folder: string, tokenizerDir: string, print: (l
   for (const each of CASES) {
     const parts = await count(each, await sizedCheckpoint(join(folder, each.model), SIZES[each.model], tokenizerDir));
     const { likely } = totalOf(parts);
-    const cards = CARDS.map((gb) => (likely <= gb * 1e9 ? 'yes' : 'no'));
+    const cards = CARDS.map((gb) => (likely <= gb * 2 ** 30 - SPARE ? 'yes' : 'no'));
     print(
       `| ${each.model} | ${each.what} | ${each.prompts} | ${gib(likely)} | ${largest(parts)} | ${cards.join(' | ')} |`,
     );
@@ -78,10 +83,10 @@ const largest = (parts: readonly MemoryPart[]): string =>
     .map(({ what, likely }) => `${what} ${gib(likely)}`)
     .join(', ');
 
-async function count({ flags, prompts: number }: Case, model: string): Promise<MemoryPart[]> {
+async function count({ model, flags, prompts: number }: Case, dir: string): Promise<MemoryPart[]> {
   const words = Object.entries({
-    model,
-    dataset: model,
+    model: dir,
+    dataset: dir,
     reward_funcs: 'format',
     num_generations: COMPLETIONS,
     max_completion_length: TOKENS,
@@ -89,6 +94,7 @@ async function count({ flags, prompts: number }: Case, model: string): Promise<M
     gradient_accumulation_steps: number,
     max_steps: 1,
     device: 'webgpu',
+    ...(flags.includes('lora') ? { weights_memory: WEIGHTS_MEMORY[model] } : {}),
   }).flatMap(([name, value]) => [`--${name}`, String(value)]);
   const { args } = readRlhfArguments([...words, ...flags], {});
   const policy = await preparePolicy(policyOptions(args, true));

@@ -45,7 +45,8 @@ export async function rlhfDeviceMemory(run: CountedRun, prompts: readonly Rollou
   const { bytes, peak, use } = device.memory()!;
   const known = [...use.values()].reduce((sum, each) => sum + each, 0);
   const part = (what: string, likely: number, least = 0): MemoryPart => ({ what, least, likely });
-  const weights = bytesOf(use, 'held');
+  // What a device keeps in float32 although it is held in another form is uploaded when it is first used.
+  const weights = bytesOf(use, 'held') + bytesOf(use, 'uploaded') - trained;
   return [
     part('frozen weights', weights, weights),
     part('trained weights', trained, trained),
