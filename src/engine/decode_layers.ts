@@ -7,7 +7,7 @@ import { QUANT_BLOCK } from '../checkpoint/quantised.ts';
 import type { Constant, Module } from '../graph/module.ts';
 import { blocksToRows, rowsToBlocks } from '../graph/ops/blocked.ts';
 import { toInt } from '../graph/ops/elementwise.ts';
-import { putSlices } from '../graph/ops/gather.ts';
+import { putRowsAt, putSlices } from '../graph/ops/gather.ts';
 import { reshape } from '../graph/ops/movement.ts';
 import { takeRowsByPieces } from '../graph/ops/pieces.ts';
 import type { Shape } from '../graph/shape.ts';
@@ -19,6 +19,7 @@ import { type FrozenMatrix, rowsShape, type WeightForm } from '../nn/linear.ts';
 import { here } from '../runtime/device.ts';
 import { resized, type Tensor } from '../runtime/tensor.ts';
 import { halfPieces, pieceShape } from './half_pieces.ts';
+import { tapeWidths } from './layer_tape.ts';
 import type { StoredWeight } from './parameters.ts';
 import type { ResidentForm } from './resident_form.ts';
 import { type SamplingHead, samplingHead } from './sampling.ts';
@@ -36,6 +37,8 @@ export interface DecodeLayersOptions {
   /** Return the rows that backward starts from; with `products` results of products as well. */
   readonly taped: boolean;
   readonly products: boolean;
+  /** Put the rows of layers into the tensors of a recording, and return those, instead of the rows. */
+  readonly recorded: boolean;
   /** Layers whose attention masses are measured, counted from 0 in this run, and the number of spans. */
   readonly probed: readonly number[];
   readonly spans: number;
@@ -54,6 +57,8 @@ export interface DecodeLayersOptions {
  * - with sampling, what the sampling head returns: `t.id` and so on
  * - taped: `t.x.i` [G*R, hidden], a layer's input unless it is the module's; `t.o.i` [G*R, heads * d]; `t.y`; with products
  *   also every name of `LayerProducts`, as `t.q.i`
+ * - recorded: `t.x.i` and so on are a recording's tensors [M, ·], which are inputs `recorded.x.i`, with the rows put in where `t.places`
+ *   int32 [G*R] says
  *
  * With weights in blocks, rows have axes of one in front on both sides: `rowsShape`, `asOutput`.
  *
@@ -69,7 +74,7 @@ export function decodeLayers(
   frozen: readonly Readonly<Record<string, StoredWeight>>[] = [],
   resident: readonly Readonly<Record<string, ResidentForm>>[] = [],
 ): Module {
-  const { count, tokens, form, embeds, sampling, taped, products, probed, spans } = options;
+  const { count, tokens, form, embeds, sampling, taped, products, recorded, probed, spans } = options;
   if (tokens > 1 && !(embeds && sampling !== null))
     throw new Error('internal: several tokens in a run that does not go from ids to ids');
   const { hiddenSize, vocabSize, numAttentionHeads, numKeyValueHeads: kvHeads, headDim } = config;
@@ -93,6 +98,7 @@ export function decodeLayers(
       slots: { shape: [`${kvHeads}*G*R`, 4], dtype: 'int32' },
       unseen: { shape: ['G', 'P+T'] },
       ...(uniform === undefined ? {} : { uniform }),
+      ...(recorded ? { places: { shape: ['G*R'], dtype: 'int32' } } : {}),
     };
     for (const [name, constant] of Object.entries(ofToken)) constants[`${token}.${name}`] = constant;
   }
@@ -107,6 +113,8 @@ export function decodeLayers(
         constants[factorName(full)] = { shape: [] };
       }
     }
+    for (const [name, width] of Object.entries(recorded ? tapeWidths(config, products) : {}))
+      if (name !== 'x' || layer > 0 || embeds) constants[`recorded.${name}.${layer}`] = { shape: ['M', width] };
     for (const name of ['kPrompt', 'vPrompt']) constants[`${name}.${layer}`] = { shape: ['G', kvHeads, 'P', headDim] };
     for (const name of ['kOwn', 'vOwn']) constants[`${name}.${layer}`] = { shape: ['G', kvHeads, 'R', 'T', headDim] };
   }
@@ -119,6 +127,7 @@ export function decodeLayers(
     build: (w): Record<string, Value> => {
       const outputs: Record<string, Value> = {};
       const own = Array.from({ length: count }, (_, layer) => ({ k: w[`kOwn.${layer}`]!, v: w[`vOwn.${layer}`]! }));
+      const recordings = { ...w };
 
       /** Layer `layer` of a token on the stream x, which is rows or blocks. Records the layer's outputs by name. */
       const block = (x: Value, layer: number, token: number): Value => {
@@ -126,6 +135,11 @@ export function decodeLayers(
         const ops = blockOps(form, below(w, `${layer}.`), 'G*R', frozenLayers(layer, w));
         const tell = (name: string, value: Value): void => {
           outputs[`${token}.${name}.${layer}`] = value;
+        };
+        const keep = (name: string, rows: Value): void => {
+          const full = `recorded.${name}.${layer}`;
+          if (recorded) recordings[full] = putRowsAt(recordings[full]!, of('places'), rows);
+          tell(name, recorded ? recordings[full]! : rows);
         };
         const put = (cache: Value, rows: Value): Value =>
           putSlices(cache, of('slots'), reshape(rows, [`${kvHeads}*G*R`, headDim]));
@@ -150,9 +164,9 @@ export function decodeLayers(
         if (masses !== null) tell('masses', masses);
         const o = reshape(out, rowsShape(form, 'G*R', queryWidth));
         const { y, ...kept } = decoder.finish(ops, x, o);
-        if (taped && (layer > 0 || embeds)) tell('x', ops.rows(x));
-        if (taped) tell('o', o);
-        if (products) for (const [name, value] of Object.entries({ q, k, v, ...kept })) tell(name, value);
+        if (taped && (layer > 0 || embeds)) keep('x', ops.rows(x));
+        if (taped) keep('o', o);
+        if (products) for (const [name, value] of Object.entries({ q, k, v, ...kept })) keep(name, value);
         return y;
       };
 

@@ -14,7 +14,7 @@ import { type Drawn, type DrawSettings, drawnRows } from './drawn_tokens.ts';
 import { halfPieces, pieceShape, pieceWords } from './half_pieces.ts';
 import { headName } from './heads.ts';
 import type { KvCache } from './kv_cache.ts';
-import { type LayerProducts, PRODUCTS } from './layer_tape.ts';
+import { type LayerProducts, mapTape, PRODUCTS } from './layer_tape.ts';
 import type { Parameters, StoredWeight } from './parameters.ts';
 import type { Recording, TokenRows } from './recording.ts';
 import type { Piece } from './row_chunks.ts';
@@ -72,6 +72,8 @@ export interface BoundToken {
   readonly sin: FloatTensor;
   /** [places] */
   readonly uniform: FloatTensor;
+  /** Rows of the recording that the token's rows are put into: int32 [places]. */
+  readonly places: IntTensor;
   readonly drawn: Drawn;
 }
 
@@ -102,6 +104,8 @@ export function bindRuns(source: RunSource, { cache, settings, probe, recording 
   const places = cache.groups.length * cache.rows;
   const taped = recording !== null && recording.keeps !== 'masses';
   const products = recording?.keeps === 'products';
+  // A device with memory of its own puts rows into a recording by way of copies, unless the graph does it.
+  const recorded = taped && !memory.device.sharesMemory;
   const ids = pin(ints(new Int32Array(places), [places]));
   const penalty = settings.head.penalises === true ? pin(zeros(places, vocabSize)) : null;
   const bans = settings.head.bansByRow === true ? pin(zeros(places, vocabSize)) : null;
@@ -109,6 +113,7 @@ export function bindRuns(source: RunSource, { cache, settings, probe, recording 
     cos: pin(zeros(places, headDim / 2)),
     sin: pin(zeros(places, headDim / 2)),
     uniform: pin(zeros(places)),
+    places: pin(ints(new Int32Array(places), [places])),
     drawn: drawnRows(memory, `drawn.${t}`, places, settings.head, vocabSize),
     ...next,
   }));
@@ -130,6 +135,7 @@ export function bindRuns(source: RunSource, { cache, settings, probe, recording 
       sampling: isLast ? settings.head : null,
       taped,
       products,
+      recorded,
       probed,
       spans: probed.length === 0 ? 0 : probe!.spans,
     };
@@ -162,7 +168,14 @@ export function bindRuns(source: RunSource, { cache, settings, probe, recording 
       // Outputs are the cache's own memory: keys and values of each token are put into it.
       for (const t of tokens.keys()) Object.assign(into, { [`${t}.kOwn.${i}`]: kOwn, [`${t}.vOwn.${i}`]: vOwn });
     }
-    const taken = recording === null ? [] : takenRows(layers, probed, { tokens: tokens.length, form, taped, products });
+    if (recorded) for (const [t, token] of tokens.entries()) feeds[`${t}.places`] = token.places;
+    for (const [i, layer] of recorded ? layers.entries() : [])
+      mapTape(recording!.layers[layer]!, (name, tensor) => {
+        feeds[`recorded.${name}.${i}`] = tensor;
+        if (name !== 'x' || layer === 0 || i > 0) for (const t of tokens.keys()) into[`${t}.${name}.${i}`] = tensor;
+        return tensor;
+      });
+    const taken = recording === null ? [] : takenRows(layers, probed, options);
     return { first, module, feeds, into, taken };
   });
   return { cache, settings, probe, recording, ids, penalty, bans, tokens, runs };
@@ -196,14 +209,14 @@ const halfFeeds = (frozen: Readonly<Record<string, StoredWeight>>, prefix: strin
   );
 
 /**
- * The rows that a run of these layers leaves for a recording.
+ * The rows that a run of these layers leaves for a recording, besides those that it puts there itself.
  *
  * @param probed layers whose masses are measured, counted from 0 in the run
  */
 function takenRows(
   layers: readonly number[],
   probed: readonly number[],
-  { tokens, form, taped, products }: Pick<DecodeLayersOptions, 'tokens' | 'form' | 'taped' | 'products'>,
+  { tokens, form, taped, products, recorded }: DecodeLayersOptions,
 ): TakenRows[] {
   const last = layers.at(-1)!;
   return Array.from({ length: tokens }, (_, token): TakenRows[] => {
@@ -214,7 +227,7 @@ function takenRows(
     const measured = probed.map((i) => taken(`masses.${i}`, (rows) => rows.masses.get(layers[i]!)!));
     if (!taped) return measured;
     return [
-      ...layers.flatMap((layer, i) => {
+      ...(recorded ? [] : [...layers.entries()]).flatMap(([i, layer]) => {
         const ofProducts = (name: keyof LayerProducts): TakenRows =>
           taken(`${name}.${i}`, (rows) => rows.layers[layer]!.products![name]);
         return [

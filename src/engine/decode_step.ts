@@ -28,6 +28,7 @@ import { type DecodeLayersOptions, decodeLayers } from './decode_layers.ts';
 import { type BoundRuns, bindRuns, isBoundFor, nameInRun, type RunTarget } from './decode_runs.ts';
 import type { Drawn } from './drawn_tokens.ts';
 import { headName } from './heads.ts';
+import { counting } from './index_lists.ts';
 import { openTokens } from './kv_cache.ts';
 import { formKinds, formsIn } from './layer_modules.ts';
 import type { Parameters, StoredWeight } from './parameters.ts';
@@ -172,6 +173,7 @@ export function createDecodeStep(
       }
       openTokens(cache, length);
       const opened = recording === null ? [] : tokens.map(() => recording.open(places));
+      for (const [t, { first }] of opened.entries()) tokens[t]!.places.data.set(counting(places, first));
       let y: Tensor | undefined;
       for (const { first, module, feeds, into, taken } of runs) {
         if (y !== undefined) feeds.x = y;

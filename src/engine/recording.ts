@@ -49,6 +49,8 @@ export interface Recording {
   readonly keeps: RecordingShape['keeps'];
   /** Whether log-probabilities of all tokens are kept. */
   readonly logps: boolean;
+  /** Memory for all rows; none where masses alone are kept. */
+  readonly layers: readonly LayerTape[];
   /** Rows of all prompts, one prompt after another; the forward over the prompts writes them. */
   readonly promptLayers: readonly LayerTape[];
   /** Takes the output of the last layer for each prompt's last row: [prompts, hidden]. */
@@ -150,6 +152,7 @@ export function createRecording(
   return {
     keeps,
     logps: keepsLogps,
+    layers,
     promptLayers: between(0, promptRows),
     async promptsHidden(rows) {
       if (hidden === null) throw new Error('internal: this recording keeps no rows');

@@ -1,8 +1,9 @@
 /**
- * Sessions of one node that allocate and clear a device's memory and copy to it, from it and within it. (`Tensor.getData` of ONNX
+ * Sessions of a node or two that allocate and clear a device's memory and copy to it, from it and within it. (`Tensor.getData` of ONNX
  * Runtime 1.30 would copy from it too, but ends the process.) Tensors are flat here: copies do not depend on sizes.
  */
-import type { LoweredGraph, Port } from '../graph/graph.ts';
+import { type LoweredGraph, lower, type Port } from '../graph/graph.ts';
+import { putRows } from './row_graphs.ts';
 import { createSession, type InferenceSession, loadOrt, type OrtTensor, toOrt } from './session.ts';
 import { type ElementType, type HostTensor, resized, sizeOf } from './tensor.ts';
 
@@ -66,10 +67,10 @@ export function createMoves(options: InferenceSession.SessionOptions, onIndex: (
     async put(into, first, rows) {
       const ort = await loadOrt();
       const [count] = rows.dims as [number];
-      const places = BigInt64Array.from({ length: count }, (_, i) => BigInt(first + i));
-      const index = new ort.Tensor('int64', places, [count, 1]);
+      const places = Int32Array.from({ length: count }, (_, i) => first + i);
+      const index = new ort.Tensor('int32', places, [count]);
       onIndex(places.byteLength);
-      await (await session('put', putGraph)).run({ x: into, index, rows }, { y: into });
+      await (await session('put', () => lower(putRows()))).run({ x: into, index, rows }, { moved: into });
     },
   };
 }
@@ -111,11 +112,4 @@ const cutGraph = (): LoweredGraph =>
     'Slice',
     [port('x', 'float32', 'N'), port('start', 'int64', 1), port('end', 'int64', 1)],
     port('y', 'float32', 'M'),
-  );
-
-const putGraph = (): LoweredGraph =>
-  oneNode(
-    'ScatterND',
-    [port('x', 'float32', 'N', 'W'), port('index', 'int64', 'M', 1), port('rows', 'float32', 'M', 'W')],
-    port('y', 'float32', 'N', 'W'),
   );

@@ -1,12 +1,9 @@
 /**
  * Moves rows between tensors [n, width] of a device, by the numbers of rows.
  */
-import type { Graph } from '../graph/graph.ts';
-import { add, mul } from '../graph/ops/elementwise.ts';
-import { addRowsAt, putSlices, takeRows } from '../graph/ops/gather.ts';
-import { input } from '../graph/value.ts';
 import { type Device, type Executable, here } from './device.ts';
 import { pairedSums, type Round } from './paired_sums.ts';
+import { addRows, gatherRows, pairsOfRows, putRows } from './row_graphs.ts';
 import { floats, ints, sizeOf, type Tensor } from './tensor.ts';
 
 export interface RowMoves {
@@ -69,7 +66,7 @@ function onDevice(device: Device): RowMoves {
   async function run(move: 'gather' | 'put' | 'add', from: Tensor, indices: Int32Array, into: Tensor): Promise<void> {
     if (indices.length === 0) return;
     const x = flat(into);
-    const index = ints(indices, move === 'put' ? [indices.length, 1] : [indices.length]);
+    const index = ints(indices, [indices.length]);
     await (await executableOf(move)).run({ x, index, rows: flat(from) }, { moved: x });
   }
   async function pair(from: Tensor, { first, second, hasSecond }: Round, into: Tensor): Promise<void> {
@@ -111,29 +108,7 @@ function onDevice(device: Device): RowMoves {
   };
 }
 
-const rows = () => input('rows', ['M', 'W']);
-const whole = () => input('x', ['N', 'W']);
-
-const GRAPHS = {
-  gather: (): Graph => {
-    const [from, index] = [input('rows', ['N', 'W']), input('index', ['M'], 'int32')];
-    return { name: 'gather rows', inputs: { rows: from, index }, outputs: { moved: takeRows(from, index) } };
-  },
-  put: (): Graph => {
-    const inputs = { x: whole(), index: input('index', ['M', 1], 'int32'), rows: rows() };
-    return { name: 'put rows', inputs, outputs: { moved: putSlices(inputs.x, inputs.index, inputs.rows) } };
-  },
-  pair: (): Graph => {
-    const [from, hasSecond] = [input('rows', ['N', 'W']), input('hasSecond', ['M', 1])];
-    const [first, second] = [input('first', ['M'], 'int32'), input('second', ['M'], 'int32')];
-    const moved = add(takeRows(from, first), mul(takeRows(from, second), hasSecond));
-    return { name: 'pairs of rows', inputs: { rows: from, first, second, hasSecond }, outputs: { moved } };
-  },
-  add: (): Graph => {
-    const inputs = { x: whole(), index: input('index', ['M'], 'int32'), rows: rows() };
-    return { name: 'add rows', inputs, outputs: { moved: addRowsAt(inputs.x, inputs.index, inputs.rows) } };
-  },
-};
+const GRAPHS = { gather: gatherRows, put: putRows, pair: pairsOfRows, add: addRows };
 
 const widthOf = ({ dims }: Tensor): number => sizeOf(dims.slice(1));
 

@@ -5,6 +5,7 @@
  */
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { messageOf, SightlineError } from '../errors.ts';
+import type { OnnxNode } from '../graph/emitter.ts';
 import { type Graph, type LoweredGraph, lower } from '../graph/graph.ts';
 import type { Kernels } from '../graph/kernels.ts';
 import { largestValue, namedSizes, workingBytes } from '../graph/working_set.ts';
@@ -236,12 +237,10 @@ async function boundHere(ort: Ort, { feeds, into }: Run): Promise<BoundRun> {
   return { feeds: wrapped(feeds), fetches: wrapped(into), settle: async () => undefined };
 }
 
-/** Outputs that are an input with some slices replaced (`putSlices`), one or several times, and that input. */
+/** Outputs that are an input with some slices or rows replaced (graph/ops/gather.ts), one or several times, and that input. */
 function slicesPutInto({ nodes, inputs, outputs }: LoweredGraph): Record<string, string> {
   const isInput = new Set(inputs.map(({ name }) => name));
-  const changed = new Map(
-    nodes.filter(({ opType }) => opType === 'ScatterND').map((node) => [node.outputs[0]!, node.inputs[0]!]),
-  );
+  const changed = new Map(nodes.filter(replacesParts).map((node) => [node.outputs[0]!, node.inputs[0]!]));
   const found: Record<string, string> = {};
   for (const { name } of outputs) {
     let source = name;
@@ -250,6 +249,9 @@ function slicesPutInto({ nodes, inputs, outputs }: LoweredGraph): Record<string,
   }
   return found;
 }
+
+const replacesParts = ({ opType, attributes }: OnnxNode): boolean =>
+  opType === 'ScatterND' || (opType === 'ScatterElements' && attributes.reduction === undefined);
 
 /** Wrappers of pinned tensors (see `pin`); null until the tensor is first fed. */
 const wrappers = new WeakMap<HostTensor, OrtTensor | null>();

@@ -154,14 +154,28 @@ export function putSlices(x: Value, index: Value, slices: Value): Value {
  */
 export function addRowsAt(x: Value, index: Value, rows: Value): Value {
   requireFloat('addRowsAt', x, rows);
-  requireIndex('addRowsAt', index);
-  const column = reshape(index, [index.shape[0]!, ...x.shape.slice(1).map(() => 1)]);
   return makeNode({
     op: 'addRowsAt',
-    inputs: [x, expand(column, rows.shape), rows],
+    inputs: [x, ofElements('addRowsAt', index, rows), rows],
     shape: x.shape,
     emit: (emitter, names) => emitter.node('ScatterElements', names, { axis: 0, reduction: 'add' }),
     vjp: (d) => [() => d, null, () => takeRows(d, index)],
+  });
+}
+
+/**
+ * x [n, ...] with row index[i] (int32 [m]) replaced by row i of `rows` [m, ...]; no row may be replaced twice. If the result is
+ * written to x's own buffer, only these rows are touched. A graphics processor writes all elements at once, where `putSlices` writes
+ * those of a slice one after another.
+ */
+export function putRowsAt(x: Value, index: Value, rows: Value): Value {
+  requireFloat('putRowsAt', x, rows);
+  return makeNode({
+    op: 'putRowsAt',
+    inputs: [x, ofElements('putRowsAt', index, rows), rows],
+    shape: x.shape,
+    emit: (emitter, names) => emitter.node('ScatterElements', names, { axis: 0 }),
+    vjp: none('only copies use it'),
   });
 }
 
@@ -173,6 +187,12 @@ function zerosLike(x: Value): Value {
     x.shape.map(() => 1),
   );
   return expand(zero, x.shape);
+}
+
+/** The index of a row at each of its elements: [m] -> the shape of `rows` [m, ...]. */
+function ofElements(op: string, index: Value, rows: Value): Value {
+  requireIndex(op, index);
+  return expand(reshape(index, [index.shape[0]!, ...rows.shape.slice(1).map(() => 1)]), rows.shape);
 }
 
 function requireIndex(op: string, index: Value): void {

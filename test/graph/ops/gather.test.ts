@@ -108,6 +108,16 @@ describeOps(
           ),
       },
     ],
+    putRowsAt: [
+      {
+        name: 'rows that do not follow one another',
+        args: [rows(4, 3), index([3, 1], 'M'), { dims: [2, 3], shape: ['M', 3] }],
+        build: ops.putRowsAt,
+        reference: (x, places, put) =>
+          tabulate([4, 3], (i, j) => (places!.includes(i) ? put![places!.indexOf(i) * 3 + j]! : x[i * 3 + j]!)),
+        notDifferentiable: /no gradient through 'putRowsAt': only copies use it/,
+      },
+    ],
     putSlices: [
       {
         name: 'rows of a matrix',
