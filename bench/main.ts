@@ -2,6 +2,7 @@
  * `npm run bench`: the parts of a GRPO step of the mini model, and the numbers for which the project has goals.
  * --json prints only the numbers, as one object; --repetitions N sets the number of repetitions (default 5). --large makes one step
  * of LoRA over a model with the shapes of Qwen2.5-VL-3B instead (7.5 GB of disk, 12 GiB of memory, half an hour on two cores).
+ * --cards counts what fits on graphics cards, without one.
  * --device NAME makes one step on a device instead, counts the bytes that cross and tells which share of the time it computes;
  * --visual_tokens N and --tokens N make it shorter, --model DIR takes another model than the mini one.
  */
@@ -15,6 +16,7 @@ import { writeRandomCheckpoint } from '../src/models/random_checkpoint.ts';
 import { chooseDevice } from '../src/runtime/choose.ts';
 import { DEVICE_CHOICES } from '../src/runtime/device.ts';
 import { openWebgpu } from '../src/runtime/webgpu.ts';
+import { countCards } from './cards.ts';
 import { type DeviceStepSizes, deviceStepText, kernelMs, measureDeviceStep } from './device_step.ts';
 import { type MemorySample, resultsOf, type StepSample, type StepSeries, toJson, type Variant } from './goals.ts';
 import { headText, measureHead } from './head.ts';
@@ -36,6 +38,7 @@ const { values } = parseArgs({
   options: {
     json: { type: 'boolean', default: false },
     large: { type: 'boolean', default: false },
+    cards: { type: 'boolean', default: false },
     device: { type: 'string' },
     model: { type: 'string' },
     visual_tokens: { type: 'string', default: '64' },
@@ -52,7 +55,8 @@ const note = (line: string): void => {
 
 const folder = mkdtempSync(join(tmpdir(), 'sightline-bench-'));
 try {
-  if (values.device !== undefined) await benchDevice(values.device);
+  if (values.cards) await countCards(folder, TOKENIZER, (line) => console.log(line));
+  else if (values.device !== undefined) await benchDevice(values.device);
   else await (values.large ? benchLarge() : bench());
 } finally {
   rmSync(folder, { recursive: true, force: true });

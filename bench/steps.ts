@@ -276,13 +276,18 @@ interface Sampled {
 const promptOf = ({ rollout }: Sampled): RolloutPrompt => rollout.groups[0]!.prompt;
 
 /** The grid of a square image. */
-export function gridOf(visualTokens: number, { modelConfig }: Policy): [number, number, number] {
+export function gridOf(visualTokens: number, { modelConfig }: Pick<Policy, 'modelConfig'>): [number, number, number] {
   const side = Math.sqrt(visualTokens) * modelConfig.vision.spatialMergeSize;
   return [1, side, side];
 }
 
 /** Ordinary tokens around an image of noise. A new `name` makes a new image, so that no cache has it. */
-export function syntheticPrompt(visualTokens: number, policy: Policy, random: Random, name: string): RolloutPrompt {
+export function syntheticPrompt(
+  visualTokens: number,
+  policy: Pick<Policy, 'modelConfig' | 'template'>,
+  random: Random,
+  name: string,
+): RolloutPrompt {
   const { modelConfig, template } = policy;
   const banned = new Set(stopsAndBans(policy, []).bannedIds);
   const ordinary = Array.from({ length: modelConfig.text.vocabSize }, (_, id) => id).filter((id) => !banned.has(id));

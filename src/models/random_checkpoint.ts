@@ -55,7 +55,7 @@ export interface RandomCheckpointOptions {
  */
 export async function writeRandomCheckpoint(dir: string, options: RandomCheckpointOptions): Promise<void> {
   const { sizes, tokenizerDir, seed = 0, dtype = 'float32', init = defaultInit } = options;
-  const tokens = readControlTokens(tokenizerDir, sizes.vocabSize);
+  const tokens = controlTokensIn(tokenizerDir, sizes.vocabSize);
   const configJson = publishedConfig(sizes, tokens, dtype);
   const config = parseConfig(configJson, 'sizes of the random checkpoint');
   const generation = {
@@ -83,6 +83,35 @@ export async function writeRandomCheckpoint(dir: string, options: RandomCheckpoi
 export function defaultInit(name: string, shape: readonly number[]): TensorInit {
   if (shape.length > 1) return { mean: 0, std: 0.02 };
   return { mean: name.endsWith('.bias') ? 0 : 1, std: 0 };
+}
+
+/** Ids of the control tokens, from the added tokens of tokenizer.json. Error: E_TOKENIZER_INVALID. */
+export function controlTokensIn(tokenizerDir: string, vocabSize: number): ControlTokens {
+  const path = join(tokenizerDir, 'tokenizer.json');
+  const { added_tokens: added } = readJsonFile(path);
+  const refuse = (message: string): SightlineError =>
+    new SightlineError('E_TOKENIZER_INVALID', message, {
+      where: path,
+      hint: 'use the tokenizer of a Qwen2.5-VL model',
+    });
+  if (!Array.isArray(added)) throw refuse('field added_tokens is not an array');
+  const ids = new Map<unknown, unknown>();
+  for (const token of added) if (isJsonObject(token)) ids.set(token.content, token.id);
+  const idOf = (content: string): number => {
+    const id = ids.get(content);
+    if (typeof id !== 'number') throw refuse(`control token ${content} is missing`);
+    if (id >= vocabSize)
+      throw refuse(`control token ${content} has id ${id}, but the model's vocabulary has ${vocabSize}`);
+    return id;
+  };
+  return {
+    endOfText: idOf('<|endoftext|>'),
+    imEnd: idOf('<|im_end|>'),
+    visionStart: idOf('<|vision_start|>'),
+    visionEnd: idOf('<|vision_end|>'),
+    imagePad: idOf('<|image_pad|>'),
+    videoPad: idOf('<|video_pad|>'),
+  };
 }
 
 // --- internal ---
@@ -135,33 +164,4 @@ function standardised(draws: Float32Array): Float32Array {
   const mean = sum / draws.length;
   const std = Math.sqrt(squares / draws.length - mean * mean);
   return draws.map((draw) => (draw - mean) / std);
-}
-
-/** Ids of the control tokens, from the added tokens of tokenizer.json. */
-function readControlTokens(tokenizerDir: string, vocabSize: number): ControlTokens {
-  const path = join(tokenizerDir, 'tokenizer.json');
-  const { added_tokens: added } = readJsonFile(path);
-  const refuse = (message: string): SightlineError =>
-    new SightlineError('E_TOKENIZER_INVALID', message, {
-      where: path,
-      hint: 'use the tokenizer of a Qwen2.5-VL model',
-    });
-  if (!Array.isArray(added)) throw refuse('field added_tokens is not an array');
-  const ids = new Map<unknown, unknown>();
-  for (const token of added) if (isJsonObject(token)) ids.set(token.content, token.id);
-  const idOf = (content: string): number => {
-    const id = ids.get(content);
-    if (typeof id !== 'number') throw refuse(`control token ${content} is missing`);
-    if (id >= vocabSize)
-      throw refuse(`control token ${content} has id ${id}, but the model's vocabulary has ${vocabSize}`);
-    return id;
-  };
-  return {
-    endOfText: idOf('<|endoftext|>'),
-    imEnd: idOf('<|im_end|>'),
-    visionStart: idOf('<|vision_start|>'),
-    visionEnd: idOf('<|vision_end|>'),
-    imagePad: idOf('<|image_pad|>'),
-    videoPad: idOf('<|video_pad|>'),
-  };
 }

@@ -16,7 +16,7 @@ import type { StepParts } from './experience.ts';
 import { createJournal } from './journal.ts';
 import { shown } from './memory_check.ts';
 import { type MemoryPart, totalOf } from './memory_need.ts';
-import type { PreparedPolicy } from './policy.ts';
+import type { Policy, PreparedPolicy } from './policy.ts';
 import { neverStopping, rehearseStep } from './rehearsed_step.ts';
 import { checkRlhfDevice } from './run_memory.ts';
 import { createUpdater, type UpdateOptions } from './update.ts';
@@ -36,20 +36,45 @@ export interface CountedRun {
  * The parts of a device's memory after a step with these prompts and completions that never stop, and what the largest run takes
  * besides. Rewards are not called, so the forwards that they make themselves are not counted.
  */
-export async function rlhfDeviceMemory(
-  { args, plan, policy: prepared, reference: preparedReference, rewards, sampling, updating }: CountedRun,
+export async function rlhfDeviceMemory(run: CountedRun, prompts: readonly RolloutPrompt[]): Promise<MemoryPart[]> {
+  const { device, largestRun } = await openCounted();
+  const policy = await run.policy.sized(device);
+  const reference = (await run.reference?.sized(device)) ?? null;
+  const { gradients, trained, moments } = await makeLargestStep(run, prompts, policy, reference);
+  await Promise.all([policy.model.release(), reference?.model.release()]);
+  const { bytes, peak, use } = device.memory()!;
+  const known = [...use.values()].reduce((sum, each) => sum + each, 0);
+  const part = (what: string, likely: number, least = 0): MemoryPart => ({ what, least, likely });
+  // What a device keeps in float32 although it is held in another form is uploaded when it is first used.
+  const weights = bytesOf(use, 'held') + bytesOf(use, 'uploaded') - trained;
+  return [
+    part('frozen weights', weights, weights),
+    part('trained weights', trained, trained),
+    part('gradients', gradients, gradients),
+    part("AdamW's moments", moments, moments),
+    ...[...groupedBytes(use)].map(([what, likely]) => part(what, likely)),
+    part('kept for later tensors', bytes - known + (peak - bytes)),
+    part(`${INSIDE}, ${largestRun()?.name}`, largestRun()?.bytes ?? 0),
+  ].filter(({ likely }) => likely > 0);
+}
+
+/** What is not in tensors of the device. */
+export const INSIDE = 'inside the largest run';
+
+/** Makes it twice, on the policy's device. Returns what its device held for training before. */
+export async function makeLargestStep(
+  { args, plan, rewards, sampling, updating }: CountedRun,
   prompts: readonly RolloutPrompt[],
-): Promise<MemoryPart[]> {
+  policy: Policy,
+  ofItsOwn: Policy | null,
+): Promise<{ readonly gradients: number; readonly trained: number; readonly moments: number }> {
   return closing(async (keep) => {
-    const { device, largestRun } = await openCounted();
-    const policy = await prepared.sized(device);
-    keep(policy.model);
-    const ofItsOwn = (await preparedReference?.sized(device)) ?? null;
-    if (ofItsOwn !== null) keep(ofItsOwn.model);
-    const gradients = bytesOf(device.memory()!.use, 'allocated');
+    const { device } = policy.model;
+    const allocated = (): number => bytesOf(device.memory()!.use, 'allocated');
+    const gradients = allocated();
     const trained = bytesOf(device.memory()!.use, 'uploaded');
     const updater = keep(await createUpdater(policy.parameters, updating));
-    const moments = bytesOf(device.memory()!.use, 'allocated') - gradients;
+    const moments = allocated() - gradients;
     const random = createRandom(args.seed);
     const sampler = { generator: keep(createGenerator(policy.model)), template: policy.template, sampling, random };
     const silent = (): void => undefined;
@@ -72,23 +97,9 @@ export async function rlhfDeviceMemory(
       journal: createJournal({ emit: silent }),
       signal: new AbortController().signal,
     };
-    await rehearseStep(prompts, parts, updater);
-    // Buffers of a first step grow in the next one where they were made for less.
-    await rehearseStep(prompts, parts, updater);
-    const { bytes, peak, use } = device.memory()!;
-    const known = [...use.values()].reduce((sum, each) => sum + each, 0);
-    const groups = groupedBytes(use);
-    const part = (what: string, likely: number, least = 0): MemoryPart => ({ what, least, likely });
-    const weights = bytesOf(use, 'held');
-    return [
-      part('frozen weights', weights, weights),
-      part('trained weights', trained, trained),
-      part('gradients', gradients, gradients),
-      part("AdamW's moments", moments, moments),
-      ...[...groups].map(([what, likely]) => part(what, likely)),
-      part('kept for later tensors', bytes - known + (peak - bytes)),
-      part(`inside the largest run, ${largestRun()?.name}`, largestRun()?.bytes ?? 0),
-    ].filter(({ likely }) => likely > 0);
+    // Buffers that a step leaves are there while the next one samples.
+    for (let steps = 0; steps < 2; steps++) await rehearseStep(prompts, parts, updater);
+    return { gradients, trained, moments };
   });
 }
 

@@ -41,7 +41,8 @@ export default defineConfig({
     reporters: ['default', new CountsReporter()],
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 300_000,
-    hookTimeout: 300_000,
+    // Only to end a test that hangs: some take minutes beside other work.
+    testTimeout: 1_200_000,
+    hookTimeout: 1_200_000,
   },
 });

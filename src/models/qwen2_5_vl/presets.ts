@@ -69,6 +69,25 @@ export const MODEL_PRESETS = {
       fullattBlockIndexes: [7, 15, 23, 31],
     },
   },
+  /** The shapes of Qwen2.5-VL-7B-Instruct, 8.29 G parameters. */
+  'qwen2.5-vl-7b': {
+    hiddenSize: 3584,
+    intermediateSize: 18944,
+    numHiddenLayers: 28,
+    numAttentionHeads: 28,
+    numKeyValueHeads: 4,
+    vocabSize: 152064,
+    tieWordEmbeddings: false,
+    maxPositionEmbeddings: 128000,
+    vision: {
+      depth: 32,
+      hiddenSize: 1280,
+      intermediateSize: 3420,
+      numHeads: 16,
+      windowSize: 112,
+      fullattBlockIndexes: [7, 15, 23, 31],
+    },
+  },
 } as const satisfies Record<string, CheckpointSizes>;
 
 /** Ids of the control tokens that a config names. */
