@@ -28,9 +28,9 @@ test('a limit of ours is kept, and memory that is given back counts no more', as
 /** SwiftShader has tensors up to 1 GiB by its own account, but no memory for one of that size. */
 test.skipIf(process.env.WEBGPU_ADAPTER === 'own')('tensors and runs beyond what the adapter has', async () => {
   const device = await openWebgpu();
-  await computes(device); // the very first tensor is not compared with the adapter's limit
+  // ONNX Runtime compares a tensor with the adapter's limit, but not always before the driver has no memory for it.
   await expect(device.allocate('float32', [GIB / 2])).rejects.toThrow(
-    'the graphics processor takes no tensor above 1.00 GiB: memory for a tensor (2.00 GiB) was asked for',
+    /^the (graphics processor takes no tensor above 1\.00 GiB|memory of the graphics processor has run out): memory for a tensor \(2\.00 GiB\) was asked for/,
   );
   await computes(device);
   await expect(device.allocate('float32', [GIB / 4])).rejects.toThrow(
