@@ -3,7 +3,7 @@
  */
 import type { Device } from '../runtime/device.ts';
 import { type FloatTensor, floats, ints, type Tensor } from '../runtime/tensor.ts';
-import { counting } from './index_lists.ts';
+import { counting } from '../util/index_lists.ts';
 import { longestCompletion, type PackedGroup, type Span } from './packed.ts';
 
 export interface Projections {

@@ -3,6 +3,7 @@
  */
 import type { Heads } from '../nn/attention.ts';
 import type { FloatTensor, Tensor } from '../runtime/tensor.ts';
+import { counting } from '../util/index_lists.ts';
 import {
   type Cut,
   columnPositions,
@@ -11,7 +12,6 @@ import {
   type Projections,
   vector,
 } from './attention_feeds.ts';
-import { counting } from './index_lists.ts';
 import { longestCompletion, type PackedGroup, type Span } from './packed.ts';
 import { piecesOf } from './row_chunks.ts';
 import { RUN_FLOP } from './run_limits.ts';

@@ -6,7 +6,7 @@ import type { TextConfig } from '../models/architecture.ts';
 import { EMBEDDING, layerTensor } from '../models/names.ts';
 import type { WeightForm } from '../nn/linear.ts';
 import type { CompiledModule } from '../runtime/compiled_module.ts';
-import { pin, pinned } from '../runtime/session.ts';
+import { pin } from '../runtime/session.ts';
 import { type FloatTensor, floats, halves, type IntTensor, ints, type Tensor, zeros } from '../runtime/tensor.ts';
 import { type NameOf, type TensorOf, weightsOf } from './bindings.ts';
 import { asOutput, type DecodeLayersOptions, factorName } from './decode_layers.ts';
@@ -14,7 +14,7 @@ import { type Drawn, type DrawSettings, drawnRows } from './drawn_tokens.ts';
 import { halfPieces, pieceShape, pieceWords } from './half_pieces.ts';
 import { headName } from './heads.ts';
 import type { KvCache } from './kv_cache.ts';
-import { type LayerProducts, mapTape, PRODUCTS } from './layer_tape.ts';
+import { type LayerProducts, PRODUCTS, tensorsOf } from './layer_tape.ts';
 import type { Parameters, StoredWeight } from './parameters.ts';
 import type { Recording, TokenRows } from './recording.ts';
 import type { Piece } from './row_chunks.ts';
@@ -120,8 +120,9 @@ export function bindRuns(source: RunSource, { cache, settings, probe, recording 
   const ofAllRuns: Record<string, Tensor> = {
     ...(probe === undefined ? {} : { indicator: pin(probe.indicatorOf(cache)) }),
   };
-  for (const [t, { cos, sin, unseen, slots }] of tokens.entries())
-    Object.assign(ofAllRuns, { [`${t}.cos`]: cos, [`${t}.sin`]: sin, [`${t}.unseen`]: unseen, [`${t}.slots`]: slots });
+  for (const [t, { cos, sin, unseen, slots, places }] of tokens.entries())
+    for (const [name, tensor] of Object.entries({ cos, sin, unseen, slots, places }))
+      ofAllRuns[`${t}.${name}`] = tensor;
 
   const runs = pieces.map(({ start: first, end }): Run => {
     const layers = Array.from({ length: end - first }, (_, i) => first + i);
@@ -155,7 +156,7 @@ export function bindRuns(source: RunSource, { cache, settings, probe, recording 
       }
     } else if (!taped) {
       const y = memory.workspace.get(`decode.y.${first}`, places, hiddenSize);
-      into['0.y'] = pinned(asOutput(form, 'y')(y));
+      into['0.y'] = pin(asOutput(form, 'y')(y));
     }
     for (const [i, layer] of layers.entries()) {
       const { kPrompt, vPrompt, kOwn, vOwn } = cache.layers[layer]!;
@@ -168,13 +169,12 @@ export function bindRuns(source: RunSource, { cache, settings, probe, recording 
       // Outputs are the cache's own memory: keys and values of each token are put into it.
       for (const t of tokens.keys()) Object.assign(into, { [`${t}.kOwn.${i}`]: kOwn, [`${t}.vOwn.${i}`]: vOwn });
     }
-    if (recorded) for (const [t, token] of tokens.entries()) feeds[`${t}.places`] = token.places;
     for (const [i, layer] of recorded ? layers.entries() : [])
-      mapTape(recording!.layers[layer]!, (name, tensor) => {
+      for (const [name, tensor] of tensorsOf(recording!.layers[layer]!)) {
+        if (name === 'x' && layer > 0 && i === 0) continue; // the output of the run before
         feeds[`recorded.${name}.${i}`] = tensor;
-        if (name !== 'x' || layer === 0 || i > 0) for (const t of tokens.keys()) into[`${t}.${name}.${i}`] = tensor;
-        return tensor;
-      });
+        for (const t of tokens.keys()) into[`${t}.${name}.${i}`] = tensor;
+      }
     const taken = recording === null ? [] : takenRows(layers, probed, options);
     return { first, module, feeds, into, taken };
   });

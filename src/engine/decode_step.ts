@@ -12,6 +12,7 @@ import type { WeightForm } from '../nn/linear.ts';
 import { angleTable, inverseFrequencies } from '../nn/rope.ts';
 import { type CompiledModule, createModuleCache } from '../runtime/compiled_module.ts';
 import type { Tensor } from '../runtime/tensor.ts';
+import { counting } from '../util/index_lists.ts';
 import { readWeightsOf } from './bindings.ts';
 import { type BlockedWeights, createBlockedWeights } from './blocked_weights.ts';
 import {
@@ -28,7 +29,6 @@ import { type DecodeLayersOptions, decodeLayers } from './decode_layers.ts';
 import { type BoundRuns, bindRuns, isBoundFor, nameInRun, type RunTarget } from './decode_runs.ts';
 import type { Drawn } from './drawn_tokens.ts';
 import { headName } from './heads.ts';
-import { counting } from './index_lists.ts';
 import { openTokens } from './kv_cache.ts';
 import { formKinds, formsIn } from './layer_modules.ts';
 import type { Parameters, StoredWeight } from './parameters.ts';

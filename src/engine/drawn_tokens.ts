@@ -1,7 +1,7 @@
 /**
  * How tokens are drawn, and the tensors that a sampling head writes them to.
  */
-import { pin, pinned } from '../runtime/session.ts';
+import { pin } from '../runtime/session.ts';
 import { type FloatTensor, floats, type Tensor } from '../runtime/tensor.ts';
 import type { IdSequence } from './banned_sequences.ts';
 import type { SamplingHead } from './sampling.ts';
@@ -84,6 +84,6 @@ export function drawnRows(
     id: buffer('id', 1),
     logp: buffer('logp', 1),
     entropy: buffer('entropy', 1),
-    ...(logps ? { logps: pinned(workspace.get(`${name}.logps`, rows, vocabSize)) } : {}),
+    ...(logps ? { logps: pin(workspace.get(`${name}.logps`, rows, vocabSize)) } : {}),
   };
 }

@@ -25,6 +25,7 @@ import {
   type LiveRows,
   newestOf,
   newRows,
+  placesOf,
   type SampledCompletion,
   sampledOf,
   uniformOf,
@@ -207,8 +208,7 @@ export function createGenerator(model: VisionLanguageModel, limits?: DecodeLimit
         row.entropies.push(entropy.data[row.place]!);
         row.finished = stopIds.includes(row.last) || endsAfter?.(row.ids) === true;
       }
-      const places = Int32Array.from(rows, ({ place }) => place);
-      if (logps !== undefined) await recording?.drawn(rows.map(newestOf), logps, places);
+      if (logps !== undefined && recording !== null) await recording.drawn(rows.map(newestOf), logps, placesOf(rows));
       onTokens?.(rows.map(({ group, completion, last }) => ({ group, completion, id: last })));
     };
     const goesOn = ({ finished, ids }: LiveRow): boolean => !finished && ids.length < maxNewTokens;

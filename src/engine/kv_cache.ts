@@ -2,10 +2,10 @@
  * Keys and values while completions are sampled: those of each prompt once, and those of each live completion.
  * Completions have places in a rectangle of groups x rows. Knows places, not what is sampled.
  */
-import { pin, pinned } from '../runtime/session.ts';
+import { pin } from '../runtime/session.ts';
 import { type FloatTensor, floats, type IntTensor, ints, sizeOf, type Tensor } from '../runtime/tensor.ts';
 import { commonDivisor } from '../util/common_divisor.ts';
-import { counting, joinedInts as joined } from './index_lists.ts';
+import { counting, joined } from '../util/index_lists.ts';
 import type { WorkingMemory } from './working_memory.ts';
 
 export interface LayerCache {
@@ -183,7 +183,7 @@ async function buffer(
   name: string,
   ...dims: number[]
 ): Promise<Tensor> {
-  const tensor = pinned(workspace.get(`kv.${side}.${name}`, ...dims));
+  const tensor = pin(workspace.get(`kv.${side}.${name}`, ...dims));
   await device.clear(tensor);
   return tensor;
 }

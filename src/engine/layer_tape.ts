@@ -56,6 +56,9 @@ export function mapTape({ x, o, products }: LayerTape, map: (name: string, tenso
   return { x: map('x', x), o: map('o', o), products: products && mapped(products) };
 }
 
+/** The tensors of a tape, by name. */
+export const tensorsOf = ({ x, o, products }: LayerTape): [string, Tensor][] => Object.entries({ x, o, ...products });
+
 /** The products that attention's output module keeps, by the names it gives them. */
 export function keptOf(
   products: LayerProducts,

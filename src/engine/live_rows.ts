@@ -93,6 +93,8 @@ export function writePenalties(
 /** The next number of a row's stream, in [0, 1) as a float32 too. */
 export const uniformOf = ({ random }: LiveRow): number => Math.min(random.next(), LARGEST_UNIFORM);
 
+export const placesOf = (rows: readonly LiveRow[]): Int32Array => Int32Array.from(rows, ({ place }) => place);
+
 /** A completion's newest token, as a recording names it. */
 export const newestOf = ({ group, completion, ids }: LiveRow): RecordedToken => ({
   group,
@@ -111,8 +113,6 @@ export async function keepOnly(live: LiveRows, rows: readonly LiveRow[]): Promis
 }
 
 // --- internal ---
-
-const placesOf = (rows: readonly LiveRow[]): Int32Array => Int32Array.from(rows, ({ place }) => place);
 
 /** Stays below 1 when it is rounded to a float32. */
 const LARGEST_UNIFORM = 1 - 2 ** -20;

@@ -7,7 +7,7 @@
 
 import type { TextConfig } from '../models/architecture.ts';
 import { type FloatTensor, rows as rowsHere, type Tensor, zeros } from '../runtime/tensor.ts';
-import { counting, joinedInts as joined } from './index_lists.ts';
+import { counting, joined } from '../util/index_lists.ts';
 import { createLayerTape, type LayerTape, mapTape } from './layer_tape.ts';
 import type { RecordedLogps } from './scoring.ts';
 import type { WorkingMemory } from './working_memory.ts';

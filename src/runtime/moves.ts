@@ -3,6 +3,7 @@
  * Runtime 1.30 would copy from it too, but ends the process.) Tensors are flat here: copies do not depend on sizes.
  */
 import { type LoweredGraph, lower, type Port } from '../graph/graph.ts';
+import { counting } from '../util/index_lists.ts';
 import { putRows } from './row_graphs.ts';
 import { createSession, type InferenceSession, loadOrt, type OrtTensor, toOrt } from './session.ts';
 import { type ElementType, type HostTensor, resized, sizeOf } from './tensor.ts';
@@ -67,7 +68,7 @@ export function createMoves(options: InferenceSession.SessionOptions, onIndex: (
     async put(into, first, rows) {
       const ort = await loadOrt();
       const [count] = rows.dims as [number];
-      const places = Int32Array.from({ length: count }, (_, i) => first + i);
+      const places = counting(count, first);
       const index = new ort.Tensor('int32', places, [count]);
       onIndex(places.byteLength);
       await (await session('put', () => lower(putRows()))).run({ x: into, index, rows }, { moved: into });

@@ -140,15 +140,12 @@ export async function runtimeVersion(): Promise<string> {
   return `onnxruntime-node ${ort.env.versions.node ?? 'unknown'}`;
 }
 
-/** Marks a tensor object that will be fed many times, such as a weight: its ONNX Runtime wrapper is kept as long as it lives. */
-export function pin<T extends HostTensor>(tensor: T): T {
-  wrappers.set(tensor, null);
-  return tensor;
-}
-
-/** The same for a tensor that may be on a device. */
-export function pinned<T extends Tensor>(tensor: T): T {
-  if (isHere(tensor)) pin(tensor);
+/**
+ * Marks a tensor object that will be fed many times, such as a weight: its ONNX Runtime wrapper is kept as long as it lives. Tensors of
+ * a device have theirs with the device.
+ */
+export function pin<T extends Tensor>(tensor: T): T {
+  if (isHere(tensor)) wrappers.set(tensor, null);
   return tensor;
 }
 

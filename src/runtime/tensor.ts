@@ -104,28 +104,6 @@ export function resized<T extends Tensor>(tensor: T, dims: readonly number[]): T
 
 export const sizeOf = (dims: readonly number[]): number => dims.reduce((product, dim) => product * dim, 1);
 
-/** Copies the rows of `from` [n, ...] that `indices` names into `into` [indices, ...]; consecutive rows in one copy. */
-export function gatherRows(from: FloatTensor, indices: Int32Array, into: FloatTensor): FloatTensor {
-  const width = from.data.length / from.dims[0]!;
-  for (let i = 0; i < indices.length; ) {
-    const first = indices[i]!;
-    let count = 1;
-    while (indices[i + count] === first + count) count++;
-    into.data.set(from.data.subarray(first * width, (first + count) * width), i * width);
-    i += count;
-  }
-  return into;
-}
-
-/** Fills `into` [n, ...] with zeros and copies row i of `from` [indices, ...] to row indices[i]. */
-export function scatterRows(from: FloatTensor, indices: Int32Array, into: FloatTensor): FloatTensor {
-  const width = into.data.length / into.dims[0]!;
-  into.data.fill(0);
-  for (const [i, index] of indices.entries())
-    into.data.set(from.data.subarray(i * width, (i + 1) * width), index * width);
-  return into;
-}
-
 // --- internal ---
 
 function checkSize(length: number, dims: readonly number[]): void {

@@ -178,7 +178,6 @@ export async function trainingLoop<Encoded>(training: Training<Encoded>): Promis
       const before = journal.state().seconds;
       const { records, latest, warnings } = await training.step(step, next);
       step++;
-      policy.model.device.tidy(); // the next step has other lengths
       settled = between();
       for (const text of warnings) await journal.notice('warn', text);
       for (const record of [...records, stepTimes(before, journal.state().seconds)]) averages.add(record);

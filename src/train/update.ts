@@ -108,7 +108,7 @@ export async function createUpdater(parameters: Parameters, options: UpdateOptio
         const gradScale = clipCoefficient(gradNorm, maxGradNorm);
         await changingWeights(() => adamw.update(rows, { step: counts.updates + 1, gradScale }));
       }
-      device.tidy();
+      device.tidy(); // the next step has other lengths
       counts = {
         steps: counts.steps + 1,
         updates: counts.updates + (skipped ? 0 : 1),
